@@ -1,0 +1,142 @@
+//! Names to topics.
+
+use crate::config::{ConsumerConfig, TopicConfig};
+use crate::consumer::Consumer;
+use crate::error::TopicError;
+use crate::sync::Snapshot;
+use crate::topic::Topic;
+use core::fmt;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// The topics by name, replaced as a whole when one comes or goes.
+#[derive(Clone)]
+pub(crate) struct Directory(Arc<Snapshot<BTreeMap<Arc<str>, Topic>>>);
+
+impl Directory {
+    pub(crate) fn find(&self, name: &str) -> Option<Topic> {
+        self.0.load().get(name).cloned()
+    }
+}
+
+/// A set of named topics, in this process.
+///
+/// A handle: clones are the same broker. Making and deleting topics is safe from any
+/// thread; sending and polling never come here.
+///
+/// ```
+/// use ringlog::{Broker, TopicConfig};
+///
+/// let broker = Broker::new();
+/// let topic = broker.create_topic("orders", TopicConfig::new().partitions(3))?;
+/// assert_eq!(broker.topic("orders")?.partitions(), topic.partitions());
+/// assert_eq!(broker.topic_names(), ["orders"]);
+/// broker.delete_topic("orders")?;
+/// assert!(broker.topic("orders").is_err());
+/// # Ok::<(), ringlog::TopicError>(())
+/// ```
+#[derive(Clone)]
+pub struct Broker {
+    directory: Directory,
+}
+
+impl Default for Broker {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Broker {
+    /// A broker without topics.
+    pub fn new() -> Broker {
+        Broker {
+            directory: Directory(Arc::new(Snapshot::from_pointee(BTreeMap::new()))),
+        }
+    }
+
+    /// Makes a topic, with all its memory.
+    ///
+    /// # Errors
+    /// [`TopicError::TopicExists`]; [`TopicError::InvalidName`] for a name that is empty,
+    /// over 249 bytes or does not print; [`TopicError::InvalidConfig`] and
+    /// [`TopicError::TooManySegments`] for a setting outside its limits;
+    /// [`TopicError::OutOfMemory`] when the system refuses the memory. Nothing is made then.
+    pub fn create_topic(&self, name: &str, config: TopicConfig) -> Result<Topic, TopicError> {
+        let exists = || TopicError::TopicExists {
+            name: name.to_owned(),
+        };
+        if self.directory.find(name).is_some() {
+            return Err(exists());
+        }
+        let topic = Topic::new(name, config)?;
+        // Another thread may add the same name first: whoever's change goes in has made it.
+        let mut added = false;
+        self.directory.0.rcu(|topics| {
+            added = !topics.contains_key(name);
+            if !added {
+                return topics.clone();
+            }
+            let mut topics = BTreeMap::clone(topics);
+            topics.insert(topic.inner().name().clone(), topic.clone());
+            Arc::new(topics)
+        });
+        if added { Ok(topic) } else { Err(exists()) }
+    }
+
+    /// Finds a topic.
+    ///
+    /// # Errors
+    /// [`TopicError::UnknownTopic`].
+    pub fn topic(&self, name: &str) -> Result<Topic, TopicError> {
+        self.directory.find(name).ok_or_else(|| unknown(name))
+    }
+
+    /// Takes a topic out of the broker and closes it: its producers and consumers report
+    /// `Closed` from now on, and calls that wait end. Batches that are held stay readable;
+    /// the memory goes with the last handle.
+    ///
+    /// # Errors
+    /// [`TopicError::UnknownTopic`].
+    pub fn delete_topic(&self, name: &str) -> Result<(), TopicError> {
+        let mut removed = None;
+        self.directory.0.rcu(|topics| {
+            let mut rest = BTreeMap::clone(topics);
+            removed = rest.remove(name);
+            Arc::new(rest)
+        });
+        match removed {
+            Some(topic) => {
+                topic.inner().close();
+                Ok(())
+            }
+            None => Err(unknown(name)),
+        }
+    }
+
+    /// The names of all topics, sorted.
+    pub fn topic_names(&self) -> Vec<String> {
+        let topics = self.directory.0.load();
+        topics.keys().map(|name| name.to_string()).collect()
+    }
+
+    /// A consumer of this broker's topics, without any yet.
+    ///
+    /// A setting outside its limits is refused by `subscribe` and `assign`.
+    pub fn consumer(&self, config: ConsumerConfig) -> Consumer {
+        Consumer::new(self.directory.clone(), config)
+    }
+}
+
+fn unknown(name: &str) -> TopicError {
+    TopicError::UnknownTopic {
+        name: name.to_owned(),
+    }
+}
+
+impl fmt::Debug for Broker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Broker")
+            .field("topics", &self.topic_names())
+            .finish()
+    }
+}

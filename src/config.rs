@@ -1,0 +1,283 @@
+//! What a topic and a consumer may be told when they are made.
+
+use crate::error::{ConsumeError, TopicError};
+use crate::frame::{MAX_UNITS, UNIT};
+use crate::memory::{MAX_RECORDS, Shape};
+use crate::partitioner::Partitioner;
+use crate::pool::MAX_SEGMENTS;
+use crate::segment::MAX_PARTITIONS;
+use crate::wait::WaitStrategy;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What happens when a partition's segments are all full.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+pub enum Overflow {
+    /// A subscribed consumer loses nothing: producers wait until every consumer of the
+    /// partition has left the oldest segment. Without consumers the oldest segment goes.
+    #[default]
+    Backpressure,
+    /// Producers never wait for a consumer: the oldest segment goes, and a consumer that had
+    /// not read it is told how many records it lost ([`Batch::lost`](crate::Batch::lost)).
+    DropOldest,
+}
+
+/// The time of a record that was given none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+pub enum Timestamps {
+    /// The time of its append, one for all records of a batch. On Linux it is up to 4 ms
+    /// old: the time of the last timer tick, which is cheap to read.
+    #[default]
+    Append,
+    /// None: only records that were given a time have one, and the others do not pay for it.
+    Given,
+}
+
+/// How a topic is made.
+///
+/// # Memory
+///
+/// A topic's memory is all there when it is made; appending never allocates. It is
+///
+/// ```text
+/// (partitions * (segments + 1) + spares) * block
+/// block = 256 + 64 * ceil((segment_records + 1) / 8) + 64 * ceil(segment_bytes / 64),
+///         rounded up to a multiple of 128
+/// ```
+///
+/// `spares` is the most handles that were alive at once (producers, and under
+/// [`Overflow::DropOldest`] consumers), rounded up to a power of two: each brings a
+/// segment, so that one that stops for ever stops nobody else. Pages that are not used yet
+/// take address space and no memory; see [`prefault`](Self::prefault).
+/// [`Topic::memory_bytes`](crate::Topic::memory_bytes) tells what a topic has.
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct TopicConfig {
+    pub(crate) partitions: u32,
+    pub(crate) segments: u32,
+    pub(crate) segment_records: u32,
+    pub(crate) segment_bytes: usize,
+    pub(crate) overflow: Overflow,
+    pub(crate) timestamps: Timestamps,
+    pub(crate) partitioner: Option<Arc<dyn Partitioner>>,
+    pub(crate) wait: WaitStrategy,
+    pub(crate) max_block: Duration,
+    pub(crate) prefault: bool,
+    first_segment: u64,
+    first_offset: u64,
+}
+
+impl Default for TopicConfig {
+    fn default() -> Self {
+        TopicConfig {
+            partitions: 1,
+            segments: 4,
+            segment_records: 16 * 1024,
+            segment_bytes: 1024 * 1024,
+            overflow: Overflow::default(),
+            timestamps: Timestamps::default(),
+            partitioner: None,
+            wait: WaitStrategy::default(),
+            max_block: Duration::from_secs(60),
+            prefault: false,
+            first_segment: 0,
+            first_offset: 0,
+        }
+    }
+}
+
+impl TopicConfig {
+    /// One partition of four segments, each of 16,384 records or 1 MiB, `Backpressure`.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// How many partitions: 1 to 16,384. Default 1.
+    pub fn partitions(mut self, partitions: u32) -> Self {
+        self.partitions = partitions;
+        self
+    }
+
+    /// How many segments a partition keeps: 2 or more. Default 4. The oldest is given up as
+    /// a whole, so a partition retains between `segments - 1` and `segments` of them.
+    pub fn segments(mut self, segments: u32) -> Self {
+        self.segments = segments;
+        self
+    }
+
+    /// How many records a segment holds: 1 to 4,194,303. Default 16,384.
+    pub fn segment_records(mut self, records: u32) -> Self {
+        self.segment_records = records;
+        self
+    }
+
+    /// How many bytes a segment holds: 64 to 536,870,904, rounded up to a multiple of 8.
+    /// Default 1 MiB. A record takes its value, rounded up to 8, and 8 bytes of index, 8 for
+    /// its time, and with a key or headers 8 and their bytes, rounded up to 8.
+    pub fn segment_bytes(mut self, bytes: usize) -> Self {
+        self.segment_bytes = bytes;
+        self
+    }
+
+    /// What happens when the segments are full. Default [`Overflow::Backpressure`].
+    pub fn overflow(mut self, overflow: Overflow) -> Self {
+        self.overflow = overflow;
+        self
+    }
+
+    /// The time of records that were given none. Default [`Timestamps::Append`].
+    pub fn timestamps(mut self, timestamps: Timestamps) -> Self {
+        self.timestamps = timestamps;
+        self
+    }
+
+    /// Key to partition. Default [`Xxh3`](crate::Xxh3).
+    pub fn partitioner(mut self, partitioner: impl Partitioner + 'static) -> Self {
+        self.partitioner = Some(Arc::new(partitioner));
+        self
+    }
+
+    /// How consumers wait for records and producers for room. Default
+    /// [`WaitStrategy::Backoff`].
+    pub fn wait(mut self, wait: WaitStrategy) -> Self {
+        self.wait = wait;
+        self
+    }
+
+    /// How long `send` waits for room before it gives up. Default 60 s (Kafka's
+    /// `max.block.ms`).
+    pub fn max_block(mut self, limit: Duration) -> Self {
+        self.max_block = limit;
+        self
+    }
+
+    /// Whether to touch all memory when the topic is made, so that no append of the first
+    /// round pays for a page. Default `false`.
+    pub fn prefault(mut self, prefault: bool) -> Self {
+        self.prefault = prefault;
+        self
+    }
+
+    /// Begins every partition at this segment number and offset. For tests of what comes
+    /// after years.
+    #[doc(hidden)]
+    pub fn begin_at(mut self, segment: u64, offset: u64) -> Self {
+        self.first_segment = segment;
+        self.first_offset = offset;
+        self
+    }
+
+    pub(crate) fn first(&self) -> (u64, u64) {
+        (self.first_segment, self.first_offset)
+    }
+
+    /// The measures of its segments and how many, if every setting is within its limits.
+    pub(crate) fn validate(&self) -> Result<(Shape, usize), TopicError> {
+        let limits: [(&'static str, u64, u64, u64); 4] = [
+            (
+                "partitions",
+                self.partitions.into(),
+                1,
+                MAX_PARTITIONS.into(),
+            ),
+            ("segments", self.segments.into(), 2, MAX_SEGMENTS as u64 - 1),
+            (
+                "segment_records",
+                self.segment_records.into(),
+                1,
+                MAX_RECORDS.into(),
+            ),
+            (
+                "segment_bytes",
+                self.segment_bytes as u64,
+                64,
+                u64::from(MAX_UNITS) * UNIT as u64,
+            ),
+        ];
+        for (setting, value, min, max) in limits {
+            if !(min..=max).contains(&value) {
+                return Err(TopicError::InvalidConfig {
+                    setting,
+                    value,
+                    min,
+                    max,
+                });
+            }
+        }
+        let segments = u64::from(self.partitions) * (u64::from(self.segments) + 1);
+        if segments > MAX_SEGMENTS as u64 {
+            return Err(TopicError::TooManySegments {
+                segments,
+                max: MAX_SEGMENTS as u64,
+            });
+        }
+        let shape = Shape {
+            records: self.segment_records,
+            units: self.segment_bytes.div_ceil(UNIT) as u32,
+        };
+        debug_assert!(shape.is_valid());
+        Ok((shape, segments as usize))
+    }
+}
+
+/// Where a consumer begins in a partition where it has no position, or a bad one (Kafka's
+/// `auto.offset.reset`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+pub enum OffsetReset {
+    /// At the first record retained.
+    #[default]
+    Earliest,
+    /// Past the last record, at the moment of the subscription or of the poll that finds a
+    /// bad position.
+    Latest,
+    /// Nowhere: polling is an error until the consumer seeks.
+    None,
+}
+
+/// How a consumer is made.
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct ConsumerConfig {
+    pub(crate) offset_reset: OffsetReset,
+    pub(crate) max_poll_records: u32,
+}
+
+impl Default for ConsumerConfig {
+    fn default() -> Self {
+        ConsumerConfig {
+            offset_reset: OffsetReset::default(),
+            max_poll_records: 500,
+        }
+    }
+}
+
+impl ConsumerConfig {
+    /// From the earliest record, 500 records a poll at most.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Where to begin. Default [`OffsetReset::Earliest`].
+    pub fn offset_reset(mut self, reset: OffsetReset) -> Self {
+        self.offset_reset = reset;
+        self
+    }
+
+    /// The most records of one batch: 1 or more. Default 500, as Kafka's.
+    pub fn max_poll_records(mut self, records: u32) -> Self {
+        self.max_poll_records = records;
+        self
+    }
+
+    pub(crate) fn validate(&self) -> Result<(), ConsumeError> {
+        if self.max_poll_records == 0 {
+            return Err(ConsumeError::InvalidConfig {
+                setting: "max_poll_records",
+                value: 0,
+                min: 1,
+                max: u32::MAX.into(),
+            });
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,510 @@
+//! Reading: which partitions, where in each, and batches out of them.
+
+use crate::batch::Batch;
+use crate::broker::Directory;
+use crate::config::{ConsumerConfig, OffsetReset, Overflow};
+use crate::cursor::{Cursor, Outside, Run};
+use crate::error::ConsumeError;
+use crate::topic::{Topic, TopicInner};
+use crate::wait::{WaitStrategy, Waiter};
+use core::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A partition of a topic, by name.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TopicPartition {
+    /// The topic's name.
+    pub topic: String,
+    /// The partition.
+    pub partition: u32,
+}
+
+impl TopicPartition {
+    /// A partition of a topic.
+    pub fn new(topic: impl Into<String>, partition: u32) -> Self {
+        TopicPartition {
+            topic: topic.into(),
+            partition,
+        }
+    }
+}
+
+/// How the consumer was given its partitions. The two do not mix.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Given {
+    Subscribe,
+    Assign,
+}
+
+impl Given {
+    fn name(self) -> &'static str {
+        match self {
+            Given::Subscribe => "subscribe",
+            Given::Assign => "assign",
+        }
+    }
+}
+
+/// A consumer's place among the handles of a topic.
+struct Seat(Arc<TopicInner>);
+
+impl Seat {
+    fn new(topic: &Arc<TopicInner>) -> Seat {
+        // A pin can keep a segment out of reach; a gate cannot (pool.rs).
+        if topic.config().overflow == Overflow::DropOldest {
+            topic.pool().enter();
+        }
+        Seat(topic.clone())
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        if self.0.config().overflow == Overflow::DropOldest {
+            self.0.pool().leave();
+        }
+    }
+}
+
+/// One partition that the consumer reads.
+struct Assigned {
+    topic: Arc<TopicInner>,
+    partition: u32,
+    cursor: Cursor,
+    /// It has a position, so that polling is meaningful (`OffsetReset::None` gives none).
+    positioned: bool,
+    paused: bool,
+}
+
+impl Assigned {
+    fn join(topic: &Arc<TopicInner>, partition: u32, reset: OffsetReset) -> Assigned {
+        let (log, pool) = (topic.partition(partition), topic.pool());
+        let mut cursor = Cursor::join(log, pool);
+        if reset == OffsetReset::Latest {
+            cursor.go_to_end(log, pool);
+        }
+        cursor.unpin(log);
+        Assigned {
+            topic: topic.clone(),
+            partition,
+            cursor,
+            positioned: reset != OffsetReset::None,
+            paused: false,
+        }
+    }
+
+    fn is(&self, topic: &str, partition: u32) -> bool {
+        self.partition == partition && &**self.topic.name() == topic
+    }
+
+    fn poll(&mut self, config: &ConsumerConfig) -> Result<Option<Run>, ConsumeError> {
+        let (log, pool) = (self.topic.partition(self.partition), self.topic.pool());
+        loop {
+            let outside = match self.cursor.poll(log, pool, config.max_poll_records) {
+                Ok(run) => return Ok(run),
+                Err(outside) => outside,
+            };
+            match (config.offset_reset, outside) {
+                (OffsetReset::None, _) => {
+                    return Err(ConsumeError::OffsetOutOfRange {
+                        topic: self.topic.name().clone(),
+                        partition: self.partition,
+                        position: self.cursor.position(),
+                        log_start: log.log_start_offset(pool),
+                        log_end: log.log_end_offset(pool),
+                    });
+                }
+                (_, Outside::Overtaken) => self.cursor.catch_up(log, pool),
+                (OffsetReset::Earliest, Outside::Sought) => self.cursor.go_to_start(log, pool),
+                (OffsetReset::Latest, Outside::Sought) => self.cursor.go_to_end(log, pool),
+            }
+        }
+    }
+}
+
+impl Drop for Assigned {
+    fn drop(&mut self) {
+        let log = self.topic.partition(self.partition);
+        self.cursor.leave(log, self.topic.pool());
+    }
+}
+
+/// Reads topics: every partition of those it is subscribed to, or the partitions it is
+/// assigned.
+///
+/// Each consumer has positions of its own; several consumers of a topic each read all of it.
+/// Consumers come and go while producers run. Dropping one lets go of everything it held
+/// back.
+///
+/// ```
+/// use ringlog::{Broker, ConsumerConfig, Record, TopicConfig};
+/// use std::time::Duration;
+///
+/// let broker = Broker::new();
+/// let topic = broker.create_topic("orders", TopicConfig::new())?;
+/// let mut consumer = broker.consumer(ConsumerConfig::new());
+/// consumer.subscribe(&["orders"])?;
+///
+/// topic.producer().send(Record::new(b"login").key(b"user-001"))?;
+/// let batch = consumer.poll(Duration::from_millis(100))?;
+/// for record in &batch {
+///     assert_eq!((record.offset(), record.value()), (0, &b"login"[..]));
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct Consumer {
+    directory: Directory,
+    config: ConsumerConfig,
+    given: Option<Given>,
+    assigned: Vec<Assigned>,
+    seats: Vec<Seat>,
+    wait: WaitStrategy,
+    /// Where the next poll begins to look, so that no partition starves.
+    next: usize,
+    /// The partition that may have a pin: one at a time (pool.rs).
+    pinned: usize,
+}
+
+impl Consumer {
+    pub(crate) fn new(directory: Directory, config: ConsumerConfig) -> Consumer {
+        Consumer {
+            directory,
+            config,
+            given: None,
+            assigned: Vec::new(),
+            seats: Vec::new(),
+            wait: WaitStrategy::default(),
+            next: 0,
+            pinned: 0,
+        }
+    }
+
+    // ---- which partitions ---------------------------------------------------------------
+
+    /// Reads all partitions of these topics from now on, instead of what it read before.
+    /// Partitions that it read already keep their positions; in the others it begins as
+    /// [`OffsetReset`] says, now. No topics: as [`unsubscribe`](Self::unsubscribe).
+    ///
+    /// # Errors
+    /// [`ConsumeError::UnknownTopic`]; [`ConsumeError::Closed`];
+    /// [`ConsumeError::MixedAssignment`] after `assign`; [`ConsumeError::InvalidConfig`] if
+    /// the consumer's settings are outside their limits. The old subscription stays then.
+    pub fn subscribe<N: AsRef<str>>(&mut self, topics: &[N]) -> Result<(), ConsumeError> {
+        self.check_given(Given::Subscribe)?;
+        let mut partitions = Vec::new();
+        for name in topics {
+            let topic = self.find(name.as_ref())?;
+            partitions.extend((0..topic.partitions()).map(|p| (topic.inner().clone(), p)));
+        }
+        self.replace(Given::Subscribe, partitions);
+        Ok(())
+    }
+
+    /// Reads exactly these partitions from now on; otherwise as
+    /// [`subscribe`](Self::subscribe).
+    ///
+    /// # Errors
+    /// As [`subscribe`](Self::subscribe), and [`ConsumeError::PartitionOutOfRange`].
+    pub fn assign(&mut self, partitions: &[TopicPartition]) -> Result<(), ConsumeError> {
+        self.check_given(Given::Assign)?;
+        let mut found = Vec::new();
+        for wanted in partitions {
+            let topic = self.find(&wanted.topic)?;
+            if wanted.partition >= topic.partitions() {
+                return Err(ConsumeError::PartitionOutOfRange {
+                    topic: topic.inner().name().clone(),
+                    partition: wanted.partition,
+                    partitions: topic.partitions(),
+                });
+            }
+            found.push((topic.inner().clone(), wanted.partition));
+        }
+        self.replace(Given::Assign, found);
+        Ok(())
+    }
+
+    /// Reads nothing any more, and holds nothing back. `subscribe` and `assign` are both
+    /// possible again.
+    pub fn unsubscribe(&mut self) {
+        self.assigned.clear();
+        self.seats.clear();
+        self.given = None;
+    }
+
+    /// The partitions that it reads.
+    pub fn assignment(&self) -> Vec<TopicPartition> {
+        let assigned = self.assigned.iter();
+        assigned
+            .map(|a| TopicPartition::new(&**a.topic.name(), a.partition))
+            .collect()
+    }
+
+    fn check_given(&self, asked: Given) -> Result<(), ConsumeError> {
+        self.config.validate()?;
+        match self.given {
+            Some(given) if given != asked => Err(ConsumeError::MixedAssignment {
+                given: given.name(),
+                asked: asked.name(),
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    fn find(&self, name: &str) -> Result<Topic, ConsumeError> {
+        self.directory
+            .find(name)
+            .ok_or_else(|| ConsumeError::UnknownTopic {
+                name: name.to_owned(),
+            })
+    }
+
+    fn replace(&mut self, given: Given, partitions: Vec<(Arc<TopicInner>, u32)>) {
+        let mut old = core::mem::take(&mut self.assigned);
+        let old_seats = core::mem::take(&mut self.seats);
+        for (topic, partition) in partitions {
+            let same = |a: &Assigned| a.partition == partition && Arc::ptr_eq(&a.topic, &topic);
+            if self.assigned.iter().any(same) {
+                continue; // named twice
+            }
+            if !self.seats.iter().any(|seat| Arc::ptr_eq(&seat.0, &topic)) {
+                self.seats.push(Seat::new(&topic));
+            }
+            self.assigned.push(match old.iter().position(same) {
+                Some(i) => old.swap_remove(i),
+                None => Assigned::join(&topic, partition, self.config.offset_reset),
+            });
+        }
+        // The partitions left behind go before the seats that their pins sat on.
+        drop(old);
+        drop(old_seats);
+        // Several may have been pinned, before they were put together here.
+        for assigned in &mut self.assigned {
+            let log = assigned.topic.partition(assigned.partition);
+            assigned.cursor.unpin(log);
+        }
+        let waits = self.seats.iter().map(|seat| seat.0.config().wait);
+        self.wait = waits.max().unwrap_or_default();
+        self.given = (!self.assigned.is_empty()).then_some(given);
+        self.next = 0;
+        self.pinned = 0;
+    }
+
+    // ---- polling ------------------------------------------------------------------------
+
+    /// Reads the next records of one partition, waiting for some up to `timeout`. The batch
+    /// is empty when none came. Partitions with records take turns.
+    ///
+    /// The position moves past what is returned, as Kafka's does; [`seek`](Self::seek) goes
+    /// back.
+    ///
+    /// # Errors
+    /// [`ConsumeError::NotSubscribed`] without partitions; [`ConsumeError::Closed`] when one
+    /// of its topics was deleted; with [`OffsetReset::None`]
+    /// [`ConsumeError::OffsetOutOfRange`] for a position outside what is retained, and
+    /// [`ConsumeError::NoPosition`] before the first seek.
+    #[inline]
+    pub fn poll(&mut self, timeout: Duration) -> Result<Batch<'_>, ConsumeError> {
+        let Some((i, run)) = self.find_run(timeout)? else {
+            return Ok(Batch::empty());
+        };
+        let Assigned {
+            topic,
+            partition,
+            cursor,
+            ..
+        } = &mut self.assigned[i];
+        Ok(Batch::new(run, cursor, topic, *partition))
+    }
+
+    /// Reads the next records of one partition, if there are any now.
+    ///
+    /// # Errors
+    /// As [`poll`](Self::poll).
+    #[inline]
+    pub fn try_poll(&mut self) -> Result<Batch<'_>, ConsumeError> {
+        self.poll(Duration::ZERO)
+    }
+
+    #[inline]
+    fn find_run(&mut self, timeout: Duration) -> Result<Option<(usize, Run)>, ConsumeError> {
+        if let Some(found) = self.look_round()? {
+            return Ok(Some(found));
+        }
+        let mut waiter = Waiter::new(self.wait, timeout);
+        while waiter.wait() {
+            if let Some(found) = self.look_round()? {
+                return Ok(Some(found));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Looks at every partition once, beginning behind the one read last.
+    #[inline]
+    fn look_round(&mut self) -> Result<Option<(usize, Run)>, ConsumeError> {
+        if self.given.is_none() {
+            return Err(ConsumeError::NotSubscribed);
+        }
+        let count = self.assigned.len();
+        let mut i = self.next;
+        for _ in 0..count {
+            if let Some(run) = self.poll_one(i)? {
+                self.next = if i + 1 == count { 0 } else { i + 1 };
+                return Ok(Some((i, run)));
+            }
+            i = if i + 1 == count { 0 } else { i + 1 };
+        }
+        Ok(None)
+    }
+
+    #[inline]
+    fn poll_one(&mut self, i: usize) -> Result<Option<Run>, ConsumeError> {
+        let assigned = &self.assigned[i];
+        if assigned.topic.is_closed() {
+            return Err(ConsumeError::Closed {
+                topic: assigned.topic.name().clone(),
+            });
+        }
+        if assigned.paused {
+            return Ok(None);
+        }
+        if !assigned.positioned {
+            return Err(ConsumeError::NoPosition {
+                topic: assigned.topic.name().clone(),
+                partition: assigned.partition,
+            });
+        }
+        let log = assigned.topic.partition(assigned.partition);
+        if !assigned.cursor.may_move(log, assigned.topic.pool()) {
+            return Ok(None);
+        }
+        self.pin_only(i);
+        self.assigned[i].poll(&self.config)
+    }
+
+    /// Before partition `i` may pin a segment, the one that did so last lets go.
+    #[inline]
+    fn pin_only(&mut self, i: usize) {
+        if self.pinned != i {
+            if let Some(last) = self.assigned.get_mut(self.pinned) {
+                let log = last.topic.partition(last.partition);
+                last.cursor.unpin(log);
+            }
+            self.pinned = i;
+        }
+    }
+
+    // ---- positions ----------------------------------------------------------------------
+
+    fn position_of(&self, topic: &str, partition: u32) -> Result<usize, ConsumeError> {
+        let mut assigned = self.assigned.iter();
+        assigned
+            .position(|a| a.is(topic, partition))
+            .ok_or_else(|| ConsumeError::NotAssigned {
+                topic: topic.to_owned(),
+                partition,
+            })
+    }
+
+    /// Reads on from `offset` in this partition. An offset outside what is retained shows at
+    /// the next poll, by the [`OffsetReset`] policy.
+    ///
+    /// # Errors
+    /// [`ConsumeError::NotAssigned`].
+    pub fn seek(&mut self, topic: &str, partition: u32, offset: u64) -> Result<(), ConsumeError> {
+        let i = self.position_of(topic, partition)?;
+        self.assigned[i].cursor.seek(offset);
+        self.assigned[i].positioned = true;
+        Ok(())
+    }
+
+    /// Reads on from the first record that this partition retains now.
+    ///
+    /// # Errors
+    /// [`ConsumeError::NotAssigned`].
+    pub fn seek_to_beginning(&mut self, topic: &str, partition: u32) -> Result<(), ConsumeError> {
+        self.seek_with(topic, partition, Cursor::go_to_start)
+    }
+
+    /// Reads on past the last record that this partition has now.
+    ///
+    /// # Errors
+    /// [`ConsumeError::NotAssigned`].
+    pub fn seek_to_end(&mut self, topic: &str, partition: u32) -> Result<(), ConsumeError> {
+        self.seek_with(topic, partition, Cursor::go_to_end)
+    }
+
+    fn seek_with(
+        &mut self,
+        topic: &str,
+        partition: u32,
+        go: impl FnOnce(&mut Cursor, &crate::partition::Partition, &crate::pool::Pool),
+    ) -> Result<(), ConsumeError> {
+        let i = self.position_of(topic, partition)?;
+        self.pin_only(i);
+        let assigned = &mut self.assigned[i];
+        let log = assigned.topic.partition(assigned.partition);
+        go(&mut assigned.cursor, log, assigned.topic.pool());
+        assigned.positioned = true;
+        Ok(())
+    }
+
+    /// The next offset that this consumer reads in this partition.
+    ///
+    /// # Errors
+    /// [`ConsumeError::NotAssigned`].
+    pub fn position(&self, topic: &str, partition: u32) -> Result<u64, ConsumeError> {
+        let i = self.position_of(topic, partition)?;
+        Ok(self.assigned[i].cursor.position())
+    }
+
+    /// How many offsets this partition has from the position on: `log_end_offset - position`.
+    ///
+    /// # Errors
+    /// [`ConsumeError::NotAssigned`].
+    pub fn lag(&self, topic: &str, partition: u32) -> Result<u64, ConsumeError> {
+        let i = self.position_of(topic, partition)?;
+        let assigned = &self.assigned[i];
+        let log = assigned.topic.partition(partition);
+        let end = log.log_end_offset(assigned.topic.pool());
+        Ok(end.saturating_sub(assigned.cursor.position()))
+    }
+
+    /// Does not read this partition until [`resume`](Self::resume). It stays assigned, and
+    /// under `Backpressure` still holds back its producers.
+    ///
+    /// # Errors
+    /// [`ConsumeError::NotAssigned`].
+    pub fn pause(&mut self, topic: &str, partition: u32) -> Result<(), ConsumeError> {
+        let i = self.position_of(topic, partition)?;
+        self.assigned[i].paused = true;
+        Ok(())
+    }
+
+    /// Reads this partition again.
+    ///
+    /// # Errors
+    /// [`ConsumeError::NotAssigned`].
+    pub fn resume(&mut self, topic: &str, partition: u32) -> Result<(), ConsumeError> {
+        let i = self.position_of(topic, partition)?;
+        self.assigned[i].paused = false;
+        Ok(())
+    }
+}
+
+impl Drop for Consumer {
+    fn drop(&mut self) {
+        // The pins go before the seats they sit on.
+        self.unsubscribe();
+    }
+}
+
+impl fmt::Debug for Consumer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Consumer")
+            .field("config", &self.config)
+            .field("assignment", &self.assignment())
+            .finish_non_exhaustive()
+    }
+}

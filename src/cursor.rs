@@ -1,0 +1,372 @@
+//! One reader's place in one partition.
+//!
+//! A cursor stands at a slot where a frame begins, or inside a batch at one of its records,
+//! and moves on by the descriptors it finds. It looks at a descriptor first and holds the
+//! segment only when there is something to read (`readers.rs` for what holding means): a
+//! look without a hold may be at a later life of the segment, so it is only a hint, until
+//! the hold finds the log start still at or below the segment; then the segment had
+//! the same life all along, and what was loaded was true.
+//!
+//! Under `DropOldest` the cursor is overtaken when the log start is past its segment.
+//! Under `Backpressure` its hold is a gate, and once it has found the log start at or below
+//! it, it is never overtaken: the log start cannot pass a gate that was seen, and one moment
+//! of both (`readers.rs`) leaves the segment held, if not live.
+
+use crate::frame::{Descriptor, Kind};
+use crate::partition::Partition;
+use crate::pool::Pool;
+use crate::readers::{Hold, NOTHING};
+use crate::sync::{fence, spin_loop};
+use std::sync::Arc;
+
+/// Some frames that a cursor has read past: they stay readable while it holds them.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Run {
+    /// Index of the segment in the pool.
+    pub(crate) segment: u16,
+    /// Offset of slot 0.
+    pub(crate) base: u64,
+    /// Slot of the first frame.
+    pub(crate) slot: u32,
+    /// Records of the first frame that are not part of the run.
+    pub(crate) skip: u32,
+    /// Records of the run.
+    pub(crate) records: u32,
+    /// Offsets that the reader missed before it.
+    pub(crate) lost: u64,
+}
+
+/// The cursor is outside what is retained.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outside {
+    /// Its records are gone: others were appended over them.
+    Overtaken,
+    /// It was told to go there.
+    Sought,
+}
+
+pub(crate) struct Cursor {
+    hold: Arc<Hold>,
+    /// What `hold` says, if the log start was found to allow it.
+    held: u64,
+    /// The segment it is in.
+    number: u64,
+    segment: u16,
+    /// The frame it is at, and how many of the frame's records it has read.
+    slot: u32,
+    skip: u32,
+    /// The next offset to be read.
+    offset: u64,
+    /// `offset` has still to be found.
+    seeking: bool,
+    lost: u64,
+}
+
+impl Cursor {
+    /// A cursor at the log start. It holds that segment if the partition is gated, from now.
+    pub(crate) fn join(partition: &Partition, pool: &Pool) -> Cursor {
+        let number = partition.log_start();
+        let first = if partition.is_gated() {
+            number
+        } else {
+            NOTHING
+        };
+        let mut cursor = Cursor {
+            hold: pool.readers(partition.id()).join(first),
+            held: NOTHING,
+            number,
+            segment: 0,
+            slot: 0,
+            skip: 0,
+            offset: 0,
+            seeking: false,
+            lost: 0,
+        };
+        cursor.go_to_start(partition, pool);
+        cursor
+    }
+
+    /// Takes the cursor off the partition's list.
+    pub(crate) fn leave(&self, partition: &Partition, pool: &Pool) {
+        pool.readers(partition.id()).leave(&self.hold);
+    }
+
+    /// The next offset to be read.
+    pub(crate) fn position(&self) -> u64 {
+        self.offset
+    }
+
+    /// Goes to `offset`, lazily: the next poll finds it, or finds it outside.
+    pub(crate) fn seek(&mut self, offset: u64) {
+        self.offset = offset;
+        self.seeking = true;
+    }
+
+    /// Lets go of a pin, so that the one consumer's pins in its many partitions are one at
+    /// a time. A gate stays.
+    pub(crate) fn unpin(&mut self, partition: &Partition) {
+        if !partition.is_gated() && self.held != NOTHING {
+            self.held = NOTHING;
+            self.hold.set(NOTHING);
+        }
+    }
+
+    /// Holds segment `number`; `false` if the log start has passed it.
+    #[inline]
+    fn hold(&mut self, partition: &Partition, number: u64) -> bool {
+        if self.held == number {
+            return partition.is_gated() || partition.log_start() <= number;
+        }
+        self.hold.set(number);
+        // Between the hold and the look at the log start (P5).
+        fence!("cursor.hold", P5);
+        let live = partition.log_start() <= number;
+        self.held = if live { number } else { NOTHING };
+        live
+    }
+
+    /// Goes to the first offset retained.
+    pub(crate) fn go_to_start(&mut self, partition: &Partition, pool: &Pool) {
+        loop {
+            let number = partition.log_start();
+            if self.hold(partition, number) {
+                // Held, it keeps its place in the table, but this thread may not see it yet.
+                if let Some(segment) = partition.find(number) {
+                    self.enter(number, segment);
+                    self.offset = pool.get(segment).base();
+                    return;
+                }
+            }
+            spin_loop();
+        }
+    }
+
+    /// Goes past the last offset claimed.
+    pub(crate) fn go_to_end(&mut self, partition: &Partition, pool: &Pool) {
+        loop {
+            let number = partition.active();
+            if self.hold(partition, number) {
+                if let Some(index) = partition.find(number) {
+                    let segment = pool.get(index);
+                    self.enter(number, index);
+                    // A claim's end is where a frame begins, published or not.
+                    self.slot = segment.head().records();
+                    self.offset = segment.base() + u64::from(self.slot);
+                    return;
+                }
+            }
+            spin_loop();
+        }
+    }
+
+    fn enter(&mut self, number: u64, segment: u16) {
+        self.number = number;
+        self.segment = segment;
+        self.slot = 0;
+        self.skip = 0;
+        self.seeking = false;
+    }
+
+    /// Goes to the log start after having been overtaken, and counts what it missed.
+    pub(crate) fn catch_up(&mut self, partition: &Partition, pool: &Pool) {
+        let from = self.offset;
+        self.go_to_start(partition, pool);
+        self.lost += self.offset - from;
+    }
+
+    /// Whether a poll might do anything: without a hold, and without touching anything.
+    #[inline]
+    pub(crate) fn may_move(&self, partition: &Partition, pool: &Pool) -> bool {
+        self.seeking
+            || !self.look(pool).is_empty()
+            || partition.active() > self.number
+            || partition.log_start() > self.number
+    }
+
+    /// Reads past the next frames, `max` records of them at most, all of one segment. `None`
+    /// when there is nothing to read yet.
+    #[inline]
+    pub(crate) fn poll(
+        &mut self,
+        partition: &Partition,
+        pool: &Pool,
+        max: u32,
+    ) -> Result<Option<Run>, Outside> {
+        loop {
+            if self.seeking && !self.resolve(partition, pool)? {
+                return Ok(None);
+            }
+            let descriptor = self.look(pool);
+            if descriptor.is_empty() {
+                if !self.is_behind(partition, pool)? {
+                    return Ok(None);
+                }
+                continue;
+            }
+            if !self.hold(partition, self.number) {
+                return Err(Outside::Overtaken);
+            }
+            match descriptor.kind() {
+                Kind::End => {
+                    if !self.next_segment(partition) {
+                        return Ok(None);
+                    }
+                }
+                Kind::Aborted => self.step_over(descriptor),
+                _ => return Ok(Some(self.read(pool, max))),
+            }
+        }
+    }
+
+    /// The descriptor that the cursor is at.
+    #[inline]
+    fn look(&self, pool: &Pool) -> Descriptor {
+        let segment = pool.get(self.segment);
+        if self.slot == segment.shape().records {
+            return Descriptor::END; // no slot is left, whether END is there yet or not
+        }
+        segment.descriptor(self.slot)
+    }
+
+    #[inline]
+    fn step_over(&mut self, frame: Descriptor) {
+        self.offset += u64::from(frame.slots() - self.skip);
+        self.slot += frame.slots();
+        self.skip = 0;
+    }
+
+    /// With nothing published at the cursor: whether it has something to read elsewhere, now
+    /// that this has moved it there.
+    fn is_behind(&mut self, partition: &Partition, pool: &Pool) -> Result<bool, Outside> {
+        if !partition.is_gated() && partition.log_start() > self.number {
+            return Err(Outside::Overtaken);
+        }
+        if partition.active() <= self.number {
+            return Ok(false);
+        }
+        // The segment is sealed. If its last frame has been read, then whoever owes END has
+        // stopped before it: the head says as much.
+        if !self.hold(partition, self.number) {
+            return Err(Outside::Overtaken);
+        }
+        let head = pool.get(self.segment).head();
+        Ok(head.is_sealed_in(partition.id())
+            && head.records() == self.slot
+            && self.next_segment(partition))
+    }
+
+    /// Moves from the end of a segment to the next, if that is there. The segment is held.
+    fn next_segment(&mut self, partition: &Partition) -> bool {
+        let next = self.number + 1;
+        let Some(segment) = partition.find(next) else {
+            return false;
+        };
+        if partition.is_gated() {
+            // Forward from a gate that was in force: the log start cannot be past the next
+            // segment, so there is nothing to check.
+            self.hold.set(next);
+            self.held = next;
+        }
+        self.enter(next, segment);
+        true
+    }
+
+    /// Reads past frames, beginning with the one at the cursor. The segment is held.
+    #[inline]
+    fn read(&mut self, pool: &Pool, max: u32) -> Run {
+        let segment = pool.get(self.segment);
+        let base = self.offset - u64::from(self.slot + self.skip);
+        let (slot, skip) = (self.slot, self.skip);
+        let mut records = 0;
+        let last = segment.shape().records;
+        while self.slot < last {
+            let descriptor = segment.descriptor(self.slot);
+            if descriptor.is_record() {
+                self.slot += 1;
+                records += 1;
+            } else if matches!(descriptor.kind(), Kind::Table | Kind::Uniform) {
+                let rest = descriptor.slots() - self.skip;
+                let taken = rest.min(max - records);
+                records += taken;
+                if taken < rest {
+                    self.skip += taken;
+                } else {
+                    self.slot += descriptor.slots();
+                    self.skip = 0;
+                }
+            } else if descriptor.kind() == Kind::Aborted {
+                self.slot += descriptor.slots();
+            } else {
+                break;
+            }
+            if records == max {
+                break;
+            }
+        }
+        self.offset = base + u64::from(self.slot + self.skip);
+        Run {
+            segment: self.segment,
+            base,
+            slot,
+            skip,
+            records,
+            lost: core::mem::take(&mut self.lost),
+        }
+    }
+
+    /// When a batch is given back: moves a gate out of a segment that has been read to its
+    /// end, so that producers waiting for it need not wait for the next poll.
+    pub(crate) fn settle(&mut self, partition: &Partition, pool: &Pool) {
+        if partition.is_gated() && !self.seeking && self.look(pool).kind() == Kind::End {
+            self.next_segment(partition);
+        }
+    }
+
+    // ---- seeking ------------------------------------------------------------------------
+
+    /// Finds the frame of the offset sought; `false` while a frame before it is unpublished,
+    /// so that nobody can say where it begins.
+    #[cold]
+    fn resolve(&mut self, partition: &Partition, pool: &Pool) -> Result<bool, Outside> {
+        let (number, index) = loop {
+            let Some(number) = partition.locate(pool, self.offset) else {
+                return Err(Outside::Sought);
+            };
+            if self.hold(partition, number) {
+                if let Some(index) = partition.find(number) {
+                    break (number, index);
+                }
+            }
+            spin_loop();
+        };
+        let segment = pool.get(index);
+        let count = segment.head().records();
+        let wanted = self.offset - segment.base();
+        if wanted > u64::from(count) {
+            return Err(Outside::Sought);
+        }
+        let wanted = wanted as u32;
+        // Where a claim ends, a frame begins; and one begins at 0. Otherwise the frame that
+        // holds the slot, or the one before it, is the nearest with a descriptor.
+        let mut slot = wanted;
+        if wanted != 0 && wanted != count {
+            let mut descriptor = segment.descriptor(slot);
+            while descriptor.is_empty() && slot > 0 {
+                slot -= 1;
+                descriptor = segment.descriptor(slot);
+            }
+            let end = slot + descriptor.slots();
+            if descriptor.is_empty() || end < wanted {
+                return Ok(false);
+            }
+            if end == wanted || descriptor.kind() == Kind::Aborted {
+                slot = end;
+            }
+        }
+        self.enter(number, index);
+        self.skip = wanted.saturating_sub(slot);
+        self.slot = slot;
+        self.offset = segment.base() + u64::from(slot + self.skip);
+        Ok(true)
+    }
+}

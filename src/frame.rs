@@ -1,0 +1,265 @@
+//! How a frame lies in memory: pure bit and byte arithmetic, no atomics.
+//!
+//! A **frame** is one append: a record, or a batch. Its **descriptor** is one word in the
+//! segment's index, at the slot of the frame's first record; zero means "not published".
+//! The same word describes a record inside a batch's table, so a record is read the same
+//! way wherever it lies. Positions count **units** of 8 bytes from the segment's data.
+//!
+//! ```text
+//! record     value, padded | [time i64] | [key length u32, headers length u32 | key | headers], padded
+//! table      time i64 | one descriptor a record | the records, each as above
+//! uniform    time i64 | value length u32, 0 u32 | the values, back to back, padded
+//! ```
+//!
+//! Values start on a unit, so a value can be viewed in place as a type of alignment 8 or
+//! less. All numbers are in the machine's own byte order: a segment never leaves it.
+
+/// Bytes in a unit, the grain of a segment's data.
+pub(crate) const UNIT: usize = 8;
+
+/// Bytes of the words before a uniform frame's values.
+pub(crate) const UNIFORM_HEAD: usize = 16;
+
+/// Bytes of the time before a table frame's descriptors.
+pub(crate) const TABLE_HEAD: usize = 8;
+
+const POSITION_BITS: u32 = 26;
+const LENGTH_BITS: u32 = 30;
+const LENGTH_MASK: u64 = (1 << LENGTH_BITS) - 1;
+const POSITION_MASK: u64 = (1 << POSITION_BITS) - 1;
+const POSITION_SHIFT: u32 = LENGTH_BITS;
+const META: u64 = 1 << 58;
+const KEY: u64 = 1 << 59;
+const TOMBSTONE: u64 = 1 << 60;
+const KIND_SHIFT: u32 = 61;
+
+/// The most units a segment can have: a position must fit its field, and so must the
+/// count of used units, one past the last position.
+pub(crate) const MAX_UNITS: u32 = (1 << POSITION_BITS) - 1;
+
+/// What a descriptor describes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Kind {
+    /// Nothing published here yet.
+    Empty,
+    /// One record with a time of its own.
+    Timed,
+    /// One record without: its batch's time, or none, is its time.
+    Untimed,
+    /// Several records, described by a table.
+    Table,
+    /// Several values of one length, without keys or headers.
+    Uniform,
+    /// The segment ends here: go on in the next.
+    End,
+    /// A claim given up: as many offsets as its length says hold nothing.
+    Aborted,
+}
+
+/// What a record has besides its value, as descriptor bits.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Flags {
+    pub(crate) key: bool,
+    pub(crate) headers: bool,
+    pub(crate) tombstone: bool,
+}
+
+/// One descriptor word.
+///
+/// `kind:3 | tombstone:1 | key:1 | meta:1 | unused:2 | position:26 | length:30`, the
+/// length in bytes of value for a record and in records for everything else. `meta` says
+/// that a key or headers follow the value, `key` that one of them is a key.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Descriptor(pub(crate) u64);
+
+impl Descriptor {
+    pub(crate) const EMPTY: Descriptor = Descriptor(0);
+    pub(crate) const END: Descriptor = Descriptor((Kind::End as u64) << KIND_SHIFT);
+
+    #[inline]
+    pub(crate) fn record(unit: u32, length: usize, timed: bool, flags: Flags) -> Descriptor {
+        let kind = if timed { Kind::Timed } else { Kind::Untimed };
+        let mut word = Self::new(kind, unit, length as u64).0;
+        if flags.key {
+            word |= KEY | META;
+        }
+        if flags.headers {
+            word |= META;
+        }
+        if flags.tombstone {
+            word |= TOMBSTONE;
+        }
+        Descriptor(word)
+    }
+
+    #[inline]
+    pub(crate) fn new(kind: Kind, unit: u32, length: u64) -> Descriptor {
+        debug_assert!(u64::from(unit) <= POSITION_MASK && length <= LENGTH_MASK);
+        Descriptor(
+            (kind as u64) << KIND_SHIFT | u64::from(unit) << POSITION_SHIFT | length & LENGTH_MASK,
+        )
+    }
+
+    #[inline]
+    pub(crate) fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    #[inline]
+    pub(crate) fn kind(self) -> Kind {
+        match self.0 >> KIND_SHIFT {
+            0 => Kind::Empty,
+            1 => Kind::Timed,
+            2 => Kind::Untimed,
+            3 => Kind::Table,
+            4 => Kind::Uniform,
+            5 => Kind::End,
+            _ => Kind::Aborted,
+        }
+    }
+
+    /// Whether this is one record: the common case, in one comparison.
+    #[inline]
+    pub(crate) fn is_record(self) -> bool {
+        matches!(self.0 >> KIND_SHIFT, 1 | 2)
+    }
+
+    /// How many slots the frame takes.
+    #[inline]
+    pub(crate) fn slots(self) -> u32 {
+        if self.is_record() {
+            1
+        } else {
+            match self.kind() {
+                Kind::End | Kind::Empty => 0,
+                _ => self.length() as u32,
+            }
+        }
+    }
+
+    /// Byte position in the segment's data.
+    #[inline]
+    pub(crate) fn at(self) -> usize {
+        ((self.0 >> POSITION_SHIFT) & POSITION_MASK) as usize * UNIT
+    }
+
+    #[inline]
+    pub(crate) fn length(self) -> usize {
+        (self.0 & LENGTH_MASK) as usize
+    }
+
+    #[inline]
+    pub(crate) fn is_timed(self) -> bool {
+        self.0 >> KIND_SHIFT == Kind::Timed as u64
+    }
+
+    #[inline]
+    pub(crate) fn has_key(self) -> bool {
+        self.0 & KEY != 0
+    }
+
+    #[inline]
+    pub(crate) fn has_meta(self) -> bool {
+        self.0 & META != 0
+    }
+
+    #[inline]
+    pub(crate) fn is_tombstone(self) -> bool {
+        self.0 & TOMBSTONE != 0
+    }
+}
+
+/// `bytes` rounded up to whole units. The caller keeps `bytes` far from `usize::MAX`.
+#[inline]
+pub(crate) fn padded(bytes: usize) -> usize {
+    (bytes + (UNIT - 1)) & !(UNIT - 1)
+}
+
+/// The bytes one record takes, padded; `None` when they overflow.
+#[inline]
+pub(crate) fn record_bytes(
+    value: usize,
+    timed: bool,
+    key: Option<usize>,
+    headers: usize,
+) -> Option<usize> {
+    const TAME: usize = usize::MAX >> 2;
+    if value > TAME {
+        return None;
+    }
+    let body = padded(value) + if timed { 8 } else { 0 };
+    if key.is_none() && headers == 0 {
+        return Some(body);
+    }
+    let meta = key.unwrap_or(0).checked_add(headers)?;
+    if meta > TAME {
+        return None;
+    }
+    Some(body + 8 + padded(meta))
+}
+
+/// Bytes a uniform frame takes, padded; `None` when they overflow.
+#[inline]
+pub(crate) fn uniform_bytes(records: usize, value: usize) -> Option<usize> {
+    let values = records.checked_mul(value)?;
+    (values < usize::MAX - UNIFORM_HEAD - UNIT).then(|| UNIFORM_HEAD + padded(values))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_descriptor_gives_back_what_was_put_in_at_the_edges_of_its_fields() {
+        for unit in [0, 1, MAX_UNITS - 1, MAX_UNITS] {
+            for length in [0usize, 1, 63, 1 << 29, (1 << 30) - 1] {
+                for timed in [false, true] {
+                    for bits in 0..8u8 {
+                        let flags = Flags {
+                            key: bits & 1 != 0,
+                            headers: bits & 2 != 0,
+                            tombstone: bits & 4 != 0,
+                        };
+                        let d = Descriptor::record(unit, length, timed, flags);
+                        assert!(d.is_record() && !d.is_empty());
+                        assert_eq!(d.at(), unit as usize * UNIT);
+                        assert_eq!(d.length(), length);
+                        assert_eq!(d.is_timed(), timed);
+                        assert_eq!(d.has_key(), flags.key);
+                        assert_eq!(d.has_meta(), flags.key || flags.headers);
+                        assert_eq!(d.is_tombstone(), flags.tombstone);
+                        assert_eq!(d.slots(), 1);
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn every_kind_is_told_apart_and_knows_its_slots() {
+        for (kind, slots) in [
+            (Kind::Table, 7),
+            (Kind::Uniform, 7),
+            (Kind::Aborted, 7),
+            (Kind::End, 0),
+        ] {
+            let d = Descriptor::new(kind, 5, 7);
+            assert_eq!((d.kind(), d.slots()), (kind, slots));
+            assert!(!d.is_record());
+        }
+        assert_eq!(Descriptor::EMPTY.kind(), Kind::Empty);
+        assert_eq!(Descriptor::END.kind(), Kind::End);
+    }
+
+    #[test]
+    fn sizes_are_padded_and_refuse_to_overflow() {
+        assert_eq!(record_bytes(0, false, None, 0), Some(0));
+        assert_eq!(record_bytes(1, true, None, 0), Some(16));
+        assert_eq!(record_bytes(64, true, Some(8), 0), Some(88));
+        assert_eq!(record_bytes(64, true, Some(0), 0), Some(80));
+        assert_eq!(record_bytes(usize::MAX, true, None, 0), None);
+        assert_eq!(record_bytes(1, true, Some(usize::MAX), 5), None);
+        assert_eq!(uniform_bytes(3, 5), Some(UNIFORM_HEAD + 16));
+        assert_eq!(uniform_bytes(usize::MAX, 2), None);
+    }
+}

@@ -1,0 +1,55 @@
+#![cfg_attr(not(loom), doc = include_str!("../README.md"))]
+// The model-checked build uses what it needs of the whole.
+#![cfg_attr(loom, allow(dead_code, unreachable_pub, missing_docs))]
+
+mod batch;
+mod broker;
+mod clock;
+mod config;
+mod consumer;
+mod cursor;
+mod encode;
+mod error;
+mod frame;
+mod memory;
+mod partition;
+mod partitioner;
+mod pool;
+mod producer;
+mod readers;
+mod record;
+mod segment;
+mod sync;
+mod topic;
+mod wait;
+
+pub use batch::{Batch, RecordRef, Records, Values};
+pub use broker::Broker;
+pub use config::{ConsumerConfig, OffsetReset, Overflow, Timestamps, TopicConfig};
+pub use consumer::{Consumer, TopicPartition};
+pub use encode::Headers;
+pub use error::{BatchError, ConsumeError, SendError, TopicError, ViewError};
+pub use partitioner::{Choice, Murmur2, Partitioner, RoundRobin, Xxh3};
+pub use producer::{BatchMetadata, BatchMetadataIter, Claim, ExclusiveProducer, Producer};
+pub use record::{FrameMetadata, Header, NO_TIMESTAMP, Record, RecordMetadata, Route};
+pub use segment::{Exclusive, Shared};
+pub use topic::Topic;
+pub use wait::WaitStrategy;
+
+#[cfg(loom)]
+pub use sync::sites;
+
+/// What callers may rely on: handles move between threads, and shared ones are shared.
+const _: () = {
+    const fn is_send<T: Send>() {}
+    const fn is_sync<T: Sync>() {}
+    is_send::<Broker>();
+    is_sync::<Broker>();
+    is_send::<Topic>();
+    is_sync::<Topic>();
+    is_send::<Producer>();
+    is_send::<ExclusiveProducer>();
+    is_send::<Consumer>();
+    is_send::<RecordRef<'static>>();
+    is_sync::<RecordRef<'static>>();
+};

@@ -1,0 +1,463 @@
+//! The raw memory of segments: one position-independent block each, in one slab.
+//!
+//! A block holds no pointers, so the same bytes could lie in a mapped file or in shared
+//! memory:
+//!
+//! ```text
+//!      0  head        u64 on its own pair of cache lines: producers fight over it
+//!    128  number      u64 \
+//!    136  base        u64  | written once a life, read by all
+//!    144  recycled    u64 /
+//!    256  index       (records + 1) x u64, padded to 64
+//!         data        units x 8 bytes, padded to 64
+//! ```
+//!
+//! Under loom a block is a struct of loom types behind the same accessors, and every unit
+//! of data has a shadow cell: writers and readers hold its guard, so that bytes touched
+//! without an ordering between them are a violation that loom reports.
+//!
+//! # Invariants
+//!
+//! - **M1** The pointer of a block points at `Shape::block_bytes` bytes, zeroed when made,
+//!   128-byte aligned, that live as long as the slab. Zero is a valid state of every word.
+//! - **M2** A slab outlives every use of its blocks: whoever holds blocks holds the slab.
+//! - **M3** Callers keep slots at or under `records` and byte ranges within `units * 8`.
+//! - **M4** Bytes are written only by the one owner of a claim that is not yet published,
+//!   and read only through published descriptors of a segment the reader holds: the
+//!   protocol of `segment.rs` keeps the two apart.
+#![allow(unsafe_code)]
+
+use crate::frame::{MAX_UNITS, UNIT};
+
+/// The most records a segment can have: a count of all of them must fit its field.
+pub(crate) const MAX_RECORDS: u32 = (1 << 22) - 1;
+
+const HEADER_BYTES: usize = 256;
+const ALIGN: usize = 128;
+
+/// The measures of a segment, the same for all of a topic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Shape {
+    /// Slots for records; the index has one more, for END.
+    pub(crate) records: u32,
+    /// Units of 8 bytes of data.
+    pub(crate) units: u32,
+}
+
+impl Shape {
+    /// Within the limits of the words, and never overflowing in what follows.
+    pub(crate) fn is_valid(self) -> bool {
+        (1..=MAX_RECORDS).contains(&self.records) && (1..=MAX_UNITS).contains(&self.units)
+    }
+
+    pub(crate) fn data_bytes(self) -> usize {
+        self.units as usize * UNIT
+    }
+
+    fn data_start(self) -> usize {
+        HEADER_BYTES + ((self.records as usize + 1) * 8).next_multiple_of(64)
+    }
+
+    /// Bytes of one block.
+    pub(crate) fn block_bytes(self) -> usize {
+        (self.data_start() + self.data_bytes().next_multiple_of(64)).next_multiple_of(ALIGN)
+    }
+}
+
+#[cfg(not(loom))]
+pub(crate) use plain::{Block, Bytes, Slab, WriteAccess};
+
+#[cfg(loom)]
+pub(crate) use model::{Block, Bytes, ReadAccess, Slab, WriteAccess};
+
+#[cfg(not(loom))]
+mod plain {
+    use super::{ALIGN, HEADER_BYTES, Shape};
+    use crate::sync::AtomicU64;
+    use core::marker::PhantomData;
+    use core::ptr::NonNull;
+    use std::alloc::{Layout, alloc_zeroed, dealloc};
+
+    /// Blocks allocated, and freed, as one.
+    pub(crate) struct Slab {
+        start: NonNull<u8>,
+        layout: Layout,
+        shape: Shape,
+        count: usize,
+    }
+
+    // SAFETY: the slab only owns memory; what lies in it is reached through blocks.
+    unsafe impl Send for Slab {}
+    // SAFETY: as above; `&Slab` gives no access to the bytes.
+    unsafe impl Sync for Slab {}
+
+    impl Slab {
+        /// Memory for `count` blocks, zeroed, not touched yet (the system gives pages at
+        /// their first use). `None` when the system refuses or the size overflows.
+        pub(crate) fn allocate(shape: Shape, count: usize) -> Option<Slab> {
+            let bytes = shape.block_bytes().checked_mul(count)?;
+            let layout = Layout::from_size_align(bytes, ALIGN).ok()?;
+            if bytes == 0 {
+                return None;
+            }
+            // SAFETY: the layout's size is not zero.
+            let start = NonNull::new(unsafe { alloc_zeroed(layout) })?;
+            Some(Slab {
+                start,
+                layout,
+                shape,
+                count,
+            })
+        }
+
+        pub(crate) fn blocks(&self) -> impl Iterator<Item = Block> + '_ {
+            (0..self.count).map(|i| Block {
+                // SAFETY: M1: block `i` starts within the slab's allocation.
+                start: unsafe { self.start.add(i * self.shape.block_bytes()) },
+                data: self.shape.data_start() as u32,
+                records: self.shape.records,
+            })
+        }
+
+        /// Touches every page, so that none is missing at its first use.
+        pub(crate) fn prefault(&mut self) {
+            let mut at = 0;
+            while at < self.layout.size() {
+                // SAFETY: M1: within the allocation; `&mut self` before any block is used,
+                // and zero is what is already there. Volatile, so that it is really done.
+                unsafe { self.start.add(at).write_volatile(0) };
+                at += 4096;
+            }
+        }
+    }
+
+    impl Drop for Slab {
+        fn drop(&mut self) {
+            // SAFETY: allocated with this layout; M2: no block is used any more.
+            unsafe { dealloc(self.start.as_ptr(), self.layout) }
+        }
+    }
+
+    /// One segment's memory.
+    pub(crate) struct Block {
+        start: NonNull<u8>,
+        data: u32,
+        records: u32,
+    }
+
+    // SAFETY: all shared words are atomics; the bytes follow M4.
+    unsafe impl Send for Block {}
+    // SAFETY: as above.
+    unsafe impl Sync for Block {}
+
+    impl Block {
+        #[inline]
+        fn word(&self, at: usize) -> &AtomicU64 {
+            // SAFETY: M1, M2: `at` is 8-aligned and within header or index; the word is
+            // only ever reached as an atomic, for which any bits are valid.
+            unsafe { self.start.add(at).cast::<AtomicU64>().as_ref() }
+        }
+
+        #[inline]
+        pub(crate) fn head(&self) -> &AtomicU64 {
+            self.word(0)
+        }
+
+        #[inline]
+        pub(crate) fn number(&self) -> &AtomicU64 {
+            self.word(128)
+        }
+
+        #[inline]
+        pub(crate) fn base(&self) -> &AtomicU64 {
+            self.word(136)
+        }
+
+        #[inline]
+        pub(crate) fn recycled(&self) -> &AtomicU64 {
+            self.word(144)
+        }
+
+        #[inline]
+        pub(crate) fn index(&self, slot: u32) -> &AtomicU64 {
+            debug_assert!(slot <= self.records);
+            self.word(HEADER_BYTES + slot as usize * 8)
+        }
+
+        #[inline]
+        pub(crate) fn bytes(&self) -> Bytes<'_> {
+            Bytes {
+                // SAFETY: M1: the data lies behind the index, within the block.
+                start: unsafe { self.start.add(self.data as usize) },
+                _block: PhantomData,
+            }
+        }
+
+        /// The bytes `at .. at + len` for the owner of the claim they belong to.
+        ///
+        /// # Safety
+        /// M3; and M4: the caller owns the unpublished claim of these bytes for `'a`.
+        #[inline]
+        pub(crate) unsafe fn claimed<'a>(
+            &self,
+            at: usize,
+            len: usize,
+            _access: &'a mut WriteAccess,
+        ) -> &'a mut [u8] {
+            // SAFETY: M1 and M3 for the range, always initialised (zeroed when made); the
+            // caller's promise for the exclusiveness.
+            unsafe {
+                core::slice::from_raw_parts_mut(
+                    self.start.add(self.data as usize + at).as_ptr(),
+                    len,
+                )
+            }
+        }
+
+        /// The same bytes, to look at.
+        ///
+        /// # Safety
+        /// As for [`claimed`](Self::claimed).
+        #[inline]
+        pub(crate) unsafe fn claimed_ref<'a>(
+            &self,
+            at: usize,
+            len: usize,
+            _access: &'a WriteAccess,
+        ) -> &'a [u8] {
+            // SAFETY: as in `claimed`; nobody has them mutably while the access is borrowed.
+            unsafe {
+                core::slice::from_raw_parts(self.start.add(self.data as usize + at).as_ptr(), len)
+            }
+        }
+
+        #[inline]
+        pub(crate) fn write_access(&self, _at: usize, _len: usize) -> WriteAccess {
+            WriteAccess
+        }
+    }
+
+    /// The right to write a claim's bytes; loom checks it, the plain build trusts it.
+    pub(crate) struct WriteAccess;
+
+    /// The data of a segment that a reader holds.
+    #[derive(Clone, Copy)]
+    pub(crate) struct Bytes<'a> {
+        start: NonNull<u8>,
+        _block: PhantomData<&'a [u8]>,
+    }
+
+    // SAFETY: what it gives out are `&'a [u8]`, which are Send and Sync.
+    unsafe impl Send for Bytes<'_> {}
+    // SAFETY: as above.
+    unsafe impl Sync for Bytes<'_> {}
+
+    impl<'a> Bytes<'a> {
+        /// # Safety
+        /// M3; and M4: the range is part of a published frame, of a segment that is held
+        /// for all of `'a`.
+        #[inline]
+        pub(crate) unsafe fn slice(self, at: usize, len: usize) -> &'a [u8] {
+            // SAFETY: M1, M3; nobody writes these bytes during `'a` by the caller's promise.
+            unsafe { core::slice::from_raw_parts(self.start.add(at).as_ptr(), len) }
+        }
+    }
+}
+
+#[cfg(loom)]
+mod model {
+    use super::Shape;
+    use crate::frame::UNIT;
+    use crate::sync::AtomicU64;
+    use core::cell::UnsafeCell;
+    use loom::cell::{ConstPtr, MutPtr, UnsafeCell as Shadow};
+    use std::sync::Arc;
+
+    pub(crate) struct Slab {
+        shape: Shape,
+        count: usize,
+    }
+
+    impl Slab {
+        pub(crate) fn allocate(shape: Shape, count: usize) -> Option<Slab> {
+            Some(Slab { shape, count })
+        }
+
+        pub(crate) fn blocks(&self) -> impl Iterator<Item = Block> + '_ {
+            (0..self.count).map(|_| Block::new(self.shape))
+        }
+
+        pub(crate) fn prefault(&mut self) {}
+    }
+
+    pub(crate) struct Block {
+        head: AtomicU64,
+        number: AtomicU64,
+        base: AtomicU64,
+        recycled: AtomicU64,
+        index: Box<[AtomicU64]>,
+        data: Box<[UnsafeCell<u64>]>,
+        // In an Arc, so that a guard can keep its cell.
+        shadow: Arc<[Shadow<()>]>,
+    }
+
+    // SAFETY: as in the plain build; loom checks M4 through the shadows.
+    unsafe impl Send for Block {}
+    // SAFETY: as above.
+    unsafe impl Sync for Block {}
+
+    fn units(at: usize, len: usize) -> core::ops::Range<usize> {
+        at / UNIT..(at + len).div_ceil(UNIT)
+    }
+
+    impl Block {
+        fn new(shape: Shape) -> Block {
+            Block {
+                head: AtomicU64::new(0),
+                number: AtomicU64::new(0),
+                base: AtomicU64::new(0),
+                recycled: AtomicU64::new(0),
+                index: (0..=shape.records).map(|_| AtomicU64::new(0)).collect(),
+                data: (0..shape.units).map(|_| UnsafeCell::default()).collect(),
+                shadow: (0..shape.units).map(|_| Shadow::new(())).collect(),
+            }
+        }
+
+        pub(crate) fn head(&self) -> &AtomicU64 {
+            &self.head
+        }
+
+        pub(crate) fn number(&self) -> &AtomicU64 {
+            &self.number
+        }
+
+        pub(crate) fn base(&self) -> &AtomicU64 {
+            &self.base
+        }
+
+        pub(crate) fn recycled(&self) -> &AtomicU64 {
+            &self.recycled
+        }
+
+        pub(crate) fn index(&self, slot: u32) -> &AtomicU64 {
+            &self.index[slot as usize]
+        }
+
+        pub(crate) fn bytes(&self) -> Bytes<'_> {
+            Bytes { block: self }
+        }
+
+        /// # Safety
+        /// As in the plain build.
+        pub(crate) unsafe fn claimed<'a>(
+            &self,
+            at: usize,
+            len: usize,
+            _access: &'a mut WriteAccess,
+        ) -> &'a mut [u8] {
+            assert!(at + len <= self.data.len() * UNIT);
+            // SAFETY: in range; the access holds the shadows of the claim.
+            unsafe { core::slice::from_raw_parts_mut((self.data.as_ptr() as *mut u8).add(at), len) }
+        }
+
+        /// # Safety
+        /// As in the plain build.
+        pub(crate) unsafe fn claimed_ref<'a>(
+            &self,
+            at: usize,
+            len: usize,
+            _access: &'a WriteAccess,
+        ) -> &'a [u8] {
+            assert!(at + len <= self.data.len() * UNIT);
+            // SAFETY: in range; the access holds the shadows of the claim.
+            unsafe { core::slice::from_raw_parts((self.data.as_ptr() as *const u8).add(at), len) }
+        }
+
+        pub(crate) fn write_access(&self, at: usize, len: usize) -> WriteAccess {
+            WriteAccess {
+                _guards: units(at, len).map(|u| self.shadow[u].get_mut()).collect(),
+                _shadow: self.shadow.clone(),
+            }
+        }
+
+        pub(crate) fn read_access(&self) -> ReadAccess {
+            ReadAccess {
+                guards: Vec::new(),
+                _shadow: self.shadow.clone(),
+            }
+        }
+    }
+
+    pub(crate) struct WriteAccess {
+        // Dropped before the cells.
+        _guards: Vec<MutPtr<()>>,
+        _shadow: Arc<[Shadow<()>]>,
+    }
+
+    pub(crate) struct ReadAccess {
+        guards: Vec<ConstPtr<()>>,
+        _shadow: Arc<[Shadow<()>]>,
+    }
+
+    impl ReadAccess {
+        pub(crate) fn cover(&mut self, block: &Block, at: usize, len: usize) {
+            self.guards
+                .extend(units(at, len).map(|u| block.shadow[u].get()));
+        }
+    }
+
+    #[derive(Clone, Copy)]
+    pub(crate) struct Bytes<'a> {
+        block: &'a Block,
+    }
+
+    impl<'a> Bytes<'a> {
+        /// # Safety
+        /// As in the plain build.
+        pub(crate) unsafe fn slice(self, at: usize, len: usize) -> &'a [u8] {
+            let data = &self.block.data;
+            assert!(at + len <= data.len() * UNIT);
+            for unit in units(at, len) {
+                self.block.shadow[unit].with(|_| ());
+            }
+            // SAFETY: in range; the shadows have just been checked.
+            unsafe { core::slice::from_raw_parts((data.as_ptr() as *const u8).add(at), len) }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn blocks_do_not_overlap_and_are_aligned() {
+        for (records, units) in [(1, 1), (2, 3), (63, 1000), (1000, 7)] {
+            let shape = Shape { records, units };
+            let slab = Slab::allocate(shape, 3).unwrap();
+            let blocks: Vec<_> = slab.blocks().collect();
+            assert_eq!(blocks.len(), 3);
+            for block in &blocks {
+                assert_eq!(block.head() as *const _ as usize % ALIGN, 0);
+                let mut access = block.write_access(0, shape.data_bytes());
+                // SAFETY: the whole data of a block that nobody else uses.
+                let data = unsafe { block.claimed(0, shape.data_bytes(), &mut access) };
+                assert_eq!(data.as_ptr() as usize % 64, 0);
+                assert!(data.iter().all(|&b| b == 0), "not zeroed, or overlapping");
+                data.fill(0xff);
+                let last = block.index(records) as *const _ as usize + 8;
+                assert!(last <= data.as_ptr() as usize);
+            }
+        }
+    }
+
+    #[test]
+    fn a_slab_that_no_machine_can_hold_is_refused() {
+        let shape = Shape {
+            records: MAX_RECORDS,
+            units: MAX_UNITS,
+        };
+        assert!(Slab::allocate(shape, usize::MAX / 4).is_none());
+        assert!(Slab::allocate(shape, 200_000).is_none());
+    }
+}

@@ -1,0 +1,362 @@
+//! The ring of live segments: append, roll, retention, lookups.
+//!
+//! Segments are numbered from 0 on, without gaps. `log_start ..= active` are the live ones;
+//! segment `n` stands in the table at `n % table.len()`, as one word that holds its whole
+//! number beside its index in the pool, so that a stale look is seen to be one.
+//!
+//! # Invariants
+//!
+//! - **T1** `log_start <= active < log_start + segments`; both only grow.
+//! - **T2** Segment `n + 1` is put into the table only after `n` is sealed, by one
+//!   compare-and-swap from the old entry, so once. Its base is `n`'s base plus `n`'s records.
+//! - **T3** The old entry, `n + 1 - segments`, was below `log_start` by then.
+//! - **T4** Whoever moves `log_start` past a segment puts it into the pool, so once.
+//!
+//! # The roll, by whoever gets there
+//!
+//! 1. *Seal* the active segment (`segment.rs`).
+//! 2. *Retire* the oldest, if the ring is full: under `Backpressure` only if no reader's
+//!    gate is in or below it; move `log_start`; put it into the pool.
+//! 3. *Take* an empty segment, prepare it, put it into the table (T2); the loser of a race
+//!    gives its own back, which nobody else has seen.
+//! 4. *Move* `active` on.
+//! 5. *Open* the new segment.
+//!
+//! Each step is one compare-and-swap whose failure means that another thread has done it,
+//! and every thread that finds a step undone does it. A thread that stops between two
+//! steps stops nobody: at most one segment is out of reach, the spare it brought.
+//!
+//! A sealed segment is final and the active one is never retired, so a roller's reading of
+//! the sealed head and base is right if its own step 3 succeeds: that step succeeds only
+//! while `n + 1` is not in the table, which is only while `n` is active.
+
+use crate::pool::Pool;
+use crate::segment::{Claim, ClaimStep, Head, MAX_NUMBER, Segment};
+use crate::sync::{AtomicU64, fence, ord, spin_loop};
+use crossbeam_utils::CachePadded;
+
+/// Why an append cannot go on at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Blocked {
+    /// A reader's gate is in the oldest segment.
+    Reader,
+    /// Every segment is in somebody's hands: only when spares could not be allocated.
+    Segments,
+    /// Offsets or segment numbers are used up.
+    Exhausted,
+}
+
+/// Tries to find a free segment before saying that there is none. One is always there
+/// (`pool.rs`), but it may move behind the search while others take and give back.
+const TRIES: u32 = 64;
+
+const INDEX_BITS: u32 = 16;
+
+/// One word of the table: `number:48 | index:16`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Entry(u64);
+
+impl Entry {
+    /// No segment ever has this number.
+    const NONE: Entry = Entry(u64::MAX);
+
+    fn new(number: u64, index: u16) -> Entry {
+        Entry(number << INDEX_BITS | u64::from(index))
+    }
+
+    fn number(self) -> u64 {
+        self.0 >> INDEX_BITS
+    }
+
+    fn index(self) -> u16 {
+        self.0 as u16
+    }
+}
+
+/// The read-mostly words that say which segments are live. Hints, all of them: the entry
+/// for a number, or a hold, confirms what they say.
+struct Live {
+    active: AtomicU64,
+    log_start: AtomicU64,
+}
+
+pub(crate) struct Partition {
+    id: u16,
+    /// Whether readers hold back the log start (`Backpressure`).
+    gated: bool,
+    live: CachePadded<Live>,
+    table: Box<[AtomicU64]>,
+}
+
+impl Partition {
+    /// A partition whose first segment is number `first`, at offset `base` (both zero but
+    /// in tests). Takes one segment from the pool; `None` when there is none.
+    pub(crate) fn new(
+        id: u16,
+        segments: usize,
+        gated: bool,
+        pool: &Pool,
+        first: u64,
+        base: u64,
+    ) -> Option<Partition> {
+        let near = usize::from(id) * (segments + 1);
+        let index = pool.take(near as u16)?;
+        let segment = pool.get(index);
+        segment.prepare(id, first, base);
+        segment.open(id, first);
+        let at = (first % segments as u64) as usize;
+        let entry = |i| {
+            if i == at {
+                Entry::new(first, index)
+            } else {
+                Entry::NONE
+            }
+        };
+        Some(Partition {
+            id,
+            gated,
+            live: CachePadded::new(Live {
+                active: AtomicU64::new(first),
+                log_start: AtomicU64::new(first),
+            }),
+            table: (0..segments).map(|i| AtomicU64::new(entry(i).0)).collect(),
+        })
+    }
+
+    pub(crate) fn id(&self) -> u16 {
+        self.id
+    }
+
+    pub(crate) fn is_gated(&self) -> bool {
+        self.gated
+    }
+
+    /// The segment that is, or was, the last.
+    #[inline]
+    pub(crate) fn active(&self) -> u64 {
+        self.live.active.load(ord!(Relaxed))
+    }
+
+    /// The first live segment. To rely on it, hold a segment first (`readers.rs`).
+    #[inline]
+    pub(crate) fn log_start(&self) -> u64 {
+        self.live.log_start.load(ord!(Relaxed))
+    }
+
+    fn slot(&self, number: u64) -> &AtomicU64 {
+        &self.table[(number % self.table.len() as u64) as usize]
+    }
+
+    fn entry(&self, number: u64) -> Entry {
+        // Acquire, from whoever put it there: the segment's number, base and zeroed index.
+        Entry(self.slot(number).load(ord!("partition.entry", P3, Acquire)))
+    }
+
+    /// The index in the pool of a live segment; `None` if it is not there yet or not any more.
+    pub(crate) fn find(&self, number: u64) -> Option<u16> {
+        let entry = self.entry(number);
+        (entry.number() == number).then(|| entry.index())
+    }
+
+    // ---- appending ----------------------------------------------------------------------
+
+    /// Claims a frame in the active segment, rolling to the next one when it is full.
+    /// `cached` is the index where this producer's last claim in this partition was. The
+    /// frame must fit an empty segment.
+    #[inline]
+    pub(crate) fn claim<'p, S: ClaimStep>(
+        &self,
+        pool: &'p Pool,
+        cached: &mut u16,
+        records: u32,
+        units: u32,
+    ) -> Result<Claim<'p>, Blocked> {
+        match pool.get(*cached).try_claim::<S>(self.id, records, units) {
+            Ok(claim) => Ok(claim),
+            Err(_) => self.claim_slowly::<S>(pool, cached, records, units),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn claim_slowly<'p, S: ClaimStep>(
+        &self,
+        pool: &'p Pool,
+        cached: &mut u16,
+        records: u32,
+        units: u32,
+    ) -> Result<Claim<'p>, Blocked> {
+        debug_assert!(records <= pool.shape().records && units <= pool.shape().units);
+        let mut tries = 0;
+        loop {
+            let number = self.active();
+            let Some(index) = self.find(number) else {
+                spin_loop(); // `active` has moved on, or its news is faster than the entry's
+                continue;
+            };
+            let segment = pool.get(index);
+            let head = segment.head();
+            if head.is_fresh_as(self.id, number) {
+                segment.open(self.id, number);
+            } else if head.is_open_in(self.id) {
+                match segment.try_claim::<S>(self.id, records, units) {
+                    Ok(claim) => {
+                        *cached = index;
+                        return Ok(claim);
+                    }
+                    Err(full) if full.is_open_in(self.id) => segment.seal(full),
+                    Err(_) => {}
+                }
+            } else if head.is_sealed_in(self.id) {
+                match self.roll(pool, number, index, head) {
+                    Ok(()) => {}
+                    Err(Blocked::Segments) if tries < TRIES => {
+                        tries += 1;
+                        spin_loop();
+                    }
+                    Err(blocked) => return Err(blocked),
+                }
+            } else {
+                spin_loop(); // the segment has another life by now, so `active` has moved on
+            }
+        }
+    }
+
+    /// Steps 2 to 4 of the roll from segment `number`, sealed as `head`.
+    fn roll(&self, pool: &Pool, number: u64, index: u16, head: Head) -> Result<(), Blocked> {
+        let next = number + 1;
+        if next >= MAX_NUMBER {
+            return Err(Blocked::Exhausted);
+        }
+        let old = self.entry(next);
+        if old == Entry::NONE || old.number() < next {
+            self.make_room(pool, next)?;
+            let full: &Segment = pool.get(index);
+            let Some(base) = full.base().checked_add(u64::from(head.records())) else {
+                return Err(Blocked::Exhausted);
+            };
+            if base > u64::MAX - u64::from(pool.shape().records) {
+                return Err(Blocked::Exhausted);
+            }
+            let Some(taken) = pool.take(index) else {
+                return Err(Blocked::Segments);
+            };
+            pool.get(taken).prepare(self.id, next, base);
+            // Release, to everybody who finds the segment: its number, base and zeroed index.
+            let put = self.slot(next).compare_exchange(
+                old.0,
+                Entry::new(next, taken).0,
+                ord!("partition.install", P3, Release),
+                ord!(Relaxed),
+            );
+            if put.is_err() {
+                pool.put(taken);
+            }
+        }
+        // Failing means that another thread has moved it.
+        let _ = self
+            .live
+            .active
+            .compare_exchange(number, next, ord!(Relaxed), ord!(Relaxed));
+        Ok(())
+    }
+
+    /// Retires the oldest segment if the ring has no room for segment `next`.
+    fn make_room(&self, pool: &Pool, next: u64) -> Result<(), Blocked> {
+        loop {
+            let start = self.log_start();
+            if next - start < self.table.len() as u64 {
+                return Ok(());
+            }
+            if self.gated {
+                // Between seeing where the log starts and looking at the gates: a reader
+                // that still found the log start here or before is seen.
+                fence!("partition.gates", P5);
+                if pool.readers(self.id).lowest() <= start {
+                    return Err(Blocked::Reader);
+                }
+            }
+            let Some(index) = self.find(start) else {
+                spin_loop(); // it has just been retired, or its entry is older news
+                continue;
+            };
+            let moved = self.live.log_start.compare_exchange(
+                start,
+                start + 1,
+                ord!(Relaxed),
+                ord!(Relaxed),
+            );
+            if moved.is_ok() {
+                // Between moving the log start and anybody's look at the holds: a reader
+                // that did not see the move is seen by whoever takes the segment (P8).
+                fence!("partition.retire", P5);
+                pool.put(index);
+                return Ok(());
+            }
+            spin_loop();
+        }
+    }
+
+    // ---- lookups, by threads that hold nothing ------------------------------------------
+
+    /// Index and base of a live segment; `None` if it is not, or not any more.
+    fn lookup(&self, pool: &Pool, number: u64) -> Option<(u16, u64)> {
+        let index = self.find(number)?;
+        let base = pool.get(index).base_unheld();
+        // A later life's base would have brought that life's log start with it.
+        (self.log_start() <= number).then_some((index, base))
+    }
+
+    /// The first offset retained.
+    pub(crate) fn log_start_offset(&self, pool: &Pool) -> u64 {
+        loop {
+            if let Some((_, base)) = self.lookup(pool, self.log_start()) {
+                return base;
+            }
+            spin_loop();
+        }
+    }
+
+    /// One past the last offset claimed.
+    pub(crate) fn log_end_offset(&self, pool: &Pool) -> u64 {
+        loop {
+            let number = self.active();
+            if let Some((index, base)) = self.lookup(pool, number) {
+                let head = pool.get(index).head_unheld();
+                if self.log_start() <= number {
+                    return base + u64::from(head.records());
+                }
+            }
+            spin_loop();
+        }
+    }
+
+    /// The live segment with the greatest base at or below `offset`; `None` when the log
+    /// starts after it.
+    pub(crate) fn locate(&self, pool: &Pool, offset: u64) -> Option<u64> {
+        'again: loop {
+            let (mut low, mut high) = (self.log_start(), self.active());
+            match self.lookup(pool, low) {
+                Some((_, base)) if base > offset => return None,
+                Some(_) => {}
+                None => {
+                    spin_loop();
+                    continue;
+                }
+            }
+            // The base of `low` is at or below the offset; find the last such segment.
+            while low < high {
+                let middle = low + (high - low).div_ceil(2);
+                match self.lookup(pool, middle) {
+                    Some((_, base)) if base <= offset => low = middle,
+                    Some(_) => high = middle - 1,
+                    None => {
+                        spin_loop();
+                        continue 'again;
+                    }
+                }
+            }
+            return Some(low);
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! Who reads a partition: a list of words, each saying which segment its reader holds.
+//!
+//! A reader holds one segment at a time. Under `DropOldest` that is a **pin**: it keeps the
+//! segment from being recycled, and nothing else. Under `Backpressure` it is a **gate**: it
+//! also keeps the log start from moving past the segment.
+//!
+//! The list is an immutable array, replaced as a whole when a reader joins or leaves, so
+//! that a producer scans it without a lock while readers come and go; crossbeam-epoch frees
+//! the old array once no producer can be scanning it.
+//!
+//! # Holding (rows P4 and P5)
+//!
+//! Reader: store the word; `fence(SeqCst)`; look at the log start. Producer: see or make the
+//! log start's move; `fence(SeqCst)`; look at the words. One of the two sees the other: a
+//! reader that still finds the log start at or below its segment is seen by every later
+//! scan, and may read the segment until it moves its word on.
+
+use crate::sync::{AtomicU64, epoch, ord};
+use crossbeam_utils::CachePadded;
+use std::sync::Arc;
+
+/// The word of a reader that holds nothing.
+pub(crate) const NOTHING: u64 = u64::MAX;
+
+/// What one reader of one partition holds.
+pub(crate) struct Hold {
+    word: CachePadded<AtomicU64>,
+}
+
+impl Hold {
+    /// Holds segment `number`, or [`NOTHING`], instead of what was held before.
+    #[inline]
+    pub(crate) fn set(&self, number: u64) {
+        // Release: the reads from the segment held before happened before its reuse.
+        self.word.store(number, ord!("readers.set", P4, Release));
+    }
+}
+
+/// The readers of one partition.
+pub(crate) struct Readers {
+    list: epoch::Cell<Box<[Arc<Hold>]>>,
+}
+
+impl Readers {
+    pub(crate) fn new() -> Readers {
+        Readers {
+            list: epoch::Cell::new(Box::default()),
+        }
+    }
+
+    /// Adds a reader that holds segment `number`, or [`NOTHING`].
+    pub(crate) fn join(&self, number: u64) -> Arc<Hold> {
+        let hold = Arc::new(Hold {
+            word: CachePadded::new(AtomicU64::new(number)),
+        });
+        self.replace(|list| list.iter().chain([&hold]).cloned().collect());
+        hold
+    }
+
+    /// Takes a reader off the list; it holds nothing any more.
+    pub(crate) fn leave(&self, hold: &Arc<Hold>) {
+        self.replace(|list| {
+            list.iter()
+                .filter(|other| !Arc::ptr_eq(other, hold))
+                .cloned()
+                .collect()
+        });
+    }
+
+    fn replace(&self, next: impl Fn(&Box<[Arc<Hold>]>) -> Box<[Arc<Hold>]>) {
+        self.list.replace(
+            ord!("readers.list", P10, Acquire),
+            // Release: a reader that leaves has read its last, and one that joins is complete.
+            ord!("readers.replace", P10, Release),
+            next,
+        );
+    }
+
+    /// The lowest segment that any reader holds. As a hint: what moves the log start on the
+    /// strength of it has fenced before, and recycling looks again with [`holds`](Self::holds).
+    pub(crate) fn lowest(&self) -> u64 {
+        self.list
+            .read(ord!("readers.lowest", P10, Acquire), |list| {
+                list.iter()
+                    .map(|hold| hold.word.load(ord!(Relaxed)))
+                    .min()
+                    .unwrap_or(NOTHING)
+            })
+    }
+
+    /// Whether any reader holds this segment, which is below the log start.
+    pub(crate) fn holds(&self, number: u64) -> bool {
+        self.list
+            .read(ord!("readers.holds_list", P10, Acquire), |list| {
+                list.iter()
+                    // Acquire: what the reader read before it moved on happened before.
+                    .any(|hold| hold.word.load(ord!("readers.holds", P4, Acquire)) == number)
+            })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_lowest_hold_is_found_while_readers_come_and_go() {
+        let readers = Readers::new();
+        assert_eq!(readers.lowest(), NOTHING);
+        let (a, b) = (readers.join(5), readers.join(3));
+        assert_eq!(readers.lowest(), 3);
+        assert!(readers.holds(5) && readers.holds(3) && !readers.holds(4));
+        b.set(9);
+        assert_eq!(readers.lowest(), 5);
+        readers.leave(&a);
+        assert_eq!(readers.lowest(), 9);
+        assert!(!readers.holds(5));
+        readers.leave(&b);
+        assert_eq!(readers.lowest(), NOTHING);
+    }
+}

@@ -1,0 +1,487 @@
+//! One append buffer: claim, fill, publish, read, seal, recycle.
+//!
+//! # The life of a segment
+//!
+//! A segment is used again and again, each time as another numbered segment of some
+//! partition: a **life**. Its `head` word says where in its life it is, and every step is
+//! one atomic step on that word, so that a thread may stop between any two:
+//!
+//! | head | who may do what |
+//! |---|---|
+//! | `FRESH(partition, number)` | Its index is all zero. In the pool or in the hands of one roller, until it is put into the partition's table under `number`; from then on **any** thread that found it there may open it. |
+//! | `OPEN(partition, records, units)` | Producers of `partition` claim. Anybody may seal. |
+//! | `SEALED(partition, records, units)` | Final. Whoever sealed it owes END at slot `records`. Once retired and nobody's any more, one thread takes it out of the pool and makes it fresh. |
+//!
+//! # Invariants
+//!
+//! - **S1** A claim is exclusive. Claims are compare-and-swaps of `head`, each from the
+//!   value it saw to one further on, so no two claims share a slot or a byte. (The
+//!   exclusive producer's claims are plain stores: nobody else writes `head` while the
+//!   segment is open, because a topic has no other producer then.)
+//! - **S2** A claim is in its own partition. The expected value of the claim holds the
+//!   partition, and `OPEN` is reached only through the partition's table. So a producer that
+//!   slept from reading `head` to its compare-and-swap, while the segment was retired,
+//!   recycled and opened again, either fails or has a good claim in a later life of the same
+//!   partition: it reads `base` only *after* the claim. There is no third case, and nothing
+//!   to undo. A life is opened once: `FRESH` holds the full number, which never comes back.
+//! - **S3** A segment is not recycled while a claim in it is unpublished: `recycle` needs
+//!   every frame up to END, and END is at the final count. So what a claimer read of the
+//!   life stays true until it publishes, and its bytes are its own.
+//! - **S4** A segment is not recycled while a reader holds it (`readers.rs`, `pool.rs`).
+//! - **S5** A frame's bytes are written before its descriptor is stored (Release, P2) and
+//!   read after the descriptor was loaded (Acquire, P2); nobody writes them again in this life.
+#![allow(unsafe_code)]
+
+use crate::frame::{Descriptor, Kind, UNIT};
+use crate::memory::{Block, Bytes, Shape, WriteAccess};
+use crate::sync::{AtomicU64, ord};
+use core::mem::ManuallyDrop;
+
+/// The most partitions a topic can have: a partition's number must fit its field of `head`.
+pub(crate) const MAX_PARTITIONS: u32 = 1 << 14;
+
+/// Segment numbers stay under this, in `head` as in the partition's table.
+pub(crate) const MAX_NUMBER: u64 = (1 << 48) - 1;
+
+const UNIT_BITS: u32 = 26;
+const RECORD_BITS: u32 = 22;
+const PARTITION_SHIFT: u32 = UNIT_BITS + RECORD_BITS;
+const STATE_SHIFT: u32 = 62;
+const OPEN: u64 = 1 << STATE_SHIFT;
+const SEALED: u64 = 2 << STATE_SHIFT;
+
+/// `state:2 | partition:14 | records:22 | units:26`, or in a fresh segment
+/// `state:2 | partition:14 | number:48`. Zero, as memory comes, is fresh.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Head(u64);
+
+impl Head {
+    fn fresh(partition: u16, number: u64) -> Head {
+        debug_assert!(u32::from(partition) < MAX_PARTITIONS && number < MAX_NUMBER);
+        Head(u64::from(partition) << PARTITION_SHIFT | number)
+    }
+
+    fn open(partition: u16) -> Head {
+        Head(OPEN | u64::from(partition) << PARTITION_SHIFT)
+    }
+
+    pub(crate) fn is_fresh(self) -> bool {
+        self.0 >> STATE_SHIFT == 0
+    }
+
+    pub(crate) fn is_fresh_as(self, partition: u16, number: u64) -> bool {
+        self == Head::fresh(partition, number)
+    }
+
+    #[inline]
+    pub(crate) fn is_open_in(self, partition: u16) -> bool {
+        self.0 >> PARTITION_SHIFT == Head::open(partition).0 >> PARTITION_SHIFT
+    }
+
+    pub(crate) fn is_sealed_in(self, partition: u16) -> bool {
+        self.0 >> PARTITION_SHIFT
+            == (SEALED | u64::from(partition) << PARTITION_SHIFT) >> PARTITION_SHIFT
+    }
+
+    pub(crate) fn partition(self) -> u16 {
+        ((self.0 >> PARTITION_SHIFT) & u64::from(MAX_PARTITIONS - 1)) as u16
+    }
+
+    /// Records claimed; none in a fresh segment.
+    #[inline]
+    pub(crate) fn records(self) -> u32 {
+        if self.is_fresh() {
+            return 0;
+        }
+        self.claimed_records()
+    }
+
+    #[inline]
+    fn claimed_records(self) -> u32 {
+        ((self.0 >> UNIT_BITS) & ((1 << RECORD_BITS) - 1)) as u32
+    }
+
+    #[inline]
+    fn units(self) -> u32 {
+        (self.0 & ((1 << UNIT_BITS) - 1)) as u32
+    }
+
+    fn sealed(self) -> Head {
+        Head(self.0 & !OPEN | SEALED)
+    }
+}
+
+/// How a producer moves `head` on: the one step in which the kinds of producer differ.
+#[allow(unreachable_pub)] // in the bounds of the public `Producer`, and not to be named
+pub trait ClaimStep: 'static {
+    /// Whether this is the topic's only producer.
+    const EXCLUSIVE: bool;
+
+    /// Moves `head` from `seen` to `next`, or tells what it is instead.
+    fn step(head: &AtomicU64, seen: u64, next: u64) -> Result<(), u64>;
+}
+
+/// Claims with a compare-and-swap, beside any number of other producers.
+#[derive(Debug)]
+pub struct Shared;
+
+/// Claims with a plain store, as the topic's only producer.
+#[derive(Debug)]
+pub struct Exclusive;
+
+impl ClaimStep for Shared {
+    const EXCLUSIVE: bool = false;
+
+    #[inline]
+    fn step(head: &AtomicU64, seen: u64, next: u64) -> Result<(), u64> {
+        // Acquire, from whoever opened this life: its base and its zeroed index.
+        head.compare_exchange_weak(
+            seen,
+            next,
+            ord!("segment.claim", P1, Acquire),
+            ord!(Relaxed),
+        )
+        .map(drop)
+    }
+}
+
+impl ClaimStep for Exclusive {
+    const EXCLUSIVE: bool = true;
+
+    #[inline]
+    fn step(head: &AtomicU64, _seen: u64, next: u64) -> Result<(), u64> {
+        // This producer opened the life itself, or took the topic over from those who did
+        // (P9); nobody else writes `head` while it is open (S1).
+        head.store(next, ord!(Relaxed));
+        Ok(())
+    }
+}
+
+/// One segment: its memory and its measures.
+pub(crate) struct Segment {
+    block: Block,
+    shape: Shape,
+}
+
+impl Segment {
+    pub(crate) fn new(block: Block, shape: Shape) -> Segment {
+        Segment { block, shape }
+    }
+
+    #[inline]
+    pub(crate) fn shape(&self) -> Shape {
+        self.shape
+    }
+
+    // ---- appending ----------------------------------------------------------------------
+
+    /// Claims `records` slots and `units` units, both at once. Refused, it says what the
+    /// head was: not open in this partition, or without room for so much.
+    #[inline]
+    pub(crate) fn try_claim<S: ClaimStep>(
+        &self,
+        partition: u16,
+        records: u32,
+        units: u32,
+    ) -> Result<Claim<'_>, Head> {
+        let word = self.block.head();
+        let mut seen = word.load(ord!(Relaxed));
+        loop {
+            let head = Head(seen);
+            // Neither sum overflows: both sides are under 2^26 and 2^22 (`Shape`).
+            if !head.is_open_in(partition)
+                || head.claimed_records() + records > self.shape.records
+                || head.units() + units > self.shape.units
+            {
+                return Err(head);
+            }
+            let next = seen + (u64::from(records) << UNIT_BITS | u64::from(units));
+            match S::step(word, seen, next) {
+                Ok(()) => {
+                    return Ok(Claim {
+                        segment: self,
+                        // After the claim (S2); it stays true until the claim is published (S3).
+                        base: self.block.base().load(ord!(Relaxed)),
+                        slot: head.claimed_records(),
+                        records,
+                        unit: head.units(),
+                        access: self
+                            .block
+                            .write_access(head.units() as usize * UNIT, units as usize * UNIT),
+                        units,
+                    });
+                }
+                Err(now) => {
+                    // Another producer was first: it has its claim, so somebody goes on.
+                    seen = now;
+                    crate::sync::spin_loop();
+                }
+            }
+        }
+    }
+
+    /// Ends the claiming, if `seen` is still the head. Whoever does it owes END, and pays at
+    /// once: a thread that stops in between keeps this one segment from being recycled, and
+    /// readers find the end in `head`.
+    pub(crate) fn seal(&self, seen: Head) {
+        // Acquire: the zeroing of the slot that END goes to happened before.
+        let sealed = self.block.head().compare_exchange(
+            seen.0,
+            seen.sealed().0,
+            ord!("segment.seal", P1, Acquire),
+            ord!(Relaxed),
+        );
+        if sealed.is_ok() {
+            // END lends no bytes, so nothing has to be visible with it.
+            self.block
+                .index(seen.records())
+                .store(Descriptor::END.0, ord!(Relaxed));
+        }
+    }
+
+    /// Opens a fresh segment that the caller found in the partition's table under `number`.
+    pub(crate) fn open(&self, partition: u16, number: u64) {
+        // Release, to whoever claims in this life: its base and its zeroed index. Failing
+        // means that another thread has opened it.
+        let _ = self.block.head().compare_exchange(
+            Head::fresh(partition, number).0,
+            Head::open(partition).0,
+            ord!("segment.open", P1, Release),
+            ord!(Relaxed),
+        );
+    }
+
+    /// The head, as a hint: a claim or a seal tells whether it was true.
+    #[inline]
+    pub(crate) fn head(&self) -> Head {
+        Head(self.block.head().load(ord!(Relaxed)))
+    }
+
+    // ---- reading ------------------------------------------------------------------------
+
+    /// The descriptor at a slot. What it describes may be read while the segment is held.
+    #[inline]
+    pub(crate) fn descriptor(&self, slot: u32) -> Descriptor {
+        Descriptor(
+            self.block
+                .index(slot)
+                .load(ord!("segment.descriptor", P2, Acquire)),
+        )
+    }
+
+    /// A descriptor that this thread has loaded before, in this life, and found published.
+    #[inline]
+    pub(crate) fn known_descriptor(&self, slot: u32) -> Descriptor {
+        Descriptor(self.block.index(slot).load(ord!(Relaxed)))
+    }
+
+    /// The data, for reading published frames while the segment is held.
+    #[inline]
+    pub(crate) fn bytes(&self) -> Bytes<'_> {
+        self.block.bytes()
+    }
+
+    /// The right to read, which the models check: nothing yet.
+    #[cfg(loom)]
+    pub(crate) fn read_access(&self) -> crate::memory::ReadAccess {
+        self.block.read_access()
+    }
+
+    /// Extends the right to read to `len` bytes at `at`.
+    #[cfg(loom)]
+    pub(crate) fn cover(&self, access: &mut crate::memory::ReadAccess, at: usize, len: usize) {
+        access.cover(&self.block, at, len);
+    }
+
+    /// Offset of slot 0 in this life, for who holds the segment.
+    pub(crate) fn base(&self) -> u64 {
+        self.block.base().load(ord!(Relaxed))
+    }
+
+    /// Number of this life, for who owns or holds the segment.
+    pub(crate) fn number(&self) -> u64 {
+        self.block.number().load(ord!(Relaxed))
+    }
+
+    /// Base and head for who does not hold the segment and checks afterwards, by the log
+    /// start, that they are of the life that was meant: Acquire, so that a later life's
+    /// values bring that life's log start with them (P7).
+    pub(crate) fn base_unheld(&self) -> u64 {
+        self.block
+            .base()
+            .load(ord!("segment.base_unheld", P7, Acquire))
+    }
+
+    /// See [`base_unheld`](Self::base_unheld).
+    pub(crate) fn head_unheld(&self) -> Head {
+        Head(
+            self.block
+                .head()
+                .load(ord!("segment.head_unheld", P7, Acquire)),
+        )
+    }
+
+    // ---- recycling ----------------------------------------------------------------------
+
+    /// Empties the index of a retired segment that no reader holds, if every frame of it is
+    /// published. Only for the one thread that has taken it out of the pool. Stopped by an
+    /// unpublished frame it answers `false`, and the next try goes on from there.
+    pub(crate) fn recycle(&self) -> bool {
+        let mut slot = self.block.recycled().load(ord!(Relaxed)) as u32;
+        loop {
+            let index = self.block.index(slot);
+            // Acquire: the last writes to the frame's bytes happened before their reuse.
+            let descriptor = Descriptor(index.load(ord!("segment.recycle", P6, Acquire)));
+            match descriptor.kind() {
+                Kind::Empty => {
+                    self.block.recycled().store(u64::from(slot), ord!(Relaxed));
+                    return false;
+                }
+                Kind::End => {
+                    index.store(0, ord!(Relaxed));
+                    self.block.recycled().store(0, ord!(Relaxed));
+                    return true;
+                }
+                _ => {
+                    index.store(0, ord!(Relaxed));
+                    slot += descriptor.slots();
+                }
+            }
+        }
+    }
+
+    /// Makes the segment fresh for a new life. Only for its one owner, and only when its
+    /// index is all zero.
+    pub(crate) fn prepare(&self, partition: u16, number: u64, base: u64) {
+        self.block.number().store(number, ord!(Relaxed));
+        // Release, to lookups that do not hold the segment; everybody else gets it through
+        // the table (P3) or the claim (P1).
+        self.block
+            .base()
+            .store(base, ord!("segment.prepare_base", P7, Release));
+        // An exchange, so that `head` has one history of exchanges in a shared topic.
+        self.block.head().swap(
+            Head::fresh(partition, number).0,
+            ord!("segment.prepare_head", P7, Release),
+        );
+    }
+}
+
+/// The exclusive right to fill a claimed frame and publish it.
+///
+/// Dropped unpublished, whether given up or unwound by a panic, it publishes an aborted
+/// frame, which readers step over.
+pub(crate) struct Claim<'a> {
+    segment: &'a Segment,
+    base: u64,
+    slot: u32,
+    records: u32,
+    unit: u32,
+    units: u32,
+    access: WriteAccess,
+}
+
+impl Claim<'_> {
+    /// Offset of the frame's first record.
+    #[inline]
+    pub(crate) fn offset(&self) -> u64 {
+        self.base + u64::from(self.slot)
+    }
+
+    /// Position of the frame's first unit.
+    #[inline]
+    pub(crate) fn unit(&self) -> u32 {
+        self.unit
+    }
+
+    /// The frame's bytes, whatever was in them before.
+    #[inline]
+    pub(crate) fn bytes(&mut self) -> &mut [u8] {
+        // SAFETY: S1: the claim is exclusive, and within the segment (M3); S3, M4: it is not
+        // published, because `publish` and `drop` end it.
+        unsafe {
+            self.segment.block.claimed(
+                self.unit as usize * UNIT,
+                self.units as usize * UNIT,
+                &mut self.access,
+            )
+        }
+    }
+
+    /// The frame's bytes, to look at.
+    #[inline]
+    pub(crate) fn bytes_ref(&self) -> &[u8] {
+        // SAFETY: as in `bytes`.
+        unsafe {
+            self.segment.block.claimed_ref(
+                self.unit as usize * UNIT,
+                self.units as usize * UNIT,
+                &self.access,
+            )
+        }
+    }
+
+    /// Makes the frame visible to readers, all of it at once.
+    #[inline]
+    pub(crate) fn publish(self, descriptor: Descriptor) {
+        debug_assert_eq!(descriptor.slots(), self.records);
+        let mut this = ManuallyDrop::new(self);
+        // SAFETY: dropped once, here: `this` is never dropped. The access ends before the
+        // bytes become the readers' (S5).
+        unsafe { core::ptr::drop_in_place(&mut this.access) };
+        this.store(descriptor);
+    }
+
+    #[inline]
+    fn store(&self, descriptor: Descriptor) {
+        self.segment
+            .block
+            .index(self.slot)
+            .store(descriptor.0, ord!("segment.publish", P2, Release));
+    }
+}
+
+impl Drop for Claim<'_> {
+    fn drop(&mut self) {
+        // The access may end after this store: nobody reads the bytes of an aborted frame,
+        // and the plain build's access is nothing at all. Under loom it must end first.
+        #[cfg(loom)]
+        {
+            self.access = self.segment.block.write_access(0, 0);
+        }
+        self.store(Descriptor::new(
+            Kind::Aborted,
+            self.unit,
+            u64::from(self.records),
+        ));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_head_keeps_its_fields_apart_at_their_limits() {
+        let partition = (MAX_PARTITIONS - 1) as u16;
+        let fresh = Head::fresh(partition, MAX_NUMBER - 1);
+        assert!(fresh.is_fresh() && fresh.is_fresh_as(partition, MAX_NUMBER - 1));
+        assert!(!fresh.is_fresh_as(partition - 1, MAX_NUMBER - 1));
+        assert!(!fresh.is_fresh_as(partition, MAX_NUMBER - 2));
+        assert_eq!((fresh.partition(), fresh.records()), (partition, 0));
+        assert!(!fresh.is_open_in(partition) && !fresh.is_sealed_in(partition));
+
+        let records = crate::memory::MAX_RECORDS;
+        let units = crate::frame::MAX_UNITS;
+        let open =
+            Head(Head::open(partition).0 | u64::from(records) << UNIT_BITS | u64::from(units));
+        assert!(open.is_open_in(partition) && !open.is_open_in(partition - 1));
+        assert_eq!((open.records(), open.units()), (records, units));
+        let sealed = open.sealed();
+        assert!(sealed.is_sealed_in(partition) && !sealed.is_open_in(partition));
+        assert!(!sealed.is_fresh());
+        assert_eq!((sealed.records(), sealed.units()), (records, units));
+        assert_eq!(sealed.partition(), partition);
+        assert!(Head(0).is_fresh_as(0, 0));
+    }
+}

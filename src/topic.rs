@@ -1,0 +1,267 @@
+//! A topic: its partitions, their segments, and who produces.
+
+use crate::config::{Overflow, TopicConfig};
+use crate::error::TopicError;
+use crate::partition::Partition;
+use crate::pool::Pool;
+use crate::producer::Producer;
+use crate::segment::{Exclusive, MAX_NUMBER, Shared};
+use crate::sync::{AtomicBool, AtomicU64, ord};
+use core::fmt;
+use std::sync::Arc;
+
+/// Kafka's limit.
+const MAX_NAME: usize = 249;
+
+/// Set in the producers' word while an exclusive producer lives; the rest counts shared ones.
+const EXCLUSIVE: u64 = 1 << 63;
+
+/// What all handles of a topic share.
+pub(crate) struct TopicInner {
+    name: Arc<str>,
+    config: TopicConfig,
+    pool: Pool,
+    partitions: Box<[Partition]>,
+    /// Read by every send and poll, written once.
+    closed: AtomicBool,
+    /// Who produces (row P9).
+    producers: AtomicU64,
+}
+
+impl TopicInner {
+    fn new(name: &str, config: TopicConfig) -> Result<TopicInner, TopicError> {
+        check_name(name)?;
+        let (shape, segments) = config.validate()?;
+        let partitions = config.partitions as usize;
+        let out_of_memory = || TopicError::OutOfMemory {
+            bytes: (shape.block_bytes() as u64).saturating_mul(segments as u64),
+        };
+        let pool =
+            Pool::new(shape, segments, partitions, config.prefault).ok_or_else(out_of_memory)?;
+        let gated = config.overflow == Overflow::Backpressure;
+        let (number, offset) = config.first();
+        let (number, offset) = (
+            number.min(MAX_NUMBER - 1),
+            offset.min(u64::MAX - u64::from(shape.records)),
+        );
+        let partitions = (0..config.partitions as u16)
+            .map(|id| Partition::new(id, config.segments as usize, gated, &pool, number, offset))
+            .collect::<Option<_>>()
+            .ok_or_else(out_of_memory)?;
+        Ok(TopicInner {
+            name: name.into(),
+            config,
+            pool,
+            partitions,
+            closed: AtomicBool::new(false),
+            producers: AtomicU64::new(0),
+        })
+    }
+
+    pub(crate) fn name(&self) -> &Arc<str> {
+        &self.name
+    }
+
+    pub(crate) fn config(&self) -> &TopicConfig {
+        &self.config
+    }
+
+    #[inline]
+    pub(crate) fn pool(&self) -> &Pool {
+        &self.pool
+    }
+
+    /// A partition whose number has been checked.
+    #[inline]
+    pub(crate) fn partition(&self, partition: u32) -> &Partition {
+        &self.partitions[partition as usize]
+    }
+
+    /// Whether the topic was deleted. A hint: it takes nothing back.
+    #[inline]
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed.load(ord!(Relaxed))
+    }
+
+    pub(crate) fn close(&self) {
+        self.closed.store(true, ord!(Relaxed));
+    }
+
+    /// Counts a shared producer in. Answers whether it may send: not while an exclusive
+    /// producer lives.
+    pub(crate) fn enter_shared(&self) -> bool {
+        self.pool.enter();
+        self.producers
+            .fetch_add(1, ord!("topic.enter_shared", P9, Acquire))
+            & EXCLUSIVE
+            == 0
+    }
+
+    /// Whether the exclusive producer that was there is gone. None can come any more while
+    /// the caller is counted in.
+    pub(crate) fn is_shared(&self) -> bool {
+        self.producers.load(ord!("topic.is_shared", P9, Acquire)) & EXCLUSIVE == 0
+    }
+
+    /// Makes the caller the only producer, or tells how many shared and exclusive there are.
+    fn enter_exclusive(&self) -> Result<(), (u64, u64)> {
+        // Acquire, from the producers that left: their last claims.
+        self.producers
+            .compare_exchange(
+                0,
+                EXCLUSIVE,
+                ord!("topic.enter_exclusive", P9, Acquire),
+                ord!(Relaxed),
+            )
+            .map_err(|word| (word & !EXCLUSIVE, word / EXCLUSIVE))?;
+        self.pool.enter();
+        Ok(())
+    }
+
+    /// Counts a producer out. Release, to the next: its last claims.
+    pub(crate) fn leave_producer(&self, exclusive: bool) {
+        let one = if exclusive { EXCLUSIVE } else { 1 };
+        self.producers
+            .fetch_sub(one, ord!("topic.leave_producer", P9, Release));
+        self.pool.leave();
+    }
+}
+
+fn check_name(name: &str) -> Result<(), TopicError> {
+    let unprintable = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+                | '\u{2060}'..='\u{206f}' | '\u{e000}'..='\u{f8ff}' | '\u{feff}'
+                | '\u{fff9}'..='\u{fffb}')
+    };
+    let reason = if name.is_empty() {
+        "it is empty"
+    } else if name.len() > MAX_NAME {
+        "it is longer than 249 bytes"
+    } else if name.chars().any(unprintable) {
+        "it has a character that does not print"
+    } else {
+        return Ok(());
+    };
+    Err(TopicError::InvalidName {
+        name: name.to_owned(),
+        reason,
+    })
+}
+
+/// A topic: partitions that records are appended to and read from.
+///
+/// A handle: clones are the same topic. It stays usable after
+/// [`Broker::delete_topic`](crate::Broker::delete_topic), but its producers and consumers
+/// then report `Closed`.
+#[derive(Clone)]
+pub struct Topic {
+    inner: Arc<TopicInner>,
+}
+
+impl Topic {
+    pub(crate) fn new(name: &str, config: TopicConfig) -> Result<Topic, TopicError> {
+        Ok(Topic {
+            inner: Arc::new(TopicInner::new(name, config)?),
+        })
+    }
+
+    pub(crate) fn inner(&self) -> &Arc<TopicInner> {
+        &self.inner
+    }
+
+    /// The topic's name.
+    pub fn name(&self) -> &str {
+        &self.inner.name
+    }
+
+    /// How many partitions it has.
+    pub fn partitions(&self) -> u32 {
+        self.inner.config.partitions
+    }
+
+    /// A producer beside any number of others.
+    ///
+    /// It brings a spare segment to the topic's pool (see [`TopicConfig`]). While an
+    /// exclusive producer lives, it can be made but not send.
+    pub fn producer(&self) -> Producer<Shared> {
+        Producer::shared(self.inner.clone())
+    }
+
+    /// A producer that has the topic for itself, and appends for less: its claims are plain
+    /// stores.
+    ///
+    /// ```
+    /// # use ringlog::{Broker, Record, TopicConfig};
+    /// # let broker = Broker::new();
+    /// let topic = broker.create_topic("ticks", TopicConfig::new())?;
+    /// let mut producer = topic.exclusive_producer()?;
+    /// assert!(topic.exclusive_producer().is_err());
+    /// producer.send(Record::new(b"tick"))?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`TopicError::ProducersExist`] while any other producer of the topic lives, and
+    /// [`TopicError::Closed`] after the topic was deleted.
+    pub fn exclusive_producer(&self) -> Result<Producer<Exclusive>, TopicError> {
+        if self.inner.is_closed() {
+            return Err(TopicError::Closed {
+                topic: self.inner.name.clone(),
+            });
+        }
+        match self.inner.enter_exclusive() {
+            Ok(()) => Ok(Producer::exclusive(self.inner.clone())),
+            Err((shared, exclusive)) => Err(TopicError::ProducersExist {
+                topic: self.inner.name.clone(),
+                shared,
+                exclusive,
+            }),
+        }
+    }
+
+    fn partition(&self, partition: u32) -> Result<&Partition, TopicError> {
+        let all = &self.inner.partitions;
+        all.get(partition as usize)
+            .ok_or_else(|| TopicError::PartitionOutOfRange {
+                topic: self.inner.name.clone(),
+                partition,
+                partitions: self.partitions(),
+            })
+    }
+
+    /// The first offset that the partition retains.
+    ///
+    /// # Errors
+    /// [`TopicError::PartitionOutOfRange`].
+    pub fn log_start_offset(&self, partition: u32) -> Result<u64, TopicError> {
+        let partition = self.partition(partition)?;
+        Ok(partition.log_start_offset(&self.inner.pool))
+    }
+
+    /// One past the partition's last offset: what the next record will get. Records that
+    /// another thread is just copying in count.
+    ///
+    /// # Errors
+    /// [`TopicError::PartitionOutOfRange`].
+    pub fn log_end_offset(&self, partition: u32) -> Result<u64, TopicError> {
+        let partition = self.partition(partition)?;
+        Ok(partition.log_end_offset(&self.inner.pool))
+    }
+
+    /// Bytes of all the topic's segments, its handles' spares included: the formula is at
+    /// [`TopicConfig`].
+    pub fn memory_bytes(&self) -> usize {
+        self.inner.pool.bytes()
+    }
+}
+
+impl fmt::Debug for Topic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Topic")
+            .field("name", &self.inner.name)
+            .field("config", &self.inner.config)
+            .field("closed", &self.inner.is_closed())
+            .finish()
+    }
+}
