@@ -111,7 +111,7 @@ impl TopicConfig {
         self
     }
 
-    /// How many bytes a segment holds: 64 to 536,870,904, rounded up to a multiple of 8.
+    /// How many bytes a segment holds: 8 to 536,870,904, rounded up to a multiple of 8.
     /// Default 1 MiB. A record takes its value, rounded up to 8, and 8 bytes of index, 8 for
     /// its time, and with a key or headers 8 and their bytes, rounded up to 8.
     pub fn segment_bytes(mut self, bytes: usize) -> Self {
@@ -190,7 +190,7 @@ impl TopicConfig {
             (
                 "segment_bytes",
                 self.segment_bytes as u64,
-                64,
+                UNIT as u64,
                 u64::from(MAX_UNITS) * UNIT as u64,
             ),
         ];

@@ -230,7 +230,9 @@ impl Partition {
         }
         let old = self.entry(next);
         if old == Entry::NONE || old.number() < next {
-            self.make_room(pool, next)?;
+            // The segment just retired, if any, is the first choice for the next: it is in
+            // the caches.
+            let hint = self.make_room(pool, next)?.unwrap_or(index);
             let full: &Segment = pool.get(index);
             let Some(base) = full.base().checked_add(u64::from(head.records())) else {
                 return Err(Blocked::Exhausted);
@@ -238,7 +240,7 @@ impl Partition {
             if base > u64::MAX - u64::from(pool.shape().records) {
                 return Err(Blocked::Exhausted);
             }
-            let Some(taken) = pool.take(index) else {
+            let Some(taken) = pool.take(hint) else {
                 return Err(Blocked::Segments);
             };
             pool.get(taken).prepare(self.id, next, base);
@@ -261,12 +263,15 @@ impl Partition {
         Ok(())
     }
 
-    /// Retires the oldest segment if the ring has no room for segment `next`.
-    fn make_room(&self, pool: &Pool, next: u64) -> Result<(), Blocked> {
+    /// Retires the oldest segment if the ring has no room for segment `next`; answers its
+    /// index.
+    fn make_room(&self, pool: &Pool, next: u64) -> Result<Option<u16>, Blocked> {
         loop {
             let start = self.log_start();
-            if next - start < self.table.len() as u64 {
-                return Ok(());
+            // Also when others have rolled on so far that the log starts behind `next`: then
+            // the table has it, or had it, and the caller's step 3 fails.
+            if next < start + self.table.len() as u64 {
+                return Ok(None);
             }
             if self.gated {
                 // Between seeing where the log starts and looking at the gates: a reader
@@ -291,7 +296,7 @@ impl Partition {
                 // that did not see the move is seen by whoever takes the segment (P8).
                 fence!("partition.retire", P5);
                 pool.put(index);
-                return Ok(());
+                return Ok(Some(index));
             }
             spin_loop();
         }

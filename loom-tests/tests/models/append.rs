@@ -1,0 +1,141 @@
+//! Appending and reading, without a roll.
+
+use crate::common::*;
+use loom::thread;
+use ringlog_loom::{Overflow, Record, Route};
+
+/// P2: a record is seen whole or not at all.
+#[test]
+fn a_record_is_seen_whole_or_not_at_all() {
+    let outcomes = Outcomes::new();
+    let saw = outcomes.clone();
+    explore(move || {
+        let (broker, topic) = topic(small(Overflow::Backpressure));
+        let mut producer = topic.producer();
+        let mut consumer = reader(&broker);
+        let p = thread::spawn(move || {
+            producer.send(Record::new(&value(7))).unwrap();
+        });
+        let saw = saw.clone();
+        let c = thread::spawn(move || {
+            let batch = consumer.try_poll().unwrap();
+            saw.saw(batch.iter().map(|r| number(r.value())).collect::<Vec<_>>());
+        });
+        p.join().unwrap();
+        c.join().unwrap();
+    });
+    outcomes.are([vec![], vec![7]]);
+}
+
+/// P1, P2: two producers' records get dense offsets, none is lost or torn, and a reader
+/// sees a prefix.
+#[test]
+fn two_producers_get_dense_offsets_and_a_reader_sees_a_prefix() {
+    let outcomes = Outcomes::new();
+    let saw = outcomes.clone();
+    explore(move || {
+        let (broker, topic) = topic(small(Overflow::Backpressure));
+        let mut consumer = reader(&broker);
+        let producers: Vec<_> = [1, 2]
+            .map(|n| {
+                let mut producer = topic.producer();
+                thread::spawn(move || producer.send(Record::new(&value(n))).unwrap().offset)
+            })
+            .into();
+        let c = thread::spawn(move || {
+            let early = drain(&mut consumer);
+            (consumer, early)
+        });
+        let offsets: Vec<_> = producers.into_iter().map(|p| p.join().unwrap()).collect();
+        let (mut consumer, (early, _)) = c.join().unwrap();
+        assert!(offsets == [0, 1] || offsets == [1, 0]);
+        let mut all = early.clone();
+        all.extend(drain(&mut consumer).0);
+        let mut expected = vec![(offsets[0], 1), (offsets[1], 2)];
+        expected.sort_unstable();
+        assert_eq!(all, expected);
+        saw.saw(early.iter().map(|&(_, n)| n).collect::<Vec<_>>());
+    });
+    outcomes.are([vec![], vec![1], vec![2], vec![1, 2], vec![2, 1]]);
+}
+
+/// P2: a batch is seen whole or not at all.
+#[test]
+fn a_batch_is_seen_whole_or_not_at_all() {
+    let outcomes = Outcomes::new();
+    let saw = outcomes.clone();
+    explore(move || {
+        let (broker, topic) = topic(small(Overflow::Backpressure));
+        let mut producer = topic.producer();
+        let mut consumer = reader(&broker);
+        let p = thread::spawn(move || {
+            producer.send_values(Route::Any, &[5u64, 6]).unwrap();
+        });
+        let saw = saw.clone();
+        let c = thread::spawn(move || {
+            let batch = consumer.try_poll().unwrap();
+            saw.saw(batch.values::<u64>().unwrap().copied().collect::<Vec<_>>());
+        });
+        p.join().unwrap();
+        c.join().unwrap();
+    });
+    outcomes.are([vec![], vec![5, 6]]);
+}
+
+/// P2, P6: a claim that is dropped is stepped over, and what lies behind it is read.
+#[test]
+fn an_aborted_claim_is_stepped_over() {
+    let outcomes = Outcomes::new();
+    let saw = outcomes.clone();
+    explore(move || {
+        let (broker, topic) = topic(small(Overflow::Backpressure));
+        let mut producer = topic.producer();
+        let mut consumer = reader(&broker);
+        let p = thread::spawn(move || {
+            let mut claim = producer.claim(Route::Any, None, 16).unwrap();
+            claim.copy_from_slice(&value(1)); // filled, and given up all the same
+            drop(claim);
+            producer.send(Record::new(&value(2))).unwrap();
+        });
+        let saw = saw.clone();
+        let c = thread::spawn(move || {
+            let (seen, lost) = drain(&mut consumer);
+            let position = consumer.position("t", 0).unwrap();
+            saw.saw((seen, lost, position));
+        });
+        p.join().unwrap();
+        c.join().unwrap();
+    });
+    outcomes.are([(vec![], 0, 0), (vec![], 0, 1), (vec![(1, 2)], 0, 2)]);
+}
+
+/// S1: the exclusive producer's plain claims are as good, and its successor goes on where
+/// it stopped (P9).
+#[test]
+fn an_exclusive_producer_hands_over_to_the_next() {
+    let outcomes = Outcomes::new();
+    let saw = outcomes.clone();
+    explore(move || {
+        let (broker, topic) = topic(small(Overflow::Backpressure));
+        let mut exclusive = topic.exclusive_producer().unwrap();
+        let mut shared = topic.producer();
+        let mut consumer = reader(&broker);
+        let p = thread::spawn(move || {
+            exclusive.send(Record::new(&value(1))).unwrap();
+        });
+        let q = thread::spawn(move || shared.send(Record::new(&value(2))).is_ok());
+        let c = thread::spawn(move || {
+            let early = drain(&mut consumer).0;
+            (consumer, early)
+        });
+        p.join().unwrap();
+        let sent = q.join().unwrap();
+        let (mut consumer, mut seen) = c.join().unwrap();
+        let early = seen.len();
+        seen.extend(drain(&mut consumer).0);
+        let expected: &[(u64, u64)] = if sent { &[(0, 1), (1, 2)] } else { &[(0, 1)] };
+        assert_eq!(seen, expected);
+        saw.saw((sent, early));
+    });
+    outcomes.are([(false, 0), (false, 1), (true, 0), (true, 1), (true, 2)]);
+}

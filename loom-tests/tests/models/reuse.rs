@@ -1,0 +1,236 @@
+//! Segments that are used again, against readers that may still be in them.
+
+use crate::common::*;
+use loom::thread;
+use ringlog_loom::{ConsumerConfig, Overflow, Record};
+
+/// P4, P5, P6: a batch stays what it is while producers lap it, and a reader that was lapped
+/// is told how many records it lost.
+#[test]
+fn a_held_batch_is_never_overwritten_and_lost_is_exact() {
+    let outcomes = Outcomes::new();
+    let saw = outcomes.clone();
+    explore(move || {
+        let (broker, topic) = topic(smallest(Overflow::DropOldest));
+        let mut producer = topic.producer();
+        let mut consumer = reader(&broker);
+        for n in 0..2 {
+            producer.send(Record::new(&value(n))).unwrap();
+        }
+        let p = thread::spawn(move || {
+            // Four spare segments go by before the first is used again.
+            for n in 2..6 {
+                producer.send(Record::new(&value(n))).unwrap();
+            }
+        });
+        let saw = saw.clone();
+        let c = thread::spawn(move || {
+            let mut next = 0;
+            let mut polls = Vec::new();
+            for _ in 0..2 {
+                let batch = consumer.try_poll().unwrap();
+                let read = || {
+                    let records = batch.iter();
+                    records
+                        .map(|r| (r.offset(), number(r.value())))
+                        .collect::<Vec<_>>()
+                };
+                let before = read();
+                thread::yield_now();
+                assert_eq!(before, read(), "changed while it was held");
+                next += batch.lost();
+                for (offset, n) in before {
+                    assert_eq!((offset, n), (next, next));
+                    next += 1;
+                }
+                polls.push(batch.lost());
+            }
+            assert_eq!(consumer.position("t", 0).unwrap(), next);
+            saw.saw(polls);
+        });
+        p.join().unwrap();
+        c.join().unwrap();
+    });
+    outcomes.include([vec![0, 0], vec![0, 1], vec![0, 3], vec![1, 0], vec![4, 0]]);
+}
+
+/// P4, P5: nothing that a subscribed reader has not read is overwritten, and what it has
+/// left is used again.
+#[test]
+fn a_gate_keeps_what_is_unread_and_lets_go_of_what_is_read() {
+    let outcomes = Outcomes::new();
+    for reader_first in [false, true] {
+        let saw = outcomes.clone();
+        explore(move || {
+            let (broker, topic) = topic(smallest(Overflow::Backpressure));
+            let mut producer = topic.producer();
+            let mut consumer = reader(&broker);
+            for n in 0..2 {
+                producer.send(Record::new(&value(n))).unwrap();
+            }
+            let producing = move || {
+                let mut n = 2;
+                for _ in 0..3 {
+                    if producer.try_send(Record::new(&value(n))).is_ok() {
+                        n += 1;
+                    }
+                }
+                n
+            };
+            let reading = move || {
+                let seen = drain(&mut consumer);
+                (consumer, seen)
+            };
+            let (sent, (mut consumer, (mut seen, lost))) = race(reader_first, producing, reading);
+            let early = seen.len();
+            let (rest, lost_later) = drain(&mut consumer);
+            seen.extend(rest);
+            assert_eq!(lost + lost_later, 0);
+            assert_eq!(seen, (0..sent).map(|n| (n, n)).collect::<Vec<_>>());
+            saw.saw((sent, early));
+        });
+    }
+    outcomes.include([(2, 2), (3, 2), (4, 2), (5, 5)]);
+}
+
+/// P5, P10: a reader that joins while a roll looks at the gates either is seen or sees the
+/// move; from where it begins it misses nothing.
+#[test]
+fn a_gate_that_joins_during_a_roll_misses_nothing() {
+    let outcomes = Outcomes::new();
+    for reader_first in [false, true] {
+        let saw = outcomes.clone();
+        explore(move || {
+            let (broker, topic) = topic(smallest(Overflow::Backpressure));
+            let mut producer = topic.producer();
+            for n in 0..2 {
+                producer.send(Record::new(&value(n))).unwrap();
+            }
+            let producing = move || {
+                let mut n = 2;
+                for _ in 0..3 {
+                    if producer.try_send(Record::new(&value(n))).is_ok() {
+                        n += 1;
+                    }
+                }
+                n
+            };
+            let reading = move || {
+                let mut consumer = reader(&broker);
+                let first = consumer.position("t", 0).unwrap();
+                let seen = drain(&mut consumer);
+                (consumer, first, seen)
+            };
+            let (sent, (mut consumer, first, (mut seen, lost))) =
+                race(reader_first, producing, reading);
+            let (rest, lost_later) = drain(&mut consumer);
+            seen.extend(rest);
+            assert_eq!(lost + lost_later, 0);
+            assert_eq!(seen, (first..sent).map(|n| (n, n)).collect::<Vec<_>>());
+            saw.saw((first, sent));
+        });
+    }
+    outcomes.include([(0, 2), (0, 3), (1, 3), (1, 4), (2, 5), (3, 5)]);
+}
+
+/// P4, P10: a reader that leaves has read its last before its segment is used again.
+#[test]
+fn a_reader_that_leaves_has_read_its_last() {
+    let outcomes = Outcomes::new();
+    let saw = outcomes.clone();
+    explore(move || {
+        let (broker, topic) = topic(smallest(Overflow::Backpressure));
+        let mut producer = topic.producer();
+        let mut consumer = reader(&broker);
+        for n in 0..2 {
+            producer.send(Record::new(&value(n))).unwrap();
+        }
+        let p = thread::spawn(move || {
+            (2..6)
+                .filter(|&n| producer.try_send(Record::new(&value(n))).is_ok())
+                .count()
+        });
+        let c = thread::spawn(move || {
+            let batch = consumer.try_poll().unwrap();
+            let seen: Vec<_> = batch.iter().map(|r| number(r.value())).collect();
+            assert_eq!(seen, [0]);
+            drop(batch);
+            drop(consumer);
+        });
+        saw.saw(p.join().unwrap());
+        c.join().unwrap();
+    });
+    outcomes.are([0, 1, 2, 3, 4]);
+}
+
+/// P6: a claim that is not published keeps its segment from being used again, and so does
+/// one that is given up late.
+#[test]
+fn an_unpublished_claim_keeps_its_segment() {
+    let outcomes = Outcomes::new();
+    let saw = outcomes.clone();
+    explore_to(1, move || {
+        let (broker, topic) = topic(smallest(Overflow::DropOldest));
+        let (mut slow, mut fast) = (topic.producer(), topic.producer());
+        let s = thread::spawn(move || {
+            let route = ringlog_loom::Route::Any;
+            let mut claim = slow.claim(route, None, 16).unwrap();
+            claim.copy_from_slice(&value(9));
+            let offset = claim.metadata().offset;
+            drop(claim);
+            offset
+        });
+        let f = thread::spawn(move || {
+            for n in 0..3 {
+                fast.send(Record::new(&value(n))).unwrap();
+            }
+        });
+        let aborted = s.join().unwrap();
+        f.join().unwrap();
+        let (seen, lost) = drain(&mut reader(&broker));
+        assert_eq!(lost, 0);
+        let expected: Vec<_> = (2..4)
+            .filter(|&offset| offset != aborted)
+            .map(|offset| (offset, if offset > aborted { offset - 1 } else { offset }))
+            .collect();
+        assert_eq!(seen, expected);
+        saw.saw(aborted);
+    });
+    outcomes.are([0, 1, 2, 3]);
+}
+
+/// P4, P5: a reader at the latest record of a ring that moves on all the time.
+#[test]
+fn a_reader_that_joins_at_the_end_sees_all_from_there() {
+    let outcomes = Outcomes::new();
+    for reader_first in [false, true] {
+        let saw = outcomes.clone();
+        explore(move || {
+            let (broker, topic) = topic(smallest(Overflow::Backpressure));
+            let mut producer = topic.producer();
+            producer.send(Record::new(&value(0))).unwrap();
+            let producing = move || {
+                let mut n = 1;
+                for _ in 0..3 {
+                    if producer.try_send(Record::new(&value(n))).is_ok() {
+                        n += 1;
+                    }
+                }
+                n
+            };
+            let reading = move || {
+                let latest = ConsumerConfig::new().offset_reset(ringlog_loom::OffsetReset::Latest);
+                let mut consumer = broker.consumer(latest);
+                consumer.subscribe(&["t"]).unwrap();
+                let first = consumer.position("t", 0).unwrap();
+                (consumer, first)
+            };
+            let (sent, (mut consumer, first)) = race(reader_first, producing, reading);
+            let (seen, lost) = drain(&mut consumer);
+            assert_eq!(lost, 0);
+            assert_eq!(seen, (first..sent).map(|n| (n, n)).collect::<Vec<_>>());
+            saw.saw(first);
+        });
+    }
+    outcomes.are([1, 2, 3, 4]);
+}

@@ -1,0 +1,127 @@
+//! From one segment to the next.
+
+use crate::common::*;
+use loom::thread;
+use ringlog_loom::{Overflow, Record, SendError};
+
+/// P2, P3: a reader goes on in the next segment, and finds it complete.
+#[test]
+fn a_reader_follows_across_a_roll() {
+    let outcomes = Outcomes::new();
+    let saw = outcomes.clone();
+    explore(move || {
+        let (broker, topic) = topic(small(Overflow::Backpressure));
+        let mut producer = topic.producer();
+        let mut consumer = reader(&broker);
+        producer.send(Record::new(&value(0))).unwrap();
+        let p = thread::spawn(move || {
+            for n in 1..3 {
+                producer.send(Record::new(&value(n))).unwrap();
+            }
+        });
+        let saw = saw.clone();
+        let c = thread::spawn(move || {
+            let (seen, lost) = drain(&mut consumer);
+            assert_eq!(lost, 0);
+            assert!(seen.iter().all(|&(offset, n)| offset == n));
+            saw.saw(seen.len());
+        });
+        p.join().unwrap();
+        c.join().unwrap();
+    });
+    outcomes.are([1, 2, 3]);
+}
+
+/// T2, P3, P8: two producers that find the segment full at once roll it once.
+#[test]
+fn two_producers_roll_a_full_segment_once() {
+    let outcomes = Outcomes::new();
+    let saw = outcomes.clone();
+    explore(move || {
+        let (broker, topic) = topic(smallest(Overflow::Backpressure));
+        let mut consumer = reader(&broker);
+        topic.producer().send(Record::new(&value(0))).unwrap();
+        consumer.try_poll().unwrap();
+        let producers = [1, 2].map(|n| {
+            let mut producer = topic.producer();
+            thread::spawn(move || producer.try_send(Record::new(&value(n))).map(|m| m.offset))
+        });
+        let sent = producers.map(|p| p.join().unwrap());
+        let (mut seen, lost) = drain(&mut consumer);
+        // The second may find the ring full: segment 0 is held until the reader's next poll.
+        let mut expected: Vec<_> = sent
+            .iter()
+            .zip([1, 2])
+            .filter_map(|(sent, n)| sent.as_ref().ok().map(|&offset| (offset, n)))
+            .collect();
+        expected.sort_unstable();
+        seen.sort_unstable();
+        assert_eq!((&seen, lost), (&expected, 0));
+        assert!(!seen.is_empty());
+        assert!(seen.iter().zip(1..).all(|(&(offset, _), n)| offset == n));
+        saw.saw(seen.iter().map(|&(_, n)| n).collect::<Vec<_>>());
+    });
+    outcomes.include([vec![1], vec![2]]);
+}
+
+/// The same with room for both: dense offsets in both orders.
+#[test]
+fn two_producers_roll_one_behind_the_other() {
+    let outcomes = Outcomes::new();
+    let saw = outcomes.clone();
+    explore(move || {
+        let config = smallest(Overflow::Backpressure).segments(3);
+        let (broker, topic) = topic(config);
+        let mut consumer = reader(&broker);
+        topic.producer().send(Record::new(&value(0))).unwrap();
+        let producers = [1, 2].map(|n| {
+            let mut producer = topic.producer();
+            thread::spawn(move || producer.send(Record::new(&value(n))).unwrap().offset)
+        });
+        let offsets = producers.map(|p| p.join().unwrap());
+        let mut expected = vec![(0, 0), (offsets[0], 1), (offsets[1], 2)];
+        expected.sort_unstable();
+        assert_eq!(drain(&mut consumer), (expected, 0));
+        saw.saw(offsets);
+    });
+    outcomes.are([[1, 2], [2, 1]]);
+}
+
+/// P4, P5: under back-pressure a full ring refuses until the reader has left the oldest
+/// segment, and nothing is lost.
+#[test]
+fn a_full_ring_refuses_until_the_reader_has_moved_on() {
+    let outcomes = Outcomes::new();
+    for reader_first in [false, true] {
+        let saw = outcomes.clone();
+        explore(move || {
+            let (broker, topic) = topic(smallest(Overflow::Backpressure));
+            let mut producer = topic.producer();
+            let mut consumer = reader(&broker);
+            for n in 0..2 {
+                producer.send(Record::new(&value(n))).unwrap();
+            }
+            let producing = move || match producer.try_send(Record::new(&value(2))) {
+                Ok(metadata) => {
+                    assert_eq!(metadata.offset, 2);
+                    true
+                }
+                Err(SendError::Full { .. }) => false,
+                Err(other) => panic!("{other}"),
+            };
+            let reading = move || {
+                let seen = drain(&mut consumer);
+                (consumer, seen)
+            };
+            let (sent, (mut consumer, (mut seen, lost))) = race(reader_first, producing, reading);
+            let early = seen.len();
+            let (rest, lost_later) = drain(&mut consumer);
+            seen.extend(rest);
+            assert_eq!(lost + lost_later, 0);
+            let expected: &[(u64, u64)] = &[(0, 0), (1, 1), (2, 2)];
+            assert_eq!(seen, expected[..if sent { 3 } else { 2 }]);
+            saw.saw((sent, early));
+        });
+    }
+    outcomes.are([(false, 2), (true, 2), (true, 3)]);
+}

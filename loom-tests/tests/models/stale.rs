@@ -1,0 +1,161 @@
+//! The stale producer: asleep between its look at a head and its compare-and-swap, while
+//! the segment is retired, recycled and opened again.
+//!
+//! The topics have segments of one record, so that one append is one roll, and the pool's
+//! order of giving segments out is known: what the fast thread does reuses the very segment
+//! that the slow one looked at.
+
+use crate::common::*;
+use loom::thread;
+use ringlog_loom::{Overflow, Producer, Record};
+
+/// S2, P1, P6, P8: a claim in a later life is a good claim there: its offset is that life's.
+#[test]
+fn a_stale_claim_is_a_good_claim_in_the_new_life() {
+    let outcomes = Outcomes::new();
+    let saw = outcomes.clone();
+    explore_to(1, move || {
+        let (broker, topic) = topic(smallest(Overflow::DropOldest));
+        let (mut slow, mut fast) = (topic.producer(), topic.producer());
+        // Segments 0 and 2 are the same memory.
+        let f = thread::spawn(move || {
+            (0..3)
+                .map(|n| fast.send(Record::new(&value(n))).unwrap().offset)
+                .collect::<Vec<_>>()
+        });
+        let s = thread::spawn(move || slow.send(Record::new(&value(9))).unwrap().offset);
+        let (slow, fast) = (s.join().unwrap(), f.join().unwrap());
+        let mut all = fast.clone();
+        all.push(slow);
+        all.sort_unstable();
+        assert_eq!(all, [0, 1, 2, 3], "slow {slow}, fast {fast:?}");
+        // What is retained is whole, and where its producer was told.
+        let (seen, lost) = drain(&mut reader(&broker));
+        assert_eq!((seen.len(), lost), (2, 0));
+        for (offset, n) in seen {
+            let expected = match n {
+                9 => slow,
+                n => fast[n as usize],
+            };
+            assert_eq!(offset, expected);
+        }
+        saw.saw(slow);
+    });
+    outcomes.are([0, 1, 2, 3]);
+}
+
+/// S2: a segment that has gone to another partition refuses the claim.
+#[test]
+fn a_stale_claim_never_lands_in_another_partition() {
+    let outcomes = Outcomes::new();
+    let saw = outcomes.clone();
+    explore_to(1, move || {
+        let (broker, topic) = topic(smallest(Overflow::DropOldest).partitions(2));
+        let (mut slow, mut fast) = (topic.producer(), topic.producer());
+        let mut consumer = reader(&broker);
+        // Partition 1 begins at index 3, and its second segment is at 4. A reader holds 3,
+        // and another the one behind it, so that its next comes from elsewhere.
+        send(&mut fast, 1, 10);
+        consumer.pause("t", 0).unwrap();
+        let held = consumer.try_poll().unwrap();
+        assert_eq!(held.len(), 1);
+        let mut other = reader(&broker);
+        other.pause("t", 0).unwrap();
+        send(&mut fast, 1, 11);
+        send(&mut fast, 1, 12); // retires 3, which is held, and takes 5
+        let second = other.try_poll().unwrap();
+        assert_eq!(second.iter().next().unwrap().offset(), 1);
+        drop(second);
+        let f = thread::spawn(move || {
+            for n in 0..2 {
+                send(&mut fast, 0, n);
+            }
+            // Retires index 4, which is held too, and takes from behind it, around.
+            send(&mut fast, 0, 2); // takes index 0 again, or leaves it
+            send(&mut fast, 1, 13);
+            send(&mut fast, 1, 14);
+        });
+        let s = thread::spawn(move || send(&mut slow, 0, 9));
+        f.join().unwrap();
+        let slow = s.join().unwrap();
+        assert_eq!(topic.log_end_offset(0).unwrap(), 4);
+        assert_eq!(topic.log_end_offset(1).unwrap(), 5);
+        saw.saw(slow);
+        drop(held);
+    });
+    outcomes.are([0, 1, 2, 3]);
+}
+
+fn send(producer: &mut Producer, partition: u32, n: u64) -> u64 {
+    let value = value(n);
+    let record = Record::new(&value).partition(partition);
+    producer.send(record).unwrap().offset
+}
+
+/// P9: a shared producer that takes over from an exclusive one claims in the life that the
+/// exclusive one opened.
+#[test]
+fn an_exclusive_producer_leaves_its_last_segment_in_order() {
+    let outcomes = Outcomes::new();
+    let saw = outcomes.clone();
+    explore(move || {
+        let (_broker, topic) = topic(small(Overflow::DropOldest));
+        let mut exclusive = topic.exclusive_producer().unwrap();
+        for n in 0..6 {
+            exclusive.send(Record::new(&value(n))).unwrap();
+        }
+        let mut early = topic.producer();
+        // Segment 3, at index 0 again, where new producers look first.
+        let e = thread::spawn(move || {
+            let sent = exclusive.send(Record::new(&value(6))).unwrap().offset;
+            assert_eq!(sent, 6);
+        });
+        let t = topic.clone();
+        let l = thread::spawn(move || {
+            let late = t.producer().send(Record::new(&value(7)));
+            late.ok().map(|m| m.offset)
+        });
+        let s = thread::spawn(move || {
+            let sent = early.send(Record::new(&value(8)));
+            sent.ok().map(|m| m.offset)
+        });
+        e.join().unwrap();
+        let (late, early) = (l.join().unwrap(), s.join().unwrap());
+        for offset in [late, early].into_iter().flatten() {
+            assert!(offset == 7 || offset == 8, "{offset}");
+        }
+        assert!(late.is_none() || late != early);
+        saw.saw((late, early));
+    });
+    outcomes.are([
+        (None, None),
+        (None, Some(7)),
+        (Some(7), None),
+        (Some(7), Some(8)),
+        (Some(8), Some(7)),
+    ]);
+}
+
+/// P9: an exclusive producer goes on behind the last claim of the shared ones.
+#[test]
+fn an_exclusive_producer_takes_over_behind_the_last_claim() {
+    let outcomes = Outcomes::new();
+    let saw = outcomes.clone();
+    explore(move || {
+        let (broker, topic) = topic(small(Overflow::Backpressure));
+        let mut consumer = reader(&broker);
+        let mut shared = topic.producer();
+        let s = thread::spawn(move || shared.send(Record::new(&value(1))).unwrap().offset);
+        let e = thread::spawn(move || {
+            let mut exclusive = topic.exclusive_producer().ok()?;
+            Some(exclusive.send(Record::new(&value(2))).unwrap().offset)
+        });
+        assert_eq!(s.join().unwrap(), 0);
+        let exclusive = e.join().unwrap();
+        assert!(exclusive.is_none() || exclusive == Some(1));
+        let sent = 1 + exclusive.iter().count();
+        assert_eq!(drain(&mut consumer).0, [(0, 1), (1, 2)][..sent]);
+        saw.saw(exclusive);
+    });
+    outcomes.are([None, Some(1)]);
+}
