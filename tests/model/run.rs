@@ -1,6 +1,6 @@
 //! The library and the model side by side: what is done, and that both say the same.
 
-use super::ops::{CONSUMERS, Op, Seek, Setup, To};
+use super::ops::{CONSUMERS, Op, Seek, Setup};
 use super::reference::{Limits, Partition, Place, Reader, Room, Sent, Stored};
 use ringlog::{
     Broker, Consumer, ConsumerConfig, NO_TIMESTAMP, OffsetReset, Overflow, Producer, SendError,
