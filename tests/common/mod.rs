@@ -1,0 +1,36 @@
+//! What several of the tests need.
+#![allow(dead_code)]
+
+use ringlog::{Broker, Consumer, ConsumerConfig, Topic, TopicConfig};
+
+/// The name of the topic where there is only one.
+pub(crate) const TOPIC: &str = "t";
+
+pub(crate) fn make(config: TopicConfig) -> (Broker, Topic) {
+    let broker = Broker::new();
+    let topic = broker.create_topic(TOPIC, config).unwrap();
+    (broker, topic)
+}
+
+pub(crate) fn subscribed(broker: &Broker, config: ConsumerConfig) -> Consumer {
+    let mut consumer = broker.consumer(config);
+    consumer.subscribe(&[TOPIC]).unwrap();
+    consumer
+}
+
+/// Everything there is to read now, as partition, offset and value.
+pub(crate) fn drain(consumer: &mut Consumer) -> Vec<(u32, u64, Vec<u8>)> {
+    let mut all = Vec::new();
+    loop {
+        let batch = consumer.try_poll().unwrap();
+        if batch.is_empty() {
+            return all;
+        }
+        let partition = batch.partition();
+        all.extend(
+            batch
+                .iter()
+                .map(|r| (partition, r.offset(), r.value().to_vec())),
+        );
+    }
+}

@@ -1,0 +1,141 @@
+//! A topic's memory is what it was made with.
+#![allow(missing_docs)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod common;
+
+use common::{TOPIC, make, subscribed};
+use ringlog::{ConsumerConfig, Overflow, Record, Route, Topic, TopicConfig};
+
+/// The formula of `TopicConfig`'s documentation.
+fn block(records: usize, bytes: usize) -> usize {
+    let block = 256 + 64 * (records + 1).div_ceil(8) + 64 * bytes.div_ceil(64);
+    block.div_ceil(128) * 128
+}
+
+fn config(records: u32, bytes: usize) -> TopicConfig {
+    TopicConfig::new()
+        .segment_records(records)
+        .segment_bytes(bytes)
+}
+
+#[test]
+fn a_topic_takes_what_the_documented_formula_says() {
+    for (partitions, segments) in [(1, 2), (3, 4), (100, 2)] {
+        for (records, bytes) in [(1, 64), (6, 65), (7, 127), (8, 128), (1000, 10_000)] {
+            for overflow in [Overflow::Backpressure, Overflow::DropOldest] {
+                let config = config(records, bytes)
+                    .partitions(partitions)
+                    .segments(segments)
+                    .overflow(overflow);
+                let (broker, topic) = make(config);
+                let block = block(records as usize, bytes);
+                let own = (partitions * (segments + 1)) as usize * block;
+                assert_eq!(topic.memory_bytes(), own, "{records} {bytes}");
+                // Producers bring spares, rounded up to a power of two.
+                let mut producers = Vec::new();
+                for spares in [1, 2, 4, 4, 8, 8, 8, 8, 16] {
+                    producers.push(topic.producer());
+                    assert_eq!(topic.memory_bytes(), own + spares * block);
+                }
+                // Consumers do so under DropOldest: one each, whatever its partitions.
+                let mut consumers = Vec::new();
+                for _ in 0..8 {
+                    consumers.push(subscribed(&broker, ConsumerConfig::new()));
+                }
+                let spares = if overflow == Overflow::DropOldest {
+                    32
+                } else {
+                    16
+                };
+                assert_eq!(topic.memory_bytes(), own + spares * block);
+            }
+        }
+    }
+}
+
+#[test]
+fn handles_that_come_and_go_take_no_more_memory_than_were_there_at_once() {
+    let (broker, topic) = make(config(10, 1000).overflow(Overflow::DropOldest));
+    let own = topic.memory_bytes();
+    for i in 0..1000u32 {
+        let mut producer = topic.producer();
+        let mut clone = producer.clone();
+        producer.send(Record::new(&i.to_le_bytes())).unwrap();
+        clone.send(Record::new(&i.to_le_bytes())).unwrap();
+        let mut consumer = subscribed(&broker, ConsumerConfig::new());
+        assert!(!consumer.try_poll().unwrap().is_empty());
+        // Subscribing again is not another handle.
+        consumer.subscribe(&[TOPIC]).unwrap();
+        consumer.unsubscribe();
+        consumer.subscribe(&[TOPIC]).unwrap();
+    }
+    let mut exclusive = topic.exclusive_producer().unwrap();
+    exclusive.send(Record::new("x")).unwrap();
+    assert_eq!(topic.memory_bytes(), own + 4 * block(10, 1000));
+}
+
+/// Resident memory of this process, in bytes.
+#[cfg(target_os = "linux")]
+fn resident() -> usize {
+    let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
+    let pages: usize = statm.split(' ').nth(1).unwrap().parse().unwrap();
+    pages * 4096
+}
+
+#[cfg(not(target_os = "linux"))]
+fn resident() -> usize {
+    0
+}
+
+/// Writes at least so many bytes of values.
+fn write(topic: &Topic, bytes: usize) {
+    let mut producer = topic.producer();
+    let value = [0xaa; 1000];
+    for i in 0..(bytes / 3000) as u64 {
+        producer
+            .send(Record::new(&value).key(&i.to_le_bytes()))
+            .unwrap();
+        producer.send_batch(&[Record::new(&value)]).unwrap();
+        producer.send_values(Route::Any, &[[i; 125]]).unwrap();
+    }
+}
+
+#[test]
+fn a_stalled_reader_costs_nothing_and_keeps_what_it_holds() {
+    let config = config(500, 256 * 1024)
+        .overflow(Overflow::DropOldest)
+        .prefault(true);
+    let (broker, topic) = make(config);
+    let mut first = topic.producer();
+    for i in 0..300u64 {
+        let value = [i; 20].map(u64::to_ne_bytes).concat();
+        first
+            .send(Record::new(&value).key(&i.to_le_bytes()))
+            .unwrap();
+    }
+    drop(first);
+    let mut stalled = subscribed(&broker, ConsumerConfig::new());
+    let held = stalled.try_poll().unwrap();
+    assert_eq!(held.len(), 300);
+    write(&topic, topic.memory_bytes());
+    let (bytes, before) = (topic.memory_bytes(), resident());
+    for _ in 0..10 {
+        write(&topic, 10 * bytes);
+        // Lapped a hundred times in the end, and every byte where it was.
+        for (i, record) in (0..300u64).zip(&held) {
+            assert_eq!(record.offset(), i);
+            assert_eq!(record.key(), Some(&i.to_le_bytes()[..]));
+            assert_eq!(record.value(), [i; 20].map(u64::to_ne_bytes).concat());
+        }
+    }
+    assert!(topic.log_start_offset(0).unwrap() > 300);
+    assert_eq!(topic.memory_bytes(), bytes);
+    // Generous: the other tests run beside this one.
+    let grown = resident().saturating_sub(before);
+    assert!(grown < 100 * bytes / 8, "{grown} bytes more");
+    drop(held);
+    let next = stalled.try_poll().unwrap();
+    let start = next.iter().next().unwrap().offset();
+    assert_eq!(next.lost(), start - 300);
+}

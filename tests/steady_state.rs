@@ -1,0 +1,324 @@
+//! After the warm-up, sending and polling ask neither the allocator nor the kernel for
+//! anything.
+#![allow(missing_docs, missing_debug_implementations)]
+#![allow(unsafe_code)] // an allocator that counts, and the kernel's filter of system calls
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod common;
+
+use common::{make, subscribed};
+use ringlog::{
+    BatchError, BatchMetadata, Consumer, ConsumerConfig, ExclusiveProducer, FrameMetadata,
+    Overflow, Producer, Record, RecordMetadata, Route, SendError, TopicConfig,
+};
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::hint::black_box;
+
+thread_local! {
+    /// Calls to the allocator by this thread, so that tests side by side do not mix.
+    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
+    static FREES: Cell<u64> = const { Cell::new(0) };
+}
+
+struct Counting;
+
+fn count() {
+    // A thread that is just ending has no counter any more, and nobody to ask for it.
+    let _ = ALLOCATIONS.try_with(|count| count.set(count.get() + 1));
+}
+
+// SAFETY: every call goes on to the system's allocator as it came.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        count();
+        // SAFETY: the caller's promise.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        count();
+        // SAFETY: the caller's promise.
+        unsafe { System.alloc_zeroed(layout) }
+    }
+
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        count();
+        // SAFETY: the caller's promise.
+        unsafe { System.realloc(pointer, layout, size) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        let _ = FREES.try_with(|count| count.set(count.get() + 1));
+        // SAFETY: the caller's promise.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// Both kinds of producer, by the same names.
+trait Sends {
+    fn one(&mut self, record: Record<'_>) -> Result<RecordMetadata, SendError>;
+    fn batch<'a>(&'a mut self, all: &'a [Record<'a>]) -> Result<BatchMetadata<'a>, BatchError>;
+    fn values(&mut self, route: Route<'_>, all: &[u64]) -> Result<FrameMetadata, SendError>;
+    fn claimed(&mut self, value: &[u8]) -> Result<RecordMetadata, SendError>;
+}
+
+macro_rules! sends {
+    ($kind:ty) => {
+        impl Sends for $kind {
+            fn one(&mut self, record: Record<'_>) -> Result<RecordMetadata, SendError> {
+                self.send(record)
+            }
+            fn batch<'a>(
+                &'a mut self,
+                all: &'a [Record<'a>],
+            ) -> Result<BatchMetadata<'a>, BatchError> {
+                self.send_batch(all)
+            }
+            fn values(
+                &mut self,
+                route: Route<'_>,
+                all: &[u64],
+            ) -> Result<FrameMetadata, SendError> {
+                self.send_values(route, all)
+            }
+            fn claimed(&mut self, value: &[u8]) -> Result<RecordMetadata, SendError> {
+                let mut claim = self.claim(Route::Any, Some(b"key"), value.len())?;
+                claim.copy_from_slice(value);
+                Ok(claim.publish())
+            }
+        }
+    };
+}
+
+sends!(Producer);
+sends!(ExclusiveProducer);
+
+/// Reads all there is, and looks at every byte's neighbourhood.
+fn read_all(consumer: &mut Consumer) -> u64 {
+    let mut records = 0;
+    loop {
+        let batch = consumer.try_poll().unwrap();
+        if batch.is_empty() {
+            return records;
+        }
+        assert_eq!(batch.lost(), 0);
+        for record in &batch {
+            black_box((record.value(), record.key(), record.timestamp()));
+        }
+        if let Ok(values) = batch.values::<u64>() {
+            black_box(values.count());
+        }
+        records += batch.len() as u64;
+    }
+}
+
+/// Sends by every call, and reads it all again, `rounds` times. Answers how many records
+/// went in and came out: 290 a round, 130 of them one by one.
+fn rounds(sender: &mut impl Sends, consumer: &mut Consumer, rounds: u64) -> (u64, u64) {
+    let value = [7u8; 40];
+    let plain = [Record::new(&value); 50];
+    let mut mixed = [Record::new(&value); 30];
+    for (i, record) in mixed.iter_mut().enumerate().skip(1).step_by(2) {
+        *record = record.key(&value[..i % 9]).timestamp(i as i64);
+    }
+    let values = [9u64; 80];
+    let (mut sent, mut read) = (0, 0);
+    for round in 0..rounds {
+        for i in 0..60u64 {
+            sender
+                .one(Record::new(&value[..(i % 41) as usize]))
+                .unwrap();
+            let key = (round ^ i).to_le_bytes();
+            sender.one(Record::new(&value).key(&key)).unwrap();
+        }
+        for _ in 0..10 {
+            sender.claimed(&value).unwrap();
+        }
+        for metadata in &sender.batch(&plain).unwrap() {
+            black_box(metadata);
+        }
+        sent += 130 + plain.len() as u64;
+        sent += sender.batch(&mixed).unwrap().len() as u64;
+        sent += sender.values(Route::Any, &values).unwrap().records;
+        read += read_all(consumer);
+    }
+    (sent, read)
+}
+
+fn config(overflow: Overflow) -> TopicConfig {
+    // Small segments: the loop goes round the ring again and again.
+    TopicConfig::new()
+        .partitions(3)
+        .segments(3)
+        .segment_records(700)
+        .segment_bytes(64 * 1024)
+        .overflow(overflow)
+        .prefault(true)
+}
+
+/// 17,500 rounds are five million records, more than two million of them single sends.
+fn no_allocation(sender: &mut impl Sends, consumer: &mut Consumer) {
+    rounds(sender, consumer, 1_000);
+    let before = ALLOCATIONS.get();
+    let (sent, read) = rounds(sender, consumer, 17_500);
+    assert_eq!(
+        ALLOCATIONS.get() - before,
+        0,
+        "allocations in {sent} records"
+    );
+    assert!(sent >= 5_000_000, "{sent}");
+    assert_eq!(sent, read);
+}
+
+/// One test, in one thread: what a consumer of another thread leaves behind when it goes is
+/// freed by whoever comes by, which may be a producer here.
+#[test]
+fn ten_million_records_make_no_allocation_under_either_policy() {
+    for overflow in [Overflow::Backpressure, Overflow::DropOldest] {
+        let (broker, topic) = make(config(overflow));
+        let mut consumer = subscribed(&broker, ConsumerConfig::new());
+        no_allocation(&mut topic.producer(), &mut consumer);
+        let mut exclusive = topic.exclusive_producer().unwrap();
+        no_allocation(&mut exclusive, &mut consumer);
+    }
+}
+
+#[test]
+fn the_counter_counts() {
+    let before = (ALLOCATIONS.get(), FREES.get());
+    drop(black_box(vec![1u8; 100]));
+    assert_eq!(
+        (ALLOCATIONS.get() - before.0, FREES.get() - before.1),
+        (1, 1)
+    );
+}
+
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod system_calls {
+    use super::*;
+    use std::os::unix::process::ExitStatusExt;
+    use std::process::{Command, ExitStatus};
+
+    /// Says to a test that it runs in a child process of its own.
+    const CHILD: &str = "RINGLOG_TEST_CHILD";
+    const DONE: i32 = 42;
+    const NOT_PERMITTED: i32 = 43;
+
+    fn child(test: &str) -> ExitStatus {
+        let name = format!("system_calls::{test}");
+        Command::new(std::env::current_exe().unwrap())
+            .args([&name, "--exact", "--nocapture", "--test-threads=1"])
+            .env(CHILD, "1")
+            .status()
+            .unwrap()
+    }
+
+    fn exit(code: i32) -> ! {
+        // SAFETY: ends the process.
+        unsafe { libc::_exit(code) }
+    }
+
+    /// From now on any system call of this thread, but the few allowed, kills the process.
+    fn allow_only_clock_reads() {
+        const fn op(code: u32, jt: u8, jf: u8, k: u32) -> libc::sock_filter {
+            libc::sock_filter {
+                code: code as u16,
+                jt,
+                jf,
+                k,
+            }
+        }
+        let allowed = [
+            libc::SYS_clock_gettime,
+            libc::SYS_exit,
+            libc::SYS_exit_group,
+            // For the text of a panic.
+            libc::SYS_write,
+            libc::SYS_rt_sigreturn,
+        ];
+        // The number of the call is the first word of what a filter sees.
+        let mut filter = vec![op(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0, 0)];
+        for (i, call) in allowed.iter().enumerate() {
+            // On a match, over the other comparisons and the kill.
+            let to_allow = (allowed.len() - i) as u8;
+            let equal = libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K;
+            filter.push(op(equal, to_allow, 0, *call as u32));
+        }
+        let answer = libc::BPF_RET | libc::BPF_K;
+        filter.push(op(answer, 0, 0, libc::SECCOMP_RET_KILL_PROCESS));
+        filter.push(op(answer, 0, 0, libc::SECCOMP_RET_ALLOW));
+        let program = libc::sock_fprog {
+            len: filter.len() as u16,
+            filter: filter.as_mut_ptr(),
+        };
+        // SAFETY: takes no pointers.
+        let no_new = unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) };
+        // SAFETY: the program and its filter live through the call.
+        let set = unsafe {
+            libc::prctl(
+                libc::PR_SET_SECCOMP,
+                libc::SECCOMP_MODE_FILTER,
+                &raw const program,
+            )
+        };
+        // Not to be freed: that could be a system call.
+        std::mem::forget(filter);
+        if no_new != 0 || set != 0 {
+            exit(NOT_PERMITTED);
+        }
+    }
+
+    fn is_child() -> bool {
+        std::env::var_os(CHILD).is_some()
+    }
+
+    fn skipped(status: ExitStatus) -> bool {
+        let skipped = status.code() == Some(NOT_PERMITTED);
+        if skipped {
+            eprintln!("note: this system does not permit filters of system calls; not checked");
+        }
+        skipped
+    }
+
+    #[test]
+    fn sending_and_polling_make_no_system_call() {
+        if is_child() {
+            let (broker, topic) = make(config(Overflow::Backpressure));
+            let mut consumer = subscribed(&broker, ConsumerConfig::new());
+            let mut lapping = make(config(Overflow::DropOldest));
+            let mut lapped = subscribed(&lapping.0, ConsumerConfig::new());
+            let mut producer = topic.producer();
+            let mut exclusive = lapping.1.exclusive_producer().unwrap();
+            rounds(&mut producer, &mut consumer, 100);
+            rounds(&mut exclusive, &mut lapped, 100);
+            allow_only_clock_reads();
+            let (sent, read) = rounds(&mut producer, &mut consumer, 2_000);
+            let (more, others) = rounds(&mut exclusive, &mut lapped, 2_000);
+            let all = sent == read && more == others && sent + more > 1_000_000;
+            black_box(&mut lapping);
+            exit(if all { DONE } else { 1 });
+        }
+        let status = child("sending_and_polling_make_no_system_call");
+        assert!(skipped(status) || status.code() == Some(DONE), "{status}");
+    }
+
+    /// So that the check above is one that can fail.
+    #[test]
+    fn the_filter_kills_whoever_makes_another_system_call() {
+        if is_child() {
+            allow_only_clock_reads();
+            // SAFETY: takes nothing and changes nothing.
+            unsafe { libc::syscall(libc::SYS_getppid) };
+            exit(DONE);
+        }
+        let status = child("the_filter_kills_whoever_makes_another_system_call");
+        assert!(
+            skipped(status) || status.signal() == Some(libc::SIGSYS),
+            "{status}"
+        );
+    }
+}
