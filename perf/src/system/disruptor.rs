@@ -7,8 +7,13 @@ use disruptor::{
     SingleConsumerBarrier, SingleProducer, SingleProducerBarrier,
 };
 
-/// Events of one poll: a whole ring at once would stop the producer for as long.
-const POLL: u64 = 256;
+/// Events of one poll with the single producer's barrier, where a poll costs the same
+/// whatever is there, and reading a whole ring at once would stop the producer for as long.
+const SOME: u64 = 256;
+
+/// The multi producer's barrier looks through all that is published at every poll, so the
+/// fast way is to take all of it.
+const ALL: u64 = u64::MAX;
 
 /// Its producer for one thread.
 pub(crate) struct DisruptorSingle;
@@ -65,11 +70,11 @@ impl<const N: usize, const B: usize, P: Producer<[u8; N]>> Sender<N, B> for Tx<P
 }
 
 macro_rules! receiver {
-    ($barrier:ty) => {
+    ($barrier:ty, $limit:expr) => {
         impl<const N: usize> Receiver<N> for Rx<N, $barrier> {
             #[inline]
             fn receive(&mut self, tally: &mut Tally) -> Result<bool, Failure> {
-                match self.0.take(POLL) {
+                match self.0.take($limit) {
                     Ok(mut events) => {
                         for message in &mut events {
                             tally.count(message);
@@ -85,5 +90,5 @@ macro_rules! receiver {
 }
 
 // One body for both: the bound that they share cannot be named outside disruptor.
-receiver!(SingleProducerBarrier);
-receiver!(MultiProducerBarrier);
+receiver!(SingleProducerBarrier, SOME);
+receiver!(MultiProducerBarrier, ALL);
