@@ -77,6 +77,19 @@ pub(crate) fn explore_to(preemptions: usize, model: impl Fn() + Send + Sync + 's
     assert!(executions > 1, "nothing was explored");
 }
 
+/// As [`drain`], for so many polls, with room for the others between them.
+pub(crate) fn drain_slowly(consumer: &mut Consumer, polls: usize) -> (Vec<(u64, u64)>, u64) {
+    let (mut seen, mut lost) = (Vec::new(), 0);
+    for _ in 0..polls {
+        let batch = consumer.try_poll().unwrap();
+        lost += batch.lost();
+        seen.extend(batch.iter().map(|r| (r.offset(), number(r.value()))));
+        drop(batch);
+        loom::thread::yield_now();
+    }
+    (seen, lost)
+}
+
 /// Runs two threads to their ends, spawned in the order `(a, b)` or the other way round.
 ///
 /// Which of two threads that read *and* write is "the reader" differs from word to word, so

@@ -78,7 +78,7 @@ fn a_gate_keeps_what_is_unread_and_lets_go_of_what_is_read() {
                 n
             };
             let reading = move || {
-                let seen = drain(&mut consumer);
+                let seen = drain_slowly(&mut consumer, 4);
                 (consumer, seen)
             };
             let (sent, (mut consumer, (mut seen, lost))) = race(reader_first, producing, reading);

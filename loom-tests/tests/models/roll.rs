@@ -110,7 +110,7 @@ fn a_full_ring_refuses_until_the_reader_has_moved_on() {
                 Err(other) => panic!("{other}"),
             };
             let reading = move || {
-                let seen = drain(&mut consumer);
+                let seen = drain_slowly(&mut consumer, 4);
                 (consumer, seen)
             };
             let (sent, (mut consumer, (mut seen, lost))) = race(reader_first, producing, reading);
