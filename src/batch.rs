@@ -14,7 +14,7 @@ use crate::error::ViewError;
 use crate::frame::{Descriptor, Kind, TABLE_HEAD, UNIFORM_HEAD, UNIT};
 use crate::memory::Bytes;
 use crate::record::NO_TIMESTAMP;
-use crate::segment::Segment;
+use crate::segment::{Known, Segment};
 use crate::topic::TopicInner;
 use core::fmt;
 use zerocopy::{FromBytes, Immutable};
@@ -322,107 +322,113 @@ enum Several {
 /// The records of a [`Batch`], in order.
 #[derive(Clone)]
 pub struct Records<'b> {
-    place: Option<(&'b Segment, Bytes<'b>)>,
+    /// `None`: no records.
+    place: Option<(Known<'b>, Bytes<'b>)>,
+    /// As the run's.
+    singles: bool,
     base: u64,
     slot: u32,
     left: u32,
-    /// The frame at `slot`, if it has several records: what it is, its time, how many
-    /// records it has, and how many of them are behind us.
-    frame: Option<(Several, i64)>,
+    /// The frame at `slot`, if it has several records and is open: how many it has (0: none
+    /// is open), how many of them are behind us, what it is, and its time.
     count: u32,
     within: u32,
+    several: Several,
+    time: i64,
 }
 
 /// Values of one length, back to back.
 struct ValueRun {
     at: usize,
     length: usize,
-    count: usize,
+    count: u32,
 }
 
 impl<'b> Records<'b> {
     #[inline]
     fn new(run: &Run, segment: &'b Segment) -> Records<'b> {
         let mut records = Records {
-            place: Some((segment, segment.bytes())),
+            place: Some((segment.known(), segment.bytes())),
+            singles: run.singles,
             base: run.base,
             slot: run.slot,
             left: run.records,
-            frame: None,
-            count: 0,
-            within: 0,
+            ..Records::empty()
         };
         if run.skip > 0 {
-            records.open_frame(segment.known_descriptor(run.slot));
+            records.open_frame(segment.bytes(), segment.known().descriptor(run.slot));
             records.within = run.skip;
         }
         records
     }
 
+    #[inline]
     fn empty() -> Records<'b> {
         Records {
             place: None,
+            singles: false,
             base: 0,
             slot: 0,
             left: 0,
-            frame: None,
             count: 0,
             within: 0,
+            several: Several::Table { at: 0 },
+            time: NO_TIMESTAMP,
         }
     }
 
     /// Begins a frame of several records.
-    fn open_frame(&mut self, descriptor: Descriptor) {
-        let Some((_, bytes)) = self.place else { return };
+    fn open_frame(&mut self, bytes: Bytes<'b>, descriptor: Descriptor) {
         let at = descriptor.at();
         // SAFETY: B1, and frame.rs: both kinds begin with their time, and a uniform frame
         // goes on with the length of its values.
-        let (time, length) = unsafe {
-            let time = read_i64(bytes, at);
-            match descriptor.kind() {
-                Kind::Uniform => (time, read_u32(bytes, at + 8) as usize),
-                _ => (time, 0),
-            }
-        };
-        let several = match descriptor.kind() {
-            Kind::Uniform => Several::Uniform {
-                at: at + UNIFORM_HEAD,
-                length,
-            },
-            _ => Several::Table {
-                at: at + TABLE_HEAD,
-            },
-        };
-        self.frame = Some((several, time));
+        unsafe {
+            self.time = read_i64(bytes, at);
+            self.several = match descriptor.kind() {
+                Kind::Uniform => Several::Uniform {
+                    at: at + UNIFORM_HEAD,
+                    length: read_u32(bytes, at + 8) as usize,
+                },
+                _ => Several::Table {
+                    at: at + TABLE_HEAD,
+                },
+            };
+        }
         self.count = descriptor.slots();
         self.within = 0;
     }
 
-    /// Goes to the next frame that has records, and answers its descriptor if it is a single
-    /// record; frames of several are opened.
-    #[inline]
-    fn next_frame(&mut self, segment: &Segment) -> Option<Descriptor> {
+    /// With no frame open: steps over aborted frames to the next one, and answers its
+    /// descriptor if it is a single record, which is then behind us; frames of several are
+    /// opened.
+    fn next_frame(&mut self, known: Known<'b>, bytes: Bytes<'b>) -> Option<Descriptor> {
         loop {
-            let descriptor = segment.known_descriptor(self.slot);
-            if descriptor.is_record() {
-                self.slot += 1;
-                return Some(descriptor);
+            let descriptor = known.descriptor(self.slot);
+            match descriptor.kind() {
+                Kind::Timed | Kind::Untimed => {
+                    self.slot += 1;
+                    return Some(descriptor);
+                }
+                Kind::Table | Kind::Uniform => {
+                    self.open_frame(bytes, descriptor);
+                    return None;
+                }
+                other => {
+                    debug_assert_eq!(other, Kind::Aborted);
+                    self.slot += descriptor.slots().max(1);
+                }
             }
-            if matches!(descriptor.kind(), Kind::Table | Kind::Uniform) {
-                self.open_frame(descriptor);
-                return None;
-            }
-            debug_assert_eq!(descriptor.kind(), Kind::Aborted);
-            self.slot += descriptor.slots().max(1);
         }
     }
 
-    /// Leaves a frame of several records when its last is behind us.
+    /// Puts `records` of the open frame behind us, and closes it after its last.
     #[inline]
-    fn close_frame(&mut self) {
+    fn pass(&mut self, records: u32) {
+        self.left -= records;
+        self.within += records;
         if self.within == self.count {
-            self.frame = None;
             self.slot += self.count;
+            self.count = 0;
             self.within = 0;
         }
     }
@@ -433,71 +439,56 @@ impl<'b> Records<'b> {
         Descriptor(unsafe { read_i64(bytes, table + self.within as usize * 8) } as u64)
     }
 
+    /// The offset of the next record of the open frame.
+    #[inline]
+    fn offset_within(&self) -> u64 {
+        self.base + u64::from(self.slot + self.within)
+    }
+
     /// The next values that lie back to back, and the offset of the first.
     fn next_run(&mut self) -> Option<(u64, ValueRun)> {
         if self.left == 0 {
             return None;
         }
-        let (segment, bytes) = self.place?;
-        if self.frame.is_none() {
-            if let Some(descriptor) = self.next_frame(segment) {
+        let (known, bytes) = self.place?;
+        let single = |descriptor: Descriptor| ValueRun {
+            at: descriptor.at(),
+            length: descriptor.length(),
+            count: 1,
+        };
+        if self.count == 0 {
+            if let Some(descriptor) = self.next_frame(known, bytes) {
                 self.left -= 1;
-                let run = ValueRun {
-                    at: descriptor.at(),
-                    length: descriptor.length(),
-                    count: 1,
-                };
-                return Some((self.base + u64::from(self.slot - 1), run));
+                return Some((self.base + u64::from(self.slot - 1), single(descriptor)));
             }
         }
-        let (several, _) = self.frame?;
-        let offset = self.base + u64::from(self.slot + self.within);
-        let (run, taken) = match several {
-            Several::Uniform { at, length } => {
-                let count = (self.count - self.within).min(self.left);
-                let run = ValueRun {
-                    at: at + self.within as usize * length,
-                    length,
-                    count: count as usize,
-                };
-                (run, count)
-            }
-            Several::Table { at } => {
-                let descriptor = self.table_entry(bytes, at);
-                let run = ValueRun {
-                    at: descriptor.at(),
-                    length: descriptor.length(),
-                    count: 1,
-                };
-                (run, 1)
-            }
+        let offset = self.offset_within();
+        let run = match self.several {
+            Several::Uniform { at, length } => ValueRun {
+                at: at + self.within as usize * length,
+                length,
+                count: (self.count - self.within).min(self.left),
+            },
+            Several::Table { at } => single(self.table_entry(bytes, at)),
         };
-        self.within += taken;
-        self.left -= taken;
-        self.close_frame();
+        self.pass(run.count);
         Some((offset, run))
     }
-}
 
-impl<'b> Iterator for Records<'b> {
-    type Item = RecordRef<'b>;
-
-    #[inline]
-    fn next(&mut self) -> Option<RecordRef<'b>> {
-        if self.left == 0 {
-            return None;
-        }
-        let (segment, bytes) = self.place?;
-        self.left -= 1;
-        if self.frame.is_none() {
-            if let Some(descriptor) = self.next_frame(segment) {
+    /// The next record, when it is not simply the next single one. Takes and gives the whole
+    /// state, so that in a loop over single records it stays in registers.
+    #[inline(never)]
+    fn next_slowly(mut self, known: Known<'b>, bytes: Bytes<'b>) -> (RecordRef<'b>, Self) {
+        if self.count == 0 {
+            if let Some(descriptor) = self.next_frame(known, bytes) {
+                self.left -= 1;
                 let offset = self.base + u64::from(self.slot - 1);
-                return Some(RecordRef::new(bytes, descriptor, NO_TIMESTAMP, offset));
+                let record = RecordRef::new(bytes, descriptor, NO_TIMESTAMP, offset);
+                return (record, self);
             }
         }
-        let (several, time) = self.frame?;
-        let offset = self.base + u64::from(self.slot + self.within);
-        let record = match several {
+        let (offset, time) = (self.offset_within(), self.time);
+        let record = match self.several {
             Several::Uniform { at, length } => RecordRef {
                 bytes,
                 at: at + self.within as usize * length,
@@ -510,9 +501,54 @@ impl<'b> Iterator for Records<'b> {
                 RecordRef::new(bytes, self.table_entry(bytes, at), time, offset)
             }
         };
-        self.within += 1;
-        self.close_frame();
+        self.pass(1);
+        (record, self)
+    }
+}
+
+impl<'b> Iterator for Records<'b> {
+    type Item = RecordRef<'b>;
+
+    #[inline]
+    fn next(&mut self) -> Option<RecordRef<'b>> {
+        if self.left == 0 {
+            return None;
+        }
+        let (known, bytes) = self.place?;
+        if self.singles || self.count == 0 {
+            let descriptor = known.descriptor(self.slot);
+            if self.singles || descriptor.is_record() {
+                let offset = self.base + u64::from(self.slot);
+                self.slot += 1;
+                self.left -= 1;
+                return Some(RecordRef::new(bytes, descriptor, NO_TIMESTAMP, offset));
+            }
+        }
+        let (record, records) = self.clone().next_slowly(known, bytes);
+        *self = records;
         Some(record)
+    }
+
+    /// All at once, as `for_each`, `sum` and their like do it: faster than one by one where
+    /// all are single records.
+    #[inline]
+    fn fold<A, F: FnMut(A, RecordRef<'b>) -> A>(mut self, init: A, mut f: F) -> A {
+        let mut all = init;
+        match self.place {
+            Some((known, bytes)) if self.singles => {
+                for slot in self.slot..self.slot + self.left {
+                    let offset = self.base + u64::from(slot);
+                    let descriptor = known.descriptor(slot);
+                    all = f(all, RecordRef::new(bytes, descriptor, NO_TIMESTAMP, offset));
+                }
+            }
+            _ => {
+                while let Some(record) = self.next() {
+                    all = f(all, record);
+                }
+            }
+        }
+        all
     }
 
     #[inline]
@@ -547,12 +583,16 @@ impl<'b, T: FromBytes + Immutable> Values<'b, T> {
         }
         let (_, run) = self.frames.next_run()?;
         let (_, bytes) = self.frames.place?;
+        let count = run.count as usize;
         debug_assert_eq!(run.length, size_of::<T>());
-        // SAFETY: B1; `values` has checked that every length is the size of `T`, so the
-        // values of a uniform frame lie one `T` apart.
-        let bytes = unsafe { bytes.slice(run.at, run.length * run.count) };
-        // Aligned: values begin on multiples of 8 and `values` has checked `T`'s alignment.
-        <[T]>::ref_from_bytes_with_elems(bytes, run.count).ok()
+        // SAFETY: B1. `values` has checked that every length is the size of `T`, so the values
+        // lie one `T` apart, and that `T` needs no more alignment than where values begin
+        // (frame.rs) or a multiple of its own size from there. Any bytes are a `T`
+        // (`FromBytes`), and nobody changes them (`Immutable`, B1).
+        Some(unsafe {
+            let bytes = bytes.slice(run.at, run.length * count);
+            core::slice::from_raw_parts(bytes.as_ptr().cast::<T>(), count)
+        })
     }
 }
 

@@ -32,6 +32,8 @@ pub(crate) struct Run {
     pub(crate) skip: u32,
     /// Records of the run.
     pub(crate) records: u32,
+    /// Every frame of it is a single record, and none was aborted.
+    pub(crate) singles: bool,
     /// Offsets that the reader missed before it.
     pub(crate) lost: u64,
 }
@@ -276,42 +278,58 @@ impl Cursor {
     fn read(&mut self, pool: &Pool, max: u32) -> Run {
         let segment = pool.get(self.segment);
         let base = self.offset - u64::from(self.slot + self.skip);
-        let (slot, skip) = (self.slot, self.skip);
-        let mut records = 0;
         let last = segment.shape().records;
-        while self.slot < last {
-            let descriptor = segment.descriptor(self.slot);
-            if descriptor.is_record() {
-                self.slot += 1;
-                records += 1;
-            } else if matches!(descriptor.kind(), Kind::Table | Kind::Uniform) {
-                let rest = descriptor.slots() - self.skip;
-                let taken = rest.min(max - records);
-                records += taken;
-                if taken < rest {
-                    self.skip += taken;
-                } else {
-                    self.slot += descriptor.slots();
-                    self.skip = 0;
+        // In locals: each Acquire would have the compiler write fields back and read them again.
+        let (mut slot, mut skip, mut records, mut singles) = (self.slot, self.skip, 0, true);
+        while slot < last && records < max {
+            // Single records, as far as they go.
+            let first = slot;
+            let stop = slot + (last - slot).min(max - records);
+            let mut descriptor = segment.descriptor(slot);
+            while descriptor.is_record() {
+                slot += 1;
+                if slot == stop {
+                    break;
                 }
-            } else if descriptor.kind() == Kind::Aborted {
-                self.slot += descriptor.slots();
-            } else {
-                break;
+                descriptor = segment.descriptor(slot);
             }
-            if records == max {
-                break;
+            records += slot - first;
+            if slot == stop {
+                continue;
+            }
+            match descriptor.kind() {
+                Kind::Table | Kind::Uniform => {
+                    singles = false;
+                    let rest = descriptor.slots() - skip;
+                    let taken = rest.min(max - records);
+                    records += taken;
+                    if taken < rest {
+                        skip += taken;
+                    } else {
+                        slot += descriptor.slots();
+                        skip = 0;
+                    }
+                }
+                Kind::Aborted => {
+                    singles = false;
+                    slot += descriptor.slots();
+                }
+                _ => break,
             }
         }
-        self.offset = base + u64::from(self.slot + self.skip);
-        Run {
+        let run = Run {
             segment: self.segment,
             base,
-            slot,
-            skip,
+            slot: self.slot,
+            skip: self.skip,
             records,
+            singles,
             lost: core::mem::take(&mut self.lost),
-        }
+        };
+        self.slot = slot;
+        self.skip = skip;
+        self.offset = base + u64::from(slot + skip);
+        run
     }
 
     /// When a batch is given back: moves a gate out of a segment that has been read to its

@@ -7,9 +7,38 @@ use crate::record::{Header, Record};
 /// A header's value length when there is no value.
 const NO_VALUE: u32 = u32::MAX;
 
+#[inline(always)]
 fn put(out: &mut [u8], at: &mut usize, bytes: &[u8]) {
-    out[*at..*at + bytes.len()].copy_from_slice(bytes);
+    copy(&mut out[*at..*at + bytes.len()], bytes);
     *at += bytes.len();
+}
+
+/// `out.copy_from_slice(bytes)`, for which most records are too short to be worth a call:
+/// up to 128 bytes go in a few moves that may overlap.
+#[inline(always)]
+fn copy(out: &mut [u8], bytes: &[u8]) {
+    /// Copies `N` bytes at both ends; `bytes` has at least `N`.
+    #[inline(always)]
+    fn ends<const N: usize>(out: &mut [u8], bytes: &[u8]) {
+        let last = bytes.len() - N;
+        out[..N].copy_from_slice(&bytes[..N]);
+        out[last..last + N].copy_from_slice(&bytes[last..]);
+    }
+    assert_eq!(out.len(), bytes.len());
+    match bytes.len() {
+        0 => {}
+        1..4 => {
+            for (to, from) in out.iter_mut().zip(bytes) {
+                *to = *from;
+            }
+        }
+        4..8 => ends::<4>(out, bytes),
+        8..=16 => ends::<8>(out, bytes),
+        17..=32 => ends::<16>(out, bytes),
+        33..=64 => ends::<32>(out, bytes),
+        65..=128 => ends::<64>(out, bytes),
+        _ => out.copy_from_slice(bytes),
+    }
 }
 
 fn put_u32(out: &mut [u8], at: &mut usize, number: usize) {
@@ -26,7 +55,7 @@ fn headers_bytes(headers: &[Header<'_>]) -> Option<usize> {
 }
 
 /// Bytes that a record takes, padded; `None` when they overflow.
-#[inline]
+#[inline(always)]
 pub(crate) fn record_bytes(record: &Record<'_>, timed: bool) -> Option<usize> {
     let headers = match record.record_headers() {
         [] => 0,
@@ -41,7 +70,7 @@ pub(crate) fn record_bytes(record: &Record<'_>, timed: bool) -> Option<usize> {
 }
 
 /// Writes a record into exactly the bytes it takes, which begin at `unit`.
-#[inline]
+#[inline(always)]
 pub(crate) fn write_record(
     out: &mut [u8],
     unit: u32,
@@ -50,7 +79,7 @@ pub(crate) fn write_record(
 ) -> Descriptor {
     let value = record.value();
     let (key, headers) = (record.record_key(), record.record_headers());
-    out[..value.len()].copy_from_slice(value);
+    copy(&mut out[..value.len()], value);
     write_behind(out, frame::padded(value.len()), key, headers, time);
     let flags = Flags {
         key: key.is_some(),
@@ -61,7 +90,7 @@ pub(crate) fn write_record(
 }
 
 /// Writes what lies behind a value: time, key and headers, as far as there are any.
-#[inline]
+#[inline(always)]
 pub(crate) fn write_behind(
     out: &mut [u8],
     mut at: usize,
@@ -223,6 +252,17 @@ impl<'a> Iterator for Headers<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn copies_of_every_short_length_are_whole_and_stay_inside() {
+        for length in 0..300 {
+            let from: Vec<u8> = (0..length).map(|i| (i * 7 + 1) as u8).collect();
+            let mut to = vec![0xee; length + 2];
+            copy(&mut to[1..=length], &from);
+            assert_eq!(&to[1..=length], from);
+            assert_eq!((to[0], to[length + 1]), (0xee, 0xee));
+        }
+    }
 
     #[test]
     fn a_record_takes_exactly_the_bytes_it_was_sized_for() {

@@ -65,10 +65,10 @@ impl Shape {
 }
 
 #[cfg(not(loom))]
-pub(crate) use plain::{Block, Bytes, Slab, WriteAccess};
+pub(crate) use plain::{Block, Bytes, Index, Slab, WriteAccess};
 
 #[cfg(loom)]
-pub(crate) use model::{Block, Bytes, ReadAccess, Slab, WriteAccess};
+pub(crate) use model::{Block, Bytes, Index, ReadAccess, Slab, WriteAccess};
 
 #[cfg(not(loom))]
 mod plain {
@@ -185,6 +185,15 @@ mod plain {
         }
 
         #[inline]
+        pub(crate) fn index_view(&self) -> Index<'_> {
+            Index {
+                // SAFETY: M1: the index lies behind the header, within the block.
+                start: unsafe { self.start.add(HEADER_BYTES) }.cast(),
+                _block: PhantomData,
+            }
+        }
+
+        #[inline]
         pub(crate) fn bytes(&self) -> Bytes<'_> {
             Bytes {
                 // SAFETY: M1: the data lies behind the index, within the block.
@@ -239,6 +248,27 @@ mod plain {
 
     /// The right to write a claim's bytes; loom checks it, the plain build trusts it.
     pub(crate) struct WriteAccess;
+
+    /// The index of a segment, one step nearer than through the block.
+    #[derive(Clone, Copy)]
+    pub(crate) struct Index<'a> {
+        start: NonNull<AtomicU64>,
+        _block: PhantomData<&'a AtomicU64>,
+    }
+
+    // SAFETY: what it gives out are `&'a AtomicU64`, which are Send and Sync.
+    unsafe impl Send for Index<'_> {}
+    // SAFETY: as above.
+    unsafe impl Sync for Index<'_> {}
+
+    impl<'a> Index<'a> {
+        /// The word of a slot that has been looked at before, and so is within the index (M3).
+        #[inline(always)]
+        pub(crate) fn known(self, slot: u32) -> &'a AtomicU64 {
+            // SAFETY: M1, M2, M3.
+            unsafe { self.start.add(slot as usize).as_ref() }
+        }
+    }
 
     /// The data of a segment that a reader holds.
     #[derive(Clone, Copy)]
@@ -343,6 +373,10 @@ mod model {
             &self.index[slot as usize]
         }
 
+        pub(crate) fn index_view(&self) -> Index<'_> {
+            Index { block: self }
+        }
+
         pub(crate) fn bytes(&self) -> Bytes<'_> {
             Bytes { block: self }
         }
@@ -403,6 +437,17 @@ mod model {
         pub(crate) fn cover(&mut self, block: &Block, at: usize, len: usize) {
             self.guards
                 .extend(units(at, len).map(|u| block.shadow[u].get()));
+        }
+    }
+
+    #[derive(Clone, Copy)]
+    pub(crate) struct Index<'a> {
+        block: &'a Block,
+    }
+
+    impl<'a> Index<'a> {
+        pub(crate) fn known(self, slot: u32) -> &'a AtomicU64 {
+            self.block.index(slot)
         }
     }
 

@@ -161,9 +161,9 @@ impl Partition {
     // ---- appending ----------------------------------------------------------------------
 
     /// Claims a frame in the active segment, rolling to the next one when it is full.
-    /// `cached` is the index where this producer's last claim in this partition was. The
-    /// frame must fit an empty segment.
-    #[inline]
+    /// `cached` is the index where this producer's last claim in this partition was, and then
+    /// where this one is. The frame must fit an empty segment.
+    #[inline(always)]
     pub(crate) fn claim<'p, S: ClaimStep>(
         &self,
         pool: &'p Pool,
@@ -171,21 +171,25 @@ impl Partition {
         records: u32,
         units: u32,
     ) -> Result<Claim<'p>, Blocked> {
-        match pool.get(*cached).try_claim::<S>(self.id, records, units) {
-            Ok(claim) => Ok(claim),
-            Err(_) => self.claim_slowly::<S>(pool, cached, records, units),
+        let segment = pool.get(*cached);
+        match segment.try_claim::<S>(self.id, records, units) {
+            Ok(head) => Ok(Claim::new(segment, head, records, units)),
+            Err(_) => {
+                let (index, head) = self.claim_slowly::<S>(pool, records, units)?;
+                *cached = index;
+                Ok(Claim::new(pool.get(index), head, records, units))
+            }
         }
     }
 
     #[cold]
     #[inline(never)]
-    fn claim_slowly<'p, S: ClaimStep>(
+    fn claim_slowly<S: ClaimStep>(
         &self,
-        pool: &'p Pool,
-        cached: &mut u16,
+        pool: &Pool,
         records: u32,
         units: u32,
-    ) -> Result<Claim<'p>, Blocked> {
+    ) -> Result<(u16, Head), Blocked> {
         debug_assert!(records <= pool.shape().records && units <= pool.shape().units);
         let mut tries = 0;
         loop {
@@ -200,10 +204,7 @@ impl Partition {
                 segment.open(self.id, number);
             } else if head.is_open_in(self.id) {
                 match segment.try_claim::<S>(self.id, records, units) {
-                    Ok(claim) => {
-                        *cached = index;
-                        return Ok(claim);
-                    }
+                    Ok(head) => return Ok((index, head)),
                     Err(full) if full.is_open_in(self.id) => segment.seal(full),
                     Err(_) => {}
                 }

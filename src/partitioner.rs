@@ -143,7 +143,7 @@ impl Router {
     }
 
     /// The partition of a record; out of range if the record or the partitioner says so.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn record(&mut self, record: &Record<'_>) -> Result<u32, u32> {
         match record.given_partition() {
             Some(partition) => self.checked(partition),
@@ -169,14 +169,20 @@ impl Router {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn key(&mut self, key: Option<&[u8]>, bytes: usize) -> Result<u32, u32> {
-        let choice = match (&self.partitioner, key) {
-            (None, _) if self.partitions == 1 => return Ok(0),
-            (None, Some(key)) => return Ok(xxh3(key, self.partitions)),
-            (None, None) => Choice::Sticky,
-            (Some(partitioner), key) => partitioner.choose(key, self.partitions),
-        };
+        match (&self.partitioner, key) {
+            (None, _) if self.partitions == 1 => Ok(0),
+            (None, Some(key)) => Ok(xxh3(key, self.partitions)),
+            (None, None) => self.choice(Choice::Sticky, bytes),
+            (Some(partitioner), key) => {
+                let choice = partitioner.choose(key, self.partitions);
+                self.choice(choice, bytes)
+            }
+        }
+    }
+
+    fn choice(&mut self, choice: Choice, bytes: usize) -> Result<u32, u32> {
         match choice {
             Choice::Partition(partition) => self.checked(partition),
             Choice::Sticky => {

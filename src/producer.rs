@@ -132,7 +132,7 @@ impl<S: ClaimStep> Producer<S> {
         self.append(&record, false)
     }
 
-    #[inline]
+    #[inline(always)]
     fn append(&mut self, record: &Record<'_>, wait: bool) -> Result<RecordMetadata, SendError> {
         self.check()?;
         let time = match record.given_timestamp() {
@@ -517,7 +517,7 @@ impl<S: ClaimStep> Producer<S> {
 
     /// Claims a frame that fits a segment. Apart from `self`, so that what else a producer
     /// has stays free to use while the claim lives.
-    #[inline]
+    #[inline(always)]
     fn claim_frame<'p>(
         topic: &'p TopicInner,
         cached: &mut [u16],

@@ -33,7 +33,7 @@
 #![allow(unsafe_code)]
 
 use crate::frame::{Descriptor, Kind, UNIT};
-use crate::memory::{Block, Bytes, Shape, WriteAccess};
+use crate::memory::{Block, Bytes, Index, Shape, WriteAccess};
 use crate::sync::{AtomicU64, ord};
 use core::mem::ManuallyDrop;
 
@@ -96,12 +96,12 @@ impl Head {
         self.claimed_records()
     }
 
-    #[inline]
+    #[inline(always)]
     fn claimed_records(self) -> u32 {
         ((self.0 >> UNIT_BITS) & ((1 << RECORD_BITS) - 1)) as u32
     }
 
-    #[inline]
+    #[inline(always)]
     fn units(self) -> u32 {
         (self.0 & ((1 << UNIT_BITS) - 1)) as u32
     }
@@ -134,7 +134,7 @@ impl ClaimStep for Shared {
 
     #[inline]
     fn step(head: &AtomicU64, seen: u64, next: u64) -> Result<(), u64> {
-        // Acquire, from whoever opened this life: its base and its zeroed index.
+        // Acquire, from whoever prepared this life: its base and its zeroed index.
         head.compare_exchange_weak(
             seen,
             next,
@@ -175,15 +175,19 @@ impl Segment {
 
     // ---- appending ----------------------------------------------------------------------
 
-    /// Claims `records` slots and `units` units, both at once. Refused, it says what the
-    /// head was: not open in this partition, or without room for so much.
-    #[inline]
+    /// Claims `records` slots and `units` units, both at once, and answers what the head was
+    /// before: the claim begins there ([`Claim::new`]). Refused, it answers what the head is:
+    /// not open in this partition, or without room for so much.
+    ///
+    /// The answers are words, and the claim is put together by the caller, so that all of it
+    /// stays in registers.
+    #[inline(always)]
     pub(crate) fn try_claim<S: ClaimStep>(
         &self,
         partition: u16,
         records: u32,
         units: u32,
-    ) -> Result<Claim<'_>, Head> {
+    ) -> Result<Head, Head> {
         let word = self.block.head();
         let mut seen = word.load(ord!(Relaxed));
         loop {
@@ -197,20 +201,7 @@ impl Segment {
             }
             let next = seen + (u64::from(records) << UNIT_BITS | u64::from(units));
             match S::step(word, seen, next) {
-                Ok(()) => {
-                    return Ok(Claim {
-                        segment: self,
-                        // After the claim (S2); it stays true until the claim is published (S3).
-                        base: self.block.base().load(ord!(Relaxed)),
-                        slot: head.claimed_records(),
-                        records,
-                        unit: head.units(),
-                        access: self
-                            .block
-                            .write_access(head.units() as usize * UNIT, units as usize * UNIT),
-                        units,
-                    });
-                }
+                Ok(()) => return Ok(head),
                 Err(now) => {
                     // Another producer was first: it has its claim, so somebody goes on.
                     seen = now;
@@ -241,12 +232,12 @@ impl Segment {
 
     /// Opens a fresh segment that the caller found in the partition's table under `number`.
     pub(crate) fn open(&self, partition: u16, number: u64) {
-        // Release, to whoever claims in this life: its base and its zeroed index. Failing
-        // means that another thread has opened it.
+        // An exchange of the fresh head goes on with the release of whoever stored that
+        // (P1), so it needs none of its own. Failing means that another thread has opened it.
         let _ = self.block.head().compare_exchange(
             Head::fresh(partition, number).0,
             Head::open(partition).0,
-            ord!("segment.open", P1, Release),
+            ord!(Relaxed),
             ord!(Relaxed),
         );
     }
@@ -269,10 +260,10 @@ impl Segment {
         )
     }
 
-    /// A descriptor that this thread has loaded before, in this life, and found published.
+    /// The descriptors that this thread has loaded before, in this life, and found published.
     #[inline]
-    pub(crate) fn known_descriptor(&self, slot: u32) -> Descriptor {
-        Descriptor(self.block.index(slot).load(ord!(Relaxed)))
+    pub(crate) fn known(&self) -> Known<'_> {
+        Known(self.block.index_view())
     }
 
     /// The data, for reading published frames while the segment is held.
@@ -359,11 +350,23 @@ impl Segment {
         self.block
             .base()
             .store(base, ord!("segment.prepare_base", P7, Release));
-        // An exchange, so that `head` has one history of exchanges in a shared topic.
+        // Release, to whoever claims in this life, by way of the exchanges that open the
+        // segment and claim before it: its base and its zeroed index. To lookups as well (P7).
         self.block.head().swap(
             Head::fresh(partition, number).0,
-            ord!("segment.prepare_head", P7, Release),
+            ord!("segment.prepare_head", P1, Release),
         );
+    }
+}
+
+/// See [`Segment::known`].
+#[derive(Clone, Copy)]
+pub(crate) struct Known<'a>(Index<'a>);
+
+impl Known<'_> {
+    #[inline(always)]
+    pub(crate) fn descriptor(self, slot: u32) -> Descriptor {
+        Descriptor(self.0.known(slot).load(ord!(Relaxed)))
     }
 }
 
@@ -371,41 +374,59 @@ impl Segment {
 ///
 /// Dropped unpublished, whether given up or unwound by a panic, it publishes an aborted
 /// frame, which readers step over.
+///
+/// All its fields are whole words: narrower ones are written to the stack apart and read
+/// back together, which stalls every send (`docs/performance.md`).
 pub(crate) struct Claim<'a> {
     segment: &'a Segment,
     base: u64,
-    slot: u32,
-    records: u32,
-    unit: u32,
-    units: u32,
+    /// The head before the claim: slot and unit of its beginning.
+    head: Head,
+    records: u64,
+    bytes: usize,
     access: WriteAccess,
 }
 
-impl Claim<'_> {
+impl<'a> Claim<'a> {
+    /// The claim that moved the segment's head on from `head` by so many records and units.
+    /// Whoever made that step makes this, once.
+    #[inline(always)]
+    pub(crate) fn new(segment: &'a Segment, head: Head, records: u32, units: u32) -> Claim<'a> {
+        let (at, bytes) = (head.units() as usize * UNIT, units as usize * UNIT);
+        Claim {
+            segment,
+            // After the claim (S2); it stays true until the claim is published (S3).
+            base: segment.block.base().load(ord!(Relaxed)),
+            head,
+            records: records.into(),
+            bytes,
+            access: segment.block.write_access(at, bytes),
+        }
+    }
+
     /// Offset of the frame's first record.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn offset(&self) -> u64 {
-        self.base + u64::from(self.slot)
+        self.base + u64::from(self.head.claimed_records())
     }
 
     /// Position of the frame's first unit.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn unit(&self) -> u32 {
-        self.unit
+        self.head.units()
+    }
+
+    fn at(&self) -> usize {
+        self.head.units() as usize * UNIT
     }
 
     /// The frame's bytes, whatever was in them before.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn bytes(&mut self) -> &mut [u8] {
+        let at = self.at();
         // SAFETY: S1: the claim is exclusive, and within the segment (M3); S3, M4: it is not
         // published, because `publish` and `drop` end it.
-        unsafe {
-            self.segment.block.claimed(
-                self.unit as usize * UNIT,
-                self.units as usize * UNIT,
-                &mut self.access,
-            )
-        }
+        unsafe { self.segment.block.claimed(at, self.bytes, &mut self.access) }
     }
 
     /// The frame's bytes, to look at.
@@ -413,18 +434,16 @@ impl Claim<'_> {
     pub(crate) fn bytes_ref(&self) -> &[u8] {
         // SAFETY: as in `bytes`.
         unsafe {
-            self.segment.block.claimed_ref(
-                self.unit as usize * UNIT,
-                self.units as usize * UNIT,
-                &self.access,
-            )
+            self.segment
+                .block
+                .claimed_ref(self.at(), self.bytes, &self.access)
         }
     }
 
     /// Makes the frame visible to readers, all of it at once.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn publish(self, descriptor: Descriptor) {
-        debug_assert_eq!(descriptor.slots(), self.records);
+        debug_assert_eq!(u64::from(descriptor.slots()), self.records);
         let mut this = ManuallyDrop::new(self);
         // SAFETY: dropped once, here: `this` is never dropped. The access ends before the
         // bytes become the readers' (S5).
@@ -432,11 +451,11 @@ impl Claim<'_> {
         this.store(descriptor);
     }
 
-    #[inline]
+    #[inline(always)]
     fn store(&self, descriptor: Descriptor) {
         self.segment
             .block
-            .index(self.slot)
+            .index(self.head.claimed_records())
             .store(descriptor.0, ord!("segment.publish", P2, Release));
     }
 }
@@ -449,11 +468,7 @@ impl Drop for Claim<'_> {
         {
             self.access = self.segment.block.write_access(0, 0);
         }
-        self.store(Descriptor::new(
-            Kind::Aborted,
-            self.unit,
-            u64::from(self.records),
-        ));
+        self.store(Descriptor::new(Kind::Aborted, self.unit(), self.records));
     }
 }
 

@@ -77,36 +77,31 @@ pub(crate) fn explore_to(preemptions: usize, model: impl Fn() + Send + Sync + 's
     assert!(executions > 1, "nothing was explored");
 }
 
-/// As [`drain`], for so many polls, with room for the others between them.
-pub(crate) fn drain_slowly(consumer: &mut Consumer, polls: usize) -> (Vec<(u64, u64)>, u64) {
-    let (mut seen, mut lost) = (Vec::new(), 0);
-    for _ in 0..polls {
-        let batch = consumer.try_poll().unwrap();
-        lost += batch.lost();
-        seen.extend(batch.iter().map(|r| (r.offset(), number(r.value()))));
-        drop(batch);
-        loom::thread::yield_now();
-    }
-    (seen, lost)
+/// How a reader reads while others write. A loom execution in which a thread looks again
+/// *after* another has done something is found only if the thread gives way in between, and
+/// one in which it does not, only if it does not: models of readers do both.
+#[derive(Clone, Copy)]
+pub(crate) enum Pace {
+    AllAtOnce,
+    GivingWay,
 }
 
-/// Runs two threads to their ends, spawned in the order `(a, b)` or the other way round.
-///
-/// Which of two threads that read *and* write is "the reader" differs from word to word, so
-/// a model of such threads is explored in both orders.
-pub(crate) fn race<A: 'static, B: 'static>(
-    b_first: bool,
-    a: impl FnOnce() -> A + 'static,
-    b: impl FnOnce() -> B + 'static,
-) -> (A, B) {
-    if b_first {
-        let b = loom::thread::spawn(b);
-        let a = loom::thread::spawn(a);
-        (a.join().unwrap(), b.join().unwrap())
-    } else {
-        let a = loom::thread::spawn(a);
-        let b = loom::thread::spawn(b);
-        (a.join().unwrap(), b.join().unwrap())
+pub(crate) const PACES: [Pace; 2] = [Pace::AllAtOnce, Pace::GivingWay];
+
+impl Pace {
+    /// As [`drain`], for as many polls as the ring can need.
+    pub(crate) fn drain(self, consumer: &mut Consumer) -> (Vec<(u64, u64)>, u64) {
+        let (mut seen, mut lost) = (Vec::new(), 0);
+        for _ in 0..4 {
+            let batch = consumer.try_poll().unwrap();
+            lost += batch.lost();
+            seen.extend(batch.iter().map(|r| (r.offset(), number(r.value()))));
+            drop(batch);
+            if let Pace::GivingWay = self {
+                loom::thread::yield_now();
+            }
+        }
+        (seen, lost)
     }
 }
 

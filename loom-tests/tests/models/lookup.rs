@@ -16,7 +16,7 @@ fn the_bounds_of_a_moving_log_are_true_at_some_moment() {
             producer.send(Record::new(&value(n))).unwrap();
         }
         let p = thread::spawn(move || {
-            for n in 2..5 {
+            for n in 2..4 {
                 producer.send(Record::new(&value(n))).unwrap();
             }
         });
@@ -25,7 +25,7 @@ fn the_bounds_of_a_moving_log_are_true_at_some_moment() {
             let start = topic.log_start_offset(0).unwrap();
             let end = topic.log_end_offset(0).unwrap();
             assert!(
-                start <= 3 && (2..=5).contains(&end) && start < end,
+                start <= 3 && (2..=5).contains(&end) && start <= end,
                 "{start} {end}"
             );
             saw.saw((start, end));
@@ -33,7 +33,7 @@ fn the_bounds_of_a_moving_log_are_true_at_some_moment() {
         p.join().unwrap();
         c.join().unwrap();
     });
-    outcomes.include([(0, 2), (0, 5), (3, 5), (1, 3), (2, 4)]);
+    outcomes.include([(0, 2), (0, 4), (2, 4), (1, 3)]);
 }
 
 /// P5, P7: a seek into a segment that is just being retired finds its record, or the log

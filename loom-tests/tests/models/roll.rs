@@ -92,7 +92,7 @@ fn two_producers_roll_one_behind_the_other() {
 #[test]
 fn a_full_ring_refuses_until_the_reader_has_moved_on() {
     let outcomes = Outcomes::new();
-    for reader_first in [false, true] {
+    for pace in PACES {
         let saw = outcomes.clone();
         explore(move || {
             let (broker, topic) = topic(smallest(Overflow::Backpressure));
@@ -101,19 +101,20 @@ fn a_full_ring_refuses_until_the_reader_has_moved_on() {
             for n in 0..2 {
                 producer.send(Record::new(&value(n))).unwrap();
             }
-            let producing = move || match producer.try_send(Record::new(&value(2))) {
+            let p = thread::spawn(move || match producer.try_send(Record::new(&value(2))) {
                 Ok(metadata) => {
                     assert_eq!(metadata.offset, 2);
                     true
                 }
                 Err(SendError::Full { .. }) => false,
                 Err(other) => panic!("{other}"),
-            };
-            let reading = move || {
-                let seen = drain_slowly(&mut consumer, 4);
+            });
+            let c = thread::spawn(move || {
+                let seen = pace.drain(&mut consumer);
                 (consumer, seen)
-            };
-            let (sent, (mut consumer, (mut seen, lost))) = race(reader_first, producing, reading);
+            });
+            let sent = p.join().unwrap();
+            let (mut consumer, (mut seen, lost)) = c.join().unwrap();
             let early = seen.len();
             let (rest, lost_later) = drain(&mut consumer);
             seen.extend(rest);
