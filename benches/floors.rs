@@ -129,7 +129,7 @@ fn read_all(consumer: &mut Consumer, retained: u64) -> u64 {
 }
 
 fn main() -> ExitCode {
-    // `cargo test` runs benches to see that they work, in passing.
+    // `cargo test --all-targets` runs benches to see that they work, in passing.
     let rounds = if std::env::args().any(|a| a == "--bench") {
         ROUNDS
     } else {
@@ -225,7 +225,7 @@ fn main() -> ExitCode {
         let (min, max) = (case.nanoseconds[0], case.nanoseconds[rounds - 1]);
         println!("{:<42} {min:>8.2} {median:>8.2} {max:>8.2}", case.name);
     }
-    let [claim, copy, timed, plain, _, uniform, keyed, poll, _] = &mut cases;
+    let [claim, copy, _, plain, _, uniform, keyed, poll, _] = &mut cases;
     let checks = [
         (
             "send, 64 B, shared, no time",

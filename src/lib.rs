@@ -4,6 +4,7 @@
 
 mod batch;
 mod broker;
+mod claim;
 mod clock;
 mod config;
 mod consumer;
@@ -12,27 +13,34 @@ mod encode;
 mod error;
 mod frame;
 mod memory;
+#[cfg(loom)]
+mod memory_loom;
 mod partition;
 mod partitioner;
 mod pool;
 mod producer;
 mod readers;
 mod record;
+mod records;
 mod segment;
+mod send_batch;
 mod sync;
 mod topic;
 mod wait;
 
-pub use batch::{Batch, RecordRef, Records, Values};
+pub use batch::{Batch, Values};
 pub use broker::Broker;
+pub use claim::Claim;
 pub use config::{ConsumerConfig, OffsetReset, Overflow, Timestamps, TopicConfig};
 pub use consumer::{Consumer, TopicPartition};
 pub use encode::Headers;
 pub use error::{BatchError, ConsumeError, SendError, TopicError, ViewError};
 pub use partitioner::{Choice, Murmur2, Partitioner, RoundRobin, Xxh3};
-pub use producer::{BatchMetadata, BatchMetadataIter, Claim, ExclusiveProducer, Producer};
+pub use producer::{ExclusiveProducer, Producer};
 pub use record::{FrameMetadata, Header, NO_TIMESTAMP, Record, RecordMetadata, Route};
+pub use records::{RecordRef, Records};
 pub use segment::{Exclusive, Shared};
+pub use send_batch::{BatchMetadata, BatchMetadataIter};
 pub use topic::Topic;
 pub use wait::WaitStrategy;
 

@@ -4,20 +4,21 @@
 //! ([`ClaimStep`]). A send takes no lock, allocates nothing, and
 //! looks at nothing that consumers write, except when a segment is full.
 
+use crate::claim::Claim;
 use crate::clock;
 use crate::config::Timestamps;
-use crate::encode::{self, Share};
-use crate::error::{BatchError, SendError};
+use crate::encode;
+use crate::error::SendError;
 use crate::frame::{self, Descriptor, Flags, Kind, UNIFORM_HEAD, UNIT};
 use crate::partition::Blocked;
 use crate::partitioner::Router;
 use crate::record::{FrameMetadata, NO_TIMESTAMP, Record, RecordMetadata, Route};
 use crate::segment::{self, ClaimStep, Exclusive, Shared};
+use crate::send_batch::Scratch;
 use crate::topic::TopicInner;
 use crate::wait::Waiter;
 use core::fmt;
 use core::marker::PhantomData;
-use core::ops::{Deref, DerefMut};
 use std::sync::Arc;
 use std::time::Duration;
 use zerocopy::{Immutable, IntoBytes};
@@ -53,29 +54,14 @@ pub type ExclusiveProducer = Producer<Exclusive>;
 /// not appended, and is still the caller's.
 #[allow(private_bounds)]
 pub struct Producer<S: ClaimStep = Shared> {
-    topic: Arc<TopicInner>,
-    router: Router,
+    pub(crate) topic: Arc<TopicInner>,
+    pub(crate) router: Router,
     /// For each partition, the segment of the last claim.
-    cached: Box<[u16]>,
+    pub(crate) cached: Box<[u16]>,
     /// No exclusive producer can be there (always so once it was so).
     admitted: bool,
-    scratch: Scratch,
+    pub(crate) scratch: Scratch,
     step: PhantomData<fn() -> S>,
-}
-
-/// What `send_batch` works out, kept from call to call so that it need not allocate.
-#[derive(Default)]
-struct Scratch {
-    /// For each partition: its share, where its records begin in `order`, and the base
-    /// offset of its frame.
-    shares: Vec<Share>,
-    starts: Vec<u32>,
-    bases: Vec<u64>,
-    /// For each record: its partition, and its place in the partition's share.
-    partitions: Vec<u32>,
-    ranks: Vec<u32>,
-    /// The records, partition by partition.
-    order: Vec<u32>,
 }
 
 impl Producer<Shared> {
@@ -155,160 +141,6 @@ impl<S: ClaimStep> Producer<S> {
             offset,
             timestamp: time.unwrap_or(NO_TIMESTAMP),
         })
-    }
-
-    /// Sends a batch: each partition's share as one frame, which readers see all of or
-    /// nothing. Waits for room up to `max_block` for each share.
-    ///
-    /// Within a partition the records keep their order.
-    ///
-    /// ```
-    /// # use ringlog::{Broker, Record, TopicConfig};
-    /// # let broker = Broker::new();
-    /// # let topic = broker.create_topic("orders", TopicConfig::new().partitions(3))?;
-    /// # let mut producer = topic.producer();
-    /// let batch = [Record::new(b"a").key("k1"), Record::new(b"b").key("k2")];
-    /// let sent = producer.send_batch(&batch)?;
-    /// assert_eq!(sent.len(), 2);
-    /// for metadata in &sent {
-    ///     println!("partition {} offset {}", metadata.partition, metadata.offset);
-    /// }
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    ///
-    /// # Errors
-    /// See [`Producer`]. Records that could never be appended refuse the whole batch
-    /// beforehand; a share that finds no room leaves earlier shares appended, and
-    /// [`BatchError`] says which records are not.
-    pub fn send_batch<'a>(
-        &'a mut self,
-        records: &'a [Record<'a>],
-    ) -> Result<BatchMetadata<'a>, BatchError> {
-        self.append_batch(records, true)
-    }
-
-    /// Sends a batch, without waiting for room.
-    ///
-    /// # Errors
-    /// As [`send_batch`](Self::send_batch).
-    pub fn try_send_batch<'a>(
-        &'a mut self,
-        records: &'a [Record<'a>],
-    ) -> Result<BatchMetadata<'a>, BatchError> {
-        self.append_batch(records, false)
-    }
-
-    fn append_batch<'a>(
-        &'a mut self,
-        records: &'a [Record<'a>],
-        wait: bool,
-    ) -> Result<BatchMetadata<'a>, BatchError> {
-        if let Err(cause) = self.plan(records) {
-            return Err(BatchError {
-                cause,
-                appended: 0,
-                refused: (0..records.len()).collect(),
-            });
-        }
-        let time = self.time();
-        for partition in 0..self.scratch.shares.len() {
-            let share = self.scratch.shares[partition];
-            if share.records == 0 {
-                continue;
-            }
-            // `plan` has checked that both fit.
-            let units = share.bytes().unwrap_or_default() / UNIT;
-            let claim = Self::claim_frame(
-                &self.topic,
-                &mut self.cached,
-                partition as u32,
-                share.records as u32,
-                units as u32,
-                wait,
-            );
-            let mut claim = match claim {
-                Ok(claim) => claim,
-                Err(cause) => return Err(self.refused(cause, partition)),
-            };
-            let (unit, base) = (claim.unit(), claim.offset());
-            let scratch = &self.scratch;
-            let order = &scratch.order[scratch.starts[partition] as usize..][..share.records];
-            let records = order.iter().map(|&i| &records[i as usize]);
-            let descriptor = share.write(claim.bytes(), unit, records, time);
-            claim.publish(descriptor);
-            self.scratch.bases[partition] = base;
-        }
-        Ok(BatchMetadata {
-            scratch: &self.scratch,
-            records,
-            time,
-        })
-    }
-
-    /// Works out each partition's share of a batch, and refuses what could never go in.
-    fn plan(&mut self, records: &[Record<'_>]) -> Result<(), SendError> {
-        self.check()?;
-        let partitions = self.topic.config().partitions as usize;
-        let scratch = &mut self.scratch;
-        scratch.shares.clear();
-        scratch.shares.resize(partitions, Share::default());
-        scratch.bases.resize(partitions, 0);
-        scratch.partitions.clear();
-        scratch.ranks.clear();
-        for record in records {
-            if let Some(time) = record.given_timestamp() {
-                check_time(time)?;
-            }
-            let partition = match self.router.record(record) {
-                Ok(partition) => partition,
-                Err(wrong) => return Err(self.out_of_range(wrong)),
-            };
-            let share = &mut scratch.shares[partition as usize];
-            scratch.partitions.push(partition);
-            scratch.ranks.push(share.records as u32);
-            share.add(record);
-        }
-        let mut start = 0;
-        scratch.starts.clear();
-        for (partition, share) in scratch.shares.iter().enumerate() {
-            scratch.starts.push(start);
-            start += share.records as u32;
-            let shape = self.topic.pool().shape();
-            let bytes = share.bytes();
-            if bytes.is_none_or(|bytes| bytes > shape.data_bytes())
-                || share.records > shape.records as usize
-            {
-                return Err(SendError::BatchTooLarge {
-                    partition: partition as u32,
-                    records: share.records as u64,
-                    size: bytes.map_or(u64::MAX, |bytes| bytes as u64),
-                    max_records: shape.records.into(),
-                    max: shape.data_bytes() as u64,
-                });
-            }
-        }
-        scratch.order.resize(records.len(), 0);
-        let places = scratch.partitions.iter().zip(&scratch.ranks);
-        for (i, (&partition, &rank)) in places.enumerate() {
-            scratch.order[(scratch.starts[partition as usize] + rank) as usize] = i as u32;
-        }
-        Ok(())
-    }
-
-    /// The shares from `partition` on were not appended.
-    #[cold]
-    fn refused(&self, cause: SendError, partition: usize) -> BatchError {
-        let appended = self.scratch.starts[partition] as usize;
-        let mut refused: Vec<usize> = self.scratch.order[appended..]
-            .iter()
-            .map(|&i| i as usize)
-            .collect();
-        refused.sort_unstable();
-        BatchError {
-            cause,
-            appended,
-            refused,
-        }
     }
 
     /// Sends fixed-size values as one frame, which readers see all of or nothing: the
@@ -470,7 +302,7 @@ impl<S: ClaimStep> Producer<S> {
 
     /// May this producer send at all?
     #[inline]
-    fn check(&mut self) -> Result<(), SendError> {
+    pub(crate) fn check(&mut self) -> Result<(), SendError> {
         if self.admitted && !self.topic.is_closed() {
             return Ok(());
         }
@@ -495,7 +327,7 @@ impl<S: ClaimStep> Producer<S> {
     }
 
     /// The time of records that were given none.
-    fn time(&self) -> i64 {
+    pub(crate) fn time(&self) -> i64 {
         match self.topic.config().timestamps {
             Timestamps::Append => clock::now(),
             Timestamps::Given => NO_TIMESTAMP,
@@ -518,7 +350,7 @@ impl<S: ClaimStep> Producer<S> {
     /// Claims a frame that fits a segment. Apart from `self`, so that what else a producer
     /// has stays free to use while the claim lives.
     #[inline(always)]
-    fn claim_frame<'p>(
+    pub(crate) fn claim_frame<'p>(
         topic: &'p TopicInner,
         cached: &mut [u16],
         partition: u32,
@@ -585,7 +417,7 @@ impl<S: ClaimStep> Producer<S> {
     }
 
     #[cold]
-    fn out_of_range(&self, partition: u32) -> SendError {
+    pub(crate) fn out_of_range(&self, partition: u32) -> SendError {
         SendError::PartitionOutOfRange {
             partition,
             partitions: self.topic.config().partitions,
@@ -594,7 +426,7 @@ impl<S: ClaimStep> Producer<S> {
 }
 
 #[inline]
-fn check_time(time: i64) -> Result<i64, SendError> {
+pub(crate) fn check_time(time: i64) -> Result<i64, SendError> {
     if time < 0 {
         return Err(SendError::InvalidTimestamp { timestamp: time });
     }
@@ -621,138 +453,5 @@ impl<S: ClaimStep> fmt::Debug for Producer<S> {
             .field("topic", self.topic.name())
             .field("exclusive", &S::EXCLUSIVE)
             .finish_non_exhaustive()
-    }
-}
-
-/// Where the records of a batch went, in the order they were given.
-#[derive(Clone, Copy)]
-pub struct BatchMetadata<'a> {
-    scratch: &'a Scratch,
-    records: &'a [Record<'a>],
-    time: i64,
-}
-
-impl<'a> BatchMetadata<'a> {
-    /// How many records.
-    pub fn len(&self) -> usize {
-        self.records.len()
-    }
-
-    /// Whether the batch was empty.
-    pub fn is_empty(&self) -> bool {
-        self.records.is_empty()
-    }
-
-    /// Where record `i` of the batch went.
-    pub fn get(&self, i: usize) -> Option<RecordMetadata> {
-        let record = self.records.get(i)?;
-        let partition = self.scratch.partitions[i];
-        let rank = u64::from(self.scratch.ranks[i]);
-        Some(RecordMetadata {
-            partition,
-            offset: self.scratch.bases[partition as usize] + rank,
-            timestamp: record.given_timestamp().unwrap_or(self.time),
-        })
-    }
-
-    /// Where each record went.
-    pub fn iter(&self) -> BatchMetadataIter<'a> {
-        BatchMetadataIter {
-            all: *self,
-            next: 0,
-        }
-    }
-}
-
-impl<'a> IntoIterator for &BatchMetadata<'a> {
-    type Item = RecordMetadata;
-    type IntoIter = BatchMetadataIter<'a>;
-
-    fn into_iter(self) -> BatchMetadataIter<'a> {
-        BatchMetadataIter {
-            all: *self,
-            next: 0,
-        }
-    }
-}
-
-impl fmt::Debug for BatchMetadata<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self).finish()
-    }
-}
-
-/// Iterates over a [`BatchMetadata`].
-#[derive(Clone, Debug)]
-pub struct BatchMetadataIter<'a> {
-    all: BatchMetadata<'a>,
-    next: usize,
-}
-
-impl Iterator for BatchMetadataIter<'_> {
-    type Item = RecordMetadata;
-
-    fn next(&mut self) -> Option<RecordMetadata> {
-        let metadata = self.all.get(self.next)?;
-        self.next += 1;
-        Some(metadata)
-    }
-
-    fn size_hint(&self) -> (usize, Option<usize>) {
-        let left = self.all.len() - self.next;
-        (left, Some(left))
-    }
-}
-
-impl ExactSizeIterator for BatchMetadataIter<'_> {}
-
-/// Room for one record, to be written in place: the bytes of its value.
-///
-/// They hold whatever lay there before. Dropped without [`publish`](Self::publish), also by
-/// a panic, the claim becomes an aborted frame: its offset holds nothing, and readers step
-/// over it.
-pub struct Claim<'p> {
-    frame: segment::Claim<'p>,
-    descriptor: Descriptor,
-    metadata: RecordMetadata,
-}
-
-impl Claim<'_> {
-    /// Makes the record visible to readers.
-    #[inline]
-    pub fn publish(self) -> RecordMetadata {
-        self.frame.publish(self.descriptor);
-        self.metadata
-    }
-
-    /// Where the record will be.
-    #[inline]
-    pub fn metadata(&self) -> RecordMetadata {
-        self.metadata
-    }
-}
-
-impl Deref for Claim<'_> {
-    type Target = [u8];
-
-    #[inline]
-    fn deref(&self) -> &[u8] {
-        &self.frame.bytes_ref()[..self.descriptor.length()]
-    }
-}
-
-impl DerefMut for Claim<'_> {
-    #[inline]
-    fn deref_mut(&mut self) -> &mut [u8] {
-        &mut self.frame.bytes()[..self.descriptor.length()]
-    }
-}
-
-impl fmt::Debug for Claim<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Claim")
-            .field("metadata", &self.metadata)
-            .field("len", &self.len())
-            .finish()
     }
 }

@@ -246,6 +246,7 @@ pub mod sites {
         to: Option<Ordering>,
     }
 
+    #[allow(clippy::panic)] // a mistake of whoever runs the models, told at once
     fn weaken() -> Option<&'static Weaken> {
         static WEAKEN: OnceLock<Option<Weaken>> = OnceLock::new();
         WEAKEN

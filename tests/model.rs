@@ -15,7 +15,7 @@ use proptest::prelude::*;
 use run::Run;
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 1024, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn the_log_is_what_a_plain_model_of_it_says(

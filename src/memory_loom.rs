@@ -1,0 +1,179 @@
+//! The memory of segments in the model-checked build: loom's types behind the accessors of
+//! `memory.rs`, with a shadow cell for every unit of data. Its invariants are M1..M4 there.
+#![allow(unsafe_code)]
+
+use crate::frame::UNIT;
+use crate::memory::Shape;
+use crate::sync::AtomicU64;
+use core::cell::UnsafeCell;
+use loom::cell::{self, ConstPtr, MutPtr};
+use std::sync::Arc;
+
+pub(crate) struct Slab {
+    shape: Shape,
+    count: usize,
+}
+
+impl Slab {
+    pub(crate) fn allocate(shape: Shape, count: usize) -> Option<Slab> {
+        Some(Slab { shape, count })
+    }
+
+    pub(crate) fn blocks(&self) -> impl Iterator<Item = Block> + '_ {
+        (0..self.count).map(|_| Block::new(self.shape))
+    }
+
+    pub(crate) fn prefault(&mut self) {}
+}
+
+pub(crate) struct Block {
+    head: AtomicU64,
+    number: AtomicU64,
+    base: AtomicU64,
+    recycled: AtomicU64,
+    index: Box<[AtomicU64]>,
+    data: Box<[UnsafeCell<u64>]>,
+    // In an Arc, so that a guard can keep its cell.
+    shadow: Arc<[cell::UnsafeCell<()>]>,
+}
+
+// SAFETY: as in the plain build; loom checks M4 through the shadows.
+unsafe impl Send for Block {}
+// SAFETY: as above.
+unsafe impl Sync for Block {}
+
+fn units(at: usize, len: usize) -> core::ops::Range<usize> {
+    at / UNIT..(at + len).div_ceil(UNIT)
+}
+
+impl Block {
+    fn new(shape: Shape) -> Block {
+        Block {
+            head: AtomicU64::new(0),
+            number: AtomicU64::new(0),
+            base: AtomicU64::new(0),
+            recycled: AtomicU64::new(0),
+            index: (0..=shape.records).map(|_| AtomicU64::new(0)).collect(),
+            data: (0..shape.units).map(|_| UnsafeCell::default()).collect(),
+            shadow: (0..shape.units)
+                .map(|_| cell::UnsafeCell::new(()))
+                .collect(),
+        }
+    }
+
+    pub(crate) fn head(&self) -> &AtomicU64 {
+        &self.head
+    }
+
+    pub(crate) fn number(&self) -> &AtomicU64 {
+        &self.number
+    }
+
+    pub(crate) fn base(&self) -> &AtomicU64 {
+        &self.base
+    }
+
+    pub(crate) fn recycled(&self) -> &AtomicU64 {
+        &self.recycled
+    }
+
+    pub(crate) fn index(&self, slot: u32) -> &AtomicU64 {
+        &self.index[slot as usize]
+    }
+
+    pub(crate) fn index_view(&self) -> Index<'_> {
+        Index { block: self }
+    }
+
+    pub(crate) fn bytes(&self) -> Bytes<'_> {
+        Bytes { block: self }
+    }
+
+    /// # Safety
+    /// As in the plain build.
+    pub(crate) unsafe fn claimed<'a>(
+        &self,
+        at: usize,
+        len: usize,
+        _access: &'a mut WriteAccess,
+    ) -> &'a mut [u8] {
+        assert!(at + len <= self.data.len() * UNIT);
+        // SAFETY: in range; the access holds the shadows of the claim.
+        unsafe { core::slice::from_raw_parts_mut((self.data.as_ptr() as *mut u8).add(at), len) }
+    }
+
+    /// # Safety
+    /// As in the plain build.
+    pub(crate) unsafe fn claimed_ref<'a>(
+        &self,
+        at: usize,
+        len: usize,
+        _access: &'a WriteAccess,
+    ) -> &'a [u8] {
+        assert!(at + len <= self.data.len() * UNIT);
+        // SAFETY: in range; the access holds the shadows of the claim.
+        unsafe { core::slice::from_raw_parts((self.data.as_ptr() as *const u8).add(at), len) }
+    }
+
+    pub(crate) fn write_access(&self, at: usize, len: usize) -> WriteAccess {
+        WriteAccess {
+            _guards: units(at, len).map(|u| self.shadow[u].get_mut()).collect(),
+            _shadow: self.shadow.clone(),
+        }
+    }
+
+    pub(crate) fn read_access(&self) -> ReadAccess {
+        ReadAccess {
+            guards: Vec::new(),
+            _shadow: self.shadow.clone(),
+        }
+    }
+}
+
+pub(crate) struct WriteAccess {
+    // Dropped before the cells.
+    _guards: Vec<MutPtr<()>>,
+    _shadow: Arc<[cell::UnsafeCell<()>]>,
+}
+
+pub(crate) struct ReadAccess {
+    guards: Vec<ConstPtr<()>>,
+    _shadow: Arc<[cell::UnsafeCell<()>]>,
+}
+
+impl ReadAccess {
+    pub(crate) fn cover(&mut self, block: &Block, at: usize, len: usize) {
+        self.guards
+            .extend(units(at, len).map(|u| block.shadow[u].get()));
+    }
+}
+
+#[derive(Clone, Copy)]
+pub(crate) struct Index<'a> {
+    block: &'a Block,
+}
+
+impl<'a> Index<'a> {
+    pub(crate) fn known(self, slot: u32) -> &'a AtomicU64 {
+        self.block.index(slot)
+    }
+}
+
+#[derive(Clone, Copy)]
+pub(crate) struct Bytes<'a> {
+    block: &'a Block,
+}
+
+impl<'a> Bytes<'a> {
+    /// # Safety
+    /// As in the plain build.
+    pub(crate) unsafe fn slice(self, at: usize, len: usize) -> &'a [u8] {
+        let data = &self.block.data;
+        assert!(at + len <= data.len() * UNIT);
+        for unit in units(at, len) {
+            self.block.shadow[unit].with(|_| ());
+        }
+        // SAFETY: in range; the shadows have just been checked.
+        unsafe { core::slice::from_raw_parts((data.as_ptr() as *const u8).add(at), len) }
+    }
+}

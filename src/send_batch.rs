@@ -1,0 +1,263 @@
+//! Sending many records at once: each partition's share as one frame.
+
+use crate::encode::Share;
+use crate::error::{BatchError, SendError};
+use crate::frame::UNIT;
+use crate::producer::{Producer, check_time};
+use crate::record::{Record, RecordMetadata};
+use crate::segment::ClaimStep;
+use core::fmt;
+
+/// What `send_batch` works out, kept from call to call so that it need not allocate.
+#[derive(Default)]
+pub(crate) struct Scratch {
+    /// For each partition: its share, where its records begin in `order`, and the base
+    /// offset of its frame.
+    shares: Vec<Share>,
+    starts: Vec<u32>,
+    bases: Vec<u64>,
+    /// For each record: its partition, and its place in the partition's share.
+    partitions: Vec<u32>,
+    ranks: Vec<u32>,
+    /// The records, partition by partition.
+    order: Vec<u32>,
+}
+
+#[allow(private_bounds)]
+impl<S: ClaimStep> Producer<S> {
+    /// Sends a batch: each partition's share as one frame, which readers see all of or
+    /// nothing. Waits for room up to `max_block` for each share.
+    ///
+    /// Within a partition the records keep their order.
+    ///
+    /// ```
+    /// # use ringlog::{Broker, Record, TopicConfig};
+    /// # let broker = Broker::new();
+    /// # let topic = broker.create_topic("orders", TopicConfig::new().partitions(3))?;
+    /// # let mut producer = topic.producer();
+    /// let batch = [Record::new(b"a").key("k1"), Record::new(b"b").key("k2")];
+    /// let sent = producer.send_batch(&batch)?;
+    /// assert_eq!(sent.len(), 2);
+    /// for metadata in &sent {
+    ///     println!("partition {} offset {}", metadata.partition, metadata.offset);
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// See [`Producer`]. Records that could never be appended refuse the whole batch
+    /// beforehand; a share that finds no room leaves earlier shares appended, and
+    /// [`BatchError`] says which records are not.
+    pub fn send_batch<'a>(
+        &'a mut self,
+        records: &'a [Record<'a>],
+    ) -> Result<BatchMetadata<'a>, BatchError> {
+        self.append_batch(records, true)
+    }
+
+    /// Sends a batch, without waiting for room.
+    ///
+    /// # Errors
+    /// As [`send_batch`](Self::send_batch).
+    pub fn try_send_batch<'a>(
+        &'a mut self,
+        records: &'a [Record<'a>],
+    ) -> Result<BatchMetadata<'a>, BatchError> {
+        self.append_batch(records, false)
+    }
+
+    fn append_batch<'a>(
+        &'a mut self,
+        records: &'a [Record<'a>],
+        wait: bool,
+    ) -> Result<BatchMetadata<'a>, BatchError> {
+        if let Err(cause) = self.plan(records) {
+            return Err(BatchError {
+                cause,
+                appended: 0,
+                refused: (0..records.len()).collect(),
+            });
+        }
+        let time = self.time();
+        for partition in 0..self.scratch.shares.len() {
+            let share = self.scratch.shares[partition];
+            if share.records == 0 {
+                continue;
+            }
+            // `plan` has checked that both fit.
+            let units = share.bytes().unwrap_or_default() / UNIT;
+            let claim = Self::claim_frame(
+                &self.topic,
+                &mut self.cached,
+                partition as u32,
+                share.records as u32,
+                units as u32,
+                wait,
+            );
+            let mut claim = match claim {
+                Ok(claim) => claim,
+                Err(cause) => return Err(self.refused(cause, partition)),
+            };
+            let (unit, base) = (claim.unit(), claim.offset());
+            let scratch = &self.scratch;
+            let order = &scratch.order[scratch.starts[partition] as usize..][..share.records];
+            let records = order.iter().map(|&i| &records[i as usize]);
+            let descriptor = share.write(claim.bytes(), unit, records, time);
+            claim.publish(descriptor);
+            self.scratch.bases[partition] = base;
+        }
+        Ok(BatchMetadata {
+            scratch: &self.scratch,
+            records,
+            time,
+        })
+    }
+
+    /// Works out each partition's share of a batch, and refuses what could never go in.
+    fn plan(&mut self, records: &[Record<'_>]) -> Result<(), SendError> {
+        self.check()?;
+        let partitions = self.topic.config().partitions as usize;
+        let scratch = &mut self.scratch;
+        scratch.shares.clear();
+        scratch.shares.resize(partitions, Share::default());
+        scratch.bases.resize(partitions, 0);
+        scratch.partitions.clear();
+        scratch.ranks.clear();
+        for record in records {
+            if let Some(time) = record.given_timestamp() {
+                check_time(time)?;
+            }
+            let partition = match self.router.record(record) {
+                Ok(partition) => partition,
+                Err(wrong) => return Err(self.out_of_range(wrong)),
+            };
+            let share = &mut scratch.shares[partition as usize];
+            scratch.partitions.push(partition);
+            scratch.ranks.push(share.records as u32);
+            share.add(record);
+        }
+        let mut start = 0;
+        scratch.starts.clear();
+        for (partition, share) in scratch.shares.iter().enumerate() {
+            scratch.starts.push(start);
+            start += share.records as u32;
+            let shape = self.topic.pool().shape();
+            let bytes = share.bytes();
+            if bytes.is_none_or(|bytes| bytes > shape.data_bytes())
+                || share.records > shape.records as usize
+            {
+                return Err(SendError::BatchTooLarge {
+                    partition: partition as u32,
+                    records: share.records as u64,
+                    size: bytes.map_or(u64::MAX, |bytes| bytes as u64),
+                    max_records: shape.records.into(),
+                    max: shape.data_bytes() as u64,
+                });
+            }
+        }
+        scratch.order.resize(records.len(), 0);
+        let places = scratch.partitions.iter().zip(&scratch.ranks);
+        for (i, (&partition, &rank)) in places.enumerate() {
+            scratch.order[(scratch.starts[partition as usize] + rank) as usize] = i as u32;
+        }
+        Ok(())
+    }
+
+    /// The shares from `partition` on were not appended.
+    #[cold]
+    fn refused(&self, cause: SendError, partition: usize) -> BatchError {
+        let appended = self.scratch.starts[partition] as usize;
+        let mut refused: Vec<usize> = self.scratch.order[appended..]
+            .iter()
+            .map(|&i| i as usize)
+            .collect();
+        refused.sort_unstable();
+        BatchError {
+            cause,
+            appended,
+            refused,
+        }
+    }
+}
+
+/// Where the records of a batch went, in the order they were given.
+#[derive(Clone, Copy)]
+pub struct BatchMetadata<'a> {
+    scratch: &'a Scratch,
+    records: &'a [Record<'a>],
+    time: i64,
+}
+
+impl<'a> BatchMetadata<'a> {
+    /// How many records.
+    pub fn len(&self) -> usize {
+        self.records.len()
+    }
+
+    /// Whether the batch was empty.
+    pub fn is_empty(&self) -> bool {
+        self.records.is_empty()
+    }
+
+    /// Where record `i` of the batch went.
+    pub fn get(&self, i: usize) -> Option<RecordMetadata> {
+        let record = self.records.get(i)?;
+        let partition = self.scratch.partitions[i];
+        let rank = u64::from(self.scratch.ranks[i]);
+        Some(RecordMetadata {
+            partition,
+            offset: self.scratch.bases[partition as usize] + rank,
+            timestamp: record.given_timestamp().unwrap_or(self.time),
+        })
+    }
+
+    /// Where each record went.
+    pub fn iter(&self) -> BatchMetadataIter<'a> {
+        BatchMetadataIter {
+            all: *self,
+            next: 0,
+        }
+    }
+}
+
+impl<'a> IntoIterator for &BatchMetadata<'a> {
+    type Item = RecordMetadata;
+    type IntoIter = BatchMetadataIter<'a>;
+
+    fn into_iter(self) -> BatchMetadataIter<'a> {
+        BatchMetadataIter {
+            all: *self,
+            next: 0,
+        }
+    }
+}
+
+impl fmt::Debug for BatchMetadata<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self).finish()
+    }
+}
+
+/// Iterates over a [`BatchMetadata`].
+#[derive(Clone, Debug)]
+pub struct BatchMetadataIter<'a> {
+    all: BatchMetadata<'a>,
+    next: usize,
+}
+
+impl Iterator for BatchMetadataIter<'_> {
+    type Item = RecordMetadata;
+
+    fn next(&mut self) -> Option<RecordMetadata> {
+        let metadata = self.all.get(self.next)?;
+        self.next += 1;
+        Some(metadata)
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        let left = self.all.len() - self.next;
+        (left, Some(left))
+    }
+}
+
+impl ExactSizeIterator for BatchMetadataIter<'_> {}
