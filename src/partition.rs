@@ -231,16 +231,16 @@ impl Partition {
         }
         let old = self.entry(next);
         if old == Entry::NONE || old.number() < next {
+            // Before anything is given up for it.
+            let full: &Segment = pool.get(index);
+            let last = u64::MAX - u64::from(pool.shape().records);
+            let base = full.base().saturating_add(u64::from(head.records()));
+            if base > last {
+                return Err(Blocked::Exhausted);
+            }
             // The segment just retired, if any, is the first choice for the next: it is in
             // the caches.
             let hint = self.make_room(pool, next)?.unwrap_or(index);
-            let full: &Segment = pool.get(index);
-            let Some(base) = full.base().checked_add(u64::from(head.records())) else {
-                return Err(Blocked::Exhausted);
-            };
-            if base > u64::MAX - u64::from(pool.shape().records) {
-                return Err(Blocked::Exhausted);
-            }
             let Some(taken) = pool.take(hint) else {
                 return Err(Blocked::Segments);
             };

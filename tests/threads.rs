@@ -244,28 +244,28 @@ const SHAPES: [(Shape, u64); 4] = [
             records: 2,
             bytes: 128,
         },
-        600,
+        4_000,
     ),
     (
         Shape {
             records: 5,
             bytes: 1_000,
         },
-        1_000,
+        8_000,
     ),
     (
         Shape {
             records: 64,
             bytes: 4_096,
         },
-        2_500,
+        25_000,
     ),
     (
         Shape {
             records: 5_000,
             bytes: 64 * 1024,
         },
-        6_000,
+        60_000,
     ),
 ];
 
