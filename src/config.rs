@@ -45,9 +45,9 @@ pub enum Timestamps {
 ///         rounded up to a multiple of 128
 /// ```
 ///
-/// `spares` is the most handles that were alive at once (producers, and under
-/// [`Overflow::DropOldest`] consumers), rounded up to a power of two: each brings a
-/// segment, so that one that stops for ever stops nobody else. Pages that are not used yet
+/// `spares` is the most handles, producers and consumers, that were alive at once, rounded
+/// up to a power of two: each brings a segment, so that one that stops for ever takes none
+/// from the others. Pages that are not used yet
 /// take address space and no memory; see [`prefault`](Self::prefault).
 /// [`Topic::memory_bytes`](crate::Topic::memory_bytes) tells what a topic has.
 #[derive(Clone, Debug)]
@@ -227,10 +227,11 @@ pub enum OffsetReset {
     /// At the first record retained.
     #[default]
     Earliest,
-    /// Past the last record, at the moment of the subscription or of the poll that finds a
-    /// bad position.
+    /// Past the last record, at the moment of the subscription or of the poll that finds that
+    /// it was sent to an offset that is not there. A consumer that is *overtaken* loses no more
+    /// than it must: it goes on at the first record retained.
     Latest,
-    /// Nowhere: polling is an error until the consumer seeks.
+    /// Nowhere: polling is an error until the consumer seeks, also after it was overtaken.
     None,
 }
 

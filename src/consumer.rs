@@ -2,7 +2,7 @@
 
 use crate::batch::Batch;
 use crate::broker::Directory;
-use crate::config::{ConsumerConfig, OffsetReset, Overflow};
+use crate::config::{ConsumerConfig, OffsetReset};
 use crate::cursor::{Cursor, Outside, Run};
 use crate::error::ConsumeError;
 use crate::topic::{Topic, TopicInner};
@@ -46,24 +46,20 @@ impl Given {
     }
 }
 
-/// A consumer's place among the handles of a topic.
+/// A consumer's place among the handles of a topic: it can keep one segment out of reach, by
+/// its pin, or by a gate that it has not yet found to be in force (pool.rs).
 struct Seat(Arc<TopicInner>);
 
 impl Seat {
     fn new(topic: &Arc<TopicInner>) -> Seat {
-        // A pin can keep a segment out of reach; a gate cannot (pool.rs).
-        if topic.config().overflow == Overflow::DropOldest {
-            topic.pool().enter();
-        }
+        topic.pool().enter();
         Seat(topic.clone())
     }
 }
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        if self.0.config().overflow == Overflow::DropOldest {
-            self.0.pool().leave();
-        }
+        self.0.pool().leave();
     }
 }
 
@@ -261,28 +257,32 @@ impl Consumer {
 
     fn replace(&mut self, given: Given, partitions: Vec<(Arc<TopicInner>, u32)>) {
         let mut old = core::mem::take(&mut self.assigned);
-        let old_seats = core::mem::take(&mut self.seats);
+        let mut old_seats = core::mem::take(&mut self.seats);
+        // One pin at a time: joining a partition may pin.
+        for assigned in &mut old {
+            let log = assigned.topic.partition(assigned.partition);
+            assigned.cursor.unpin(log);
+        }
         for (topic, partition) in partitions {
             let same = |a: &Assigned| a.partition == partition && Arc::ptr_eq(&a.topic, &topic);
             if self.assigned.iter().any(same) {
                 continue; // named twice
             }
-            if !self.seats.iter().any(|seat| Arc::ptr_eq(&seat.0, &topic)) {
-                self.seats.push(Seat::new(&topic));
+            let here = |seat: &Seat| Arc::ptr_eq(&seat.0, &topic);
+            if !self.seats.iter().any(here) {
+                self.seats.push(match old_seats.iter().position(here) {
+                    Some(i) => old_seats.swap_remove(i),
+                    None => Seat::new(&topic),
+                });
             }
             self.assigned.push(match old.iter().position(same) {
                 Some(i) => old.swap_remove(i),
                 None => Assigned::join(&topic, partition, self.config.offset_reset),
             });
         }
-        // The partitions left behind go before the seats that their pins sat on.
+        // The partitions left behind go before the seats that their holds sat on.
         drop(old);
         drop(old_seats);
-        // Several may have been pinned, before they were put together here.
-        for assigned in &mut self.assigned {
-            let log = assigned.topic.partition(assigned.partition);
-            assigned.cursor.unpin(log);
-        }
         let waits = self.seats.iter().map(|seat| seat.0.config().wait);
         self.wait = waits.max().unwrap_or_default();
         self.given = (!self.assigned.is_empty()).then_some(given);
@@ -408,14 +408,18 @@ impl Consumer {
     }
 
     /// Reads on from `offset` in this partition. An offset outside what is retained shows at
-    /// the next poll, by the [`OffsetReset`] policy.
+    /// the next poll, by the [`OffsetReset`] policy. One that is retained now is read under
+    /// `Backpressure`; under `DropOldest` it may be gone by the next poll, and then counts as
+    /// lost.
     ///
     /// # Errors
     /// [`ConsumeError::NotAssigned`].
     pub fn seek(&mut self, topic: &str, partition: u32, offset: u64) -> Result<(), ConsumeError> {
         let i = self.position_of(topic, partition)?;
-        self.assigned[i].cursor.seek(offset);
-        self.assigned[i].positioned = true;
+        let assigned = &mut self.assigned[i];
+        let log = assigned.topic.partition(partition);
+        assigned.cursor.seek(log, assigned.topic.pool(), offset);
+        assigned.positioned = true;
         Ok(())
     }
 

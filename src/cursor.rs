@@ -47,6 +47,17 @@ pub(crate) enum Outside {
     Sought,
 }
 
+/// Whether the cursor is where its offset is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    /// At the frame that holds it, or will.
+    There,
+    /// It was retained when the cursor was sent there, and has still to be found.
+    Known,
+    /// It has still to be found, and may be nowhere.
+    Sought,
+}
+
 pub(crate) struct Cursor {
     hold: Arc<Hold>,
     /// What `hold` says, if the log start was found to allow it.
@@ -59,8 +70,7 @@ pub(crate) struct Cursor {
     skip: u32,
     /// The next offset to be read.
     offset: u64,
-    /// `offset` has still to be found.
-    seeking: bool,
+    place: Place,
     lost: u64,
 }
 
@@ -81,7 +91,7 @@ impl Cursor {
             slot: 0,
             skip: 0,
             offset: 0,
-            seeking: false,
+            place: Place::There,
             lost: 0,
         };
         cursor.go_to_start(partition, pool);
@@ -98,10 +108,23 @@ impl Cursor {
         self.offset
     }
 
-    /// Goes to `offset`, lazily: the next poll finds it, or finds it outside.
-    pub(crate) fn seek(&mut self, offset: u64) {
+    /// Goes to `offset`, lazily: the next poll finds it, or finds it outside. What is retained
+    /// from there on now is held back from now if the partition is gated.
+    pub(crate) fn seek(&mut self, partition: &Partition, pool: &Pool, offset: u64) {
         self.offset = offset;
-        self.seeking = true;
+        self.place = Place::Sought;
+        loop {
+            let located = partition.locate(pool, offset);
+            if located.is_some() && offset <= partition.log_end_offset(pool) {
+                self.place = Place::Known;
+            }
+            let number = located.unwrap_or_else(|| partition.log_start());
+            if !partition.is_gated() || self.hold(partition, number) {
+                return;
+            }
+            self.place = Place::Sought;
+            spin_loop();
+        }
     }
 
     /// Lets go of a pin, so that the one consumer's pins in its many partitions are one at
@@ -124,6 +147,11 @@ impl Cursor {
         fence!("cursor.hold", P5);
         let live = partition.log_start() <= number;
         self.held = if live { number } else { NOTHING };
+        if !live && !partition.is_gated() {
+            // Not to be left behind: nothing would take it back, and the segment may be idle
+            // in the pool. (A gate is set again before anything else happens.)
+            self.hold.set(NOTHING);
+        }
         live
     }
 
@@ -166,7 +194,7 @@ impl Cursor {
         self.segment = segment;
         self.slot = 0;
         self.skip = 0;
-        self.seeking = false;
+        self.place = Place::There;
     }
 
     /// Goes to the log start after having been overtaken, and counts what it missed.
@@ -179,7 +207,7 @@ impl Cursor {
     /// Whether a poll might do anything: without a hold, and without touching anything.
     #[inline]
     pub(crate) fn may_move(&self, partition: &Partition, pool: &Pool) -> bool {
-        self.seeking
+        self.place != Place::There
             || !self.look(pool).is_empty()
             || partition.active() > self.number
             || partition.log_start() > self.number
@@ -195,7 +223,7 @@ impl Cursor {
         max: u32,
     ) -> Result<Option<Run>, Outside> {
         loop {
-            if self.seeking && !self.resolve(partition, pool)? {
+            if self.place != Place::There && !self.resolve(partition, pool)? {
                 return Ok(None);
             }
             let descriptor = self.look(pool);
@@ -335,7 +363,8 @@ impl Cursor {
     /// When a batch is given back: moves a gate out of a segment that has been read to its
     /// end, so that producers waiting for it need not wait for the next poll.
     pub(crate) fn settle(&mut self, partition: &Partition, pool: &Pool) {
-        if partition.is_gated() && !self.seeking && self.look(pool).kind() == Kind::End {
+        if partition.is_gated() && self.place == Place::There && self.look(pool).kind() == Kind::End
+        {
             self.next_segment(partition);
         }
     }
@@ -348,7 +377,10 @@ impl Cursor {
     fn resolve(&mut self, partition: &Partition, pool: &Pool) -> Result<bool, Outside> {
         let (number, index) = loop {
             let Some(number) = partition.locate(pool, self.offset) else {
-                return Err(Outside::Sought);
+                return Err(match self.place {
+                    Place::Known => Outside::Overtaken,
+                    _ => Outside::Sought,
+                });
             };
             if self.hold(partition, number) {
                 if let Some(index) = partition.find(number) {

@@ -155,7 +155,7 @@ impl Partition {
     /// The index in the pool of a live segment; `None` if it is not there yet or not any more.
     pub(crate) fn find(&self, number: u64) -> Option<u16> {
         let entry = self.entry(number);
-        (entry.number() == number).then(|| entry.index())
+        (entry.number() == number && entry != Entry::NONE).then(|| entry.index())
     }
 
     // ---- appending ----------------------------------------------------------------------

@@ -7,14 +7,15 @@
 //!
 //! # How many segments there are, and why a free one is always found
 //!
-//! `partitions * (segments + 1)`, and one for each handle that can keep one out of the
-//! others' reach: a producer (one claim, or one segment it is preparing), and under
-//! `DropOldest` a consumer (one pin). A partition's live segments are at most `segments`;
-//! the one more is for the segment that a reader may come to hold in the moment it is
-//! retired under `Backpressure`. So while one producer looks for a segment, all the others
-//! may stop for ever where they are, and all consumers too: one is left. When the system
-//! refuses the memory of a handle's spare, the handle is made all the same, and then such
-//! a stop may make producers wait.
+//! `partitions * (segments + 1)`, and one for each handle, which can keep one out of the
+//! others' reach: a producer (one claim, or one segment it is preparing) and a consumer (one
+//! pin, or one gate that it has set and not yet found in force). A partition's live segments
+//! are at most `segments`; the one more is for the segment that gates in force may come to be
+//! in at the moment it is retired, which happens once before they hold the log start. So while
+//! one producer looks for a segment, all the others may stop for ever where they are, and all
+//! consumers too: one is left. When a handle's spare cannot be had (the system refuses the
+//! memory, or the topic has all the segments it can number), the handle is made all the same,
+//! and then such a stop may make producers wait.
 
 use crate::memory::{Shape, Slab};
 use crate::readers::Readers;

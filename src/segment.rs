@@ -151,8 +151,9 @@ impl ClaimStep for Exclusive {
     #[inline]
     fn step(head: &AtomicU64, _seen: u64, next: u64) -> Result<(), u64> {
         // This producer opened the life itself, or took the topic over from those who did
-        // (P9); nobody else writes `head` while it is open (S1).
-        head.store(next, ord!(Relaxed));
+        // (P9); nobody else writes `head` while it is open (S1). Release, because a plain store
+        // does not carry on the release of whoever prepared the life, which lookups need (P7).
+        head.store(next, ord!("segment.claim_alone", P7, Release));
         Ok(())
     }
 }
@@ -232,12 +233,13 @@ impl Segment {
 
     /// Opens a fresh segment that the caller found in the partition's table under `number`.
     pub(crate) fn open(&self, partition: u16, number: u64) {
-        // An exchange of the fresh head goes on with the release of whoever stored that
-        // (P1), so it needs none of its own. Failing means that another thread has opened it.
+        // Release, to whoever claims in this life: that it is the active segment, and its entry
+        // in the table. (Base and index come with the release of whoever prepared it.) Failing
+        // means that another thread has opened it.
         let _ = self.block.head().compare_exchange(
             Head::fresh(partition, number).0,
             Head::open(partition).0,
-            ord!(Relaxed),
+            ord!("segment.open", P11, Release),
             ord!(Relaxed),
         );
     }

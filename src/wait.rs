@@ -35,7 +35,9 @@ pub(crate) struct Waiter {
     strategy: WaitStrategy,
     limit: Duration,
     start: Option<Instant>,
+    /// How far it has come from spinning to sleeping; stays at the end.
     step: u32,
+    looks: u8,
 }
 
 impl Waiter {
@@ -46,6 +48,7 @@ impl Waiter {
             limit,
             start: None,
             step: 0,
+            looks: 0,
         }
     }
 
@@ -66,7 +69,8 @@ impl Waiter {
                 spin_loop();
             }
             // The clock costs more than the spins: look at it now and then.
-            return self.step % 16 != 0 || start.elapsed() < self.limit;
+            self.looks = self.looks.wrapping_add(1);
+            return self.looks % 16 != 0 || start.elapsed() < self.limit;
         }
         let waited = start.elapsed();
         if waited >= self.limit {
@@ -103,6 +107,16 @@ mod tests {
             while waiter.wait() {}
             assert!(waiter.waited() >= Duration::from_millis(20), "{strategy:?}");
             assert!(waiter.waited() < Duration::from_secs(5), "{strategy:?}");
+        }
+    }
+
+    #[test]
+    fn a_wait_ends_however_many_looks_came_before() {
+        for strategy in [WaitStrategy::BusySpin, WaitStrategy::Backoff] {
+            let mut waiter = Waiter::new(strategy, Duration::from_millis(5));
+            waiter.step = u32::MAX - 3;
+            let looks = (0..100_000_000).take_while(|_| waiter.wait()).count();
+            assert!(looks < 100_000_000, "{strategy:?} waits for ever");
         }
     }
 

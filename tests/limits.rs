@@ -88,6 +88,22 @@ fn seeks_and_bounds_are_right_at_the_far_end() {
 }
 
 #[test]
+fn a_reader_at_the_end_of_the_last_segment_waits_there() {
+    let broker = Broker::new();
+    let config = TopicConfig::new()
+        .segments(4)
+        .segment_records(4)
+        .begin_at(u64::MAX, 0);
+    let mut producer = broker.create_topic(TOPIC, config).unwrap().producer();
+    for _ in 0..4 {
+        producer.try_send(Record::new(b"x")).unwrap();
+    }
+    let end = producer.try_send(Record::new(b"x")).unwrap_err();
+    assert!(matches!(end, SendError::Exhausted { .. }));
+    assert_eq!(read_all(&broker), [0, 1, 2, 3]);
+}
+
+#[test]
 fn values_without_a_size_are_counted_all_the_same() {
     let broker = Broker::new();
     let topic = broker.create_topic(TOPIC, TopicConfig::new()).unwrap();

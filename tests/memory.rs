@@ -38,17 +38,12 @@ fn a_topic_takes_what_the_documented_formula_says() {
                     producers.push(topic.producer());
                     assert_eq!(topic.memory_bytes(), own + spares * block);
                 }
-                // Consumers do so under DropOldest: one each, whatever its partitions.
+                // So do consumers: one each, whatever its partitions.
                 let mut consumers = Vec::new();
                 for _ in 0..8 {
                     consumers.push(subscribed(&broker, ConsumerConfig::new()));
                 }
-                let spares = if overflow == Overflow::DropOldest {
-                    32
-                } else {
-                    16
-                };
-                assert_eq!(topic.memory_bytes(), own + spares * block);
+                assert_eq!(topic.memory_bytes(), own + 32 * block);
             }
         }
     }

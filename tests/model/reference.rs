@@ -203,6 +203,8 @@ pub(crate) struct Place {
     pub(crate) position: u64,
     /// `position` was only asked for: the next poll goes there.
     pub(crate) seeking: bool,
+    /// It was retained when it was asked for, so it counts as lost if it goes.
+    pub(crate) known: bool,
     /// The last position that was really there: what holds producers back.
     pub(crate) gate: u64,
     pub(crate) lost: u64,
@@ -272,6 +274,7 @@ impl Place {
         Place {
             position,
             seeking: false,
+            known: false,
             gate: position,
             lost: 0,
         }
@@ -283,9 +286,17 @@ impl Place {
         self.seeking = false;
     }
 
+    /// Is told to go there: what is retained from there on is held back from now.
+    pub(crate) fn seek(&mut self, log: &Partition, position: u64) {
+        self.position = position;
+        self.seeking = true;
+        self.known = (log.start()..=log.end()).contains(&position);
+        self.gate = position.clamp(log.start(), log.end());
+    }
+
     /// Before a poll: goes where it was told to, or on from the log start.
     fn settle(&mut self, log: &Partition, reset: OffsetReset) {
-        if self.seeking {
+        if self.seeking && !(self.known && self.position < log.start()) {
             let retained = log.start()..=log.end();
             self.go(match reset {
                 _ if retained.contains(&self.position) => self.position,

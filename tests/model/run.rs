@@ -209,8 +209,7 @@ impl Run {
             Seek::Above(more) => end + u64::from(*more),
         };
         consumer.seek("model", p as u32, offset).unwrap();
-        place.position = offset;
-        place.seeking = true;
+        place.seek(&self.log[p], offset);
     }
 
     pub(crate) fn check(&self) {

@@ -9,7 +9,7 @@ use crate::common::*;
 use loom::thread;
 use ringlog_loom::{Overflow, Producer, Record};
 
-/// S2, P1, P6, P8: a claim in a later life is a good claim there: its offset is that life's.
+/// S2, P1, P6, P8, P11: a claim in a later life is a good claim there: its offset is that life's.
 #[test]
 fn a_stale_claim_is_a_good_claim_in_the_new_life() {
     let outcomes = Outcomes::new();
@@ -23,7 +23,13 @@ fn a_stale_claim_is_a_good_claim_in_the_new_life() {
                 .map(|n| fast.send(Record::new(&value(n))).unwrap().offset)
                 .collect::<Vec<_>>()
         });
-        let s = thread::spawn(move || slow.send(Record::new(&value(9))).unwrap().offset);
+        let t = topic.clone();
+        let s = thread::spawn(move || {
+            let offset = slow.send(Record::new(&value(9))).unwrap().offset;
+            // Who has sent a record finds it in the log (P11).
+            assert!(t.log_end_offset(0).unwrap() > offset);
+            offset
+        });
         let (slow, fast) = (s.join().unwrap(), f.join().unwrap());
         let mut all = fast.clone();
         all.push(slow);
