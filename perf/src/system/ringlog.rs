@@ -30,9 +30,12 @@ pub(crate) struct Rx<const N: usize, const B: usize>(Consumer);
 fn open<const N: usize, const B: usize>(ring_bytes: usize) -> Result<(Topic, Rx<N, B>), Failure> {
     let broker = Broker::new();
     let segment_bytes = ring_bytes / SEGMENTS;
+    // A frame of values has a head of 16 bytes: room for those too, or the last frame of a
+    // segment would not fit and leave a hole as large as itself.
+    let heads = (segment_bytes / (N * B.max(1)) + 1) * 16;
     let config = TopicConfig::new()
         .segments(SEGMENTS as u32)
-        .segment_bytes(segment_bytes)
+        .segment_bytes(segment_bytes + heads)
         .segment_records(u32::try_from(segment_bytes / N)?)
         .overflow(Overflow::Backpressure)
         .timestamps(Timestamps::Given)
