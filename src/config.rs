@@ -2,10 +2,10 @@
 
 use crate::error::{ConsumeError, TopicError};
 use crate::frame::{MAX_UNITS, UNIT};
+use crate::head::MAX_PARTITIONS;
 use crate::memory::{MAX_RECORDS, Shape};
 use crate::partitioner::Partitioner;
 use crate::pool::MAX_SEGMENTS;
-use crate::segment::MAX_PARTITIONS;
 use crate::wait::WaitStrategy;
 use std::sync::Arc;
 use std::time::Duration;

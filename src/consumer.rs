@@ -1,9 +1,10 @@
 //! Reading: which partitions, where in each, and batches out of them.
 
+use crate::assigned::{Assigned, Seat};
 use crate::batch::Batch;
 use crate::broker::Directory;
-use crate::config::{ConsumerConfig, OffsetReset};
-use crate::cursor::{Cursor, Outside, Run};
+use crate::config::ConsumerConfig;
+use crate::cursor::{Cursor, Run};
 use crate::error::ConsumeError;
 use crate::topic::{Topic, TopicInner};
 use crate::wait::{WaitStrategy, Waiter};
@@ -43,86 +44,6 @@ impl Given {
             Given::Subscribe => "subscribe",
             Given::Assign => "assign",
         }
-    }
-}
-
-/// A consumer's place among the handles of a topic: it can keep one segment out of reach, by
-/// its pin, or by a gate that it has not yet found to be in force (pool.rs).
-struct Seat(Arc<TopicInner>);
-
-impl Seat {
-    fn new(topic: &Arc<TopicInner>) -> Seat {
-        topic.pool().enter();
-        Seat(topic.clone())
-    }
-}
-
-impl Drop for Seat {
-    fn drop(&mut self) {
-        self.0.pool().leave();
-    }
-}
-
-/// One partition that the consumer reads.
-struct Assigned {
-    topic: Arc<TopicInner>,
-    partition: u32,
-    cursor: Cursor,
-    /// It has a position, so that polling is meaningful (`OffsetReset::None` gives none).
-    positioned: bool,
-    paused: bool,
-}
-
-impl Assigned {
-    fn join(topic: &Arc<TopicInner>, partition: u32, reset: OffsetReset) -> Assigned {
-        let (log, pool) = (topic.partition(partition), topic.pool());
-        let mut cursor = Cursor::join(log, pool);
-        if reset == OffsetReset::Latest {
-            cursor.go_to_end(log, pool);
-        }
-        cursor.unpin(log);
-        Assigned {
-            topic: topic.clone(),
-            partition,
-            cursor,
-            positioned: reset != OffsetReset::None,
-            paused: false,
-        }
-    }
-
-    fn is(&self, topic: &str, partition: u32) -> bool {
-        self.partition == partition && &**self.topic.name() == topic
-    }
-
-    fn poll(&mut self, config: &ConsumerConfig) -> Result<Option<Run>, ConsumeError> {
-        let (log, pool) = (self.topic.partition(self.partition), self.topic.pool());
-        loop {
-            let outside = match self.cursor.poll(log, pool, config.max_poll_records) {
-                Ok(run) => return Ok(run),
-                Err(outside) => outside,
-            };
-            match (config.offset_reset, outside) {
-                (OffsetReset::None, _) => {
-                    return Err(ConsumeError::OffsetOutOfRange {
-                        topic: self.topic.name().clone(),
-                        partition: self.partition,
-                        position: self.cursor.position(),
-                        log_start: log.log_start_offset(pool),
-                        log_end: log.log_end_offset(pool),
-                    });
-                }
-                (_, Outside::Overtaken) => self.cursor.catch_up(log, pool),
-                (OffsetReset::Earliest, Outside::Sought) => self.cursor.go_to_start(log, pool),
-                (OffsetReset::Latest, Outside::Sought) => self.cursor.go_to_end(log, pool),
-            }
-        }
-    }
-}
-
-impl Drop for Assigned {
-    fn drop(&mut self) {
-        let log = self.topic.partition(self.partition);
-        self.cursor.leave(log, self.topic.pool());
     }
 }
 
@@ -268,7 +189,7 @@ impl Consumer {
             if self.assigned.iter().any(same) {
                 continue; // named twice
             }
-            let here = |seat: &Seat| Arc::ptr_eq(&seat.0, &topic);
+            let here = |seat: &Seat| Arc::ptr_eq(seat.topic(), &topic);
             if !self.seats.iter().any(here) {
                 self.seats.push(match old_seats.iter().position(here) {
                     Some(i) => old_seats.swap_remove(i),
@@ -283,7 +204,7 @@ impl Consumer {
         // The partitions left behind go before the seats that their holds sat on.
         drop(old);
         drop(old_seats);
-        let waits = self.seats.iter().map(|seat| seat.0.config().wait);
+        let waits = self.seats.iter().map(|seat| seat.topic().config().wait);
         self.wait = waits.max().unwrap_or_default();
         self.given = (!self.assigned.is_empty()).then_some(given);
         self.next = 0;

@@ -2,6 +2,7 @@
 // The model-checked build uses what it needs of the whole.
 #![cfg_attr(loom, allow(dead_code, unreachable_pub, missing_docs))]
 
+mod assigned;
 mod batch;
 mod broker;
 mod claim;
@@ -12,6 +13,7 @@ mod cursor;
 mod encode;
 mod error;
 mod frame;
+mod head;
 mod memory;
 #[cfg(loom)]
 mod memory_loom;

@@ -30,8 +30,9 @@
 //! the sealed head and base is right if its own step 3 succeeds: that step succeeds only
 //! while `n + 1` is not in the table, which is only while `n` is active.
 
+use crate::head::{Head, MAX_NUMBER};
 use crate::pool::Pool;
-use crate::segment::{Claim, ClaimStep, Head, MAX_NUMBER, Segment};
+use crate::segment::{Claim, ClaimStep, Segment};
 use crate::sync::{AtomicU64, fence, ord, spin_loop};
 use crossbeam_utils::CachePadded;
 

@@ -66,27 +66,26 @@ pub struct Producer<S: ClaimStep = Shared> {
 
 impl Producer<Shared> {
     pub(crate) fn shared(topic: Arc<TopicInner>) -> Self {
-        let admitted = topic.enter_shared();
-        Self::new(topic, admitted)
+        let (others, admitted) = topic.enter_shared();
+        Self::new(topic, others as u32, admitted)
     }
 }
 
 impl Producer<Exclusive> {
     /// The topic has let its caller in as the only producer.
     pub(crate) fn exclusive(topic: Arc<TopicInner>) -> Self {
-        Self::new(topic, true)
+        Self::new(topic, 0, true)
     }
 }
 
 #[allow(private_bounds)]
 impl<S: ClaimStep> Producer<S> {
-    fn new(topic: Arc<TopicInner>, admitted: bool) -> Self {
+    /// A producer beside `others`. Without keys, they begin at different partitions.
+    fn new(topic: Arc<TopicInner>, others: u32, admitted: bool) -> Self {
         let config = topic.config();
         let partitions = config.partitions;
-        // Producers begin at partitions spread by where their handles lie.
-        let start = (Arc::strong_count(&topic) as u32).wrapping_sub(2);
         Producer {
-            router: Router::new(config.partitioner.clone(), partitions, start % partitions),
+            router: Router::new(config.partitioner.clone(), partitions, others),
             cached: (0..partitions).map(|_| 0).collect(),
             admitted,
             scratch: Scratch::default(),

@@ -2,10 +2,11 @@
 
 use crate::config::{Overflow, TopicConfig};
 use crate::error::TopicError;
+use crate::head::MAX_NUMBER;
 use crate::partition::Partition;
 use crate::pool::Pool;
 use crate::producer::Producer;
-use crate::segment::{Exclusive, MAX_NUMBER, Shared};
+use crate::segment::{Exclusive, Shared};
 use crate::sync::{AtomicBool, AtomicU64, ord};
 use core::fmt;
 use std::sync::Arc;
@@ -87,14 +88,14 @@ impl TopicInner {
         self.closed.store(true, ord!(Relaxed));
     }
 
-    /// Counts a shared producer in. Answers whether it may send: not while an exclusive
-    /// producer lives.
-    pub(crate) fn enter_shared(&self) -> bool {
+    /// Counts a shared producer in. Answers how many were there, and whether it may send: not
+    /// while an exclusive producer lives.
+    pub(crate) fn enter_shared(&self) -> (u64, bool) {
         self.pool.enter();
-        self.producers
-            .fetch_add(1, ord!("topic.enter_shared", P9, Acquire))
-            & EXCLUSIVE
-            == 0
+        let before = self
+            .producers
+            .fetch_add(1, ord!("topic.enter_shared", P9, Acquire));
+        (before & !EXCLUSIVE, before & EXCLUSIVE == 0)
     }
 
     /// Whether the exclusive producer that was there is gone. None can come any more while

@@ -1,0 +1,93 @@
+//! What a consumer has of one topic and of one partition.
+
+use crate::config::{ConsumerConfig, OffsetReset};
+use crate::cursor::{Cursor, Outside, Run};
+use crate::error::ConsumeError;
+use crate::topic::TopicInner;
+use std::sync::Arc;
+
+/// A consumer's place among the handles of a topic: it can keep one segment out of reach, by
+/// its pin, or by a gate that it has not yet found to be in force (pool.rs).
+pub(crate) struct Seat(Arc<TopicInner>);
+
+impl Seat {
+    pub(crate) fn new(topic: &Arc<TopicInner>) -> Seat {
+        topic.pool().enter();
+        Seat(topic.clone())
+    }
+}
+
+impl Seat {
+    pub(crate) fn topic(&self) -> &Arc<TopicInner> {
+        &self.0
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.0.pool().leave();
+    }
+}
+
+/// One partition that the consumer reads.
+pub(crate) struct Assigned {
+    pub(crate) topic: Arc<TopicInner>,
+    pub(crate) partition: u32,
+    pub(crate) cursor: Cursor,
+    /// It has a position, so that polling is meaningful (`OffsetReset::None` gives none).
+    pub(crate) positioned: bool,
+    pub(crate) paused: bool,
+}
+
+impl Assigned {
+    pub(crate) fn join(topic: &Arc<TopicInner>, partition: u32, reset: OffsetReset) -> Assigned {
+        let (log, pool) = (topic.partition(partition), topic.pool());
+        let mut cursor = Cursor::join(log, pool);
+        if reset == OffsetReset::Latest {
+            cursor.go_to_end(log, pool);
+        }
+        cursor.unpin(log);
+        Assigned {
+            topic: topic.clone(),
+            partition,
+            cursor,
+            positioned: reset != OffsetReset::None,
+            paused: false,
+        }
+    }
+
+    pub(crate) fn is(&self, topic: &str, partition: u32) -> bool {
+        self.partition == partition && &**self.topic.name() == topic
+    }
+
+    pub(crate) fn poll(&mut self, config: &ConsumerConfig) -> Result<Option<Run>, ConsumeError> {
+        let (log, pool) = (self.topic.partition(self.partition), self.topic.pool());
+        loop {
+            let outside = match self.cursor.poll(log, pool, config.max_poll_records) {
+                Ok(run) => return Ok(run),
+                Err(outside) => outside,
+            };
+            match (config.offset_reset, outside) {
+                (OffsetReset::None, _) => {
+                    return Err(ConsumeError::OffsetOutOfRange {
+                        topic: self.topic.name().clone(),
+                        partition: self.partition,
+                        position: self.cursor.position(),
+                        log_start: log.log_start_offset(pool),
+                        log_end: log.log_end_offset(pool),
+                    });
+                }
+                (_, Outside::Overtaken) => self.cursor.catch_up(log, pool),
+                (OffsetReset::Earliest, Outside::Sought) => self.cursor.go_to_start(log, pool),
+                (OffsetReset::Latest, Outside::Sought) => self.cursor.go_to_end(log, pool),
+            }
+        }
+    }
+}
+
+impl Drop for Assigned {
+    fn drop(&mut self) {
+        let log = self.topic.partition(self.partition);
+        self.cursor.leave(log, self.topic.pool());
+    }
+}
