@@ -247,23 +247,33 @@ impl Segment {
     /// unpublished frame it answers `false`, and the next try goes on from there.
     pub(crate) fn recycle(&self) -> bool {
         let mut slot = self.block.recycled().load(ord!(Relaxed)) as u32;
+        // Acquire: the last writes to the frame's bytes happened before their reuse.
+        let descriptor = |slot| {
+            let word = self.block.index(slot);
+            Descriptor(word.load(ord!("segment.recycle", P6, Acquire)))
+        };
+        let clear = |slot| self.block.index(slot).store(0, ord!(Relaxed));
         loop {
-            let index = self.block.index(slot);
-            // Acquire: the last writes to the frame's bytes happened before their reuse.
-            let descriptor = Descriptor(index.load(ord!("segment.recycle", P6, Acquire)));
-            match descriptor.kind() {
+            let mut found = descriptor(slot);
+            // Single records, as far as they go: END is behind the last.
+            while found.is_record() {
+                clear(slot);
+                slot += 1;
+                found = descriptor(slot);
+            }
+            match found.kind() {
                 Kind::Empty => {
                     self.block.recycled().store(u64::from(slot), ord!(Relaxed));
                     return false;
                 }
                 Kind::End => {
-                    index.store(0, ord!(Relaxed));
+                    clear(slot);
                     self.block.recycled().store(0, ord!(Relaxed));
                     return true;
                 }
                 _ => {
-                    index.store(0, ord!(Relaxed));
-                    slot += descriptor.slots();
+                    clear(slot);
+                    slot += found.slots();
                 }
             }
         }
