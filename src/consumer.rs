@@ -101,7 +101,7 @@ impl Consumer {
 
     /// Reads all partitions of these topics from now on, instead of what it read before.
     /// Partitions that it read already keep their positions; in the others it begins as
-    /// [`OffsetReset`] says, now. No topics: as [`unsubscribe`](Self::unsubscribe).
+    /// [`OffsetReset`](crate::OffsetReset) says, now. No topics: as [`unsubscribe`](Self::unsubscribe).
     ///
     /// # Errors
     /// [`ConsumeError::UnknownTopic`]; [`ConsumeError::Closed`];
@@ -221,7 +221,7 @@ impl Consumer {
     ///
     /// # Errors
     /// [`ConsumeError::NotSubscribed`] without partitions; [`ConsumeError::Closed`] when one
-    /// of its topics was deleted; with [`OffsetReset::None`]
+    /// of its topics was deleted; with [`OffsetReset::None`](crate::OffsetReset::None)
     /// [`ConsumeError::OffsetOutOfRange`] for a position outside what is retained, and
     /// [`ConsumeError::NoPosition`] before the first seek.
     #[inline]
@@ -329,7 +329,7 @@ impl Consumer {
     }
 
     /// Reads on from `offset` in this partition. An offset outside what is retained shows at
-    /// the next poll, by the [`OffsetReset`] policy. One that is retained now is read under
+    /// the next poll, by the [`OffsetReset`](crate::OffsetReset) policy. One that is retained now is read under
     /// `Backpressure`; under `DropOldest` it may be gone by the next poll, and then counts as
     /// lost.
     ///
