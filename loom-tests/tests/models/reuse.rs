@@ -134,6 +134,42 @@ fn a_gate_that_joins_during_a_roll_misses_nothing() {
     outcomes.include([(0, 2), (0, 3), (1, 3), (1, 4), (2, 5), (3, 5)]);
 }
 
+/// P5, P10: two readers that join at once are both on the list, each complete.
+#[test]
+fn two_gates_that_join_at_once_are_both_in_force() {
+    let outcomes = Outcomes::new();
+    let saw = outcomes.clone();
+    explore(move || {
+        let (broker, topic) = topic(smallest(Overflow::Backpressure));
+        let mut producer = topic.producer();
+        for n in 0..2 {
+            producer.send(Record::new(&value(n))).unwrap();
+        }
+        let readers = [broker.clone(), broker].map(|broker| {
+            thread::spawn(move || {
+                let consumer = reader(&broker);
+                let first = consumer.position("t", 0).unwrap();
+                (consumer, first)
+            })
+        });
+        let p = thread::spawn(move || {
+            (2..4)
+                .filter(|&n| producer.try_send(Record::new(&value(n))).is_ok())
+                .count() as u64
+        });
+        let readers = readers.map(|r| r.join().unwrap());
+        let sent = 2 + p.join().unwrap();
+        for (mut consumer, first) in readers {
+            let (seen, lost) = drain(&mut consumer);
+            assert_eq!(lost, 0);
+            let offsets: Vec<_> = seen.iter().map(|&(offset, _)| offset).collect();
+            assert_eq!(offsets, (first..sent).collect::<Vec<_>>());
+            saw.saw((first, sent));
+        }
+    });
+    outcomes.include([(0, 2), (0, 3), (1, 3), (2, 4)]);
+}
+
 /// P4, P10: a reader that leaves has read its last before its segment is used again.
 #[test]
 fn a_reader_that_leaves_has_read_its_last() {
