@@ -15,9 +15,7 @@ impl Seat {
         topic.pool().enter();
         Seat(topic.clone())
     }
-}
 
-impl Seat {
     pub(crate) fn topic(&self) -> &Arc<TopicInner> {
         &self.0
     }

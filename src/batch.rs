@@ -203,10 +203,11 @@ impl<'b, T: FromBytes + Immutable> Values<'b, T> {
         let (_, bytes) = self.frames.place?;
         let count = run.count as usize;
         debug_assert_eq!(run.length, size_of::<T>());
-        // SAFETY: B1. `values` has checked that every length is the size of `T`, so the values
+        // `values` has checked that every length is the size of `T`, so the values
         // lie one `T` apart, and that `T` needs no more alignment than where values begin
         // (frame.rs) or a multiple of its own size from there. Any bytes are a `T`
-        // (`FromBytes`), and nobody changes them (`Immutable`, B1).
+        // (`FromBytes`), and nobody changes them (`Immutable`).
+        // SAFETY: B1, with the size, alignment and contents of `T` as just said.
         Some(unsafe {
             let bytes = bytes.slice(run.at, run.length * count);
             core::slice::from_raw_parts(bytes.as_ptr().cast::<T>(), count)
