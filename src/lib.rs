@@ -1,6 +1,14 @@
 #![cfg_attr(not(loom), doc = include_str!("../README.md"))]
 // The model-checked build uses what it needs of the whole.
-#![cfg_attr(loom, allow(dead_code, unreachable_pub, missing_docs))]
+#![cfg_attr(
+    loom,
+    allow(
+        dead_code,
+        unreachable_pub,
+        missing_docs,
+        missing_debug_implementations
+    )
+)]
 
 mod assigned;
 mod batch;
@@ -26,7 +34,11 @@ mod record;
 mod records;
 mod segment;
 mod send_batch;
+#[cfg(loom)]
+pub mod sites_loom;
 mod sync;
+#[cfg(loom)]
+mod sync_loom;
 mod topic;
 mod wait;
 
@@ -45,9 +57,6 @@ pub use segment::{Exclusive, Shared};
 pub use send_batch::{BatchMetadata, BatchMetadataIter};
 pub use topic::Topic;
 pub use wait::WaitStrategy;
-
-#[cfg(loom)]
-pub use sync::sites;
 
 /// What callers may rely on: handles move between threads, and shared ones are shared.
 const _: () = {

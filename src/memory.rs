@@ -73,7 +73,7 @@ pub(crate) use crate::memory_loom::{Block, Bytes, Index, ReadAccess, Slab, Write
 #[cfg(not(loom))]
 mod plain {
     use super::{ALIGN, HEADER_BYTES, Shape};
-    use crate::sync::AtomicU64;
+    use crate::sync::{AtomicU64, Ordering, ord};
     use core::marker::PhantomData;
     use core::ptr::NonNull;
     use std::alloc::{Layout, alloc_zeroed, dealloc};
@@ -182,6 +182,18 @@ mod plain {
         pub(crate) fn index(&self, slot: u32) -> &AtomicU64 {
             debug_assert!(slot <= self.records);
             self.word(HEADER_BYTES + slot as usize * 8)
+        }
+
+        /// Empties a slot of the index, for the segment's one owner.
+        #[inline]
+        pub(crate) fn empty_slot(&self, slot: u32) {
+            self.index(slot).store(0, ord!(Relaxed));
+        }
+
+        /// Writes a descriptor into a slot of the index, which was emptied before.
+        #[inline(always)]
+        pub(crate) fn fill_slot(&self, slot: u32, descriptor: u64, order: Ordering) {
+            self.index(slot).store(descriptor, order);
         }
 
         #[inline]

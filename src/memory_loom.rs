@@ -4,10 +4,10 @@
 
 use crate::frame::UNIT;
 use crate::memory::Shape;
-use crate::sync::AtomicU64;
+use crate::sync::{AtomicU64, Ordering, ord};
 use core::cell::UnsafeCell;
 use loom::cell::{self, ConstPtr, MutPtr};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard};
 
 pub(crate) struct Slab {
     shape: Shape,
@@ -32,6 +32,8 @@ pub(crate) struct Block {
     base: AtomicU64,
     recycled: AtomicU64,
     index: Box<[AtomicU64]>,
+    /// For each slot, a cell that was written by whoever emptied it last.
+    emptied: Box<[Mutex<Arc<cell::UnsafeCell<()>>>]>,
     data: Box<[UnsafeCell<u64>]>,
     // In an Arc, so that a guard can keep its cell.
     shadow: Arc<[cell::UnsafeCell<()>]>,
@@ -46,6 +48,12 @@ fn units(at: usize, len: usize) -> core::ops::Range<usize> {
     at / UNIT..(at + len).div_ceil(UNIT)
 }
 
+fn written_cell() -> Arc<cell::UnsafeCell<()>> {
+    let cell = cell::UnsafeCell::new(());
+    cell.with_mut(|_| ());
+    Arc::new(cell)
+}
+
 impl Block {
     fn new(shape: Shape) -> Block {
         Block {
@@ -54,6 +62,9 @@ impl Block {
             base: AtomicU64::new(0),
             recycled: AtomicU64::new(0),
             index: (0..=shape.records).map(|_| AtomicU64::new(0)).collect(),
+            emptied: (0..=shape.records)
+                .map(|_| Mutex::new(written_cell()))
+                .collect(),
             data: (0..shape.units).map(|_| UnsafeCell::default()).collect(),
             shadow: (0..shape.units)
                 .map(|_| cell::UnsafeCell::new(()))
@@ -79,6 +90,27 @@ impl Block {
 
     pub(crate) fn index(&self, slot: u32) -> &AtomicU64 {
         &self.index[slot as usize]
+    }
+
+    #[track_caller]
+    pub(crate) fn empty_slot(&self, slot: u32) {
+        *self.emptied(slot) = written_cell();
+        self.index[slot as usize].store(0, ord!(Relaxed));
+    }
+
+    /// Loom keeps stores to one word in the order in which they ran, and so would not show one
+    /// that goes under an older zero. So it is asked whether the zero happened before.
+    #[track_caller]
+    pub(crate) fn fill_slot(&self, slot: u32, descriptor: u64, order: Ordering) {
+        let emptied = self.emptied(slot).clone();
+        emptied.with(|_| ());
+        self.index[slot as usize].store(descriptor, order);
+    }
+
+    fn emptied(&self, slot: u32) -> MutexGuard<'_, Arc<cell::UnsafeCell<()>>> {
+        self.emptied[slot as usize]
+            .lock()
+            .unwrap_or_else(|e| e.into_inner())
     }
 
     pub(crate) fn index_view(&self) -> Index<'_> {

@@ -152,8 +152,7 @@ impl Segment {
         if sealed.is_ok() {
             // END lends no bytes, so nothing has to be visible with it.
             self.block
-                .index(seen.records())
-                .store(Descriptor::END.0, ord!(Relaxed));
+                .fill_slot(seen.records(), Descriptor::END.0, ord!(Relaxed));
         }
     }
 
@@ -252,12 +251,11 @@ impl Segment {
             let word = self.block.index(slot);
             Descriptor(word.load(ord!("segment.recycle", P6, Acquire)))
         };
-        let clear = |slot| self.block.index(slot).store(0, ord!(Relaxed));
         loop {
             let mut found = descriptor(slot);
             // Single records, as far as they go: END is behind the last.
             while found.is_record() {
-                clear(slot);
+                self.block.empty_slot(slot);
                 slot += 1;
                 found = descriptor(slot);
             }
@@ -267,12 +265,12 @@ impl Segment {
                     return false;
                 }
                 Kind::End => {
-                    clear(slot);
+                    self.block.empty_slot(slot);
                     self.block.recycled().store(0, ord!(Relaxed));
                     return true;
                 }
                 _ => {
-                    clear(slot);
+                    self.block.empty_slot(slot);
                     slot += found.slots();
                 }
             }
@@ -391,10 +389,11 @@ impl<'a> Claim<'a> {
 
     #[inline(always)]
     fn store(&self, descriptor: Descriptor) {
-        self.segment
-            .block
-            .index(self.head.claimed_records())
-            .store(descriptor.0, ord!("segment.publish", P2, Release));
+        self.segment.block.fill_slot(
+            self.head.claimed_records(),
+            descriptor.0,
+            ord!("segment.publish", P2, Release),
+        );
     }
 }
 

@@ -1,8 +1,8 @@
 //! The only file that names atomics, fences, spin hints and memory orderings.
 //!
 //! Two builds of one source: the plain build uses `std`, the model-checked build
-//! (`cfg(loom)`, set by the `loom-tests` package alone) uses loom, so that the models run
-//! the code that ships.
+//! (`cfg(loom)`, set by the `loom-tests` package alone) uses loom (`sync_loom.rs`), so that
+//! the models run the code that ships.
 //!
 //! # Orderings
 //!
@@ -19,7 +19,7 @@
 pub(crate) use plain::*;
 
 #[cfg(loom)]
-pub(crate) use model::*;
+pub(crate) use crate::sync_loom::*;
 
 /// The memory ordering of one site: see the head of this file.
 macro_rules! ord {
@@ -33,7 +33,7 @@ macro_rules! ord {
         }
         #[cfg(loom)]
         {
-            $crate::sync::sites::ordering(
+            $crate::sites_loom::ordering(
                 $site,
                 stringify!($row),
                 ::core::sync::atomic::Ordering::$ordering,
@@ -48,9 +48,7 @@ macro_rules! fence {
         #[cfg(not(loom))]
         ::core::sync::atomic::fence(::core::sync::atomic::Ordering::SeqCst);
         #[cfg(loom)]
-        if $crate::sync::sites::keep_fence($site, stringify!($row)) {
-            ::loom::sync::atomic::fence(::core::sync::atomic::Ordering::SeqCst);
-        }
+        $crate::sync_loom::fence($site, stringify!($row));
     }};
 }
 
@@ -132,165 +130,5 @@ mod plain {
                 drop(unsafe { value.into_owned() });
             }
         }
-    }
-}
-
-#[cfg(loom)]
-mod model {
-    pub(crate) use core::sync::atomic::Ordering;
-    pub(crate) use loom::hint::spin_loop;
-    pub(crate) use loom::sync::Mutex;
-    pub(crate) use loom::sync::atomic::{AtomicBool, AtomicU64};
-    pub(crate) use loom::thread::yield_now;
-
-    /// arc-swap gives false alarms in a model, so that here a lock that loom does not see
-    /// stands in for it. What it publishes is in an `Arc`, complete before and immutable after.
-    pub(crate) struct Snapshot<T>(std::sync::RwLock<std::sync::Arc<T>>);
-
-    impl<T> Snapshot<T> {
-        pub(crate) fn from_pointee(value: T) -> Self {
-            Snapshot(std::sync::RwLock::new(std::sync::Arc::new(value)))
-        }
-
-        pub(crate) fn load(&self) -> std::sync::Arc<T> {
-            self.0.read().unwrap_or_else(|e| e.into_inner()).clone()
-        }
-
-        pub(crate) fn rcu(&self, mut next: impl FnMut(&std::sync::Arc<T>) -> std::sync::Arc<T>) {
-            let mut value = self.0.write().unwrap_or_else(|e| e.into_inner());
-            *value = next(&value);
-        }
-    }
-
-    /// The same cell on a loom pointer. What loom does not see is the reclamation alone:
-    /// here old values are kept until the cell goes.
-    pub(crate) mod epoch {
-        use super::Ordering;
-        use loom::sync::atomic::AtomicPtr;
-        use std::sync::Mutex as Garbage;
-
-        pub(crate) struct Cell<T> {
-            value: AtomicPtr<T>,
-            old: Garbage<Vec<Box<T>>>,
-        }
-
-        impl<T: Send + Sync + 'static> Cell<T> {
-            pub(crate) fn new(value: T) -> Self {
-                Cell {
-                    value: AtomicPtr::new(Box::into_raw(Box::new(value))),
-                    old: Garbage::new(Vec::new()),
-                }
-            }
-
-            pub(crate) fn read<R>(&self, load: Ordering, look: impl FnOnce(&T) -> R) -> R {
-                // SAFETY: never null; old values live as long as the cell.
-                #[allow(unsafe_code)]
-                let value = unsafe { &*self.value.load(load) };
-                look(value)
-            }
-
-            pub(crate) fn replace(
-                &self,
-                load: Ordering,
-                success: Ordering,
-                next: impl Fn(&T) -> T,
-            ) {
-                loop {
-                    let old = self.value.load(load);
-                    // SAFETY: as in `read`.
-                    #[allow(unsafe_code)]
-                    let new = Box::into_raw(Box::new(next(unsafe { &*old })));
-                    match self
-                        .value
-                        .compare_exchange(old, new, success, Ordering::Relaxed)
-                    {
-                        Ok(_) => {
-                            // SAFETY: made by `Box::into_raw`, taken out by the exchange.
-                            #[allow(unsafe_code)]
-                            let old = unsafe { Box::from_raw(old) };
-                            self.old.lock().unwrap_or_else(|e| e.into_inner()).push(old);
-                            return;
-                        }
-                        Err(_) => {
-                            // SAFETY: made just above, and never shared.
-                            #[allow(unsafe_code)]
-                            drop(unsafe { Box::from_raw(new) });
-                            super::spin_loop();
-                        }
-                    }
-                }
-            }
-        }
-
-        impl<T> Drop for Cell<T> {
-            fn drop(&mut self) {
-                // SAFETY: `&mut self`; made by `Box::into_raw`, never null.
-                #[allow(unsafe_code)]
-                self.value
-                    .with_mut(|value| drop(unsafe { Box::from_raw(*value) }));
-            }
-        }
-    }
-}
-
-/// Which sites ran, and which one is weakened, in the model-checked build.
-#[cfg(loom)]
-pub mod sites {
-    use core::sync::atomic::Ordering;
-    use std::collections::BTreeSet;
-    use std::sync::{Mutex, OnceLock};
-
-    struct Weaken {
-        site: String,
-        /// `None`: leave the fence out.
-        to: Option<Ordering>,
-    }
-
-    #[allow(clippy::panic)] // a mistake of whoever runs the models, told at once
-    fn weaken() -> Option<&'static Weaken> {
-        static WEAKEN: OnceLock<Option<Weaken>> = OnceLock::new();
-        WEAKEN
-            .get_or_init(|| {
-                let text = std::env::var("RINGLOG_WEAKEN").ok()?;
-                let (site, to) = text.split_once('=').unwrap_or((&text, "none"));
-                let to = match to {
-                    "Relaxed" => Some(Ordering::Relaxed),
-                    "Acquire" => Some(Ordering::Acquire),
-                    "Release" => Some(Ordering::Release),
-                    "none" => None,
-                    other => panic!("RINGLOG_WEAKEN: {other} is not an ordering"),
-                };
-                Some(Weaken {
-                    site: site.to_owned(),
-                    to,
-                })
-            })
-            .as_ref()
-    }
-
-    static REACHED: Mutex<BTreeSet<(&'static str, &'static str)>> = Mutex::new(BTreeSet::new());
-
-    fn reach(site: &'static str, row: &'static str) {
-        let mut reached = REACHED.lock().unwrap_or_else(|e| e.into_inner());
-        reached.insert((site, row));
-    }
-
-    /// The sites that ran in this process so far, each with its row.
-    pub fn reached() -> Vec<(&'static str, &'static str)> {
-        let reached = REACHED.lock().unwrap_or_else(|e| e.into_inner());
-        reached.iter().copied().collect()
-    }
-
-    pub(crate) fn ordering(site: &'static str, row: &'static str, original: Ordering) -> Ordering {
-        reach(site, row);
-        match weaken() {
-            Some(w) if w.site == site => w.to.unwrap_or(Ordering::Relaxed),
-            _ => original,
-        }
-    }
-
-    pub(crate) fn keep_fence(site: &'static str, row: &'static str) -> bool {
-        reach(site, row);
-        !matches!(weaken(), Some(w) if w.site == site)
     }
 }

@@ -75,6 +75,14 @@ pub(crate) fn explore_to(preemptions: usize, model: impl Fn() + Send + Sync + 's
     let executions = executions.load(Ordering::Relaxed);
     println!("{executions} executions");
     assert!(executions > 1, "nothing was explored");
+    report_sites();
+}
+
+/// Tells which ordering sites ran, where `RINGLOG_SITES` says (the mutants command asks).
+fn report_sites() {
+    if let Some(file) = std::env::var_os("RINGLOG_SITES") {
+        std::fs::write(file, ringlog_loom::sites_loom::reached().join("\n")).unwrap();
+    }
 }
 
 /// How a reader reads while others write. A loom execution in which a thread looks again

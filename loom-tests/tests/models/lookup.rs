@@ -2,7 +2,8 @@
 
 use crate::common::*;
 use loom::thread;
-use ringlog_loom::{Overflow, Record};
+use ringlog_loom::sites_loom::{At, stop};
+use ringlog_loom::{Overflow, Record, Route, Topic};
 
 /// P7: the bounds of a log that moves on are bounds it really had.
 #[test]
@@ -69,4 +70,81 @@ fn a_seek_finds_its_record_or_the_log_start() {
         c.join().unwrap();
     });
     outcomes.are([(Some(1), 0), (Some(2), 1), (Some(3), 2), (Some(4), 3)]);
+}
+
+/// P7: what a lookup finds in a segment that one producer has retired and *another* has prepared
+/// again brings the log start with it. (The one that retires fences, which would do for what it
+/// prepares itself.)
+#[test]
+fn a_segment_prepared_by_another_than_retired_it_brings_its_log_start() {
+    fn look(look: fn(&Topic) -> u64) -> Outcomes<u64> {
+        let outcomes = Outcomes::new();
+        let saw = outcomes.clone();
+        explore(move || {
+            let (broker, topic) = topic(small(Overflow::DropOldest));
+            let (mut retires, mut prepares) = (topic.producer(), topic.producer());
+            // Segments 1 and 2 are live, at index 1 and 2 of the pool, because a reader has kept
+            // segment 0 from being used again.
+            let mut pin = reader(&broker);
+            for n in 0..2 {
+                retires.send_values(Route::Any, &[n, n]).unwrap();
+            }
+            assert!(!pin.try_poll().unwrap().is_empty());
+            retires.send_values(Route::Any, &[2u64, 2]).unwrap();
+            drop(pin);
+            let p = thread::spawn(move || {
+                // Retires 1. Then retires 2, and stops before it takes it again.
+                retires.send_values(Route::Any, &[3u64, 3]).unwrap();
+                let another = move || {
+                    let b = thread::spawn(move || {
+                        let sent = prepares.send(Record::new(&value(4))).unwrap();
+                        assert_eq!(sent.offset, 8);
+                    });
+                    b.join().unwrap();
+                };
+                let (sent, stopped) = stop(At::Site("pool.take"), another, || {
+                    retires.send(Record::new(&value(5))).unwrap()
+                });
+                assert!(stopped);
+                assert_eq!(sent.offset, 9);
+            });
+            let saw = saw.clone();
+            let c = thread::spawn(move || saw.saw(look(&topic)));
+            p.join().unwrap();
+            c.join().unwrap();
+        });
+        outcomes
+    }
+    look(|topic| topic.log_start_offset(0).unwrap()).are([2, 4, 6]);
+    look(|topic| topic.log_end_offset(0).unwrap()).are([6, 8, 9, 10]);
+}
+
+/// P7: so does what an exclusive producer claims in a segment that others have prepared.
+#[test]
+fn an_exclusive_claim_brings_the_log_start_of_its_segment() {
+    let outcomes = Outcomes::new();
+    let saw = outcomes.clone();
+    explore(move || {
+        let config = small(Overflow::DropOldest);
+        let (_broker, topic) = topic(config.segment_records(3).segment_bytes(72));
+        let mut shared = topic.producer();
+        shared.send_values(Route::Any, &[0u8; 3]).unwrap();
+        let t = topic.clone();
+        let p = thread::spawn(move || {
+            // Segment 1, and then 2 in the place of 0.
+            shared.send_values(Route::Any, &[1u8; 3]).unwrap();
+            shared.send_values(Route::Any, &[2u8]).unwrap();
+            drop(shared);
+            let e = thread::spawn(move || {
+                let mut exclusive = t.exclusive_producer().unwrap();
+                exclusive.send_values(Route::Any, &[3u8]).unwrap();
+            });
+            e.join().unwrap();
+        });
+        let saw = saw.clone();
+        let c = thread::spawn(move || saw.saw(topic.log_end_offset(0).unwrap()));
+        p.join().unwrap();
+        c.join().unwrap();
+    });
+    outcomes.are([3, 6, 7, 8]);
 }

@@ -2,7 +2,10 @@
 
 use crate::common::*;
 use loom::thread;
+use ringlog_loom::sites_loom::{At, stop};
 use ringlog_loom::{ConsumerConfig, Overflow, Record};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// P4, P5, P6: a batch stays what it is while producers lap it, and a reader that was lapped
 /// is told how many records it lost.
@@ -168,6 +171,56 @@ fn two_gates_that_join_at_once_are_both_in_force() {
         }
     });
     outcomes.include([(0, 2), (0, 3), (1, 3), (2, 4)]);
+}
+
+/// P5: a gate that was in force is in force for who sees the log start moved by another, that has
+/// stopped before its fence.
+#[test]
+fn a_gate_is_seen_by_the_roller_behind_one_that_stopped() {
+    let outcomes = Outcomes::new();
+    for pace in PACES {
+        let saw = outcomes.clone();
+        explore(move || {
+            let (broker, topic) = topic(smallest(Overflow::Backpressure));
+            let (mut stops, mut goes_on) = (topic.producer(), topic.producer());
+            for n in 0..2 {
+                stops.send(Record::new(&value(n))).unwrap();
+            }
+            let p = thread::spawn(move || {
+                let sent = Arc::new(AtomicU64::new(0));
+                let count = sent.clone();
+                let another = move || {
+                    let b = thread::spawn(move || {
+                        (2..4)
+                            .filter(|&n| goes_on.try_send(Record::new(&value(n))).is_ok())
+                            .count() as u64
+                    });
+                    count.store(b.join().unwrap(), Relaxed);
+                };
+                // It has moved the log start, and stops.
+                let (mine, stopped) = stop(At::Site("partition.retire"), another, || {
+                    stops.try_send(Record::new(&value(9))).is_ok()
+                });
+                (sent.load(Relaxed), mine, stopped)
+            });
+            let c = thread::spawn(move || {
+                let mut consumer = reader(&broker);
+                let first = consumer.position("t", 0).unwrap();
+                let seen = pace.drain(&mut consumer);
+                (consumer, first, seen)
+            });
+            let (sent, mine, stopped) = p.join().unwrap();
+            let (mut consumer, first, (mut seen, lost)) = c.join().unwrap();
+            let (rest, lost_later) = drain(&mut consumer);
+            seen.extend(rest);
+            assert_eq!(lost + lost_later, 0);
+            let offsets: Vec<_> = seen.iter().map(|&(offset, _)| offset).collect();
+            let end = 2 + sent + u64::from(mine);
+            assert_eq!(offsets, (first..end).collect::<Vec<_>>());
+            saw.saw((stopped, first, sent, mine));
+        });
+    }
+    outcomes.include([(true, 0, 1, false), (true, 1, 1, false)]);
 }
 
 /// P4, P10: a reader that leaves has read its last before its segment is used again.

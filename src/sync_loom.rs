@@ -1,0 +1,169 @@
+//! `sync.rs` in the model-checked build: loom's types, each operation one step that
+//! `sites_loom.rs` knows of.
+#![allow(unsafe_code)]
+
+use crate::sites_loom as sites;
+pub(crate) use core::sync::atomic::Ordering;
+pub(crate) use loom::hint::spin_loop;
+pub(crate) use loom::sync::Mutex;
+pub(crate) use loom::thread::yield_now;
+
+/// A sequentially consistent fence, unless its site is weakened.
+#[track_caller]
+pub(crate) fn fence(site: &'static str, row: &'static str) {
+    let kept = sites::keep_fence(site, row);
+    sites::step("fence");
+    if kept {
+        loom::sync::atomic::fence(Ordering::SeqCst);
+    }
+}
+
+/// A wrapper of one of loom's atomics with the operations that the source uses.
+macro_rules! atomic {
+    ($name:ident of $value:ty {
+        $(fn $operation:ident($($argument:ident: $type:ty),*) -> $result:ty;)*
+    }) => {
+        #[allow(unreachable_pub)] // as `ClaimStep`, which names one
+        pub struct $name(loom::sync::atomic::$name);
+
+        impl $name {
+            pub(crate) fn new(value: $value) -> Self {
+                $name(loom::sync::atomic::$name::new(value))
+            }
+
+            $(
+                #[track_caller]
+                pub(crate) fn $operation(&self, $($argument: $type),*) -> $result {
+                    sites::step(stringify!($operation));
+                    self.0.$operation($($argument),*)
+                }
+            )*
+        }
+    };
+}
+
+atomic! {
+    AtomicU64 of u64 {
+        fn load(order: Ordering) -> u64;
+        fn store(value: u64, order: Ordering) -> ();
+        fn swap(value: u64, order: Ordering) -> u64;
+        fn fetch_add(value: u64, order: Ordering) -> u64;
+        fn fetch_sub(value: u64, order: Ordering) -> u64;
+        fn fetch_and(value: u64, order: Ordering) -> u64;
+        fn fetch_or(value: u64, order: Ordering) -> u64;
+        fn compare_exchange(old: u64, new: u64, success: Ordering, failure: Ordering) -> Result<u64, u64>;
+        fn compare_exchange_weak(old: u64, new: u64, success: Ordering, failure: Ordering) -> Result<u64, u64>;
+    }
+}
+
+atomic! {
+    AtomicBool of bool {
+        fn load(order: Ordering) -> bool;
+        fn store(value: bool, order: Ordering) -> ();
+    }
+}
+
+/// arc-swap gives false alarms in a model, so that here a lock that loom does not see
+/// stands in for it. What it publishes is in an `Arc`, complete before and immutable after.
+pub(crate) struct Snapshot<T>(std::sync::RwLock<std::sync::Arc<T>>);
+
+impl<T> Snapshot<T> {
+    pub(crate) fn from_pointee(value: T) -> Self {
+        Snapshot(std::sync::RwLock::new(std::sync::Arc::new(value)))
+    }
+
+    pub(crate) fn load(&self) -> std::sync::Arc<T> {
+        self.0.read().unwrap_or_else(|e| e.into_inner()).clone()
+    }
+
+    pub(crate) fn rcu(&self, mut next: impl FnMut(&std::sync::Arc<T>) -> std::sync::Arc<T>) {
+        let mut value = self.0.write().unwrap_or_else(|e| e.into_inner());
+        *value = next(&value);
+    }
+}
+
+/// The cell of `sync.rs` on a loom pointer. What loom does not see is the reclamation alone:
+/// here old values are kept until the cell goes.
+pub(crate) mod epoch {
+    use super::{Ordering, sites};
+    use loom::cell::UnsafeCell;
+    use loom::sync::atomic::AtomicPtr;
+    use std::sync::Mutex as Garbage;
+
+    pub(crate) struct Cell<T> {
+        value: AtomicPtr<Node<T>>,
+        old: Garbage<Vec<Box<Node<T>>>>,
+    }
+
+    /// A value, and what has loom check that whoever looks at it sees it complete: the cell is
+    /// written when the value is made and read at each look.
+    struct Node<T> {
+        value: T,
+        made: UnsafeCell<()>,
+    }
+
+    impl<T> Node<T> {
+        fn make(value: T) -> *mut Node<T> {
+            let made = UnsafeCell::new(());
+            made.with_mut(|_| ());
+            Box::into_raw(Box::new(Node { value, made }))
+        }
+
+        fn value(&self) -> &T {
+            self.made.with(|_| ());
+            &self.value
+        }
+    }
+
+    impl<T: Send + Sync + 'static> Cell<T> {
+        pub(crate) fn new(value: T) -> Self {
+            Cell {
+                value: AtomicPtr::new(Node::make(value)),
+                old: Garbage::new(Vec::new()),
+            }
+        }
+
+        #[track_caller]
+        pub(crate) fn read<R>(&self, load: Ordering, look: impl FnOnce(&T) -> R) -> R {
+            sites::step("load");
+            // SAFETY: never null; old values live as long as the cell.
+            let node = unsafe { &*self.value.load(load) };
+            look(node.value())
+        }
+
+        #[track_caller]
+        pub(crate) fn replace(&self, load: Ordering, success: Ordering, next: impl Fn(&T) -> T) {
+            loop {
+                sites::step("load");
+                let old = self.value.load(load);
+                // SAFETY: as in `read`.
+                let new = Node::make(next(unsafe { &*old }.value()));
+                sites::step("compare_exchange");
+                match self
+                    .value
+                    .compare_exchange(old, new, success, Ordering::Relaxed)
+                {
+                    Ok(_) => {
+                        // SAFETY: made by `Box::into_raw`, taken out by the exchange.
+                        let old = unsafe { Box::from_raw(old) };
+                        self.old.lock().unwrap_or_else(|e| e.into_inner()).push(old);
+                        return;
+                    }
+                    Err(_) => {
+                        // SAFETY: made just above, and never shared.
+                        drop(unsafe { Box::from_raw(new) });
+                        super::spin_loop();
+                    }
+                }
+            }
+        }
+    }
+
+    impl<T> Drop for Cell<T> {
+        fn drop(&mut self) {
+            // SAFETY: `&mut self`; made by `Box::into_raw`, never null.
+            self.value
+                .with_mut(|value| drop(unsafe { Box::from_raw(*value) }));
+        }
+    }
+}
