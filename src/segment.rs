@@ -35,7 +35,7 @@
 use crate::frame::{Descriptor, Kind, UNIT};
 use crate::head::Head;
 use crate::memory::{Block, Bytes, Index, Shape, WriteAccess};
-use crate::sync::{AtomicU64, ord};
+use crate::sync::{AtomicU64, ord, store_alone};
 use core::mem::ManuallyDrop;
 
 /// How a producer moves `head` on: the one step in which the kinds of producer differ.
@@ -80,7 +80,7 @@ impl ClaimStep for Exclusive {
         // This producer opened the life itself, or took the topic over from those who did
         // (P9); nobody else writes `head` while it is open (S1). Release, because a plain store
         // does not carry on the release of whoever prepared the life, which lookups need (P7).
-        head.store(next, ord!("segment.claim_alone", P7, Release));
+        store_alone(head, next, ord!("segment.claim_alone", P7, Release));
         Ok(())
     }
 }

@@ -8,7 +8,7 @@
 use core::cell::RefCell;
 use core::panic::Location;
 use core::sync::atomic::Ordering;
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashSet, VecDeque};
 use std::sync::{Mutex, OnceLock};
 
 // ---- which sites ran, and which is weakened ---------------------------------------------
@@ -59,7 +59,7 @@ fn reach(site: &'static str) {
         let mut reached = REACHED.lock().unwrap_or_else(|e| e.into_inner());
         reached.insert(site);
     }
-    HOOKS.with_borrow_mut(|hooks| hooks.site = Some(site));
+    HOOKS.with_borrow_mut(|hooks| hooks.sites.push_back(site));
 }
 
 /// The ordering of a site: its own, or what it is weakened to.
@@ -108,8 +108,8 @@ thread_local! {
 
 #[derive(Default)]
 struct Hooks {
-    /// The site whose ordering was asked for last: that of the next step, if any.
-    site: Option<&'static str>,
+    /// The sites whose orderings were asked for, for the steps that come now.
+    sites: VecDeque<&'static str>,
     watches: Vec<Watch>,
 }
 
@@ -128,7 +128,7 @@ struct Watch {
 pub(crate) fn step(operation: &'static str) {
     let at = Location::caller();
     let watched = HOOKS.with_borrow_mut(|hooks| {
-        let site = hooks.site.take();
+        let site = hooks.sites.pop_front();
         (!hooks.watches.is_empty()).then_some(site)
     });
     let Some(site) = watched else {

@@ -61,6 +61,12 @@ mod plain {
     pub(crate) use std::sync::Mutex;
     pub(crate) use std::thread::yield_now;
 
+    /// A plain store to a word that others exchange, at other times.
+    #[inline(always)]
+    pub(crate) fn store_alone(word: &AtomicU64, value: u64, order: Ordering) {
+        word.store(value, order);
+    }
+
     /// A shared value that is read often and replaced seldom, as a whole.
     pub(crate) type Snapshot<T> = arc_swap::ArcSwap<T>;
 

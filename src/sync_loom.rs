@@ -4,6 +4,7 @@
 
 use crate::sites_loom as sites;
 pub(crate) use core::sync::atomic::Ordering;
+use loom::cell::UnsafeCell;
 pub(crate) use loom::hint::spin_loop;
 pub(crate) use loom::sync::Mutex;
 pub(crate) use loom::thread::yield_now;
@@ -18,48 +19,125 @@ pub(crate) fn fence(site: &'static str, row: &'static str) {
     }
 }
 
-/// A wrapper of one of loom's atomics with the operations that the source uses.
-macro_rules! atomic {
-    ($name:ident of $value:ty {
-        $(fn $operation:ident($($argument:ident: $type:ty),*) -> $result:ty;)*
-    }) => {
-        #[allow(unreachable_pub)] // as `ClaimStep`, which names one
-        pub struct $name(loom::sync::atomic::$name);
-
-        impl $name {
-            pub(crate) fn new(value: $value) -> Self {
-                $name(loom::sync::atomic::$name::new(value))
-            }
-
-            $(
-                #[track_caller]
-                pub(crate) fn $operation(&self, $($argument: $type),*) -> $result {
-                    sites::step(stringify!($operation));
-                    self.0.$operation($($argument),*)
-                }
-            )*
-        }
-    };
+/// One of loom's words, with the operations that the source uses.
+#[allow(unreachable_pub)] // as `ClaimStep`, which names it
+pub struct AtomicU64 {
+    word: loom::sync::atomic::AtomicU64,
+    /// Written by [`store_alone`], read before every exchange.
+    alone: UnsafeCell<()>,
 }
 
-atomic! {
-    AtomicU64 of u64 {
-        fn load(order: Ordering) -> u64;
-        fn store(value: u64, order: Ordering) -> ();
-        fn swap(value: u64, order: Ordering) -> u64;
-        fn fetch_add(value: u64, order: Ordering) -> u64;
-        fn fetch_sub(value: u64, order: Ordering) -> u64;
-        fn fetch_and(value: u64, order: Ordering) -> u64;
-        fn fetch_or(value: u64, order: Ordering) -> u64;
-        fn compare_exchange(old: u64, new: u64, success: Ordering, failure: Ordering) -> Result<u64, u64>;
-        fn compare_exchange_weak(old: u64, new: u64, success: Ordering, failure: Ordering) -> Result<u64, u64>;
+// SAFETY: the cell holds nothing; loom keeps its book of it for whichever thread asks.
+unsafe impl Sync for AtomicU64 {}
+
+impl AtomicU64 {
+    pub(crate) fn new(value: u64) -> Self {
+        AtomicU64 {
+            word: loom::sync::atomic::AtomicU64::new(value),
+            alone: UnsafeCell::new(()),
+        }
+    }
+
+    #[track_caller]
+    pub(crate) fn load(&self, order: Ordering) -> u64 {
+        sites::step("load");
+        self.word.load(order)
+    }
+
+    #[track_caller]
+    pub(crate) fn store(&self, value: u64, order: Ordering) {
+        sites::step("store");
+        self.word.store(value, order);
+    }
+
+    #[track_caller]
+    pub(crate) fn swap(&self, value: u64, order: Ordering) -> u64 {
+        self.exchange("swap", |word| word.swap(value, order))
+    }
+
+    #[track_caller]
+    pub(crate) fn fetch_add(&self, value: u64, order: Ordering) -> u64 {
+        self.exchange("fetch_add", |word| word.fetch_add(value, order))
+    }
+
+    #[track_caller]
+    pub(crate) fn fetch_sub(&self, value: u64, order: Ordering) -> u64 {
+        self.exchange("fetch_sub", |word| word.fetch_sub(value, order))
+    }
+
+    #[track_caller]
+    pub(crate) fn fetch_and(&self, value: u64, order: Ordering) -> u64 {
+        self.exchange("fetch_and", |word| word.fetch_and(value, order))
+    }
+
+    #[track_caller]
+    pub(crate) fn fetch_or(&self, value: u64, order: Ordering) -> u64 {
+        self.exchange("fetch_or", |word| word.fetch_or(value, order))
+    }
+
+    #[track_caller]
+    pub(crate) fn compare_exchange(
+        &self,
+        old: u64,
+        new: u64,
+        success: Ordering,
+        failure: Ordering,
+    ) -> Result<u64, u64> {
+        sites::step("compare_exchange");
+        self.alone.with(|_| ());
+        self.word.compare_exchange(old, new, success, failure)
+    }
+
+    #[track_caller]
+    pub(crate) fn compare_exchange_weak(
+        &self,
+        old: u64,
+        new: u64,
+        success: Ordering,
+        failure: Ordering,
+    ) -> Result<u64, u64> {
+        self.compare_exchange(old, new, success, failure)
+    }
+
+    #[track_caller]
+    fn exchange(
+        &self,
+        operation: &'static str,
+        exchange: impl FnOnce(&loom::sync::atomic::AtomicU64) -> u64,
+    ) -> u64 {
+        sites::step(operation);
+        self.alone.with(|_| ());
+        exchange(&self.word)
     }
 }
 
-atomic! {
-    AtomicBool of bool {
-        fn load(order: Ordering) -> bool;
-        fn store(value: bool, order: Ordering) -> ();
+/// A plain store to a word that others exchange, at other times. Loom keeps the order in which
+/// stores and exchanges ran, where the language has one only if they happen one before the
+/// other: so that is what it is asked.
+#[track_caller]
+pub(crate) fn store_alone(word: &AtomicU64, value: u64, order: Ordering) {
+    word.alone.with_mut(|_| ());
+    word.store(value, order);
+}
+
+#[allow(unreachable_pub)]
+pub struct AtomicBool(loom::sync::atomic::AtomicBool);
+
+impl AtomicBool {
+    pub(crate) fn new(value: bool) -> Self {
+        AtomicBool(loom::sync::atomic::AtomicBool::new(value))
+    }
+
+    #[track_caller]
+    pub(crate) fn load(&self, order: Ordering) -> bool {
+        sites::step("load");
+        self.0.load(order)
+    }
+
+    #[track_caller]
+    pub(crate) fn store(&self, value: bool, order: Ordering) {
+        sites::step("store");
+        self.0.store(value, order);
     }
 }
 

@@ -79,7 +79,7 @@ pub(crate) fn explore_to(preemptions: usize, model: impl Fn() + Send + Sync + 's
 }
 
 /// Tells which ordering sites ran, where `RINGLOG_SITES` says (the mutants command asks).
-fn report_sites() {
+pub(crate) fn report_sites() {
     if let Some(file) = std::env::var_os("RINGLOG_SITES") {
         std::fs::write(file, ringlog_loom::sites_loom::reached().join("\n")).unwrap();
     }

@@ -12,3 +12,4 @@ mod reuse;
 mod roll;
 mod source;
 mod stale;
+mod stops;

@@ -180,7 +180,7 @@ fn a_gate_is_seen_by_the_roller_behind_one_that_stopped() {
     let outcomes = Outcomes::new();
     for pace in PACES {
         let saw = outcomes.clone();
-        explore(move || {
+        explore_to(1, move || {
             let (broker, topic) = topic(smallest(Overflow::Backpressure));
             let (mut stops, mut goes_on) = (topic.producer(), topic.producer());
             for n in 0..2 {

@@ -1,0 +1,128 @@
+//! The models' test binary: built once, and run a test at a time.
+
+use crate::Failure;
+use std::collections::BTreeSet;
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// A weakened model may wait for ever instead of failing.
+const MOST: Duration = Duration::from_secs(300);
+
+pub(crate) struct Models {
+    binary: PathBuf,
+    pub(crate) tests: Vec<String>,
+}
+
+/// How a model ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum End {
+    Passed,
+    Failed,
+    /// It was stopped after [`MOST`].
+    TooLong,
+}
+
+/// A model, and how deep it is explored: to its own bound, or to another.
+#[derive(Clone, Debug)]
+pub(crate) struct Trial {
+    pub(crate) test: String,
+    pub(crate) preemptions: Option<u32>,
+}
+
+/// One run of one model.
+pub(crate) struct Run {
+    pub(crate) end: End,
+    pub(crate) seconds: f64,
+}
+
+impl Models {
+    /// Builds the tests as `cargo test --workspace` does, so that one build serves both.
+    pub(crate) fn build(root: &Path) -> Result<Models, Failure> {
+        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        let built = Command::new(cargo)
+            .args(["test", "--workspace", "--test", "models", "--no-run"])
+            .args(["--message-format", "json-render-diagnostics"])
+            .current_dir(root)
+            .stderr(Stdio::inherit())
+            .output()?;
+        if !built.status.success() {
+            return Err("the models do not build".into());
+        }
+        let mut binary = None;
+        for line in String::from_utf8_lossy(&built.stdout).lines() {
+            let message: serde_json::Value = serde_json::from_str(line)?;
+            if message["target"]["name"] == "models" {
+                binary = message["executable"].as_str().map(PathBuf::from);
+            }
+        }
+        let binary = binary.ok_or("cargo does not say where the models are")?;
+        let list = Command::new(&binary)
+            .args(["--list", "--format", "terse"])
+            .output()?;
+        let tests = String::from_utf8_lossy(&list.stdout)
+            .lines()
+            .filter_map(|line| line.strip_suffix(": test"))
+            .map(str::to_owned)
+            .collect();
+        Ok(Models { binary, tests })
+    }
+
+    /// Runs one test as it is, and answers the sites that it came to.
+    pub(crate) fn sites(&self, trial: &Trial) -> Result<(Run, BTreeSet<String>), Failure> {
+        let file = tempfile::NamedTempFile::new()?;
+        let run = self.run(trial, &[("RINGLOG_SITES", file.path().as_os_str())])?;
+        let sites = std::fs::read_to_string(file.path())?;
+        Ok((run, sites.lines().map(str::to_owned).collect()))
+    }
+
+    /// Runs one test with one site weakened: `site=ordering`.
+    pub(crate) fn weakened(&self, trial: &Trial, weaken: &str) -> Result<Run, Failure> {
+        self.run(trial, &[("RINGLOG_WEAKEN", weaken.as_ref())])
+    }
+
+    fn run(&self, trial: &Trial, env: &[(&str, &OsStr)]) -> Result<Run, Failure> {
+        let mut command = Command::new(&self.binary);
+        command
+            .args([&trial.test, "--exact"])
+            .env_remove("RINGLOG_WEAKEN")
+            .env_remove("RINGLOG_PREEMPTIONS")
+            .env("RUST_BACKTRACE", "0")
+            .envs(env.iter().copied())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        if let Some(bound) = trial.preemptions {
+            command.env("RINGLOG_PREEMPTIONS", bound.to_string());
+        }
+        let start = Instant::now();
+        let end = wait(command)?;
+        Ok(Run {
+            end,
+            seconds: start.elapsed().as_secs_f64(),
+        })
+    }
+}
+
+/// Waits for a test's end. Exit code 101 is a failed test; any other, and a signal, is not an
+/// answer.
+fn wait(mut command: Command) -> Result<End, Failure> {
+    let mut child = command.spawn()?;
+    let start = Instant::now();
+    loop {
+        if let Some(status) = child.try_wait()? {
+            return match status.code() {
+                Some(0) => Ok(End::Passed),
+                Some(101) => Ok(End::Failed),
+                _ => Err(format!("{command:?} ended with {status}").into()),
+            };
+        }
+        if start.elapsed() > MOST {
+            child.kill()?;
+            child.wait()?;
+            return Ok(End::TooLong);
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}

@@ -1,0 +1,117 @@
+//! The ordering sites of ringlog's source, found by reading it.
+
+use std::fmt;
+use std::path::Path;
+
+/// The files that may name orderings and atomics; all others go through `ord!` and `fence!`.
+const SYNC: [&str; 3] = ["sync.rs", "sync_loom.rs", "sites_loom.rs"];
+
+/// One ordering above `Relaxed`, or a fence.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Site {
+    pub(crate) name: String,
+    /// The row of the ordering table in `docs/design.md`.
+    pub(crate) row: String,
+    pub(crate) ordering: String,
+    pub(crate) file: String,
+}
+
+impl Site {
+    /// What it can be weakened to, as `RINGLOG_WEAKEN` has it.
+    pub(crate) fn weaker(&self) -> &'static [&'static str] {
+        match self.ordering.as_str() {
+            "fence" => &["none"],
+            "AcqRel" => &["Acquire", "Release", "Relaxed"],
+            _ => &["Relaxed"],
+        }
+    }
+}
+
+/// What is wrong with the source, in words.
+#[derive(Debug)]
+pub(crate) struct Wrong(String);
+
+impl fmt::Display for Wrong {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Wrong {}
+
+/// All sites, by name. Refused are an ordering outside the macros, a macro that cannot be read,
+/// a name that is there twice, and a site that is not in the table of `docs/design.md`.
+pub(crate) fn scan(root: &Path) -> Result<Vec<Site>, Box<dyn std::error::Error>> {
+    let design = std::fs::read_to_string(root.join("docs/design.md"))?;
+    let mut sites: Vec<Site> = Vec::new();
+    for entry in std::fs::read_dir(root.join("src"))? {
+        let path = entry?.path();
+        let file = path.file_name().unwrap_or_default().to_string_lossy();
+        if path.extension().is_none_or(|e| e != "rs") || SYNC.contains(&&*file) {
+            continue;
+        }
+        let source = std::fs::read_to_string(&path)?;
+        let code = code(&source);
+        check_plain(&file, &code)?;
+        sites.extend(sites_of(&file, &code.join(" "))?);
+    }
+    sites.sort_by(|a, b| a.name.cmp(&b.name));
+    for pair in sites.windows(2) {
+        if pair[0].name == pair[1].name {
+            let (name, a, b) = (&pair[0].name, &pair[0].file, &pair[1].file);
+            return Err(Wrong(format!("{name} is there twice: in {a} and {b}")).into());
+        }
+    }
+    for Site { name, row, .. } in &sites {
+        let rows = design
+            .lines()
+            .filter(|l| l.starts_with(&format!("| {row} |")));
+        if rows.filter(|l| l.contains(&format!("`{name}`"))).count() != 1 {
+            return Err(Wrong(format!("{name} is not in row {row} of docs/design.md")).into());
+        }
+    }
+    Ok(sites)
+}
+
+/// The lines without their comments.
+fn code(source: &str) -> Vec<&str> {
+    let lines = source.lines();
+    lines
+        .map(|l| l.split("//").next().unwrap_or_default())
+        .collect()
+}
+
+fn check_plain(file: &str, code: &[&str]) -> Result<(), Wrong> {
+    for (number, line) in code.iter().enumerate() {
+        for banned in ["Ordering::", "sync::atomic", "hint::spin", "compiler_fence"] {
+            if line.contains(banned) {
+                let number = number + 1;
+                return Err(Wrong(format!("{file}:{number} names {banned} itself")));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn sites_of(file: &str, code: &str) -> Result<Vec<Site>, Wrong> {
+    let mut sites = Vec::new();
+    for (start, fence) in [("ord!(", false), ("fence!(", true)] {
+        for rest in code.split(start).skip(1) {
+            let arguments = rest.split(')').next().unwrap_or_default();
+            let parts: Vec<_> = arguments.split(',').map(str::trim).collect();
+            let (name, row, ordering) = match (fence, parts.as_slice()) {
+                (false, ["Relaxed"]) => continue,
+                (false, &[name, row, ordering]) => (name, row, ordering),
+                (true, &[name, row]) => (name, row, "fence"),
+                _ => return Err(Wrong(format!("{file}: cannot read {start}{arguments})"))),
+            };
+            sites.push(Site {
+                name: name.trim_matches('"').to_owned(),
+                row: row.to_owned(),
+                ordering: ordering.to_owned(),
+                file: file.to_owned(),
+            });
+        }
+    }
+    Ok(sites)
+}

@@ -1,0 +1,430 @@
+//! A thread that stops for ever, before any one of its atomic steps: who goes on.
+//!
+//! The stopped thread's work is run once to count its steps, and then once for each of them:
+//! before that step, others do all they want to do, in its place, as if it were not there. What
+//! waits for it takes more steps than there can be, and fails. Afterwards the stopped thread
+//! wakes up, very late, and does the rest; the log must be right then as well.
+//!
+//! The outcome is the table of `docs/verification.md`, which is compared with what is found.
+
+use crate::common::*;
+use ringlog_loom::sites_loom::{At, Step, stop, trace};
+use ringlog_loom::{Broker, Consumer, Overflow, Producer, Record, Route, SendError, Topic};
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::ops::Range;
+use std::rc::Rc;
+use std::sync::{Arc, Mutex};
+
+/// Five laps of a ring of two segments of two records.
+const SENDS: u64 = 20;
+
+/// What others do meanwhile takes fewer steps than this, or waits.
+const MOST_STEPS: usize = 10_000;
+
+/// Everybody but the stopped one, and what they know of the log.
+struct Others {
+    producers: [Producer; 2],
+    reader: Consumer,
+    topic: Topic,
+    log: Rc<RefCell<Log>>,
+}
+
+#[derive(Default)]
+struct Log {
+    /// What was sent to each offset.
+    sent: BTreeMap<u64, u64>,
+    next: u64,
+}
+
+impl Log {
+    fn number(&mut self) -> u64 {
+        self.next += 1;
+        self.next
+    }
+}
+
+/// How the others fared while one was stopped.
+#[derive(Clone, PartialEq, Eq, Debug)]
+struct Outcome {
+    /// Sends that succeeded, of [`SENDS`]. The others found the ring full.
+    sent: u64,
+    /// The reader came to the end of the log.
+    read_all: bool,
+    /// The first offset that was claimed and not published.
+    gap: Option<u64>,
+    lost: u64,
+}
+
+impl Others {
+    fn new(broker: &Broker, topic: &Topic, log: &Rc<RefCell<Log>>) -> Others {
+        Others {
+            producers: [topic.producer(), topic.producer()],
+            reader: reader(broker),
+            topic: topic.clone(),
+            log: log.clone(),
+        }
+    }
+
+    /// Sends one record, if there is room.
+    fn send(&mut self, turn: u64) -> bool {
+        let n = self.log.borrow_mut().number();
+        let producer = &mut self.producers[turn as usize % 2];
+        match producer.try_send(Record::new(&value(n))) {
+            Ok(sent) => {
+                let before = self.log.borrow_mut().sent.insert(sent.offset, n);
+                assert_eq!(before, None, "an offset twice");
+                true
+            }
+            Err(SendError::Full { .. }) => false,
+            Err(other) => panic!("{other}"),
+        }
+    }
+
+    /// Reads all there is; every record is the one that was sent. What was lost.
+    fn read(&mut self) -> u64 {
+        let mut next = self.reader.position("t", 0).unwrap();
+        let mut all_lost = 0;
+        loop {
+            let batch = self.reader.try_poll().unwrap();
+            if batch.is_empty() {
+                return all_lost;
+            }
+            next += batch.lost();
+            all_lost += batch.lost();
+            for record in &batch {
+                // Only a claim that was given up leaves an offset without a record.
+                let gone =
+                    (next..record.offset()).filter(|o| self.log.borrow().sent.contains_key(o));
+                assert_eq!(gone.count(), 0);
+                if let Some(&n) = self.log.borrow().sent.get(&record.offset()) {
+                    assert_eq!(number(record.value()), n);
+                }
+                next = record.offset() + 1;
+            }
+        }
+    }
+
+    /// Sends and reads five laps of the ring.
+    fn go_on(&mut self) -> Outcome {
+        let (outcome, _) = trace(MOST_STEPS, || {
+            let (mut sent, mut lost) = (0, self.read());
+            for turn in 0..SENDS {
+                sent += u64::from(self.send(turn));
+                lost += self.read();
+            }
+            let position = self.reader.position("t", 0).unwrap();
+            let end = self.topic.log_end_offset(0).unwrap();
+            Outcome {
+                sent,
+                read_all: position == end,
+                gap: (position < end).then_some(position),
+                lost,
+            }
+        });
+        outcome
+    }
+}
+
+/// What is stopped: how the log is before, and what it does.
+struct Case<V: 'static> {
+    name: &'static str,
+    victim: fn(&Broker, &Topic) -> V,
+    before: fn(&mut Others, &mut V),
+    work: fn(V, &Rc<RefCell<Log>>),
+}
+
+/// The steps of a case, and for each of them how the others fared when it was stopped before it.
+fn stop_at_each<V: 'static>(overflow: Overflow, case: &'static Case<V>) -> Vec<(Step, Outcome)> {
+    let set_up = move || {
+        let (broker, topic) = topic(small(overflow));
+        let log = Rc::default();
+        let mut others = Others::new(&broker, &topic, &log);
+        let mut victim = (case.victim)(&broker, &topic);
+        (case.before)(&mut others, &mut victim);
+        (others, victim, log)
+    };
+    let steps = once(move || {
+        let (_others, victim, log) = set_up();
+        trace(MOST_STEPS, || (case.work)(victim, &log)).1
+    });
+    assert!(!steps.is_empty(), "{}: no steps", case.name);
+    let outcome = |number| {
+        once(move || {
+            let (mut others, victim, log) = set_up();
+            let result = Rc::new(RefCell::new(None));
+            let (meanwhile, back) = (result.clone(), Rc::new(RefCell::new(None)));
+            let give_back = back.clone();
+            let others_go_on = move || {
+                *meanwhile.borrow_mut() = Some(others.go_on());
+                *give_back.borrow_mut() = Some(others);
+            };
+            let ((), stopped) = stop(At::Step(number), others_go_on, || (case.work)(victim, &log));
+            assert!(stopped);
+            // Nobody is stopped any more: the reader comes to the end, and there is room again.
+            let mut others = back.borrow_mut().take().unwrap();
+            others.read();
+            assert!(others.send(0), "no room, though nobody is stopped any more");
+            others.read();
+            let (position, end) = (
+                others.reader.position("t", 0).unwrap(),
+                others.topic.log_end_offset(0).unwrap(),
+            );
+            assert_eq!(position, end);
+            result.borrow_mut().take().unwrap()
+        })
+    };
+    let outcomes: Vec<_> = (0..steps.len()).map(outcome).collect();
+    steps.into_iter().zip(outcomes).collect()
+}
+
+/// One execution: a single thread has only one.
+fn once<R: Send + 'static>(model: impl Fn() -> R + Send + Sync + 'static) -> R {
+    let result = Arc::new(Mutex::new(None));
+    let out = result.clone();
+    let mut builder = loom::model::Builder::new();
+    builder.max_branches = 100_000;
+    builder.check(move || {
+        let before = out.lock().unwrap().replace(model());
+        assert!(before.is_none(), "one thread, and more than one execution");
+    });
+    report_sites();
+    result.lock().unwrap().take().unwrap()
+}
+
+// ---- who is stopped ---------------------------------------------------------------------
+
+fn fill(others: &mut Others, records: u64) {
+    for turn in 0..records {
+        assert!(others.send(turn));
+    }
+    others.read();
+}
+
+fn producer(_: &Broker, topic: &Topic) -> Producer {
+    topic.producer()
+}
+
+fn send(mut producer: Producer, log: &Rc<RefCell<Log>>) {
+    let n = log.borrow_mut().number();
+    if let Ok(sent) = producer.try_send(Record::new(&value(n))) {
+        log.borrow_mut().sent.insert(sent.offset, n);
+    }
+    // The handle's end is not part of the work: see `topic.rs`.
+    std::mem::forget(producer);
+}
+
+static APPEND: Case<Producer> = Case {
+    name: "`send`, with room in the segment",
+    victim: producer,
+    before: |others, _| fill(others, 1),
+    work: send,
+};
+
+static ROLL: Case<Producer> = Case {
+    name: "`send` that seals and rolls",
+    victim: producer,
+    before: |others, _| fill(others, 2),
+    work: send,
+};
+
+static REUSE: Case<Producer> = Case {
+    name: "`send` that seals, retires, reuses and rolls",
+    victim: producer,
+    before: |others, _| fill(others, 4),
+    work: send,
+};
+
+static ABORT: Case<Producer> = Case {
+    name: "`claim`, dropped",
+    victim: producer,
+    before: |others, _| fill(others, 1),
+    work: |mut producer, _| {
+        drop(producer.claim(Route::Any, None, 16).unwrap());
+        std::mem::forget(producer);
+    },
+};
+
+/// A consumer that is there already.
+fn consumer(broker: &Broker, _: &Topic) -> Consumer {
+    reader(broker)
+}
+
+static JOIN: Case<Consumer> = Case {
+    name: "a consumer that subscribes",
+    victim: |broker, _| broker.consumer(ringlog_loom::ConsumerConfig::new()),
+    before: |others, _| fill(others, 3),
+    work: |mut consumer, _| {
+        consumer.subscribe(&["t"]).unwrap();
+        drop(consumer);
+    },
+};
+
+static POLL: Case<Consumer> = Case {
+    name: "a consumer that polls, holds and moves to the next segment",
+    victim: consumer,
+    before: |others, _| fill(others, 3),
+    work: |mut consumer, _| {
+        for _ in 0..3 {
+            let batch = consumer.try_poll().unwrap();
+            assert!(batch.iter().all(|record| number(record.value()) > 0));
+        }
+        drop(consumer);
+    },
+};
+
+static SEEK: Case<Consumer> = Case {
+    name: "a consumer that seeks and polls",
+    victim: consumer,
+    before: |others, _| fill(others, 3),
+    work: |mut consumer, _| {
+        consumer.seek("t", 0, 2).unwrap();
+        let batch = consumer.try_poll().unwrap();
+        assert!(batch.iter().all(|record| record.offset() >= 2));
+        drop(batch);
+        drop(consumer);
+    },
+};
+
+static LEAVE: Case<Consumer> = Case {
+    name: "a consumer that leaves",
+    victim: consumer,
+    before: |others, consumer| {
+        fill(others, 1);
+        assert!(!consumer.try_poll().unwrap().is_empty());
+        fill(others, 2);
+    },
+    work: |consumer, _| drop(consumer),
+};
+
+// ---- what must be, and the table --------------------------------------------------------
+
+/// The steps before which a claim is held and not published.
+fn claimed(steps: &[(Step, Outcome)]) -> Range<usize> {
+    let at = |site| steps.iter().rposition(|(step, _)| step.site == Some(site));
+    match (at("segment.claim"), at("segment.publish")) {
+        (Some(claim), Some(publish)) => claim + 1..publish + 1,
+        _ => 0..0,
+    }
+}
+
+/// The steps before which a consumer is on the readers' list.
+fn listed(steps: &[(Step, Outcome)], before: bool) -> Range<usize> {
+    let replaced = |(step, _): &(Step, Outcome)| step.site == Some("readers.replace");
+    let joins = if before {
+        Some(0)
+    } else {
+        steps.iter().position(|s| replaced(s))
+    };
+    let leaves = steps.iter().rposition(replaced);
+    match (joins, leaves) {
+        (Some(first), Some(last)) => (if before { 0 } else { first + 1 })..last + 1,
+        _ => panic!("a consumer that is never on the list"),
+    }
+}
+
+fn check_producer(overflow: Overflow, name: &str, steps: &[(Step, Outcome)]) {
+    let claimed = claimed(steps);
+    assert!(!claimed.is_empty());
+    for (i, (step, outcome)) in steps.iter().enumerate() {
+        let at = format!("{overflow:?}, {name}, step {i}: {step:?}: {outcome:?}");
+        match overflow {
+            // The gap goes with its segment.
+            Overflow::DropOldest => assert!(outcome.sent == SENDS && outcome.read_all, "{at}"),
+            Overflow::Backpressure => {
+                assert_eq!(outcome.lost, 0, "{at}");
+                assert_eq!(outcome.gap.is_some(), claimed.contains(&i), "{at}");
+                // With a gap the reader stands, and the others go on until the ring is full.
+                assert_eq!(outcome.sent == SENDS, outcome.gap.is_none(), "{at}");
+                assert!(outcome.sent > 0, "{at}");
+            }
+        }
+    }
+}
+
+fn check_consumer(overflow: Overflow, name: &str, there: bool, steps: &[(Step, Outcome)]) {
+    let listed = listed(steps, there);
+    for (i, (step, outcome)) in steps.iter().enumerate() {
+        let at = format!("{overflow:?}, {name}, step {i}: {step:?}: {outcome:?}");
+        // Other readers get everything, whatever this one does.
+        assert!(outcome.read_all && outcome.lost == 0, "{at}");
+        let gated = overflow == Overflow::Backpressure && listed.contains(&i);
+        assert_eq!(outcome.sent < SENDS, gated, "{at}");
+        assert!(outcome.sent > 0, "{at}");
+    }
+}
+
+/// One row for each run of steps with the same outcome.
+fn rows(table: &mut String, overflow: Overflow, name: &str, steps: &[(Step, Outcome)]) {
+    let mut first = 0;
+    while first < steps.len() {
+        let outcome = &steps[first].1;
+        let run = steps[first..].iter().take_while(|(_, o)| same(o, outcome));
+        let last = first + run.count();
+        let mut sites: Vec<_> = steps[first..last]
+            .iter()
+            .filter_map(|(s, _)| s.site)
+            .collect();
+        sites.dedup();
+        let mut seen = Vec::new();
+        sites.retain(|site| {
+            !seen.contains(site) && {
+                seen.push(*site);
+                true
+            }
+        });
+        let sites: Vec<_> = sites.iter().map(|site| format!("`{site}`")).collect();
+        let producers = match outcome.sent {
+            SENDS => "all go on".to_owned(),
+            _ => "go on until the ring is full".to_owned(),
+        };
+        let readers = match outcome.gap {
+            None => "read all",
+            Some(_) => "read all before the claim",
+        };
+        let _ = writeln!(
+            table,
+            "| `{overflow:?}` | {name} | {} to {}: {} | {producers} | {readers} |",
+            first + 1,
+            last,
+            if sites.is_empty() {
+                "`Relaxed`".to_owned()
+            } else {
+                sites.join(", ")
+            },
+        );
+        first = last;
+    }
+}
+
+fn same(a: &Outcome, b: &Outcome) -> bool {
+    (a.sent == SENDS, a.gap.is_some()) == (b.sent == SENDS, b.gap.is_some())
+}
+
+/// P1 to P11: see the head of this file.
+#[test]
+fn who_stops_at_any_step_stops_only_whom_the_design_says() {
+    let mut table = String::from(
+        "| policy | who is stopped | before steps | other producers | other readers |\n\
+         |---|---|---|---|---|\n",
+    );
+    for overflow in [Overflow::DropOldest, Overflow::Backpressure] {
+        for case in [&APPEND, &ROLL, &REUSE, &ABORT] {
+            let steps = stop_at_each(overflow, case);
+            check_producer(overflow, case.name, &steps);
+            rows(&mut table, overflow, case.name, &steps);
+        }
+        for (case, there) in [(&JOIN, false), (&POLL, true), (&SEEK, true), (&LEAVE, true)] {
+            let steps = stop_at_each(overflow, case);
+            check_consumer(overflow, case.name, there, &steps);
+            rows(&mut table, overflow, case.name, &steps);
+        }
+    }
+    let docs = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/verification.md");
+    let docs = std::fs::read_to_string(docs).unwrap();
+    assert!(
+        docs.contains(&table),
+        "docs/verification.md should have this table of what was found:\n\n{table}"
+    );
+}
