@@ -38,10 +38,11 @@ use tally::Tally;
 #[derive(clap::Args)]
 pub(crate) struct Soak {
     /// How long.
-    #[arg(long, required_unless_present = "seconds", conflicts_with = "seconds")]
+    #[arg(long, value_parser = at_least_one())]
+    #[arg(required_unless_present = "seconds", conflicts_with = "seconds")]
     minutes: Option<u64>,
     /// How long, for short runs.
-    #[arg(long)]
+    #[arg(long, value_parser = at_least_one())]
     seconds: Option<u64>,
     /// What the rounds are made from. From the clock, unless given.
     #[arg(long)]
@@ -57,6 +58,10 @@ pub(crate) struct Soak {
     json: Option<PathBuf>,
 }
 
+fn at_least_one() -> clap::builder::RangedU64ValueParser {
+    clap::value_parser!(u64).range(1..)
+}
+
 /// A round is a sixth of a short run, so that it has all mixes, and this long at most.
 const LONGEST_ROUND: Duration = Duration::from_secs(3);
 const SHORTEST_ROUND: Duration = Duration::from_millis(200);
@@ -65,7 +70,7 @@ impl Soak {
     pub(crate) fn run(&self) -> Result<(), Failure> {
         let seconds = self
             .minutes
-            .map_or(self.seconds, |minutes| Some(60 * minutes));
+            .map_or(self.seconds, |minutes| Some(minutes.saturating_mul(60)));
         let time = Duration::from_secs(seconds.unwrap_or(60));
         let seed = self.seed.unwrap_or_else(seed_from_clock);
         println!("seed {seed}; of each topic: policy partitions x segments x records/bytes,");
