@@ -1,20 +1,23 @@
 //! Measures ringlog beside its peers: same payload, same ring, same pinned cores, every
-//! message read and checked.
+//! message read and checked. And soaks it: everything at once, for minutes or hours.
 //!
 //! ```text
 //! cargo run --release -p perf -- run [--quick] [--json FILE] [SCENARIO..]
 //! cargo run --release -p perf -- list
+//! cargo run --release -p perf -- soak --minutes 10
 //! ```
 
 mod measure;
 mod report;
 mod scenario;
+mod soak;
 mod system;
 
 use clap::{Parser, Subcommand};
 use measure::{Cores, Failure, Plan};
 use report::Report;
 use scenario::{Scenario, scenarios};
+use soak::Soak;
 use std::path::PathBuf;
 
 /// Measures ringlog beside its peers.
@@ -30,6 +33,8 @@ enum Command {
     Run(Run),
     /// Lists the scenarios and their systems.
     List,
+    /// Mixes all that producers and consumers can do, and checks every record read.
+    Soak(Soak),
 }
 
 #[derive(clap::Args)]
@@ -60,6 +65,7 @@ struct Run {
 fn main() -> Result<(), Failure> {
     match Cli::parse().command {
         Command::Run(args) => run(&args),
+        Command::Soak(args) => args.run(),
         Command::List => {
             for scenario in scenarios() {
                 let systems: Vec<_> = scenario.entries.iter().map(|e| e.system).collect();

@@ -1,0 +1,61 @@
+//! The result of a run, for people and as JSON.
+
+use super::tally::{Tally, grouped};
+use serde::Serialize;
+use std::ops::Range;
+use std::time::Duration;
+
+#[derive(Serialize)]
+pub(crate) struct Summary {
+    seed: u64,
+    first_round: u64,
+    rounds: u64,
+    seconds: f64,
+    checked_per_second: f64,
+    /// Of the rounds that were clean.
+    counts: Tally,
+    /// What never happened: in a run of some seconds nothing.
+    pub(crate) never: Vec<&'static str>,
+    pub(crate) failure: Option<String>,
+}
+
+impl Summary {
+    pub(crate) fn new(
+        seed: u64,
+        rounds: Range<u64>,
+        time: Duration,
+        counts: Tally,
+        failure: Option<String>,
+    ) -> Summary {
+        let seconds = time.as_secs_f64();
+        Summary {
+            seed,
+            first_round: rounds.start,
+            rounds: rounds.end - rounds.start,
+            seconds,
+            checked_per_second: counts.read as f64 / seconds,
+            never: counts.missing(),
+            counts,
+            failure,
+        }
+    }
+
+    pub(crate) fn print(&self) {
+        println!();
+        let row = |label: &str, value: String| println!("{label:32} {value:>20}");
+        row("seed", self.seed.to_string());
+        row("minutes", format!("{:.2}", self.seconds / 60.0));
+        row("rounds", grouped(self.rounds));
+        for (label, count) in self.counts.rows() {
+            row(label, grouped(count));
+        }
+        row("checked a second", grouped(self.checked_per_second as u64));
+        if self.failure.is_none() && !self.never.is_empty() {
+            println!("never happened: {}", self.never.join(", "));
+        }
+        match &self.failure {
+            None => println!("clean"),
+            Some(failure) => println!("FAILED: {failure}"),
+        }
+    }
+}
