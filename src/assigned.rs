@@ -67,10 +67,17 @@ impl Assigned {
             };
             match (config.offset_reset, outside) {
                 (OffsetReset::None, _) => {
+                    let position = self.cursor.position();
+                    if outside == Outside::Overtaken && log.log_start_offset(pool) <= position {
+                        // It had read its segment to the end before that was retired, and has
+                        // missed nothing.
+                        self.cursor.seek(log, pool, position);
+                        continue;
+                    }
                     return Err(ConsumeError::OffsetOutOfRange {
                         topic: self.topic.name().clone(),
                         partition: self.partition,
-                        position: self.cursor.position(),
+                        position,
                         log_start: log.log_start_offset(pool),
                         log_end: log.log_end_offset(pool),
                     });

@@ -6,8 +6,8 @@ mod common;
 
 use common::{TOPIC, drain, make, subscribed};
 use ringlog::{
-    Choice, ConsumerConfig, Header, Murmur2, NO_TIMESTAMP, OffsetReset, Overflow, Partitioner,
-    Record, RoundRobin, Route, Timestamps, TopicConfig, TopicPartition,
+    Choice, ConsumeError, ConsumerConfig, Header, Murmur2, NO_TIMESTAMP, OffsetReset, Overflow,
+    Partitioner, Record, RoundRobin, Route, Timestamps, TopicConfig, TopicPartition,
 };
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -217,6 +217,41 @@ fn latest_sees_only_what_is_sent_after_the_subscription() {
     // From the subscription on, not from the first poll.
     producer.send(Record::new("after")).unwrap();
     assert_eq!(drain(&mut consumer), [(0, 1, b"after".to_vec())]);
+}
+
+#[test]
+fn a_position_that_is_still_retained_is_in_range_though_its_segment_is_gone() {
+    let config = TopicConfig::new().segments(2).segment_records(2);
+    let (broker, topic) = make(config.overflow(Overflow::DropOldest));
+    let config = ConsumerConfig::new().offset_reset(OffsetReset::None);
+    let mut consumer = subscribed(&broker, config);
+    consumer.seek_to_beginning(TOPIC, 0).unwrap();
+    let mut producer = topic.producer();
+    let mut send = |n: u8| drop(producer.send(Record::new(&[n])).unwrap());
+    send(0);
+    send(1);
+    assert_eq!(consumer.try_poll().unwrap().len(), 2);
+    // It has read the first segment to its end, and the log starts behind it now.
+    (2..5).for_each(&mut send);
+    assert_eq!(topic.log_start_offset(0).unwrap(), 2);
+    let seen = drain(&mut consumer);
+    let offsets: Vec<_> = seen.iter().map(|&(_, offset, _)| offset).collect();
+    assert_eq!(offsets, [2, 3, 4]);
+    // And what is gone is out of range.
+    (5..20).for_each(&mut send);
+    let wrong = consumer.try_poll().unwrap_err();
+    assert!(
+        matches!(
+            wrong,
+            ConsumeError::OffsetOutOfRange {
+                position: 5,
+                log_start: 16,
+                ..
+            }
+        ),
+        "{wrong}"
+    );
+    assert_eq!(consumer.position(TOPIC, 0).unwrap(), 5);
 }
 
 #[test]

@@ -9,7 +9,9 @@
 
 use crate::common::*;
 use ringlog_loom::sites_loom::{At, Step, stop, trace};
-use ringlog_loom::{Broker, Consumer, Overflow, Producer, Record, Route, SendError, Topic};
+use ringlog_loom::{
+    Broker, Consumer, ExclusiveProducer, Overflow, Producer, Record, Route, SendError, Topic,
+};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -25,7 +27,8 @@ const MOST_STEPS: usize = 10_000;
 
 /// Everybody but the stopped one, and what they know of the log.
 struct Others {
-    producers: [Producer; 2],
+    /// Two, or none beside an exclusive producer.
+    producers: Vec<Producer>,
     reader: Consumer,
     topic: Topic,
     log: Rc<RefCell<Log>>,
@@ -58,9 +61,9 @@ struct Outcome {
 }
 
 impl Others {
-    fn new(broker: &Broker, topic: &Topic, log: &Rc<RefCell<Log>>) -> Others {
+    fn new(broker: &Broker, topic: &Topic, producers: usize, log: &Rc<RefCell<Log>>) -> Others {
         Others {
-            producers: [topic.producer(), topic.producer()],
+            producers: (0..producers).map(|_| topic.producer()).collect(),
             reader: reader(broker),
             topic: topic.clone(),
             log: log.clone(),
@@ -70,7 +73,8 @@ impl Others {
     /// Sends one record, if there is room.
     fn send(&mut self, turn: u64) -> bool {
         let n = self.log.borrow_mut().number();
-        let producer = &mut self.producers[turn as usize % 2];
+        let producers = self.producers.len();
+        let producer = &mut self.producers[turn as usize % producers];
         match producer.try_send(Record::new(&value(n))) {
             Ok(sent) => {
                 let before = self.log.borrow_mut().sent.insert(sent.offset, n);
@@ -91,6 +95,8 @@ impl Others {
             if batch.is_empty() {
                 return all_lost;
             }
+            // A reader that keeps up loses only what lies behind a claim that it stood before.
+            assert!(batch.lost() == 0 || !self.log.borrow().sent.contains_key(&next));
             next += batch.lost();
             all_lost += batch.lost();
             for record in &batch {
@@ -106,11 +112,15 @@ impl Others {
         }
     }
 
+    fn sends(&self) -> u64 {
+        if self.producers.is_empty() { 0 } else { SENDS }
+    }
+
     /// Sends and reads five laps of the ring.
     fn go_on(&mut self) -> Outcome {
         let (outcome, _) = trace(MOST_STEPS, || {
             let (mut sent, mut lost) = (0, self.read());
-            for turn in 0..SENDS {
+            for turn in 0..self.sends() {
                 sent += u64::from(self.send(turn));
                 lost += self.read();
             }
@@ -130,6 +140,8 @@ impl Others {
 /// What is stopped: how the log is before, and what it does.
 struct Case<V: 'static> {
     name: &'static str,
+    /// How many other producers there are.
+    others: usize,
     victim: fn(&Broker, &Topic) -> V,
     before: fn(&mut Others, &mut V),
     work: fn(V, &Rc<RefCell<Log>>),
@@ -140,7 +152,7 @@ fn stop_at_each<V: 'static>(overflow: Overflow, case: &'static Case<V>) -> Vec<(
     let set_up = move || {
         let (broker, topic) = topic(small(overflow));
         let log = Rc::default();
-        let mut others = Others::new(&broker, &topic, &log);
+        let mut others = Others::new(&broker, &topic, case.others, &log);
         let mut victim = (case.victim)(&broker, &topic);
         (case.before)(&mut others, &mut victim);
         (others, victim, log)
@@ -165,8 +177,10 @@ fn stop_at_each<V: 'static>(overflow: Overflow, case: &'static Case<V>) -> Vec<(
             // Nobody is stopped any more: the reader comes to the end, and there is room again.
             let mut others = back.borrow_mut().take().unwrap();
             others.read();
-            assert!(others.send(0), "no room, though nobody is stopped any more");
-            others.read();
+            if !others.producers.is_empty() {
+                assert!(others.send(0), "no room, though nobody is stopped any more");
+                others.read();
+            }
             let (position, end) = (
                 others.reader.position("t", 0).unwrap(),
                 others.topic.log_end_offset(0).unwrap(),
@@ -217,6 +231,7 @@ fn send(mut producer: Producer, log: &Rc<RefCell<Log>>) {
 
 static APPEND: Case<Producer> = Case {
     name: "`send`, with room in the segment",
+    others: 2,
     victim: producer,
     before: |others, _| fill(others, 1),
     work: send,
@@ -224,6 +239,7 @@ static APPEND: Case<Producer> = Case {
 
 static ROLL: Case<Producer> = Case {
     name: "`send` that seals and rolls",
+    others: 2,
     victim: producer,
     before: |others, _| fill(others, 2),
     work: send,
@@ -231,6 +247,7 @@ static ROLL: Case<Producer> = Case {
 
 static REUSE: Case<Producer> = Case {
     name: "`send` that seals, retires, reuses and rolls",
+    others: 2,
     victim: producer,
     before: |others, _| fill(others, 4),
     work: send,
@@ -238,6 +255,7 @@ static REUSE: Case<Producer> = Case {
 
 static ABORT: Case<Producer> = Case {
     name: "`claim`, dropped",
+    others: 2,
     victim: producer,
     before: |others, _| fill(others, 1),
     work: |mut producer, _| {
@@ -246,6 +264,30 @@ static ABORT: Case<Producer> = Case {
     },
 };
 
+static EXCLUSIVE: Case<ExclusiveProducer> = Case {
+    name: "exclusive `send`s that claim, seal, retire, reuse and roll",
+    others: 0,
+    victim: |_, topic| topic.exclusive_producer().unwrap(),
+    before: |others, producer| {
+        for _ in 0..3 {
+            exclusive_send(producer, &others.log);
+        }
+        others.read();
+    },
+    work: |mut producer, log| {
+        for _ in 0..2 {
+            exclusive_send(&mut producer, log);
+        }
+        std::mem::forget(producer);
+    },
+};
+
+fn exclusive_send(producer: &mut ExclusiveProducer, log: &Rc<RefCell<Log>>) {
+    let n = log.borrow_mut().number();
+    let offset = producer.send(Record::new(&value(n))).unwrap().offset;
+    log.borrow_mut().sent.insert(offset, n);
+}
+
 /// A consumer that is there already.
 fn consumer(broker: &Broker, _: &Topic) -> Consumer {
     reader(broker)
@@ -253,6 +295,7 @@ fn consumer(broker: &Broker, _: &Topic) -> Consumer {
 
 static JOIN: Case<Consumer> = Case {
     name: "a consumer that subscribes",
+    others: 2,
     victim: |broker, _| broker.consumer(ringlog_loom::ConsumerConfig::new()),
     before: |others, _| fill(others, 3),
     work: |mut consumer, _| {
@@ -263,6 +306,7 @@ static JOIN: Case<Consumer> = Case {
 
 static POLL: Case<Consumer> = Case {
     name: "a consumer that polls, holds and moves to the next segment",
+    others: 2,
     victim: consumer,
     before: |others, _| fill(others, 3),
     work: |mut consumer, _| {
@@ -276,6 +320,7 @@ static POLL: Case<Consumer> = Case {
 
 static SEEK: Case<Consumer> = Case {
     name: "a consumer that seeks and polls",
+    others: 2,
     victim: consumer,
     before: |others, _| fill(others, 3),
     work: |mut consumer, _| {
@@ -289,6 +334,7 @@ static SEEK: Case<Consumer> = Case {
 
 static LEAVE: Case<Consumer> = Case {
     name: "a consumer that leaves",
+    others: 2,
     victim: consumer,
     before: |others, consumer| {
         fill(others, 1);
@@ -300,13 +346,26 @@ static LEAVE: Case<Consumer> = Case {
 
 // ---- what must be, and the table --------------------------------------------------------
 
-/// The steps before which a claim is held and not published.
-fn claimed(steps: &[(Step, Outcome)]) -> Range<usize> {
-    let at = |site| steps.iter().rposition(|(step, _)| step.site == Some(site));
-    match (at("segment.claim"), at("segment.publish")) {
-        (Some(claim), Some(publish)) => claim + 1..publish + 1,
-        _ => 0..0,
-    }
+/// Whether a claim is held and not published, before each of the steps.
+fn claimed(steps: &[(Step, Outcome)]) -> Vec<bool> {
+    let mut held = false;
+    let step = |(i, (step, _)): (usize, &(Step, Outcome))| {
+        let before = held;
+        match step.site {
+            Some("segment.claim_alone") => held = true,
+            // Of several tries the last before the frame's end is the one that claims.
+            Some("segment.claim") => {
+                let later = steps[i + 1..].iter().filter_map(|(s, _)| s.site);
+                held = later
+                    .take_while(|&s| s != "segment.publish")
+                    .all(|s| s != "segment.claim");
+            }
+            Some("segment.publish") => held = false,
+            _ => {}
+        }
+        before
+    };
+    steps.iter().enumerate().map(step).collect()
 }
 
 /// The steps before which a consumer is on the readers' list.
@@ -324,21 +383,22 @@ fn listed(steps: &[(Step, Outcome)], before: bool) -> Range<usize> {
     }
 }
 
-fn check_producer(overflow: Overflow, name: &str, steps: &[(Step, Outcome)]) {
+fn check_producer(overflow: Overflow, name: &str, others: usize, steps: &[(Step, Outcome)]) {
     let claimed = claimed(steps);
-    assert!(!claimed.is_empty());
+    assert!(claimed.contains(&true));
+    let sends = if others == 0 { 0 } else { SENDS };
     for (i, (step, outcome)) in steps.iter().enumerate() {
         let at = format!("{overflow:?}, {name}, step {i}: {step:?}: {outcome:?}");
-        match overflow {
-            // The gap goes with its segment.
-            Overflow::DropOldest => assert!(outcome.sent == SENDS && outcome.read_all, "{at}"),
-            Overflow::Backpressure => {
-                assert_eq!(outcome.lost, 0, "{at}");
-                assert_eq!(outcome.gap.is_some(), claimed.contains(&i), "{at}");
-                // With a gap the reader stands, and the others go on until the ring is full.
-                assert_eq!(outcome.sent == SENDS, outcome.gap.is_none(), "{at}");
-                assert!(outcome.sent > 0, "{at}");
-            }
+        if overflow == Overflow::DropOldest && others > 0 {
+            // The gap goes with its segment, and what was behind it is lost.
+            assert!(outcome.sent == sends && outcome.read_all, "{at}");
+            assert_eq!(outcome.lost > 0, claimed[i], "{at}");
+        } else {
+            assert_eq!(outcome.lost, 0, "{at}");
+            assert_eq!(outcome.gap.is_some(), claimed[i], "{at}");
+            // With a gap the reader stands, and the others go on until the ring is full.
+            assert_eq!(outcome.sent == SENDS, !claimed[i] && others > 0, "{at}");
+            assert_eq!(outcome.sent > 0, others > 0, "{at}");
         }
     }
 }
@@ -356,50 +416,53 @@ fn check_consumer(overflow: Overflow, name: &str, there: bool, steps: &[(Step, O
 }
 
 /// One row for each run of steps with the same outcome.
-fn rows(table: &mut String, overflow: Overflow, name: &str, steps: &[(Step, Outcome)]) {
+fn rows(
+    table: &mut String,
+    overflow: Overflow,
+    name: &str,
+    others: usize,
+    steps: &[(Step, Outcome)],
+) {
     let mut first = 0;
     while first < steps.len() {
-        let outcome = &steps[first].1;
-        let run = steps[first..].iter().take_while(|(_, o)| same(o, outcome));
-        let last = first + run.count();
-        let mut sites: Vec<_> = steps[first..last]
+        let fate = fate(others, &steps[first].1);
+        let run = steps[first..]
             .iter()
-            .filter_map(|(s, _)| s.site)
-            .collect();
-        sites.dedup();
-        let mut seen = Vec::new();
-        sites.retain(|site| {
-            !seen.contains(site) && {
-                seen.push(*site);
-                true
+            .take_while(|(_, o)| self::fate(others, o) == fate);
+        let last = first + run.count();
+        let mut sites: Vec<String> = Vec::new();
+        for site in steps[first..last].iter().filter_map(|(step, _)| step.site) {
+            let site = format!("`{site}`");
+            if !sites.contains(&site) {
+                sites.push(site);
             }
-        });
-        let sites: Vec<_> = sites.iter().map(|site| format!("`{site}`")).collect();
-        let producers = match outcome.sent {
-            SENDS => "all go on".to_owned(),
-            _ => "go on until the ring is full".to_owned(),
-        };
-        let readers = match outcome.gap {
-            None => "read all",
-            Some(_) => "read all before the claim",
-        };
+        }
+        let sites = sites.join(", ");
+        let (producers, readers) = fate;
+        let first_step = first + 1;
         let _ = writeln!(
             table,
-            "| `{overflow:?}` | {name} | {} to {}: {} | {producers} | {readers} |",
-            first + 1,
-            last,
-            if sites.is_empty() {
-                "`Relaxed`".to_owned()
-            } else {
-                sites.join(", ")
-            },
+            "| `{overflow:?}` | {name} | {first_step} to {last}: {sites} | {producers} | {readers} |",
         );
         first = last;
     }
 }
 
-fn same(a: &Outcome, b: &Outcome) -> bool {
-    (a.sent == SENDS, a.gap.is_some()) == (b.sent == SENDS, b.gap.is_some())
+/// How others fared, in words.
+fn fate(others: usize, outcome: &Outcome) -> (&'static str, &'static str) {
+    let producers = match outcome.sent {
+        _ if others == 0 => "there are none",
+        SENDS => "go on",
+        _ => "go on until the ring is full",
+    };
+    let readers = match (outcome.gap, outcome.lost) {
+        (None, 0) => "read everything",
+        (None, _) => {
+            "read everything before the claim, and on from the log start when that is past it"
+        }
+        (Some(_), _) => "read everything before the claim",
+    };
+    (producers, readers)
 }
 
 /// P1 to P11: see the head of this file.
@@ -412,13 +475,16 @@ fn who_stops_at_any_step_stops_only_whom_the_design_says() {
     for overflow in [Overflow::DropOldest, Overflow::Backpressure] {
         for case in [&APPEND, &ROLL, &REUSE, &ABORT] {
             let steps = stop_at_each(overflow, case);
-            check_producer(overflow, case.name, &steps);
-            rows(&mut table, overflow, case.name, &steps);
+            check_producer(overflow, case.name, case.others, &steps);
+            rows(&mut table, overflow, case.name, case.others, &steps);
         }
+        let steps = stop_at_each(overflow, &EXCLUSIVE);
+        check_producer(overflow, EXCLUSIVE.name, 0, &steps);
+        rows(&mut table, overflow, EXCLUSIVE.name, 0, &steps);
         for (case, there) in [(&JOIN, false), (&POLL, true), (&SEEK, true), (&LEAVE, true)] {
             let steps = stop_at_each(overflow, case);
             check_consumer(overflow, case.name, there, &steps);
-            rows(&mut table, overflow, case.name, &steps);
+            rows(&mut table, overflow, case.name, case.others, &steps);
         }
     }
     let docs = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/verification.md");
@@ -427,4 +493,56 @@ fn who_stops_at_any_step_stops_only_whom_the_design_says() {
         docs.contains(&table),
         "docs/verification.md should have this table of what was found:\n\n{table}"
     );
+}
+
+/// S1, S2, T2, T4: two producers that go on side by side behind one that stopped anywhere in a
+/// roll, and it when it wakes up, each get an offset of their own.
+#[test]
+fn two_go_on_at_once_behind_one_that_stopped_in_a_roll() {
+    let set_up = || {
+        let (broker, topic) = topic(smallest(Overflow::DropOldest));
+        let mut stops = topic.producer();
+        for n in 0..2 {
+            stops.send(Record::new(&value(n))).unwrap();
+        }
+        (broker, topic, stops)
+    };
+    let steps = once(move || {
+        let (_broker, _topic, stops) = set_up();
+        trace(MOST_STEPS, || send(stops, &Rc::default())).1.len()
+    });
+    assert!(steps > 30);
+    let outcomes = Outcomes::new();
+    for number in 0..steps {
+        let saw = outcomes.clone();
+        explore_to(1, move || {
+            let (broker, topic, mut stops) = set_up();
+            let others = [3, 4].map(|n| (topic.producer(), n));
+            let sent = Rc::new(RefCell::new(Vec::new()));
+            let out = sent.clone();
+            let go_on = move || {
+                let others = others.map(|(mut producer, n)| {
+                    loom::thread::spawn(move || {
+                        let offset = producer.send(Record::new(&value(n))).unwrap().offset;
+                        (offset, n)
+                    })
+                });
+                out.borrow_mut()
+                    .extend(others.map(|other| other.join().unwrap()));
+            };
+            let (last, stopped) = stop(At::Step(number), go_on, || {
+                stops.send(Record::new(&value(2))).unwrap().offset
+            });
+            assert!(stopped);
+            let mut sent = sent.borrow().clone();
+            saw.saw(last);
+            sent.push((last, 2));
+            sent.sort_unstable();
+            assert!(sent.iter().map(|&(offset, _)| offset).eq(2..5), "{sent:?}");
+            // Two are retained, if the last one sent is not among them.
+            let (seen, _) = drain(&mut reader(&broker));
+            assert_eq!(seen, sent[1..]);
+        });
+    }
+    outcomes.are([2, 4]);
 }

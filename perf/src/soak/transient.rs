@@ -212,9 +212,7 @@ impl Visitor<'_> {
             return Err(error.to_string());
         };
         let ledger = self.checker(topic)?.ledger.clone();
-        // The log start itself is retained, and should not be refused. But it is, to a consumer
-        // that had read a segment to its end when the segment was retired: known, to be fixed.
-        let retained = ledger.log_start(*partition)? + 1..=ledger.log_end(*partition)?;
+        let retained = ledger.log_start(*partition)?..=ledger.log_end(*partition)?;
         if reset != OffsetReset::None || retained.contains(position) {
             let bounds = ledger.bounds();
             return Err(format!("under {reset:?}: {error} ({bounds})"));
