@@ -1,11 +1,13 @@
 //! What comes after years: the ends of offsets and of segment numbers, reached from near by.
 #![allow(missing_docs)]
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::panic)]
 
 mod common;
 
 use common::TOPIC;
-use ringlog::{Broker, ConsumerConfig, Overflow, Record, Route, SendError, TopicConfig};
+use ringlog::{
+    Broker, ConsumerConfig, Overflow, Record, Route, SendError, Timestamps, TopicConfig,
+};
 
 /// Two records a segment, beginning at this segment number and offset.
 fn config(segment: u64, offset: u64) -> TopicConfig {
@@ -137,5 +139,152 @@ fn segments_of_any_size_work_not_only_powers_of_two() {
             assert!(offsets.len() as u32 > (segments - 1) * records);
             assert!(offsets.len() as u32 <= segments * records);
         }
+    }
+}
+
+/// The largest count of records that a head and a descriptor can hold.
+#[test]
+fn a_segment_of_the_most_records_is_filled_to_the_last() {
+    let most = (1 << 22) - 1;
+    let broker = Broker::new();
+    let config = TopicConfig::new()
+        .segments(2)
+        .segment_records(most)
+        .segment_bytes(64);
+    let topic = broker.create_topic(TOPIC, config).unwrap();
+    let config = ConsumerConfig::new().max_poll_records(u32::MAX);
+    let mut consumer = broker.consumer(config);
+    consumer.subscribe(&[TOPIC]).unwrap();
+    let mut producer = topic.producer();
+    let nothing = vec![(); most as usize];
+    // All but one in one frame, then the last slot, then the next segment.
+    let all_but_one = &nothing[1..];
+    let sent = producer.send_values(Route::Any, all_but_one).unwrap();
+    assert_eq!((sent.base_offset, sent.records), (0, u64::from(most) - 1));
+    for offset in [u64::from(most) - 1, most.into()] {
+        let sent = producer.send(Record::new(&offset.to_ne_bytes())).unwrap();
+        assert_eq!(sent.offset, offset);
+    }
+    let mut next = 0;
+    for expected in [most as usize, 1] {
+        let batch = consumer.try_poll().unwrap();
+        assert_eq!(batch.len(), expected);
+        for record in &batch {
+            assert_eq!(record.offset(), next);
+            next += 1;
+        }
+    }
+    for offset in [u64::from(most) - 2, u64::from(most) - 1, most.into()] {
+        consumer.seek(TOPIC, 0, offset).unwrap();
+        let batch = consumer.try_poll().unwrap();
+        assert_eq!(batch.iter().next().unwrap().offset(), offset);
+    }
+    // And a whole segment in one frame.
+    let sent = producer.send_values(Route::Any, &nothing).unwrap();
+    assert_eq!(
+        (sent.base_offset, sent.records),
+        (u64::from(most) + 1, most.into())
+    );
+    assert_eq!(consumer.try_poll().unwrap().len(), most as usize);
+}
+
+/// The last position in bytes that a head and a descriptor can hold. Nearly all of it is
+/// claimed and not touched, so that it takes no memory.
+#[test]
+fn a_segment_of_the_most_bytes_is_filled_to_the_last() {
+    let most = 512 * 1024 * 1024 - 8;
+    let broker = Broker::new();
+    let config = TopicConfig::new()
+        .segments(2)
+        .segment_records(3)
+        .segment_bytes(most)
+        .timestamps(Timestamps::Given);
+    let topic = broker.create_topic(TOPIC, config).unwrap();
+    let mut producer = topic.producer();
+    let mut claim = producer.claim(Route::Any, None, most - 16).unwrap();
+    claim[0] = 1;
+    claim[most - 17] = 2;
+    claim.publish();
+    // Two more units are left; then the next segment, with one record that fills it.
+    for n in 1..3u64 {
+        assert_eq!(
+            producer.send(Record::new(&n.to_ne_bytes())).unwrap().offset,
+            n
+        );
+    }
+    let mut claim = producer.claim(Route::Any, None, most).unwrap();
+    claim[most - 1] = 3;
+    assert_eq!(claim.publish().offset, 3);
+    let too_large = producer.claim(Route::Any, None, most + 1).unwrap_err();
+    assert!(matches!(too_large, SendError::RecordTooLarge { .. }));
+    let mut consumer = broker.consumer(ConsumerConfig::new());
+    consumer.subscribe(&[TOPIC]).unwrap();
+    {
+        let batch = consumer.try_poll().unwrap();
+        let values: Vec<_> = batch.iter().map(|record| record.value()).collect();
+        assert_eq!(values.len(), 3);
+        assert_eq!(
+            (values[0].len(), values[0][0], values[0][most - 17]),
+            (most - 16, 1, 2)
+        );
+        assert_eq!(values[1..], [1u64.to_ne_bytes(), 2u64.to_ne_bytes()]);
+    }
+    let batch = consumer.try_poll().unwrap();
+    let value = batch.iter().next().unwrap().value();
+    assert_eq!((value.len(), value[most - 1]), (most, 3));
+}
+
+/// Four producers come to the end of all offsets, or of all segments, at once.
+#[test]
+fn the_last_offsets_are_given_once_also_to_many() {
+    for (segment, offset) in [(0, u64::MAX - 2_000), ((1 << 48) - 1_000, 5)] {
+        let broker = Broker::new();
+        let topic = broker.create_topic(TOPIC, config(segment, offset)).unwrap();
+        let producers: Vec<_> = (0..4)
+            .map(|_| {
+                let mut producer = topic.producer();
+                std::thread::spawn(move || {
+                    let mut offsets = Vec::new();
+                    loop {
+                        match producer.send(Record::new(b"x")) {
+                            Ok(sent) => offsets.push(sent.offset),
+                            Err(SendError::Exhausted { .. }) => return offsets,
+                            Err(other) => panic!("{other}"),
+                        }
+                    }
+                })
+            })
+            .collect();
+        let mut consumer = broker.consumer(ConsumerConfig::new());
+        consumer.subscribe(&[TOPIC]).unwrap();
+        let (mut seen, mut lost) = (0, 0);
+        let mut read = || {
+            let batch = consumer.try_poll().unwrap();
+            seen += batch.len() as u64;
+            lost += batch.lost();
+            !batch.is_empty()
+        };
+        while producers.iter().any(|p| !p.is_finished()) {
+            read();
+        }
+        while read() {}
+        let mut offsets: Vec<_> = producers
+            .into_iter()
+            .flat_map(|p| p.join().unwrap())
+            .collect();
+        offsets.sort_unstable();
+        assert!(offsets.len() > 1_900, "{}", offsets.len());
+        let first = consumer.position(TOPIC, 0).unwrap() - seen - lost;
+        assert!(
+            offsets
+                .iter()
+                .copied()
+                .eq(offset..offset + offsets.len() as u64)
+        );
+        assert!(first >= offset && seen + lost <= offsets.len() as u64);
+        assert_eq!(
+            consumer.position(TOPIC, 0).unwrap(),
+            offsets.last().unwrap() + 1
+        );
     }
 }
