@@ -11,6 +11,19 @@ use core::ops::{Deref, DerefMut};
 /// They hold whatever lay there before. Dropped without [`publish`](Self::publish), also by
 /// a panic, the claim becomes an aborted frame: its offset holds nothing, and readers step
 /// over it.
+///
+/// Nothing that was borrowed from a claim can be written to after it is published:
+///
+/// ```compile_fail
+/// # use ringlog::{Broker, Route, TopicConfig};
+/// # let topic = Broker::new().create_topic("orders", TopicConfig::new())?;
+/// # let mut producer = topic.producer();
+/// let mut claim = producer.claim(Route::Any, None, 5)?;
+/// let bytes: &mut [u8] = &mut claim;
+/// claim.publish(); // moves `claim`, which is borrowed
+/// bytes[0] = 1;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct Claim<'p> {
     pub(crate) frame: segment::Claim<'p>,
     pub(crate) descriptor: Descriptor,

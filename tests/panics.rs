@@ -1,0 +1,112 @@
+//! A panic in the user's code, in the middle of what the library does for it.
+#![allow(missing_docs, missing_debug_implementations)]
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+mod common;
+
+use common::{TOPIC, drain, make, subscribed};
+use ringlog::{Choice, ConsumerConfig, Overflow, Partitioner, Record, Route, TopicConfig};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+
+/// What panics here, on purpose: without a message.
+struct OnPurpose;
+
+fn panics<R>(work: impl FnOnce() -> R) {
+    let panic = catch_unwind(AssertUnwindSafe(work)).err().unwrap();
+    assert!(panic.is::<OnPurpose>());
+}
+
+fn panic_on_purpose() {
+    resume_unwind(Box::new(OnPurpose));
+}
+
+fn config(overflow: Overflow) -> TopicConfig {
+    TopicConfig::new()
+        .segments(2)
+        .segment_records(3)
+        .overflow(overflow)
+}
+
+fn offsets(seen: &[(u32, u64, Vec<u8>)]) -> Vec<u64> {
+    seen.iter().map(|&(_, offset, _)| offset).collect()
+}
+
+#[test]
+fn a_filler_that_panics_gives_its_claim_up() {
+    for overflow in [Overflow::Backpressure, Overflow::DropOldest] {
+        let (broker, topic) = make(config(overflow));
+        let mut consumer = subscribed(&broker, ConsumerConfig::new());
+        let mut producer = topic.producer();
+        // Many laps of the ring, every second claim given up so.
+        for round in 0..50u64 {
+            panics(|| {
+                let mut claim = producer.claim(Route::Any, None, 8).unwrap();
+                claim[..4].copy_from_slice(b"half");
+                panic_on_purpose();
+                claim.publish()
+            });
+            producer.send(Record::new(&round.to_ne_bytes())).unwrap();
+            let seen = drain(&mut consumer);
+            assert_eq!(seen, [(0, 2 * round + 1, round.to_ne_bytes().to_vec())]);
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Panics;
+
+impl Partitioner for Panics {
+    fn choose(&self, key: Option<&[u8]>, _: u32) -> Choice {
+        if key == Some(b"bad") {
+            panic_on_purpose();
+        }
+        Choice::Partition(0)
+    }
+}
+
+#[test]
+fn a_partitioner_that_panics_has_claimed_nothing() {
+    let config = config(Overflow::Backpressure).partitioner(Panics);
+    let (broker, topic) = make(config);
+    let mut consumer = subscribed(&broker, ConsumerConfig::new());
+    let mut producer = topic.producer();
+    let good = Record::new(b"v").key("good");
+    let bad = Record::new(b"v").key("bad");
+    for round in 0..20u64 {
+        panics(|| producer.send(bad));
+        panics(|| drop(producer.send_batch(&[good, bad, good])));
+        panics(|| producer.claim(Route::Key(b"bad"), None, 8));
+        panics(|| producer.send_values(Route::Key(b"bad"), &[1u64]));
+        // The producer is as good as before: nothing of the batch that panicked is left over.
+        assert_eq!(producer.send_batch(&[good]).unwrap().len(), 1);
+        assert_eq!(topic.log_end_offset(0).unwrap(), round + 1);
+        assert_eq!(offsets(&drain(&mut consumer)), [round]);
+    }
+}
+
+#[test]
+fn a_reader_that_panics_over_its_batch_lets_go_of_it() {
+    let (broker, topic) = make(config(Overflow::Backpressure));
+    let mut consumer = subscribed(&broker, ConsumerConfig::new());
+    let mut producer = topic.producer();
+    for round in 0..20u64 {
+        for n in 0..3 {
+            producer.try_send(Record::new(&[n])).unwrap();
+        }
+        panics(|| {
+            let batch = consumer.try_poll().unwrap();
+            assert_eq!(batch.len(), 3);
+            panic_on_purpose();
+        });
+        // It has been read, as Kafka's poll has it, and its segment is free.
+        assert_eq!(consumer.position(TOPIC, 0).unwrap(), 3 * (round + 1));
+    }
+    panics(move || {
+        let _consumer = consumer;
+        panic_on_purpose();
+    });
+    // Nobody holds the ring any more.
+    for n in 0..30 {
+        producer.try_send(Record::new(&[n])).unwrap();
+    }
+}
