@@ -1,9 +1,19 @@
 //! The operations that append.
 
 use super::ops::To;
-use super::reference::{Sent, Stored, share_bytes};
-use super::run::{Run, UNKNOWN};
-use ringlog::{Header, Record, RecordMetadata, Route, SendError};
+use super::reference::{Sent, Stored, body_bytes, share_bytes};
+use super::run::{Run, Sender, TOPIC, UNKNOWN};
+use ringlog::{BatchError, Header, Record, RecordMetadata, Route, SendError, TopicError};
+
+/// Calls the producer, whichever kind it is.
+macro_rules! call {
+    ($run:expr, $producer:ident => $call:expr) => {
+        match $run.sender.as_mut().unwrap() {
+            Sender::Shared($producer) => $call,
+            Sender::Exclusive($producer) => $call,
+        }
+    };
+}
 
 fn headers(sent: &Sent) -> Vec<Header<'_>> {
     let all = sent.headers.iter();
@@ -38,28 +48,167 @@ fn route(to: &To) -> Route<'_> {
 }
 
 impl Run {
+    // ---- what must be refused: any of the reasons is right ------------------------------
+
+    fn wrong_partition(&self, partition: Option<u32>) -> Option<SendError> {
+        let partitions = self.setup.partitions;
+        let wrong = partition.filter(|&partition| partition >= partitions)?;
+        Some(SendError::PartitionOutOfRange {
+            partition: wrong,
+            partitions,
+        })
+    }
+
+    fn wrong_time(sent: &Sent) -> Option<SendError> {
+        let wrong = sent.time.filter(|&time| time < 0)?;
+        Some(SendError::InvalidTimestamp { timestamp: wrong })
+    }
+
+    fn record_too_large(&self, bytes: usize) -> Option<SendError> {
+        (bytes > self.setup.bytes()).then(|| SendError::RecordTooLarge {
+            size: bytes as u64,
+            max: self.setup.bytes() as u64,
+        })
+    }
+
+    fn share_too_large(&self, partition: u32, records: usize, bytes: usize) -> Option<SendError> {
+        let most = self.setup.segment_records;
+        let fits = records <= most as usize && bytes <= self.setup.bytes();
+        (!fits).then(|| SendError::BatchTooLarge {
+            partition,
+            records: records as u64,
+            size: bytes as u64,
+            max_records: most.into(),
+            max: self.setup.bytes() as u64,
+        })
+    }
+
+    /// Whether the answer to a single frame was to be an error, and is one of them.
+    fn is_refused<T>(answer: &Result<T, SendError>, reasons: &[SendError]) -> bool {
+        match answer {
+            Ok(_) => assert!(reasons.is_empty(), "appended, in spite of {reasons:?}"),
+            Err(cause) if reasons.is_empty() => {
+                assert!(matches!(
+                    cause,
+                    SendError::Full { .. } | SendError::Exhausted { .. }
+                ))
+            }
+            Err(cause) => assert!(reasons.contains(cause), "{cause}: {reasons:?}"),
+        }
+        !reasons.is_empty()
+    }
+
+    // ---- one record ---------------------------------------------------------------------
+
     pub(crate) fn send(&mut self, sent: &Sent, partition: Option<u32>, wait: bool) {
         let partition = partition.map(|p| self.in_range(p));
         let headers = headers(sent);
         let record = record(sent, &headers, partition);
         let bytes = sent.bytes(self.timed() || sent.time.is_some());
         let answer = if wait {
-            self.producer.send(record)
+            call!(self, producer => producer.send(record))
         } else {
-            self.producer.try_send(record)
+            call!(self, producer => producer.try_send(record))
         };
+        let reasons = [
+            Self::wrong_time(sent),
+            self.wrong_partition(partition),
+            self.record_too_large(bytes),
+        ];
+        let reasons: Vec<_> = reasons.into_iter().flatten().collect();
+        if Self::is_refused(&answer, &reasons) {
+            return;
+        }
         match answer {
             Ok(at) => {
                 assert!(partition.is_none_or(|p| p == at.partition));
-                assert!(bytes <= self.segment_bytes());
                 let stored = self.stored(sent, at.timestamp);
                 self.appended(at.partition, at.offset, vec![Some(stored)], bytes);
             }
-            Err(SendError::RecordTooLarge { size, max }) => {
-                assert_eq!((size, max), (bytes as u64, self.segment_bytes() as u64));
-                assert!(size > max);
+            Err(cause) => {
+                self.full(&cause, 1, bytes);
             }
-            Err(cause) => self.full(&cause, 1, bytes),
+        }
+    }
+
+    pub(crate) fn claim(&mut self, to: &To, key: Option<Vec<u8>>, length: usize, publish: bool) {
+        let to = self.route_in_range(to);
+        let bytes = body_bytes(length, key.as_deref(), 0, self.timed());
+        let mut value = Vec::new();
+        let claim = call!(self, producer => producer.claim(route(&to), key.as_deref(), length));
+        let answer = claim.map(|mut claim| {
+            value.extend((0..length).map(|i| i as u8));
+            claim.copy_from_slice(&value);
+            let at = claim.metadata();
+            if publish {
+                assert_eq!(claim.publish(), at);
+            }
+            at
+        });
+        let reasons = [
+            self.wrong_partition(to.partition()),
+            self.record_too_large(bytes),
+        ];
+        let reasons: Vec<_> = reasons.into_iter().flatten().collect();
+        if Self::is_refused(&answer, &reasons) {
+            return;
+        }
+        let sent = Sent {
+            key,
+            ..Sent::plain(value)
+        };
+        match answer {
+            Ok(at) => {
+                let stored = publish.then(|| self.stored(&sent, at.timestamp));
+                self.appended(at.partition, at.offset, vec![stored], bytes);
+            }
+            Err(cause) => {
+                self.full(&cause, 1, bytes);
+            }
+        }
+    }
+
+    // ---- many ---------------------------------------------------------------------------
+
+    pub(crate) fn values(&mut self, to: &To, count: usize, wait: bool) {
+        let values: Vec<u64> = (self.values..).take(count).collect();
+        self.values += count as u64;
+        let to = self.route_in_range(to);
+        let answer = if wait {
+            call!(self, producer => producer.send_values(route(&to), &values))
+        } else {
+            call!(self, producer => producer.try_send_values(route(&to), &values))
+        };
+        let bytes = 16 + 8 * count;
+        // Where a key or nothing chose the partition, only the answer says which it was.
+        let partition = match &answer {
+            Err(SendError::BatchTooLarge { partition, .. }) => *partition,
+            _ => 0,
+        };
+        let partition = to.partition().unwrap_or(partition);
+        let reasons = [
+            self.wrong_partition(Some(partition)),
+            self.share_too_large(partition, count, bytes),
+        ];
+        let reasons: Vec<_> = reasons.into_iter().flatten().collect();
+        if Self::is_refused(&answer, &reasons) {
+            return;
+        }
+        match answer {
+            Ok(at) if count == 0 => {
+                assert_eq!(at.base_offset, self.log[at.partition as usize].end());
+            }
+            Ok(at) => {
+                assert_eq!(at.records, count as u64);
+                assert!(to.partition().is_none_or(|p| p == at.partition));
+                let values = values.iter().map(|v| Sent::plain(v.to_ne_bytes().to_vec()));
+                let frame = values.map(|sent| Some(self.stored(&sent, at.timestamp)));
+                let frame = frame.collect();
+                self.appended(at.partition, at.base_offset, frame, bytes);
+            }
+            Err(cause) => {
+                self.full(&cause, count, bytes);
+            }
         }
     }
 
@@ -74,157 +223,146 @@ impl Run {
         let shares: Vec<Vec<usize>> = (0..self.setup.partitions)
             .map(|p| (0..batch.len()).filter(|&i| places[i] == p).collect())
             .collect();
-        let bytes: Vec<usize> = shares
-            .iter()
-            .map(|share| {
-                let share: Vec<&Sent> = share.iter().map(|&i| &batch[i].0).collect();
-                if share.is_empty() {
-                    0
-                } else {
-                    share_bytes(&share)
-                }
-            })
-            .collect();
-        let answer = if wait {
-            self.producer.send_batch(&records)
-        } else {
-            self.producer.try_send_batch(&records)
-        };
-        let answer = answer.map(|sent| sent.iter().collect::<Vec<RecordMetadata>>());
-        let too_large = (0..shares.len()).find(|&p| {
-            shares[p].len() > self.setup.segment_records as usize || bytes[p] > self.segment_bytes()
+        let bytes = shares.iter().map(|share| {
+            let share: Vec<&Sent> = share.iter().map(|&i| &batch[i].0).collect();
+            share_bytes(&share)
         });
-        if let Some(p) = too_large {
-            let refused = answer.expect_err("larger than a segment");
-            let SendError::BatchTooLarge {
-                partition,
-                records,
-                size,
-                ..
-            } = refused.cause
-            else {
-                panic!("{refused}")
-            };
-            let facts = (partition as usize, records as usize, size as usize);
-            assert_eq!(facts, (p, shares[p].len(), bytes[p]));
+        let bytes: Vec<usize> = bytes.collect();
+        let answer = if wait {
+            call!(self, producer => producer.send_batch(&records))
+                .map(|sent| sent.iter().collect::<Vec<_>>())
+        } else {
+            call!(self, producer => producer.try_send_batch(&records))
+                .map(|sent| sent.iter().collect::<Vec<_>>())
+        };
+        let mut reasons: Vec<SendError> = batch
+            .iter()
+            .zip(&places)
+            .flat_map(|((sent, _), &p)| [Self::wrong_time(sent), self.wrong_partition(Some(p))])
+            .flatten()
+            .collect();
+        reasons.extend(
+            (0..self.setup.partitions)
+                .zip(shares.iter().zip(&bytes))
+                .filter_map(|(p, (share, &bytes))| self.share_too_large(p, share.len(), bytes)),
+        );
+        if !reasons.is_empty() {
+            // What can never be appended refuses all of it beforehand.
+            let refused = answer.expect_err("in spite of what cannot be appended");
+            assert!(reasons.contains(&refused.cause), "{refused}: {reasons:?}");
             assert_eq!((refused.appended, refused.refused.len()), (0, batch.len()));
             return;
         }
-        let refused = answer
-            .as_ref()
-            .err()
-            .map(|e| e.refused.clone())
-            .unwrap_or_default();
-        let time = answer.as_ref().map_or(Vec::new(), Clone::clone);
-        for (p, share) in shares
-            .iter()
-            .enumerate()
-            .filter(|(_, share)| !share.is_empty())
-        {
-            if refused.contains(&share[0]) {
-                assert!(
-                    share.iter().all(|i| refused.contains(i)),
-                    "a share was torn"
-                );
+        self.batch_appended(batch, &shares, &bytes, &answer);
+        if let Err(e) = &answer {
+            assert_eq!(e.appended + e.refused.len(), batch.len());
+            let first = (0..shares.len()).find(|&p| {
+                let mut share = shares[p].iter();
+                share.any(|i| e.refused.contains(i))
+            });
+            let p = first.expect("nothing was refused");
+            let expected: Vec<_> = (0..batch.len())
+                .filter(|&i| places[i] as usize >= p)
+                .collect();
+            assert_eq!(e.refused, expected);
+            let partition = self.full(&e.cause, shares[p].len(), bytes[p]);
+            assert_eq!(partition as usize, p);
+        }
+    }
+
+    /// The shares of a batch that were not refused are in the log.
+    fn batch_appended(
+        &mut self,
+        batch: &[(Sent, Option<u32>)],
+        shares: &[Vec<usize>],
+        bytes: &[usize],
+        answer: &Result<Vec<RecordMetadata>, BatchError>,
+    ) {
+        let (sent, refused) = match answer {
+            Ok(sent) => (sent.as_slice(), [].as_slice()),
+            Err(e) => ([].as_slice(), e.refused.as_slice()),
+        };
+        for (p, share) in shares.iter().enumerate() {
+            let torn = share.iter().any(|i| refused.contains(i));
+            if torn || share.is_empty() {
+                let whole = share.iter().all(|i| refused.contains(i));
+                assert!(whole, "a share was torn");
                 continue;
             }
-            // The times of a batch that was refused in part are not told: take them as read.
             let base = self.log[p].end();
             let frame = share.iter().zip(base..).map(|(&i, offset)| {
-                let sent = &batch[i].0;
-                let timestamp = match time.get(i) {
+                let record = &batch[i].0;
+                // The times of a batch that was refused in part are not told: take them as read.
+                let timestamp = match sent.get(i) {
                     Some(at) => {
                         assert_eq!((at.partition as usize, at.offset), (p, offset));
                         at.timestamp
                     }
-                    None => sent.time.unwrap_or(UNKNOWN),
+                    None => record.time.unwrap_or(UNKNOWN),
                 };
                 Some(match timestamp {
                     UNKNOWN => Stored {
-                        sent: sent.clone(),
+                        sent: record.clone(),
                         time: UNKNOWN,
                     },
-                    known => self.stored(sent, known),
+                    known => self.stored(record, known),
                 })
             });
             let frame = frame.collect();
             self.appended(p as u32, base, frame, bytes[p]);
         }
-        if let Err(e) = &answer {
-            assert_eq!(e.appended + e.refused.len(), batch.len());
-            let SendError::Full { partition, .. } = e.cause else {
-                panic!("{e}")
-            };
-            let p = partition as usize;
-            let expected: Vec<_> = (0..batch.len())
-                .filter(|&i| places[i] >= partition)
-                .collect();
-            assert_eq!(e.refused, expected);
-            self.full(&e.cause, shares[p].len(), bytes[p]);
-        }
     }
 
-    pub(crate) fn route_in_range(&self, to: &To) -> To {
+    fn route_in_range(&self, to: &To) -> To {
         match to {
             To::Partition(partition) => To::Partition(self.in_range(*partition)),
             other => other.clone(),
         }
     }
 
-    pub(crate) fn values(&mut self, to: &To, count: usize, wait: bool) {
-        let values: Vec<u64> = (self.values..).take(count).collect();
-        self.values += count as u64;
-        let to = self.route_in_range(to);
-        let answer = if wait {
-            self.producer.send_values(route(&to), &values)
-        } else {
-            self.producer.try_send_values(route(&to), &values)
+    // ---- who may send -------------------------------------------------------------------
+
+    /// Another producer takes over, which has the topic for itself or not.
+    pub(crate) fn hand_over(&mut self, exclusive: bool) {
+        let alone = matches!(self.sender, Some(Sender::Exclusive(_)));
+        let refused = self.topic.exclusive_producer().map(drop).unwrap_err();
+        let exist = TopicError::ProducersExist {
+            topic: TOPIC.into(),
+            shared: u64::from(!alone),
+            exclusive: u64::from(alone),
         };
-        let bytes = 16 + 8 * count;
-        match answer {
-            Ok(at) if count == 0 => {
-                assert_eq!(at.base_offset, self.log[at.partition as usize].end());
-            }
-            Ok(at) => {
-                assert_eq!(at.records, count as u64);
-                let values = values.iter().map(|v| Sent::plain(v.to_ne_bytes().to_vec()));
-                let frame = values.map(|sent| Some(self.stored(&sent, at.timestamp)));
-                let frame = frame.collect();
-                self.appended(at.partition, at.base_offset, frame, bytes);
-            }
-            Err(SendError::BatchTooLarge { .. }) => {
-                assert!(bytes > self.segment_bytes() || count > self.setup.segment_records as usize)
-            }
-            Err(cause) => self.full(&cause, count, bytes),
+        assert_eq!(refused, exist);
+        if alone {
+            let mut other = self.topic.producer();
+            let refused = SendError::ExclusiveProducer {
+                topic: TOPIC.into(),
+            };
+            assert_eq!(other.try_send(Record::new("x")), Err(refused));
         }
+        self.sender = None;
+        self.sender = Some(if exclusive {
+            Sender::Exclusive(self.topic.exclusive_producer().unwrap())
+        } else {
+            Sender::Shared(self.topic.producer())
+        });
     }
 
-    pub(crate) fn claim(&mut self, to: &To, key: Option<Vec<u8>>, length: usize, publish: bool) {
-        let to = self.route_in_range(to);
-        let sent = Sent {
-            key,
-            ..Sent::plain((0..length).map(|i| i as u8).collect())
+    /// The topic was deleted: every way to append says so.
+    pub(crate) fn appends_are_refused(&mut self) {
+        let closed = SendError::Closed {
+            topic: TOPIC.into(),
         };
-        let bytes = sent.bytes(self.timed());
-        let claim = self.producer.claim(route(&to), sent.key.as_deref(), length);
-        let claim = claim.map(|mut claim| {
-            claim.copy_from_slice(sent.value.as_deref().unwrap());
-            let at = claim.metadata();
-            if publish {
-                assert_eq!(claim.publish(), at);
-            }
-            at
+        let records = [Record::new("x")];
+        call!(self, producer => {
+            assert_eq!(producer.send(records[0]), Err(closed.clone()));
+            assert_eq!(producer.send_batch(&records).unwrap_err().cause, closed);
+            assert_eq!(producer.send_values(Route::Any, &[0u64]), Err(closed.clone()));
+            assert_eq!(producer.claim(Route::Any, None, 1).map(drop), Err(closed));
         });
-        let at = match claim {
-            Ok(at) => at,
-            Err(SendError::RecordTooLarge { size, max }) => {
-                assert_eq!((size, max), (bytes as u64, self.segment_bytes() as u64));
-                assert!(size > max);
-                return;
-            }
-            Err(cause) => return self.full(&cause, 1, bytes),
+        let closed = TopicError::Closed {
+            topic: TOPIC.into(),
         };
-        let stored = publish.then(|| self.stored(&sent, at.timestamp));
-        self.appended(at.partition, at.offset, vec![stored], bytes);
+        let refused = self.topic.exclusive_producer().map(drop);
+        assert_eq!(refused, Err(closed));
     }
 }

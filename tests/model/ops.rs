@@ -1,10 +1,45 @@
-//! The random operations.
+//! The operations, and the limits within which they are made up.
 
 use super::reference::Sent;
-use proptest::collection::vec;
-use proptest::option;
-use proptest::prelude::*;
-use ringlog::{Overflow, Timestamps};
+use ringlog::{OffsetReset, Overflow, Timestamps};
+use std::ops::Range;
+
+/// At most so many operations in a run.
+pub(crate) const OPERATIONS: usize = 120;
+pub(crate) const CONSUMERS: usize = 2;
+
+pub(crate) const PARTITIONS: Range<u32> = 1..4;
+pub(crate) const SEGMENTS: Range<u32> = 2..5;
+pub(crate) const SEGMENT_RECORDS: Range<u32> = 1..9;
+pub(crate) const SEGMENT_BYTES: Range<usize> = 64..280;
+pub(crate) const MAX_POLL: Range<u32> = 1..10;
+/// How near to its end a partition may begin: so many more segments, or offsets beyond a
+/// segment's.
+pub(crate) const SEGMENTS_LEFT: Range<u64> = 0..12;
+pub(crate) const OFFSETS_LEFT: Range<u64> = 0..40;
+
+pub(crate) const SMALL_VALUE: Range<usize> = 0..20;
+/// Up to a whole segment, and more.
+pub(crate) const LARGE_VALUE: Range<usize> = 0..280;
+pub(crate) const KEY: Range<usize> = 0..20;
+pub(crate) const HEADER_NAMES: [&str; 3] = ["a", "b", ""];
+pub(crate) const HEADERS: Range<usize> = 1..4;
+pub(crate) const HEADER_VALUE: Range<usize> = 0..9;
+pub(crate) const BATCH: Range<usize> = 0..7;
+/// Records of a batch of equal values, and the length of each.
+pub(crate) const UNIFORM: Range<usize> = 0..10;
+pub(crate) const UNIFORM_VALUE: Range<usize> = 0..12;
+pub(crate) const VALUES: Range<usize> = 0..40;
+pub(crate) const CLAIM: Range<usize> = 0..40;
+/// What nobody has room for.
+pub(crate) const HUGE_CLAIM: Range<usize> = 280..1 << 40;
+pub(crate) const ASSIGNED: Range<usize> = 0..5;
+/// How many operations a batch is held over.
+pub(crate) const HELD: Range<usize> = 0..16;
+
+/// Numbers of partitions below this are taken modulo the topic's partitions; it and those above
+/// are the numbers of none.
+pub(crate) const NO_PARTITION: u32 = 3;
 
 #[derive(Clone, Debug)]
 pub(crate) enum To {
@@ -13,12 +48,23 @@ pub(crate) enum To {
     Any,
 }
 
-#[derive(Clone, Debug)]
+impl To {
+    pub(crate) fn partition(&self) -> Option<u32> {
+        match self {
+            To::Partition(partition) => Some(*partition),
+            _ => None,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
 pub(crate) enum Seek {
     /// To this share, in 1/256, of what is retained.
     Retained(u8),
     Below,
     Above(u8),
+    /// Wherever that is.
+    To(u64),
     Beginning,
     End,
 }
@@ -29,10 +75,21 @@ pub(crate) enum Op {
     Batch(Vec<(Sent, Option<u32>)>, bool),
     Values(To, usize, bool),
     Claim(To, Option<Vec<u8>>, usize, bool),
-    Poll(usize, bool),
-    Seek(usize, usize, Seek),
-    Join(usize, bool),
+    /// Another producer instead of the one there was, alone or not.
+    HandOver(bool),
+    /// Reads a batch, and holds it over so many of the operations that follow.
+    Poll(usize, bool, usize),
+    Seek(usize, u32, Seek),
+    /// Pauses a partition, or resumes it.
+    Pause(usize, u32, bool),
+    /// A new consumer, subscribed.
+    Join(usize, OffsetReset),
     Leave(usize),
+    Subscribe(usize),
+    Assign(usize, Vec<u32>),
+    Unsubscribe(usize),
+    /// Deletes the topic, and makes it again.
+    Recreate,
 }
 
 #[derive(Clone, Debug)]
@@ -44,118 +101,37 @@ pub(crate) struct Setup {
     pub(crate) segment_records: u32,
     pub(crate) segment_bytes: usize,
     pub(crate) max_poll: u32,
+    /// `None`: its segment numbers begin at 0, and so many are left.
+    pub(crate) segments_left: Option<u64>,
+    /// `None`: its offsets begin at 0.
+    pub(crate) offsets_left: Option<u64>,
 }
 
-pub(crate) const CONSUMERS: usize = 2;
+impl Setup {
+    /// Numbers of segments are below this (the width of a field, in docs/design.md).
+    const NUMBERS: u64 = (1 << 48) - 1;
 
-fn key() -> impl Strategy<Value = Vec<u8>> {
-    prop_oneof![
-        Just(Vec::new()),
-        vec(any::<u8>(), 1..4),
-        vec(any::<u8>(), 1..20)
-    ]
-}
+    pub(crate) fn first_segment(&self) -> u64 {
+        self.segments_left
+            .map_or(0, |left| Self::NUMBERS - 1 - left)
+    }
 
-fn value() -> impl Strategy<Value = Vec<u8>> {
-    // Mostly small; sometimes as large as a segment, or larger.
-    prop_oneof![4 => vec(any::<u8>(), 0..20), 1 => vec(any::<u8>(), 0..280)]
-}
+    /// How many segments a partition can have in its life.
+    pub(crate) fn lives(&self) -> u64 {
+        Self::NUMBERS - self.first_segment()
+    }
 
-fn sent() -> impl Strategy<Value = Sent> {
-    let name = prop_oneof![Just("a"), Just("b"), Just("")].prop_map(str::to_owned);
-    let headers = prop_oneof![
-        3 => Just(Vec::new()),
-        1 => vec((name, option::of(vec(any::<u8>(), 0..9))), 1..4),
-    ];
-    let time = option::weighted(0.3, 0..i64::MAX);
-    let full = (
-        option::weighted(0.8, value()),
-        option::of(key()),
-        headers,
-        time,
-    );
-    let full = full.prop_map(|(value, key, headers, time)| Sent {
-        // Only a record with a key can be a tombstone.
-        key: if value.is_none() {
-            Some(key.unwrap_or_default())
-        } else {
-            key
-        },
-        value,
-        headers,
-        time,
-    });
-    prop_oneof![full, value().prop_map(Sent::plain)]
-}
+    /// The last offset where a segment may begin, so that all its records have one.
+    pub(crate) fn last_base(&self) -> u64 {
+        u64::MAX - u64::from(self.segment_records)
+    }
 
-fn to() -> impl Strategy<Value = To> {
-    prop_oneof![
-        key().prop_map(To::Key),
-        (0..3u32).prop_map(To::Partition),
-        Just(To::Any)
-    ]
-}
+    pub(crate) fn first_offset(&self) -> u64 {
+        self.offsets_left.map_or(0, |left| self.last_base() - left)
+    }
 
-pub(crate) fn op() -> impl Strategy<Value = Op> {
-    let partition = || option::weighted(0.4, 0..3u32);
-    let consumer = || 0..CONSUMERS;
-    let uniform = (0..12usize, 0..10usize, partition()).prop_map(|(length, count, partition)| {
-        (0..count)
-            .map(|i| (Sent::plain(vec![i as u8; length]), partition))
-            .collect()
-    });
-    let batch = prop_oneof![vec((sent(), partition()), 0..7), uniform];
-    let seek = prop_oneof![
-        4 => any::<u8>().prop_map(Seek::Retained),
-        1 => Just(Seek::Below),
-        1 => any::<u8>().prop_map(Seek::Above),
-        1 => Just(Seek::Beginning),
-        1 => Just(Seek::End),
-    ];
-    prop_oneof![
-        8 => (sent(), partition(), any::<bool>()).prop_map(|(s, p, w)| Op::Send(s, p, w)),
-        4 => (batch, any::<bool>()).prop_map(|(b, w)| Op::Batch(b, w)),
-        3 => (to(), 0..9usize, any::<bool>()).prop_map(|(t, n, w)| Op::Values(t, n, w)),
-        3 => (to(), option::of(key()), 0..40usize, any::<bool>())
-            .prop_map(|(t, k, n, p)| Op::Claim(t, k, n, p)),
-        12 => (consumer(), any::<bool>()).prop_map(|(c, t)| Op::Poll(c, t)),
-        2 => (consumer(), 0..3usize, seek).prop_map(|(c, p, s)| Op::Seek(c, p, s)),
-        1 => (consumer(), any::<bool>()).prop_map(|(c, e)| Op::Join(c, e)),
-        1 => consumer().prop_map(Op::Leave),
-    ]
-}
-
-pub(crate) fn setup() -> impl Strategy<Value = Setup> {
-    let overflow = prop_oneof![Just(Overflow::Backpressure), Just(Overflow::DropOldest)];
-    let timestamps = prop_oneof![Just(Timestamps::Append), Just(Timestamps::Given)];
-    (
-        overflow,
-        timestamps,
-        1..4u32,
-        2..5u32,
-        1..9u32,
-        64..280usize,
-        1..10u32,
-    )
-        .prop_map(
-            |(
-                overflow,
-                timestamps,
-                partitions,
-                segments,
-                segment_records,
-                segment_bytes,
-                max_poll,
-            )| {
-                Setup {
-                    overflow,
-                    timestamps,
-                    partitions,
-                    segments,
-                    segment_records,
-                    segment_bytes,
-                    max_poll,
-                }
-            },
-        )
+    /// Bytes of a segment: whole units of 8.
+    pub(crate) fn bytes(&self) -> usize {
+        self.segment_bytes.div_ceil(8) * 8
+    }
 }

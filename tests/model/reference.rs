@@ -1,7 +1,6 @@
 //! The reference: a partition is a `Vec` of what each offset holds, and where its segments
 //! begin. Written from the documentation, with nothing shared with the library.
 
-use ringlog::OffsetReset;
 use std::collections::VecDeque;
 
 /// What is sent, and what must come back.
@@ -34,17 +33,22 @@ impl Sent {
 
     /// Bytes of its body, with or without a time.
     pub(crate) fn bytes(&self, timed: bool) -> usize {
-        let mut bytes = padded(self.length()) + if timed { 8 } else { 0 };
-        if self.key.is_some() || !self.headers.is_empty() {
-            let headers: usize = self
-                .headers
-                .iter()
-                .map(|(name, value)| 8 + name.len() + value.as_ref().map_or(0, Vec::len))
-                .sum();
-            bytes += 8 + padded(self.key.as_ref().map_or(0, Vec::len) + headers);
-        }
-        bytes
+        let headers: usize = self
+            .headers
+            .iter()
+            .map(|(name, value)| 8 + name.len() + value.as_ref().map_or(0, Vec::len))
+            .sum();
+        body_bytes(self.length(), self.key.as_deref(), headers, timed)
     }
+}
+
+/// Bytes of a record's body: the value, the time, and what lies behind them if there is any.
+pub(crate) fn body_bytes(value: usize, key: Option<&[u8]>, headers: usize, timed: bool) -> usize {
+    let mut bytes = padded(value) + if timed { 8 } else { 0 };
+    if key.is_some() || headers > 0 {
+        bytes += 8 + padded(key.map_or(0, <[u8]>::len) + headers);
+    }
+    bytes
 }
 
 fn padded(bytes: usize) -> usize {
@@ -54,6 +58,9 @@ fn padded(bytes: usize) -> usize {
 /// Bytes of one partition's share of a batch: equal plain values lie back to back behind a
 /// head of 16; anything else has a head of 8 and 8 for each record.
 pub(crate) fn share_bytes(share: &[&Sent]) -> usize {
+    if share.is_empty() {
+        return 0;
+    }
     let uniform = share
         .iter()
         .all(|r| r.is_plain() && r.length() == share[0].length());
@@ -87,6 +94,8 @@ pub(crate) struct Partition {
     /// Of every offset ever given out; `None` is a claim that was dropped.
     log: Vec<Option<Stored>>,
     segments: VecDeque<Segment>,
+    /// Segments that it has begun.
+    begun: u64,
     limits: Limits,
 }
 
@@ -95,6 +104,11 @@ pub(crate) struct Limits {
     pub(crate) records: u64,
     pub(crate) bytes: usize,
     pub(crate) segments: usize,
+    /// The offset that it begins at, and the last one that a segment may begin at.
+    pub(crate) first: u64,
+    pub(crate) last_base: u64,
+    /// Segments that it may begin in all its life.
+    pub(crate) lives: u64,
 }
 
 /// What the reference says about one append.
@@ -106,12 +120,14 @@ pub(crate) enum Room {
     /// A consumer is exactly past the oldest segment's last record: whether it has left the
     /// segment already is the library's business.
     Either,
+    /// It has no next segment any more.
+    Exhausted,
 }
 
 impl Partition {
     pub(crate) fn new(limits: Limits) -> Partition {
         let first = Segment {
-            base: 0,
+            base: limits.first,
             records: 0,
             bytes: 0,
             sealed: false,
@@ -119,6 +135,7 @@ impl Partition {
         Partition {
             log: Vec::new(),
             segments: VecDeque::from([first]),
+            begun: 1,
             limits,
         }
     }
@@ -128,7 +145,12 @@ impl Partition {
     }
 
     pub(crate) fn end(&self) -> u64 {
-        self.log.len() as u64
+        self.limits.first + self.log.len() as u64
+    }
+
+    /// What an offset that was given out holds.
+    fn at(&self, offset: u64) -> Option<&Stored> {
+        self.log[(offset - self.limits.first) as usize].as_ref()
     }
 
     fn fits(&self, records: u64, bytes: usize) -> bool {
@@ -145,7 +167,13 @@ impl Partition {
         bytes: usize,
         gates: impl Iterator<Item = u64>,
     ) -> Room {
-        if self.fits(records, bytes) || self.segments.len() < self.limits.segments {
+        if self.fits(records, bytes) {
+            return Room::There;
+        }
+        if self.begun == self.limits.lives || self.end() > self.limits.last_base {
+            return Room::Exhausted;
+        }
+        if self.segments.len() < self.limits.segments {
             return Room::There;
         }
         let left = self.segments[1].base;
@@ -171,6 +199,7 @@ impl Partition {
             if self.segments.len() == self.limits.segments {
                 self.segments.pop_front();
             }
+            self.begun += 1;
             self.segments.push_back(Segment {
                 base,
                 records: 0,
@@ -186,126 +215,21 @@ impl Partition {
         base
     }
 
-    /// The first offset from `from` on that holds a record, and where its segment ends.
-    fn next_record(&self, from: u64) -> Option<(u64, u64)> {
-        let offset = (from..self.end()).find(|&o| self.log[o as usize].is_some())?;
-        let segment = self
-            .segments
-            .iter()
-            .rfind(|segment| segment.base <= offset)?;
-        Some((offset, segment.base + segment.records))
-    }
-}
-
-/// One consumer's place in one partition.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Place {
-    pub(crate) position: u64,
-    /// `position` was only asked for: the next poll goes there.
-    pub(crate) seeking: bool,
-    /// It was retained when it was asked for, so it counts as lost if it goes.
-    pub(crate) known: bool,
-    /// The last position that was really there: what holds producers back.
-    pub(crate) gate: u64,
-    pub(crate) lost: u64,
-}
-
-/// What a poll must give.
-#[derive(Debug)]
-pub(crate) struct Expected {
-    pub(crate) partition: usize,
-    pub(crate) records: Vec<(u64, Stored)>,
-    pub(crate) lost: u64,
-}
-
-#[derive(Debug)]
-pub(crate) struct Reader {
-    pub(crate) places: Vec<Place>,
-    pub(crate) reset: OffsetReset,
-    next: usize,
-}
-
-impl Reader {
-    pub(crate) fn new(partitions: &[Partition], reset: OffsetReset) -> Reader {
-        let places = partitions.iter().map(|partition| {
-            let position = match reset {
-                OffsetReset::Latest => partition.end(),
-                _ => partition.start(),
-            };
-            Place::at(position)
-        });
-        Reader {
-            places: places.collect(),
-            reset,
-            next: 0,
-        }
-    }
-
-    /// Partitions take turns: the first with records, from the one behind the last read.
-    pub(crate) fn poll(&mut self, partitions: &[Partition], max: usize) -> Option<Expected> {
-        for step in 0..partitions.len() {
-            let i = (self.next + step) % partitions.len();
-            let (log, place) = (&partitions[i], &mut self.places[i]);
-            place.settle(log, self.reset);
-            let Some((first, end)) = log.next_record(place.position) else {
-                // Only offsets that hold nothing were left: they are behind it now.
-                place.go(log.end());
-                continue;
-            };
-            let records: Vec<_> = (first..end)
-                .filter_map(|o| log.log[o as usize].clone().map(|stored| (o, stored)))
-                .take(max)
-                .collect();
-            let last = records.last().map_or(first, |&(offset, _)| offset);
-            place.go(if records.len() == max { last + 1 } else { end });
-            self.next = (i + 1) % partitions.len();
-            return Some(Expected {
-                partition: i,
-                records,
-                lost: std::mem::take(&mut place.lost),
-            });
-        }
-        None
-    }
-}
-
-impl Place {
-    fn at(position: u64) -> Place {
-        Place {
-            position,
-            seeking: false,
-            known: false,
-            gate: position,
-            lost: 0,
-        }
-    }
-
-    pub(crate) fn go(&mut self, position: u64) {
-        self.position = position;
-        self.gate = position;
-        self.seeking = false;
-    }
-
-    /// Is told to go there: what is retained from there on is held back from now.
-    pub(crate) fn seek(&mut self, log: &Partition, position: u64) {
-        self.position = position;
-        self.seeking = true;
-        self.known = (log.start()..=log.end()).contains(&position);
-        self.gate = position.clamp(log.start(), log.end());
-    }
-
-    /// Before a poll: goes where it was told to, or on from the log start.
-    fn settle(&mut self, log: &Partition, reset: OffsetReset) {
-        if self.seeking && !(self.known && self.position < log.start()) {
-            let retained = log.start()..=log.end();
-            self.go(match reset {
-                _ if retained.contains(&self.position) => self.position,
-                OffsetReset::Latest => log.end(),
-                _ => log.start(),
-            });
-        } else if self.position < log.start() {
-            self.lost += log.start() - self.position;
-            self.go(log.start());
-        }
+    /// The first records from `from` on, `max` at most and all of one segment, and the
+    /// position past them: where the segment ends, unless `max` came before.
+    pub(crate) fn read(&self, from: u64, max: usize) -> Option<(Vec<(u64, Stored)>, u64)> {
+        let first = (from..self.end()).find(|&offset| self.at(offset).is_some())?;
+        let mut segments = self.segments.iter();
+        let segment = segments.rfind(|segment| segment.base <= first)?;
+        let end = segment.base + segment.records;
+        let records: Vec<_> = (first..end)
+            .filter_map(|offset| Some((offset, self.at(offset)?.clone())))
+            .take(max)
+            .collect();
+        let next = match records.last() {
+            Some(&(last, _)) if records.len() == max => last + 1,
+            _ => end,
+        };
+        Some((records, next))
     }
 }

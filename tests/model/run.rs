@@ -1,74 +1,119 @@
-//! The library and the model side by side: what is done, and that both say the same.
+//! One run: the library and the reference side by side, and that both say the same.
 
-use super::ops::{CONSUMERS, Op, Seek, Setup};
-use super::reference::{Limits, Partition, Place, Reader, Room, Sent, Stored};
+use super::ops::{CONSUMERS, NO_PARTITION, Op, Setup};
+use super::reader::Reader;
+use super::reference::{Limits, Partition, Room, Sent, Stored};
 use ringlog::{
-    Broker, Consumer, ConsumerConfig, NO_TIMESTAMP, OffsetReset, Overflow, Producer, SendError,
-    Timestamps, Topic, TopicConfig,
+    Broker, Consumer, ExclusiveProducer, NO_TIMESTAMP, OffsetReset, Overflow, Producer, SendError,
+    Timestamps, Topic, TopicConfig, TopicError, TopicPartition,
 };
+use std::rc::Rc;
+use std::slice;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+pub(crate) const TOPIC: &str = "model";
 
 /// The time of a record that nobody told: whatever comes back is right.
 pub(crate) const UNKNOWN: i64 = i64::MIN;
+
+pub(crate) enum Sender {
+    Shared(Producer),
+    Exclusive(ExclusiveProducer),
+}
 
 pub(crate) struct Run {
     pub(crate) setup: Setup,
     pub(crate) broker: Broker,
     pub(crate) topic: Topic,
-    pub(crate) producer: Producer,
-    pub(crate) consumers: [Option<(Consumer, Reader)>; CONSUMERS],
+    /// There is always one, but while it is replaced.
+    pub(crate) sender: Option<Sender>,
+    /// Absent as well while its batch is held.
+    pub(crate) consumers: [Option<Consumer>; CONSUMERS],
+    pub(crate) readers: [Option<Reader>; CONSUMERS],
     pub(crate) log: Vec<Partition>,
     pub(crate) values: u64,
 }
 
+/// Does all of it to the library and to the reference, and panics where they differ.
+pub(crate) fn run(setup: Setup, ops: &[Op]) {
+    let mut run = Run::new(setup);
+    // Most runs have a consumer from the start: operations without one say little.
+    run.join(0, OffsetReset::Earliest);
+    let mut ops = ops.iter();
+    while let Some(op) = ops.next() {
+        run.step(op, &mut ops);
+    }
+    // Whatever is retained is what the reference has.
+    run.join(1, OffsetReset::Earliest);
+    while run.is_behind(1) {
+        run.poll(1, false, 0, &mut ops);
+        run.check();
+    }
+}
+
+fn make(broker: &Broker, setup: &Setup) -> (Topic, Vec<Partition>) {
+    let config = TopicConfig::new()
+        .partitions(setup.partitions)
+        .segments(setup.segments)
+        .segment_records(setup.segment_records)
+        .segment_bytes(setup.segment_bytes)
+        .overflow(setup.overflow)
+        .timestamps(setup.timestamps)
+        .begin_at(setup.first_segment(), setup.first_offset())
+        // In one thread nobody makes room meanwhile.
+        .max_block(Duration::ZERO);
+    let limits = Limits {
+        records: setup.segment_records.into(),
+        bytes: setup.bytes(),
+        segments: setup.segments as usize,
+        first: setup.first_offset(),
+        last_base: setup.last_base(),
+        lives: setup.lives(),
+    };
+    let partitions = 0..setup.partitions;
+    (
+        broker.create_topic(TOPIC, config).unwrap(),
+        partitions.map(|_| Partition::new(limits)).collect(),
+    )
+}
+
 impl Run {
-    pub(crate) fn new(setup: Setup) -> Run {
+    fn new(setup: Setup) -> Run {
         let broker = Broker::new();
-        let config = TopicConfig::new()
-            .partitions(setup.partitions)
-            .segments(setup.segments)
-            .segment_records(setup.segment_records)
-            .segment_bytes(setup.segment_bytes)
-            .overflow(setup.overflow)
-            .timestamps(setup.timestamps)
-            // In one thread nobody makes room meanwhile.
-            .max_block(Duration::ZERO);
-        let topic = broker.create_topic("model", config).unwrap();
-        let limits = Limits {
-            records: setup.segment_records.into(),
-            bytes: setup.segment_bytes.div_ceil(8) * 8,
-            segments: setup.segments as usize,
-        };
+        let (topic, log) = make(&broker, &setup);
         Run {
-            log: (0..setup.partitions)
-                .map(|_| Partition::new(limits))
-                .collect(),
-            producer: topic.producer(),
+            sender: Some(Sender::Shared(topic.producer())),
             setup,
             broker,
             topic,
             consumers: [None, None],
+            readers: [None, None],
+            log,
             values: 0,
         }
-    }
-
-    pub(crate) fn segment_bytes(&self) -> usize {
-        self.setup.segment_bytes.div_ceil(8) * 8
     }
 
     pub(crate) fn timed(&self) -> bool {
         self.setup.timestamps == Timestamps::Append
     }
 
-    /// Partition numbers are generated for the most partitions there may be.
+    /// Partition numbers are made up for the most partitions there may be.
     pub(crate) fn in_range(&self, partition: u32) -> u32 {
-        partition % self.setup.partitions
+        if partition < NO_PARTITION {
+            partition % self.setup.partitions
+        } else {
+            partition
+        }
     }
 
-    pub(crate) fn room(&self, partition: u32, records: usize, bytes: usize) -> Room {
-        let gates = self.consumers.iter().flatten();
-        let gates = gates.map(|(_, reader)| reader.places[partition as usize].gate);
-        let gates = gates.filter(|_| self.setup.overflow == Overflow::Backpressure);
+    fn room(&self, partition: u32, records: usize, bytes: usize) -> Room {
+        let readers = self.readers.iter().flatten();
+        let readers = readers.filter(|reader| reader.gone.is_none());
+        let places = readers.flat_map(|reader| &reader.places);
+        let gates = places
+            .filter(|place| place.partition == partition as usize)
+            .filter(|_| self.setup.overflow == Overflow::Backpressure)
+            .map(|place| place.gate);
         self.log[partition as usize].room(records as u64, bytes, gates)
     }
 
@@ -81,26 +126,37 @@ impl Run {
         bytes: usize,
     ) {
         let room = self.room(partition, frame.len(), bytes);
-        assert_ne!(
-            room,
-            Room::Full,
-            "appended over what a consumer has not read"
+        assert!(
+            matches!(room, Room::There | Room::Either),
+            "appended, and the reference says {room:?}"
         );
         assert_eq!(self.log[partition as usize].append(frame, bytes), base);
     }
 
-    /// The library says that there is no room.
-    pub(crate) fn full(&mut self, cause: &SendError, records: usize, bytes: usize) {
-        let SendError::Full {
-            partition, waited, ..
-        } = cause
-        else {
-            panic!("{cause}")
+    /// The library says that there is no room, now or ever; answers where.
+    pub(crate) fn full(&mut self, cause: &SendError, records: usize, bytes: usize) -> u32 {
+        let (partition, rooms) = match cause {
+            SendError::Full {
+                topic,
+                partition,
+                waited,
+            } => {
+                assert!(&**topic == TOPIC && waited.is_zero());
+                (*partition, [Room::Full, Room::Either].as_slice())
+            }
+            SendError::Exhausted { topic, partition } => {
+                assert_eq!(&**topic, TOPIC);
+                (*partition, [Room::Exhausted].as_slice())
+            }
+            _ => panic!("{cause}"),
         };
-        assert!(waited.is_zero());
-        let room = self.room(*partition, records, bytes);
-        assert_ne!(room, Room::There, "refused, and there is room");
-        self.log[*partition as usize].refused();
+        let room = self.room(partition, records, bytes);
+        assert!(
+            rooms.contains(&room),
+            "{cause}, and the reference says {room:?}"
+        );
+        self.log[partition as usize].refused();
+        partition
     }
 
     /// Checks a record's time, and makes it what must come back.
@@ -119,127 +175,74 @@ impl Run {
         }
     }
 
-    pub(crate) fn join(&mut self, i: usize, latest: bool) {
-        let reset = if latest {
-            OffsetReset::Latest
-        } else {
-            OffsetReset::Earliest
-        };
-        // The old one goes first: what it held back is free.
-        self.consumers[i] = None;
-        let config = ConsumerConfig::new()
-            .offset_reset(reset)
-            .max_poll_records(self.setup.max_poll);
-        let mut consumer = self.broker.consumer(config);
-        consumer.subscribe(&["model"]).unwrap();
-        self.consumers[i] = Some((consumer, Reader::new(&self.log, reset)));
-    }
-
-    pub(crate) fn poll(&mut self, i: usize, wait: bool) {
-        let Some((consumer, reader)) = &mut self.consumers[i] else {
-            return;
-        };
-        let expected = reader.poll(&self.log, self.setup.max_poll as usize);
-        // A poll that waits does so only where nothing is there to be waited for: not here.
-        let timeout = Duration::from_secs(u64::from(wait && expected.is_some()));
-        let batch = consumer.poll(timeout).unwrap();
-        let Some(expected) = expected else {
-            assert!(batch.is_empty(), "{batch:?}");
-            return;
-        };
-        assert_eq!(batch.partition() as usize, expected.partition, "{batch:?}");
-        assert_eq!(batch.lost(), expected.lost, "{batch:?}");
-        assert_eq!(
-            batch.len(),
-            expected.records.len(),
-            "{batch:?} {expected:?}"
-        );
-        assert_eq!(batch.iter().len(), batch.iter().count());
-        let mut all_u64 = true;
-        for (read, (offset, stored)) in batch.iter().zip(&expected.records) {
-            assert_eq!(read.offset(), *offset);
-            assert!(stored.time == UNKNOWN || read.timestamp() == stored.time);
-            let back = Sent {
-                value: (!read.is_tombstone()).then(|| read.value().to_vec()),
-                key: read.key().map(<[u8]>::to_vec),
-                headers: read
-                    .headers()
-                    .map(|h| (h.name.to_owned(), h.value.map(<[u8]>::to_vec)))
-                    .collect(),
-                time: stored.sent.time,
-            };
-            assert_eq!(back, stored.sent);
-            assert!(
-                read.is_tombstone() || read.value().as_ptr().addr() % 8 == 0 || {
-                    // Only values that lie back to back may be unaligned.
-                    back.key.is_none() && back.headers.is_empty()
-                }
-            );
-            all_u64 &= read.value().len() == 8;
-        }
-        match batch.values::<u64>() {
-            Ok(values) => {
-                assert!(all_u64);
-                let values = values.map(|v| v.to_ne_bytes().to_vec());
-                assert!(values.eq(batch.iter().map(|r| r.value().to_vec())));
-            }
-            Err(_) => assert!(!all_u64),
-        }
-    }
-
-    pub(crate) fn seek(&mut self, i: usize, p: usize, seek: &Seek) {
-        let Some((consumer, reader)) = &mut self.consumers[i] else {
-            return;
-        };
-        let p = p % self.log.len();
-        let (start, end) = (self.log[p].start(), self.log[p].end());
-        let place: &mut Place = &mut reader.places[p];
-        let offset = match seek {
-            Seek::Beginning => {
-                consumer.seek_to_beginning("model", p as u32).unwrap();
-                return place.go(start);
-            }
-            Seek::End => {
-                consumer.seek_to_end("model", p as u32).unwrap();
-                return place.go(end);
-            }
-            Seek::Retained(share) => start + (end - start) * u64::from(*share) / 255,
-            Seek::Below => start.saturating_sub(1),
-            Seek::Above(255) => u64::MAX,
-            Seek::Above(more) => end + u64::from(*more),
-        };
-        consumer.seek("model", p as u32, offset).unwrap();
-        place.seek(&self.log[p], offset);
-    }
-
-    pub(crate) fn check(&self) {
-        for (p, log) in self.log.iter().enumerate() {
-            let p = p as u32;
-            assert_eq!(self.topic.log_start_offset(p), Ok(log.start()));
-            assert_eq!(self.topic.log_end_offset(p), Ok(log.end()));
-            for (consumer, reader) in self.consumers.iter().flatten() {
-                let place = &reader.places[p as usize];
-                assert_eq!(consumer.position("model", p), Ok(place.position));
-                let lag = log.end().saturating_sub(place.position);
-                assert_eq!(consumer.lag("model", p), Ok(lag));
-                if self.setup.overflow == Overflow::Backpressure {
-                    assert!(log.start() <= place.gate);
-                }
-            }
-        }
-    }
-
-    pub(crate) fn step(&mut self, op: &Op) {
+    pub(crate) fn step(&mut self, op: &Op, ops: &mut slice::Iter<'_, Op>) {
         match op {
             Op::Send(sent, partition, wait) => self.send(sent, *partition, *wait),
             Op::Batch(batch, wait) => self.batch(batch, *wait),
             Op::Values(to, count, wait) => self.values(to, *count, *wait),
             Op::Claim(to, key, length, publish) => self.claim(to, key.clone(), *length, *publish),
-            Op::Poll(consumer, wait) => self.poll(*consumer, *wait),
-            Op::Seek(consumer, partition, seek) => self.seek(*consumer, *partition, seek),
-            Op::Join(consumer, latest) => self.join(*consumer, *latest),
-            Op::Leave(consumer) => self.consumers[*consumer] = None,
+            Op::HandOver(exclusive) => self.hand_over(*exclusive),
+            Op::Poll(consumer, wait, held) => self.poll(*consumer, *wait, *held, ops),
+            Op::Seek(consumer, partition, seek) => self.seek(*consumer, *partition, *seek),
+            Op::Pause(consumer, partition, on) => self.pause(*consumer, *partition, *on),
+            Op::Join(consumer, reset) => self.join(*consumer, *reset),
+            Op::Leave(consumer) => self.leave(*consumer),
+            Op::Subscribe(consumer) => self.subscribe(*consumer),
+            Op::Assign(consumer, partitions) => self.assign(*consumer, partitions),
+            Op::Unsubscribe(consumer) => self.unsubscribe(*consumer),
+            Op::Recreate => self.recreate(),
         }
         self.check();
+    }
+
+    pub(crate) fn check(&self) {
+        for (p, log) in self.log.iter().enumerate() {
+            assert_eq!(self.topic.log_start_offset(p as u32), Ok(log.start()));
+            assert_eq!(self.topic.log_end_offset(p as u32), Ok(log.end()));
+        }
+        for (consumer, reader) in self.consumers.iter().zip(&self.readers) {
+            if let (Some(consumer), Some(reader)) = (consumer, reader) {
+                self.check_reader(consumer, reader);
+            }
+        }
+    }
+
+    fn check_reader(&self, consumer: &Consumer, reader: &Reader) {
+        let places = reader.places.iter();
+        let assignment: Vec<_> = places
+            .map(|place| TopicPartition::new(TOPIC, place.partition as u32))
+            .collect();
+        assert_eq!(consumer.assignment(), assignment);
+        let logs = reader.gone.as_deref().unwrap_or(&self.log);
+        for place in &reader.places {
+            let (p, log) = (place.partition as u32, &logs[place.partition]);
+            assert_eq!(consumer.position(TOPIC, p), Ok(place.position));
+            let lag = log.end().saturating_sub(place.position);
+            assert_eq!(consumer.lag(TOPIC, p), Ok(lag));
+            if self.setup.overflow == Overflow::Backpressure {
+                assert!(log.start() <= place.gate);
+            }
+        }
+    }
+
+    /// Deletes the topic, which nobody can use any more but to look at it, and makes it again.
+    /// Consumers stay with the old one until they subscribe again.
+    fn recreate(&mut self) {
+        self.broker.delete_topic(TOPIC).unwrap();
+        let unknown = TopicError::UnknownTopic {
+            name: TOPIC.to_owned(),
+        };
+        assert_eq!(self.broker.delete_topic(TOPIC), Err(unknown.clone()));
+        assert_eq!(self.broker.topic(TOPIC).unwrap_err(), unknown);
+        self.appends_are_refused();
+        self.polls_are_refused();
+        self.check();
+        let (topic, log) = make(&self.broker, &self.setup);
+        let gone = Rc::new(std::mem::replace(&mut self.log, log));
+        for reader in self.readers.iter_mut().flatten() {
+            reader.gone.get_or_insert_with(|| gone.clone());
+        }
+        self.sender = Some(Sender::Shared(topic.producer()));
+        self.topic = topic;
     }
 }

@@ -1,0 +1,148 @@
+//! Operations made up by proptest.
+
+use crate::model::ops::*;
+use crate::model::reference::Sent;
+use proptest::collection::vec;
+use proptest::option;
+use proptest::prelude::*;
+use proptest::sample::select;
+use ringlog::{OffsetReset, Overflow, Timestamps};
+
+fn key() -> impl Strategy<Value = Vec<u8>> {
+    prop_oneof![
+        Just(Vec::new()),
+        vec(any::<u8>(), 1..4),
+        vec(any::<u8>(), KEY)
+    ]
+}
+
+fn value() -> impl Strategy<Value = Vec<u8>> {
+    // Mostly small; sometimes as large as a segment, or larger.
+    prop_oneof![4 => vec(any::<u8>(), SMALL_VALUE), 1 => vec(any::<u8>(), LARGE_VALUE)]
+}
+
+fn sent() -> impl Strategy<Value = Sent> {
+    let name = select(&HEADER_NAMES).prop_map(str::to_owned);
+    let headers = prop_oneof![
+        3 => Just(Vec::new()),
+        1 => vec((name, option::of(vec(any::<u8>(), HEADER_VALUE))), HEADERS),
+    ];
+    // Seldom one that is refused.
+    let time = prop_oneof![
+        60 => Just(None),
+        30 => (0..i64::MAX).prop_map(Some),
+        1 => (i64::MIN..0).prop_map(Some),
+    ];
+    let full = (
+        option::weighted(0.8, value()),
+        option::of(key()),
+        headers,
+        time,
+    );
+    let full = full.prop_map(|(value, key, headers, time)| Sent {
+        // Only a record with a key can be a tombstone.
+        key: if value.is_none() {
+            Some(key.unwrap_or_default())
+        } else {
+            key
+        },
+        value,
+        headers,
+        time,
+    });
+    prop_oneof![full, value().prop_map(Sent::plain)]
+}
+
+/// Seldom the number of none.
+fn partition() -> impl Strategy<Value = u32> {
+    prop_oneof![40 => 0..NO_PARTITION, 1 => NO_PARTITION..=u32::MAX]
+}
+
+fn to() -> impl Strategy<Value = To> {
+    prop_oneof![
+        key().prop_map(To::Key),
+        partition().prop_map(To::Partition),
+        Just(To::Any)
+    ]
+}
+
+fn seek() -> impl Strategy<Value = Seek> {
+    prop_oneof![
+        4 => any::<u8>().prop_map(Seek::Retained),
+        1 => Just(Seek::Below),
+        1 => any::<u8>().prop_map(Seek::Above),
+        1 => any::<u64>().prop_map(Seek::To),
+        1 => Just(Seek::Beginning),
+        1 => Just(Seek::End),
+    ]
+}
+
+fn batch() -> impl Strategy<Value = Vec<(Sent, Option<u32>)>> {
+    let partition = || option::weighted(0.4, partition());
+    let uniform = (UNIFORM_VALUE, UNIFORM, partition()).prop_map(|(length, count, partition)| {
+        (0..count)
+            .map(|i| (Sent::plain(vec![i as u8; length]), partition))
+            .collect()
+    });
+    prop_oneof![vec((sent(), partition()), BATCH), uniform]
+}
+
+fn append() -> impl Strategy<Value = Op> {
+    let partition = || option::weighted(0.4, partition());
+    let length = prop_oneof![40 => CLAIM, 1 => HUGE_CLAIM];
+    prop_oneof![
+        8 => (sent(), partition(), any::<bool>()).prop_map(|(s, p, w)| Op::Send(s, p, w)),
+        4 => (batch(), any::<bool>()).prop_map(|(b, w)| Op::Batch(b, w)),
+        3 => (to(), prop_oneof![8 => 0..9usize, 1 => VALUES], any::<bool>())
+            .prop_map(|(t, n, w)| Op::Values(t, n, w)),
+        3 => (to(), option::of(key()), length, any::<bool>())
+            .prop_map(|(t, k, n, p)| Op::Claim(t, k, n, p)),
+    ]
+}
+
+pub(crate) fn op() -> impl Strategy<Value = Op> {
+    let consumer = || 0..CONSUMERS;
+    let held = prop_oneof![6 => Just(0), 1 => HELD];
+    let reset = prop_oneof![
+        2 => Just(OffsetReset::Earliest),
+        2 => Just(OffsetReset::Latest),
+        1 => Just(OffsetReset::None),
+    ];
+    prop_oneof![
+        72 => append(),
+        48 => (consumer(), any::<bool>(), held).prop_map(|(c, t, h)| Op::Poll(c, t, h)),
+        8 => (consumer(), partition(), seek()).prop_map(|(c, p, s)| Op::Seek(c, p, s)),
+        4 => (consumer(), partition(), any::<bool>()).prop_map(|(c, p, on)| Op::Pause(c, p, on)),
+        4 => (consumer(), reset).prop_map(|(c, r)| Op::Join(c, r)),
+        3 => consumer().prop_map(Op::Leave),
+        2 => consumer().prop_map(Op::Subscribe),
+        2 => (consumer(), vec(partition(), ASSIGNED)).prop_map(|(c, p)| Op::Assign(c, p)),
+        2 => consumer().prop_map(Op::Unsubscribe),
+        1 => any::<bool>().prop_map(Op::HandOver),
+        1 => Just(Op::Recreate),
+    ]
+}
+
+pub(crate) fn setup() -> impl Strategy<Value = Setup> {
+    let overflow = prop_oneof![Just(Overflow::Backpressure), Just(Overflow::DropOldest)];
+    let timestamps = prop_oneof![Just(Timestamps::Append), Just(Timestamps::Given)];
+    let measures = (PARTITIONS, SEGMENTS, SEGMENT_RECORDS, SEGMENT_BYTES);
+    // Mostly a partition begins where it does for everybody.
+    let left = (
+        option::weighted(0.1, SEGMENTS_LEFT),
+        option::weighted(0.1, OFFSETS_LEFT),
+    );
+    (overflow, timestamps, measures, MAX_POLL, left).prop_map(
+        |(overflow, timestamps, measures, max_poll, left)| Setup {
+            overflow,
+            timestamps,
+            partitions: measures.0,
+            segments: measures.1,
+            segment_records: measures.2,
+            segment_bytes: measures.3,
+            max_poll,
+            segments_left: left.0,
+            offsets_left: left.1,
+        },
+    )
+}
