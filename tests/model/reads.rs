@@ -4,9 +4,7 @@ use super::ops::{CONSUMERS, Op, Seek};
 use super::reader::{Expected, Reader};
 use super::reference::Sent;
 use super::run::{Run, TOPIC, UNKNOWN};
-use ringlog::{
-    Batch, ConsumeError, Consumer, ConsumerConfig, OffsetReset, Overflow, TopicPartition,
-};
+use ringlog::{Batch, ConsumeError, Consumer, ConsumerConfig, OffsetReset, TopicPartition};
 use std::slice;
 use std::time::Duration;
 
@@ -85,12 +83,6 @@ impl Run {
         }
         // The old one goes first: what it held back is free.
         self.leave(i);
-        // Not both yet: a reader that is past the last record of a segment when that goes is told
-        // that it is out of range, though it stands at the first record retained.
-        let reset = match (reset, self.setup.overflow) {
-            (OffsetReset::None, Overflow::DropOldest) => OffsetReset::Earliest,
-            _ => reset,
-        };
         let config = ConsumerConfig::new()
             .offset_reset(reset)
             .max_poll_records(self.setup.max_poll);
