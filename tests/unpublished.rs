@@ -1,0 +1,105 @@
+//! Claims that have their offsets and are not published yet, and readers around them.
+#![allow(missing_docs)]
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use common::{TOPIC, make, subscribed};
+use ringlog::{
+    Consumer, ConsumerConfig, OffsetReset, Overflow, Producer, Record, Route, TopicConfig,
+};
+
+fn config() -> TopicConfig {
+    TopicConfig::new().segments(2).segment_records(8)
+}
+
+fn send(producer: &mut Producer, n: u8) -> u64 {
+    producer.send(Record::new(&[n])).unwrap().offset
+}
+
+/// Offsets and values that come now.
+fn read(consumer: &mut Consumer) -> Vec<(u64, Vec<u8>)> {
+    let batch = consumer.try_poll().unwrap();
+    let records = batch.iter();
+    records.map(|r| (r.offset(), r.value().to_vec())).collect()
+}
+
+fn seek(consumer: &mut Consumer, offset: u64) -> Vec<(u64, Vec<u8>)> {
+    consumer.seek(TOPIC, 0, offset).unwrap();
+    read(consumer)
+}
+
+#[test]
+fn a_reader_stands_before_a_claim_and_reads_on_when_it_is_published() {
+    for overflow in [Overflow::Backpressure, Overflow::DropOldest] {
+        let (broker, topic) = make(config().overflow(overflow));
+        let (mut slow, mut fast) = (topic.producer(), topic.producer());
+        let mut consumer = subscribed(&broker, ConsumerConfig::new());
+        send(&mut fast, 0);
+        let mut claim = slow.claim(Route::Any, None, 1).unwrap();
+        send(&mut fast, 2);
+        assert_eq!(read(&mut consumer), [(0, vec![0])]);
+        assert_eq!(read(&mut consumer), []);
+        assert_eq!(consumer.position(TOPIC, 0).unwrap(), 1);
+        assert_eq!(topic.log_end_offset(0).unwrap(), 3);
+        claim[0] = 1;
+        claim.publish();
+        assert_eq!(read(&mut consumer), [(1, vec![1]), (2, vec![2])]);
+    }
+}
+
+#[test]
+fn a_seek_to_or_behind_a_claim_waits_for_it() {
+    let (broker, topic) = make(config());
+    let (mut slow, mut fast) = (topic.producer(), topic.producer());
+    let mut consumer = subscribed(&broker, ConsumerConfig::new());
+    send(&mut fast, 0);
+    let mut claim = slow.claim(Route::Any, None, 1).unwrap();
+    for n in 2..5 {
+        send(&mut fast, n);
+    }
+    assert_eq!(seek(&mut consumer, 0), [(0, vec![0])]);
+    // Right before it: known to begin a frame, by the frame before.
+    assert_eq!(seek(&mut consumer, 1), []);
+    // Behind it, where a frame begins that is published.
+    assert_eq!(seek(&mut consumer, 2)[0], (2, vec![2]));
+    assert_eq!(seek(&mut consumer, 1), []);
+    claim[0] = 1;
+    claim.publish();
+    assert_eq!(read(&mut consumer)[0], (1, vec![1]));
+    assert_eq!(seek(&mut consumer, 1).len(), 4);
+}
+
+#[test]
+fn a_seek_between_two_claims_waits_until_it_is_known_where_frames_begin() {
+    let (broker, topic) = make(config());
+    let [mut a, mut b, mut c] = [(); 3].map(|()| topic.producer());
+    let mut consumer = subscribed(&broker, ConsumerConfig::new());
+    send(&mut c, 0);
+    let first = a.claim(Route::Any, None, 1).unwrap();
+    let mut second = b.claim(Route::Any, None, 1).unwrap();
+    second[0] = 2;
+    send(&mut c, 3);
+    // Offset 2 may be the second record of a frame that begins at 1.
+    assert_eq!(seek(&mut consumer, 2), []);
+    assert_eq!(consumer.position(TOPIC, 0).unwrap(), 2);
+    second.publish();
+    assert_eq!(read(&mut consumer), [(2, vec![2]), (3, vec![3])]);
+    // Given up, the first is stepped over.
+    drop(first);
+    assert_eq!(seek(&mut consumer, 1), [(2, vec![2]), (3, vec![3])]);
+}
+
+#[test]
+fn a_consumer_from_the_latest_on_begins_behind_the_claims_that_are_there() {
+    let (broker, topic) = make(config());
+    let (mut slow, mut fast) = (topic.producer(), topic.producer());
+    let claim = slow.claim(Route::Any, None, 1).unwrap();
+    let latest = ConsumerConfig::new().offset_reset(OffsetReset::Latest);
+    let mut consumer = subscribed(&broker, latest);
+    assert_eq!(consumer.position(TOPIC, 0).unwrap(), 1);
+    claim.publish();
+    assert_eq!(read(&mut consumer), []);
+    assert_eq!(send(&mut fast, 1), 1);
+    assert_eq!(read(&mut consumer), [(1, vec![1])]);
+}
