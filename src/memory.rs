@@ -20,7 +20,8 @@
 //!
 //! - **M1** The pointer of a block points at `Shape::block_bytes` bytes, zeroed when made,
 //!   128-byte aligned, that live as long as the slab. Zero is a valid state of every word.
-//! - **M2** A slab outlives every use of its blocks: whoever holds blocks holds the slab.
+//! - **M2** A slab outlives every use of its blocks: whoever holds a block, or a copy of one,
+//!   holds the slab (by way of the topic).
 //! - **M3** Callers keep slots at or under `records` and byte ranges within `units * 8`.
 //! - **M4** Bytes are written only by the one owner of a claim that is not yet published,
 //!   and read only through published descriptors of a segment the reader holds: the
@@ -138,7 +139,8 @@ mod plain {
         }
     }
 
-    /// One segment's memory.
+    /// One segment's memory: where it is. A copy is the same memory.
+    #[derive(Clone)]
     pub(crate) struct Block {
         start: NonNull<u8>,
         data: u32,

@@ -4,7 +4,7 @@
 
 use crate::frame::UNIT;
 use crate::memory::Shape;
-use crate::sync::{AtomicU64, Ordering, ord};
+use crate::sync::{AtomicU64, Ordering, Shadow, ord};
 use core::cell::UnsafeCell;
 use loom::cell::{self, ConstPtr, MutPtr};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -26,76 +26,74 @@ impl Slab {
     pub(crate) fn prefault(&mut self) {}
 }
 
-pub(crate) struct Block {
+/// One segment's memory. A copy is the same memory.
+#[derive(Clone)]
+pub(crate) struct Block(Arc<Words>);
+
+struct Words {
     head: AtomicU64,
     number: AtomicU64,
     base: AtomicU64,
     recycled: AtomicU64,
     index: Box<[AtomicU64]>,
     /// For each slot, a cell that was written by whoever emptied it last.
-    emptied: Box<[Mutex<Arc<cell::UnsafeCell<()>>>]>,
+    emptied: Box<[Mutex<Arc<Shadow>>]>,
     data: Box<[UnsafeCell<u64>]>,
     // In an Arc, so that a guard can keep its cell.
     shadow: Arc<[cell::UnsafeCell<()>]>,
 }
 
 // SAFETY: as in the plain build; loom checks M4 through the shadows.
-unsafe impl Send for Block {}
+unsafe impl Send for Words {}
 // SAFETY: as above.
-unsafe impl Sync for Block {}
+unsafe impl Sync for Words {}
 
 fn units(at: usize, len: usize) -> core::ops::Range<usize> {
     at / UNIT..(at + len).div_ceil(UNIT)
 }
 
-fn written_cell() -> Arc<cell::UnsafeCell<()>> {
-    let cell = cell::UnsafeCell::new(());
-    cell.with_mut(|_| ());
-    Arc::new(cell)
-}
-
 impl Block {
     fn new(shape: Shape) -> Block {
-        Block {
+        Block(Arc::new(Words {
             head: AtomicU64::new(0),
             number: AtomicU64::new(0),
             base: AtomicU64::new(0),
             recycled: AtomicU64::new(0),
             index: (0..=shape.records).map(|_| AtomicU64::new(0)).collect(),
             emptied: (0..=shape.records)
-                .map(|_| Mutex::new(written_cell()))
+                .map(|_| Mutex::new(Arc::new(Shadow::written())))
                 .collect(),
             data: (0..shape.units).map(|_| UnsafeCell::default()).collect(),
             shadow: (0..shape.units)
                 .map(|_| cell::UnsafeCell::new(()))
                 .collect(),
-        }
+        }))
     }
 
     pub(crate) fn head(&self) -> &AtomicU64 {
-        &self.head
+        &self.0.head
     }
 
     pub(crate) fn number(&self) -> &AtomicU64 {
-        &self.number
+        &self.0.number
     }
 
     pub(crate) fn base(&self) -> &AtomicU64 {
-        &self.base
+        &self.0.base
     }
 
     pub(crate) fn recycled(&self) -> &AtomicU64 {
-        &self.recycled
+        &self.0.recycled
     }
 
     pub(crate) fn index(&self, slot: u32) -> &AtomicU64 {
-        &self.index[slot as usize]
+        &self.0.index[slot as usize]
     }
 
     #[track_caller]
     pub(crate) fn empty_slot(&self, slot: u32) {
-        *self.emptied(slot) = written_cell();
-        self.index[slot as usize].store(0, ord!(Relaxed));
+        *self.emptied(slot) = Arc::new(Shadow::written());
+        self.0.index[slot as usize].store(0, ord!(Relaxed));
     }
 
     /// Loom keeps stores to one word in the order in which they ran, and so would not show one
@@ -103,12 +101,12 @@ impl Block {
     #[track_caller]
     pub(crate) fn fill_slot(&self, slot: u32, descriptor: u64, order: Ordering) {
         let emptied = self.emptied(slot).clone();
-        emptied.with(|_| ());
-        self.index[slot as usize].store(descriptor, order);
+        emptied.read();
+        self.0.index[slot as usize].store(descriptor, order);
     }
 
-    fn emptied(&self, slot: u32) -> MutexGuard<'_, Arc<cell::UnsafeCell<()>>> {
-        self.emptied[slot as usize]
+    fn emptied(&self, slot: u32) -> MutexGuard<'_, Arc<Shadow>> {
+        self.0.emptied[slot as usize]
             .lock()
             .unwrap_or_else(|e| e.into_inner())
     }
@@ -129,9 +127,9 @@ impl Block {
         len: usize,
         _access: &'a mut WriteAccess,
     ) -> &'a mut [u8] {
-        assert!(at + len <= self.data.len() * UNIT);
+        assert!(at + len <= self.0.data.len() * UNIT);
         // SAFETY: in range; the access holds the shadows of the claim.
-        unsafe { core::slice::from_raw_parts_mut((self.data.as_ptr() as *mut u8).add(at), len) }
+        unsafe { core::slice::from_raw_parts_mut((self.0.data.as_ptr() as *mut u8).add(at), len) }
     }
 
     /// # Safety
@@ -142,22 +140,22 @@ impl Block {
         len: usize,
         _access: &'a WriteAccess,
     ) -> &'a [u8] {
-        assert!(at + len <= self.data.len() * UNIT);
+        assert!(at + len <= self.0.data.len() * UNIT);
         // SAFETY: in range; the access holds the shadows of the claim.
-        unsafe { core::slice::from_raw_parts((self.data.as_ptr() as *const u8).add(at), len) }
+        unsafe { core::slice::from_raw_parts((self.0.data.as_ptr() as *const u8).add(at), len) }
     }
 
     pub(crate) fn write_access(&self, at: usize, len: usize) -> WriteAccess {
         WriteAccess {
-            _guards: units(at, len).map(|u| self.shadow[u].get_mut()).collect(),
-            _shadow: self.shadow.clone(),
+            _guards: units(at, len).map(|u| self.0.shadow[u].get_mut()).collect(),
+            _shadow: self.0.shadow.clone(),
         }
     }
 
     pub(crate) fn read_access(&self) -> ReadAccess {
         ReadAccess {
             guards: Vec::new(),
-            _shadow: self.shadow.clone(),
+            _shadow: self.0.shadow.clone(),
         }
     }
 }
@@ -176,7 +174,7 @@ pub(crate) struct ReadAccess {
 impl ReadAccess {
     pub(crate) fn cover(&mut self, block: &Block, at: usize, len: usize) {
         self.guards
-            .extend(units(at, len).map(|u| block.shadow[u].get()));
+            .extend(units(at, len).map(|u| block.0.shadow[u].get()));
     }
 }
 
@@ -200,10 +198,10 @@ impl<'a> Bytes<'a> {
     /// # Safety
     /// As in the plain build.
     pub(crate) unsafe fn slice(self, at: usize, len: usize) -> &'a [u8] {
-        let data = &self.block.data;
+        let data = &self.block.0.data;
         assert!(at + len <= data.len() * UNIT);
         for unit in units(at, len) {
-            self.block.shadow[unit].with(|_| ());
+            self.block.0.shadow[unit].with(|_| ());
         }
         // SAFETY: in range; the shadows have just been checked.
         unsafe { core::slice::from_raw_parts((data.as_ptr() as *const u8).add(at), len) }

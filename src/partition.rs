@@ -32,7 +32,7 @@
 
 use crate::head::{Head, MAX_NUMBER};
 use crate::pool::Pool;
-use crate::segment::{Claim, ClaimStep, Segment};
+use crate::segment::{ClaimStep, Segment};
 use crate::sync::{AtomicU64, fence, ord, spin_loop};
 use crossbeam_utils::CachePadded;
 
@@ -161,31 +161,12 @@ impl Partition {
 
     // ---- appending ----------------------------------------------------------------------
 
-    /// Claims a frame in the active segment, rolling to the next one when it is full.
-    /// `cached` is the index where this producer's last claim in this partition was, and then
-    /// where this one is. The frame must fit an empty segment.
-    #[inline(always)]
-    pub(crate) fn claim<'p, S: ClaimStep>(
-        &self,
-        pool: &'p Pool,
-        cached: &mut u16,
-        records: u32,
-        units: u32,
-    ) -> Result<Claim<'p>, Blocked> {
-        let segment = pool.get(*cached);
-        match segment.try_claim::<S>(self.id, records, units) {
-            Ok(head) => Ok(Claim::new(segment, head, records, units)),
-            Err(_) => {
-                let (index, head) = self.claim_slowly::<S>(pool, records, units)?;
-                *cached = index;
-                Ok(Claim::new(pool.get(index), head, records, units))
-            }
-        }
-    }
-
+    /// Claims a frame in the active segment, rolling to the next one when it is full; answers
+    /// where, and what the head was ([`Segment::try_claim`]). The frame must fit an empty
+    /// segment. What a producer does when the segment of its last claim has no more room.
     #[cold]
     #[inline(never)]
-    fn claim_slowly<S: ClaimStep>(
+    pub(crate) fn claim<S: ClaimStep>(
         &self,
         pool: &Pool,
         records: u32,

@@ -9,11 +9,12 @@ use crate::clock;
 use crate::config::Timestamps;
 use crate::encode;
 use crate::error::SendError;
-use crate::frame::{self, Descriptor, Flags, Kind, UNIFORM_HEAD, UNIT};
+use crate::frame::{self, Descriptor, Flags, Kind, MAX_UNITS, UNIFORM_HEAD, UNIT};
+use crate::head::Head;
 use crate::partition::Blocked;
 use crate::partitioner::Router;
 use crate::record::{FrameMetadata, NO_TIMESTAMP, Record, RecordMetadata, Route};
-use crate::segment::{self, ClaimStep, Exclusive, Shared};
+use crate::segment::{self, ClaimStep, Exclusive, Segment, Shared};
 use crate::send_batch::Scratch;
 use crate::topic::TopicInner;
 use crate::wait::Waiter;
@@ -56,8 +57,8 @@ pub type ExclusiveProducer = Producer<Exclusive>;
 pub struct Producer<S: ClaimStep = Shared> {
     pub(crate) topic: Arc<TopicInner>,
     pub(crate) router: Router,
-    /// For each partition, the segment of the last claim.
-    pub(crate) cached: Box<[u16]>,
+    /// For each partition, the segment of the last claim. (Copies: `topic` keeps their memory.)
+    pub(crate) cached: Box<[Segment]>,
     /// No exclusive producer can be there (always so once it was so).
     admitted: bool,
     pub(crate) scratch: Scratch,
@@ -86,7 +87,10 @@ impl<S: ClaimStep> Producer<S> {
         let partitions = config.partitions;
         Producer {
             router: Router::new(config.partitioner.clone(), partitions, others),
-            cached: (0..partitions).map(|_| 0).collect(),
+            // Any will do: a head says whose it is.
+            cached: (0..partitions)
+                .map(|_| topic.pool().get(0).clone())
+                .collect(),
             admitted,
             scratch: Scratch::default(),
             step: PhantomData,
@@ -333,66 +337,73 @@ impl<S: ClaimStep> Producer<S> {
         }
     }
 
-    /// A record's bytes as units, if a segment can hold it.
+    /// A record's bytes as units, if any segment could hold so many. (Whether this topic's can
+    /// is found where it does not fit: [`claim_frame`](Self::claim_frame).)
     #[inline]
     fn units(&self, bytes: Option<usize>) -> Result<u32, SendError> {
-        let max = self.topic.pool().shape().data_bytes();
         match bytes {
-            Some(bytes) if bytes <= max => Ok((bytes / UNIT) as u32),
-            _ => Err(SendError::RecordTooLarge {
-                size: bytes.map_or(u64::MAX, |bytes| bytes as u64),
-                max: max as u64,
-            }),
+            Some(bytes) if bytes <= MAX_UNITS as usize * UNIT => Ok((bytes / UNIT) as u32),
+            _ => Err(too_large(&self.topic, bytes)),
         }
     }
 
-    /// Claims a frame that fits a segment. Apart from `self`, so that what else a producer
-    /// has stays free to use while the claim lives.
+    /// Claims a frame: a record, or records that fit a segment. Apart from `self`, so that what
+    /// else a producer has stays free to use while the claim lives.
     #[inline(always)]
     pub(crate) fn claim_frame<'p>(
-        topic: &'p TopicInner,
-        cached: &mut [u16],
+        topic: &TopicInner,
+        cached: &'p mut [Segment],
         partition: u32,
         records: u32,
         units: u32,
         wait: bool,
     ) -> Result<segment::Claim<'p>, SendError> {
         let cached = &mut cached[partition as usize];
-        let claim = topic
-            .partition(partition)
-            .claim::<S>(topic.pool(), cached, records, units);
-        match claim {
-            Ok(claim) => Ok(claim),
-            Err(blocked) => {
-                Self::claim_when_room(topic, partition, cached, records, units, wait, blocked)
-            }
-        }
+        let head = match cached.try_claim::<S>(partition as u16, records, units) {
+            Ok(head) => head,
+            Err(_) => Self::claim_slowly(topic, partition, cached, records, units, wait)?,
+        };
+        Ok(segment::Claim::new(cached, head, records, units))
     }
 
+    /// Claims a frame where the segment of the last claim has no room for it.
     #[cold]
-    fn claim_when_room<'p>(
-        topic: &'p TopicInner,
+    #[inline(never)]
+    fn claim_slowly(
+        topic: &TopicInner,
         partition: u32,
-        cached: &mut u16,
+        cached: &mut Segment,
         records: u32,
         units: u32,
         wait: bool,
-        mut blocked: Blocked,
-    ) -> Result<segment::Claim<'p>, SendError> {
-        let config = topic.config();
-        let limit = if wait {
-            config.max_block
-        } else {
-            Duration::ZERO
-        };
-        let mut waiter = Waiter::new(config.wait, limit);
+    ) -> Result<Head, SendError> {
+        let (pool, config) = (topic.pool(), topic.config());
+        if units > pool.shape().units {
+            return Err(too_large(topic, Some(units as usize * UNIT)));
+        }
+        let mut waiter = None;
         loop {
-            if blocked == Blocked::Exhausted {
-                return Err(SendError::Exhausted {
-                    topic: topic.name().clone(),
-                    partition,
-                });
+            match topic.partition(partition).claim::<S>(pool, records, units) {
+                Ok((index, head)) => {
+                    *cached = pool.get(index).clone();
+                    return Ok(head);
+                }
+                Err(Blocked::Exhausted) => {
+                    return Err(SendError::Exhausted {
+                        topic: topic.name().clone(),
+                        partition,
+                    });
+                }
+                Err(Blocked::Reader | Blocked::Segments) => {}
             }
+            let waiter = waiter.get_or_insert_with(|| {
+                let limit = if wait {
+                    config.max_block
+                } else {
+                    Duration::ZERO
+                };
+                Waiter::new(config.wait, limit)
+            });
             if !waiter.wait() {
                 return Err(SendError::Full {
                     topic: topic.name().clone(),
@@ -405,13 +416,6 @@ impl<S: ClaimStep> Producer<S> {
                     topic: topic.name().clone(),
                 });
             }
-            let claim = topic
-                .partition(partition)
-                .claim::<S>(topic.pool(), cached, records, units);
-            match claim {
-                Ok(claim) => return Ok(claim),
-                Err(again) => blocked = again,
-            }
         }
     }
 
@@ -421,6 +425,14 @@ impl<S: ClaimStep> Producer<S> {
             partition,
             partitions: self.topic.config().partitions,
         }
+    }
+}
+
+#[cold]
+fn too_large(topic: &TopicInner, bytes: Option<usize>) -> SendError {
+    SendError::RecordTooLarge {
+        size: bytes.map_or(u64::MAX, |bytes| bytes as u64),
+        max: topic.pool().shape().data_bytes() as u64,
     }
 }
 

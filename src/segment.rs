@@ -85,7 +85,9 @@ impl ClaimStep for Exclusive {
     }
 }
 
-/// One segment: its memory and its measures.
+/// One segment: where its memory is, and its measures. A copy is the same segment, for as long as
+/// the topic lives (M2).
+#[derive(Clone)]
 pub(crate) struct Segment {
     block: Block,
     shape: Shape,

@@ -23,6 +23,21 @@ pub(crate) struct Scratch {
     order: Vec<u32>,
 }
 
+impl Scratch {
+    /// The shares from `partition` on were not appended.
+    #[cold]
+    fn refused(&self, cause: SendError, partition: usize) -> BatchError {
+        let appended = self.starts[partition] as usize;
+        let mut refused: Vec<usize> = self.order[appended..].iter().map(|&i| i as usize).collect();
+        refused.sort_unstable();
+        BatchError {
+            cause,
+            appended,
+            refused,
+        }
+    }
+}
+
 #[allow(private_bounds)]
 impl<S: ClaimStep> Producer<S> {
     /// Sends a batch: each partition's share as one frame, which readers see all of or
@@ -96,7 +111,7 @@ impl<S: ClaimStep> Producer<S> {
             );
             let mut claim = match claim {
                 Ok(claim) => claim,
-                Err(cause) => return Err(self.refused(cause, partition)),
+                Err(cause) => return Err(self.scratch.refused(cause, partition)),
             };
             let (unit, base) = (claim.unit(), claim.offset());
             let scratch = &self.scratch;
@@ -161,22 +176,6 @@ impl<S: ClaimStep> Producer<S> {
             scratch.order[(scratch.starts[partition as usize] + rank) as usize] = i as u32;
         }
         Ok(())
-    }
-
-    /// The shares from `partition` on were not appended.
-    #[cold]
-    fn refused(&self, cause: SendError, partition: usize) -> BatchError {
-        let appended = self.scratch.starts[partition] as usize;
-        let mut refused: Vec<usize> = self.scratch.order[appended..]
-            .iter()
-            .map(|&i| i as usize)
-            .collect();
-        refused.sort_unstable();
-        BatchError {
-            cause,
-            appended,
-            refused,
-        }
     }
 }
 

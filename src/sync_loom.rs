@@ -19,22 +19,52 @@ pub(crate) fn fence(site: &'static str, row: &'static str) {
     }
 }
 
+/// Holds nothing: what loom checks is the order of accesses to it. A stand-in for what the
+/// language orders and loom does not look at.
+pub(crate) struct Shadow(UnsafeCell<()>);
+
+// SAFETY: there is nothing in it; loom keeps its book of it for whichever thread asks.
+unsafe impl Sync for Shadow {}
+
+impl Shadow {
+    /// Not written yet.
+    pub(crate) fn new() -> Self {
+        Shadow(UnsafeCell::new(()))
+    }
+
+    /// Written by this thread.
+    pub(crate) fn written() -> Self {
+        let shadow = Shadow::new();
+        shadow.write();
+        shadow
+    }
+
+    /// Every write happened before.
+    #[track_caller]
+    pub(crate) fn read(&self) {
+        self.0.with(|_| ());
+    }
+
+    /// Every read and write happened before.
+    #[track_caller]
+    pub(crate) fn write(&self) {
+        self.0.with_mut(|_| ());
+    }
+}
+
 /// One of loom's words, with the operations that the source uses.
 #[allow(unreachable_pub)] // as `ClaimStep`, which names it
 pub struct AtomicU64 {
     word: loom::sync::atomic::AtomicU64,
     /// Written by [`store_alone`], read before every exchange.
-    alone: UnsafeCell<()>,
+    alone: Shadow,
 }
-
-// SAFETY: the cell holds nothing; loom keeps its book of it for whichever thread asks.
-unsafe impl Sync for AtomicU64 {}
 
 impl AtomicU64 {
     pub(crate) fn new(value: u64) -> Self {
         AtomicU64 {
             word: loom::sync::atomic::AtomicU64::new(value),
-            alone: UnsafeCell::new(()),
+            alone: Shadow::new(),
         }
     }
 
@@ -84,7 +114,7 @@ impl AtomicU64 {
         failure: Ordering,
     ) -> Result<u64, u64> {
         sites::step("compare_exchange");
-        self.alone.with(|_| ());
+        self.alone.read();
         self.word.compare_exchange(old, new, success, failure)
     }
 
@@ -106,7 +136,7 @@ impl AtomicU64 {
         exchange: impl FnOnce(&loom::sync::atomic::AtomicU64) -> u64,
     ) -> u64 {
         sites::step(operation);
-        self.alone.with(|_| ());
+        self.alone.read();
         exchange(&self.word)
     }
 }
@@ -116,7 +146,7 @@ impl AtomicU64 {
 /// other: so that is what it is asked.
 #[track_caller]
 pub(crate) fn store_alone(word: &AtomicU64, value: u64, order: Ordering) {
-    word.alone.with_mut(|_| ());
+    word.alone.write();
     word.store(value, order);
 }
 
@@ -163,8 +193,7 @@ impl<T> Snapshot<T> {
 /// The cell of `sync.rs` on a loom pointer. What loom does not see is the reclamation alone:
 /// here old values are kept until the cell goes.
 pub(crate) mod epoch {
-    use super::{Ordering, sites};
-    use loom::cell::UnsafeCell;
+    use super::{Ordering, Shadow, sites};
     use loom::sync::atomic::AtomicPtr;
     use std::sync::Mutex as Garbage;
 
@@ -177,18 +206,17 @@ pub(crate) mod epoch {
     /// written when the value is made and read at each look.
     struct Node<T> {
         value: T,
-        made: UnsafeCell<()>,
+        made: Shadow,
     }
 
     impl<T> Node<T> {
         fn make(value: T) -> *mut Node<T> {
-            let made = UnsafeCell::new(());
-            made.with_mut(|_| ());
+            let made = Shadow::written();
             Box::into_raw(Box::new(Node { value, made }))
         }
 
         fn value(&self) -> &T {
-            self.made.with(|_| ());
+            self.made.read();
             &self.value
         }
     }

@@ -227,7 +227,7 @@ fn a_position_that_is_still_retained_is_in_range_though_its_segment_is_gone() {
     let mut consumer = subscribed(&broker, config);
     consumer.seek_to_beginning(TOPIC, 0).unwrap();
     let mut producer = topic.producer();
-    let mut send = |n: u8| drop(producer.send(Record::new(&[n])).unwrap());
+    let mut send = |n: u8| assert!(producer.send(Record::new(&[n])).is_ok());
     send(0);
     send(1);
     assert_eq!(consumer.try_poll().unwrap().len(), 2);

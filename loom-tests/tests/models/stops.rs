@@ -376,7 +376,7 @@ fn listed(steps: &[(Step, Outcome)], before: bool) -> Range<usize> {
     let joins = if before {
         Some(0)
     } else {
-        steps.iter().position(|s| replaced(s))
+        steps.iter().position(replaced)
     };
     let leaves = steps.iter().rposition(replaced);
     match (joins, leaves) {
