@@ -144,6 +144,12 @@ impl Partition {
         self.live.log_start.load(ord!(Relaxed))
     }
 
+    /// In a model: how many segments are live.
+    #[cfg(loom)]
+    pub(crate) fn live(&self) -> usize {
+        (self.active() + 1 - self.log_start()) as usize
+    }
+
     fn slot(&self, number: u64) -> &AtomicU64 {
         &self.table[(number % self.table.len() as u64) as usize]
     }

@@ -210,6 +210,20 @@ impl Pool {
         bits.fetch_or(bit, ord!("pool.put", P8, Release));
     }
 
+    /// In a model, when nothing else happens any more: how many segments there are, and how many
+    /// of them can be taken.
+    #[cfg(loom)]
+    pub(crate) fn take_all(&self) -> (usize, usize) {
+        let all = self.racks().map(|rack| rack.segments.len()).sum();
+        let taken: Vec<_> = core::iter::from_fn(|| self.take(0)).collect();
+        for &index in &taken {
+            // A segment that is in the pool is retired, or fresh.
+            self.get(index).prepare(0, 0, 0);
+            self.put(index);
+        }
+        (all, taken.len())
+    }
+
     // ---- handles bring their spares -----------------------------------------------------
 
     /// Counts a handle in, and makes it a spare segment if there is none to spare.

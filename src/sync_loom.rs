@@ -12,10 +12,10 @@ pub(crate) use loom::thread::yield_now;
 /// A sequentially consistent fence, unless its site is weakened.
 #[track_caller]
 pub(crate) fn fence(site: &'static str, row: &'static str) {
-    let kept = sites::keep_fence(site, row);
+    let ordering = sites::fence_ordering(site, row);
     sites::step("fence");
-    if kept {
-        loom::sync::atomic::fence(Ordering::SeqCst);
+    if let Some(ordering) = ordering {
+        loom::sync::atomic::fence(ordering);
     }
 }
 

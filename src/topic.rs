@@ -160,6 +160,17 @@ pub struct Topic {
     inner: Arc<TopicInner>,
 }
 
+#[cfg(loom)]
+impl Topic {
+    /// In a model, when nothing else happens any more, and readers hold only what is live: every
+    /// segment is live, or can be taken. None is lost.
+    pub fn assert_no_segment_is_lost(&self) {
+        let live: usize = self.inner.partitions.iter().map(Partition::live).sum();
+        let (all, free) = self.inner.pool.take_all();
+        assert_eq!(live + free, all, "{live} live, {free} free, {all} in all");
+    }
+}
+
 impl Topic {
     pub(crate) fn new(name: &str, config: TopicConfig) -> Result<Topic, TopicError> {
         Ok(Topic {

@@ -103,3 +103,23 @@ fn a_consumer_from_the_latest_on_begins_behind_the_claims_that_are_there() {
     assert_eq!(send(&mut fast, 1), 1);
     assert_eq!(read(&mut consumer), [(1, vec![1])]);
 }
+
+/// The recycling of a segment stops before a frame that is not published, and goes on from there
+/// when it is: no segment is lost, however often.
+#[test]
+fn a_claim_that_is_held_for_laps_costs_no_segment() {
+    let config = TopicConfig::new().segments(2).segment_records(3);
+    let (broker, topic) = make(config.overflow(Overflow::DropOldest));
+    let (mut slow, mut fast) = (topic.producer(), topic.producer());
+    for _ in 0..50 {
+        fast.try_send(Record::new(b"x")).unwrap();
+        let claim = slow.claim(Route::Any, None, 1).unwrap();
+        for _ in 0..28 {
+            fast.try_send(Record::new(b"y")).unwrap();
+        }
+        claim.publish();
+    }
+    assert_eq!(topic.log_end_offset(0).unwrap(), 50 * 30);
+    let mut consumer = subscribed(&broker, ConsumerConfig::new());
+    assert!(!read(&mut consumer).is_empty());
+}

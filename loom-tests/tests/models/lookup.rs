@@ -148,3 +148,44 @@ fn an_exclusive_claim_brings_the_log_start_of_its_segment() {
     });
     outcomes.are([3, 6, 7, 8]);
 }
+
+/// P2, P5: a seek among frames that are being published, one of them of two records, finds the
+/// record of its offset; or, past the end that it sees, begins at the log start.
+#[test]
+fn a_seek_among_frames_in_the_making_finds_its_record() {
+    for offset in [1, 2] {
+        let outcomes = Outcomes::new();
+        let saw = outcomes.clone();
+        explore(move || {
+            let config = small(Overflow::Backpressure).segment_records(4);
+            let (broker, topic) = topic(config.segment_bytes(72));
+            let mut consumer = reader(&broker);
+            let (mut one, mut two) = (topic.producer(), topic.producer());
+            let p = thread::spawn(move || one.send(Record::new(&[1; 8])).unwrap().offset);
+            let q = thread::spawn(move || {
+                let sent = two.send_values(Route::Any, &[[2u8; 8], [3; 8]]);
+                sent.unwrap().base_offset
+            });
+            let c = thread::spawn(move || {
+                consumer.seek("t", 0, offset).unwrap();
+                let batch = consumer.try_poll().unwrap();
+                let seen = batch.iter().map(|r| (r.offset(), r.value()[0]));
+                seen.collect::<Vec<_>>()
+            });
+            let (one, two) = (p.join().unwrap(), q.join().unwrap());
+            let seen = c.join().unwrap();
+            for (&(found, n), expected) in seen.iter().zip(seen.first().map_or(0, |s| s.0)..) {
+                assert_eq!(found, expected);
+                let sent = if n == 1 { one } else { two + u64::from(n) - 2 };
+                assert_eq!(found, sent);
+            }
+            let first = seen.first().map(|&(found, _)| found);
+            assert!(
+                first.is_none_or(|first| first == offset || first == 0),
+                "{seen:?}"
+            );
+            saw.saw((first, one));
+        });
+        outcomes.include([(None, 0), (None, 2), (Some(offset), 0), (Some(offset), 2)]);
+    }
+}

@@ -13,7 +13,7 @@ use ringlog_loom::{
     Broker, Consumer, ExclusiveProducer, Overflow, Producer, Record, Route, SendError, Topic,
 };
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::ops::Range;
 use std::rc::Rc;
@@ -39,6 +39,8 @@ struct Log {
     /// What was sent to each offset.
     sent: BTreeMap<u64, u64>,
     next: u64,
+    /// The offsets that the stopped one claimed.
+    claimed: BTreeSet<u64>,
 }
 
 impl Log {
@@ -137,6 +139,19 @@ impl Others {
     }
 }
 
+impl Others {
+    /// Nobody is stopped any more: everybody goes on for five laps, and no segment is lost.
+    fn all_is_well(&mut self) {
+        self.read();
+        let outcome = self.go_on();
+        assert_eq!(
+            (outcome.sent, outcome.read_all, outcome.lost),
+            (self.sends(), true, 0)
+        );
+        self.topic.assert_no_segment_is_lost();
+    }
+}
+
 /// What is stopped: how the log is before, and what it does.
 struct Case<V: 'static> {
     name: &'static str,
@@ -176,19 +191,12 @@ fn stop_at_each<V: 'static>(overflow: Overflow, case: &'static Case<V>) -> Vec<(
             };
             let ((), stopped) = stop(At::Step(number), others_go_on, || (case.work)(victim, &log));
             assert!(stopped);
-            // Nobody is stopped any more: the reader comes to the end, and there is room again.
-            let mut others = back.borrow_mut().take().unwrap();
-            others.read();
-            if !others.producers.is_empty() {
-                assert!(others.send(0), "no room, though nobody is stopped any more");
-                others.read();
-            }
-            let (position, end) = (
-                others.reader.position("t", 0).unwrap(),
-                others.topic.log_end_offset(0).unwrap(),
-            );
-            assert_eq!(position, end);
-            result.borrow_mut().take().unwrap()
+            let mut others: Others = back.borrow_mut().take().unwrap();
+            let outcome = result.borrow_mut().take().unwrap();
+            let its_own = |gap: u64| others.log.borrow().claimed.contains(&gap);
+            assert!(outcome.gap.is_none_or(its_own));
+            others.all_is_well();
+            outcome
         })
     };
     let outcomes: Vec<_> = (0..steps.len()).map(outcome).collect();
@@ -214,8 +222,8 @@ fn once<R: Send + 'static>(model: impl Fn() -> R + Send + Sync + 'static) -> R {
 fn fill(others: &mut Others, records: u64) {
     for turn in 0..records {
         assert!(others.send(turn));
+        others.read();
     }
-    others.read();
 }
 
 fn producer(_: &Broker, topic: &Topic) -> Producer {
@@ -226,6 +234,7 @@ fn send(mut producer: Producer, log: &Rc<RefCell<Log>>) {
     let n = log.borrow_mut().number();
     if let Ok(sent) = producer.try_send(Record::new(&value(n))) {
         log.borrow_mut().sent.insert(sent.offset, n);
+        log.borrow_mut().claimed.insert(sent.offset);
     }
     // The handle's end is not part of the work: see `topic.rs`.
     std::mem::forget(producer);
@@ -260,8 +269,10 @@ static ABORT: Case<Producer> = Case {
     others: 2,
     victim: producer,
     before: |others, _| fill(others, 1),
-    work: |mut producer, _| {
-        drop(producer.claim(Route::Any, None, 16).unwrap());
+    work: |mut producer, log| {
+        let claim = producer.claim(Route::Any, None, 16).unwrap();
+        log.borrow_mut().claimed.insert(claim.metadata().offset);
+        drop(claim);
         std::mem::forget(producer);
     },
 };
@@ -288,6 +299,7 @@ fn exclusive_send(producer: &mut ExclusiveProducer, log: &Rc<RefCell<Log>>) {
     let n = log.borrow_mut().number();
     let offset = producer.send(Record::new(&value(n))).unwrap().offset;
     log.borrow_mut().sent.insert(offset, n);
+    log.borrow_mut().claimed.insert(offset);
 }
 
 /// A consumer that is there already.
@@ -489,6 +501,9 @@ fn who_stops_at_any_step_stops_only_whom_the_design_says() {
             rows(&mut table, overflow, case.name, case.others, &steps);
         }
     }
+    if std::env::var_os("RINGLOG_WEAKEN").is_some() {
+        return; // the table is of the steps as they are
+    }
     let docs = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/verification.md");
     let docs = std::fs::read_to_string(docs).unwrap();
     assert!(
@@ -547,4 +562,58 @@ fn two_go_on_at_once_behind_one_that_stopped_in_a_roll() {
         });
     }
     outcomes.are([2, 4]);
+}
+
+/// Two that have stopped, each before any of its steps, are not waited for either: one spare
+/// segment a handle is enough.
+#[test]
+fn two_that_stop_stop_nobody_else() {
+    pairs(Overflow::DropOldest, &REUSE, &REUSE);
+    pairs(Overflow::Backpressure, &REUSE, &REUSE);
+    pairs(Overflow::DropOldest, &REUSE, &POLL);
+    pairs(Overflow::DropOldest, &POLL, &REUSE);
+}
+
+/// Stops the first before each of its steps, and then the second before each of its own.
+fn pairs<A, B>(overflow: Overflow, first: &'static Case<A>, second: &'static Case<B>) {
+    let set_up = move || {
+        let (broker, topic) = topic(small(overflow).segment_records(3));
+        let log = Rc::default();
+        // One more producer, so that no spare is idle that nobody can come to need.
+        let mut others = Others::new(&broker, &topic, 1, &log);
+        let mut a = (first.victim)(&broker, &topic);
+        let mut b = (second.victim)(&broker, &topic);
+        (first.before)(&mut others, &mut a);
+        (second.before)(&mut others, &mut b);
+        (others, a, b, log)
+    };
+    let steps = once(move || {
+        let (_others, a, b, log) = set_up();
+        let a = trace(MOST_STEPS, || (first.work)(a, &log)).1.len();
+        let b = trace(MOST_STEPS, || (second.work)(b, &log)).1.len();
+        (a, b)
+    });
+    for (i, j) in (0..steps.0).flat_map(|i| (0..steps.1).map(move |j| (i, j))) {
+        once(move || {
+            let (others, a, b, log) = set_up();
+            let back = Rc::new(RefCell::new(None));
+            let (give_back, later) = (back.clone(), log.clone());
+            let second_stops = move || {
+                let others = Rc::new(RefCell::new(others));
+                let going = others.clone();
+                let go_on = move || {
+                    let outcome = going.borrow_mut().go_on();
+                    let all = outcome.sent == SENDS;
+                    assert!(all || overflow == Overflow::Backpressure && outcome.gap.is_some());
+                };
+                // With the first one stopped it may have fewer steps, and not come to stop.
+                stop(At::Step(j), go_on, || (second.work)(b, &later));
+                *give_back.borrow_mut() = Some(others);
+            };
+            let ((), stopped) = stop(At::Step(i), second_stops, || (first.work)(a, &log));
+            assert!(stopped);
+            let others = back.borrow_mut().take().unwrap();
+            others.borrow_mut().all_is_well();
+        });
+    }
 }

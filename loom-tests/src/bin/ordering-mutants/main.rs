@@ -51,8 +51,9 @@ struct Mutant {
     file: String,
     original: String,
     weakened_to: &'static str,
-    /// The model that failed.
+    /// The model that failed, and by what.
     killed_by: Option<String>,
+    by: Option<String>,
     /// Models that ran, the last one the killer.
     models_run: usize,
     seconds: f64,
@@ -85,6 +86,9 @@ fn main() -> Result<(), Failure> {
         .filter(chosen)
         .flat_map(|site| site.weaker().iter().map(move |&to| (site, to)));
     let mutants: Vec<_> = mutants.collect();
+    if mutants.is_empty() {
+        return Err("there is no such site".into());
+    }
     println!(
         "{:24} {:4} {:8} {:8} {:>6}  killed by",
         "site", "row", "original", "to", "s"
@@ -137,7 +141,7 @@ impl Reach {
                     sites,
                 }),
                 // It asserts outcomes that take more preemptions.
-                (End::Failed, Some(_)) => {}
+                (End::Failed(_), Some(_)) => {}
                 (end, _) => return Err(format!("{trial:?} as it is: {end:?}").into()),
             }
         }
@@ -181,6 +185,7 @@ fn try_mutant(
         original: site.ordering.clone(),
         weakened_to: to,
         killed_by: None,
+        by: None,
         models_run: 0,
         seconds: 0.0,
         reviewed: reviewed.map(|r| r.reason),
@@ -192,7 +197,8 @@ fn try_mutant(
         mutant.seconds += run.seconds;
         match run.end {
             End::Passed => {}
-            End::Failed => {
+            End::Failed(by) => {
+                mutant.by = Some(by);
                 mutant.killed_by = Some(trial.test.clone());
                 break;
             }

@@ -3,6 +3,7 @@
 use crate::Failure;
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -16,10 +17,11 @@ pub(crate) struct Models {
 }
 
 /// How a model ended.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum End {
     Passed,
-    Failed,
+    /// By this: a claim of the model, or a violation that loom found.
+    Failed(String),
     /// It was stopped after [`MOST`].
     TooLong,
 }
@@ -91,7 +93,8 @@ impl Models {
             .env("RUST_BACKTRACE", "0")
             .envs(env.iter().copied())
             .stdin(Stdio::null())
-            .stdout(Stdio::null())
+            // The test harness shows a failed test's words on its standard output.
+            .stdout(Stdio::piped())
             .stderr(Stdio::null());
         if let Some(bound) = trial.preemptions {
             command.env("RINGLOG_PREEMPTIONS", bound.to_string());
@@ -109,14 +112,11 @@ impl Models {
 /// answer.
 fn wait(mut command: Command) -> Result<End, Failure> {
     let mut child = command.spawn()?;
+    let mut told = String::new();
     let start = Instant::now();
-    loop {
+    let status = loop {
         if let Some(status) = child.try_wait()? {
-            return match status.code() {
-                Some(0) => Ok(End::Passed),
-                Some(101) => Ok(End::Failed),
-                _ => Err(format!("{command:?} ended with {status}").into()),
-            };
+            break status;
         }
         if start.elapsed() > MOST {
             child.kill()?;
@@ -124,5 +124,29 @@ fn wait(mut command: Command) -> Result<End, Failure> {
             return Ok(End::TooLong);
         }
         std::thread::sleep(Duration::from_millis(5));
+    };
+    if let Some(out) = &mut child.stdout {
+        out.read_to_string(&mut told)?;
     }
+    match status.code() {
+        Some(0) => Ok(End::Passed),
+        Some(101) => reason(&told).map(End::Failed),
+        _ => Err(format!("{command:?} ended with {status}").into()),
+    }
+}
+
+/// Why a model failed: what it says itself, or what the source asserts, or a race that loom found.
+/// Anything else, as loom's limit on how much there may be to explore, is no answer.
+fn reason(told: &str) -> Result<String, Failure> {
+    let mut lines = told
+        .lines()
+        .skip_while(|line| !line.contains(" panicked at "));
+    let place = lines.next().unwrap_or_default();
+    let message = lines.next().unwrap_or_default().trim();
+    let ours = ["loom-tests/tests/models/", "loom-tests/../src/"];
+    let ours = ours.iter().any(|path| place.contains(path));
+    if ours || message.starts_with("Causality violation") {
+        return Ok(message.to_owned());
+    }
+    Err(format!("a model failed, but not by what it claims: {place} {message}").into())
 }
