@@ -353,6 +353,18 @@ impl<'b> Iterator for Records<'b> {
                 return Some(RecordRef::new(bytes, descriptor, NO_TIMESTAMP, offset));
             }
         }
+        if let (1.., Several::Uniform { at, length }) = (self.count, self.several) {
+            let record = RecordRef {
+                bytes,
+                at: at + self.within as usize * length,
+                length,
+                flags: Descriptor::EMPTY,
+                time: self.time,
+                offset: self.offset_within(),
+            };
+            self.pass(1);
+            return Some(record);
+        }
         let (record, records) = self.clone().next_slowly(known, bytes);
         *self = records;
         Some(record)
