@@ -20,8 +20,11 @@ use std::collections::BTreeMap;
 use std::hint::black_box;
 use std::process::{Command, ExitCode};
 
-/// What is counted: a name, and the operation done so many times.
-const OPERATIONS: [(&str, fn(u64)); 10] = [
+/// A name, and the operation done so many times.
+type Operation = (&'static str, fn(u64));
+
+/// What is counted.
+const OPERATIONS: [Operation; 10] = [
     ("send, exclusive, 8 B", |n| {
         send(topic(1).exclusive_producer().unwrap(), [1; 8], n)
     }),

@@ -19,7 +19,7 @@
 //! # Invariants
 //!
 //! - **M1** The pointer of a block points at `Shape::block_bytes` bytes, zeroed when made,
-//!   128-byte aligned, that live as long as the slab. Zero is a valid state of every word.
+//!   128-byte aligned (`Slab::allocate` sees to that), that live as long as the slab. Zero is a valid state of every word.
 //! - **M2** A slab outlives every use of its blocks: whoever holds a block, or a copy of one,
 //!   holds the slab (by way of the topic).
 //! - **M3** Callers keep slots at or under `records` and byte ranges within `units * 8`.
@@ -35,6 +35,10 @@ pub(crate) const MAX_RECORDS: u32 = (1 << 22) - 1;
 
 const HEADER_BYTES: usize = 256;
 const ALIGN: usize = 128;
+
+/// What every allocator gives without asking.
+#[cfg(not(loom))]
+const OWN_ALIGN: usize = 16;
 
 /// The measures of a segment, the same for all of a topic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,7 +77,7 @@ pub(crate) use crate::memory_loom::{Block, Bytes, Index, ReadAccess, Slab, Write
 
 #[cfg(not(loom))]
 mod plain {
-    use super::{ALIGN, HEADER_BYTES, Shape};
+    use super::{ALIGN, HEADER_BYTES, OWN_ALIGN, Shape};
     use crate::sync::{AtomicU64, Ordering, ord};
     use core::marker::PhantomData;
     use core::ptr::NonNull;
@@ -81,7 +85,9 @@ mod plain {
 
     /// Blocks allocated, and freed, as one.
     pub(crate) struct Slab {
+        /// Where the first block begins: the next multiple of [`ALIGN`] in what was allocated.
         start: NonNull<u8>,
+        allocated: NonNull<u8>,
         layout: Layout,
         shape: Shape,
         count: usize,
@@ -97,14 +103,19 @@ mod plain {
         /// their first use). `None` when the system refuses or the size overflows.
         pub(crate) fn allocate(shape: Shape, count: usize) -> Option<Slab> {
             let bytes = shape.block_bytes().checked_mul(count)?;
-            let layout = Layout::from_size_align(bytes, ALIGN).ok()?;
+            // Aligned here: asked for more than its own alignment, the system's allocator has to
+            // write the zeros itself, and all of the memory would be touched.
+            let layout = Layout::from_size_align(bytes.checked_add(ALIGN)?, OWN_ALIGN).ok()?;
             if bytes == 0 {
                 return None;
             }
             // SAFETY: the layout's size is not zero.
-            let start = NonNull::new(unsafe { alloc_zeroed(layout) })?;
+            let allocated = NonNull::new(unsafe { alloc_zeroed(layout) })?;
+            // SAFETY: less than `ALIGN` bytes further, of which there are so many more.
+            let start = unsafe { allocated.add(allocated.as_ptr().align_offset(ALIGN)) };
             Some(Slab {
                 start,
+                allocated,
                 layout,
                 shape,
                 count,
@@ -126,7 +137,7 @@ mod plain {
             while at < self.layout.size() {
                 // SAFETY: M1: within the allocation; `&mut self` before any block is used,
                 // and zero is what is already there. Volatile, so that it is really done.
-                unsafe { self.start.add(at).write_volatile(0) };
+                unsafe { self.allocated.add(at).write_volatile(0) };
                 at += 4096;
             }
         }
@@ -135,7 +146,7 @@ mod plain {
     impl Drop for Slab {
         fn drop(&mut self) {
             // SAFETY: allocated with this layout; M2: no block is used any more.
-            unsafe { dealloc(self.start.as_ptr(), self.layout) }
+            unsafe { dealloc(self.allocated.as_ptr(), self.layout) }
         }
     }
 

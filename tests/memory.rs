@@ -97,6 +97,18 @@ fn write(topic: &Topic, bytes: usize) {
 }
 
 #[test]
+fn a_topic_takes_address_space_and_no_memory_until_it_is_used() {
+    if resident() == 0 {
+        return; // not known on this system
+    }
+    let before = resident();
+    let (_broker, topic) = make(config(1_000, 64 << 20).segments(8));
+    assert!(topic.memory_bytes() > 500 << 20);
+    let grown = resident().saturating_sub(before);
+    assert!(grown < 50 << 20, "{grown} bytes touched");
+}
+
+#[test]
 fn a_stalled_reader_costs_nothing_and_keeps_what_it_holds() {
     let config = config(500, 256 * 1024)
         .overflow(Overflow::DropOldest)
