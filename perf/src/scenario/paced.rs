@@ -1,0 +1,156 @@
+//! A fixed rate, with each latency from the moment at which the message was to be sent.
+
+use super::{Case, Choice, Entry, Messages, PAYLOAD, Scenario};
+use crate::cores::{consumer_place, producer_place};
+use crate::latency::{SinceIntended, histogram};
+use crate::measure::{Failure, Job, Outcome};
+use crate::pause::{LATENCY_SPINS, Pause};
+use crate::source::Source;
+use crate::system::crossbeam_channel::CrossbeamChannel;
+use crate::system::disruptor::{DisruptorMulti, DisruptorSingle};
+use crate::system::kanal::Kanal;
+use crate::system::ringlog::{RinglogExclusive, RinglogShared};
+use crate::system::rtrb::Rtrb;
+use crate::system::{Receiver, Sender, Shape, System, open};
+use crate::tally::Tally;
+use std::hint::spin_loop;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Barrier, OnceLock};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// Messages a second.
+const RATES: [u64; 2] = [100_000, 1_000_000];
+
+pub(super) fn scenario(choice: &Choice) -> Scenario {
+    let case = |rate| Case {
+        label: format!("{} k messages a second", rate / 1000),
+        payload: PAYLOAD,
+        batch: 1,
+        shape: Shape::one_to_one(choice.ring_bytes),
+        rate: Some(rate),
+        messages: Messages::Rate,
+        entries: vec![
+            entry::<RinglogExclusive>(),
+            entry::<RinglogShared>(),
+            entry::<DisruptorSingle>(),
+            entry::<DisruptorMulti>(),
+            entry::<Rtrb>(),
+            entry::<CrossbeamChannel>(),
+            entry::<Kanal>(),
+        ],
+    };
+    Scenario {
+        name: "paced",
+        about: "a fixed rate; latency from the moment at which a message was to be sent, so \
+                that a stall counts; 1 producer, 1 consumer; 64 B",
+        cases: RATES.map(case).into(),
+    }
+}
+
+fn entry<S: System>() -> Entry {
+    Entry::running::<S>(Box::new(paced::<S>))
+}
+
+fn paced<S: System>(job: &Job<'_>) -> Result<Outcome, Failure> {
+    let (tx, rx) = open::<S, PAYLOAD, 1>(&job.shape)?;
+    let ends = tx.into_iter().zip(rx).next();
+    let (tx, rx) = ends.ok_or("no producer or no consumer")?;
+    let rate = job.rate.filter(|&rate| rate > 0).ok_or("no rate")?;
+    let interval_ns = 1_000_000_000 / rate;
+    let cores = &job.plan.cores;
+    let stop = AtomicBool::new(false);
+    let ready = Barrier::new(2);
+    let start = OnceLock::new();
+    // Both are there, and agree on the start.
+    let begin = || {
+        ready.wait();
+        let start = *start.get_or_init(Instant::now);
+        ready.wait();
+        start
+    };
+    let pause = || Pause::new(&stop, job.apart(), LATENCY_SPINS);
+    let (sent, received) = thread::scope(|scope| {
+        let (stop, begin) = (&stop, &begin);
+        let (tx_pause, rx_pause) = (pause(), pause());
+        let producer = scope.spawn(move || {
+            let pinned = cores.pin(producer_place(0));
+            let start = begin();
+            let done = pinned.and_then(|()| produce(tx, job, start, interval_ns, tx_pause));
+            stop.fetch_or(done.is_err(), Ordering::Relaxed);
+            done
+        });
+        let consumer = scope.spawn(move || {
+            let pinned = cores.pin(consumer_place(0, 1));
+            let histogram = histogram();
+            let start = begin();
+            let done = pinned.and(histogram).and_then(|histogram| {
+                let reader = SinceIntended {
+                    tally: Tally::<PAYLOAD>::new(1),
+                    histogram,
+                    start,
+                    interval_ns,
+                };
+                consume(rx, reader, job.messages, rx_pause)
+            });
+            stop.fetch_or(done.is_err(), Ordering::Relaxed);
+            done
+        });
+        (producer.join(), consumer.join())
+    });
+    let (reader, time) = received.map_err(|_| "the consumer panicked")??;
+    sent.map_err(|_| "the producer panicked")??;
+    Tally::<PAYLOAD>::check(&reader.tally, job.messages)?;
+    Ok(Outcome {
+        messages: job.messages,
+        time,
+        producers: None,
+        latency: Some(reader.histogram),
+    })
+}
+
+fn produce(
+    mut tx: impl Sender<PAYLOAD, 1>,
+    job: &Job<'_>,
+    start: Instant,
+    interval_ns: u64,
+    mut pause: Pause<'_>,
+) -> Result<(), Failure> {
+    let mut source = Source::<PAYLOAD, 1>::new(0, 1);
+    let mut sent = 0;
+    while sent < job.messages {
+        for send in source.next() {
+            let intended = Duration::from_nanos(sent * interval_ns);
+            while start.elapsed() < intended {
+                if job.apart() {
+                    spin_loop();
+                } else {
+                    thread::yield_now();
+                }
+            }
+            while !tx.send(send)? {
+                pause.wait()?;
+            }
+            pause.reset();
+            sent += 1;
+        }
+    }
+    Ok(())
+}
+
+fn consume(
+    mut rx: impl Receiver<PAYLOAD>,
+    mut reader: SinceIntended,
+    messages: u64,
+    mut pause: Pause<'_>,
+) -> Result<(SinceIntended, Duration), Failure> {
+    while Tally::<PAYLOAD>::count(&reader.tally) < messages {
+        if rx.receive(&mut reader)? {
+            pause.reset();
+        } else {
+            pause.wait()?;
+        }
+    }
+    let time = reader.start.elapsed();
+    Ok((reader, time))
+}
