@@ -48,6 +48,12 @@ pub(crate) struct Run {
     /// Writes every run's result here as well.
     #[arg(long)]
     json: Option<PathBuf>,
+    /// Writes a page with charts here.
+    #[arg(long)]
+    html: Option<PathBuf>,
+    /// Writes one chart, SVG, of the four scenarios with one producer and one consumer here.
+    #[arg(long)]
+    chart: Option<PathBuf>,
     /// Which scenarios.
     scenarios: Vec<String>,
 }
@@ -74,6 +80,13 @@ impl Run {
             println!("{line}");
         }
         measure_all(&chosen, &plan, &mut report)?;
+        let about = |name: &str| {
+            let scenario = chosen.iter().find(|scenario| scenario.name == name);
+            scenario.map_or("", |scenario| scenario.about)
+        };
+        write(self.json.as_ref(), || report.to_json())?;
+        write(self.html.as_ref(), || Ok(report.to_html(&about)))?;
+        write(self.chart.as_ref(), || Ok(report.to_chart()))?;
         let failures = report.failures();
         if failures.is_empty() {
             return Ok(());
@@ -91,6 +104,17 @@ impl Run {
             producers: self.producers.into(),
         }
     }
+}
+
+fn write(
+    file: Option<&PathBuf>,
+    text: impl FnOnce() -> Result<String, Failure>,
+) -> Result<(), Failure> {
+    let Some(file) = file else {
+        return Ok(());
+    };
+    std::fs::write(file, text()?).map_err(|e| format!("{}: {e}", file.display()))?;
+    Ok(())
 }
 
 /// Measures the scenarios one after the other, and prints each case as it is done.

@@ -2,13 +2,15 @@
 //! message read and checked. And soaks it: everything at once, for minutes or hours.
 //!
 //! ```text
-//! cargo run --release -p perf -- run [--quick] [--json FILE] [SCENARIO..]
+//! cargo run --release -p perf -- run [--quick] [SCENARIO..] [--json FILE] [--html FILE] [--chart FILE]
 //! cargo run --release -p perf -- list
 //! cargo run --release -p perf -- soak --minutes 10
 //! ```
 
 mod command;
 mod cores;
+mod html;
+mod json;
 mod latency;
 mod machine;
 mod measure;

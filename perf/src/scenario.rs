@@ -8,6 +8,8 @@ mod original;
 mod paced;
 mod ping_pong;
 mod replay;
+#[cfg(test)]
+mod tests;
 
 use crate::measure::{self, Failure, Job, Outcome, Plan, Run};
 use crate::report::Row;
@@ -16,6 +18,8 @@ use crate::tally::{InOrder, Lanes};
 use crate::versions::version;
 use hdrhistogram::Histogram;
 use std::time::Duration;
+
+pub(crate) use one_to_one::NAMES as ONE_TO_ONE;
 
 /// Payload bytes of the scenarios that have one size only.
 const PAYLOAD: usize = 64;
