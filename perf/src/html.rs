@@ -93,7 +93,7 @@ fn failures(block: &Block) -> Markup {
 fn short(ns: f64) -> String {
     match ns {
         ns if ns < 10.0 => format!("{ns:.1}"),
-        ns if ns < 10_000.0 => format!("{ns:.0}"),
+        ns if ns < 100_000.0 => format!("{ns:.0}"),
         ns if ns < 1e6 => format!("{:.0} µs", ns / 1e3),
         ns if ns < 1e7 => format!("{:.1} ms", ns / 1e6),
         ns => format!("{:.0} ms", ns / 1e6),

@@ -42,6 +42,9 @@ impl Machine {
 fn warnings(cores: &Cores, load: Option<f64>) -> Vec<String> {
     let mut warnings = Vec::new();
     let mut warn = |words: String| warnings.push(words);
+    if cfg!(debug_assertions) {
+        warn("not a release build: the times mean nothing".to_owned());
+    }
     if cores.ids().is_empty() {
         warn("no list of cores here, so no thread is pinned".to_owned());
     } else if !cores.apart(2) {

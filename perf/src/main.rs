@@ -21,6 +21,7 @@ mod soak;
 mod source;
 mod system;
 mod tally;
+mod threads;
 mod versions;
 
 use clap::{Parser, Subcommand};

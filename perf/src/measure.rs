@@ -5,10 +5,8 @@ use crate::pause::{Pause, SPINS};
 use crate::source::{Source, stride};
 use crate::system::{Receiver, Sender, Shape, System, open};
 use crate::tally::Tally;
+use crate::threads::{Span, Worker, together, whole};
 use hdrhistogram::Histogram;
-use std::sync::Barrier;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
 use std::time::{Duration, Instant};
 
 /// What went wrong, in words.
@@ -101,64 +99,45 @@ pub(crate) fn run<S: System, T: Tally<N>, const N: usize, const B: usize>(
     job: &Job<'_>,
 ) -> Result<Outcome, Failure> {
     let (senders, receivers) = open::<S, N, B>(&job.shape)?;
-    let cores = &job.plan.cores;
-    let producers = senders.len();
+    let (producers, consumers) = (senders.len(), receivers.len());
     let each = job.messages / producers as u64;
     let lanes = job.shape.lanes;
-    let stop = AtomicBool::new(false);
-    let ready = Barrier::new(producers + receivers.len());
-    let pause = || Pause::new(&stop, job.apart(), SPINS);
-    let (sent, received) = thread::scope(|scope| {
-        let (ready, stop) = (&ready, &stop);
-        let senders = senders.into_iter().enumerate().map(|(i, tx)| {
-            let pause = pause();
-            scope.spawn(move || {
-                let pinned = cores.pin(producer_place(i));
-                let source = Source::<N, B>::new(i, lanes);
-                ready.wait();
-                let start = Instant::now();
-                let done = pinned.and_then(|()| produce(tx, source, each, pause));
-                stop.fetch_or(done.is_err(), Ordering::Relaxed);
-                done.map(|()| (start, Instant::now()))
-            })
-        });
-        let senders: Vec<_> = senders.collect();
-        let receivers = receivers.into_iter().enumerate().map(|(i, rx)| {
-            let pause = pause();
-            scope.spawn(move || {
-                let pinned = cores.pin(consumer_place(i, producers));
-                let tally = T::new(lanes * producers);
-                ready.wait();
-                let done = pinned.and_then(|()| consume(rx, tally, job.messages, pause));
-                let end = Instant::now();
-                stop.fetch_or(done.is_err(), Ordering::Relaxed);
-                done.map(|tally| (tally, end))
-            })
-        });
-        let receivers: Vec<_> = receivers.collect();
-        let sent: Vec<_> = senders.into_iter().map(|t| t.join()).collect();
-        let received: Vec<_> = receivers.into_iter().map(|t| t.join()).collect();
-        (sent, received)
-    });
-    // The consumers' word first: a producer that "gave up" mostly did so because of them.
-    let mut ends = Vec::new();
-    for consumer in received {
-        let (tally, end) = consumer.map_err(|_| "a consumer panicked")??;
-        tally.check(job.messages)?;
-        ends.push(end);
+    // The consumers first, as the first failure is told: a producer that gave up mostly did
+    // so because of them.
+    let mut workers = Vec::new();
+    for (i, rx) in receivers.into_iter().enumerate() {
+        let place = consumer_place(i, producers);
+        workers.push(Worker::new(place, move |ready, pause| {
+            let tally = T::new(lanes * producers);
+            ready.wait();
+            let begin = Instant::now();
+            let tally = consume(rx, tally, job.messages, pause)?;
+            let end = Instant::now();
+            tally.check(job.messages)?;
+            Ok((begin, end))
+        }));
     }
-    let mut sends = Vec::new();
-    for producer in sent {
-        sends.push(producer.map_err(|_| "a producer panicked")??);
+    for (i, tx) in senders.into_iter().enumerate() {
+        workers.push(Worker::new(producer_place(i), move |ready, pause| {
+            let source = Source::<N, B>::new(i, lanes);
+            ready.wait();
+            let begin = Instant::now();
+            produce(tx, source, each, pause)?;
+            Ok((begin, Instant::now()))
+        }));
     }
-    let start = sends.iter().map(|&(start, _)| start).min();
-    let sent = sends.iter().map(|&(_, end)| end).max();
-    let read = ends.into_iter().max();
-    match (start, sent, read) {
-        (Some(start), Some(sent), Some(read)) => Ok(Outcome {
+    let spans = together(job, SPINS, workers)?;
+    outcome(job, &spans[..consumers], &spans[consumers..])
+}
+
+fn outcome(job: &Job<'_>, consumers: &[Span], producers: &[Span]) -> Result<Outcome, Failure> {
+    let begin = producers.iter().map(|&(begin, _)| begin).min();
+    let end = consumers.iter().map(|&(_, end)| end).max();
+    match (begin, end) {
+        (Some(begin), Some(end)) => Ok(Outcome {
             messages: job.messages,
-            time: read.duration_since(start),
-            producers: Some(sent.duration_since(start)),
+            time: end.duration_since(begin),
+            producers: Some(whole(producers)),
             latency: None,
         }),
         _ => Err("a run needs a producer and a consumer".into()),

@@ -79,6 +79,14 @@ impl Spread {
     }
 }
 
+/// A number of bytes, in words.
+pub(crate) fn size(bytes: usize) -> String {
+    match bytes {
+        1024 => "1 KiB".to_owned(),
+        bytes => format!("{bytes} B"),
+    }
+}
+
 impl Row {
     pub(crate) fn spread(&self) -> Option<Spread> {
         Spread::of(&self.runs)
@@ -130,10 +138,7 @@ impl Block {
         if !self.label.is_empty() {
             parts.push(self.label.clone());
         }
-        parts.push(match self.payload {
-            1024 => "1 KiB".to_owned(),
-            bytes => format!("{bytes} B"),
-        });
+        parts.push(size(self.payload));
         if self.batch > 1 {
             parts.push(format!("batches of {}", self.batch));
         }

@@ -7,7 +7,8 @@ use crate::system::Kind;
 use maud::{Markup, html};
 
 const ROW: f64 = 22.0;
-const LABELS: f64 = 178.0;
+/// Of a name's letters, about.
+const LETTER: f64 = 6.9;
 /// Room behind the longest whisker for its value.
 const VALUES: f64 = 44.0;
 const AXIS: f64 = 22.0;
@@ -65,11 +66,19 @@ pub(super) fn height(groups: &[Group<'_>]) -> f64 {
     groups.iter().map(heading).sum::<f64>() + AXIS
 }
 
+/// Room for the longest name.
+fn labels(groups: &[Group<'_>]) -> f64 {
+    let bars = groups.iter().flat_map(|(_, bars)| bars);
+    let letters = bars.map(|bar| bar.name.chars().count()).max();
+    (letters.unwrap_or_default() as f64 * LETTER + 16.0).max(150.0)
+}
+
 /// Groups of bars one below the other, on one axis.
 pub(super) fn panel(groups: &[Group<'_>], width: f64) -> Markup {
     let spreads = groups.iter().flat_map(|(_, bars)| bars).map(|b| b.spread);
     let ends = spreads.flat_map(|spread| [spread.min, spread.median, spread.max]);
-    let scale = Scale::new(ends, LABELS, width - VALUES);
+    let labels = labels(groups);
+    let scale = Scale::new(ends, labels, width - VALUES);
     let bottom = height(groups) - AXIS;
     let mut y = 0.0;
     html! {
@@ -80,21 +89,23 @@ pub(super) fn panel(groups: &[Group<'_>], width: f64) -> Markup {
                 @if tick < 1.0 && tick > 0.0 { (tick) } @else { (format!("{tick:.0}")) }
             }
         }
-        text.tick x=(LABELS - 12.0) y=(bottom + 15.0) text-anchor="end" { "ns a message" }
+        text.tick x=(labels - 16.0) y=(bottom + 15.0) text-anchor="end" {
+            "ns a message" @if scale.is_log() { ", log scale" }
+        }
         @for (heading, bars) in groups {
             @if !heading.is_empty() {
                 text.heading x="0" y=(y + 16.0) { (heading) }
                 @let () = y += ROW;
             }
             @for bar in bars {
-                (draw(bar, &scale, y))
+                (draw(bar, &scale, labels, y))
                 @let () = y += ROW;
             }
         }
     }
 }
 
-fn draw(bar: &Bar<'_>, scale: &Scale, y: f64) -> Markup {
+fn draw(bar: &Bar<'_>, scale: &Scale, labels: f64, y: f64) -> Markup {
     let Spread { min, median, max } = bar.spread;
     let (from, to) = (scale.place(min), scale.place(max));
     let end = scale.place(median);
@@ -102,8 +113,8 @@ fn draw(bar: &Bar<'_>, scale: &Scale, y: f64) -> Markup {
     html! {
         g class=(bar.class()) {
             title { (format!("{}: {median:.2} ns ({min:.2} to {max:.2})", bar.name)) }
-            text.name x=(LABELS - 12.0) y=(middle + 4.0) text-anchor="end" { (bar.name) }
-            rect.bar x=(LABELS) y=(y + 4.0) width=((end - LABELS).max(1.0)) height=(ROW - 8.0)
+            text.name x=(labels - 12.0) y=(middle + 4.0) text-anchor="end" { (bar.name) }
+            rect.bar x=(labels) y=(y + 4.0) width=((end - labels).max(1.0)) height=(ROW - 8.0)
                 rx="2" {}
             path.whisker d=(format!(
                 "M{from:.1} {middle}H{to:.1}M{from:.1} {}v6M{to:.1} {}v6",

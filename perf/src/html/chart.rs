@@ -2,6 +2,7 @@
 
 use super::bars::{Bar, Group, height, panel};
 use super::{CHART_STYLE, WIDTH};
+use crate::report::size;
 use crate::report::{Block, Report, Row};
 use crate::scenario::ONE_TO_ONE;
 use crate::system::Kind;
@@ -38,7 +39,7 @@ impl Report {
                     g transform=(format!("translate({x} {y})")) {
                         text.title x="0" y="18" {
                             (name)
-                            @if i % 2 == 1 { ", " (BATCH) " at a time" }
+                            @if i > 1 { ", " (BATCH) " at a time" }
                         }
                         g transform=(format!("translate(0 {TITLE})")) { (panel(&panels[i], WIDTH)) }
                     }
@@ -49,11 +50,11 @@ impl Report {
     }
 
     /// A group of bars for each payload.
-    fn groups(&self, scenario: &str) -> Vec<Group<'_>> {
+    fn groups<'r>(&'r self, scenario: &str) -> Vec<Group<'r>> {
         let here = |block: &&Block| {
             block.scenario == scenario && (block.batch == 1 || block.batch == BATCH)
         };
-        let blocks: Vec<&Block> = self.blocks.iter().filter(here).collect();
+        let blocks: Vec<&'r Block> = self.blocks.iter().filter(here).collect();
         let best = best(&blocks);
         let wanted = |row: &&Row| row.kind == Kind::Ringlog || best.contains(&row.system);
         let group = |block: &&'_ Block| -> Vec<usize> {
@@ -67,7 +68,7 @@ impl Report {
             .map(|block| {
                 let rows = group(block).into_iter().map(|i| &block.rows[i]);
                 let bars = rows.filter_map(Bar::of).collect();
-                (block.title(), bars)
+                (size(block.payload), bars)
             })
             .collect()
     }

@@ -42,6 +42,10 @@ impl Scale {
         }
     }
 
+    pub(super) fn is_log(&self) -> bool {
+        self.log
+    }
+
     pub(super) fn place(&self, value: f64) -> f64 {
         let part = if self.log {
             (value.max(self.low) / self.low).ln() / (self.high / self.low).ln()

@@ -16,8 +16,8 @@ use crate::system::tokio_broadcast::TokioBroadcast;
 /// The names of the four, in order.
 pub(crate) const NAMES: [&str; 4] = [
     "exclusive-single",
-    "exclusive-batch",
     "shared-single",
+    "exclusive-batch",
     "shared-batch",
 ];
 
@@ -75,12 +75,17 @@ pub(super) fn scenarios(choice: &Choice) -> Vec<Scenario> {
     };
     let sizes = || choice.sizes.iter().copied();
     let scenario = |name, about, cases| Scenario { name, about, cases };
-    let [single, batch, many, many_batch] = NAMES;
+    let [single, many, batch, many_batch] = NAMES;
     vec![
         scenario(
             single,
             "one message a send, one producer allowed; 1 producer, 1 consumer",
             sizes().map(|n| case(n, 1, exclusive_single())).collect(),
+        ),
+        scenario(
+            many,
+            "one message a send, many producers allowed; 1 producer, 1 consumer",
+            sizes().map(|n| case(n, 1, shared_single())).collect(),
         ),
         scenario(
             batch,
@@ -93,11 +98,6 @@ pub(super) fn scenarios(choice: &Choice) -> Vec<Scenario> {
                     ]
                 })
                 .collect(),
-        ),
-        scenario(
-            many,
-            "one message a send, many producers allowed; 1 producer, 1 consumer",
-            sizes().map(|n| case(n, 1, shared_single())).collect(),
         ),
         scenario(
             many_batch,

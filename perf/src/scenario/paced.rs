@@ -13,9 +13,9 @@ use crate::system::ringlog::{RinglogExclusive, RinglogShared};
 use crate::system::rtrb::Rtrb;
 use crate::system::{Receiver, Sender, Shape, System, open};
 use crate::tally::Tally;
+use crate::threads::{Worker, together, whole};
 use std::hint::spin_loop;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Barrier, OnceLock};
+use std::sync::OnceLock;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -58,54 +58,39 @@ fn paced<S: System>(job: &Job<'_>) -> Result<Outcome, Failure> {
     let (tx, rx) = ends.ok_or("no producer or no consumer")?;
     let rate = job.rate.filter(|&rate| rate > 0).ok_or("no rate")?;
     let interval_ns = 1_000_000_000 / rate;
-    let cores = &job.plan.cores;
-    let stop = AtomicBool::new(false);
-    let ready = Barrier::new(2);
+    let mut latency = Some(histogram()?);
+    // The first that is ready sets the moment for both.
     let start = OnceLock::new();
-    // Both are there, and agree on the start.
-    let begin = || {
-        ready.wait();
-        let start = *start.get_or_init(Instant::now);
-        ready.wait();
-        start
+    let spans = {
+        let (start, latency) = (&start, &mut latency);
+        let consumer = Worker::new(consumer_place(0, 1), move |ready, pause| {
+            let histogram = latency.take().ok_or("no histogram")?;
+            ready.wait();
+            let mut reader = SinceIntended {
+                tally: Tally::<PAYLOAD>::new(1),
+                histogram,
+                start: *start.get_or_init(Instant::now),
+                interval_ns,
+            };
+            consume(rx, &mut reader, job.messages, pause)?;
+            let end = Instant::now();
+            Tally::<PAYLOAD>::check(&reader.tally, job.messages)?;
+            *latency = Some(reader.histogram);
+            Ok((reader.start, end))
+        });
+        let producer = Worker::new(producer_place(0), move |ready, pause| {
+            ready.wait();
+            let start = *start.get_or_init(Instant::now);
+            produce(tx, job, start, interval_ns, pause)?;
+            Ok((start, Instant::now()))
+        });
+        together(job, LATENCY_SPINS, vec![consumer, producer])?
     };
-    let pause = || Pause::new(&stop, job.apart(), LATENCY_SPINS);
-    let (sent, received) = thread::scope(|scope| {
-        let (stop, begin) = (&stop, &begin);
-        let (tx_pause, rx_pause) = (pause(), pause());
-        let producer = scope.spawn(move || {
-            let pinned = cores.pin(producer_place(0));
-            let start = begin();
-            let done = pinned.and_then(|()| produce(tx, job, start, interval_ns, tx_pause));
-            stop.fetch_or(done.is_err(), Ordering::Relaxed);
-            done
-        });
-        let consumer = scope.spawn(move || {
-            let pinned = cores.pin(consumer_place(0, 1));
-            let histogram = histogram();
-            let start = begin();
-            let done = pinned.and(histogram).and_then(|histogram| {
-                let reader = SinceIntended {
-                    tally: Tally::<PAYLOAD>::new(1),
-                    histogram,
-                    start,
-                    interval_ns,
-                };
-                consume(rx, reader, job.messages, rx_pause)
-            });
-            stop.fetch_or(done.is_err(), Ordering::Relaxed);
-            done
-        });
-        (producer.join(), consumer.join())
-    });
-    let (reader, time) = received.map_err(|_| "the consumer panicked")??;
-    sent.map_err(|_| "the producer panicked")??;
-    Tally::<PAYLOAD>::check(&reader.tally, job.messages)?;
     Ok(Outcome {
         messages: job.messages,
-        time,
+        time: whole(&spans),
         producers: None,
-        latency: Some(reader.histogram),
+        latency,
     })
 }
 
@@ -140,17 +125,16 @@ fn produce(
 
 fn consume(
     mut rx: impl Receiver<PAYLOAD>,
-    mut reader: SinceIntended,
+    reader: &mut SinceIntended,
     messages: u64,
     mut pause: Pause<'_>,
-) -> Result<(SinceIntended, Duration), Failure> {
+) -> Result<(), Failure> {
     while Tally::<PAYLOAD>::count(&reader.tally) < messages {
-        if rx.receive(&mut reader)? {
+        if rx.receive(reader)? {
             pause.reset();
         } else {
             pause.wait()?;
         }
     }
-    let time = reader.start.elapsed();
-    Ok((reader, time))
+    Ok(())
 }

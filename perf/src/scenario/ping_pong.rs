@@ -18,9 +18,8 @@ use crate::system::ringlog::{RinglogExclusive, RinglogShared};
 use crate::system::rtrb::Rtrb;
 use crate::system::{Receiver, Sender, Shape, System, open};
 use crate::tally::{InOrder, Reader, Tally};
-use std::sync::Barrier;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
+use crate::threads::{Worker, together, whole};
+use hdrhistogram::Histogram;
 use std::time::Instant;
 
 pub(super) fn scenario(choice: &Choice) -> Scenario {
@@ -80,43 +79,40 @@ fn ping_pong<S: System, const N: usize>(job: &Job<'_>) -> Result<Outcome, Failur
     let ends = there_tx.into_iter().zip(there_rx);
     let ends = ends.zip(back_tx.into_iter().zip(back_rx)).next();
     let ((there_tx, there_rx), (back_tx, back_rx)) = ends.ok_or("no producer or no consumer")?;
-    let cores = &job.plan.cores;
-    let stop = AtomicBool::new(false);
-    let ready = Barrier::new(2);
-    let pause = || Pause::new(&stop, job.apart(), LATENCY_SPINS);
-    let (pinged, ponged) = thread::scope(|scope| {
-        let (stop, ready) = (&stop, &ready);
-        let (ping_pause, pong_pause) = (pause(), pause());
-        let pinger = scope.spawn(move || {
-            let pinned = cores.pin(producer_place(0));
+    let mut latency = histogram()?;
+    let spans = {
+        let latency = &mut latency;
+        let pong = Worker::new(consumer_place(0, 1), move |ready, pause| {
             ready.wait();
-            let done = pinned.and_then(|()| ping(there_tx, back_rx, job.messages, ping_pause));
-            stop.fetch_or(done.is_err(), Ordering::Relaxed);
-            done
+            let begin = Instant::now();
+            pong(back_tx, there_rx, job.messages, pause)?;
+            Ok((begin, Instant::now()))
         });
-        let ponger = scope.spawn(move || {
-            let pinned = cores.pin(consumer_place(0, 1));
+        let ping = Worker::new(producer_place(0), move |ready, pause| {
             ready.wait();
-            let done = pinned.and_then(|()| pong(back_tx, there_rx, job.messages, pong_pause));
-            stop.fetch_or(done.is_err(), Ordering::Relaxed);
-            done
+            let begin = Instant::now();
+            ping(there_tx, back_rx, job.messages, latency, pause)?;
+            Ok((begin, Instant::now()))
         });
-        (pinger.join(), ponger.join())
-    });
-    ponged.map_err(|_| "the echoing thread panicked")??;
-    pinged.map_err(|_| "the sending thread panicked")?
+        together(job, LATENCY_SPINS, vec![pong, ping])?
+    };
+    Ok(Outcome {
+        messages: job.messages,
+        time: whole(&spans),
+        producers: None,
+        latency: Some(latency),
+    })
 }
 
 fn ping<const N: usize>(
     mut tx: impl Sender<N, 1>,
     mut rx: impl Receiver<N>,
     messages: u64,
+    latency: &mut Histogram<u64>,
     mut pause: Pause<'_>,
-) -> Result<Outcome, Failure> {
+) -> Result<(), Failure> {
     let mut source = Source::<N, 1>::new(0, 1);
     let mut tally = <InOrder as Tally<N>>::new(1);
-    let mut latency = histogram()?;
-    let begin = Instant::now();
     while Tally::<N>::count(&tally) < messages {
         for send in source.next() {
             let before = Tally::<N>::count(&tally);
@@ -129,18 +125,11 @@ fn ping<const N: usize>(
                     pause.wait()?;
                 }
             }
-            record(&mut latency, start.elapsed());
+            record(latency, start.elapsed());
             pause.reset();
         }
     }
-    let time = begin.elapsed();
-    Tally::<N>::check(&tally, messages)?;
-    Ok(Outcome {
-        messages,
-        time,
-        producers: None,
-        latency: Some(latency),
-    })
+    Tally::<N>::check(&tally, messages)
 }
 
 fn pong<const N: usize>(
