@@ -5,9 +5,11 @@ use crate::measure::{self, Failure, Plan};
 use crate::report::{Block, Report};
 use crate::scenario::{Choice, Scenario, scenarios};
 use crate::system::Kind;
+use crate::system::lmax::Lmax;
 use indicatif::{ProgressBar, ProgressStyle};
 use std::fmt::Write;
 use std::path::PathBuf;
+use std::rc::Rc;
 use std::time::Duration;
 
 /// Systems that one might look for, and why they are not measured.
@@ -74,11 +76,14 @@ impl Run {
             quick: self.quick,
             cores: Cores::choose(&self.cores)?,
         };
-        let chosen = choose(&self.scenarios, scenarios(&self.choice()))?;
+        let lmax = Lmax::find();
+        let missing = lmax.as_ref().err().cloned();
+        let chosen = choose(&self.scenarios, scenarios(&self.choice(lmax.ok())))?;
         let mut report = Report::new(&plan);
         for line in report.head() {
             println!("{line}");
         }
+        println!("{}", lmax_note(missing.as_deref()));
         measure_all(&chosen, &plan, &mut report)?;
         let about = |name: &str| {
             let scenario = chosen.iter().find(|scenario| scenario.name == name);
@@ -94,7 +99,7 @@ impl Run {
         Err(format!("not verified:\n  {}", failures.join("\n  ")).into())
     }
 
-    fn choice(&self) -> Choice {
+    fn choice(&self, lmax: Option<Rc<Lmax>>) -> Choice {
         Choice {
             sizes: match self.sizes.as_slice() {
                 [] => measure::SIZES.to_vec(),
@@ -102,7 +107,16 @@ impl Run {
             },
             ring_bytes: self.ring * 1024,
             producers: self.producers.into(),
+            lmax,
         }
+    }
+}
+
+/// How the LMAX Disruptor is run, or why it is not.
+fn lmax_note(missing: Option<&str>) -> String {
+    match missing {
+        None => "LMAX Disruptor: in a Java machine of its own, which cannot pin its threads".into(),
+        Some(missing) => format!("LMAX Disruptor: not measured, {missing}"),
     }
 }
 
@@ -156,10 +170,12 @@ pub(crate) fn list() -> String {
 }
 
 fn write_list(out: &mut String) -> std::fmt::Result {
+    let lmax = Lmax::find();
     let choice = Choice {
         sizes: vec![64],
         ring_bytes: 1 << 21,
         producers: 4,
+        lmax: lmax.as_ref().ok().cloned(),
     };
     for scenario in scenarios(&choice) {
         writeln!(out, "{}: {}", scenario.name, scenario.about)?;
@@ -182,6 +198,9 @@ fn write_list(out: &mut String) -> std::fmt::Result {
     writeln!(out, "\nnot measured:")?;
     for (system, why) in LEFT_OUT {
         writeln!(out, "    {system}: {why}")?;
+    }
+    if let Err(missing) = &lmax {
+        writeln!(out, "    {}", lmax_note(Some(missing)))?;
     }
     Ok(())
 }

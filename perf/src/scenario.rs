@@ -13,10 +13,12 @@ mod tests;
 
 use crate::measure::{self, Failure, Job, Outcome, Plan, Run};
 use crate::report::Row;
+use crate::system::lmax::Lmax;
 use crate::system::{Kind, Shape, System};
 use crate::tally::{InOrder, Lanes};
 use crate::versions::version;
 use hdrhistogram::Histogram;
+use std::rc::Rc;
 use std::time::Duration;
 
 pub(crate) use one_to_one::NAMES as ONE_TO_ONE;
@@ -31,6 +33,8 @@ pub(crate) struct Choice {
     pub(crate) ring_bytes: usize,
     /// The most producers of `contended`.
     pub(crate) producers: usize,
+    /// The LMAX Disruptor, where it can be run.
+    pub(crate) lmax: Option<Rc<Lmax>>,
 }
 
 /// Systems that do the same work, in one or several ways.
@@ -87,6 +91,18 @@ impl Entry {
             kind: S::KIND,
             run,
         }
+    }
+
+    /// The LMAX Disruptor's ring for one producer or for many, where it can be run.
+    fn lmax(choice: &Choice, multi: bool) -> Option<Entry> {
+        let lmax = choice.lmax.as_ref()?;
+        let kind = if multi { "multi" } else { "single" };
+        Some(Entry {
+            system: format!("LMAX {kind} (Java)"),
+            version: lmax.version().to_owned(),
+            kind: Kind::Peer,
+            run: lmax.runs(multi),
+        })
     }
 
     /// With what was done to the system in its name.

@@ -12,6 +12,7 @@ pub(crate) mod disruptor;
 pub(crate) mod each;
 pub(crate) mod flume;
 pub(crate) mod kanal;
+pub(crate) mod lmax;
 pub(crate) mod nexus_logbuf;
 pub(crate) mod original;
 pub(crate) mod ringlog;

@@ -61,7 +61,8 @@ fn shared_batch<const B: usize>() -> Vec<Entry> {
 }
 
 pub(super) fn scenarios(choice: &Choice) -> Vec<Scenario> {
-    let case = |payload, batch, entries| {
+    let case = |payload, batch, mut entries: Vec<Entry>, many| {
+        entries.extend(Entry::lmax(choice, many));
         let shape = Shape::one_to_one(choice.ring_bytes);
         Case {
             label: String::new(),
@@ -80,12 +81,14 @@ pub(super) fn scenarios(choice: &Choice) -> Vec<Scenario> {
         scenario(
             single,
             "one message a send, one producer allowed; 1 producer, 1 consumer",
-            sizes().map(|n| case(n, 1, exclusive_single())).collect(),
+            sizes()
+                .map(|n| case(n, 1, exclusive_single(), false))
+                .collect(),
         ),
         scenario(
             many,
             "one message a send, many producers allowed; 1 producer, 1 consumer",
-            sizes().map(|n| case(n, 1, shared_single())).collect(),
+            sizes().map(|n| case(n, 1, shared_single(), true)).collect(),
         ),
         scenario(
             batch,
@@ -93,8 +96,8 @@ pub(super) fn scenarios(choice: &Choice) -> Vec<Scenario> {
             sizes()
                 .flat_map(|n| {
                     [
-                        case(n, 16, exclusive_batch::<16>()),
-                        case(n, 256, exclusive_batch::<256>()),
+                        case(n, 16, exclusive_batch::<16>(), false),
+                        case(n, 256, exclusive_batch::<256>(), false),
                     ]
                 })
                 .collect(),
@@ -105,8 +108,8 @@ pub(super) fn scenarios(choice: &Choice) -> Vec<Scenario> {
             sizes()
                 .flat_map(|n| {
                     [
-                        case(n, 16, shared_batch::<16>()),
-                        case(n, 256, shared_batch::<256>()),
+                        case(n, 16, shared_batch::<16>(), true),
+                        case(n, 256, shared_batch::<256>(), true),
                     ]
                 })
                 .collect(),

@@ -14,6 +14,7 @@ fn choice() -> Choice {
         sizes: vec![8, 64],
         ring_bytes: RING,
         producers: 2,
+        lmax: None,
     }
 }
 
@@ -129,6 +130,30 @@ fn all_that_is_measured_has_a_version() {
             let own = entry.system == "one lock, slices" || entry.kind == Kind::Floor;
             assert_eq!(entry.version.is_empty(), own, "{}", entry.system);
         }
+    }
+}
+
+#[test]
+fn the_lmax_disruptor_is_verified_where_it_can_be_run() {
+    let lmax = match Lmax::find() {
+        Ok(lmax) => Some(lmax),
+        Err(missing) => return println!("not tested: {missing}"),
+    };
+    let choice = Choice { lmax, ..choice() };
+    for multi in [false, true] {
+        let shape = Shape::one_to_one(RING);
+        let case = Case {
+            label: String::new(),
+            payload: PAYLOAD,
+            batch: 16,
+            shape,
+            rate: None,
+            messages: Case::filling(&shape, PAYLOAD),
+            entries: Entry::lmax(&choice, multi).into_iter().collect(),
+        };
+        let rows = case.measure(&plan(), || ());
+        assert_eq!((rows.len(), &rows[0].failure), (1, &None));
+        assert!(rows[0].verified());
     }
 }
 
