@@ -91,11 +91,8 @@ fn failures(block: &Block) -> Markup {
 
 /// A number of nanoseconds, as short as it can be told.
 fn short(ns: f64) -> String {
-    match ns {
-        ns if ns < 10.0 => format!("{ns:.1}"),
-        ns if ns < 100_000.0 => format!("{ns:.0}"),
-        ns if ns < 1e6 => format!("{:.0} µs", ns / 1e3),
-        ns if ns < 1e7 => format!("{:.1} ms", ns / 1e6),
-        ns => format!("{:.0} ms", ns / 1e6),
+    if ns < 10.0 {
+        return format!("{ns:.1}");
     }
+    format!("{ns:.0}")
 }

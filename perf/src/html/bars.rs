@@ -9,8 +9,12 @@ use maud::{Markup, html};
 const ROW: f64 = 22.0;
 /// Of a name's letters, about.
 const LETTER: f64 = 6.9;
-/// Room behind the longest whisker for its value.
+/// Room behind the longest whisker for its value, and for that of the producer's side.
 const VALUES: f64 = 44.0;
+const PRODUCER: f64 = 80.0;
+/// Whiskers are cut at so many times the longest bar: one run that was disturbed would make
+/// all bars short.
+const CUT: f64 = 1.6;
 const AXIS: f64 = 22.0;
 
 /// One system's bar.
@@ -18,6 +22,8 @@ pub(super) struct Bar<'r> {
     name: &'r str,
     kind: Kind,
     spread: Spread,
+    /// Up to the last send.
+    producer: Option<Spread>,
 }
 
 impl<'r> Bar<'r> {
@@ -26,7 +32,22 @@ impl<'r> Bar<'r> {
             name: &row.system,
             kind: row.kind,
             spread: row.spread()?,
+            producer: None,
         })
+    }
+
+    /// With the time of the producer's side.
+    fn with_producer(mut self, row: &Row) -> Bar<'r> {
+        self.producer = Spread::of(&row.producer_runs);
+        self
+    }
+
+    fn value(&self) -> String {
+        let all = short(self.spread.median);
+        match self.producer {
+            None => all,
+            Some(producer) => format!("{all}, producer {}", short(producer.median)),
+        }
     }
 
     pub(super) fn median(&self) -> f64 {
@@ -44,7 +65,16 @@ impl<'r> Bar<'r> {
 
 /// The block's systems, the fastest first.
 pub(super) fn svg(block: &Block, width: f64) -> Markup {
-    let mut bars: Vec<Bar<'_>> = block.rows.iter().filter_map(Bar::of).collect();
+    let producers = block.consumers > 1 || block.scenario == "fan-out";
+    let bar = |row| {
+        let bar = Bar::of(row)?;
+        Some(if producers {
+            bar.with_producer(row)
+        } else {
+            bar
+        })
+    };
+    let mut bars: Vec<Bar<'_>> = block.rows.iter().filter_map(bar).collect();
     bars.sort_by(|a, b| a.median().total_cmp(&b.median()));
     let groups = [(String::new(), bars)];
     let height = height(&groups);
@@ -75,10 +105,13 @@ fn labels(groups: &[Group<'_>]) -> f64 {
 
 /// Groups of bars one below the other, on one axis.
 pub(super) fn panel(groups: &[Group<'_>], width: f64) -> Markup {
-    let spreads = groups.iter().flat_map(|(_, bars)| bars).map(|b| b.spread);
-    let ends = spreads.flat_map(|spread| [spread.min, spread.median, spread.max]);
+    let bars = || groups.iter().flat_map(|(_, bars)| bars);
+    let cut = bars().map(Bar::median).fold(0.0, f64::max) * CUT;
+    let ends = bars().flat_map(|Bar { spread, .. }| [spread.min, spread.max.min(cut)]);
     let labels = labels(groups);
-    let scale = Scale::new(ends, labels, width - VALUES);
+    let producer = bars().any(|bar| bar.producer.is_some());
+    let values = VALUES + if producer { PRODUCER } else { 0.0 };
+    let scale = Scale::new(ends, labels, width - values);
     let bottom = height(groups) - AXIS;
     let mut y = 0.0;
     html! {
@@ -98,16 +131,22 @@ pub(super) fn panel(groups: &[Group<'_>], width: f64) -> Markup {
                 @let () = y += ROW;
             }
             @for bar in bars {
-                (draw(bar, &scale, labels, y))
+                (draw(bar, &scale, labels, cut, y))
                 @let () = y += ROW;
             }
         }
     }
 }
 
-fn draw(bar: &Bar<'_>, scale: &Scale, labels: f64, y: f64) -> Markup {
+fn draw(bar: &Bar<'_>, scale: &Scale, labels: f64, cut: f64, y: f64) -> Markup {
     let Spread { min, median, max } = bar.spread;
-    let (from, to) = (scale.place(min), scale.place(max));
+    let (from, to) = (scale.place(min), scale.place(max.min(cut)));
+    // An arrow where the whisker is cut.
+    let tip = if max > cut {
+        "m-4 -3l4 3l-4 3".to_owned()
+    } else {
+        "m0 -3v6".to_owned()
+    };
     let end = scale.place(median);
     let middle = y + ROW / 2.0;
     html! {
@@ -117,11 +156,10 @@ fn draw(bar: &Bar<'_>, scale: &Scale, labels: f64, y: f64) -> Markup {
             rect.bar x=(labels) y=(y + 4.0) width=((end - labels).max(1.0)) height=(ROW - 8.0)
                 rx="2" {}
             path.whisker d=(format!(
-                "M{from:.1} {middle}H{to:.1}M{from:.1} {}v6M{to:.1} {}v6",
-                middle - 3.0,
+                "M{from:.1} {}v6m0 -3H{to:.1}{tip}",
                 middle - 3.0,
             )) {}
-            text.value x=(to.max(end) + 6.0) y=(middle + 4.0) { (short(median)) }
+            text.value x=(to.max(end) + 6.0) y=(middle + 4.0) { (bar.value()) }
         }
     }
 }
