@@ -128,9 +128,16 @@ impl<const N: usize, const B: usize> Receiver<N> for Rx<N, B> {
             return Ok(false);
         }
         if B == 1 {
-            for record in &batch {
-                let message: &[u8; N] = record.value().try_into()?;
-                reader.read(message);
+            // All at once, which is faster than one by one, as `Records::fold` says.
+            let mut wrong = None;
+            batch
+                .iter()
+                .for_each(|record| match record.value().try_into() {
+                    Ok(message) => reader.read(message),
+                    Err(_) => wrong = Some(record.value().len()),
+                });
+            if let Some(length) = wrong {
+                return Err(format!("a message of {length} bytes came instead of {N}").into());
             }
         } else {
             let mut values = batch.values::<[u8; N]>()?;
