@@ -26,7 +26,7 @@ const LEFT_OUT: [(&str, &str); 2] = [
 
 #[derive(clap::Args)]
 pub(crate) struct Run {
-    /// 3 counted runs of about 20 ms, instead of 7 of about 80 ms.
+    /// 3 counted runs of about 40 ms, instead of 7 of about 80 ms.
     #[arg(long)]
     quick: bool,
     /// Counted runs of each system.
@@ -68,7 +68,7 @@ impl Run {
         if let Some(wrong) = self.sizes.iter().find(|s| !measure::SIZES.contains(s)) {
             return Err(format!("{wrong} is not one of the sizes {:?}", measure::SIZES).into());
         }
-        let (runs, budget) = if self.quick { (3, 20) } else { (7, 80) };
+        let (runs, budget) = if self.quick { (3, 40) } else { (7, 80) };
         let plan = Plan {
             ring_bytes: self.ring * 1024,
             runs: self.runs.unwrap_or(runs).max(1),

@@ -245,8 +245,8 @@ impl Report {
         ));
         lines.push(format!(
             "{} counted runs of each system after those that warm up, systems taking turns; \
-             messages to fill about {} ms a run, and the ring once at least; every message read \
-             and checked",
+             messages to fill about {} ms a run, and go round the ring twice at least; every \
+             message read and checked",
             self.runs, self.budget_ms
         ));
         lines

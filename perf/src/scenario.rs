@@ -113,10 +113,11 @@ impl Entry {
 }
 
 impl Case {
-    /// Messages of a run that fill the ring once or more.
+    /// Messages of a run that go round the ring twice or more: the first round meets memory
+    /// that is not in the caches, nor even there in some systems.
     fn filling(shape: &Shape, payload: usize) -> Messages {
         Messages::Fit {
-            least: shape.slots(payload) as u64,
+            least: 2 * shape.slots(payload) as u64,
             most: 1 << 26,
         }
     }
