@@ -1,193 +1,281 @@
-//! What was measured, for people and as JSON.
+//! What was measured, as it came in, and as tables for a terminal.
 
-use crate::measure::{Failure, Plan};
-use crate::scenario::Row;
-use serde::Serialize;
+use crate::latency::Percentiles;
+use crate::machine::Machine;
+use crate::measure::Plan;
+use crate::scenario::Case;
+use crate::system::Kind;
+use crate::system::ringlog::SEGMENTS;
+use hdrhistogram::Histogram;
+use std::fmt::Write;
+
+/// A system's counted runs.
+pub(crate) struct Row {
+    pub(crate) system: String,
+    pub(crate) version: String,
+    pub(crate) kind: Kind,
+    /// Messages of each run.
+    pub(crate) messages: u64,
+    /// Nanoseconds a message, in the order of the runs.
+    pub(crate) runs: Vec<f64>,
+    /// The same, up to the last send.
+    pub(crate) producer_runs: Vec<f64>,
+    /// The latencies of all runs.
+    pub(crate) latency: Option<Histogram<u64>>,
+    /// Why it could not be measured, or what was wrong with what came.
+    pub(crate) failure: Option<String>,
+    /// Its threads shared cores.
+    pub(crate) oversubscribed: bool,
+}
+
+/// Systems that did the same work.
+pub(crate) struct Block {
+    pub(crate) scenario: &'static str,
+    pub(crate) label: String,
+    pub(crate) payload: usize,
+    pub(crate) batch: usize,
+    pub(crate) producers: usize,
+    pub(crate) consumers: usize,
+    pub(crate) partitions: usize,
+    pub(crate) rate: Option<u64>,
+    pub(crate) rows: Vec<Row>,
+}
 
 /// All results of one call.
-#[derive(Serialize)]
 pub(crate) struct Report {
-    machine: Machine,
-    ring_bytes: usize,
-    runs: usize,
-    quick: bool,
-    results: Vec<Block>,
+    pub(crate) machine: Machine,
+    pub(crate) ring_bytes: usize,
+    pub(crate) runs: usize,
+    pub(crate) budget_ms: u128,
+    pub(crate) quick: bool,
+    pub(crate) blocks: Vec<Block>,
 }
 
-#[derive(Serialize)]
-struct Machine {
-    cpu: String,
-    cores: usize,
-    producer_core: Option<usize>,
-    consumer_core: Option<usize>,
-    os: &'static str,
-    arch: &'static str,
+/// The least, the middle and the most of some runs.
+#[derive(Clone, Copy, serde::Serialize, PartialEq, Debug)]
+pub(crate) struct Spread {
+    pub(crate) min: f64,
+    pub(crate) median: f64,
+    pub(crate) max: f64,
 }
 
-/// One scenario with one payload.
-#[derive(Serialize)]
-struct Block {
-    scenario: &'static str,
-    payload_bytes: usize,
-    messages: u64,
-    systems: Vec<Line>,
+impl Spread {
+    /// Of no runs: nothing.
+    pub(crate) fn of(runs: &[f64]) -> Option<Spread> {
+        let mut sorted = runs.to_vec();
+        sorted.sort_by(f64::total_cmp);
+        let middle = sorted.len() / 2;
+        let upper = *sorted.get(middle)?;
+        let median = if sorted.len() % 2 == 1 {
+            upper
+        } else {
+            f64::midpoint(sorted[middle - 1], upper)
+        };
+        Some(Spread {
+            min: *sorted.first()?,
+            median,
+            max: *sorted.last()?,
+        })
+    }
 }
 
-#[derive(Serialize)]
-struct Line {
-    system: &'static str,
-    ringlog: bool,
-    min_ns: f64,
-    median_ns: f64,
-    max_ns: f64,
-    /// The fastest peer's median through this median: above 1, ringlog is faster.
-    times_best_peer: Option<f64>,
-    runs_ns: Vec<f64>,
+/// A number of bytes, in words.
+pub(crate) fn size(bytes: usize) -> String {
+    match bytes {
+        1024 => "1 KiB".to_owned(),
+        bytes => format!("{bytes} B"),
+    }
+}
+
+impl Row {
+    pub(crate) fn spread(&self) -> Option<Spread> {
+        Spread::of(&self.runs)
+    }
+
+    pub(crate) fn percentiles(&self) -> Option<Percentiles> {
+        self.latency.as_ref().map(Percentiles::of)
+    }
+
+    /// Every run's messages were counted, in order, with all their bytes.
+    pub(crate) fn verified(&self) -> bool {
+        self.failure.is_none() && !self.runs.is_empty()
+    }
+}
+
+impl Block {
+    pub(crate) fn new(scenario: &'static str, case: &Case, rows: Vec<Row>) -> Block {
+        Block {
+            scenario,
+            label: case.label.clone(),
+            payload: case.payload,
+            batch: case.batch,
+            producers: case.shape.producers,
+            consumers: case.shape.consumers,
+            partitions: case.shape.partitions,
+            rate: case.rate,
+            rows,
+        }
+    }
+
+    /// Latencies were measured, not times a message.
+    pub(crate) fn is_latency(&self) -> bool {
+        self.rows.iter().any(|row| row.latency.is_some())
+    }
+
+    /// The fastest peer's median through this row's: above 1, ringlog is faster.
+    pub(crate) fn times_best_peer(&self, row: &Row) -> Option<f64> {
+        if row.kind != Kind::Ringlog {
+            return None;
+        }
+        let peers = self.rows.iter().filter(|row| row.kind == Kind::Peer);
+        let medians = peers.filter_map(|row| Some(row.spread()?.median));
+        Some(medians.reduce(f64::min)? / row.spread()?.median)
+    }
+
+    /// What sets this apart from the scenario's other blocks.
+    pub(crate) fn title(&self) -> String {
+        let mut parts = Vec::new();
+        if !self.label.is_empty() {
+            parts.push(self.label.clone());
+        }
+        parts.push(size(self.payload));
+        if self.batch > 1 {
+            parts.push(format!("batches of {}", self.batch));
+        }
+        parts.join(", ")
+    }
+
+    /// The block as lines of text.
+    pub(crate) fn table(&self) -> String {
+        let mut out = String::new();
+        self.write(&mut out).unwrap_or_default();
+        out
+    }
+
+    fn write(&self, out: &mut String) -> std::fmt::Result {
+        write!(out, "\n{}, {}", self.scenario, self.title())?;
+        if self.rows.iter().any(|row| row.oversubscribed) {
+            write!(out, "  [oversubscribed: more threads than cores]")?;
+        }
+        writeln!(out)?;
+        let latency = self.is_latency();
+        write!(out, "  {:28}", "")?;
+        if latency {
+            for name in ["p50", "p90", "p99", "p99.9", "max"] {
+                write!(out, " {name:>9}")?;
+            }
+            writeln!(out, "  ns")?;
+        } else {
+            writeln!(
+                out,
+                " {:>9} {:>9} {:>9}  ns a message",
+                "min", "median", "max"
+            )?;
+        }
+        for row in &self.rows {
+            let mark = match row.kind {
+                Kind::Ringlog => '>',
+                Kind::Peer => ' ',
+                Kind::Floor => '_',
+            };
+            write!(out, "{mark} {:28}", row.system)?;
+            if let Some(failure) = &row.failure {
+                writeln!(out, " FAILED: {failure}")?;
+            } else if let Some(told) = row.percentiles() {
+                for (_, ns) in told.named() {
+                    write!(out, " {ns:>9}")?;
+                }
+                writeln!(out)?;
+            } else {
+                self.write_spread(out, row)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn write_spread(&self, out: &mut String, row: &Row) -> std::fmt::Result {
+        let Some(Spread { min, median, max }) = row.spread() else {
+            return writeln!(out, " no runs");
+        };
+        write!(out, " {min:>9.2} {median:>9.2} {max:>9.2}")?;
+        if self.scenario == "fan-out"
+            && let Some(producer) = Spread::of(&row.producer_runs)
+        {
+            write!(out, "  producer {:>9.2}", producer.median)?;
+        }
+        if let Some(times) = self.times_best_peer(row) {
+            write!(out, "  {times:.2}x the best peer's speed")?;
+        }
+        writeln!(out)
+    }
 }
 
 impl Report {
     pub(crate) fn new(plan: &Plan) -> Report {
         Report {
-            machine: Machine {
-                cpu: cpu_model(),
-                cores: plan.cores.available,
-                producer_core: plan.cores.producer.map(|core| core.id),
-                consumer_core: plan.cores.consumer.map(|core| core.id),
-                os: std::env::consts::OS,
-                arch: std::env::consts::ARCH,
-            },
+            machine: Machine::look(&plan.cores),
             ring_bytes: plan.ring_bytes,
             runs: plan.runs,
+            budget_ms: plan.budget.as_millis(),
             quick: plan.quick,
-            results: Vec::new(),
+            blocks: Vec::new(),
         }
     }
 
-    /// The machine, and how it is measured.
-    pub(crate) fn print_head(&self) {
-        let Machine {
-            cpu,
-            cores,
-            producer_core,
-            consumer_core,
-            os,
-            arch,
-        } = &self.machine;
-        println!("{cpu}, {cores} cores for this process, {os} {arch}");
-        match (producer_core, consumer_core) {
-            (Some(producer), Some(consumer)) => {
-                println!("pinned: producer on core {producer}, consumer on core {consumer}");
-            }
-            _ => println!("warning: no list of cores here, so no thread is pinned"),
+    /// The machine, and how it is measured, as lines of text.
+    pub(crate) fn head(&self) -> Vec<String> {
+        let machine = &self.machine;
+        let mut lines = vec![format!(
+            "{}, {} cores for this process, {} {}",
+            machine.cpu, machine.cores, machine.os, machine.arch
+        )];
+        if !machine.pinned.is_empty() {
+            let cores: Vec<_> = machine.pinned.iter().map(usize::to_string).collect();
+            lines.push(format!(
+                "pinned to cores {}: first producer, first consumer, other producers, other \
+                 consumers, beginning again where there are more threads",
+                cores.join(", ")
+            ));
         }
-        if producer_core == consumer_core {
-            println!(
-                "warning: fewer than 2 cores. Producer and consumer take turns on one, so the \
-                 times say how they hand over, not how fast they are."
-            );
-        }
-        println!(
-            "ring: {} KiB of payload in every system; ringlog cuts it into 4 segments, of \
-             which the producer gets one back at a time",
+        lines.extend(machine.warnings.iter().map(|w| format!("warning: {w}")));
+        lines.push(format!(
+            "ring: {} KiB of payload in every system; ringlog cuts it into {SEGMENTS} segments, \
+             of which the producer gets one back at a time",
             self.ring_bytes / 1024
-        );
-        println!(
-            "{} counted runs of each system after one that warms up, systems taking turns; \
-             every message read and checked",
-            self.runs
-        );
+        ));
+        lines.push(format!(
+            "{} counted runs of each system after those that warm up, systems taking turns; \
+             messages to fill about {} ms a run, and go round the ring twice at least; every \
+             message read and checked",
+            self.runs, self.budget_ms
+        ));
+        lines
     }
 
-    /// Takes in the rows of one scenario and payload, and prints them.
-    pub(crate) fn add(
-        &mut self,
-        scenario: &'static str,
-        payload: usize,
-        messages: u64,
-        rows: Vec<Row>,
-    ) {
-        let block = Block {
-            scenario,
-            payload_bytes: payload,
-            messages,
-            systems: lines(rows),
-        };
-        block.print();
-        self.results.push(block);
-    }
-
-    pub(crate) fn to_json(&self) -> Result<String, Failure> {
-        Ok(serde_json::to_string_pretty(self)?)
-    }
-}
-
-fn lines(rows: Vec<Row>) -> Vec<Line> {
-    let peers = rows.iter().filter(|row| !row.ours);
-    let best = peers.map(|row| median(&row.runs)).reduce(f64::min);
-    rows.into_iter()
-        .map(|row| {
-            let median_ns = median(&row.runs);
-            Line {
-                system: row.system,
-                ringlog: row.ours,
-                min_ns: row.runs.iter().copied().fold(f64::INFINITY, f64::min),
-                median_ns,
-                max_ns: row.runs.iter().copied().fold(0.0, f64::max),
-                times_best_peer: best.filter(|_| row.ours).map(|best| best / median_ns),
-                runs_ns: row.runs,
+    /// Systems that failed, in words.
+    pub(crate) fn failures(&self) -> Vec<String> {
+        let mut failures = Vec::new();
+        for block in &self.blocks {
+            for row in &block.rows {
+                if let Some(failure) = &row.failure {
+                    let (scenario, title) = (block.scenario, block.title());
+                    failures.push(format!("{scenario}, {title}, {}: {failure}", row.system));
+                }
             }
-        })
-        .collect()
-}
-
-impl Block {
-    fn print(&self) {
-        println!();
-        println!(
-            "{}, {} B, {:.1} M messages a run",
-            self.scenario,
-            self.payload_bytes,
-            self.messages as f64 / 1e6
-        );
-        println!(
-            "  {:24} {:>9} {:>9} {:>9}  ns a message",
-            "", "min", "median", "max"
-        );
-        for line in &self.systems {
-            let mark = match line.times_best_peer {
-                Some(times) => format!("  {times:.2}x the best peer's speed"),
-                None => String::new(),
-            };
-            println!(
-                "{} {:24} {:>9.2} {:>9.2} {:>9.2}{mark}",
-                if line.ringlog { '>' } else { ' ' },
-                line.system,
-                line.min_ns,
-                line.median_ns,
-                line.max_ns
-            );
         }
+        failures
     }
 }
 
-/// The middle value, or the mean of the middle two; not a number when there is none.
-fn median(runs: &[f64]) -> f64 {
-    let mut sorted = runs.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    let middle = sorted.len() / 2;
-    match sorted.get(middle) {
-        None => f64::NAN,
-        Some(&upper) if sorted.len() % 2 == 1 => upper,
-        Some(&upper) => (sorted[middle - 1] + upper) / 2.0,
-    }
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// The processor's name where the system tells it in `/proc/cpuinfo`.
-fn cpu_model() -> String {
-    let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model = info.lines().find_map(|line| {
-        let (name, value) = line.split_once(':')?;
-        (name.trim() == "model name").then(|| value.trim().to_owned())
-    });
-    model.unwrap_or_else(|| "unknown processor".to_owned())
+    #[test]
+    fn a_spread_has_the_middle_of_its_runs() {
+        let spread = Spread::of(&[3.0, 1.0, 2.0]).unwrap();
+        assert_eq!((spread.min, spread.median, spread.max), (1.0, 2.0, 3.0));
+        assert_eq!(Spread::of(&[4.0, 1.0]).unwrap().median, 2.5);
+        assert_eq!(Spread::of(&[]), None);
+    }
 }

@@ -1,116 +1,247 @@
-//! Which systems are measured against each other, and how often.
+//! Which systems are measured against each other, at what.
 
-use crate::measure::{self, Failure, Plan};
-use crate::system::System;
-use crate::system::array_queue::CrossbeamArrayQueue;
-use crate::system::disruptor::{DisruptorMulti, DisruptorSingle};
-use crate::system::ringlog::{RinglogExclusive, RinglogShared};
-use crate::system::rtrb::Rtrb;
+mod contended;
+mod fan_out;
+mod keyed;
+mod one_to_one;
+mod original;
+mod paced;
+mod ping_pong;
+mod replay;
+#[cfg(test)]
+mod tests;
 
-/// Messages of a batch, where a scenario sends batches.
-const BATCH: usize = 256;
+use crate::measure::{self, Failure, Job, Outcome, Plan, Run};
+use crate::report::Row;
+use crate::system::lmax::Lmax;
+use crate::system::{Kind, Shape, System};
+use crate::tally::{InOrder, Lanes};
+use crate::versions::version;
+use hdrhistogram::Histogram;
+use std::rc::Rc;
+use std::time::Duration;
 
-/// Systems that do the same work.
+pub(crate) use one_to_one::NAMES as ONE_TO_ONE;
+
+/// Payload bytes of the scenarios that have one size only.
+const PAYLOAD: usize = 64;
+
+/// What the command line says of scenarios.
+pub(crate) struct Choice {
+    /// Payload bytes of the scenarios that have several sizes.
+    pub(crate) sizes: Vec<usize>,
+    pub(crate) ring_bytes: usize,
+    /// The most producers of `contended`.
+    pub(crate) producers: usize,
+    /// The LMAX Disruptor, where it can be run.
+    pub(crate) lmax: Option<Rc<Lmax>>,
+}
+
+/// Systems that do the same work, in one or several ways.
 pub(crate) struct Scenario {
     pub(crate) name: &'static str,
     pub(crate) about: &'static str,
-    /// Messages of one send.
+    pub(crate) cases: Vec<Case>,
+}
+
+/// One way.
+pub(crate) struct Case {
+    /// What sets it apart from the scenario's other cases, beside its numbers; or nothing.
+    pub(crate) label: String,
+    pub(crate) payload: usize,
     pub(crate) batch: usize,
+    pub(crate) shape: Shape,
+    pub(crate) rate: Option<u64>,
+    pub(crate) messages: Messages,
     pub(crate) entries: Vec<Entry>,
 }
 
-/// One system of a scenario.
+/// How many messages a run sends.
+#[derive(Clone, Copy)]
+pub(crate) enum Messages {
+    /// As many as fit the time that a run should take, between these.
+    Fit { least: u64, most: u64 },
+    /// As many as the rate makes in that time.
+    Rate,
+}
+
+/// One system of a case.
 pub(crate) struct Entry {
-    pub(crate) system: &'static str,
-    /// It is ringlog; the others are its peers.
-    pub(crate) ours: bool,
-    /// One run, with messages of so many bytes: nanoseconds a message.
-    run: fn(usize, &Plan) -> Result<f64, Failure>,
+    pub(crate) system: String,
+    pub(crate) version: String,
+    pub(crate) kind: Kind,
+    pub(crate) run: Run,
 }
 
 impl Entry {
+    /// One lane of messages.
     fn of<S: System, const B: usize>() -> Entry {
+        Self::running::<S>(measure::run_sized::<S, InOrder, B>())
+    }
+
+    /// Several lanes of messages of `PAYLOAD` bytes.
+    fn lanes<S: System>() -> Entry {
+        Self::running::<S>(Box::new(measure::run::<S, Lanes, PAYLOAD, 1>))
+    }
+
+    fn running<S: System>(run: Run) -> Entry {
         Entry {
-            system: S::NAME,
-            ours: S::OURS,
-            run: measure::run_sized::<S, B>,
+            system: S::NAME.to_owned(),
+            version: version(S::CRATE).to_owned(),
+            kind: S::KIND,
+            run,
         }
+    }
+
+    /// The LMAX Disruptor's ring for one producer or for many, where it can be run.
+    fn lmax(choice: &Choice, multi: bool) -> Option<Entry> {
+        let lmax = choice.lmax.as_ref()?;
+        let kind = if multi { "multi" } else { "single" };
+        Some(Entry {
+            system: format!("LMAX {kind} (Java)"),
+            version: lmax.version().to_owned(),
+            kind: Kind::Peer,
+            run: lmax.runs(multi),
+        })
+    }
+
+    /// With what was done to the system in its name.
+    fn put_together(mut self, how: &str) -> Entry {
+        self.system = format!("{}, {how}", self.system);
+        self
     }
 }
 
-/// A system's counted runs.
-pub(crate) struct Row {
-    pub(crate) system: &'static str,
-    pub(crate) ours: bool,
-    /// Nanoseconds a message, in the order of the runs.
-    pub(crate) runs: Vec<f64>,
-}
+impl Case {
+    /// Messages of a run that go round the ring twice or more: the first round meets memory
+    /// that is not in the caches, nor even there in some systems.
+    fn filling(shape: &Shape, payload: usize) -> Messages {
+        Messages::Fit {
+            least: 2 * shape.slots(payload) as u64,
+            most: 1 << 26,
+        }
+    }
 
-impl Scenario {
-    /// Measures every system with messages of `size` bytes. The systems take turns, run by
-    /// run, so that what else the machine does meets all of them alike.
-    pub(crate) fn measure(&self, size: usize, plan: &Plan) -> Result<Vec<Row>, Failure> {
-        let row = |entry: &Entry| Row {
-            system: entry.system,
-            ours: entry.ours,
-            runs: Vec::with_capacity(plan.runs),
+    fn job<'p>(&self, plan: &'p Plan, messages: u64) -> Job<'p> {
+        let mut job = Job {
+            plan,
+            shape: self.shape,
+            payload: self.payload,
+            batch: self.batch,
+            messages,
+            rate: self.rate,
         };
-        let mut rows: Vec<Row> = self.entries.iter().map(row).collect();
-        for round in 0..=plan.runs {
-            for (entry, row) in self.entries.iter().zip(&mut rows) {
-                let ns = (entry.run)(size, plan)
-                    .map_err(|e| format!("{} {size} B, {}: {e}", self.name, entry.system))?;
-                // Round 0 warms up.
-                if round > 0 {
-                    row.runs.push(ns);
-                }
+        job.messages = messages.max(1).next_multiple_of(job.step());
+        job
+    }
+
+    /// Warms a system up, and finds how many messages its counted runs take.
+    fn warm_up<'p>(&self, entry: &Entry, plan: &'p Plan) -> Result<Job<'p>, Failure> {
+        let (least, most) = match self.messages {
+            Messages::Fit { least, most } => (least, most),
+            Messages::Rate => {
+                let rate = self.rate.unwrap_or_default() as f64;
+                let messages = (rate * plan.budget.as_secs_f64()) as u64;
+                (messages, messages)
+            }
+        };
+        let mut messages = least;
+        loop {
+            let outcome = (entry.run)(&self.job(plan, messages))?;
+            if outcome.time >= plan.budget / 8 || messages >= most {
+                let fit = plan.budget.as_secs_f64() * 1e9 / outcome.ns_per_message();
+                return Ok(self.job(plan, (fit as u64).clamp(least, most)));
+            }
+            messages = (messages * 8).min(most);
+        }
+    }
+
+    /// Measures every system. They take turns, run by run, so that what else the machine does
+    /// meets all of them alike. A system that fails is told as such, and the others go on.
+    pub(crate) fn measure(&self, plan: &Plan, mut done: impl FnMut()) -> Vec<Row> {
+        let mut turns: Vec<Turns<'_>> = Vec::new();
+        for entry in &self.entries {
+            turns.push(Turns::new(self.warm_up(entry, plan)));
+            done();
+        }
+        for _ in 0..plan.runs {
+            for (entry, turns) in self.entries.iter().zip(&mut turns) {
+                turns.take(&entry.run);
+                done();
             }
         }
-        Ok(rows)
+        let rows = self.entries.iter().zip(turns);
+        rows.map(|(entry, turns)| turns.row(self, entry, plan))
+            .collect()
+    }
+}
+
+/// The counted runs of one system, as they come in.
+struct Turns<'p> {
+    job: Option<Job<'p>>,
+    failure: Option<String>,
+    runs: Vec<f64>,
+    producer_runs: Vec<f64>,
+    latency: Option<Histogram<u64>>,
+}
+
+impl<'p> Turns<'p> {
+    fn new(job: Result<Job<'p>, Failure>) -> Self {
+        let failure = job.as_ref().err().map(|e| format!("warming up: {e}"));
+        Turns {
+            job: job.ok(),
+            failure,
+            runs: Vec::new(),
+            producer_runs: Vec::new(),
+            latency: None,
+        }
+    }
+
+    fn take(&mut self, run: &Run) {
+        let (Some(job), None) = (&self.job, &self.failure) else {
+            return;
+        };
+        let added = run(job).and_then(|outcome| self.add(outcome));
+        self.failure = added.err().map(|failure| failure.to_string());
+    }
+
+    fn add(&mut self, outcome: Outcome) -> Result<(), Failure> {
+        if outcome.time == Duration::ZERO || outcome.messages == 0 {
+            return Err("nothing was measured".into());
+        }
+        self.runs.push(outcome.ns_per_message());
+        self.producer_runs.extend(outcome.producer_ns_per_message());
+        match (&mut self.latency, outcome.latency) {
+            (Some(all), Some(more)) => all.add(more)?,
+            (latency, more) => *latency = more,
+        }
+        Ok(())
+    }
+
+    fn row(self, case: &Case, entry: &Entry, plan: &Plan) -> Row {
+        Row {
+            system: entry.system.clone(),
+            version: entry.version.clone(),
+            kind: entry.kind,
+            messages: self.job.map_or(0, |job| job.messages),
+            runs: self.runs,
+            producer_runs: self.producer_runs,
+            latency: self.latency,
+            failure: self.failure,
+            oversubscribed: !plan.cores.apart(case.shape.threads()),
+        }
     }
 }
 
 /// All scenarios.
-pub(crate) fn scenarios() -> Vec<Scenario> {
-    vec![
-        Scenario {
-            name: "exclusive-single",
-            about: "one message a send, one producer allowed, 1 producer, 1 consumer",
-            batch: 1,
-            entries: vec![
-                Entry::of::<RinglogExclusive, 1>(),
-                Entry::of::<Rtrb, 1>(),
-                Entry::of::<DisruptorSingle, 1>(),
-            ],
-        },
-        Scenario {
-            name: "shared-single",
-            about: "one message a send, many producers allowed, 1 producer, 1 consumer",
-            batch: 1,
-            entries: vec![
-                Entry::of::<RinglogShared, 1>(),
-                Entry::of::<CrossbeamArrayQueue, 1>(),
-                Entry::of::<DisruptorMulti, 1>(),
-            ],
-        },
-        Scenario {
-            name: "exclusive-batch",
-            about: "256 messages a send, one producer allowed, 1 producer, 1 consumer",
-            batch: BATCH,
-            entries: vec![
-                Entry::of::<RinglogExclusive, BATCH>(),
-                Entry::of::<Rtrb, BATCH>(),
-                Entry::of::<DisruptorSingle, BATCH>(),
-            ],
-        },
-        Scenario {
-            name: "shared-batch",
-            about: "256 messages a send, many producers allowed, 1 producer, 1 consumer",
-            batch: BATCH,
-            entries: vec![
-                Entry::of::<RinglogShared, BATCH>(),
-                Entry::of::<DisruptorMulti, BATCH>(),
-            ],
-        },
-    ]
+pub(crate) fn scenarios(choice: &Choice) -> Vec<Scenario> {
+    let mut all = one_to_one::scenarios(choice);
+    all.push(contended::scenario(choice));
+    all.push(keyed::scenario(choice));
+    all.push(fan_out::scenario(choice));
+    all.push(replay::scenario(choice));
+    all.push(original::scenario());
+    all.push(ping_pong::scenario(choice));
+    all.push(paced::scenario(choice));
+    all
 }

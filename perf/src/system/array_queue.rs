@@ -1,7 +1,8 @@
 //! crossbeam's `ArrayQueue`. It has no batches.
 
-use super::{Ends, Receiver, Sender, System};
-use crate::measure::{Failure, Tally};
+use super::{Ends, MANY, Receiver, Sender, Shape, System};
+use crate::measure::Failure;
+use crate::tally::Reader;
 use crossbeam_queue::ArrayQueue;
 use std::sync::Arc;
 
@@ -11,17 +12,15 @@ pub(crate) struct End<const N: usize>(Arc<ArrayQueue<[u8; N]>>);
 
 impl System for CrossbeamArrayQueue {
     const NAME: &'static str = "crossbeam ArrayQueue";
+    const CRATE: &'static str = "crossbeam-queue";
+    const PRODUCERS: usize = MANY;
     type Sender<const N: usize, const B: usize> = End<N>;
     type Receiver<const N: usize, const B: usize> = End<N>;
 
-    fn open<const N: usize, const B: usize>(
-        ring_bytes: usize,
-    ) -> Result<Ends<Self, N, B>, Failure> {
-        if B != 1 {
-            return Err("ArrayQueue has no batches".into());
-        }
-        let queue = Arc::new(ArrayQueue::new(ring_bytes / N));
-        Ok((End(queue.clone()), End(queue)))
+    fn ends<const N: usize, const B: usize>(shape: &Shape) -> Result<Ends<Self, N, B>, Failure> {
+        let queue = Arc::new(ArrayQueue::new(shape.slots(N)));
+        let senders = (0..shape.producers).map(|_| End(queue.clone()));
+        Ok((senders.collect(), vec![End(queue.clone())]))
     }
 }
 
@@ -34,11 +33,11 @@ impl<const N: usize, const B: usize> Sender<N, B> for End<N> {
 
 impl<const N: usize> Receiver<N> for End<N> {
     #[inline]
-    fn receive(&mut self, tally: &mut Tally) -> Result<bool, Failure> {
+    fn receive(&mut self, reader: &mut impl Reader<N>) -> Result<bool, Failure> {
         let Some(message) = self.0.pop() else {
             return Ok(false);
         };
-        tally.count(&message);
+        reader.read(&message);
         Ok(true)
     }
 }

@@ -3,17 +3,18 @@
 //! Single messages are `send` and `record.value()`; batches are `send_values` and
 //! `batch.values()`, both in place.
 
-use super::{Ends, Receiver, Sender, System};
-use crate::measure::{Failure, Tally};
+use super::{Ends, Kind, MANY, Receiver, Sender, Shape, System};
+use crate::measure::Failure;
+use crate::tally::Reader;
 use ringlog::{
     Broker, Consumer, ConsumerConfig, ExclusiveProducer, Overflow, Producer, Record, Route,
     SendError, Timestamps, Topic, TopicConfig, WaitStrategy,
 };
 
-const TOPIC: &str = "perf";
+pub(super) const TOPIC: &str = "perf";
 
 /// The ring is cut into so many segments.
-const SEGMENTS: usize = 4;
+pub(crate) const SEGMENTS: usize = 4;
 
 /// A producer that has the topic for itself.
 pub(crate) struct RinglogExclusive;
@@ -23,55 +24,80 @@ pub(crate) struct RinglogShared;
 
 pub(crate) struct Tx<P>(P);
 
-pub(crate) struct Rx<const N: usize, const B: usize>(Consumer);
+pub(crate) struct Rx<const N: usize, const B: usize>(pub(super) Consumer);
 
-/// `ring_bytes` of values in all segments together. The index (8 bytes a record) and the
-/// segments that wait for reuse come on top, as the peers' own bookkeeping does.
-fn open<const N: usize, const B: usize>(ring_bytes: usize) -> Result<(Topic, Rx<N, B>), Failure> {
+/// A topic and its consumers, with `ring_bytes` of values in all segments together. The index
+/// (8 bytes a record), what records have `beside` their values, and the segments that wait
+/// for reuse come on top, as the peers' own bookkeeping does.
+pub(super) fn open<const N: usize, const B: usize>(
+    shape: &Shape,
+    beside: usize,
+) -> Result<(Topic, Vec<Rx<N, B>>), Failure> {
     let broker = Broker::new();
-    let segment_bytes = ring_bytes / SEGMENTS;
+    let segment_bytes = shape.ring_bytes / shape.partitions / SEGMENTS;
+    let records = segment_bytes / N;
     // A frame of values has a head of 16 bytes: room for those too, or the last frame of a
     // segment would not fit and leave a hole as large as itself.
-    let heads = (segment_bytes / (N * B.max(1)) + 1) * 16;
+    let heads = (records / B + 1) * 16;
     let config = TopicConfig::new()
+        .partitions(u32::try_from(shape.partitions)?)
         .segments(SEGMENTS as u32)
-        .segment_bytes(segment_bytes + heads)
-        .segment_records(u32::try_from(segment_bytes / N)?)
+        .segment_bytes(segment_bytes + heads + records * beside)
+        .segment_records(u32::try_from(records)?)
         .overflow(Overflow::Backpressure)
         .timestamps(Timestamps::Given)
         .wait(WaitStrategy::Yield)
         .prefault(true);
     let topic = broker.create_topic(TOPIC, config)?;
-    let mut consumer = broker.consumer(ConsumerConfig::new());
-    consumer.subscribe(&[TOPIC])?;
-    Ok((topic, Rx(consumer)))
+    let mut consumers = Vec::new();
+    for _ in 0..shape.consumers {
+        let mut consumer = broker.consumer(ConsumerConfig::new());
+        consumer.subscribe(&[TOPIC])?;
+        consumers.push(Rx(consumer));
+    }
+    Ok((topic, consumers))
+}
+
+/// Whether there was room.
+#[inline]
+pub(super) fn sent<T>(sent: Result<T, SendError>) -> Result<bool, Failure> {
+    match sent {
+        Ok(_) => Ok(true),
+        Err(SendError::Full { .. }) => Ok(false),
+        Err(other) => Err(other.into()),
+    }
 }
 
 impl System for RinglogExclusive {
     const NAME: &'static str = "ringlog exclusive";
-    const OURS: bool = true;
+    const CRATE: &'static str = "ringlog";
+    const KIND: Kind = Kind::Ringlog;
+    const PRODUCERS: usize = 1;
+    const CONSUMERS: usize = MANY;
+    const BATCHES: bool = true;
     type Sender<const N: usize, const B: usize> = Tx<ExclusiveProducer>;
     type Receiver<const N: usize, const B: usize> = Rx<N, B>;
 
-    fn open<const N: usize, const B: usize>(
-        ring_bytes: usize,
-    ) -> Result<Ends<Self, N, B>, Failure> {
-        let (topic, rx) = open(ring_bytes)?;
-        Ok((Tx(topic.exclusive_producer()?), rx))
+    fn ends<const N: usize, const B: usize>(shape: &Shape) -> Result<Ends<Self, N, B>, Failure> {
+        let (topic, consumers) = open(shape, 0)?;
+        Ok((vec![Tx(topic.exclusive_producer()?)], consumers))
     }
 }
 
 impl System for RinglogShared {
     const NAME: &'static str = "ringlog shared";
-    const OURS: bool = true;
+    const CRATE: &'static str = "ringlog";
+    const KIND: Kind = Kind::Ringlog;
+    const PRODUCERS: usize = MANY;
+    const CONSUMERS: usize = MANY;
+    const BATCHES: bool = true;
     type Sender<const N: usize, const B: usize> = Tx<Producer>;
     type Receiver<const N: usize, const B: usize> = Rx<N, B>;
 
-    fn open<const N: usize, const B: usize>(
-        ring_bytes: usize,
-    ) -> Result<Ends<Self, N, B>, Failure> {
-        let (topic, rx) = open(ring_bytes)?;
-        Ok((Tx(topic.producer()), rx))
+    fn ends<const N: usize, const B: usize>(shape: &Shape) -> Result<Ends<Self, N, B>, Failure> {
+        let (topic, consumers) = open(shape, 0)?;
+        let producers = (0..shape.producers).map(|_| Tx(topic.producer()));
+        Ok((producers.collect(), consumers))
     }
 }
 
@@ -80,15 +106,10 @@ macro_rules! sender {
         impl<const N: usize, const B: usize> Sender<N, B> for Tx<$producer> {
             #[inline]
             fn send(&mut self, messages: &[[u8; N]; B]) -> Result<bool, Failure> {
-                let sent = if B == 1 {
-                    self.0.try_send(Record::new(&messages[0])).map(drop)
+                if B == 1 {
+                    sent(self.0.try_send(Record::new(&messages[0])))
                 } else {
-                    self.0.try_send_values(Route::Any, messages).map(drop)
-                };
-                match sent {
-                    Ok(()) => Ok(true),
-                    Err(SendError::Full { .. }) => Ok(false),
-                    Err(other) => Err(other.into()),
+                    sent(self.0.try_send_values(Route::Any, messages))
                 }
             }
         }
@@ -101,21 +122,35 @@ sender!(Producer);
 
 impl<const N: usize, const B: usize> Receiver<N> for Rx<N, B> {
     #[inline]
-    fn receive(&mut self, tally: &mut Tally) -> Result<bool, Failure> {
+    fn receive(&mut self, reader: &mut impl Reader<N>) -> Result<bool, Failure> {
         let batch = self.0.try_poll()?;
         if batch.is_empty() {
             return Ok(false);
         }
         if B == 1 {
-            for record in &batch {
-                let message: &[u8; N] = record.value().try_into()?;
-                tally.count(message);
+            // All at once, which is faster than one by one, as `Records::fold` says.
+            let mut wrong = None;
+            batch
+                .iter()
+                .for_each(|record| match record.value().try_into() {
+                    Ok(message) => reader.read(message),
+                    Err(_) => wrong = Some(record.value().len()),
+                });
+            if let Some(length) = wrong {
+                return Err(format!("a message of {length} bytes came instead of {N}").into());
             }
         } else {
             let mut values = batch.values::<[u8; N]>()?;
             while let Some(messages) = values.next_slice() {
-                tally.count_all(messages);
+                reader.read_all(messages);
             }
+        }
+        Ok(true)
+    }
+
+    fn rewind(&mut self) -> Result<bool, Failure> {
+        for assigned in self.0.assignment() {
+            self.0.seek(&assigned.topic, assigned.partition, 0)?;
         }
         Ok(true)
     }

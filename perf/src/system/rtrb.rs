@@ -1,7 +1,8 @@
 //! rtrb: `push` and `pop` for single messages, chunks for batches.
 
-use super::{Ends, Receiver, Sender, System};
-use crate::measure::{Failure, Tally};
+use super::{Ends, Receiver, Sender, Shape, System};
+use crate::measure::Failure;
+use crate::tally::Reader;
 
 pub(crate) struct Rtrb;
 
@@ -11,14 +12,15 @@ pub(crate) struct Rx<const N: usize, const B: usize>(rtrb::Consumer<[u8; N]>);
 
 impl System for Rtrb {
     const NAME: &'static str = "rtrb";
+    const CRATE: &'static str = "rtrb";
+    const PRODUCERS: usize = 1;
+    const BATCHES: bool = true;
     type Sender<const N: usize, const B: usize> = Tx<N, B>;
     type Receiver<const N: usize, const B: usize> = Rx<N, B>;
 
-    fn open<const N: usize, const B: usize>(
-        ring_bytes: usize,
-    ) -> Result<Ends<Self, N, B>, Failure> {
-        let (producer, consumer) = rtrb::RingBuffer::new(ring_bytes / N);
-        Ok((Tx(producer), Rx(consumer)))
+    fn ends<const N: usize, const B: usize>(shape: &Shape) -> Result<Ends<Self, N, B>, Failure> {
+        let (producer, consumer) = rtrb::RingBuffer::new(shape.slots(N));
+        Ok((vec![Tx(producer)], vec![Rx(consumer)]))
     }
 }
 
@@ -34,12 +36,12 @@ impl<const N: usize, const B: usize> Sender<N, B> for Tx<N, B> {
 
 impl<const N: usize, const B: usize> Receiver<N> for Rx<N, B> {
     #[inline]
-    fn receive(&mut self, tally: &mut Tally) -> Result<bool, Failure> {
+    fn receive(&mut self, reader: &mut impl Reader<N>) -> Result<bool, Failure> {
         if B == 1 {
             let Ok(message) = self.0.pop() else {
                 return Ok(false);
             };
-            tally.count(&message);
+            reader.read(&message);
             return Ok(true);
         }
         // A batch at a time, so that the producer gets its room back as early.
@@ -49,8 +51,8 @@ impl<const N: usize, const B: usize> Receiver<N> for Rx<N, B> {
         }
         let chunk = self.0.read_chunk(there)?;
         let (first, second) = chunk.as_slices();
-        tally.count_all(first);
-        tally.count_all(second);
+        reader.read_all(first);
+        reader.read_all(second);
         chunk.commit_all();
         Ok(true)
     }
