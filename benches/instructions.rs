@@ -24,7 +24,7 @@ use std::process::{Command, ExitCode};
 type Operation = (&'static str, fn(u64));
 
 /// What is counted.
-const OPERATIONS: [Operation; 10] = [
+const OPERATIONS: [Operation; 12] = [
     ("send, exclusive, 8 B", |n| {
         send(topic(1).exclusive_producer().unwrap(), [1; 8], n)
     }),
@@ -84,7 +84,38 @@ const OPERATIONS: [Operation; 10] = [
             n,
         );
     }),
+    ("poll that finds nothing", |n| {
+        let (_, mut consumer) = pair();
+        for _ in 0..n {
+            black_box(consumer.try_poll().unwrap().len());
+        }
+    }),
+    ("send, poll and read of one record, 64 B, exclusive", |n| {
+        let (topic, mut consumer) = pair();
+        let mut producer = topic.exclusive_producer().unwrap();
+        let value = black_box([1u8; 64]);
+        for _ in 0..n {
+            producer.one(Record::new(&value));
+            for record in &consumer.try_poll().unwrap() {
+                black_box(record.value()[0]);
+            }
+        }
+    }),
 ];
+
+/// A topic under `Backpressure` and its one consumer.
+fn pair() -> (Topic, Consumer) {
+    let broker = Broker::new();
+    let config = TopicConfig::new()
+        .segments(4)
+        .segment_bytes(512 * 1024)
+        .segment_records(16_384)
+        .timestamps(Timestamps::Given);
+    let topic = broker.create_topic("t", config).unwrap();
+    let mut consumer = broker.consumer(ConsumerConfig::new());
+    consumer.subscribe(&["t"]).unwrap();
+    (topic, consumer)
+}
 
 fn topic(partitions: u32) -> Topic {
     let config = TopicConfig::new()

@@ -1,7 +1,7 @@
 //! What a consumer has of one topic and of one partition.
 
 use crate::config::{ConsumerConfig, OffsetReset};
-use crate::cursor::{Cursor, Outside, Run};
+use crate::cursor::{Cursor, Glance, Outside};
 use crate::error::ConsumeError;
 use crate::topic::TopicInner;
 use std::sync::Arc;
@@ -58,11 +58,22 @@ impl Assigned {
         self.partition == partition && &**self.topic.name() == topic
     }
 
-    pub(crate) fn poll(&mut self, config: &ConsumerConfig) -> Result<Option<Run>, ConsumeError> {
+    /// The usual poll: see [`Cursor::glance`].
+    #[inline(always)]
+    pub(crate) fn glance(&mut self, max: u32) -> Glance {
+        if self.topic.is_closed() || self.paused || !self.positioned {
+            return Glance::Unsure;
+        }
+        let (log, pool) = (self.topic.partition(self.partition), self.topic.pool());
+        self.cursor.glance(log, pool, max)
+    }
+
+    /// Whether there was something to read: then it is the cursor's run.
+    pub(crate) fn poll(&mut self, config: &ConsumerConfig) -> Result<bool, ConsumeError> {
         let (log, pool) = (self.topic.partition(self.partition), self.topic.pool());
         loop {
             let outside = match self.cursor.poll(log, pool, config.max_poll_records) {
-                Ok(run) => return Ok(run),
+                Ok(found) => return Ok(found),
                 Err(outside) => outside,
             };
             match (config.offset_reset, outside) {

@@ -21,41 +21,42 @@ use zerocopy::{FromBytes, Immutable};
 /// While a batch is held, its records stay where they are. Under `Backpressure` producers
 /// may come to wait for it; under `DropOldest` they go on, and the batch stays readable.
 pub struct Batch<'c> {
-    /// `None`: nothing came in time.
-    run: Option<(Run, &'c mut Cursor, &'c TopicInner, u32)>,
+    /// The cursor, whose run it is, the topic and the partition; `None`: nothing came in time.
+    read: Option<(&'c mut Cursor, &'c TopicInner, u32)>,
     /// The models' check that the run may be read for as long as the batch lives.
     #[cfg(loom)]
     access: Option<crate::memory::ReadAccess>,
 }
 
 impl<'c> Batch<'c> {
+    #[inline]
     pub(crate) fn empty() -> Batch<'c> {
         Batch {
-            run: None,
+            read: None,
             #[cfg(loom)]
             access: None,
         }
     }
 
-    pub(crate) fn new(
-        run: Run,
-        cursor: &'c mut Cursor,
-        topic: &'c TopicInner,
-        partition: u32,
-    ) -> Batch<'c> {
+    /// What the cursor has just read.
+    #[inline]
+    pub(crate) fn new(cursor: &'c mut Cursor, topic: &'c TopicInner, partition: u32) -> Batch<'c> {
         Batch {
             #[cfg(loom)]
-            access: Some(cover(&run, topic)),
-            run: Some((run, cursor, topic, partition)),
+            access: Some(cover(cursor.run(), topic)),
+            read: Some((cursor, topic, partition)),
         }
+    }
+
+    #[inline]
+    fn run(&self) -> Option<&Run> {
+        self.read.as_ref().map(|(cursor, ..)| cursor.run())
     }
 
     /// How many records.
     #[inline]
     pub fn len(&self) -> usize {
-        self.run
-            .as_ref()
-            .map_or(0, |(run, ..)| run.records as usize)
+        self.run().map_or(0, |run| run.records as usize)
     }
 
     /// Whether nothing came in time.
@@ -66,14 +67,12 @@ impl<'c> Batch<'c> {
 
     /// The topic's name; empty when the batch is.
     pub fn topic(&self) -> &str {
-        self.run
-            .as_ref()
-            .map_or("", |(_, _, topic, _)| topic.name())
+        self.read.as_ref().map_or("", |(_, topic, _)| topic.name())
     }
 
     /// The partition; 0 when the batch is empty.
     pub fn partition(&self) -> u32 {
-        self.run.as_ref().map_or(0, |&(.., partition)| partition)
+        self.read.as_ref().map_or(0, |&(.., partition)| partition)
     }
 
     /// How many offsets of this partition went by unread between the last batch from it and
@@ -81,14 +80,17 @@ impl<'c> Batch<'c> {
     /// ([`Overflow::DropOldest`](crate::Overflow::DropOldest)); aborted claims among them
     /// count too.
     pub fn lost(&self) -> u64 {
-        self.run.as_ref().map_or(0, |(run, ..)| run.lost)
+        self.run().map_or(0, |run| run.lost)
     }
 
     /// The records, in order.
     #[inline]
     pub fn iter(&self) -> Records<'_> {
-        match &self.run {
-            Some((run, _, topic, _)) => Records::new(run, topic.pool().get(run.segment)),
+        match &self.read {
+            Some((cursor, topic, _)) => {
+                let run = cursor.run();
+                Records::new(run, topic.pool().get(run.segment))
+            }
             None => Records::empty(),
         }
     }
@@ -156,7 +158,7 @@ impl Drop for Batch<'_> {
     fn drop(&mut self) {
         #[cfg(loom)]
         drop(self.access.take());
-        if let Some((_, cursor, topic, partition)) = &mut self.run {
+        if let Some((cursor, topic, partition)) = &mut self.read {
             cursor.settle(topic.partition(*partition), topic.pool());
         }
     }

@@ -4,7 +4,7 @@ use crate::assigned::{Assigned, Seat};
 use crate::batch::Batch;
 use crate::broker::Directory;
 use crate::config::ConsumerConfig;
-use crate::cursor::{Cursor, Run};
+use crate::cursor::{Cursor, Glance};
 use crate::error::ConsumeError;
 use crate::topic::{Topic, TopicInner};
 use crate::wait::{WaitStrategy, Waiter};
@@ -111,7 +111,7 @@ impl Consumer {
         self.check_given(Given::Subscribe)?;
         let mut partitions = Vec::new();
         for name in topics {
-            let topic = self.find(name.as_ref())?;
+            let topic = self.find_topic(name.as_ref())?;
             partitions.extend((0..topic.partitions()).map(|p| (topic.inner().clone(), p)));
         }
         self.replace(Given::Subscribe, partitions);
@@ -127,7 +127,7 @@ impl Consumer {
         self.check_given(Given::Assign)?;
         let mut found = Vec::new();
         for wanted in partitions {
-            let topic = self.find(&wanted.topic)?;
+            let topic = self.find_topic(&wanted.topic)?;
             if wanted.partition >= topic.partitions() {
                 return Err(ConsumeError::PartitionOutOfRange {
                     topic: topic.inner().name().clone(),
@@ -168,7 +168,7 @@ impl Consumer {
         }
     }
 
-    fn find(&self, name: &str) -> Result<Topic, ConsumeError> {
+    fn find_topic(&self, name: &str) -> Result<Topic, ConsumeError> {
         self.directory
             .find(name)
             .ok_or_else(|| ConsumeError::UnknownTopic {
@@ -226,8 +226,18 @@ impl Consumer {
     /// [`ConsumeError::NoPosition`] before the first seek.
     #[inline]
     pub fn poll(&mut self, timeout: Duration) -> Result<Batch<'_>, ConsumeError> {
-        let Some((i, run)) = self.find_run(timeout)? else {
-            return Ok(Batch::empty());
+        let i = match self.glance_round() {
+            Some(Some(i)) => i,
+            Some(None) if timeout.is_zero() => return Ok(Batch::empty()),
+            _ => match self.find(timeout)? {
+                Some(i) => i,
+                None => return Ok(Batch::empty()),
+            },
+        };
+        self.next = if i + 1 == self.assigned.len() {
+            0
+        } else {
+            i + 1
         };
         let Assigned {
             topic,
@@ -235,7 +245,7 @@ impl Consumer {
             cursor,
             ..
         } = &mut self.assigned[i];
-        Ok(Batch::new(run, cursor, topic, *partition))
+        Ok(Batch::new(cursor, topic, *partition))
     }
 
     /// Reads the next records of one partition, if there are any now.
@@ -247,40 +257,58 @@ impl Consumer {
         self.poll(Duration::ZERO)
     }
 
-    #[inline]
-    fn find_run(&mut self, timeout: Duration) -> Result<Option<(usize, Run)>, ConsumeError> {
-        if let Some(found) = self.look_round()? {
-            return Ok(Some(found));
+    /// The usual look at every partition once, beginning behind the one read last: which has
+    /// something, or `None` when it takes more than a glance to tell.
+    #[inline(always)]
+    fn glance_round(&mut self) -> Option<Option<usize>> {
+        let count = self.assigned.len();
+        if count == 0 {
+            return None; // to be told so
         }
+        let mut i = self.next;
+        for _ in 0..count {
+            match self.assigned[i].glance(self.config.max_poll_records) {
+                Glance::Found => return Some(Some(i)),
+                Glance::Nothing => {}
+                Glance::Unsure => return None,
+            }
+            i = if i + 1 == count { 0 } else { i + 1 };
+        }
+        Some(None)
+    }
+
+    /// Looks until a partition has something, or the time is up.
+    #[cold]
+    #[inline(never)]
+    fn find(&mut self, timeout: Duration) -> Result<Option<usize>, ConsumeError> {
         let mut waiter = Waiter::new(self.wait, timeout);
-        while waiter.wait() {
+        loop {
             if let Some(found) = self.look_round()? {
                 return Ok(Some(found));
             }
+            if !waiter.wait() {
+                return Ok(None);
+            }
         }
-        Ok(None)
     }
 
     /// Looks at every partition once, beginning behind the one read last.
-    #[inline]
-    fn look_round(&mut self) -> Result<Option<(usize, Run)>, ConsumeError> {
+    fn look_round(&mut self) -> Result<Option<usize>, ConsumeError> {
         if self.given.is_none() {
             return Err(ConsumeError::NotSubscribed);
         }
         let count = self.assigned.len();
         let mut i = self.next;
         for _ in 0..count {
-            if let Some(run) = self.poll_one(i)? {
-                self.next = if i + 1 == count { 0 } else { i + 1 };
-                return Ok(Some((i, run)));
+            if self.poll_one(i)? {
+                return Ok(Some(i));
             }
             i = if i + 1 == count { 0 } else { i + 1 };
         }
         Ok(None)
     }
 
-    #[inline]
-    fn poll_one(&mut self, i: usize) -> Result<Option<Run>, ConsumeError> {
+    fn poll_one(&mut self, i: usize) -> Result<bool, ConsumeError> {
         let assigned = &self.assigned[i];
         if assigned.topic.is_closed() {
             return Err(ConsumeError::Closed {
@@ -288,7 +316,7 @@ impl Consumer {
             });
         }
         if assigned.paused {
-            return Ok(None);
+            return Ok(false);
         }
         if !assigned.positioned {
             return Err(ConsumeError::NoPosition {
@@ -298,7 +326,7 @@ impl Consumer {
         }
         let log = assigned.topic.partition(assigned.partition);
         if !assigned.cursor.may_move(log, assigned.topic.pool()) {
-            return Ok(None);
+            return Ok(false);
         }
         self.pin_only(i);
         self.assigned[i].poll(&self.config)

@@ -20,7 +20,7 @@ use crate::sync::{fence, spin_loop};
 use std::sync::Arc;
 
 /// Some frames that a cursor has read past: they stay readable while it holds them.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Run {
     /// Index of the segment in the pool.
     pub(crate) segment: u16,
@@ -72,6 +72,18 @@ pub(crate) struct Cursor {
     offset: u64,
     place: Place,
     lost: u64,
+    /// What the last poll read, which a batch lends out.
+    run: Run,
+}
+
+/// What a cursor can tell without moving.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Glance {
+    /// It has read something.
+    Found,
+    Nothing,
+    /// It takes a [`poll`](Cursor::poll) to tell.
+    Unsure,
 }
 
 impl Cursor {
@@ -93,6 +105,7 @@ impl Cursor {
             offset: 0,
             place: Place::There,
             lost: 0,
+            run: Run::default(),
         };
         cursor.go_to_start(partition, pool);
         cursor
@@ -207,29 +220,62 @@ impl Cursor {
     /// Whether a poll might do anything: without a hold, and without touching anything.
     #[inline]
     pub(crate) fn may_move(&self, partition: &Partition, pool: &Pool) -> bool {
-        self.place != Place::There
-            || !self.look(pool).is_empty()
-            || partition.active() > self.number
-            || partition.log_start() > self.number
+        self.place != Place::There || !self.look(pool).is_empty() || self.has_moved(partition)
     }
 
-    /// Reads past the next frames, `max` records of them at most, all of one segment. `None`
-    /// when there is nothing to read yet.
+    /// Whether the log has gone on to other segments than the cursor's.
     #[inline]
+    fn has_moved(&self, partition: &Partition) -> bool {
+        partition.active() > self.number || partition.log_start() > self.number
+    }
+
+    /// The frames that the last poll read past.
+    #[inline]
+    pub(crate) fn run(&self) -> &Run {
+        &self.run
+    }
+
+    /// The usual poll, in a few steps: the segment is held, and a frame of records is at the
+    /// cursor or nothing at all. Nothing is touched that producers write but the index.
+    #[inline(always)]
+    pub(crate) fn glance(&mut self, partition: &Partition, pool: &Pool, max: u32) -> Glance {
+        if self.place != Place::There {
+            return Glance::Unsure;
+        }
+        let descriptor = self.look(pool);
+        if descriptor.is_empty() {
+            let moved = partition.active() > self.number || partition.log_start() > self.number;
+            return if moved {
+                Glance::Unsure
+            } else {
+                Glance::Nothing
+            };
+        }
+        let held = self.held == self.number
+            && (partition.is_gated() || partition.log_start() <= self.number);
+        if !held || matches!(descriptor.kind(), Kind::End | Kind::Aborted) {
+            return Glance::Unsure;
+        }
+        self.read(pool, max);
+        Glance::Found
+    }
+
+    /// Reads past the next frames, `max` records of them at most, all of one segment: they are the
+    /// [`run`](Self::run). `false` when there is nothing to read yet.
     pub(crate) fn poll(
         &mut self,
         partition: &Partition,
         pool: &Pool,
         max: u32,
-    ) -> Result<Option<Run>, Outside> {
+    ) -> Result<bool, Outside> {
         loop {
             if self.place != Place::There && !self.resolve(partition, pool)? {
-                return Ok(None);
+                return Ok(false);
             }
             let descriptor = self.look(pool);
             if descriptor.is_empty() {
                 if !self.is_behind(partition, pool)? {
-                    return Ok(None);
+                    return Ok(false);
                 }
                 continue;
             }
@@ -239,11 +285,14 @@ impl Cursor {
             match descriptor.kind() {
                 Kind::End => {
                     if !self.next_segment(partition) {
-                        return Ok(None);
+                        return Ok(false);
                     }
                 }
                 Kind::Aborted => self.step_over(descriptor),
-                _ => return Ok(Some(self.read(pool, max))),
+                _ => {
+                    self.read(pool, max);
+                    return Ok(true);
+                }
             }
         }
     }
@@ -303,7 +352,7 @@ impl Cursor {
 
     /// Reads past frames, beginning with the one at the cursor. The segment is held.
     #[inline]
-    fn read(&mut self, pool: &Pool, max: u32) -> Run {
+    fn read(&mut self, pool: &Pool, max: u32) {
         let segment = pool.get(self.segment);
         let base = self.offset - u64::from(self.slot + self.skip);
         let last = segment.shape().records;
@@ -345,7 +394,7 @@ impl Cursor {
                 _ => break,
             }
         }
-        let run = Run {
+        self.run = Run {
             segment: self.segment,
             base,
             slot: self.slot,
@@ -357,7 +406,6 @@ impl Cursor {
         self.slot = slot;
         self.skip = skip;
         self.offset = base + u64::from(slot + skip);
-        run
     }
 
     /// When a batch is given back: moves a gate out of a segment that has been read to its
