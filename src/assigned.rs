@@ -61,8 +61,11 @@ impl Assigned {
     /// The usual poll: see [`Cursor::glance`].
     #[inline(always)]
     pub(crate) fn glance(&mut self, max: u32) -> Glance {
-        if self.topic.is_closed() || self.paused || !self.positioned {
-            return Glance::Unsure;
+        if self.topic.is_closed() || !self.positioned {
+            return Glance::Unsure; // to be told so
+        }
+        if self.paused {
+            return Glance::Nothing;
         }
         let (log, pool) = (self.topic.partition(self.partition), self.topic.pool());
         self.cursor.glance(log, pool, max)
