@@ -1,8 +1,9 @@
 //! The only file that names atomics, fences, spin hints and memory orderings.
 //!
 //! Two builds of one source: the plain build uses `std`, the model-checked build
-//! (`cfg(loom)`, set by the `loom-tests` package alone) uses loom (`sync_loom.rs`), so that
-//! the models run the code that ships.
+//! (`cfg(loom)`, set by the `loom-tests` package alone) uses loom (`sync_loom.rs`, and
+//! `sites_loom.rs` for the sites), so that the models run the code that ships. Those two are this
+//! file's other half, and name orderings as it does; nothing of them is in the plain build.
 //!
 //! # Orderings
 //!
