@@ -39,6 +39,9 @@ pub(crate) struct Run {
     /// The ring's payload in KiB: a power of two, 256 at least (it holds several batches).
     #[arg(long, default_value_t = 2048)]
     ring: usize,
+    /// Only the systems whose names contain one of these.
+    #[arg(long, value_delimiter = ',', num_args = 1)]
+    systems: Vec<String>,
     /// The most producers of `contended`.
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u8).range(2..=64))]
     producers: u8,
@@ -78,7 +81,8 @@ impl Run {
         };
         let lmax = Lmax::find();
         let missing = lmax.as_ref().err().cloned();
-        let chosen = choose(&self.scenarios, scenarios(&self.choice(lmax.ok())))?;
+        let mut chosen = choose(&self.scenarios, scenarios(&self.choice(lmax.ok())))?;
+        keep_systems(&self.systems, &mut chosen)?;
         let mut report = Report::new(&plan);
         for line in report.head() {
             println!("{line}");
@@ -160,6 +164,26 @@ fn choose(names: &[String], mut all: Vec<Scenario>) -> Result<Vec<Scenario>, Fai
     }
     all.retain(|s| names.is_empty() || names.iter().any(|n| n == s.name));
     Ok(all)
+}
+
+/// Leaves only the systems whose names contain one of these; no names leave all of them.
+fn keep_systems(names: &[String], chosen: &mut [Scenario]) -> Result<(), Failure> {
+    if names.is_empty() {
+        return Ok(());
+    }
+    let cases = || chosen.iter().flat_map(|scenario| &scenario.cases);
+    let entries = || cases().flat_map(|case| &case.entries);
+    if let Some(unknown) = names
+        .iter()
+        .find(|&name| entries().all(|e| !e.system.contains(name)))
+    {
+        return Err(format!("no system of these scenarios has '{unknown}' in its name").into());
+    }
+    for case in chosen.iter_mut().flat_map(|scenario| &mut scenario.cases) {
+        let wanted = |system: &str| names.iter().any(|name| system.contains(name));
+        case.entries.retain(|entry| wanted(&entry.system));
+    }
+    Ok(())
 }
 
 /// The scenarios and their systems, as text.
