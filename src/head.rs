@@ -37,6 +37,26 @@ impl Head {
         self == Head::fresh(partition, number)
     }
 
+    /// The open head of a segment in which all of so many records are claimed, less its units:
+    /// what [`has_records`](Self::has_records) compares with.
+    #[inline]
+    pub(crate) fn full(partition: u16, records: u32) -> Head {
+        Head::open(partition).after(records, 0)
+    }
+
+    /// Whether this head is open in the partition of `full`, with room for so many more of the
+    /// `most` records that a segment holds.
+    ///
+    /// One subtraction for both: a head of another state or partition is further from `full` than
+    /// all records are.
+    #[inline(always)]
+    pub(crate) fn has_records(self, full: Head, most: u32, records: u32) -> bool {
+        debug_assert!(full.claimed_records() == most && (1..=most).contains(&records));
+        let room = (full.0 >> UNIT_BITS).wrapping_sub(self.0 >> UNIT_BITS);
+        let (most, records) = (u64::from(most), u64::from(records));
+        room.wrapping_sub(records) <= most.wrapping_sub(records)
+    }
+
     #[inline]
     pub(crate) fn is_open_in(self, partition: u16) -> bool {
         self.0 >> PARTITION_SHIFT == Head::open(partition).0 >> PARTITION_SHIFT

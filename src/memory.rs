@@ -123,11 +123,14 @@ mod plain {
         }
 
         pub(crate) fn blocks(&self) -> impl Iterator<Item = Block> + '_ {
-            (0..self.count).map(|i| Block {
+            (0..self.count).map(|i| {
                 // SAFETY: M1: block `i` starts within the slab's allocation.
-                start: unsafe { self.start.add(i * self.shape.block_bytes()) },
-                data: self.shape.data_start() as u32,
-                records: self.shape.records,
+                let start = unsafe { self.start.add(i * self.shape.block_bytes()) };
+                Block {
+                    start,
+                    // SAFETY: M1: the data lies behind the index, within the block.
+                    data: unsafe { start.add(self.shape.data_start()) },
+                }
             })
         }
 
@@ -154,8 +157,7 @@ mod plain {
     #[derive(Clone)]
     pub(crate) struct Block {
         start: NonNull<u8>,
-        data: u32,
-        records: u32,
+        data: NonNull<u8>,
     }
 
     // SAFETY: all shared words are atomics; the bytes follow M4.
@@ -193,7 +195,10 @@ mod plain {
 
         #[inline]
         pub(crate) fn index(&self, slot: u32) -> &AtomicU64 {
-            debug_assert!(slot <= self.records);
+            debug_assert!(
+                self.start.as_ptr() as usize + HEADER_BYTES + (slot as usize) * 8
+                    < self.data.as_ptr() as usize
+            );
             self.word(HEADER_BYTES + slot as usize * 8)
         }
 
@@ -221,8 +226,7 @@ mod plain {
         #[inline]
         pub(crate) fn bytes(&self) -> Bytes<'_> {
             Bytes {
-                // SAFETY: M1: the data lies behind the index, within the block.
-                start: unsafe { self.start.add(self.data as usize) },
+                start: self.data,
                 _block: PhantomData,
             }
         }
@@ -240,12 +244,7 @@ mod plain {
         ) -> &'a mut [u8] {
             // SAFETY: M1 and M3 for the range, always initialised (zeroed when made); the
             // caller's promise for the exclusiveness.
-            unsafe {
-                core::slice::from_raw_parts_mut(
-                    self.start.add(self.data as usize + at).as_ptr(),
-                    len,
-                )
-            }
+            unsafe { core::slice::from_raw_parts_mut(self.data.add(at).as_ptr(), len) }
         }
 
         /// The same bytes, to look at.
@@ -260,9 +259,7 @@ mod plain {
             _access: &'a WriteAccess,
         ) -> &'a [u8] {
             // SAFETY: as in `claimed`; nobody has them mutably while the access is borrowed.
-            unsafe {
-                core::slice::from_raw_parts(self.start.add(self.data as usize + at).as_ptr(), len)
-            }
+            unsafe { core::slice::from_raw_parts(self.data.add(at).as_ptr(), len) }
         }
 
         #[inline]

@@ -191,7 +191,8 @@ impl Partition {
             if head.is_fresh_as(self.id, number) {
                 segment.open(self.id, number);
             } else if head.is_open_in(self.id) {
-                match segment.try_claim::<S>(self.id, records, units) {
+                let most = Head::full(self.id, pool.shape().records);
+                match segment.try_claim::<S>(most, records, units) {
                     Ok(head) => return Ok((index, head)),
                     Err(full) if full.is_open_in(self.id) => segment.seal(full),
                     Err(_) => {}

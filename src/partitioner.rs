@@ -142,6 +142,11 @@ impl Router {
         }
     }
 
+    /// There is one partition to choose from, and nobody to be asked.
+    pub(crate) fn is_one(&self) -> bool {
+        self.partitioner.is_none() && self.partitions == 1
+    }
+
     /// The partition of a record; out of range if the record or the partitioner says so.
     #[inline(always)]
     pub(crate) fn record(&mut self, record: &Record<'_>) -> Result<u32, u32> {

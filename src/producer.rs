@@ -57,12 +57,32 @@ pub type ExclusiveProducer = Producer<Exclusive>;
 pub struct Producer<S: ClaimStep = Shared> {
     pub(crate) topic: Arc<TopicInner>,
     pub(crate) router: Router,
-    /// For each partition, the segment of the last claim. (Copies: `topic` keeps their memory.)
-    pub(crate) cached: Box<[Segment]>,
+    /// For each partition, where its last claim was.
+    pub(crate) lanes: Box<[Lane]>,
     /// No exclusive producer can be there (always so once it was so).
     admitted: bool,
+    /// It is admitted, and records that name neither partition nor time go to partition 0 and
+    /// have none.
+    plain: bool,
     pub(crate) scratch: Scratch,
     step: PhantomData<fn() -> S>,
+}
+
+/// What a producer remembers of one partition.
+pub(crate) struct Lane {
+    /// The segment of the last claim. (A copy: the topic keeps its memory.)
+    segment: Segment,
+    full: Head,
+}
+
+impl Lane {
+    fn new(topic: &TopicInner, partition: u32) -> Lane {
+        Lane {
+            // Any will do: a head says whose it is.
+            segment: topic.pool().get(0).clone(),
+            full: Head::full(partition as u16, topic.pool().shape().records),
+        }
+    }
 }
 
 impl Producer<Shared> {
@@ -85,17 +105,21 @@ impl<S: ClaimStep> Producer<S> {
     fn new(topic: Arc<TopicInner>, others: u32, admitted: bool) -> Self {
         let config = topic.config();
         let partitions = config.partitions;
-        Producer {
+        let mut producer = Producer {
             router: Router::new(config.partitioner.clone(), partitions, others),
-            // Any will do: a head says whose it is.
-            cached: (0..partitions)
-                .map(|_| topic.pool().get(0).clone())
+            lanes: (0..partitions)
+                .map(|partition| Lane::new(&topic, partition))
                 .collect(),
-            admitted,
+            admitted: false,
+            plain: false,
             scratch: Scratch::default(),
             step: PhantomData,
             topic,
+        };
+        if admitted {
+            producer.admit();
         }
+        producer
     }
 
     /// The topic's name.
@@ -123,19 +147,24 @@ impl<S: ClaimStep> Producer<S> {
 
     #[inline(always)]
     fn append(&mut self, record: &Record<'_>, wait: bool) -> Result<RecordMetadata, SendError> {
-        self.check()?;
-        let time = match record.given_timestamp() {
-            Some(time) => Some(check_time(time)?),
-            None => match self.topic.config().timestamps {
-                Timestamps::Append => Some(clock::now()),
-                Timestamps::Given => None,
-            },
-        };
-        let partition = self.router.record(record);
-        let partition = partition.map_err(|wrong| self.out_of_range(wrong))?;
+        let given = record.given_partition().is_some() || record.given_timestamp().is_some();
+        if self.plain && !given && !self.topic.is_closed() {
+            return self.append_to(0, None, record, wait);
+        }
+        let (partition, time) = self.place(record)?;
+        self.append_to(partition, time, record, wait)
+    }
+
+    #[inline(always)]
+    fn append_to(
+        &mut self,
+        partition: u32,
+        time: Option<i64>,
+        record: &Record<'_>,
+        wait: bool,
+    ) -> Result<RecordMetadata, SendError> {
         let units = self.units(encode::record_bytes(record, time.is_some()))?;
-        let mut claim =
-            Self::claim_frame(&self.topic, &mut self.cached, partition, 1, units, wait)?;
+        let mut claim = Self::claim_frame(&self.topic, &mut self.lanes, partition, 1, units, wait)?;
         let (unit, offset) = (claim.unit(), claim.offset());
         let descriptor = encode::write_record(claim.bytes(), unit, record, time);
         claim.publish(descriptor);
@@ -231,7 +260,7 @@ impl<S: ClaimStep> Producer<S> {
         }
         let mut claim = Self::claim_frame(
             &self.topic,
-            &mut self.cached,
+            &mut self.lanes,
             partition,
             records as u32,
             units,
@@ -283,8 +312,7 @@ impl<S: ClaimStep> Producer<S> {
         };
         let bytes = frame::record_bytes(len, time.is_some(), key.map(<[u8]>::len), 0);
         let units = self.units(bytes)?;
-        let mut frame =
-            Self::claim_frame(&self.topic, &mut self.cached, partition, 1, units, true)?;
+        let mut frame = Self::claim_frame(&self.topic, &mut self.lanes, partition, 1, units, true)?;
         encode::write_behind(frame.bytes(), frame::padded(len), key, &[], time);
         let flags = Flags {
             key: key.is_some(),
@@ -302,6 +330,23 @@ impl<S: ClaimStep> Producer<S> {
     }
 
     // ---- the parts of a send ------------------------------------------------------------
+
+    /// The partition and the time of a record, if this producer may send at all.
+    #[inline(always)]
+    fn place(&mut self, record: &Record<'_>) -> Result<(u32, Option<i64>), SendError> {
+        self.check()?;
+        let time = match record.given_timestamp() {
+            Some(time) => Some(check_time(time)?),
+            None => match self.topic.config().timestamps {
+                Timestamps::Append => Some(clock::now()),
+                Timestamps::Given => None,
+            },
+        };
+        match self.router.record(record) {
+            Ok(partition) => Ok((partition, time)),
+            Err(wrong) => Err(self.out_of_range(wrong)),
+        }
+    }
 
     /// May this producer send at all?
     #[inline]
@@ -325,8 +370,14 @@ impl<S: ClaimStep> Producer<S> {
                 topic: topic.clone(),
             });
         }
-        self.admitted = true;
+        self.admit();
         Ok(())
+    }
+
+    /// From now on no exclusive producer can be there.
+    fn admit(&mut self) {
+        self.admitted = true;
+        self.plain = self.router.is_one() && self.topic.config().timestamps == Timestamps::Given;
     }
 
     /// The time of records that were given none.
@@ -352,18 +403,21 @@ impl<S: ClaimStep> Producer<S> {
     #[inline(always)]
     pub(crate) fn claim_frame<'p>(
         topic: &TopicInner,
-        cached: &'p mut [Segment],
+        lanes: &'p mut [Lane],
         partition: u32,
         records: u32,
         units: u32,
         wait: bool,
     ) -> Result<segment::Claim<'p>, SendError> {
-        let cached = &mut cached[partition as usize];
-        let head = match cached.try_claim::<S>(partition as u16, records, units) {
+        let lane = &mut lanes[partition as usize];
+        let head = match lane.segment.try_claim::<S>(lane.full, records, units) {
             Ok(head) => head,
-            Err(_) => Self::claim_slowly(topic, partition, cached, records, units, wait)?,
+            Err(_) => {
+                let segment = &mut lane.segment;
+                Self::claim_slowly(topic, partition, segment, records, units, wait)?
+            }
         };
-        Ok(segment::Claim::new(cached, head, records, units))
+        Ok(segment::Claim::new(&lane.segment, head, records, units))
     }
 
     /// Claims a frame where the segment of the last claim has no room for it.

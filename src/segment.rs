@@ -107,14 +107,15 @@ impl Segment {
 
     /// Claims `records` slots and `units` units, both at once, and answers what the head was
     /// before: the claim begins there ([`Claim::new`]). Refused, it answers what the head is:
-    /// not open in this partition, or without room for so much.
+    /// not open in the partition, or without room for so much. `full` is [`Head::full`] of the
+    /// partition.
     ///
     /// The answers are words, and the claim is put together by the caller, so that all of it
     /// stays in registers.
     #[inline(always)]
     pub(crate) fn try_claim<S: ClaimStep>(
         &self,
-        partition: u16,
+        full: Head,
         records: u32,
         units: u32,
     ) -> Result<Head, Head> {
@@ -122,9 +123,8 @@ impl Segment {
         let mut seen = word.load(ord!(Relaxed));
         loop {
             let head = Head(seen);
-            // Neither sum overflows: both sides are under 2^26 and 2^22 (`Shape`).
-            if !head.is_open_in(partition)
-                || head.claimed_records() + records > self.shape.records
+            // The sum does not overflow: both sides are under 2^26 (`Shape`).
+            if !head.has_records(full, self.shape.records, records)
                 || head.units() + units > self.shape.units
             {
                 return Err(head);

@@ -103,7 +103,7 @@ impl<S: ClaimStep> Producer<S> {
             let units = share.bytes().unwrap_or_default() / UNIT;
             let claim = Self::claim_frame(
                 &self.topic,
-                &mut self.cached,
+                &mut self.lanes,
                 partition as u32,
                 share.records as u32,
                 units as u32,
