@@ -325,12 +325,17 @@ pub(crate) struct Claim<'a> {
     access: WriteAccess,
 }
 
+/// How far behind a claim, in bytes, lies the line that is fetched to be written later: some
+/// sends, and no further than the caches keep it.
+const AHEAD: usize = 512;
+
 impl<'a> Claim<'a> {
     /// The claim that moved the segment's head on from `head` by so many records and units.
     /// Whoever made that step makes this, once.
     #[inline(always)]
     pub(crate) fn new(segment: &'a Segment, head: Head, records: u32, units: u32) -> Claim<'a> {
         let (at, bytes) = (head.units() as usize * UNIT, units as usize * UNIT);
+        segment.block.will_write(at + bytes + AHEAD);
         Claim {
             segment,
             // After the claim (S2); it stays true until the claim is published (S3).
