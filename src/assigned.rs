@@ -44,7 +44,7 @@ impl Assigned {
         if reset == OffsetReset::Latest {
             cursor.go_to_end(log, pool);
         }
-        cursor.unpin(log);
+        cursor.unpin();
         Assigned {
             topic: topic.clone(),
             partition,
@@ -67,8 +67,8 @@ impl Assigned {
         if self.paused {
             return Glance::Nothing;
         }
-        let (log, pool) = (self.topic.partition(self.partition), self.topic.pool());
-        self.cursor.glance(log, pool, max)
+        let topic = &self.topic;
+        self.cursor.glance(|| topic.partition(self.partition), max)
     }
 
     /// Whether there was something to read: then it is the cursor's run.

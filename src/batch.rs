@@ -43,14 +43,14 @@ impl<'c> Batch<'c> {
     pub(crate) fn new(cursor: &'c mut Cursor, topic: &'c TopicInner, partition: u32) -> Batch<'c> {
         Batch {
             #[cfg(loom)]
-            access: Some(cover(cursor.run(), topic)),
+            access: Some(cover(cursor)),
             read: Some((cursor, topic, partition)),
         }
     }
 
     #[inline]
     fn run(&self) -> Option<&Run> {
-        self.read.as_ref().map(|(cursor, ..)| cursor.run())
+        self.read.as_ref().map(|(cursor, ..)| cursor.run().0)
     }
 
     /// How many records.
@@ -87,9 +87,9 @@ impl<'c> Batch<'c> {
     #[inline]
     pub fn iter(&self) -> Records<'_> {
         match &self.read {
-            Some((cursor, topic, _)) => {
-                let run = cursor.run();
-                Records::new(run, topic.pool().get(run.segment))
+            Some((cursor, ..)) => {
+                let (run, segment) = cursor.run();
+                Records::new(run, segment)
             }
             None => Records::empty(),
         }
@@ -144,8 +144,8 @@ impl<'c> Batch<'c> {
 /// Checks, in the models, that all of the run's frames may be read for as long as the batch
 /// lives.
 #[cfg(loom)]
-fn cover(run: &Run, topic: &TopicInner) -> crate::memory::ReadAccess {
-    let segment = topic.pool().get(run.segment);
+fn cover(cursor: &Cursor) -> crate::memory::ReadAccess {
+    let (run, segment) = cursor.run();
     let mut access = segment.read_access();
     for record in Records::new(run, segment) {
         segment.cover(&mut access, record.at, record.length);
@@ -159,7 +159,7 @@ impl Drop for Batch<'_> {
         #[cfg(loom)]
         drop(self.access.take());
         if let Some((cursor, topic, partition)) = &mut self.read {
-            cursor.settle(topic.partition(*partition), topic.pool());
+            cursor.settle(|| topic.partition(*partition), || topic.pool());
         }
     }
 }

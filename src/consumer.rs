@@ -181,8 +181,7 @@ impl Consumer {
         let mut old_seats = core::mem::take(&mut self.seats);
         // One pin at a time: joining a partition may pin.
         for assigned in &mut old {
-            let log = assigned.topic.partition(assigned.partition);
-            assigned.cursor.unpin(log);
+            assigned.cursor.unpin();
         }
         for (topic, partition) in partitions {
             let same = |a: &Assigned| a.partition == partition && Arc::ptr_eq(&a.topic, &topic);
@@ -325,7 +324,7 @@ impl Consumer {
             });
         }
         let log = assigned.topic.partition(assigned.partition);
-        if !assigned.cursor.may_move(log, assigned.topic.pool()) {
+        if !assigned.cursor.may_move(log) {
             return Ok(false);
         }
         self.pin_only(i);
@@ -337,8 +336,7 @@ impl Consumer {
     fn pin_only(&mut self, i: usize) {
         if self.pinned != i {
             if let Some(last) = self.assigned.get_mut(self.pinned) {
-                let log = last.topic.partition(last.partition);
-                last.cursor.unpin(log);
+                last.cursor.unpin();
             }
             self.pinned = i;
         }

@@ -16,14 +16,13 @@ use crate::frame::{Descriptor, Kind};
 use crate::partition::Partition;
 use crate::pool::Pool;
 use crate::readers::{Hold, NOTHING};
+use crate::segment::Segment;
 use crate::sync::{fence, spin_loop};
 use std::sync::Arc;
 
 /// Some frames that a cursor has read past: they stay readable while it holds them.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Run {
-    /// Index of the segment in the pool.
-    pub(crate) segment: u16,
     /// Offset of slot 0.
     pub(crate) base: u64,
     /// Slot of the first frame.
@@ -60,18 +59,24 @@ enum Place {
 
 pub(crate) struct Cursor {
     hold: Arc<Hold>,
+    /// Its hold is a gate, not a pin.
+    gate: bool,
     /// What `hold` says, if the log start was found to allow it.
     held: u64,
-    /// The segment it is in.
+    /// The segment it is in, and the offset of its slot 0. (A copy: the topic keeps its memory.)
     number: u64,
-    segment: u16,
+    segment: Segment,
+    base: u64,
     /// The frame it is at, and how many of the frame's records it has read.
     slot: u32,
     skip: u32,
-    /// The next offset to be read.
-    offset: u64,
     place: Place,
+    /// Where it was sent, until it is there.
+    sought: u64,
     lost: u64,
+    /// Where in the segment's data the next value will probably be.
+    next_value: usize,
+    waiting: bool,
     /// What the last poll read, which a batch lends out.
     run: Run,
 }
@@ -90,21 +95,22 @@ impl Cursor {
     /// A cursor at the log start. It holds that segment if the partition is gated, from now.
     pub(crate) fn join(partition: &Partition, pool: &Pool) -> Cursor {
         let number = partition.log_start();
-        let first = if partition.is_gated() {
-            number
-        } else {
-            NOTHING
-        };
+        let gate = partition.is_gated();
+        let first = if gate { number } else { NOTHING };
         let mut cursor = Cursor {
             hold: pool.readers(partition.id()).join(first),
+            gate,
             held: NOTHING,
             number,
-            segment: 0,
+            segment: pool.get(0).clone(), // any will do: it enters one at once
+            base: 0,
             slot: 0,
             skip: 0,
-            offset: 0,
             place: Place::There,
+            sought: 0,
             lost: 0,
+            next_value: 0,
+            waiting: false,
             run: Run::default(),
         };
         cursor.go_to_start(partition, pool);
@@ -117,14 +123,18 @@ impl Cursor {
     }
 
     /// The next offset to be read.
+    #[inline]
     pub(crate) fn position(&self) -> u64 {
-        self.offset
+        match self.place {
+            Place::There => self.base + u64::from(self.slot + self.skip),
+            Place::Known | Place::Sought => self.sought,
+        }
     }
 
     /// Goes to `offset`, lazily: the next poll finds it, or finds it outside. What is retained
     /// from there on now is held back from now if the partition is gated.
     pub(crate) fn seek(&mut self, partition: &Partition, pool: &Pool, offset: u64) {
-        self.offset = offset;
+        self.sought = offset;
         self.place = Place::Sought;
         loop {
             let located = partition.locate(pool, offset);
@@ -132,7 +142,7 @@ impl Cursor {
                 self.place = Place::Known;
             }
             let number = located.unwrap_or_else(|| partition.log_start());
-            if !partition.is_gated() || self.hold(partition, number) {
+            if !self.gate || self.hold(partition, number) {
                 return;
             }
             self.place = Place::Sought;
@@ -142,8 +152,8 @@ impl Cursor {
 
     /// Lets go of a pin, so that the one consumer's pins in its many partitions are one at
     /// a time. A gate stays.
-    pub(crate) fn unpin(&mut self, partition: &Partition) {
-        if !partition.is_gated() && self.held != NOTHING {
+    pub(crate) fn unpin(&mut self) {
+        if !self.gate && self.held != NOTHING {
             self.held = NOTHING;
             self.hold.set(NOTHING);
         }
@@ -153,14 +163,14 @@ impl Cursor {
     #[inline]
     fn hold(&mut self, partition: &Partition, number: u64) -> bool {
         if self.held == number {
-            return partition.is_gated() || partition.log_start() <= number;
+            return self.gate || partition.log_start() <= number;
         }
         self.hold.set(number);
         // Between the hold and the look at the log start (P5).
         fence!("cursor.hold", P5);
         let live = partition.log_start() <= number;
         self.held = if live { number } else { NOTHING };
-        if !live && !partition.is_gated() {
+        if !live && !self.gate {
             // Not to be left behind: nothing would take it back, and the segment may be idle
             // in the pool. (A gate is set again before anything else happens.)
             self.hold.set(NOTHING);
@@ -174,9 +184,9 @@ impl Cursor {
             let number = partition.log_start();
             if self.hold(partition, number) {
                 // Held, it keeps its place in the table, but this thread may not see it yet.
-                if let Some(segment) = partition.find(number) {
-                    self.enter(number, segment);
-                    self.offset = pool.get(segment).base();
+                if let Some(index) = partition.find(number) {
+                    let segment = pool.get(index);
+                    self.enter(number, segment, segment.base());
                     return;
                 }
             }
@@ -191,10 +201,9 @@ impl Cursor {
             if self.hold(partition, number) {
                 if let Some(index) = partition.find(number) {
                     let segment = pool.get(index);
-                    self.enter(number, index);
+                    self.enter(number, segment, segment.base());
                     // A claim's end is where a frame begins, published or not.
                     self.slot = segment.head().records();
-                    self.offset = segment.base() + u64::from(self.slot);
                     return;
                 }
             }
@@ -202,25 +211,27 @@ impl Cursor {
         }
     }
 
-    fn enter(&mut self, number: u64, segment: u16) {
+    fn enter(&mut self, number: u64, segment: &Segment, base: u64) {
         self.number = number;
-        self.segment = segment;
+        self.segment = segment.clone();
+        self.base = base;
         self.slot = 0;
         self.skip = 0;
+        self.next_value = 0;
         self.place = Place::There;
     }
 
     /// Goes to the log start after having been overtaken, and counts what it missed.
     pub(crate) fn catch_up(&mut self, partition: &Partition, pool: &Pool) {
-        let from = self.offset;
+        let from = self.position();
         self.go_to_start(partition, pool);
-        self.lost += self.offset - from;
+        self.lost += self.position() - from;
     }
 
     /// Whether a poll might do anything: without a hold, and without touching anything.
     #[inline]
-    pub(crate) fn may_move(&self, partition: &Partition, pool: &Pool) -> bool {
-        self.place != Place::There || !self.look(pool).is_empty() || self.has_moved(partition)
+    pub(crate) fn may_move(&self, partition: &Partition) -> bool {
+        self.place != Place::There || !self.look().is_empty() || self.has_moved(partition)
     }
 
     /// Whether the log has gone on to other segments than the cursor's.
@@ -229,34 +240,42 @@ impl Cursor {
         partition.active() > self.number || partition.log_start() > self.number
     }
 
-    /// The frames that the last poll read past.
+    /// The frames that the last poll read past, and their segment.
     #[inline]
-    pub(crate) fn run(&self) -> &Run {
-        &self.run
+    pub(crate) fn run(&self) -> (&Run, &Segment) {
+        (&self.run, &self.segment)
     }
 
     /// The usual poll, in a few steps: the segment is held, and a frame of records is at the
     /// cursor or nothing at all. Nothing is touched that producers write but the index.
     #[inline(always)]
-    pub(crate) fn glance(&mut self, partition: &Partition, pool: &Pool, max: u32) -> Glance {
+    pub(crate) fn glance<'p>(
+        &mut self,
+        partition: impl FnOnce() -> &'p Partition,
+        max: u32,
+    ) -> Glance {
         if self.place != Place::There {
             return Glance::Unsure;
         }
-        let descriptor = self.look(pool);
+        // The value's line on its way beside the descriptor's: one line's time, not two.
+        if self.waiting {
+            self.segment.will_read(self.next_value);
+        }
+        let descriptor = self.look();
         if descriptor.is_empty() {
-            let moved = partition.active() > self.number || partition.log_start() > self.number;
-            return if moved {
+            self.waiting = true;
+            return if self.has_moved(partition()) {
                 Glance::Unsure
             } else {
                 Glance::Nothing
             };
         }
-        let held = self.held == self.number
-            && (partition.is_gated() || partition.log_start() <= self.number);
+        let held =
+            self.held == self.number && (self.gate || partition().log_start() <= self.number);
         if !held || matches!(descriptor.kind(), Kind::End | Kind::Aborted) {
             return Glance::Unsure;
         }
-        self.read(pool, max);
+        self.read(descriptor, max);
         Glance::Found
     }
 
@@ -272,7 +291,7 @@ impl Cursor {
             if self.place != Place::There && !self.resolve(partition, pool)? {
                 return Ok(false);
             }
-            let descriptor = self.look(pool);
+            let descriptor = self.look();
             if descriptor.is_empty() {
                 if !self.is_behind(partition, pool)? {
                     return Ok(false);
@@ -284,13 +303,13 @@ impl Cursor {
             }
             match descriptor.kind() {
                 Kind::End => {
-                    if !self.next_segment(partition) {
+                    if !self.next_segment(partition, pool) {
                         return Ok(false);
                     }
                 }
                 Kind::Aborted => self.step_over(descriptor),
                 _ => {
-                    self.read(pool, max);
+                    self.read(descriptor, max);
                     return Ok(true);
                 }
             }
@@ -299,17 +318,15 @@ impl Cursor {
 
     /// The descriptor that the cursor is at.
     #[inline]
-    fn look(&self, pool: &Pool) -> Descriptor {
-        let segment = pool.get(self.segment);
-        if self.slot == segment.shape().records {
+    fn look(&self) -> Descriptor {
+        if self.slot == self.segment.shape().records {
             return Descriptor::END; // no slot is left, whether END is there yet or not
         }
-        segment.descriptor(self.slot)
+        self.segment.descriptor(self.slot)
     }
 
     #[inline]
     fn step_over(&mut self, frame: Descriptor) {
-        self.offset += u64::from(frame.slots() - self.skip);
         self.slot += frame.slots();
         self.skip = 0;
     }
@@ -317,7 +334,7 @@ impl Cursor {
     /// With nothing published at the cursor: whether it has something to read elsewhere, now
     /// that this has moved it there.
     fn is_behind(&mut self, partition: &Partition, pool: &Pool) -> Result<bool, Outside> {
-        if !partition.is_gated() && partition.log_start() > self.number {
+        if !self.gate && partition.log_start() > self.number {
             return Err(Outside::Overtaken);
         }
         if partition.active() <= self.number {
@@ -328,55 +345,79 @@ impl Cursor {
         if !self.hold(partition, self.number) {
             return Err(Outside::Overtaken);
         }
-        let head = pool.get(self.segment).head();
+        let head = self.segment.head();
         Ok(head.is_sealed_in(partition.id())
             && head.records() == self.slot
-            && self.next_segment(partition))
+            && self.next_segment(partition, pool))
     }
 
     /// Moves from the end of a segment to the next, if that is there. The segment is held.
-    fn next_segment(&mut self, partition: &Partition) -> bool {
+    #[cold]
+    #[inline(never)]
+    fn next_segment(&mut self, partition: &Partition, pool: &Pool) -> bool {
         let next = self.number + 1;
-        let Some(segment) = partition.find(next) else {
+        let Some(index) = partition.find(next) else {
             return false;
         };
-        if partition.is_gated() {
+        if self.gate {
             // Forward from a gate that was in force: the log start cannot be past the next
             // segment, so there is nothing to check.
             self.hold.set(next);
             self.held = next;
         }
-        self.enter(next, segment);
+        // Its base is where this one ends (T2 of partition.rs).
+        self.enter(next, pool.get(index), self.position());
         true
     }
 
-    /// Reads past frames, beginning with the one at the cursor. The segment is held.
-    #[inline]
-    fn read(&mut self, pool: &Pool, max: u32) {
-        let segment = pool.get(self.segment);
-        let base = self.offset - u64::from(self.slot + self.skip);
+    /// Reads past frames, beginning with this one at the cursor. The segment is held.
+    #[inline(always)]
+    fn read(&mut self, first: Descriptor, max: u32) {
+        let start = self.slot;
+        let (mut slot, mut descriptor) = (start, first);
+        let stop = start + (self.segment.shape().records - start).min(max);
+        // Single records, as far as they go.
+        let mut last = first;
+        while descriptor.is_record() {
+            last = descriptor;
+            slot += 1;
+            if slot == stop {
+                break;
+            }
+            descriptor = self.segment.descriptor(slot);
+        }
+        let lost = core::mem::take(&mut self.lost);
+        self.run = Run {
+            base: self.base,
+            slot: start,
+            skip: self.skip,
+            records: slot - start,
+            singles: true,
+            lost,
+        };
+        self.slot = slot;
+        if slot < stop && !matches!(descriptor.kind(), Kind::Empty | Kind::End) {
+            return self.read_on(descriptor, max);
+        }
+        self.next_value = last.behind();
+        self.waiting = false;
+    }
+
+    /// Goes on reading at a frame that is no single record.
+    #[inline(never)]
+    fn read_on(&mut self, first: Descriptor, max: u32) {
+        let segment = &self.segment;
         let last = segment.shape().records;
         // In locals: each Acquire would have the compiler write fields back and read them again.
-        let (mut slot, mut skip, mut records, mut singles) = (self.slot, self.skip, 0, true);
-        while slot < last && records < max {
-            // Single records, as far as they go.
-            let first = slot;
-            let stop = slot + (last - slot).min(max - records);
-            let mut descriptor = segment.descriptor(slot);
-            while descriptor.is_record() {
-                slot += 1;
-                if slot == stop {
-                    break;
-                }
-                descriptor = segment.descriptor(slot);
-            }
-            records += slot - first;
-            if slot == stop {
-                continue;
-            }
+        let (mut slot, mut skip, mut records) = (self.slot, self.skip, self.run.records);
+        let mut descriptor = first;
+        loop {
             match descriptor.kind() {
+                Kind::Timed | Kind::Untimed => {
+                    records += 1;
+                    slot += 1;
+                }
                 Kind::Table | Kind::Uniform => {
-                    singles = false;
                     let rest = descriptor.slots() - skip;
                     let taken = rest.min(max - records);
                     records += taken;
@@ -387,33 +428,30 @@ impl Cursor {
                         skip = 0;
                     }
                 }
-                Kind::Aborted => {
-                    singles = false;
-                    slot += descriptor.slots();
-                }
-                _ => break,
+                Kind::Aborted => slot += descriptor.slots(),
+                Kind::Empty | Kind::End => break,
             }
+            if slot == last || records == max {
+                break;
+            }
+            descriptor = segment.descriptor(slot);
         }
-        self.run = Run {
-            segment: self.segment,
-            base,
-            slot: self.slot,
-            skip: self.skip,
-            records,
-            singles,
-            lost: core::mem::take(&mut self.lost),
-        };
+        self.run.records = records;
+        self.run.singles = false;
         self.slot = slot;
         self.skip = skip;
-        self.offset = base + u64::from(slot + skip);
     }
 
     /// When a batch is given back: moves a gate out of a segment that has been read to its
     /// end, so that producers waiting for it need not wait for the next poll.
-    pub(crate) fn settle(&mut self, partition: &Partition, pool: &Pool) {
-        if partition.is_gated() && self.place == Place::There && self.look(pool).kind() == Kind::End
-        {
-            self.next_segment(partition);
+    #[inline]
+    pub(crate) fn settle<'p>(
+        &mut self,
+        partition: impl FnOnce() -> &'p Partition,
+        pool: impl FnOnce() -> &'p Pool,
+    ) {
+        if self.gate && self.place == Place::There && self.look().kind() == Kind::End {
+            self.next_segment(partition(), pool());
         }
     }
 
@@ -424,7 +462,7 @@ impl Cursor {
     #[cold]
     fn resolve(&mut self, partition: &Partition, pool: &Pool) -> Result<bool, Outside> {
         let (number, index) = loop {
-            let Some(number) = partition.locate(pool, self.offset) else {
+            let Some(number) = partition.locate(pool, self.sought) else {
                 return Err(match self.place {
                     Place::Known => Outside::Overtaken,
                     _ => Outside::Sought,
@@ -439,7 +477,7 @@ impl Cursor {
         };
         let segment = pool.get(index);
         let count = segment.head().records();
-        let wanted = self.offset - segment.base();
+        let wanted = self.sought - segment.base();
         if wanted > u64::from(count) {
             return Err(Outside::Sought);
         }
@@ -461,10 +499,9 @@ impl Cursor {
                 slot = end;
             }
         }
-        self.enter(number, index);
+        self.enter(number, segment, segment.base());
         self.skip = wanted.saturating_sub(slot);
         self.slot = slot;
-        self.offset = segment.base() + u64::from(slot + self.skip);
         Ok(true)
     }
 }

@@ -149,6 +149,12 @@ impl Descriptor {
         (self.0 & LENGTH_MASK) as usize
     }
 
+    /// Byte position behind a record without key and headers.
+    #[inline]
+    pub(crate) fn behind(self) -> usize {
+        padded(self.at() + self.length()) + if self.is_timed() { 8 } else { 0 }
+    }
+
     #[inline]
     pub(crate) fn is_timed(self) -> bool {
         self.0 >> KIND_SHIFT == Kind::Timed as u64

@@ -262,6 +262,24 @@ mod plain {
             unsafe { core::slice::from_raw_parts(self.data.add(at).as_ptr(), len) }
         }
 
+        /// Asks for the line at `at` of the data, to be read soon.
+        #[inline(always)]
+        pub(crate) fn will_read(&self, at: usize) {
+            let _line = self.data.as_ptr().wrapping_add(at);
+            // SAFETY: a hint: it reads and writes nothing, and no address makes it fault.
+            #[cfg(target_arch = "x86_64")]
+            unsafe {
+                core::arch::asm!("prefetcht0 [{}]", in(reg) _line,
+                    options(nomem, nostack, preserves_flags));
+            }
+            // SAFETY: as above.
+            #[cfg(target_arch = "aarch64")]
+            unsafe {
+                core::arch::asm!("prfm pldl1keep, [{}]", in(reg) _line,
+                    options(nomem, nostack, preserves_flags));
+            }
+        }
+
         /// Asks for the line at `at` of the data, to be written soon: the reader of the life before
         /// has it, and fetching it back takes longer than a send. Past the end it is a wasted
         /// request, and nothing worse.

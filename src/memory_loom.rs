@@ -86,6 +86,10 @@ impl Block {
         &self.0.recycled
     }
 
+    pub(crate) fn will_read(&self, _at: usize) {}
+
+    pub(crate) fn will_write(&self, _at: usize) {}
+
     pub(crate) fn index(&self, slot: u32) -> &AtomicU64 {
         &self.0.index[slot as usize]
     }

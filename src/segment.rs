@@ -189,6 +189,12 @@ impl Segment {
         )
     }
 
+    /// Says that the data at `at` will soon be read, if it is there by then.
+    #[inline(always)]
+    pub(crate) fn will_read(&self, at: usize) {
+        self.block.will_read(at);
+    }
+
     /// The descriptors that this thread has loaded before, in this life, and found published.
     #[inline]
     pub(crate) fn known(&self) -> Known<'_> {
