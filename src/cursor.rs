@@ -76,6 +76,7 @@ pub(crate) struct Cursor {
     lost: u64,
     /// Where in the segment's data the next value will probably be.
     next_value: usize,
+    /// The last look found nothing.
     waiting: bool,
     /// What the last poll read, which a batch lends out.
     run: Run,
@@ -257,7 +258,8 @@ impl Cursor {
         if self.place != Place::There {
             return Glance::Unsure;
         }
-        // The value's line on its way beside the descriptor's: one line's time, not two.
+        // Whoever waits has the value's line on its way beside the descriptor's: one line's time,
+        // not two. In a stream it would only take the line from the producer.
         if self.waiting {
             self.segment.will_read(self.next_value);
         }

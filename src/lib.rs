@@ -28,6 +28,8 @@ mod memory_loom;
 mod partition;
 mod partitioner;
 mod pool;
+#[cfg(not(loom))]
+mod prefetch;
 mod producer;
 mod readers;
 mod record;

@@ -78,6 +78,7 @@ pub(crate) use crate::memory_loom::{Block, Bytes, Index, ReadAccess, Slab, Write
 #[cfg(not(loom))]
 mod plain {
     use super::{ALIGN, HEADER_BYTES, OWN_ALIGN, Shape};
+    use crate::prefetch;
     use crate::sync::{AtomicU64, Ordering, ord};
     use core::marker::PhantomData;
     use core::ptr::NonNull;
@@ -262,42 +263,18 @@ mod plain {
             unsafe { core::slice::from_raw_parts(self.data.add(at).as_ptr(), len) }
         }
 
-        /// Asks for the line at `at` of the data, to be read soon.
+        /// Says that the data about `at` will soon be read.
         #[inline(always)]
         pub(crate) fn will_read(&self, at: usize) {
-            let _line = self.data.as_ptr().wrapping_add(at);
-            // SAFETY: a hint: it reads and writes nothing, and no address makes it fault.
-            #[cfg(target_arch = "x86_64")]
-            unsafe {
-                core::arch::asm!("prefetcht0 [{}]", in(reg) _line,
-                    options(nomem, nostack, preserves_flags));
-            }
-            // SAFETY: as above.
-            #[cfg(target_arch = "aarch64")]
-            unsafe {
-                core::arch::asm!("prfm pldl1keep, [{}]", in(reg) _line,
-                    options(nomem, nostack, preserves_flags));
-            }
+            prefetch::to_read(self.data.as_ptr().wrapping_add(at));
         }
 
-        /// Asks for the line at `at` of the data, to be written soon: the reader of the life before
-        /// has it, and fetching it back takes longer than a send. Past the end it is a wasted
-        /// request, and nothing worse.
+        /// Says that the data about `at` will soon be written: whoever read the life before has
+        /// those lines, and to fetch one back takes longer than a send. Past the end it is
+        /// wasted, and nothing worse.
         #[inline(always)]
         pub(crate) fn will_write(&self, at: usize) {
-            let _line = self.data.as_ptr().wrapping_add(at);
-            // SAFETY: a hint: it reads and writes nothing, and no address makes it fault.
-            #[cfg(target_arch = "x86_64")]
-            unsafe {
-                core::arch::asm!("prefetchw [{}]", in(reg) _line,
-                    options(nomem, nostack, preserves_flags));
-            }
-            // SAFETY: as above.
-            #[cfg(target_arch = "aarch64")]
-            unsafe {
-                core::arch::asm!("prfm pstl1keep, [{}]", in(reg) _line,
-                    options(nomem, nostack, preserves_flags));
-            }
+            prefetch::to_write(self.data.as_ptr().wrapping_add(at));
         }
 
         #[inline]
