@@ -1,7 +1,7 @@
 //! Writing frames into claimed bytes, and reading what lies behind a value: the two sides
 //! of `frame.rs`'s layout.
 
-use crate::frame::{self, Descriptor, Flags, Kind, TABLE_HEAD, UNIFORM_HEAD};
+use crate::frame::{self, Descriptor, Flags, Kind, TABLE_HEAD, TOO_LARGE, UNIFORM_HEAD};
 use crate::record::{Header, Record};
 
 /// A header's value length when there is no value.
@@ -46,27 +46,24 @@ fn put_u32(out: &mut [u8], at: &mut usize, number: usize) {
     put(out, at, &(number as u32).to_ne_bytes());
 }
 
-fn headers_bytes(headers: &[Header<'_>]) -> Option<usize> {
-    headers.iter().try_fold(0usize, |sum, header| {
-        sum.checked_add(8)?
-            .checked_add(header.name.len())?
-            .checked_add(header.value.map_or(0, <[u8]>::len))
+fn headers_bytes(headers: &[Header<'_>]) -> usize {
+    headers.iter().fold(0, |sum: usize, header| {
+        let value = header.value.map_or(0, <[u8]>::len);
+        sum.saturating_add(8)
+            .saturating_add(header.name.len())
+            .saturating_add(value)
     })
 }
 
-/// Bytes that a record takes, padded; `None` when they overflow.
+/// Bytes that a record takes, padded; [`TOO_LARGE`] when they might overflow.
 #[inline(always)]
-pub(crate) fn record_bytes(record: &Record<'_>, timed: bool) -> Option<usize> {
+pub(crate) fn record_bytes(record: &Record<'_>, timed: bool) -> usize {
     let headers = match record.record_headers() {
         [] => 0,
-        headers => headers_bytes(headers)?,
+        headers => headers_bytes(headers),
     };
-    frame::record_bytes(
-        record.value().len(),
-        timed,
-        record.record_key().map(<[u8]>::len),
-        headers,
-    )
+    let key = record.record_key().map(<[u8]>::len);
+    frame::record_bytes(record.value().len(), timed, key, headers)
 }
 
 /// Writes a record into exactly the bytes it takes, which begin at `unit`.
@@ -106,23 +103,30 @@ pub(crate) fn write_behind(
     }
 }
 
-#[inline]
+#[inline(always)]
 fn write_meta(out: &mut [u8], mut at: usize, key: &[u8], headers: &[Header<'_>]) {
     let mut lengths = at;
     at += 8;
     put(out, &mut at, key);
     let headers_start = at;
-    for header in headers {
-        put_u32(out, &mut at, header.name.len());
-        match header.value {
-            Some(value) => put_u32(out, &mut at, value.len()),
-            None => put(out, &mut at, &NO_VALUE.to_ne_bytes()),
-        }
-        put(out, &mut at, header.name.as_bytes());
-        put(out, &mut at, header.value.unwrap_or_default());
+    if !headers.is_empty() {
+        write_headers(out, &mut at, headers);
     }
     put_u32(out, &mut lengths, key.len());
     put_u32(out, &mut lengths, at - headers_start);
+}
+
+#[inline(never)]
+fn write_headers(out: &mut [u8], at: &mut usize, headers: &[Header<'_>]) {
+    for header in headers {
+        put_u32(out, at, header.name.len());
+        match header.value {
+            Some(value) => put_u32(out, at, value.len()),
+            None => put(out, at, &NO_VALUE.to_ne_bytes()),
+        }
+        put(out, at, header.name.as_bytes());
+        put(out, at, header.value.unwrap_or_default());
+    }
 }
 
 /// What one partition's share of a batch will take.
@@ -134,7 +138,6 @@ pub(crate) struct Share {
     /// The first record's value length, and whether all are plain and as long.
     value: usize,
     mixed: bool,
-    overflow: bool,
 }
 
 impl Share {
@@ -151,21 +154,17 @@ impl Share {
         self.mixed |= !plain || length != self.value;
         self.records += 1;
         let timed = record.given_timestamp().is_some();
-        match record_bytes(record, timed).and_then(|bytes| self.bodies.checked_add(bytes)) {
-            Some(bytes) => self.bodies = bytes,
-            None => self.overflow = true,
-        }
+        self.bodies = self.bodies.saturating_add(record_bytes(record, timed));
     }
 
-    /// Bytes of the share's frame; `None` when they overflow.
-    pub(crate) fn bytes(&self) -> Option<usize> {
-        if self.overflow {
-            None
+    /// Bytes of the share's frame; [`TOO_LARGE`] when they might overflow.
+    pub(crate) fn bytes(&self) -> usize {
+        if self.bodies == TOO_LARGE {
+            TOO_LARGE
         } else if self.mixed {
-            self.records
-                .checked_mul(8)?
-                .checked_add(TABLE_HEAD)?
-                .checked_add(self.bodies)
+            (self.records * 8)
+                .saturating_add(TABLE_HEAD)
+                .saturating_add(self.bodies)
         } else {
             frame::uniform_bytes(self.records, self.value)
         }
@@ -193,7 +192,7 @@ impl Share {
         let mut body_unit = unit + (head.len() / frame::UNIT) as u32;
         for (record, entry) in records.zip(head[TABLE_HEAD..].chunks_exact_mut(8)) {
             let timed = record.given_timestamp();
-            let bytes = record_bytes(record, timed.is_some()).unwrap_or_default();
+            let bytes = record_bytes(record, timed.is_some());
             let (body, rest) = bodies.split_at_mut(bytes);
             let descriptor = write_record(body, body_unit, record, timed);
             entry.copy_from_slice(&descriptor.0.to_ne_bytes());
@@ -282,7 +281,7 @@ mod tests {
                         if let Some(key) = key {
                             record = record.key(key);
                         }
-                        let bytes = record_bytes(&record, time.is_some()).unwrap();
+                        let bytes = record_bytes(&record, time.is_some());
                         assert_eq!(bytes % frame::UNIT, 0);
                         let mut out = vec![0xee; bytes];
                         let d = write_record(&mut out, 3, &record, time);
@@ -305,7 +304,7 @@ mod tests {
                 value: None,
             },
         ];
-        let mut out = vec![0; 8 + headers_bytes(&headers).unwrap()];
+        let mut out = vec![0; 8 + headers_bytes(&headers)];
         write_meta(&mut out, 0, b"", &headers);
         let back: Vec<_> = Headers::new(&out[8..]).collect();
         assert_eq!(back, headers);
@@ -318,7 +317,7 @@ mod tests {
         let bytes = |records: &[Record<'_>]| {
             let mut share = Share::default();
             records.iter().for_each(|record| share.add(record));
-            (share.mixed, share.bytes().unwrap())
+            (share.mixed, share.bytes())
         };
         let plain = Record::new(b"1234");
         assert_eq!(bytes(&[plain, plain]), (false, UNIFORM_HEAD + 8));

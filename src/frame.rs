@@ -182,34 +182,38 @@ pub(crate) fn padded(bytes: usize) -> usize {
     (bytes + (UNIT - 1)) & !(UNIT - 1)
 }
 
-/// The bytes one record takes, padded; `None` when they overflow.
+/// What is larger than anything that could be appended: a sum that may have overflowed.
+pub(crate) const TOO_LARGE: usize = usize::MAX;
+
+/// Lengths up to here add up, a few of them, without overflowing.
+const TAME: usize = usize::MAX >> 3;
+
+/// The bytes one record takes, padded; [`TOO_LARGE`] when they might overflow.
 #[inline(always)]
-pub(crate) fn record_bytes(
-    value: usize,
-    timed: bool,
-    key: Option<usize>,
-    headers: usize,
-) -> Option<usize> {
-    const TAME: usize = usize::MAX >> 2;
+pub(crate) fn record_bytes(value: usize, timed: bool, key: Option<usize>, headers: usize) -> usize {
+    let meta = match (key, headers) {
+        (None, 0) => 0,
+        (key, headers) => {
+            let key = key.unwrap_or(0);
+            if (key | headers) > TAME {
+                return TOO_LARGE;
+            }
+            8 + padded(key + headers)
+        }
+    };
     if value > TAME {
-        return None;
+        return TOO_LARGE;
     }
-    let body = padded(value) + if timed { 8 } else { 0 };
-    if key.is_none() && headers == 0 {
-        return Some(body);
-    }
-    let meta = key.unwrap_or(0).checked_add(headers)?;
-    if meta > TAME {
-        return None;
-    }
-    Some(body + 8 + padded(meta))
+    padded(value) + if timed { 8 } else { 0 } + meta
 }
 
-/// Bytes a uniform frame takes, padded; `None` when they overflow.
+/// Bytes a uniform frame takes, padded; [`TOO_LARGE`] when they might overflow.
 #[inline]
-pub(crate) fn uniform_bytes(records: usize, value: usize) -> Option<usize> {
-    let values = records.checked_mul(value)?;
-    (values < usize::MAX - UNIFORM_HEAD - UNIT).then(|| UNIFORM_HEAD + padded(values))
+pub(crate) fn uniform_bytes(records: usize, value: usize) -> usize {
+    match records.checked_mul(value) {
+        Some(values) if values <= TAME => UNIFORM_HEAD + padded(values),
+        _ => TOO_LARGE,
+    }
 }
 
 #[cfg(test)]
@@ -260,13 +264,18 @@ mod tests {
 
     #[test]
     fn sizes_are_padded_and_refuse_to_overflow() {
-        assert_eq!(record_bytes(0, false, None, 0), Some(0));
-        assert_eq!(record_bytes(1, true, None, 0), Some(16));
-        assert_eq!(record_bytes(64, true, Some(8), 0), Some(88));
-        assert_eq!(record_bytes(64, true, Some(0), 0), Some(80));
-        assert_eq!(record_bytes(usize::MAX, true, None, 0), None);
-        assert_eq!(record_bytes(1, true, Some(usize::MAX), 5), None);
-        assert_eq!(uniform_bytes(3, 5), Some(UNIFORM_HEAD + 16));
-        assert_eq!(uniform_bytes(usize::MAX, 2), None);
+        assert_eq!(record_bytes(0, false, None, 0), 0);
+        assert_eq!(record_bytes(1, true, None, 0), 16);
+        assert_eq!(record_bytes(64, true, Some(8), 0), 88);
+        assert_eq!(record_bytes(64, true, Some(0), 0), 80);
+        assert_eq!(record_bytes(64, true, None, 16), 96);
+        assert_eq!(record_bytes(usize::MAX, true, None, 0), TOO_LARGE);
+        assert_eq!(record_bytes(1, true, Some(usize::MAX), 5), TOO_LARGE);
+        assert_eq!(record_bytes(1, true, None, usize::MAX), TOO_LARGE);
+        let all_tame = record_bytes(TAME, true, Some(TAME), TAME);
+        assert!(all_tame > 3 * (TAME - 8) && all_tame < TOO_LARGE);
+        assert_eq!(uniform_bytes(3, 5), UNIFORM_HEAD + 16);
+        assert_eq!(uniform_bytes(usize::MAX, 2), TOO_LARGE);
+        assert_eq!(uniform_bytes(1, usize::MAX), TOO_LARGE);
     }
 }

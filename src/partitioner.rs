@@ -142,9 +142,20 @@ impl Router {
         }
     }
 
-    /// There is one partition to choose from, and nobody to be asked.
-    pub(crate) fn is_one(&self) -> bool {
-        self.partitioner.is_none() && self.partitions == 1
+    /// Whether it is the default, so that [`quick`](Self::quick) may be asked.
+    pub(crate) fn is_default(&self) -> bool {
+        self.partitioner.is_none()
+    }
+
+    /// The default's choice, where the record alone tells it.
+    #[inline(always)]
+    pub(crate) fn quick(&self, record: &Record<'_>) -> Option<u32> {
+        debug_assert!(self.is_default());
+        match (record.given_partition(), record.record_key()) {
+            (Some(partition), _) => self.checked(partition).ok(),
+            (None, _) if self.partitions == 1 => Some(0),
+            (None, key) => key.map(|key| xxh3(key, self.partitions)),
+        }
     }
 
     /// The partition of a record; out of range if the record or the partitioner says so.

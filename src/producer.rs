@@ -61,12 +61,26 @@ pub struct Producer<S: ClaimStep = Shared> {
     pub(crate) lanes: Box<[Lane]>,
     /// No exclusive producer can be there (always so once it was so).
     admitted: bool,
-    /// It is admitted, and records that name neither partition nor time go to partition 0 and
-    /// have none.
-    plain: bool,
+    quick: Quick,
     pub(crate) scratch: Scratch,
     step: PhantomData<fn() -> S>,
 }
+
+/// What is known beforehand of the records that name neither partition nor time.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Quick {
+    /// They go to partition 0, and have no time.
+    Plain,
+    /// Their key tells the partition, and they have no time.
+    Keyed,
+    /// Their key tells the partition, and their time is that of the append.
+    Timed,
+    /// Nothing: the producer is not admitted yet, or has a partitioner of the user's.
+    No,
+}
+
+/// The most bytes that any segment could hold.
+const MAX_BYTES: usize = MAX_UNITS as usize * UNIT;
 
 /// What a producer remembers of one partition.
 pub(crate) struct Lane {
@@ -82,6 +96,34 @@ impl Lane {
             segment: topic.pool().get(0).clone(),
             full: Head::full(partition as u16, topic.pool().shape().records),
         }
+    }
+
+    /// Claims a frame, if the segment of the last claim has room for it.
+    #[inline(always)]
+    fn try_claim<S: ClaimStep>(&self, records: u32, units: u32) -> Option<segment::Claim<'_>> {
+        let head = self
+            .segment
+            .try_claim::<S>(self.full, records, units)
+            .ok()?;
+        Some(segment::Claim::new(&self.segment, head, records, units))
+    }
+}
+
+/// Writes a record into its claim, and publishes it.
+#[inline(always)]
+fn fill(
+    mut claim: segment::Claim<'_>,
+    partition: u32,
+    record: &Record<'_>,
+    time: Option<i64>,
+) -> RecordMetadata {
+    let (unit, offset) = (claim.unit(), claim.offset());
+    let descriptor = encode::write_record(claim.bytes(), unit, record, time);
+    claim.publish(descriptor);
+    RecordMetadata {
+        partition,
+        offset,
+        timestamp: time.unwrap_or(NO_TIMESTAMP),
     }
 }
 
@@ -111,7 +153,7 @@ impl<S: ClaimStep> Producer<S> {
                 .map(|partition| Lane::new(&topic, partition))
                 .collect(),
             admitted: false,
-            plain: false,
+            quick: Quick::No,
             scratch: Scratch::default(),
             step: PhantomData,
             topic,
@@ -131,7 +173,7 @@ impl<S: ClaimStep> Producer<S> {
     ///
     /// # Errors
     /// See [`Producer`].
-    #[inline]
+    #[inline(always)]
     pub fn send(&mut self, record: Record<'_>) -> Result<RecordMetadata, SendError> {
         self.append(&record, true)
     }
@@ -140,39 +182,76 @@ impl<S: ClaimStep> Producer<S> {
     ///
     /// # Errors
     /// See [`Producer`].
-    #[inline]
+    #[inline(always)]
     pub fn try_send(&mut self, record: Record<'_>) -> Result<RecordMetadata, SendError> {
         self.append(&record, false)
     }
 
+    /// The usual sends, compiled into their caller, where most of it falls away: what a record
+    /// has is known there. Everything else is for [`append_any`](Self::append_any).
     #[inline(always)]
     fn append(&mut self, record: &Record<'_>, wait: bool) -> Result<RecordMetadata, SendError> {
-        let given = record.given_partition().is_some() || record.given_timestamp().is_some();
-        if self.plain && !given && !self.topic.is_closed() {
-            return self.append_to(0, None, record, wait);
+        if record.is_simple() && !self.topic.is_closed() {
+            let appended = if self.quick == Quick::Plain && record.given_partition().is_none() {
+                self.append_quickly(0, record, None)
+            } else {
+                self.append_keyed(record)
+            };
+            if let Some(metadata) = appended {
+                return Ok(metadata);
+            }
         }
-        let (partition, time) = self.place(record)?;
-        self.append_to(partition, time, record, wait)
+        // A copy, made here: the record itself then need not lie in memory for the usual sends.
+        let record = *record;
+        self.append_any(&record, wait)
     }
 
     #[inline(always)]
-    fn append_to(
+    fn append_keyed(&mut self, record: &Record<'_>) -> Option<RecordMetadata> {
+        if self.quick == Quick::No {
+            return None;
+        }
+        let partition = self.router.quick(record)?;
+        if self.quick == Quick::Keyed {
+            self.append_quickly(partition, record, None)
+        } else {
+            self.append_quickly(partition, record, Some(clock::now()))
+        }
+    }
+
+    /// Appends a record if the segment of the last claim has room for it.
+    #[inline(always)]
+    fn append_quickly(
         &mut self,
         partition: u32,
-        time: Option<i64>,
         record: &Record<'_>,
-        wait: bool,
-    ) -> Result<RecordMetadata, SendError> {
+        time: Option<i64>,
+    ) -> Option<RecordMetadata> {
+        let bytes = encode::record_bytes(record, time.is_some());
+        let lane = self.lanes.get(partition as usize)?;
+        if bytes > MAX_BYTES {
+            return None;
+        }
+        let claim = lane.try_claim::<S>(1, (bytes / UNIT) as u32)?;
+        Some(fill(claim, partition, record, time))
+    }
+
+    /// Any send of one record.
+    #[inline(never)]
+    fn append_any(&mut self, record: &Record<'_>, wait: bool) -> Result<RecordMetadata, SendError> {
+        self.check()?;
+        let time = match record.given_timestamp() {
+            Some(time) => Some(check_time(time)?),
+            None => match self.topic.config().timestamps {
+                Timestamps::Append => Some(clock::now()),
+                Timestamps::Given => None,
+            },
+        };
+        let partition = self.router.record(record);
+        let partition = partition.map_err(|wrong| self.out_of_range(wrong))?;
         let units = self.units(encode::record_bytes(record, time.is_some()))?;
-        let mut claim = Self::claim_frame(&self.topic, &mut self.lanes, partition, 1, units, wait)?;
-        let (unit, offset) = (claim.unit(), claim.offset());
-        let descriptor = encode::write_record(claim.bytes(), unit, record, time);
-        claim.publish(descriptor);
-        Ok(RecordMetadata {
-            partition,
-            offset,
-            timestamp: time.unwrap_or(NO_TIMESTAMP),
-        })
+        let claim = Self::claim_frame(&self.topic, &mut self.lanes, partition, 1, units, wait)?;
+        Ok(fill(claim, partition, record, time))
     }
 
     /// Sends fixed-size values as one frame, which readers see all of or nothing: the
@@ -232,20 +311,16 @@ impl<S: ClaimStep> Producer<S> {
         let partition = partition.map_err(|wrong| self.out_of_range(wrong))?;
         let shape = self.topic.pool().shape();
         let bytes = frame::uniform_bytes(records, value);
-        let units = match bytes {
-            Some(bytes) if bytes <= shape.data_bytes() && records <= shape.records as usize => {
-                (bytes / UNIT) as u32
-            }
-            _ => {
-                return Err(SendError::BatchTooLarge {
-                    partition,
-                    records: records as u64,
-                    size: bytes.map_or(u64::MAX, |bytes| bytes as u64),
-                    max_records: shape.records.into(),
-                    max: shape.data_bytes() as u64,
-                });
-            }
-        };
+        if bytes > shape.data_bytes() || records > shape.records as usize {
+            return Err(SendError::BatchTooLarge {
+                partition,
+                records: records as u64,
+                size: bytes as u64,
+                max_records: shape.records.into(),
+                max: shape.data_bytes() as u64,
+            });
+        }
+        let units = (bytes / UNIT) as u32;
         let timestamp = self.time();
         if records == 0 {
             return Ok(FrameMetadata {
@@ -331,23 +406,6 @@ impl<S: ClaimStep> Producer<S> {
 
     // ---- the parts of a send ------------------------------------------------------------
 
-    /// The partition and the time of a record, if this producer may send at all.
-    #[inline(always)]
-    fn place(&mut self, record: &Record<'_>) -> Result<(u32, Option<i64>), SendError> {
-        self.check()?;
-        let time = match record.given_timestamp() {
-            Some(time) => Some(check_time(time)?),
-            None => match self.topic.config().timestamps {
-                Timestamps::Append => Some(clock::now()),
-                Timestamps::Given => None,
-            },
-        };
-        match self.router.record(record) {
-            Ok(partition) => Ok((partition, time)),
-            Err(wrong) => Err(self.out_of_range(wrong)),
-        }
-    }
-
     /// May this producer send at all?
     #[inline]
     pub(crate) fn check(&mut self) -> Result<(), SendError> {
@@ -377,7 +435,12 @@ impl<S: ClaimStep> Producer<S> {
     /// From now on no exclusive producer can be there.
     fn admit(&mut self) {
         self.admitted = true;
-        self.plain = self.router.is_one() && self.topic.config().timestamps == Timestamps::Given;
+        self.quick = match self.topic.config().timestamps {
+            _ if !self.router.is_default() => Quick::No,
+            Timestamps::Append => Quick::Timed,
+            Timestamps::Given if self.topic.config().partitions == 1 => Quick::Plain,
+            Timestamps::Given => Quick::Keyed,
+        };
     }
 
     /// The time of records that were given none.
@@ -391,11 +454,11 @@ impl<S: ClaimStep> Producer<S> {
     /// A record's bytes as units, if any segment could hold so many. (Whether this topic's can
     /// is found where it does not fit: [`claim_frame`](Self::claim_frame).)
     #[inline]
-    fn units(&self, bytes: Option<usize>) -> Result<u32, SendError> {
-        match bytes {
-            Some(bytes) if bytes <= MAX_UNITS as usize * UNIT => Ok((bytes / UNIT) as u32),
-            _ => Err(too_large(&self.topic, bytes)),
+    fn units(&self, bytes: usize) -> Result<u32, SendError> {
+        if bytes > MAX_BYTES {
+            return Err(too_large(&self.topic, bytes));
         }
+        Ok((bytes / UNIT) as u32)
     }
 
     /// Claims a frame: a record, or records that fit a segment. Apart from `self`, so that what
@@ -433,7 +496,7 @@ impl<S: ClaimStep> Producer<S> {
     ) -> Result<Head, SendError> {
         let (pool, config) = (topic.pool(), topic.config());
         if units > pool.shape().units {
-            return Err(too_large(topic, Some(units as usize * UNIT)));
+            return Err(too_large(topic, units as usize * UNIT));
         }
         let mut waiter = None;
         loop {
@@ -483,9 +546,9 @@ impl<S: ClaimStep> Producer<S> {
 }
 
 #[cold]
-fn too_large(topic: &TopicInner, bytes: Option<usize>) -> SendError {
+fn too_large(topic: &TopicInner, bytes: usize) -> SendError {
     SendError::RecordTooLarge {
-        size: bytes.map_or(u64::MAX, |bytes| bytes as u64),
+        size: bytes as u64,
         max: topic.pool().shape().data_bytes() as u64,
     }
 }

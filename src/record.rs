@@ -101,6 +101,12 @@ impl<'a> Record<'a> {
         self
     }
 
+    /// Whether it is a value, with or without a key or a partition, and nothing else.
+    #[inline(always)]
+    pub(crate) fn is_simple(&self) -> bool {
+        self.value.is_some() && self.headers.is_empty() && self.timestamp.is_none()
+    }
+
     /// The value; empty for a tombstone.
     #[inline]
     pub fn value(&self) -> &'a [u8] {

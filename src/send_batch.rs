@@ -100,7 +100,7 @@ impl<S: ClaimStep> Producer<S> {
                 continue;
             }
             // `plan` has checked that both fit.
-            let units = share.bytes().unwrap_or_default() / UNIT;
+            let units = share.bytes() / UNIT;
             let claim = Self::claim_frame(
                 &self.topic,
                 &mut self.lanes,
@@ -158,13 +158,11 @@ impl<S: ClaimStep> Producer<S> {
             start += share.records as u32;
             let shape = self.topic.pool().shape();
             let bytes = share.bytes();
-            if bytes.is_none_or(|bytes| bytes > shape.data_bytes())
-                || share.records > shape.records as usize
-            {
+            if bytes > shape.data_bytes() || share.records > shape.records as usize {
                 return Err(SendError::BatchTooLarge {
                     partition: partition as u32,
                     records: share.records as u64,
-                    size: bytes.map_or(u64::MAX, |bytes| bytes as u64),
+                    size: bytes as u64,
                     max_records: shape.records.into(),
                     max: shape.data_bytes() as u64,
                 });

@@ -25,14 +25,14 @@ impl System for CrossbeamArrayQueue {
 }
 
 impl<const N: usize, const B: usize> Sender<N, B> for End<N> {
-    #[inline]
+    #[inline(always)]
     fn send(&mut self, messages: &[[u8; N]; B]) -> Result<bool, Failure> {
         Ok(self.0.push(messages[0]).is_ok())
     }
 }
 
 impl<const N: usize> Receiver<N> for End<N> {
-    #[inline]
+    #[inline(always)]
     fn receive(&mut self, reader: &mut impl Reader<N>) -> Result<bool, Failure> {
         let Some(message) = self.0.pop() else {
             return Ok(false);

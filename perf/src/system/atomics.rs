@@ -36,7 +36,7 @@ impl System for Atomics {
 }
 
 impl<const N: usize, const B: usize> Sender<N, B> for Tx {
-    #[inline]
+    #[inline(always)]
     fn send(&mut self, messages: &[[u8; N]; B]) -> Result<bool, Failure> {
         self.0.store(word(&messages[0][..8]), Ordering::Release);
         Ok(true)
@@ -44,7 +44,7 @@ impl<const N: usize, const B: usize> Sender<N, B> for Tx {
 }
 
 impl<const N: usize> Receiver<N> for Rx {
-    #[inline]
+    #[inline(always)]
     fn receive(&mut self, reader: &mut impl Reader<N>) -> Result<bool, Failure> {
         let now = self.word.load(Ordering::Acquire);
         if now == self.last {

@@ -28,14 +28,14 @@ impl System for Bus {
 }
 
 impl<const N: usize, const B: usize> Sender<N, B> for Tx<N> {
-    #[inline]
+    #[inline(always)]
     fn send(&mut self, messages: &[[u8; N]; B]) -> Result<bool, Failure> {
         Ok(self.0.try_broadcast(messages[0]).is_ok())
     }
 }
 
 impl<const N: usize> Receiver<N> for Rx<N> {
-    #[inline]
+    #[inline(always)]
     fn receive(&mut self, reader: &mut impl Reader<N>) -> Result<bool, Failure> {
         match self.0.try_recv() {
             Ok(message) => {

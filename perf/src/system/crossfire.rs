@@ -43,7 +43,7 @@ impl System for CrossfireMpsc {
 macro_rules! ends {
     ($tx:ident, $flavor:ident) => {
         impl<const N: usize, const B: usize> Sender<N, B> for End<$tx<$flavor::Array<[u8; N]>>> {
-            #[inline]
+            #[inline(always)]
             fn send(&mut self, messages: &[[u8; N]; B]) -> Result<bool, Failure> {
                 match self.0.try_send(messages[0]) {
                     Ok(()) => Ok(true),
@@ -54,7 +54,7 @@ macro_rules! ends {
         }
 
         impl<const N: usize> Receiver<N> for End<Rx<$flavor::Array<[u8; N]>>> {
-            #[inline]
+            #[inline(always)]
             fn receive(&mut self, reader: &mut impl Reader<N>) -> Result<bool, Failure> {
                 // Empty, or the producer's end is gone: the tally says whether all came.
                 let Ok(message) = self.0.try_recv() else {

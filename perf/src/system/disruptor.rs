@@ -86,7 +86,7 @@ impl System for DisruptorMulti {
 }
 
 impl<const N: usize, const B: usize, P: Producer<[u8; N]>> Sender<N, B> for Tx<P> {
-    #[inline]
+    #[inline(always)]
     fn send(&mut self, messages: &[[u8; N]; B]) -> Result<bool, Failure> {
         if B == 1 {
             return Ok(self.0.try_publish(|slot| *slot = messages[0]).is_ok());
@@ -103,7 +103,7 @@ impl<const N: usize, const B: usize, P: Producer<[u8; N]>> Sender<N, B> for Tx<P
 macro_rules! receiver {
     ($barrier:ty, $limit:expr) => {
         impl<const N: usize> Receiver<N> for Rx<N, $barrier> {
-            #[inline]
+            #[inline(always)]
             fn receive(&mut self, reader: &mut impl Reader<N>) -> Result<bool, Failure> {
                 match self.0.take($limit) {
                     Ok(mut events) => {

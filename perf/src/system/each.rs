@@ -73,7 +73,7 @@ impl<S: System> System for EachConsumer<S> {
 }
 
 impl<E: Sender<N, B>, const N: usize, const B: usize> Sender<N, B> for Routed<E> {
-    #[inline]
+    #[inline(always)]
     fn send(&mut self, messages: &[[u8; N]; B]) -> Result<bool, Failure> {
         let ring = lane(&messages[0]) % self.0.len();
         self.0[ring].send(messages)
@@ -81,7 +81,7 @@ impl<E: Sender<N, B>, const N: usize, const B: usize> Sender<N, B> for Routed<E>
 }
 
 impl<E: Sender<N, B>, const N: usize, const B: usize> Sender<N, B> for Copied<E> {
-    #[inline]
+    #[inline(always)]
     fn send(&mut self, messages: &[[u8; N]; B]) -> Result<bool, Failure> {
         while let Some(ring) = self.rings.get_mut(self.at) {
             if !ring.send(messages)? {
@@ -95,7 +95,7 @@ impl<E: Sender<N, B>, const N: usize, const B: usize> Sender<N, B> for Copied<E>
 }
 
 impl<E: Receiver<N>, const N: usize> Receiver<N> for InTurn<E> {
-    #[inline]
+    #[inline(always)]
     fn receive(&mut self, reader: &mut impl Reader<N>) -> Result<bool, Failure> {
         for _ in 0..self.rings.len() {
             let ring = self.next;

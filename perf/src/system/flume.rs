@@ -26,7 +26,7 @@ impl System for Flume {
 }
 
 impl<const N: usize, const B: usize> Sender<N, B> for Tx<N> {
-    #[inline]
+    #[inline(always)]
     fn send(&mut self, messages: &[[u8; N]; B]) -> Result<bool, Failure> {
         match self.0.try_send(messages[0]) {
             Ok(()) => Ok(true),
@@ -37,7 +37,7 @@ impl<const N: usize, const B: usize> Sender<N, B> for Tx<N> {
 }
 
 impl<const N: usize> Receiver<N> for Rx<N> {
-    #[inline]
+    #[inline(always)]
     fn receive(&mut self, reader: &mut impl Reader<N>) -> Result<bool, Failure> {
         // Empty, or the producer's end is gone: the tally says whether all came.
         let Ok(message) = self.0.try_recv() else {

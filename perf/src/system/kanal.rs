@@ -25,14 +25,14 @@ impl System for Kanal {
 }
 
 impl<const N: usize, const B: usize> Sender<N, B> for Tx<N> {
-    #[inline]
+    #[inline(always)]
     fn send(&mut self, messages: &[[u8; N]; B]) -> Result<bool, Failure> {
         Ok(self.0.try_send(messages[0])?)
     }
 }
 
 impl<const N: usize> Receiver<N> for Rx<N> {
-    #[inline]
+    #[inline(always)]
     fn receive(&mut self, reader: &mut impl Reader<N>) -> Result<bool, Failure> {
         // An error: the producer's end is gone. The tally says whether all came.
         let Ok(Some(message)) = self.0.try_recv() else {

@@ -50,7 +50,7 @@ impl System for NexusMpsc {
 macro_rules! ends {
     ($flavor:ident) => {
         impl<const N: usize, const B: usize> Sender<N, B> for End<$flavor::Producer> {
-            #[inline]
+            #[inline(always)]
             fn send(&mut self, messages: &[[u8; N]; B]) -> Result<bool, Failure> {
                 let Ok(mut claim) = self.0.try_claim(N) else {
                     return Ok(false);
@@ -62,7 +62,7 @@ macro_rules! ends {
         }
 
         impl<const N: usize> Receiver<N> for End<$flavor::Consumer> {
-            #[inline]
+            #[inline(always)]
             fn receive(&mut self, reader: &mut impl Reader<N>) -> Result<bool, Failure> {
                 let Some(record) = self.0.try_claim() else {
                     return Ok(false);

@@ -152,7 +152,7 @@ macro_rules! job {
                 Ok(Log { producer, consumer })
             }
 
-            #[inline]
+            #[inline(always)]
             fn produce(&mut self, key: &str, value: &[u8]) -> Result<(), Failure> {
                 self.producer.send(Record::new(value).key(key))?;
                 Ok(())

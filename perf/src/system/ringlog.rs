@@ -59,7 +59,7 @@ pub(super) fn open<const N: usize, const B: usize>(
 }
 
 /// Whether there was room.
-#[inline]
+#[inline(always)]
 pub(super) fn sent<T>(sent: Result<T, SendError>) -> Result<bool, Failure> {
     match sent {
         Ok(_) => Ok(true),
@@ -104,7 +104,7 @@ impl System for RinglogShared {
 macro_rules! sender {
     ($producer:ty) => {
         impl<const N: usize, const B: usize> Sender<N, B> for Tx<$producer> {
-            #[inline]
+            #[inline(always)]
             fn send(&mut self, messages: &[[u8; N]; B]) -> Result<bool, Failure> {
                 if B == 1 {
                     sent(self.0.try_send(Record::new(&messages[0])))
@@ -121,7 +121,7 @@ sender!(ExclusiveProducer);
 sender!(Producer);
 
 impl<const N: usize, const B: usize> Receiver<N> for Rx<N, B> {
-    #[inline]
+    #[inline(always)]
     fn receive(&mut self, reader: &mut impl Reader<N>) -> Result<bool, Failure> {
         let batch = self.0.try_poll()?;
         if batch.is_empty() {

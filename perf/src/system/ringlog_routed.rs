@@ -120,7 +120,7 @@ system!(
 macro_rules! senders {
     ($producer:ty) => {
         impl<const N: usize, const B: usize> Sender<N, B> for Keyed<$producer> {
-            #[inline]
+            #[inline(always)]
             fn send(&mut self, messages: &[[u8; N]; B]) -> Result<bool, Failure> {
                 let message = &messages[0];
                 let record = Record::new(message).key(&self.keys[lane(message)]);
@@ -129,7 +129,7 @@ macro_rules! senders {
         }
 
         impl<const N: usize, const B: usize> Sender<N, B> for Named<$producer> {
-            #[inline]
+            #[inline(always)]
             fn send(&mut self, messages: &[[u8; N]; B]) -> Result<bool, Failure> {
                 let message = &messages[0];
                 let partition = lane(message) % self.partitions;

@@ -25,7 +25,7 @@ impl System for Rtrb {
 }
 
 impl<const N: usize, const B: usize> Sender<N, B> for Tx<N, B> {
-    #[inline]
+    #[inline(always)]
     fn send(&mut self, messages: &[[u8; N]; B]) -> Result<bool, Failure> {
         if B == 1 {
             return Ok(self.0.push(messages[0]).is_ok());
@@ -35,7 +35,7 @@ impl<const N: usize, const B: usize> Sender<N, B> for Tx<N, B> {
 }
 
 impl<const N: usize, const B: usize> Receiver<N> for Rx<N, B> {
-    #[inline]
+    #[inline(always)]
     fn receive(&mut self, reader: &mut impl Reader<N>) -> Result<bool, Failure> {
         if B == 1 {
             let Ok(message) = self.0.pop() else {

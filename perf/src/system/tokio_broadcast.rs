@@ -45,7 +45,7 @@ impl System for TokioBroadcast {
 }
 
 impl<const N: usize, const B: usize> Sender<N, B> for Tx<N> {
-    #[inline]
+    #[inline(always)]
     fn send(&mut self, messages: &[[u8; N]; B]) -> Result<bool, Failure> {
         if self.granted == 0 {
             if self.channel.len() > self.half {
@@ -62,7 +62,7 @@ impl<const N: usize, const B: usize> Sender<N, B> for Tx<N> {
 }
 
 impl<const N: usize> Receiver<N> for Rx<N> {
-    #[inline]
+    #[inline(always)]
     fn receive(&mut self, reader: &mut impl Reader<N>) -> Result<bool, Failure> {
         match self.0.try_recv() {
             Ok(message) => {
