@@ -212,10 +212,10 @@ impl<S: ClaimStep> Producer<S> {
             return None;
         }
         let partition = self.router.quick(record)?;
-        if self.quick == Quick::Keyed {
-            self.append_quickly(partition, record, None)
-        } else {
+        if self.quick == Quick::Timed {
             self.append_quickly(partition, record, Some(clock::now()))
+        } else {
+            self.append_quickly(partition, record, None)
         }
     }
 
