@@ -47,7 +47,7 @@ pub enum Timestamps {
 ///
 /// `spares` is the most handles, producers and consumers, that were alive at once, rounded
 /// up to a power of two: each brings a segment, so that one that stops for ever takes none
-/// from the others. Pages that are not used yet
+/// from the others. (A lookup by time is such a handle while it runs.) Pages that are not used yet
 /// take address space and no memory; see [`prefault`](Self::prefault).
 /// [`Topic::memory_bytes`](crate::Topic::memory_bytes) tells what a topic has.
 #[derive(Clone, Debug)]

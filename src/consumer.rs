@@ -4,10 +4,11 @@ use crate::assigned::{Assigned, Seat};
 use crate::batch::Batch;
 use crate::broker::Directory;
 use crate::config::ConsumerConfig;
-use crate::cursor::{Cursor, Glance};
+use crate::cursor::Glance;
 use crate::error::ConsumeError;
 use crate::topic::{Topic, TopicInner};
 use crate::wait::{WaitStrategy, Waiter};
+use crate::wakeup::{Wakeup, WakeupHandle};
 use core::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -74,13 +75,14 @@ pub struct Consumer {
     directory: Directory,
     config: ConsumerConfig,
     given: Option<Given>,
-    assigned: Vec<Assigned>,
+    pub(crate) assigned: Vec<Assigned>,
     seats: Vec<Seat>,
     wait: WaitStrategy,
     /// Where the next poll begins to look, so that no partition starves.
     next: usize,
     /// The partition that may have a pin: one at a time (pool.rs).
     pinned: usize,
+    wakeup: Wakeup,
 }
 
 impl Consumer {
@@ -94,6 +96,7 @@ impl Consumer {
             wait: WaitStrategy::default(),
             next: 0,
             pinned: 0,
+            wakeup: Wakeup::default(),
         }
     }
 
@@ -127,14 +130,7 @@ impl Consumer {
         self.check_given(Given::Assign)?;
         let mut found = Vec::new();
         for wanted in partitions {
-            let topic = self.find_topic(&wanted.topic)?;
-            if wanted.partition >= topic.partitions() {
-                return Err(ConsumeError::PartitionOutOfRange {
-                    topic: topic.inner().name().clone(),
-                    partition: wanted.partition,
-                    partitions: topic.partitions(),
-                });
-            }
+            let topic = self.find_partition(wanted)?;
             found.push((topic.inner().clone(), wanted.partition));
         }
         self.replace(Given::Assign, found);
@@ -174,6 +170,18 @@ impl Consumer {
             .ok_or_else(|| ConsumeError::UnknownTopic {
                 name: name.to_owned(),
             })
+    }
+
+    pub(crate) fn find_partition(&self, wanted: &TopicPartition) -> Result<Topic, ConsumeError> {
+        let topic = self.find_topic(&wanted.topic)?;
+        if wanted.partition >= topic.partitions() {
+            return Err(ConsumeError::PartitionOutOfRange {
+                topic: topic.inner().name().clone(),
+                partition: wanted.partition,
+                partitions: topic.partitions(),
+            });
+        }
+        Ok(topic)
     }
 
     fn replace(&mut self, given: Given, partitions: Vec<(Arc<TopicInner>, u32)>) {
@@ -219,8 +227,8 @@ impl Consumer {
     /// back.
     ///
     /// # Errors
-    /// [`ConsumeError::NotSubscribed`] without partitions; [`ConsumeError::Closed`] when one
-    /// of its topics was deleted; with [`OffsetReset::None`](crate::OffsetReset::None)
+    /// [`ConsumeError::NotSubscribed`] without partitions; [`ConsumeError::Wakeup`] when it was
+    /// woken up; [`ConsumeError::Closed`] when one of its topics was deleted; with [`OffsetReset::None`](crate::OffsetReset::None)
     /// [`ConsumeError::OffsetOutOfRange`] for a position outside what is retained, and
     /// [`ConsumeError::NoPosition`] before the first seek.
     #[inline]
@@ -256,12 +264,21 @@ impl Consumer {
         self.poll(Duration::ZERO)
     }
 
+    /// What ends this consumer's polls from another thread: see [`WakeupHandle`].
+    pub fn wakeup_handle(&self) -> WakeupHandle {
+        self.wakeup.handle()
+    }
+
+    /// Reads nothing any more and lets go of all it held back: the same as dropping it, by
+    /// Kafka's name.
+    pub fn close(self) {}
+
     /// The usual look at every partition once, beginning behind the one read last: which has
     /// something, or `None` when it takes more than a glance to tell.
     #[inline(always)]
     fn glance_round(&mut self) -> Option<Option<usize>> {
         let count = self.assigned.len();
-        if count == 0 {
+        if count == 0 || self.wakeup.is_set() {
             return None; // to be told so
         }
         let mut i = self.next;
@@ -280,8 +297,14 @@ impl Consumer {
     #[cold]
     #[inline(never)]
     fn find(&mut self, timeout: Duration) -> Result<Option<usize>, ConsumeError> {
+        if self.given.is_none() {
+            return Err(ConsumeError::NotSubscribed);
+        }
         let mut waiter = Waiter::new(self.wait, timeout);
         loop {
+            if self.wakeup.take() {
+                return Err(ConsumeError::Wakeup);
+            }
             if let Some(found) = self.look_round()? {
                 return Ok(Some(found));
             }
@@ -293,9 +316,6 @@ impl Consumer {
 
     /// Looks at every partition once, beginning behind the one read last.
     fn look_round(&mut self) -> Result<Option<usize>, ConsumeError> {
-        if self.given.is_none() {
-            return Err(ConsumeError::NotSubscribed);
-        }
         let count = self.assigned.len();
         let mut i = self.next;
         for _ in 0..count {
@@ -333,114 +353,13 @@ impl Consumer {
 
     /// Before partition `i` may pin a segment, the one that did so last lets go.
     #[inline]
-    fn pin_only(&mut self, i: usize) {
+    pub(crate) fn pin_only(&mut self, i: usize) {
         if self.pinned != i {
             if let Some(last) = self.assigned.get_mut(self.pinned) {
                 last.cursor.unpin();
             }
             self.pinned = i;
         }
-    }
-
-    // ---- positions ----------------------------------------------------------------------
-
-    fn position_of(&self, topic: &str, partition: u32) -> Result<usize, ConsumeError> {
-        let mut assigned = self.assigned.iter();
-        assigned
-            .position(|a| a.is(topic, partition))
-            .ok_or_else(|| ConsumeError::NotAssigned {
-                topic: topic.to_owned(),
-                partition,
-            })
-    }
-
-    /// Reads on from `offset` in this partition. An offset outside what is retained shows at
-    /// the next poll, by the [`OffsetReset`](crate::OffsetReset) policy. One that is retained now is read under
-    /// `Backpressure`; under `DropOldest` it may be gone by the next poll, and then counts as
-    /// lost.
-    ///
-    /// # Errors
-    /// [`ConsumeError::NotAssigned`].
-    pub fn seek(&mut self, topic: &str, partition: u32, offset: u64) -> Result<(), ConsumeError> {
-        let i = self.position_of(topic, partition)?;
-        let assigned = &mut self.assigned[i];
-        let log = assigned.topic.partition(partition);
-        assigned.cursor.seek(log, assigned.topic.pool(), offset);
-        assigned.positioned = true;
-        Ok(())
-    }
-
-    /// Reads on from the first record that this partition retains now.
-    ///
-    /// # Errors
-    /// [`ConsumeError::NotAssigned`].
-    pub fn seek_to_beginning(&mut self, topic: &str, partition: u32) -> Result<(), ConsumeError> {
-        self.seek_with(topic, partition, Cursor::go_to_start)
-    }
-
-    /// Reads on past the last record that this partition has now.
-    ///
-    /// # Errors
-    /// [`ConsumeError::NotAssigned`].
-    pub fn seek_to_end(&mut self, topic: &str, partition: u32) -> Result<(), ConsumeError> {
-        self.seek_with(topic, partition, Cursor::go_to_end)
-    }
-
-    fn seek_with(
-        &mut self,
-        topic: &str,
-        partition: u32,
-        go: impl FnOnce(&mut Cursor, &crate::partition::Partition, &crate::pool::Pool),
-    ) -> Result<(), ConsumeError> {
-        let i = self.position_of(topic, partition)?;
-        self.pin_only(i);
-        let assigned = &mut self.assigned[i];
-        let log = assigned.topic.partition(assigned.partition);
-        go(&mut assigned.cursor, log, assigned.topic.pool());
-        assigned.positioned = true;
-        Ok(())
-    }
-
-    /// The next offset that this consumer reads in this partition.
-    ///
-    /// # Errors
-    /// [`ConsumeError::NotAssigned`].
-    pub fn position(&self, topic: &str, partition: u32) -> Result<u64, ConsumeError> {
-        let i = self.position_of(topic, partition)?;
-        Ok(self.assigned[i].cursor.position())
-    }
-
-    /// How many offsets this partition has from the position on: `log_end_offset - position`.
-    ///
-    /// # Errors
-    /// [`ConsumeError::NotAssigned`].
-    pub fn lag(&self, topic: &str, partition: u32) -> Result<u64, ConsumeError> {
-        let i = self.position_of(topic, partition)?;
-        let assigned = &self.assigned[i];
-        let log = assigned.topic.partition(partition);
-        let end = log.log_end_offset(assigned.topic.pool());
-        Ok(end.saturating_sub(assigned.cursor.position()))
-    }
-
-    /// Does not read this partition until [`resume`](Self::resume). It stays assigned, and
-    /// under `Backpressure` still holds back its producers.
-    ///
-    /// # Errors
-    /// [`ConsumeError::NotAssigned`].
-    pub fn pause(&mut self, topic: &str, partition: u32) -> Result<(), ConsumeError> {
-        let i = self.position_of(topic, partition)?;
-        self.assigned[i].paused = true;
-        Ok(())
-    }
-
-    /// Reads this partition again.
-    ///
-    /// # Errors
-    /// [`ConsumeError::NotAssigned`].
-    pub fn resume(&mut self, topic: &str, partition: u32) -> Result<(), ConsumeError> {
-        let i = self.position_of(topic, partition)?;
-        self.assigned[i].paused = false;
-        Ok(())
     }
 }
 

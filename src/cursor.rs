@@ -92,6 +92,15 @@ pub(crate) enum Glance {
     Unsure,
 }
 
+/// Whether a hold of segment `number`, which the caller has just set, is in force: the log start
+/// has not passed the segment, and whoever passes it from now on sees the hold.
+#[inline]
+pub(crate) fn in_force(partition: &Partition, number: u64) -> bool {
+    // Between the hold and the look at the log start (P5).
+    fence!("cursor.hold", P5);
+    partition.log_start() <= number
+}
+
 impl Cursor {
     /// A cursor at the log start. It holds that segment if the partition is gated, from now.
     pub(crate) fn join(partition: &Partition, pool: &Pool) -> Cursor {
@@ -167,9 +176,7 @@ impl Cursor {
             return self.gate || partition.log_start() <= number;
         }
         self.hold.set(number);
-        // Between the hold and the look at the log start (P5).
-        fence!("cursor.hold", P5);
-        let live = partition.log_start() <= number;
+        let live = in_force(partition, number);
         self.held = if live { number } else { NOTHING };
         if !live && !self.gate {
             // Not to be left behind: nothing would take it back, and the segment may be idle

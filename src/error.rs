@@ -82,6 +82,12 @@ pub enum TopicError {
         /// The topic.
         topic: Arc<str>,
     },
+    /// A time below zero.
+    #[error("the timestamp {timestamp} is before 1970")]
+    InvalidTimestamp {
+        /// The time asked for, in milliseconds.
+        timestamp: i64,
+    },
 }
 
 /// Why nothing was appended.
@@ -261,6 +267,16 @@ pub enum ConsumeError {
         min: u64,
         /// The most it may be.
         max: u64,
+    },
+    /// Another thread has called [`WakeupHandle::wakeup`](crate::WakeupHandle::wakeup). Nothing
+    /// was read.
+    #[error("the consumer was woken up")]
+    Wakeup,
+    /// A time below zero.
+    #[error("the timestamp {timestamp} is before 1970")]
+    InvalidTimestamp {
+        /// The time asked for, in milliseconds.
+        timestamp: i64,
     },
 }
 

@@ -35,6 +35,7 @@ struct Words {
     number: AtomicU64,
     base: AtomicU64,
     recycled: AtomicU64,
+    latest: AtomicU64,
     index: Box<[AtomicU64]>,
     /// For each slot, a cell that was written by whoever emptied it last.
     emptied: Box<[Mutex<Arc<Shadow>>]>,
@@ -59,6 +60,7 @@ impl Block {
             number: AtomicU64::new(0),
             base: AtomicU64::new(0),
             recycled: AtomicU64::new(0),
+            latest: AtomicU64::new(0),
             index: (0..=shape.records).map(|_| AtomicU64::new(0)).collect(),
             emptied: (0..=shape.records)
                 .map(|_| Mutex::new(Arc::new(Shadow::written())))
@@ -89,6 +91,10 @@ impl Block {
     pub(crate) fn will_read(&self, _at: usize) {}
 
     pub(crate) fn will_write(&self, _at: usize) {}
+
+    pub(crate) fn latest(&self) -> &AtomicU64 {
+        &self.0.latest
+    }
 
     pub(crate) fn index(&self, slot: u32) -> &AtomicU64 {
         &self.0.index[slot as usize]

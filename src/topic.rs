@@ -8,6 +8,7 @@ use crate::pool::Pool;
 use crate::producer::Producer;
 use crate::segment::{Exclusive, Shared};
 use crate::sync::{AtomicBool, AtomicU64, ord};
+use crate::times::{self, OffsetAndTimestamp};
 use core::fmt;
 use std::sync::Arc;
 
@@ -259,6 +260,31 @@ impl Topic {
     pub fn log_end_offset(&self, partition: u32) -> Result<u64, TopicError> {
         let partition = self.partition(partition)?;
         Ok(partition.log_end_offset(&self.inner.pool))
+    }
+
+    /// The earliest retained record whose time is at or after `time`, in milliseconds since 1970
+    /// UTC; `None` when there is none. See
+    /// [`Consumer::offsets_for_times`](crate::Consumer::offsets_for_times) for what is found where
+    /// times are not in order, and where the search ends.
+    ///
+    /// It reads the times of records, from the log start to the one it finds; of a segment that
+    /// is full and was read to its end once, it remembers the latest. While it runs it keeps the
+    /// segment that it reads from being used again, and brings a spare for it to the topic's pool,
+    /// as handles do. It never holds back the log start.
+    ///
+    /// # Errors
+    /// [`TopicError::PartitionOutOfRange`]; [`TopicError::InvalidTimestamp`] for a time below
+    /// zero.
+    pub fn offset_for_time(
+        &self,
+        partition: u32,
+        time: i64,
+    ) -> Result<Option<OffsetAndTimestamp>, TopicError> {
+        self.partition(partition)?;
+        if time < 0 {
+            return Err(TopicError::InvalidTimestamp { timestamp: time });
+        }
+        Ok(times::find(&self.inner, partition, time).ok())
     }
 
     /// Bytes of all the topic's segments, its handles' spares included: the formula is at

@@ -129,8 +129,13 @@ fn batch(u: &mut Unstructured<'_>) -> Result<Vec<(Sent, Option<u32>)>> {
         .collect()
 }
 
+fn time(u: &mut Unstructured<'_>) -> Result<Time> {
+    Ok(Time(u.arbitrary()?, u.int_in_range(-1..=1)?))
+}
+
 fn seek(u: &mut Unstructured<'_>) -> Result<Seek> {
-    Ok(match below(u, 0..6)? {
+    Ok(match below(u, 0..7)? {
+        6 => Seek::Time(time(u)?),
         0 => Seek::Retained(u.arbitrary()?),
         1 => Seek::Below,
         2 => Seek::Above(u.arbitrary()?),
@@ -156,7 +161,10 @@ fn reset(u: &mut Unstructured<'_>) -> Result<OffsetReset> {
 
 fn op(u: &mut Unstructured<'_>) -> Result<Op> {
     // Out of 32, so that what happens most has most of the bytes.
-    let kind = u.arbitrary::<u8>()? % 32;
+    let kind = match u.arbitrary::<u8>()? {
+        kind @ 0..224 => kind % 32,
+        other => return seldom_op(u, other - 224),
+    };
     if let 0..13 = kind {
         return append(u, kind);
     }
@@ -177,6 +185,13 @@ fn op(u: &mut Unstructured<'_>) -> Result<Op> {
         29 => Op::Unsubscribe(consumer),
         30 => Op::HandOver(flag(u)?),
         _ => Op::Recreate,
+    })
+}
+
+fn seldom_op(u: &mut Unstructured<'_>, kind: u8) -> Result<Op> {
+    Ok(match kind {
+        0..8 => Op::Wakeup(below(u, 0..CONSUMERS)?),
+        _ => Op::Lookup(partition(u)?, time(u)?),
     })
 }
 

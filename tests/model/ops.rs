@@ -67,7 +67,12 @@ pub(crate) enum Seek {
     To(u64),
     Beginning,
     End,
+    Time(Time),
 }
+
+/// A time near to that of this record, in 1/256 of what is retained: by so much.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Time(pub(crate) u8, pub(crate) i8);
 
 #[derive(Clone, Debug)]
 pub(crate) enum Op {
@@ -88,6 +93,10 @@ pub(crate) enum Op {
     Subscribe(usize),
     Assign(usize, Vec<u32>),
     Unsubscribe(usize),
+    /// Ends the consumer's next poll.
+    Wakeup(usize),
+    /// Looks a time up.
+    Lookup(u32, Time),
     /// Deletes the topic, and makes it again.
     Recreate,
 }

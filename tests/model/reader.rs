@@ -42,6 +42,8 @@ pub(crate) struct Reader {
     /// Its topic was deleted, and was this at the end.
     pub(crate) gone: Option<Rc<Vec<Partition>>>,
     next: usize,
+    /// Its next poll ends at once.
+    pub(crate) woken: bool,
 }
 
 impl Reader {
@@ -52,6 +54,7 @@ impl Reader {
             given: None,
             gone: None,
             next: 0,
+            woken: false,
         }
     }
 
@@ -89,6 +92,9 @@ impl Reader {
     ) -> Result<Option<Expected>, ConsumeError> {
         if self.places.is_empty() {
             return Err(ConsumeError::NotSubscribed);
+        }
+        if std::mem::take(&mut self.woken) {
+            return Err(ConsumeError::Wakeup);
         }
         if self.gone.is_some() {
             return Err(ConsumeError::Closed {

@@ -1,6 +1,8 @@
 //! The reference: a partition is a `Vec` of what each offset holds, and where its segments
 //! begin. Written from the documentation, with nothing shared with the library.
 
+use super::ops::Time;
+use super::run::UNKNOWN;
 use std::collections::VecDeque;
 
 /// What is sent, and what must come back.
@@ -111,6 +113,9 @@ pub(crate) struct Limits {
     pub(crate) lives: u64,
 }
 
+/// The offset and time of a record that was looked for, or the end of the search.
+type Found = Result<(u64, i64), u64>;
+
 /// What the reference says about one append.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Room {
@@ -151,6 +156,23 @@ impl Partition {
     /// What an offset that was given out holds.
     fn at(&self, offset: u64) -> Option<&Stored> {
         self.log[(offset - self.limits.first) as usize].as_ref()
+    }
+
+    /// A time to look up, and the first record of that time or later, or else the end. `None`
+    /// where a time is not known.
+    pub(crate) fn time(&self, time: Time) -> Option<(i64, Found)> {
+        let stored = |offset| Some((offset, self.at(offset)?.time));
+        let times: Vec<_> = (self.start()..self.end()).filter_map(stored).collect();
+        if times.iter().any(|&(_, time)| time == UNKNOWN) {
+            return None;
+        }
+        let near = times.get(times.len() * usize::from(time.0) / 256);
+        let wanted = near
+            .map_or(0, |&(_, time)| time)
+            .saturating_add(time.1.into());
+        let wanted = wanted.max(0);
+        let found = times.into_iter().find(|&(_, time)| time >= wanted);
+        Some((wanted, found.ok_or(self.end())))
     }
 
     fn fits(&self, records: u64, bytes: usize) -> bool {

@@ -190,6 +190,8 @@ impl Run {
             Op::Subscribe(consumer) => self.subscribe(*consumer),
             Op::Assign(consumer, partitions) => self.assign(*consumer, partitions),
             Op::Unsubscribe(consumer) => self.unsubscribe(*consumer),
+            Op::Wakeup(consumer) => self.wakeup(*consumer),
+            Op::Lookup(partition, time) => self.lookup(*partition, *time),
             Op::Recreate => self.recreate(),
         }
         self.check();
@@ -219,6 +221,8 @@ impl Run {
             assert_eq!(consumer.position(TOPIC, p), Ok(place.position));
             let lag = log.end().saturating_sub(place.position);
             assert_eq!(consumer.lag(TOPIC, p), Ok(lag));
+            let lead = place.position.saturating_sub(log.start());
+            assert_eq!(consumer.lead(TOPIC, p), Ok(lead));
             if self.setup.overflow == Overflow::Backpressure {
                 assert!(log.start() <= place.gate);
             }

@@ -13,3 +13,4 @@ mod roll;
 mod source;
 mod stale;
 mod stops;
+mod wakeup;

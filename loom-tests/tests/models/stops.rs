@@ -358,6 +358,14 @@ static LEAVE: Case<Consumer> = Case {
     work: |consumer, _| drop(consumer),
 };
 
+static LOOKUP: Case<Topic> = Case {
+    name: "a lookup by time",
+    others: 2,
+    victim: |_, topic| topic.clone(),
+    before: |others, _| fill(others, 3),
+    work: |topic, _| assert_eq!(topic.offset_for_time(0, 0), Ok(None)),
+};
+
 // ---- what must be, and the table --------------------------------------------------------
 
 /// Whether a claim is held and not published, before each of the steps.
@@ -426,6 +434,14 @@ fn check_consumer(overflow: Overflow, name: &str, there: bool, steps: &[(Step, O
         let gated = overflow == Overflow::Backpressure && listed.contains(&i);
         assert_eq!(outcome.sent < SENDS, gated, "{at}");
         assert!(outcome.sent > 0, "{at}");
+    }
+}
+
+fn check_lookup(overflow: Overflow, name: &str, steps: &[(Step, Outcome)]) {
+    for (i, (step, outcome)) in steps.iter().enumerate() {
+        let at = format!("{overflow:?}, {name}, step {i}: {step:?}: {outcome:?}");
+        let all = (outcome.sent, outcome.read_all, outcome.lost);
+        assert_eq!(all, (SENDS, true, 0), "{at}");
     }
 }
 
@@ -500,6 +516,9 @@ fn who_stops_at_any_step_stops_only_whom_the_design_says() {
             check_consumer(overflow, case.name, there, &steps);
             rows(&mut table, overflow, case.name, case.others, &steps);
         }
+        let steps = stop_at_each(overflow, &LOOKUP);
+        check_lookup(overflow, LOOKUP.name, &steps);
+        rows(&mut table, overflow, LOOKUP.name, LOOKUP.others, &steps);
     }
     if std::env::var_os("RINGLOG_WEAKEN").is_some() {
         return; // the table is of the steps as they are
@@ -572,6 +591,7 @@ fn two_that_stop_stop_nobody_else() {
     pairs(Overflow::Backpressure, &REUSE, &REUSE);
     pairs(Overflow::DropOldest, &REUSE, &POLL);
     pairs(Overflow::DropOldest, &POLL, &REUSE);
+    pairs(Overflow::Backpressure, &LOOKUP, &REUSE);
 }
 
 /// Stops the first before each of its steps, and then the second before each of its own.
