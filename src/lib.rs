@@ -35,6 +35,7 @@ mod producer;
 mod readers;
 mod record;
 mod records;
+mod retention;
 mod segment;
 mod send_batch;
 #[cfg(loom)]

@@ -15,8 +15,9 @@
 //! # The roll, by whoever gets there
 //!
 //! 1. *Seal* the active segment (`segment.rs`).
-//! 2. *Retire* the oldest, if the ring is full: under `Backpressure` only if no reader's
-//!    gate is in or below it; move `log_start`; put it into the pool.
+//! 2. *Retire* the oldest, if the ring is full, and those that are kept no longer
+//!    (`retention.rs`): under `Backpressure` only if no reader's gate is in or below it; move
+//!    `log_start`; put it into the pool.
 //! 3. *Take* an empty segment, prepare it, put it into the table (T2); the loser of a race
 //!    gives its own back, which nobody else has seen.
 //! 4. *Move* `active` on.
@@ -32,6 +33,7 @@
 
 use crate::head::{Head, MAX_NUMBER};
 use crate::pool::Pool;
+use crate::retention::Retention;
 use crate::segment::{ClaimStep, Segment};
 use crate::sync::{AtomicU64, fence, ord, spin_loop};
 use crossbeam_utils::CachePadded;
@@ -87,6 +89,17 @@ pub(crate) struct Partition {
     gated: bool,
     live: CachePadded<Live>,
     table: Box<[AtomicU64]>,
+    retention: Option<Retention>,
+}
+
+/// How an attempt to retire a segment ended.
+pub(crate) enum Retired {
+    /// It is in the pool now, at this index.
+    Done(u16),
+    /// A reader's gate is in it, or below.
+    Gated,
+    /// Another thread has done it, or does.
+    Elsewhere,
 }
 
 impl Partition {
@@ -96,13 +109,16 @@ impl Partition {
         id: u16,
         segments: usize,
         gated: bool,
+        retention: Option<Retention>,
         pool: &Pool,
-        first: u64,
-        base: u64,
+        (first, base): (u64, u64),
     ) -> Option<Partition> {
         let near = usize::from(id) * (segments + 1);
         let index = pool.take(near as u16)?;
         let segment = pool.get(index);
+        if retention.is_some() {
+            segment.set_mark(Retention::first_mark());
+        }
         segment.prepare(id, first, base);
         segment.open(id, first);
         let at = (first % segments as u64) as usize;
@@ -121,11 +137,16 @@ impl Partition {
                 log_start: AtomicU64::new(first),
             }),
             table: (0..segments).map(|i| AtomicU64::new(entry(i).0)).collect(),
+            retention,
         })
     }
 
     pub(crate) fn id(&self) -> u16 {
         self.id
+    }
+
+    pub(crate) fn retention(&self) -> Option<&Retention> {
+        self.retention.as_ref()
     }
 
     pub(crate) fn is_gated(&self) -> bool {
@@ -233,6 +254,10 @@ impl Partition {
             let Some(taken) = pool.take(hint) else {
                 return Err(Blocked::Segments);
             };
+            if self.retention.is_some() {
+                let mark = Retention::next_mark(full.mark(), head);
+                pool.get(taken).set_mark(mark);
+            }
             pool.get(taken).prepare(self.id, next, base);
             // Release, to everybody who finds the segment: its number, base and zeroed index.
             let put = self.slot(next).compare_exchange(
@@ -253,43 +278,61 @@ impl Partition {
         Ok(())
     }
 
-    /// Retires the oldest segment if the ring has no room for segment `next`; answers its
-    /// index.
+    /// Retires the oldest segment if the ring has no room for segment `next`, and those that
+    /// retention gives up; answers the index of the last.
     fn make_room(&self, pool: &Pool, next: u64) -> Result<Option<u16>, Blocked> {
+        let mut last = None;
         loop {
             let start = self.log_start();
             // Also when others have rolled on so far that the log starts behind `next`: then
             // the table has it, or had it, and the caller's step 3 fails.
-            if next < start + self.table.len() as u64 {
-                return Ok(None);
-            }
-            if self.gated {
-                // Between seeing where the log starts and looking at the gates: a reader
-                // that still found the log start here or before is seen.
-                fence!("partition.gates", P5);
-                if pool.readers(self.id).lowest() <= start {
-                    return Err(Blocked::Reader);
+            let full = next >= start + self.table.len() as u64;
+            if !full {
+                match self.outlived(pool, start, next - 1) {
+                    Some(true) => {}
+                    Some(false) => return Ok(last),
+                    None => {
+                        spin_loop();
+                        continue;
+                    }
                 }
             }
-            let Some(index) = self.find(start) else {
-                spin_loop(); // it has just been retired, or its entry is older news
-                continue;
-            };
-            let moved = self.live.log_start.compare_exchange(
-                start,
-                start + 1,
-                ord!(Relaxed),
-                ord!(Relaxed),
-            );
-            if moved.is_ok() {
-                // Between moving the log start and anybody's look at the holds: a reader
-                // that did not see the move is seen by whoever takes the segment (P8).
-                fence!("partition.retire", P5);
-                pool.put(index);
-                return Ok(Some(index));
+            match self.retire(pool, start) {
+                Retired::Done(index) if self.retention.is_none() => return Ok(Some(index)),
+                Retired::Done(index) => last = Some(index),
+                Retired::Gated if full => return Err(Blocked::Reader),
+                Retired::Gated => return Ok(last),
+                Retired::Elsewhere => spin_loop(),
             }
-            spin_loop();
         }
+    }
+
+    /// Moves the log start past segment `start`, where the caller has just seen it and which is
+    /// not the active one, and puts the segment into the pool.
+    pub(crate) fn retire(&self, pool: &Pool, start: u64) -> Retired {
+        if self.gated {
+            // Between seeing where the log starts and looking at the gates: a reader
+            // that still found the log start here or before is seen.
+            fence!("partition.gates", P5);
+            if pool.readers(self.id).lowest() <= start {
+                return Retired::Gated;
+            }
+        }
+        let Some(index) = self.find(start) else {
+            return Retired::Elsewhere; // it has just been retired, or its entry is older news
+        };
+        let moved =
+            self.live
+                .log_start
+                .compare_exchange(start, start + 1, ord!(Relaxed), ord!(Relaxed));
+        if moved.is_err() {
+            return Retired::Elsewhere;
+        }
+        // Between moving the log start and anybody's look at the holds: a reader
+        // that did not see the move is seen by whoever takes the segment (P8).
+        fence!("partition.retire", P5);
+        pool.put(index);
+        Retired::Done(index)
     }
 
     // ---- lookups, by threads that hold nothing ------------------------------------------

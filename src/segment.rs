@@ -38,6 +38,16 @@ use crate::memory::{Block, Bytes, Index, Shape, WriteAccess};
 use crate::sync::{AtomicU64, ord, store_alone};
 use core::mem::ManuallyDrop;
 
+/// What retention goes by.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Mark {
+    /// When the life was prepared, by [`clock::monotonic`](crate::clock::monotonic): all that is
+    /// in the segments before it was claimed by then.
+    pub(crate) began: u64,
+    /// Units of the partition's segments before it, from the first on.
+    pub(crate) before: u64,
+}
+
 /// Nobody has left word of a life's latest time.
 const UNKNOWN: u64 = 0;
 /// What is added to a time, of which the first is -1, none.
@@ -245,6 +255,22 @@ impl Segment {
     pub(crate) fn set_latest(&self, time: i64) {
         let word = (time as u64).wrapping_add(FIRST_TIME);
         self.block.latest().store(word, ord!(Relaxed));
+    }
+
+    /// When this life began, and what had been appended before it. Right if the segment is live
+    /// after it was asked (`retention.rs`).
+    pub(crate) fn mark(&self) -> Mark {
+        Mark {
+            began: self.block.began().load(ord!(Relaxed)),
+            before: self.block.before().load(ord!(Relaxed)),
+        }
+    }
+
+    /// Marks the life that is to begin. Only for the segment's one owner, before
+    /// [`prepare`](Self::prepare).
+    pub(crate) fn set_mark(&self, mark: Mark) {
+        self.block.began().store(mark.began, ord!(Relaxed));
+        self.block.before().store(mark.before, ord!(Relaxed));
     }
 
     /// Base and head for who does not hold the segment and checks afterwards, by the log

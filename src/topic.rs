@@ -1,5 +1,6 @@
 //! A topic: its partitions, their segments, and who produces.
 
+use crate::assigned::Seat;
 use crate::config::{Overflow, TopicConfig};
 use crate::error::TopicError;
 use crate::head::MAX_NUMBER;
@@ -47,7 +48,10 @@ impl TopicInner {
             offset.min(u64::MAX - u64::from(shape.records)),
         );
         let partitions = (0..config.partitions as u16)
-            .map(|id| Partition::new(id, config.segments as usize, gated, &pool, number, offset))
+            .map(|id| {
+                let (segments, kept) = (config.segments as usize, config.limits());
+                Partition::new(id, segments, gated, kept, &pool, (number, offset))
+            })
             .collect::<Option<_>>()
             .ok_or_else(out_of_memory)?;
         Ok(TopicInner {
@@ -285,6 +289,32 @@ impl Topic {
             return Err(TopicError::InvalidTimestamp { timestamp: time });
         }
         Ok(times::find(&self.inner, partition, time).ok())
+    }
+
+    /// Gives up what the topic keeps no longer, by [`TopicConfig::retention`] and
+    /// [`TopicConfig::retention_bytes`], in all partitions. The same is done for a partition
+    /// whenever one of its segments is full; this is for partitions where that does not happen in
+    /// time. While it runs it brings a spare segment, as handles do.
+    ///
+    /// ```
+    /// # use ringlog::{Broker, Record, TopicConfig};
+    /// # use std::time::Duration;
+    /// # let broker = Broker::new();
+    /// let config = TopicConfig::new().segment_records(1).retention(Duration::ZERO);
+    /// let topic = broker.create_topic("orders", config)?;
+    /// let mut producer = topic.producer();
+    /// for order in ["first", "second"] {
+    ///     producer.send(Record::new(order))?;
+    /// }
+    /// topic.apply_retention();
+    /// assert_eq!(topic.log_start_offset(0)?, 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn apply_retention(&self) {
+        let seat = Seat::new(&self.inner);
+        for partition in &self.inner.partitions {
+            partition.apply_retention(seat.topic().pool());
+        }
     }
 
     /// Bytes of all the topic's segments, its handles' spares included: the formula is at

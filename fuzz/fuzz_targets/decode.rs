@@ -191,7 +191,8 @@ fn op(u: &mut Unstructured<'_>) -> Result<Op> {
 fn seldom_op(u: &mut Unstructured<'_>, kind: u8) -> Result<Op> {
     Ok(match kind {
         0..8 => Op::Wakeup(below(u, 0..CONSUMERS)?),
-        _ => Op::Lookup(partition(u)?, time(u)?),
+        8..24 => Op::Lookup(partition(u)?, time(u)?),
+        _ => Op::ApplyRetention,
     })
 }
 
@@ -214,6 +215,15 @@ pub(crate) fn ops(u: &mut Unstructured<'_>) -> Result<Vec<Op>> {
     Ok(ops)
 }
 
+fn kept(u: &mut Unstructured<'_>) -> Result<Option<Kept>> {
+    Ok(match below(u, 0..8)? {
+        0..4 => None,
+        4 => Some(Kept::ForNoTime),
+        5 => Some(Kept::ForAnHour),
+        _ => Some(Kept::Bytes(below_u64(u, KEPT)?)),
+    })
+}
+
 pub(crate) fn setup(u: &mut Unstructured<'_>) -> Result<Setup> {
     let bits: u8 = u.arbitrary()?;
     let left = |bit: u8| bits & bit == bit;
@@ -223,6 +233,7 @@ pub(crate) fn setup(u: &mut Unstructured<'_>) -> Result<Setup> {
         } else {
             Overflow::DropOldest
         },
+        kept: kept(u)?,
         timestamps: if bits & 2 == 0 {
             Timestamps::Append
         } else {

@@ -18,6 +18,9 @@ pub(crate) const MAX_POLL: Range<u32> = 1..10;
 pub(crate) const SEGMENTS_LEFT: Range<u64> = 0..12;
 pub(crate) const OFFSETS_LEFT: Range<u64> = 0..40;
 
+/// Bytes that are kept: none to more than the ring has.
+pub(crate) const KEPT: Range<u64> = 0..1200;
+
 pub(crate) const SMALL_VALUE: Range<usize> = 0..20;
 /// Up to a whole segment, and more.
 pub(crate) const LARGE_VALUE: Range<usize> = 0..280;
@@ -97,13 +100,24 @@ pub(crate) enum Op {
     Wakeup(usize),
     /// Looks a time up.
     Lookup(u32, Time),
+    ApplyRetention,
     /// Deletes the topic, and makes it again.
     Recreate,
+}
+
+/// What the topic keeps besides what its ring has room for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kept {
+    /// The last segment.
+    ForNoTime,
+    ForAnHour,
+    Bytes(u64),
 }
 
 #[derive(Clone, Debug)]
 pub(crate) struct Setup {
     pub(crate) overflow: Overflow,
+    pub(crate) kept: Option<Kept>,
     pub(crate) timestamps: Timestamps,
     pub(crate) partitions: u32,
     pub(crate) segments: u32,

@@ -1,7 +1,7 @@
 //! The reference: a partition is a `Vec` of what each offset holds, and where its segments
 //! begin. Written from the documentation, with nothing shared with the library.
 
-use super::ops::Time;
+use super::ops::{Kept, Time};
 use super::run::UNKNOWN;
 use std::collections::VecDeque;
 
@@ -106,6 +106,7 @@ pub(crate) struct Limits {
     pub(crate) records: u64,
     pub(crate) bytes: usize,
     pub(crate) segments: usize,
+    pub(crate) kept: Option<Kept>,
     /// The offset that it begins at, and the last one that a segment may begin at.
     pub(crate) first: u64,
     pub(crate) last_base: u64,
@@ -214,10 +215,41 @@ impl Partition {
         }
     }
 
-    /// Appends a frame, and answers its base offset.
-    pub(crate) fn append(&mut self, frame: Vec<Option<Stored>>, bytes: usize) -> u64 {
+    /// Whether the oldest segment is kept no longer.
+    fn outlived(&self) -> bool {
+        let rest: usize = self.segments.iter().skip(1).map(|s| s.bytes).sum();
+        self.segments.len() > 1
+            && match self.limits.kept {
+                None | Some(Kept::ForAnHour) => false,
+                Some(Kept::ForNoTime) => true,
+                Some(Kept::Bytes(bytes)) => rest as u64 >= bytes,
+            }
+    }
+
+    /// Gives up what is kept no longer, up to the lowest `gate`. Whether a consumer exactly past
+    /// a segment's last record has left it is told by where the library starts.
+    pub(crate) fn apply_retention(&mut self, gate: Option<u64>, start: u64) {
+        while self.outlived() {
+            let left = self.segments[1].base;
+            if gate.is_some_and(|gate| gate < left || gate == left && start < left) {
+                return;
+            }
+            self.segments.pop_front();
+        }
+    }
+
+    /// Appends a frame, and answers its base offset. See
+    /// [`apply_retention`](Self::apply_retention) for `gate` and `start`.
+    pub(crate) fn append(
+        &mut self,
+        frame: Vec<Option<Stored>>,
+        bytes: usize,
+        gate: Option<u64>,
+        start: u64,
+    ) -> u64 {
         let (base, records) = (self.end(), frame.len() as u64);
         if !self.fits(records, bytes) {
+            self.apply_retention(gate, start);
             if self.segments.len() == self.limits.segments {
                 self.segments.pop_front();
             }

@@ -1,6 +1,6 @@
 //! One run: the library and the reference side by side, and that both say the same.
 
-use super::ops::{CONSUMERS, NO_PARTITION, Op, Setup};
+use super::ops::{CONSUMERS, Kept, NO_PARTITION, Op, Setup};
 use super::reader::Reader;
 use super::reference::{Limits, Partition, Room, Sent, Stored};
 use ringlog::{
@@ -52,7 +52,13 @@ pub(crate) fn run(setup: Setup, ops: &[Op]) {
 }
 
 fn make(broker: &Broker, setup: &Setup) -> (Topic, Vec<Partition>) {
-    let config = TopicConfig::new()
+    let config = match setup.kept {
+        None => TopicConfig::new(),
+        Some(Kept::ForNoTime) => TopicConfig::new().retention(Duration::ZERO),
+        Some(Kept::ForAnHour) => TopicConfig::new().retention(Duration::from_secs(3600)),
+        Some(Kept::Bytes(bytes)) => TopicConfig::new().retention_bytes(bytes),
+    };
+    let config = config
         .partitions(setup.partitions)
         .segments(setup.segments)
         .segment_records(setup.segment_records)
@@ -66,6 +72,7 @@ fn make(broker: &Broker, setup: &Setup) -> (Topic, Vec<Partition>) {
         records: setup.segment_records.into(),
         bytes: setup.bytes(),
         segments: setup.segments as usize,
+        kept: setup.kept,
         first: setup.first_offset(),
         last_base: setup.last_base(),
         lives: setup.lives(),
@@ -106,15 +113,35 @@ impl Run {
         }
     }
 
-    fn room(&self, partition: u32, records: usize, bytes: usize) -> Room {
+    /// Where the consumers that hold producers back are.
+    fn gates(&self, partition: u32) -> impl Iterator<Item = u64> {
         let readers = self.readers.iter().flatten();
         let readers = readers.filter(|reader| reader.gone.is_none());
         let places = readers.flat_map(|reader| &reader.places);
-        let gates = places
-            .filter(|place| place.partition == partition as usize)
+        places
+            .filter(move |place| place.partition == partition as usize)
             .filter(|_| self.setup.overflow == Overflow::Backpressure)
-            .map(|place| place.gate);
+            .map(|place| place.gate)
+    }
+
+    fn room(&self, partition: u32, records: usize, bytes: usize) -> Room {
+        let gates = self.gates(partition);
         self.log[partition as usize].room(records as u64, bytes, gates)
+    }
+
+    /// What is kept no longer may go, as far as consumers let it; where that is the library's
+    /// business, it tells.
+    fn limits(&self, partition: u32) -> (Option<u64>, u64) {
+        let start = self.topic.log_start_offset(partition).unwrap();
+        (self.gates(partition).min(), start)
+    }
+
+    fn apply_retention(&mut self) {
+        self.topic.apply_retention();
+        for p in 0..self.setup.partitions {
+            let (gate, start) = self.limits(p);
+            self.log[p as usize].apply_retention(gate, start);
+        }
     }
 
     /// The library says that it has appended this frame.
@@ -130,7 +157,9 @@ impl Run {
             matches!(room, Room::There | Room::Either),
             "appended, and the reference says {room:?}"
         );
-        assert_eq!(self.log[partition as usize].append(frame, bytes), base);
+        let (gate, start) = self.limits(partition);
+        let log = &mut self.log[partition as usize];
+        assert_eq!(log.append(frame, bytes, gate, start), base);
     }
 
     /// The library says that there is no room, now or ever; answers where.
@@ -192,6 +221,7 @@ impl Run {
             Op::Unsubscribe(consumer) => self.unsubscribe(*consumer),
             Op::Wakeup(consumer) => self.wakeup(*consumer),
             Op::Lookup(partition, time) => self.lookup(*partition, *time),
+            Op::ApplyRetention => self.apply_retention(),
             Op::Recreate => self.recreate(),
         }
         self.check();

@@ -126,6 +126,7 @@ pub(crate) fn op() -> impl Strategy<Value = Op> {
         2 => consumer().prop_map(Op::Wakeup),
         6 => (partition(), time()).prop_map(|(p, t)| Op::Lookup(p, t)),
         1 => any::<bool>().prop_map(Op::HandOver),
+        4 => Just(Op::ApplyRetention),
         1 => Just(Op::Recreate),
     ]
 }
@@ -139,9 +140,16 @@ pub(crate) fn setup() -> impl Strategy<Value = Setup> {
         option::weighted(0.1, SEGMENTS_LEFT),
         option::weighted(0.1, OFFSETS_LEFT),
     );
-    (overflow, timestamps, measures, MAX_POLL, left).prop_map(
-        |(overflow, timestamps, measures, max_poll, left)| Setup {
+    let kept = prop_oneof![
+        3 => Just(None),
+        1 => Just(Some(Kept::ForNoTime)),
+        1 => Just(Some(Kept::ForAnHour)),
+        2 => KEPT.prop_map(|bytes| Some(Kept::Bytes(bytes))),
+    ];
+    (overflow, timestamps, measures, MAX_POLL, left, kept).prop_map(
+        |(overflow, timestamps, measures, max_poll, left, kept)| Setup {
             overflow,
+            kept,
             timestamps,
             partitions: measures.0,
             segments: measures.1,
