@@ -32,6 +32,8 @@ pub(crate) struct Assigned {
     pub(crate) topic: Arc<TopicInner>,
     pub(crate) partition: u32,
     pub(crate) cursor: Cursor,
+    /// The topic's state when this was last brought up to it.
+    seen: u64,
     /// It has a position, so that polling is meaningful (`OffsetReset::None` gives none).
     pub(crate) positioned: bool,
     pub(crate) paused: bool,
@@ -40,6 +42,7 @@ pub(crate) struct Assigned {
 impl Assigned {
     pub(crate) fn join(topic: &Arc<TopicInner>, partition: u32, reset: OffsetReset) -> Assigned {
         let (log, pool) = (topic.partition(partition), topic.pool());
+        let seen = topic.refreshed(); // first: what is changed later is looked at later
         let mut cursor = Cursor::join(log, pool);
         if reset == OffsetReset::Latest {
             cursor.go_to_end(log, pool);
@@ -49,6 +52,7 @@ impl Assigned {
             topic: topic.clone(),
             partition,
             cursor,
+            seen,
             positioned: reset != OffsetReset::None,
             paused: false,
         }
@@ -61,7 +65,7 @@ impl Assigned {
     /// The usual poll: see [`Cursor::glance`].
     #[inline(always)]
     pub(crate) fn glance(&mut self, max: u32) -> Glance {
-        if self.topic.is_closed() || !self.positioned {
+        if self.topic.state() != self.seen || !self.positioned {
             return Glance::Unsure; // to be told so
         }
         if self.paused {
@@ -69,6 +73,15 @@ impl Assigned {
         }
         let topic = &self.topic;
         self.cursor.glance(|| topic.partition(self.partition), max)
+    }
+
+    /// Looks at what has changed in the topic.
+    pub(crate) fn refresh(&mut self) {
+        if self.topic.state() != self.seen {
+            self.seen = self.topic.refreshed();
+            let (log, pool) = (self.topic.partition(self.partition), self.topic.pool());
+            self.cursor.look_at_floor(log, pool);
+        }
     }
 
     /// Whether there was something to read: then it is the cursor's run.

@@ -328,12 +328,13 @@ impl Consumer {
     }
 
     fn poll_one(&mut self, i: usize) -> Result<bool, ConsumeError> {
-        let assigned = &self.assigned[i];
+        let assigned = &mut self.assigned[i];
         if assigned.topic.is_closed() {
             return Err(ConsumeError::Closed {
                 topic: assigned.topic.name().clone(),
             });
         }
+        assigned.refresh();
         if assigned.paused {
             return Ok(false);
         }

@@ -7,6 +7,9 @@
 //! the hold finds the log start still at or below the segment; then the segment had
 //! the same life all along, and what was loaded was true.
 //!
+//! When records are deleted, the cursor is told to look (`topic.rs`), and overtakes itself: it
+//! leaves what it holds and goes on behind them.
+//!
 //! Under `DropOldest` the cursor is overtaken when the log start is past its segment.
 //! Under `Backpressure` its hold is a gate, and once it has found the log start at or below
 //! it, it is never overtaken: the log start cannot pass a gate that was seen, and one moment
@@ -151,7 +154,7 @@ impl Cursor {
             if located.is_some() && offset <= partition.log_end_offset(pool) {
                 self.place = Place::Known;
             }
-            let number = located.unwrap_or_else(|| partition.log_start());
+            let number = located.unwrap_or_else(|| partition.first(pool));
             if !self.gate || self.hold(partition, number) {
                 return;
             }
@@ -195,7 +198,14 @@ impl Cursor {
                 if let Some(index) = partition.find(number) {
                     let segment = pool.get(index);
                     self.enter(number, segment, segment.base());
-                    return;
+                    let floor = partition.floor();
+                    if floor > self.base {
+                        self.seek(partition, pool, floor);
+                    }
+                    // The floor is retained, unless the log goes on meanwhile.
+                    if self.place != Place::Sought {
+                        return;
+                    }
                 }
             }
             spin_loop();
@@ -227,6 +237,21 @@ impl Cursor {
         self.skip = 0;
         self.next_value = 0;
         self.place = Place::There;
+    }
+
+    /// When records were deleted: if this cursor was before them, the next poll finds it overtaken.
+    /// A gate goes on to where reading begins now.
+    pub(crate) fn look_at_floor(&mut self, partition: &Partition, pool: &Pool) {
+        let position = self.position();
+        if position >= partition.floor() {
+            return;
+        }
+        let place = match self.place {
+            Place::There => Place::Known,
+            sought => sought,
+        };
+        self.seek(partition, pool, position);
+        self.place = place;
     }
 
     /// Goes to the log start after having been overtaken, and counts what it missed.

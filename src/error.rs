@@ -88,6 +88,23 @@ pub enum TopicError {
         /// The time asked for, in milliseconds.
         timestamp: i64,
     },
+    /// The partition does not have the offset.
+    #[error(
+        "offset {offset} in partition {partition} of topic {topic:?} is outside \
+         {log_start} to {log_end}"
+    )]
+    OffsetOutOfRange {
+        /// The topic.
+        topic: Arc<str>,
+        /// The partition.
+        partition: u32,
+        /// The offset asked for.
+        offset: u64,
+        /// The first offset retained.
+        log_start: u64,
+        /// One past the last offset.
+        log_end: u64,
+    },
 }
 
 /// Why nothing was appended.

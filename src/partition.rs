@@ -76,11 +76,15 @@ impl Entry {
     }
 }
 
-/// The read-mostly words that say which segments are live. Hints, all of them: the entry
+/// The read-mostly words that say which segments are live. Hints, the first two: the entry
 /// for a number, or a hold, confirms what they say.
 struct Live {
     active: AtomicU64,
     log_start: AtomicU64,
+    /// The offset up to which records were deleted. It only grows, and is never past the end.
+    /// Neither appending nor reading on looks at it, and nothing is retired for it: bounds
+    /// and lookups know it, and readers are told to look (`topic.rs`, P13).
+    floor: AtomicU64,
 }
 
 pub(crate) struct Partition {
@@ -135,6 +139,7 @@ impl Partition {
             live: CachePadded::new(Live {
                 active: AtomicU64::new(first),
                 log_start: AtomicU64::new(first),
+                floor: AtomicU64::new(0),
             }),
             table: (0..segments).map(|i| AtomicU64::new(entry(i).0)).collect(),
             retention,
@@ -163,6 +168,16 @@ impl Partition {
     #[inline]
     pub(crate) fn log_start(&self) -> u64 {
         self.live.log_start.load(ord!(Relaxed))
+    }
+
+    /// No record before this offset is to be read.
+    pub(crate) fn floor(&self) -> u64 {
+        self.live.floor.load(ord!(Relaxed))
+    }
+
+    /// Raises the floor to an offset that is not past the end.
+    pub(crate) fn raise_floor(&self, before: u64) {
+        self.live.floor.fetch_max(before, ord!(Relaxed));
     }
 
     /// In a model: how many segments are live.
@@ -349,7 +364,7 @@ impl Partition {
     pub(crate) fn log_start_offset(&self, pool: &Pool) -> u64 {
         loop {
             if let Some((_, base)) = self.lookup(pool, self.log_start()) {
-                return base;
+                return base.max(self.floor());
             }
             spin_loop();
         }
@@ -369,9 +384,22 @@ impl Partition {
         }
     }
 
+    /// The live segment where reading begins, now.
+    pub(crate) fn first(&self, pool: &Pool) -> u64 {
+        self.segment_of(pool, self.floor())
+            .unwrap_or_else(|| self.log_start())
+    }
+
     /// The live segment with the greatest base at or below `offset`; `None` when the log
     /// starts after it.
     pub(crate) fn locate(&self, pool: &Pool, offset: u64) -> Option<u64> {
+        if offset < self.floor() {
+            return None;
+        }
+        self.segment_of(pool, offset)
+    }
+
+    fn segment_of(&self, pool: &Pool, offset: u64) -> Option<u64> {
         'again: loop {
             let (mut low, mut high) = (self.log_start(), self.active());
             match self.lookup(pool, low) {

@@ -58,7 +58,7 @@ pub(crate) use {fence, ord};
 #[cfg(not(loom))]
 mod plain {
     pub(crate) use core::hint::spin_loop;
-    pub(crate) use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+    pub(crate) use core::sync::atomic::{AtomicU64, Ordering};
     pub(crate) use std::sync::Mutex;
     pub(crate) use std::thread::yield_now;
 

@@ -84,7 +84,8 @@ pub(crate) fn find(
 ) -> Result<OffsetAndTimestamp, u64> {
     let (log, pool) = (topic.partition(partition), topic.pool());
     let pin = Pin::new(topic, log);
-    let mut number = log.log_start();
+    let floor = log.floor();
+    let mut number = log.first(pool);
     loop {
         if !pin.hold(number) {
             number = log.log_start();
@@ -95,9 +96,9 @@ pub(crate) fn find(
             continue;
         };
         let segment = pool.get(index);
-        let slot = match look_through(segment, log, time) {
+        let slot = match look_through(segment, log, time, floor) {
             Look::Found(found) => return Ok(found),
-            Look::Stopped(slot) => return Err(segment.base() + u64::from(slot)),
+            Look::Stopped(slot) => return Err((segment.base() + u64::from(slot)).max(floor)),
             Look::Through(slot) => slot,
         };
         number += 1;
@@ -114,7 +115,7 @@ pub(crate) fn find(
 }
 
 /// Looks through a segment, which is held.
-fn look_through(segment: &Segment, log: &Partition, time: i64) -> Look {
+fn look_through(segment: &Segment, log: &Partition, time: i64, floor: u64) -> Look {
     if segment.latest().is_some_and(|latest| latest < time) {
         return Look::Through(segment.head().records());
     }
@@ -143,7 +144,7 @@ fn look_through(segment: &Segment, log: &Partition, time: i64) -> Look {
                 };
                 for record in Records::new(&run, segment) {
                     let timestamp = record.timestamp();
-                    if timestamp >= time {
+                    if timestamp >= time && record.offset() >= floor {
                         return Look::Found(OffsetAndTimestamp {
                             offset: record.offset(),
                             timestamp,

@@ -8,7 +8,7 @@ use crate::partition::Partition;
 use crate::pool::Pool;
 use crate::producer::Producer;
 use crate::segment::{Exclusive, Shared};
-use crate::sync::{AtomicBool, AtomicU64, ord};
+use crate::sync::{AtomicU64, ord};
 use crate::times::{self, OffsetAndTimestamp};
 use core::fmt;
 use std::sync::Arc;
@@ -19,14 +19,19 @@ const MAX_NAME: usize = 249;
 /// Set in the producers' word while an exclusive producer lives; the rest counts shared ones.
 const EXCLUSIVE: u64 = 1 << 63;
 
+/// In the state of a topic that was deleted; the rest counts changes.
+const CLOSED: u64 = 1;
+const CHANGE: u64 = 2;
+
 /// What all handles of a topic share.
 pub(crate) struct TopicInner {
     name: Arc<str>,
     config: TopicConfig,
     pool: Pool,
     partitions: Box<[Partition]>,
-    /// Read by every send and poll, written once.
-    closed: AtomicBool,
+    /// Read by every send and poll, written seldom: [`CLOSED`], and how often something was changed
+    /// that a handle must look at (row P13).
+    state: AtomicU64,
     /// Who produces (row P9).
     producers: AtomicU64,
 }
@@ -59,7 +64,7 @@ impl TopicInner {
             config,
             pool,
             partitions,
-            closed: AtomicBool::new(false),
+            state: AtomicU64::new(0),
             producers: AtomicU64::new(0),
         })
     }
@@ -86,11 +91,30 @@ impl TopicInner {
     /// Whether the topic was deleted. A hint: it takes nothing back.
     #[inline]
     pub(crate) fn is_closed(&self) -> bool {
-        self.closed.load(ord!(Relaxed))
+        self.state() & CLOSED != 0
     }
 
     pub(crate) fn close(&self) {
-        self.closed.store(true, ord!(Relaxed));
+        self.state.fetch_or(CLOSED, ord!(Relaxed));
+    }
+
+    /// What every handle remembers, to see at a glance that nothing has changed.
+    #[inline]
+    pub(crate) fn state(&self) -> u64 {
+        self.state.load(ord!(Relaxed))
+    }
+
+    /// The state to be remembered by a handle that looks at everything afterwards. It is never
+    /// that of a closed topic.
+    pub(crate) fn refreshed(&self) -> u64 {
+        // Acquire, from whoever has changed it: the change.
+        self.state.load(ord!("topic.refreshed", P13, Acquire)) & !CLOSED
+    }
+
+    /// Has every handle look.
+    fn change(&self) {
+        self.state
+            .fetch_add(CHANGE, ord!("topic.change", P13, Release));
     }
 
     /// Counts a shared producer in. Answers how many were there, and whether it may send: not
@@ -289,6 +313,61 @@ impl Topic {
             return Err(TopicError::InvalidTimestamp { timestamp: time });
         }
         Ok(times::find(&self.inner, partition, time).ok())
+    }
+
+    /// Deletes the records of a partition before offset `before`, as Kafka's `deleteRecords` does,
+    /// and answers where the log starts then: at `before`, or later if it did already.
+    ///
+    /// No poll that begins afterwards gives a record before it, whoever polls. A consumer that
+    /// had not come so far goes on at `before` and is told in [`Batch::lost`](crate::Batch::lost)
+    /// how many offsets it has not read; with [`OffsetReset::None`](crate::OffsetReset::None) it is
+    /// told that its position is out of range. A batch that is held stays as it is.
+    ///
+    /// The memory is used again as it always is, a segment at a time. Under
+    /// [`Overflow::Backpressure`] a consumer holds producers back where it was until its next
+    /// poll.
+    ///
+    /// ```
+    /// # use ringlog::{Broker, ConsumerConfig, Record, TopicConfig};
+    /// # let broker = Broker::new();
+    /// let topic = broker.create_topic("orders", TopicConfig::new())?;
+    /// let mut consumer = broker.consumer(ConsumerConfig::new());
+    /// consumer.subscribe(&["orders"])?;
+    /// let mut producer = topic.producer();
+    /// for order in ["first", "second", "third"] {
+    ///     producer.send(Record::new(order))?;
+    /// }
+    /// assert_eq!(topic.delete_records(0, 2)?, 2);
+    /// assert_eq!(topic.log_start_offset(0)?, 2);
+    /// let batch = consumer.try_poll()?;
+    /// assert_eq!((batch.len(), batch.lost()), (1, 2));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`TopicError::PartitionOutOfRange`]; [`TopicError::OffsetOutOfRange`] for an offset past
+    /// the end; [`TopicError::Closed`] after the topic was deleted. Nothing is deleted then.
+    pub fn delete_records(&self, partition: u32, before: u64) -> Result<u64, TopicError> {
+        let log = self.partition(partition)?;
+        if self.inner.is_closed() {
+            return Err(TopicError::Closed {
+                topic: self.inner.name.clone(),
+            });
+        }
+        let pool = self.inner.pool();
+        let log_end = log.log_end_offset(pool);
+        if before > log_end {
+            return Err(TopicError::OffsetOutOfRange {
+                topic: self.inner.name.clone(),
+                partition,
+                offset: before,
+                log_start: log.log_start_offset(pool),
+                log_end,
+            });
+        }
+        log.raise_floor(before);
+        self.inner.change();
+        Ok(log.log_start_offset(pool))
     }
 
     /// Gives up what the topic keeps no longer, by [`TopicConfig::retention`] and

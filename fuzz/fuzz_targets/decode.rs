@@ -192,7 +192,8 @@ fn seldom_op(u: &mut Unstructured<'_>, kind: u8) -> Result<Op> {
     Ok(match kind {
         0..8 => Op::Wakeup(below(u, 0..CONSUMERS)?),
         8..24 => Op::Lookup(partition(u)?, time(u)?),
-        _ => Op::ApplyRetention,
+        24..28 => Op::ApplyRetention,
+        _ => Op::Delete(partition(u)?, seek(u)?),
     })
 }
 

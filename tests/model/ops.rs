@@ -101,6 +101,8 @@ pub(crate) enum Op {
     /// Looks a time up.
     Lookup(u32, Time),
     ApplyRetention,
+    /// Deletes what is before there.
+    Delete(u32, Seek),
     /// Deletes the topic, and makes it again.
     Recreate,
 }

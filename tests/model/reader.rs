@@ -105,6 +105,10 @@ impl Reader {
         for step in 0..count {
             let i = (self.next + step) % count;
             let place = &mut self.places[i];
+            // Where its records were deleted, it holds back nothing any more.
+            if place.position < log[place.partition].start() {
+                place.gate = place.gate.max(log[place.partition].start());
+            }
             if place.paused {
                 continue;
             }

@@ -98,6 +98,10 @@ pub(crate) struct Partition {
     segments: VecDeque<Segment>,
     /// Segments that it has begun.
     begun: u64,
+    /// What is before was deleted.
+    deleted: u64,
+    /// The library may have one segment more, before the first.
+    unsure: bool,
     limits: Limits,
 }
 
@@ -142,12 +146,23 @@ impl Partition {
             log: Vec::new(),
             segments: VecDeque::from([first]),
             begun: 1,
+            deleted: 0,
+            unsure: false,
             limits,
         }
     }
 
-    pub(crate) fn start(&self) -> u64 {
+    /// Where the oldest segment begins.
+    pub(crate) fn oldest(&self) -> u64 {
         self.segments[0].base
+    }
+
+    pub(crate) fn start(&self) -> u64 {
+        self.oldest().max(self.deleted)
+    }
+
+    pub(crate) fn delete(&mut self, before: u64) {
+        self.deleted = self.deleted.max(before);
     }
 
     pub(crate) fn end(&self) -> u64 {
@@ -197,7 +212,8 @@ impl Partition {
             return Room::Exhausted;
         }
         if self.segments.len() < self.limits.segments {
-            return Room::There;
+            let full = self.unsure && self.segments.len() + 1 == self.limits.segments;
+            return if full { Room::Either } else { Room::There };
         }
         let left = self.segments[1].base;
         match gates.min() {
@@ -229,11 +245,16 @@ impl Partition {
     /// Gives up what is kept no longer, up to the lowest `gate`. Whether a consumer exactly past
     /// a segment's last record has left it is told by where the library starts.
     pub(crate) fn apply_retention(&mut self, gate: Option<u64>, start: u64) {
+        if gate.is_none_or(|gate| gate > self.oldest()) {
+            self.unsure = false;
+        }
         while self.outlived() {
             let left = self.segments[1].base;
             if gate.is_some_and(|gate| gate < left || gate == left && start < left) {
                 return;
             }
+            // Where records were deleted, the start does not tell.
+            self.unsure = gate == Some(left) && self.deleted >= left;
             self.segments.pop_front();
         }
     }

@@ -1,6 +1,6 @@
 //! One run: the library and the reference side by side, and that both say the same.
 
-use super::ops::{CONSUMERS, Kept, NO_PARTITION, Op, Setup};
+use super::ops::{CONSUMERS, Kept, NO_PARTITION, Op, Seek, Setup};
 use super::reader::Reader;
 use super::reference::{Limits, Partition, Room, Sent, Stored};
 use ringlog::{
@@ -136,6 +136,42 @@ impl Run {
         (self.gates(partition).min(), start)
     }
 
+    fn delete(&mut self, partition: u32, before: Seek) {
+        let p = self.in_range(partition);
+        let Some(log) = self.log.get_mut(p as usize) else {
+            let refused = TopicError::PartitionOutOfRange {
+                topic: TOPIC.into(),
+                partition: p,
+                partitions: self.setup.partitions,
+            };
+            assert_eq!(self.topic.delete_records(p, 0), Err(refused));
+            return;
+        };
+        let (start, end) = (log.start(), log.end());
+        let before = match before {
+            Seek::Retained(share) => start + (end - start) * u64::from(share) / 255,
+            Seek::Below | Seek::Time(_) => start.saturating_sub(1),
+            Seek::Above(more) => end.saturating_add(more.into()),
+            Seek::To(offset) => offset,
+            Seek::Beginning => start,
+            Seek::End => end,
+        };
+        let answer = self.topic.delete_records(p, before);
+        if before > end {
+            let refused = TopicError::OffsetOutOfRange {
+                topic: TOPIC.into(),
+                partition: p,
+                offset: before,
+                log_start: start,
+                log_end: end,
+            };
+            assert_eq!(answer, Err(refused));
+        } else {
+            assert_eq!(answer, Ok(before.max(start)));
+            log.delete(before);
+        }
+    }
+
     fn apply_retention(&mut self) {
         self.topic.apply_retention();
         for p in 0..self.setup.partitions {
@@ -222,6 +258,7 @@ impl Run {
             Op::Wakeup(consumer) => self.wakeup(*consumer),
             Op::Lookup(partition, time) => self.lookup(*partition, *time),
             Op::ApplyRetention => self.apply_retention(),
+            Op::Delete(partition, before) => self.delete(*partition, *before),
             Op::Recreate => self.recreate(),
         }
         self.check();
@@ -254,7 +291,7 @@ impl Run {
             let lead = place.position.saturating_sub(log.start());
             assert_eq!(consumer.lead(TOPIC, p), Ok(lead));
             if self.setup.overflow == Overflow::Backpressure {
-                assert!(log.start() <= place.gate);
+                assert!(log.oldest() <= place.gate);
             }
         }
     }
@@ -269,6 +306,10 @@ impl Run {
         assert_eq!(self.broker.delete_topic(TOPIC), Err(unknown.clone()));
         assert_eq!(self.broker.topic(TOPIC).unwrap_err(), unknown);
         self.appends_are_refused();
+        let closed = TopicError::Closed {
+            topic: TOPIC.into(),
+        };
+        assert_eq!(self.topic.delete_records(0, 0), Err(closed));
         self.polls_are_refused();
         self.check();
         let (topic, log) = make(&self.broker, &self.setup);

@@ -127,6 +127,7 @@ pub(crate) fn op() -> impl Strategy<Value = Op> {
         6 => (partition(), time()).prop_map(|(p, t)| Op::Lookup(p, t)),
         1 => any::<bool>().prop_map(Op::HandOver),
         4 => Just(Op::ApplyRetention),
+        3 => (partition(), seek()).prop_map(|(p, s)| Op::Delete(p, s)),
         1 => Just(Op::Recreate),
     ]
 }

@@ -2,7 +2,7 @@
 
 use crate::common::*;
 use loom::thread;
-use ringlog_loom::{Broker, Overflow, Producer, Record, Topic};
+use ringlog_loom::{Broker, ConsumerConfig, Overflow, Producer, Record, Topic};
 use std::time::Duration;
 
 /// A ring of three segments of one record, all live and none of them kept but the last: a reader
@@ -65,4 +65,76 @@ fn a_gate_that_joins_while_retention_is_applied_misses_nothing() {
         c.join().unwrap();
     });
     outcomes.are([0, 1, 2]);
+}
+
+/// P13: a reader beside a deletion reads what is before it or is told that it is lost; and after
+/// it reads nothing of that any more.
+#[test]
+fn a_reader_beside_a_deletion_reads_or_loses_and_later_only_loses() {
+    for overflow in [Overflow::DropOldest, Overflow::Backpressure] {
+        let outcomes = Outcomes::new();
+        let saw = outcomes.clone();
+        explore(move || {
+            let (broker, topic) = topic(small(overflow));
+            let mut producer = topic.producer();
+            for n in 0..3 {
+                producer.send(Record::new(&value(n))).unwrap();
+            }
+            let mut consumer = broker.consumer(ConsumerConfig::new().max_poll_records(1));
+            consumer.subscribe(&["t"]).unwrap();
+            let t = topic.clone();
+            let d = thread::spawn(move || assert_eq!(t.delete_records(0, 2), Ok(2)));
+            let c = thread::spawn(move || {
+                let batch = consumer.try_poll().unwrap();
+                let seen = (batch.lost(), batch.iter().next().map(|r| r.offset()));
+                drop(batch);
+                (consumer, seen)
+            });
+            d.join().unwrap();
+            let (mut consumer, first) = c.join().unwrap();
+            assert!(first == (0, Some(0)) || first == (2, Some(2)), "{first:?}");
+            let (seen, lost) = drain(&mut consumer);
+            match first.1 {
+                Some(0) => assert_eq!((seen, lost), (vec![(2, 2)], 1)),
+                _ => assert_eq!((seen, lost), (vec![], 0)),
+            }
+            saw.saw(first);
+        });
+        outcomes.are([(0, Some(0)), (2, Some(2))]);
+    }
+}
+
+/// P5, P13: a reader that joins while records are deleted and the ring goes on begins where the
+/// log did, and misses nothing from there that was not deleted.
+#[test]
+fn a_reader_that_joins_during_a_deletion_begins_before_or_behind_it() {
+    let outcomes = Outcomes::new();
+    let saw = outcomes.clone();
+    explore(move || {
+        let (broker, topic) = topic(smallest(Overflow::Backpressure));
+        let mut producer = topic.producer();
+        for n in 0..2 {
+            producer.send(Record::new(&value(n))).unwrap();
+        }
+        let d = thread::spawn(move || {
+            topic.delete_records(0, 1).unwrap();
+            let sent = producer.try_send(Record::new(&value(2)));
+            if sent.is_ok() { 3 } else { 2 }
+        });
+        let c = thread::spawn(move || {
+            let mut consumer = reader(&broker);
+            let first = consumer.position("t", 0).unwrap();
+            let seen = drain(&mut consumer);
+            (consumer, first, seen)
+        });
+        let sent = d.join().unwrap();
+        let (mut consumer, first, (mut seen, lost)) = c.join().unwrap();
+        let (rest, lost_later) = drain(&mut consumer);
+        seen.extend(rest);
+        let begun = first + lost + lost_later;
+        assert!(begun <= 2, "{begun}");
+        assert_eq!(seen, (begun..sent).map(|n| (n, n)).collect::<Vec<_>>());
+        saw.saw((first, begun, sent));
+    });
+    outcomes.include([(0, 0, 2), (0, 1, 2), (1, 1, 3)]);
 }
