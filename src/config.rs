@@ -38,7 +38,8 @@ pub enum Timestamps {
 ///
 /// # Memory
 ///
-/// A topic's memory is all there when it is made; appending never allocates. It is
+/// A topic's memory is all there when it is made, or when partitions are added to it; appending
+/// never allocates. It is
 ///
 /// ```text
 /// (partitions * (segments + 1) + spares) * block

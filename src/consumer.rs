@@ -112,12 +112,31 @@ impl Consumer {
     /// the consumer's settings are outside their limits. The old subscription stays then.
     pub fn subscribe<N: AsRef<str>>(&mut self, topics: &[N]) -> Result<(), ConsumeError> {
         self.check_given(Given::Subscribe)?;
-        let mut partitions = Vec::new();
+        let mut found = Vec::new();
         for name in topics {
             let topic = self.find_topic(name.as_ref())?;
-            partitions.extend((0..topic.partitions()).map(|p| (topic.inner().clone(), p)));
+            found.push(topic.inner().clone());
         }
-        self.replace(Given::Subscribe, partitions);
+        // From here on nothing is refused. Who subscribes first and counts then misses none.
+        let mut seats: Vec<Seat> = Vec::new();
+        let mut partitions = Vec::new();
+        for topic in found {
+            if seats.iter().any(|seat| Arc::ptr_eq(seat.topic(), &topic)) {
+                continue; // named twice
+            }
+            let mut seat = self.seat(&topic);
+            let there = seat.subscribe();
+            self.assigned.extend(seat.take_added());
+            // One that is just being added it may have before the topic tells of it.
+            let here = self.assigned.iter();
+            let here = here.filter(|a| Arc::ptr_eq(&a.topic, &topic));
+            let all = here.map(|a| a.partition + 1).fold(there, u32::max);
+            partitions.extend((0..all).map(|p| (topic.clone(), p)));
+            seats.push(seat);
+        }
+        self.replace(Given::Subscribe, partitions, seats);
+        // What was added meanwhile is in the states that the partitions remember.
+        self.take_added();
         Ok(())
     }
 
@@ -133,7 +152,13 @@ impl Consumer {
             let topic = self.find_partition(wanted)?;
             found.push((topic.inner().clone(), wanted.partition));
         }
-        self.replace(Given::Assign, found);
+        let mut seats: Vec<Seat> = Vec::new();
+        for (topic, _) in &found {
+            if !seats.iter().any(|seat| Arc::ptr_eq(seat.topic(), topic)) {
+                seats.push(self.seat(topic));
+            }
+        }
+        self.replace(Given::Assign, found, seats);
         Ok(())
     }
 
@@ -184,9 +209,27 @@ impl Consumer {
         Ok(topic)
     }
 
-    fn replace(&mut self, given: Given, partitions: Vec<(Arc<TopicInner>, u32)>) {
+    /// The seat that it has at this topic, or a new one.
+    fn seat(&mut self, topic: &Arc<TopicInner>) -> Seat {
+        let mut seats = self.seats.iter();
+        match seats.position(|seat| Arc::ptr_eq(seat.topic(), topic)) {
+            Some(i) => self.seats.swap_remove(i),
+            None => Seat::new(topic),
+        }
+    }
+
+    /// Takes in the partitions that were added to the topics it is subscribed to.
+    fn take_added(&mut self) {
+        for seat in &self.seats {
+            if !seat.topic().is_closed() {
+                self.assigned.extend(seat.take_added());
+            }
+        }
+    }
+
+    fn replace(&mut self, given: Given, partitions: Vec<(Arc<TopicInner>, u32)>, seats: Vec<Seat>) {
         let mut old = core::mem::take(&mut self.assigned);
-        let mut old_seats = core::mem::take(&mut self.seats);
+        let old_seats = core::mem::replace(&mut self.seats, seats);
         // One pin at a time: joining a partition may pin.
         for assigned in &mut old {
             assigned.cursor.unpin();
@@ -195,13 +238,6 @@ impl Consumer {
             let same = |a: &Assigned| a.partition == partition && Arc::ptr_eq(&a.topic, &topic);
             if self.assigned.iter().any(same) {
                 continue; // named twice
-            }
-            let here = |seat: &Seat| Arc::ptr_eq(seat.topic(), &topic);
-            if !self.seats.iter().any(here) {
-                self.seats.push(match old_seats.iter().position(here) {
-                    Some(i) => old_seats.swap_remove(i),
-                    None => Seat::new(&topic),
-                });
             }
             self.assigned.push(match old.iter().position(same) {
                 Some(i) => old.swap_remove(i),
@@ -316,6 +352,7 @@ impl Consumer {
 
     /// Looks at every partition once, beginning behind the one read last.
     fn look_round(&mut self) -> Result<Option<usize>, ConsumeError> {
+        self.refresh();
         let count = self.assigned.len();
         let mut i = self.next;
         for _ in 0..count {
@@ -327,14 +364,25 @@ impl Consumer {
         Ok(None)
     }
 
+    /// Looks at what has changed in the topics.
+    fn refresh(&mut self) {
+        let mut changed = false;
+        for assigned in &mut self.assigned {
+            changed |= assigned.refresh();
+        }
+        // Behind the states that were just read: what they tell of is there.
+        if changed {
+            self.take_added();
+        }
+    }
+
     fn poll_one(&mut self, i: usize) -> Result<bool, ConsumeError> {
-        let assigned = &mut self.assigned[i];
+        let assigned = &self.assigned[i];
         if assigned.topic.is_closed() {
             return Err(ConsumeError::Closed {
                 topic: assigned.topic.name().clone(),
             });
         }
-        assigned.refresh();
         if assigned.paused {
             return Ok(false);
         }

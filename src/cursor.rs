@@ -107,11 +107,18 @@ pub(crate) fn in_force(partition: &Partition, number: u64) -> bool {
 impl Cursor {
     /// A cursor at the log start. It holds that segment if the partition is gated, from now.
     pub(crate) fn join(partition: &Partition, pool: &Pool) -> Cursor {
+        let gate = partition.is_gated();
+        let first = if gate { partition.log_start() } else { NOTHING };
+        let hold = pool.readers(partition.id()).join(first);
+        Self::with(hold, partition, pool)
+    }
+
+    /// A cursor at the log start, with a hold that is on the partition's list.
+    pub(crate) fn with(hold: Arc<Hold>, partition: &Partition, pool: &Pool) -> Cursor {
         let number = partition.log_start();
         let gate = partition.is_gated();
-        let first = if gate { number } else { NOTHING };
         let mut cursor = Cursor {
-            hold: pool.readers(partition.id()).join(first),
+            hold,
             gate,
             held: NOTHING,
             number,

@@ -21,6 +21,7 @@ mod cursor;
 mod encode;
 mod error;
 mod frame;
+mod grow;
 mod head;
 mod memory;
 #[cfg(loom)]
@@ -28,9 +29,9 @@ mod memory_loom;
 mod partition;
 mod partitioner;
 mod pool;
+mod positions;
 #[cfg(not(loom))]
 mod prefetch;
-mod positions;
 mod producer;
 mod readers;
 mod record;

@@ -108,17 +108,16 @@ pub(crate) enum Retired {
 
 impl Partition {
     /// A partition whose first segment is number `first`, at offset `base` (both zero but
-    /// in tests). Takes one segment from the pool; `None` when there is none.
+    /// in tests): the one at `index`, which the caller has taken from the pool.
     pub(crate) fn new(
         id: u16,
         segments: usize,
         gated: bool,
         retention: Option<Retention>,
         pool: &Pool,
+        index: u16,
         (first, base): (u64, u64),
-    ) -> Option<Partition> {
-        let near = usize::from(id) * (segments + 1);
-        let index = pool.take(near as u16)?;
+    ) -> Partition {
         let segment = pool.get(index);
         if retention.is_some() {
             segment.set_mark(Retention::first_mark());
@@ -133,7 +132,7 @@ impl Partition {
                 Entry::NONE
             }
         };
-        Some(Partition {
+        Partition {
             id,
             gated,
             live: CachePadded::new(Live {
@@ -143,7 +142,7 @@ impl Partition {
             }),
             table: (0..segments).map(|i| AtomicU64::new(entry(i).0)).collect(),
             retention,
-        })
+        }
     }
 
     pub(crate) fn id(&self) -> u16 {

@@ -6,7 +6,7 @@ use crate::sites_loom as sites;
 pub(crate) use core::sync::atomic::Ordering;
 use loom::cell::UnsafeCell;
 pub(crate) use loom::hint::spin_loop;
-pub(crate) use loom::sync::Mutex;
+pub(crate) use loom::sync::{Mutex, MutexGuard};
 pub(crate) use loom::thread::yield_now;
 
 /// A sequentially consistent fence, unless its site is weakened.

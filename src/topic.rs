@@ -3,12 +3,15 @@
 use crate::assigned::Seat;
 use crate::config::{Overflow, TopicConfig};
 use crate::error::TopicError;
-use crate::head::MAX_NUMBER;
+use crate::grow::Grow;
+use crate::head::{MAX_NUMBER, MAX_PARTITIONS};
+use crate::memory::Shape;
 use crate::partition::Partition;
-use crate::pool::Pool;
+use crate::pool::{MAX_SEGMENTS, NoSegments, Pool};
 use crate::producer::Producer;
+use crate::readers::{Hold, NOTHING};
 use crate::segment::{Exclusive, Shared};
-use crate::sync::{AtomicU64, ord};
+use crate::sync::{AtomicU64, Mutex, MutexGuard, ord};
 use crate::times::{self, OffsetAndTimestamp};
 use core::fmt;
 use std::sync::Arc;
@@ -19,19 +22,41 @@ const MAX_NAME: usize = 249;
 /// Set in the producers' word while an exclusive producer lives; the rest counts shared ones.
 const EXCLUSIVE: u64 = 1 << 63;
 
-/// In the state of a topic that was deleted; the rest counts changes.
-const CLOSED: u64 = 1;
-const CHANGE: u64 = 2;
+/// The topic's state: `changes:48 | partitions:15 | closed:1`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct State(u64);
+
+impl State {
+    /// That of no topic.
+    pub(crate) const NONE: State = State(u64::MAX);
+    const CLOSED: u64 = 1;
+    const PARTITION: u64 = 1 << 1;
+    const CHANGE: u64 = 1 << 16;
+
+    fn of(partitions: u32) -> State {
+        State(u64::from(partitions) * Self::PARTITION)
+    }
+
+    pub(crate) fn partitions(self) -> u32 {
+        ((self.0 % Self::CHANGE) / Self::PARTITION) as u32
+    }
+}
+
+/// What a subscribed consumer has still to take in: partitions that were added, each with its
+/// hold, in force since before anybody could send there.
+pub(crate) type Inbox = Mutex<Vec<(u32, Arc<Hold>)>>;
 
 /// What all handles of a topic share.
 pub(crate) struct TopicInner {
     name: Arc<str>,
     config: TopicConfig,
     pool: Pool,
-    partitions: Box<[Partition]>,
-    /// Read by every send and poll, written seldom: [`CLOSED`], and how often something was changed
-    /// that a handle must look at (row P13).
+    partitions: Grow<Partition>,
+    /// Read by every send and poll, written seldom: whether the topic is closed, how many
+    /// partitions it has, and how often something was changed that a handle must look at (P13).
     state: AtomicU64,
+    /// Consumers that are to have the partitions that are added.
+    subscribers: Mutex<Vec<Arc<Inbox>>>,
     /// Who produces (row P9).
     producers: AtomicU64,
 }
@@ -47,24 +72,26 @@ impl TopicInner {
         let pool =
             Pool::new(shape, segments, partitions, config.prefault).ok_or_else(out_of_memory)?;
         let gated = config.overflow == Overflow::Backpressure;
-        let (number, offset) = config.first();
-        let (number, offset) = (
-            number.min(MAX_NUMBER - 1),
-            offset.min(u64::MAX - u64::from(shape.records)),
-        );
+        let first = first(&config, shape);
         let partitions = (0..config.partitions as u16)
             .map(|id| {
                 let (segments, kept) = (config.segments as usize, config.limits());
-                Partition::new(id, segments, gated, kept, &pool, (number, offset))
+                let near = usize::from(id) * (segments + 1);
+                let index = pool.take(near as u16)?;
+                Some(Partition::new(
+                    id, segments, gated, kept, &pool, index, first,
+                ))
             })
             .collect::<Option<_>>()
             .ok_or_else(out_of_memory)?;
+        let state = AtomicU64::new(State::of(config.partitions).0);
         Ok(TopicInner {
             name: name.into(),
             config,
             pool,
-            partitions,
-            state: AtomicU64::new(0),
+            partitions: Grow::new(partitions),
+            state,
+            subscribers: Mutex::new(Vec::new()),
             producers: AtomicU64::new(0),
         })
     }
@@ -85,36 +112,112 @@ impl TopicInner {
     /// A partition whose number has been checked.
     #[inline]
     pub(crate) fn partition(&self, partition: u32) -> &Partition {
-        &self.partitions[partition as usize]
+        match self.partitions.get(partition as usize) {
+            Some(partition) => partition,
+            None => unreachable!("a partition whose number was not checked"),
+        }
+    }
+
+    /// How many partitions there are; those may be used.
+    pub(crate) fn partitions(&self) -> u32 {
+        self.refreshed().partitions()
     }
 
     /// Whether the topic was deleted. A hint: it takes nothing back.
     #[inline]
     pub(crate) fn is_closed(&self) -> bool {
-        self.state() & CLOSED != 0
+        self.state().0 & State::CLOSED != 0
     }
 
     pub(crate) fn close(&self) {
-        self.state.fetch_or(CLOSED, ord!(Relaxed));
+        self.state.fetch_or(State::CLOSED, ord!(Relaxed));
     }
 
     /// What every handle remembers, to see at a glance that nothing has changed.
     #[inline]
-    pub(crate) fn state(&self) -> u64 {
-        self.state.load(ord!(Relaxed))
+    pub(crate) fn state(&self) -> State {
+        State(self.state.load(ord!(Relaxed)))
     }
 
     /// The state to be remembered by a handle that looks at everything afterwards. It is never
     /// that of a closed topic.
-    pub(crate) fn refreshed(&self) -> u64 {
+    pub(crate) fn refreshed(&self) -> State {
         // Acquire, from whoever has changed it: the change.
-        self.state.load(ord!("topic.refreshed", P13, Acquire)) & !CLOSED
+        let state = self.state.load(ord!("topic.refreshed", P13, Acquire));
+        State(state & !State::CLOSED)
     }
 
-    /// Has every handle look.
-    fn change(&self) {
+    /// Has every handle look, and tells of so many more partitions.
+    fn change(&self, added: u32) {
+        let change = State::CHANGE + State::of(added).0;
         self.state
-            .fetch_add(CHANGE, ord!("topic.change", P13, Release));
+            .fetch_add(change, ord!("topic.change", P13, Release));
+    }
+
+    fn subscribers(&self) -> MutexGuard<'_, Vec<Arc<Inbox>>> {
+        self.subscribers.lock().unwrap_or_else(|e| e.into_inner())
+    }
+
+    /// From now on this inbox gets the partitions that are added: all beyond those that the answer
+    /// says.
+    pub(crate) fn subscribe(&self, inbox: &Arc<Inbox>) -> u32 {
+        let mut subscribers = self.subscribers();
+        subscribers.push(inbox.clone());
+        self.partitions()
+    }
+
+    pub(crate) fn unsubscribe(&self, inbox: &Arc<Inbox>) {
+        self.subscribers()
+            .retain(|other| !Arc::ptr_eq(other, inbox));
+    }
+
+    /// Adds partitions, up to `total`. All or nothing.
+    fn add_partitions(&self, total: u32) -> Result<(), TopicError> {
+        // One at a time, and no subscription in between.
+        let subscribers = self.subscribers();
+        if self.is_closed() {
+            return Err(TopicError::Closed {
+                topic: self.name.clone(),
+            });
+        }
+        let before = self.partitions();
+        if total <= before || total > MAX_PARTITIONS {
+            return Err(TopicError::InvalidConfig {
+                setting: "partitions",
+                value: total.into(),
+                min: u64::from(before) + 1,
+                max: MAX_PARTITIONS.into(),
+            });
+        }
+        let (config, pool) = (&self.config, &self.pool);
+        let added = (total - before) as usize;
+        let segments = added * (config.segments as usize + 1);
+        let grown = pool.add_partitions(added, segments, config.prefault);
+        let index = grown.map_err(|refused| match refused {
+            NoSegments::TooMany(segments) => TopicError::TooManySegments {
+                segments: segments as u64,
+                max: MAX_SEGMENTS as u64,
+            },
+            NoSegments::OutOfMemory => TopicError::OutOfMemory {
+                bytes: (pool.shape().block_bytes() as u64).saturating_mul(segments as u64),
+            },
+        })?;
+        let gated = config.overflow == Overflow::Backpressure;
+        for (id, index) in (before..total).zip(index..) {
+            let segments = config.segments as usize;
+            let (kept, first) = (config.limits(), first(config, pool.shape()));
+            let new = Partition::new(id as u16, segments, gated, kept, pool, index, first);
+            self.partitions.add(id as usize, new);
+            // Before anybody can send there: nothing that is sent is missed.
+            let number = if gated { first.0 } else { NOTHING };
+            for inbox in subscribers.iter() {
+                let hold = pool.readers(id as u16).join(number);
+                let mut inbox = inbox.lock().unwrap_or_else(|e| e.into_inner());
+                inbox.push((id, hold));
+            }
+        }
+        self.change(total - before);
+        Ok(())
     }
 
     /// Counts a shared producer in. Answers how many were there, and whether it may send: not
@@ -157,6 +260,15 @@ impl TopicInner {
     }
 }
 
+/// Number and offset of every partition's first segment.
+fn first(config: &TopicConfig, shape: Shape) -> (u64, u64) {
+    let (number, offset) = config.first();
+    (
+        number.min(MAX_NUMBER - 1),
+        offset.min(u64::MAX - u64::from(shape.records)),
+    )
+}
+
 fn check_name(name: &str) -> Result<(), TopicError> {
     let unprintable = |c: char| {
         c.is_control()
@@ -194,7 +306,8 @@ impl Topic {
     /// In a model, when nothing else happens any more, and readers hold only what is live: every
     /// segment is live, or can be taken. None is lost.
     pub fn assert_no_segment_is_lost(&self) {
-        let live: usize = self.inner.partitions.iter().map(Partition::live).sum();
+        let partitions = (0..self.partitions()).map(|p| self.inner.partition(p));
+        let live: usize = partitions.map(Partition::live).sum();
         let (all, free) = self.inner.pool.take_all();
         assert_eq!(live + free, all, "{live} live, {free} free, {all} in all");
     }
@@ -218,7 +331,38 @@ impl Topic {
 
     /// How many partitions it has.
     pub fn partitions(&self) -> u32 {
-        self.inner.config.partitions
+        self.inner.partitions()
+    }
+
+    /// Adds partitions, so that there are `total`, with all their memory, as Kafka's
+    /// `createPartitions` does.
+    ///
+    /// Producers use them from their next call on: **keys are spread over all partitions anew**, so
+    /// most keys go elsewhere from then on, and what was sent for them stays where it is.
+    /// Consumers that are subscribed to the topic have the new partitions from their next poll on,
+    /// and read them from the first record,
+    /// whatever their [`OffsetReset`](crate::OffsetReset); under
+    /// [`Overflow::Backpressure`] nothing that is sent there is overwritten before they have
+    /// read it, also when they poll much later. Consumers that were assigned partitions keep to
+    /// those. (A producer's first call afterwards allocates a little, and a consumer's poll as well.)
+    ///
+    /// ```
+    /// # use ringlog::{Broker, Record, TopicConfig};
+    /// # let broker = Broker::new();
+    /// let topic = broker.create_topic("orders", TopicConfig::new())?;
+    /// let mut producer = topic.producer();
+    /// topic.add_partitions(3)?;
+    /// assert_eq!(topic.partitions(), 3);
+    /// producer.send(Record::new("order").partition(2))?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`TopicError::InvalidConfig`] when `total` is not more than there are, or over 16,384;
+    /// [`TopicError::TooManySegments`]; [`TopicError::OutOfMemory`]; [`TopicError::Closed`] after
+    /// the topic was deleted. Nothing is changed then.
+    pub fn add_partitions(&self, total: u32) -> Result<(), TopicError> {
+        self.inner.add_partitions(total)
     }
 
     /// A producer beside any number of others.
@@ -262,13 +406,15 @@ impl Topic {
     }
 
     fn partition(&self, partition: u32) -> Result<&Partition, TopicError> {
-        let all = &self.inner.partitions;
-        all.get(partition as usize)
-            .ok_or_else(|| TopicError::PartitionOutOfRange {
+        let partitions = self.partitions();
+        if partition >= partitions {
+            return Err(TopicError::PartitionOutOfRange {
                 topic: self.inner.name.clone(),
                 partition,
-                partitions: self.partitions(),
-            })
+                partitions,
+            });
+        }
+        Ok(self.inner.partition(partition))
     }
 
     /// The first offset that the partition retains.
@@ -366,7 +512,7 @@ impl Topic {
             });
         }
         log.raise_floor(before);
-        self.inner.change();
+        self.inner.change(0);
         Ok(log.log_start_offset(pool))
     }
 
@@ -391,7 +537,8 @@ impl Topic {
     /// ```
     pub fn apply_retention(&self) {
         let seat = Seat::new(&self.inner);
-        for partition in &self.inner.partitions {
+        for partition in 0..self.partitions() {
+            let partition = self.inner.partition(partition);
             partition.apply_retention(seat.topic().pool());
         }
     }

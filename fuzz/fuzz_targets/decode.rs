@@ -193,6 +193,7 @@ fn seldom_op(u: &mut Unstructured<'_>, kind: u8) -> Result<Op> {
         0..8 => Op::Wakeup(below(u, 0..CONSUMERS)?),
         8..24 => Op::Lookup(partition(u)?, time(u)?),
         24..28 => Op::ApplyRetention,
+        28 => Op::AddPartitions(below_u32(u, TOTAL)?),
         _ => Op::Delete(partition(u)?, seek(u)?),
     })
 }

@@ -9,6 +9,8 @@ pub(crate) const OPERATIONS: usize = 120;
 pub(crate) const CONSUMERS: usize = 2;
 
 pub(crate) const PARTITIONS: Range<u32> = 1..4;
+/// Up to how many are added later; no more, so that those from [`NO_PARTITION`] on stay unknown.
+pub(crate) const TOTAL: Range<u32> = 0..NO_PARTITION + 1;
 pub(crate) const SEGMENTS: Range<u32> = 2..5;
 pub(crate) const SEGMENT_RECORDS: Range<u32> = 1..9;
 pub(crate) const SEGMENT_BYTES: Range<usize> = 64..280;
@@ -103,6 +105,8 @@ pub(crate) enum Op {
     ApplyRetention,
     /// Deletes what is before there.
     Delete(u32, Seek),
+    /// Adds partitions, up to so many.
+    AddPartitions(u32),
     /// Deletes the topic, and makes it again.
     Recreate,
 }

@@ -68,7 +68,15 @@ fn make(broker: &Broker, setup: &Setup) -> (Topic, Vec<Partition>) {
         .begin_at(setup.first_segment(), setup.first_offset())
         // In one thread nobody makes room meanwhile.
         .max_block(Duration::ZERO);
-    let limits = Limits {
+    let partitions = 0..setup.partitions;
+    (
+        broker.create_topic(TOPIC, config).unwrap(),
+        partitions.map(|_| Partition::new(limits(setup))).collect(),
+    )
+}
+
+fn limits(setup: &Setup) -> Limits {
+    Limits {
         records: setup.segment_records.into(),
         bytes: setup.bytes(),
         segments: setup.segments as usize,
@@ -76,12 +84,7 @@ fn make(broker: &Broker, setup: &Setup) -> (Topic, Vec<Partition>) {
         first: setup.first_offset(),
         last_base: setup.last_base(),
         lives: setup.lives(),
-    };
-    let partitions = 0..setup.partitions;
-    (
-        broker.create_topic(TOPIC, config).unwrap(),
-        partitions.map(|_| Partition::new(limits)).collect(),
-    )
+    }
 }
 
 impl Run {
@@ -117,7 +120,7 @@ impl Run {
     fn gates(&self, partition: u32) -> impl Iterator<Item = u64> {
         let readers = self.readers.iter().flatten();
         let readers = readers.filter(|reader| reader.gone.is_none());
-        let places = readers.flat_map(|reader| &reader.places);
+        let places = readers.flat_map(|reader| reader.places.iter().chain(&reader.added));
         places
             .filter(move |place| place.partition == partition as usize)
             .filter(|_| self.setup.overflow == Overflow::Backpressure)
@@ -169,6 +172,30 @@ impl Run {
         } else {
             assert_eq!(answer, Ok(before.max(start)));
             log.delete(before);
+        }
+    }
+
+    fn add_partitions(&mut self, total: u32) {
+        let before = self.setup.partitions;
+        let answer = self.topic.add_partitions(total);
+        if total <= before {
+            let refused = TopicError::InvalidConfig {
+                setting: "partitions",
+                value: total.into(),
+                min: u64::from(before) + 1,
+                max: 16_384,
+            };
+            assert_eq!(answer, Err(refused));
+            return;
+        }
+        assert_eq!(answer, Ok(()));
+        assert_eq!(self.topic.partitions(), total);
+        self.setup.partitions = total;
+        for p in before..total {
+            self.log.push(Partition::new(limits(&self.setup)));
+            for reader in self.readers.iter_mut().flatten() {
+                reader.added(p as usize, &self.log);
+            }
         }
     }
 
@@ -259,6 +286,7 @@ impl Run {
             Op::Lookup(partition, time) => self.lookup(*partition, *time),
             Op::ApplyRetention => self.apply_retention(),
             Op::Delete(partition, before) => self.delete(*partition, *before),
+            Op::AddPartitions(total) => self.add_partitions(*total),
             Op::Recreate => self.recreate(),
         }
         self.check();

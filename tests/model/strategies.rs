@@ -128,6 +128,7 @@ pub(crate) fn op() -> impl Strategy<Value = Op> {
         1 => any::<bool>().prop_map(Op::HandOver),
         4 => Just(Op::ApplyRetention),
         3 => (partition(), seek()).prop_map(|(p, s)| Op::Delete(p, s)),
+        1 => TOTAL.prop_map(Op::AddPartitions),
         1 => Just(Op::Recreate),
     ]
 }

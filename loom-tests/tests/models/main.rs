@@ -8,6 +8,7 @@
 mod append;
 mod common;
 mod lookup;
+mod partitions;
 mod retention;
 mod reuse;
 mod roll;
