@@ -385,8 +385,11 @@ impl Partition {
 
     /// The live segment where reading begins, now.
     pub(crate) fn first(&self, pool: &Pool) -> u64 {
-        self.segment_of(pool, self.floor())
-            .unwrap_or_else(|| self.log_start())
+        let deleted = match self.floor() {
+            0 => None,
+            floor => self.segment_of(pool, floor),
+        };
+        deleted.unwrap_or_else(|| self.log_start())
     }
 
     /// The live segment with the greatest base at or below `offset`; `None` when the log
