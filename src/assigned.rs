@@ -3,27 +3,66 @@
 use crate::config::{ConsumerConfig, OffsetReset};
 use crate::cursor::{Cursor, Glance, Outside};
 use crate::error::ConsumeError;
-use crate::topic::TopicInner;
+use crate::topic::{Inbox, State, TopicInner};
 use std::sync::Arc;
 
 /// A consumer's place among the handles of a topic: it can keep one segment out of reach, by
 /// its pin, or by a gate that it has not yet found to be in force (pool.rs).
-pub(crate) struct Seat(Arc<TopicInner>);
+pub(crate) struct Seat {
+    topic: Arc<TopicInner>,
+    /// Where it gets the partitions that are added, if it is subscribed.
+    inbox: Option<Arc<Inbox>>,
+}
 
 impl Seat {
     pub(crate) fn new(topic: &Arc<TopicInner>) -> Seat {
         topic.pool().enter();
-        Seat(topic.clone())
+        Seat {
+            topic: topic.clone(),
+            inbox: None,
+        }
     }
 
     pub(crate) fn topic(&self) -> &Arc<TopicInner> {
-        &self.0
+        &self.topic
+    }
+
+    /// Is to get the partitions that are added from now on; answers how many there are.
+    pub(crate) fn subscribe(&mut self) -> u32 {
+        if self.inbox.is_some() {
+            return self.topic.partitions();
+        }
+        let inbox = Arc::new(Inbox::new(Vec::new()));
+        let partitions = self.topic.subscribe(&inbox);
+        self.inbox = Some(inbox);
+        partitions
+    }
+
+    /// The partitions that were added since the last time, to be read from their start.
+    pub(crate) fn take_added(&self) -> Vec<Assigned> {
+        let Some(inbox) = &self.inbox else {
+            return Vec::new();
+        };
+        let added = core::mem::take(&mut *inbox.lock().unwrap_or_else(|e| e.into_inner()));
+        let added = added.into_iter();
+        added
+            .map(|(partition, hold)| {
+                let seen = self.topic.refreshed();
+                let (log, pool) = (self.topic.partition(partition), self.topic.pool());
+                let cursor = Cursor::with(hold, log, pool);
+                Assigned::new(&self.topic, partition, cursor, seen, true)
+            })
+            .collect()
     }
 }
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        self.0.pool().leave();
+        if let Some(inbox) = &self.inbox {
+            self.topic.unsubscribe(inbox);
+            drop(self.take_added()); // what it never came to takes its holds along
+        }
+        self.topic.pool().leave();
     }
 }
 
@@ -32,6 +71,8 @@ pub(crate) struct Assigned {
     pub(crate) topic: Arc<TopicInner>,
     pub(crate) partition: u32,
     pub(crate) cursor: Cursor,
+    /// The topic's state when this was last brought up to it.
+    seen: State,
     /// It has a position, so that polling is meaningful (`OffsetReset::None` gives none).
     pub(crate) positioned: bool,
     pub(crate) paused: bool,
@@ -40,16 +81,28 @@ pub(crate) struct Assigned {
 impl Assigned {
     pub(crate) fn join(topic: &Arc<TopicInner>, partition: u32, reset: OffsetReset) -> Assigned {
         let (log, pool) = (topic.partition(partition), topic.pool());
+        let seen = topic.refreshed(); // first: what is changed later is looked at later
         let mut cursor = Cursor::join(log, pool);
         if reset == OffsetReset::Latest {
             cursor.go_to_end(log, pool);
         }
+        Self::new(topic, partition, cursor, seen, reset != OffsetReset::None)
+    }
+
+    fn new(
+        topic: &Arc<TopicInner>,
+        partition: u32,
+        mut cursor: Cursor,
+        seen: State,
+        positioned: bool,
+    ) -> Assigned {
         cursor.unpin();
         Assigned {
             topic: topic.clone(),
             partition,
             cursor,
-            positioned: reset != OffsetReset::None,
+            seen,
+            positioned,
             paused: false,
         }
     }
@@ -61,7 +114,7 @@ impl Assigned {
     /// The usual poll: see [`Cursor::glance`].
     #[inline(always)]
     pub(crate) fn glance(&mut self, max: u32) -> Glance {
-        if self.topic.is_closed() || !self.positioned {
+        if self.is_behind() || !self.positioned {
             return Glance::Unsure; // to be told so
         }
         if self.paused {
@@ -69,6 +122,23 @@ impl Assigned {
         }
         let topic = &self.topic;
         self.cursor.glance(|| topic.partition(self.partition), max)
+    }
+
+    /// Something may have changed in the topic.
+    #[inline]
+    fn is_behind(&self) -> bool {
+        self.topic.state() != self.seen
+    }
+
+    /// Looks at what has changed in the topic, if anything has.
+    pub(crate) fn refresh(&mut self) -> bool {
+        let behind = self.is_behind();
+        if behind {
+            self.seen = self.topic.refreshed();
+            let (log, pool) = (self.topic.partition(self.partition), self.topic.pool());
+            self.cursor.look_at_floor(log, pool);
+        }
+        behind
     }
 
     /// Whether there was something to read: then it is the cursor's run.

@@ -4,6 +4,8 @@
 //! old), at a seventh of the price of `SystemTime::now` (`docs/performance.md` has the
 //! figures). It is read without a system call where the kernel exports it so (x86-64,
 //! arm64). Elsewhere it is `SystemTime`.
+//!
+//! And the clock of how long something is kept: exact, and set by nobody.
 #![allow(unsafe_code)]
 
 /// Milliseconds since 1970 UTC.
@@ -28,6 +30,21 @@ pub(crate) fn now() -> i64 {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .map_or(0, |d| d.as_millis() as i64)
+}
+
+/// Nanoseconds since the first call; it never goes back.
+#[cfg(not(loom))]
+pub(crate) fn monotonic() -> u64 {
+    use std::sync::OnceLock;
+    use std::time::Instant;
+    static FIRST: OnceLock<Instant> = OnceLock::new();
+    FIRST.get_or_init(Instant::now).elapsed().as_nanos() as u64
+}
+
+/// As [`now`].
+#[cfg(loom)]
+pub(crate) fn monotonic() -> u64 {
+    1
 }
 
 /// Models must do the same at every execution.

@@ -6,6 +6,7 @@ use crate::head::MAX_PARTITIONS;
 use crate::memory::{MAX_RECORDS, Shape};
 use crate::partitioner::Partitioner;
 use crate::pool::MAX_SEGMENTS;
+use crate::retention::Retention;
 use crate::wait::WaitStrategy;
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,7 +38,8 @@ pub enum Timestamps {
 ///
 /// # Memory
 ///
-/// A topic's memory is all there when it is made; appending never allocates. It is
+/// A topic's memory is all there when it is made, or when partitions are added to it; appending
+/// never allocates. It is
 ///
 /// ```text
 /// (partitions * (segments + 1) + spares) * block
@@ -47,7 +49,8 @@ pub enum Timestamps {
 ///
 /// `spares` is the most handles, producers and consumers, that were alive at once, rounded
 /// up to a power of two: each brings a segment, so that one that stops for ever takes none
-/// from the others. Pages that are not used yet
+/// from the others. (A lookup by time, and a
+/// call that gives records up, is such a handle while it runs.) Pages that are not used yet
 /// take address space and no memory; see [`prefault`](Self::prefault).
 /// [`Topic::memory_bytes`](crate::Topic::memory_bytes) tells what a topic has.
 #[derive(Clone, Debug)]
@@ -57,6 +60,8 @@ pub struct TopicConfig {
     pub(crate) segments: u32,
     pub(crate) segment_records: u32,
     pub(crate) segment_bytes: usize,
+    retention: Option<Duration>,
+    retention_bytes: Option<u64>,
     pub(crate) overflow: Overflow,
     pub(crate) timestamps: Timestamps,
     pub(crate) partitioner: Option<Arc<dyn Partitioner>>,
@@ -74,6 +79,8 @@ impl Default for TopicConfig {
             segments: 4,
             segment_records: 16 * 1024,
             segment_bytes: 1024 * 1024,
+            retention: None,
+            retention_bytes: None,
             overflow: Overflow::default(),
             timestamps: Timestamps::default(),
             partitioner: None,
@@ -117,6 +124,39 @@ impl TopicConfig {
     pub fn segment_bytes(mut self, bytes: usize) -> Self {
         self.segment_bytes = bytes;
         self
+    }
+
+    /// How long records are kept where there is room (Kafka's `retention.ms`). Default: for as
+    /// long as there is room.
+    ///
+    /// The oldest segments go, each as a whole, when all their records were appended so long ago,
+    /// or longer; the segment that is being appended to stays. It goes by when records were
+    /// appended and not by the times that they were given, so that a wrong time can neither keep
+    /// a log for ever nor empty it.
+    ///
+    /// No thread sees to it. Retention is applied whenever a segment of the partition is full
+    /// and the next begins, and by [`Topic::apply_retention`](crate::Topic::apply_retention).
+    /// So nothing goes before its time, and what is past its time may stay until one of the two
+    /// happens. Under [`Overflow::Backpressure`] what a subscribed consumer has not read stays in
+    /// any case.
+    pub fn retention(mut self, time: Duration) -> Self {
+        self.retention = Some(time);
+        self
+    }
+
+    /// How many bytes a partition keeps at least, where there is room (Kafka's
+    /// `retention.bytes`). Default: as many as there is room for.
+    ///
+    /// The oldest segment goes, as a whole, when the others have so many bytes without it. Bytes
+    /// are counted as [`segment_bytes`](Self::segment_bytes) has them. Otherwise as
+    /// [`retention`](Self::retention); with both, a segment goes when either says so.
+    pub fn retention_bytes(mut self, bytes: u64) -> Self {
+        self.retention_bytes = Some(bytes);
+        self
+    }
+
+    pub(crate) fn limits(&self) -> Option<Retention> {
+        Retention::new(self.retention, self.retention_bytes)
     }
 
     /// What happens when the segments are full. Default [`Overflow::Backpressure`].

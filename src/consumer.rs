@@ -4,10 +4,11 @@ use crate::assigned::{Assigned, Seat};
 use crate::batch::Batch;
 use crate::broker::Directory;
 use crate::config::ConsumerConfig;
-use crate::cursor::{Cursor, Glance};
+use crate::cursor::Glance;
 use crate::error::ConsumeError;
 use crate::topic::{Topic, TopicInner};
 use crate::wait::{WaitStrategy, Waiter};
+use crate::wakeup::{Wakeup, WakeupHandle};
 use core::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -74,13 +75,14 @@ pub struct Consumer {
     directory: Directory,
     config: ConsumerConfig,
     given: Option<Given>,
-    assigned: Vec<Assigned>,
+    pub(crate) assigned: Vec<Assigned>,
     seats: Vec<Seat>,
     wait: WaitStrategy,
     /// Where the next poll begins to look, so that no partition starves.
     next: usize,
     /// The partition that may have a pin: one at a time (pool.rs).
     pinned: usize,
+    wakeup: Wakeup,
 }
 
 impl Consumer {
@@ -94,6 +96,7 @@ impl Consumer {
             wait: WaitStrategy::default(),
             next: 0,
             pinned: 0,
+            wakeup: Wakeup::default(),
         }
     }
 
@@ -109,12 +112,31 @@ impl Consumer {
     /// the consumer's settings are outside their limits. The old subscription stays then.
     pub fn subscribe<N: AsRef<str>>(&mut self, topics: &[N]) -> Result<(), ConsumeError> {
         self.check_given(Given::Subscribe)?;
-        let mut partitions = Vec::new();
+        let mut found = Vec::new();
         for name in topics {
             let topic = self.find_topic(name.as_ref())?;
-            partitions.extend((0..topic.partitions()).map(|p| (topic.inner().clone(), p)));
+            found.push(topic.inner().clone());
         }
-        self.replace(Given::Subscribe, partitions);
+        // From here on nothing is refused. Who subscribes first and counts then misses none.
+        let mut seats: Vec<Seat> = Vec::new();
+        let mut partitions = Vec::new();
+        for topic in found {
+            if seats.iter().any(|seat| Arc::ptr_eq(seat.topic(), &topic)) {
+                continue; // named twice
+            }
+            let mut seat = self.seat(&topic);
+            let there = seat.subscribe();
+            self.assigned.extend(seat.take_added());
+            // One that is just being added it may have before the topic tells of it.
+            let here = self.assigned.iter();
+            let here = here.filter(|a| Arc::ptr_eq(&a.topic, &topic));
+            let all = here.map(|a| a.partition + 1).fold(there, u32::max);
+            partitions.extend((0..all).map(|p| (topic.clone(), p)));
+            seats.push(seat);
+        }
+        self.replace(Given::Subscribe, partitions, seats);
+        // What was added meanwhile is in the states that the partitions remember.
+        self.take_added();
         Ok(())
     }
 
@@ -127,17 +149,16 @@ impl Consumer {
         self.check_given(Given::Assign)?;
         let mut found = Vec::new();
         for wanted in partitions {
-            let topic = self.find_topic(&wanted.topic)?;
-            if wanted.partition >= topic.partitions() {
-                return Err(ConsumeError::PartitionOutOfRange {
-                    topic: topic.inner().name().clone(),
-                    partition: wanted.partition,
-                    partitions: topic.partitions(),
-                });
-            }
+            let topic = self.find_partition(wanted)?;
             found.push((topic.inner().clone(), wanted.partition));
         }
-        self.replace(Given::Assign, found);
+        let mut seats: Vec<Seat> = Vec::new();
+        for (topic, _) in &found {
+            if !seats.iter().any(|seat| Arc::ptr_eq(seat.topic(), topic)) {
+                seats.push(self.seat(topic));
+            }
+        }
+        self.replace(Given::Assign, found, seats);
         Ok(())
     }
 
@@ -176,9 +197,39 @@ impl Consumer {
             })
     }
 
-    fn replace(&mut self, given: Given, partitions: Vec<(Arc<TopicInner>, u32)>) {
+    pub(crate) fn find_partition(&self, wanted: &TopicPartition) -> Result<Topic, ConsumeError> {
+        let topic = self.find_topic(&wanted.topic)?;
+        if wanted.partition >= topic.partitions() {
+            return Err(ConsumeError::PartitionOutOfRange {
+                topic: topic.inner().name().clone(),
+                partition: wanted.partition,
+                partitions: topic.partitions(),
+            });
+        }
+        Ok(topic)
+    }
+
+    /// The seat that it has at this topic, or a new one.
+    fn seat(&mut self, topic: &Arc<TopicInner>) -> Seat {
+        let mut seats = self.seats.iter();
+        match seats.position(|seat| Arc::ptr_eq(seat.topic(), topic)) {
+            Some(i) => self.seats.swap_remove(i),
+            None => Seat::new(topic),
+        }
+    }
+
+    /// Takes in the partitions that were added to the topics it is subscribed to.
+    fn take_added(&mut self) {
+        for seat in &self.seats {
+            if !seat.topic().is_closed() {
+                self.assigned.extend(seat.take_added());
+            }
+        }
+    }
+
+    fn replace(&mut self, given: Given, partitions: Vec<(Arc<TopicInner>, u32)>, seats: Vec<Seat>) {
         let mut old = core::mem::take(&mut self.assigned);
-        let mut old_seats = core::mem::take(&mut self.seats);
+        let old_seats = core::mem::replace(&mut self.seats, seats);
         // One pin at a time: joining a partition may pin.
         for assigned in &mut old {
             assigned.cursor.unpin();
@@ -187,13 +238,6 @@ impl Consumer {
             let same = |a: &Assigned| a.partition == partition && Arc::ptr_eq(&a.topic, &topic);
             if self.assigned.iter().any(same) {
                 continue; // named twice
-            }
-            let here = |seat: &Seat| Arc::ptr_eq(seat.topic(), &topic);
-            if !self.seats.iter().any(here) {
-                self.seats.push(match old_seats.iter().position(here) {
-                    Some(i) => old_seats.swap_remove(i),
-                    None => Seat::new(&topic),
-                });
             }
             self.assigned.push(match old.iter().position(same) {
                 Some(i) => old.swap_remove(i),
@@ -219,8 +263,8 @@ impl Consumer {
     /// back.
     ///
     /// # Errors
-    /// [`ConsumeError::NotSubscribed`] without partitions; [`ConsumeError::Closed`] when one
-    /// of its topics was deleted; with [`OffsetReset::None`](crate::OffsetReset::None)
+    /// [`ConsumeError::NotSubscribed`] without partitions; [`ConsumeError::Wakeup`] when it was
+    /// woken up; [`ConsumeError::Closed`] when one of its topics was deleted; with [`OffsetReset::None`](crate::OffsetReset::None)
     /// [`ConsumeError::OffsetOutOfRange`] for a position outside what is retained, and
     /// [`ConsumeError::NoPosition`] before the first seek.
     #[inline]
@@ -256,12 +300,21 @@ impl Consumer {
         self.poll(Duration::ZERO)
     }
 
+    /// What ends this consumer's polls from another thread: see [`WakeupHandle`].
+    pub fn wakeup_handle(&self) -> WakeupHandle {
+        self.wakeup.handle()
+    }
+
+    /// Reads nothing any more and lets go of all it held back: the same as dropping it, by
+    /// Kafka's name.
+    pub fn close(self) {}
+
     /// The usual look at every partition once, beginning behind the one read last: which has
     /// something, or `None` when it takes more than a glance to tell.
     #[inline(always)]
     fn glance_round(&mut self) -> Option<Option<usize>> {
         let count = self.assigned.len();
-        if count == 0 {
+        if count == 0 || self.wakeup.is_set() {
             return None; // to be told so
         }
         let mut i = self.next;
@@ -280,8 +333,14 @@ impl Consumer {
     #[cold]
     #[inline(never)]
     fn find(&mut self, timeout: Duration) -> Result<Option<usize>, ConsumeError> {
+        if self.given.is_none() {
+            return Err(ConsumeError::NotSubscribed);
+        }
         let mut waiter = Waiter::new(self.wait, timeout);
         loop {
+            if self.wakeup.take() {
+                return Err(ConsumeError::Wakeup);
+            }
             if let Some(found) = self.look_round()? {
                 return Ok(Some(found));
             }
@@ -293,9 +352,7 @@ impl Consumer {
 
     /// Looks at every partition once, beginning behind the one read last.
     fn look_round(&mut self) -> Result<Option<usize>, ConsumeError> {
-        if self.given.is_none() {
-            return Err(ConsumeError::NotSubscribed);
-        }
+        self.refresh();
         let count = self.assigned.len();
         let mut i = self.next;
         for _ in 0..count {
@@ -305,6 +362,18 @@ impl Consumer {
             i = if i + 1 == count { 0 } else { i + 1 };
         }
         Ok(None)
+    }
+
+    /// Looks at what has changed in the topics.
+    fn refresh(&mut self) {
+        let mut changed = false;
+        for assigned in &mut self.assigned {
+            changed |= assigned.refresh();
+        }
+        // Behind the states that were just read: what they tell of is there.
+        if changed {
+            self.take_added();
+        }
     }
 
     fn poll_one(&mut self, i: usize) -> Result<bool, ConsumeError> {
@@ -333,114 +402,13 @@ impl Consumer {
 
     /// Before partition `i` may pin a segment, the one that did so last lets go.
     #[inline]
-    fn pin_only(&mut self, i: usize) {
+    pub(crate) fn pin_only(&mut self, i: usize) {
         if self.pinned != i {
             if let Some(last) = self.assigned.get_mut(self.pinned) {
                 last.cursor.unpin();
             }
             self.pinned = i;
         }
-    }
-
-    // ---- positions ----------------------------------------------------------------------
-
-    fn position_of(&self, topic: &str, partition: u32) -> Result<usize, ConsumeError> {
-        let mut assigned = self.assigned.iter();
-        assigned
-            .position(|a| a.is(topic, partition))
-            .ok_or_else(|| ConsumeError::NotAssigned {
-                topic: topic.to_owned(),
-                partition,
-            })
-    }
-
-    /// Reads on from `offset` in this partition. An offset outside what is retained shows at
-    /// the next poll, by the [`OffsetReset`](crate::OffsetReset) policy. One that is retained now is read under
-    /// `Backpressure`; under `DropOldest` it may be gone by the next poll, and then counts as
-    /// lost.
-    ///
-    /// # Errors
-    /// [`ConsumeError::NotAssigned`].
-    pub fn seek(&mut self, topic: &str, partition: u32, offset: u64) -> Result<(), ConsumeError> {
-        let i = self.position_of(topic, partition)?;
-        let assigned = &mut self.assigned[i];
-        let log = assigned.topic.partition(partition);
-        assigned.cursor.seek(log, assigned.topic.pool(), offset);
-        assigned.positioned = true;
-        Ok(())
-    }
-
-    /// Reads on from the first record that this partition retains now.
-    ///
-    /// # Errors
-    /// [`ConsumeError::NotAssigned`].
-    pub fn seek_to_beginning(&mut self, topic: &str, partition: u32) -> Result<(), ConsumeError> {
-        self.seek_with(topic, partition, Cursor::go_to_start)
-    }
-
-    /// Reads on past the last record that this partition has now.
-    ///
-    /// # Errors
-    /// [`ConsumeError::NotAssigned`].
-    pub fn seek_to_end(&mut self, topic: &str, partition: u32) -> Result<(), ConsumeError> {
-        self.seek_with(topic, partition, Cursor::go_to_end)
-    }
-
-    fn seek_with(
-        &mut self,
-        topic: &str,
-        partition: u32,
-        go: impl FnOnce(&mut Cursor, &crate::partition::Partition, &crate::pool::Pool),
-    ) -> Result<(), ConsumeError> {
-        let i = self.position_of(topic, partition)?;
-        self.pin_only(i);
-        let assigned = &mut self.assigned[i];
-        let log = assigned.topic.partition(assigned.partition);
-        go(&mut assigned.cursor, log, assigned.topic.pool());
-        assigned.positioned = true;
-        Ok(())
-    }
-
-    /// The next offset that this consumer reads in this partition.
-    ///
-    /// # Errors
-    /// [`ConsumeError::NotAssigned`].
-    pub fn position(&self, topic: &str, partition: u32) -> Result<u64, ConsumeError> {
-        let i = self.position_of(topic, partition)?;
-        Ok(self.assigned[i].cursor.position())
-    }
-
-    /// How many offsets this partition has from the position on: `log_end_offset - position`.
-    ///
-    /// # Errors
-    /// [`ConsumeError::NotAssigned`].
-    pub fn lag(&self, topic: &str, partition: u32) -> Result<u64, ConsumeError> {
-        let i = self.position_of(topic, partition)?;
-        let assigned = &self.assigned[i];
-        let log = assigned.topic.partition(partition);
-        let end = log.log_end_offset(assigned.topic.pool());
-        Ok(end.saturating_sub(assigned.cursor.position()))
-    }
-
-    /// Does not read this partition until [`resume`](Self::resume). It stays assigned, and
-    /// under `Backpressure` still holds back its producers.
-    ///
-    /// # Errors
-    /// [`ConsumeError::NotAssigned`].
-    pub fn pause(&mut self, topic: &str, partition: u32) -> Result<(), ConsumeError> {
-        let i = self.position_of(topic, partition)?;
-        self.assigned[i].paused = true;
-        Ok(())
-    }
-
-    /// Reads this partition again.
-    ///
-    /// # Errors
-    /// [`ConsumeError::NotAssigned`].
-    pub fn resume(&mut self, topic: &str, partition: u32) -> Result<(), ConsumeError> {
-        let i = self.position_of(topic, partition)?;
-        self.assigned[i].paused = false;
-        Ok(())
     }
 }
 

@@ -7,6 +7,9 @@
 //! the hold finds the log start still at or below the segment; then the segment had
 //! the same life all along, and what was loaded was true.
 //!
+//! When records are deleted, the cursor is told to look (`topic.rs`), and overtakes itself: it
+//! leaves what it holds and goes on behind them.
+//!
 //! Under `DropOldest` the cursor is overtaken when the log start is past its segment.
 //! Under `Backpressure` its hold is a gate, and once it has found the log start at or below
 //! it, it is never overtaken: the log start cannot pass a gate that was seen, and one moment
@@ -92,14 +95,30 @@ pub(crate) enum Glance {
     Unsure,
 }
 
+/// Whether a hold of segment `number`, which the caller has just set, is in force: the log start
+/// has not passed the segment, and whoever passes it from now on sees the hold.
+#[inline]
+pub(crate) fn in_force(partition: &Partition, number: u64) -> bool {
+    // Between the hold and the look at the log start (P5).
+    fence!("cursor.hold", P5);
+    partition.log_start() <= number
+}
+
 impl Cursor {
     /// A cursor at the log start. It holds that segment if the partition is gated, from now.
     pub(crate) fn join(partition: &Partition, pool: &Pool) -> Cursor {
+        let gate = partition.is_gated();
+        let first = if gate { partition.log_start() } else { NOTHING };
+        let hold = pool.readers(partition.id()).join(first);
+        Self::with(hold, partition, pool)
+    }
+
+    /// A cursor at the log start, with a hold that is on the partition's list.
+    pub(crate) fn with(hold: Arc<Hold>, partition: &Partition, pool: &Pool) -> Cursor {
         let number = partition.log_start();
         let gate = partition.is_gated();
-        let first = if gate { number } else { NOTHING };
         let mut cursor = Cursor {
-            hold: pool.readers(partition.id()).join(first),
+            hold,
             gate,
             held: NOTHING,
             number,
@@ -142,7 +161,7 @@ impl Cursor {
             if located.is_some() && offset <= partition.log_end_offset(pool) {
                 self.place = Place::Known;
             }
-            let number = located.unwrap_or_else(|| partition.log_start());
+            let number = located.unwrap_or_else(|| partition.first(pool));
             if !self.gate || self.hold(partition, number) {
                 return;
             }
@@ -167,9 +186,7 @@ impl Cursor {
             return self.gate || partition.log_start() <= number;
         }
         self.hold.set(number);
-        // Between the hold and the look at the log start (P5).
-        fence!("cursor.hold", P5);
-        let live = partition.log_start() <= number;
+        let live = in_force(partition, number);
         self.held = if live { number } else { NOTHING };
         if !live && !self.gate {
             // Not to be left behind: nothing would take it back, and the segment may be idle
@@ -188,7 +205,14 @@ impl Cursor {
                 if let Some(index) = partition.find(number) {
                     let segment = pool.get(index);
                     self.enter(number, segment, segment.base());
-                    return;
+                    let floor = partition.floor();
+                    if floor > self.base {
+                        self.seek(partition, pool, floor);
+                    }
+                    // The floor is retained, unless the log goes on meanwhile.
+                    if self.place != Place::Sought {
+                        return;
+                    }
                 }
             }
             spin_loop();
@@ -220,6 +244,21 @@ impl Cursor {
         self.skip = 0;
         self.next_value = 0;
         self.place = Place::There;
+    }
+
+    /// When records were deleted: if this cursor was before them, the next poll finds it overtaken.
+    /// A gate goes on to where reading begins now.
+    pub(crate) fn look_at_floor(&mut self, partition: &Partition, pool: &Pool) {
+        let position = self.position();
+        if position >= partition.floor() {
+            return;
+        }
+        let place = match self.place {
+            Place::There => Place::Known,
+            sought => sought,
+        };
+        self.seek(partition, pool, position);
+        self.place = place;
     }
 
     /// Goes to the log start after having been overtaken, and counts what it missed.

@@ -82,6 +82,29 @@ pub enum TopicError {
         /// The topic.
         topic: Arc<str>,
     },
+    /// A time below zero.
+    #[error("the timestamp {timestamp} is before 1970")]
+    InvalidTimestamp {
+        /// The time asked for, in milliseconds.
+        timestamp: i64,
+    },
+    /// The partition does not have the offset.
+    #[error(
+        "offset {offset} in partition {partition} of topic {topic:?} is outside \
+         {log_start} to {log_end}"
+    )]
+    OffsetOutOfRange {
+        /// The topic.
+        topic: Arc<str>,
+        /// The partition.
+        partition: u32,
+        /// The offset asked for.
+        offset: u64,
+        /// The first offset retained.
+        log_start: u64,
+        /// One past the last offset.
+        log_end: u64,
+    },
 }
 
 /// Why nothing was appended.
@@ -261,6 +284,16 @@ pub enum ConsumeError {
         min: u64,
         /// The most it may be.
         max: u64,
+    },
+    /// Another thread has called [`WakeupHandle::wakeup`](crate::WakeupHandle::wakeup). Nothing
+    /// was read.
+    #[error("the consumer was woken up")]
+    Wakeup,
+    /// A time below zero.
+    #[error("the timestamp {timestamp} is before 1970")]
+    InvalidTimestamp {
+        /// The time asked for, in milliseconds.
+        timestamp: i64,
     },
 }
 

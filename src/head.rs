@@ -85,6 +85,14 @@ impl Head {
         ((self.0 >> UNIT_BITS) & ((1 << RECORD_BITS) - 1)) as u32
     }
 
+    /// Units claimed; none in a fresh segment.
+    pub(crate) fn used_units(self) -> u32 {
+        if self.is_fresh() {
+            return 0;
+        }
+        self.units()
+    }
+
     #[inline(always)]
     pub(crate) fn units(self) -> u32 {
         (self.0 & ((1 << UNIT_BITS) - 1)) as u32
@@ -126,6 +134,7 @@ mod tests {
         assert!(!sealed.is_fresh());
         assert_eq!((sealed.records(), sealed.units()), (records, units));
         assert_eq!(sealed.partition(), partition);
+        assert_eq!((fresh.used_units(), open.used_units()), (0, units));
         assert!(Head(0).is_fresh_as(0, 0));
     }
 }

@@ -21,6 +21,7 @@ mod cursor;
 mod encode;
 mod error;
 mod frame;
+mod grow;
 mod head;
 mod memory;
 #[cfg(loom)]
@@ -28,12 +29,14 @@ mod memory_loom;
 mod partition;
 mod partitioner;
 mod pool;
+mod positions;
 #[cfg(not(loom))]
 mod prefetch;
 mod producer;
 mod readers;
 mod record;
 mod records;
+mod retention;
 mod segment;
 mod send_batch;
 #[cfg(loom)]
@@ -41,8 +44,10 @@ pub mod sites_loom;
 mod sync;
 #[cfg(loom)]
 mod sync_loom;
+mod times;
 mod topic;
 mod wait;
+mod wakeup;
 
 pub use batch::{Batch, Values};
 pub use broker::Broker;
@@ -57,8 +62,10 @@ pub use record::{FrameMetadata, Header, NO_TIMESTAMP, Record, RecordMetadata, Ro
 pub use records::{RecordRef, Records};
 pub use segment::{Exclusive, Shared};
 pub use send_batch::{BatchMetadata, BatchMetadataIter};
+pub use times::OffsetAndTimestamp;
 pub use topic::Topic;
 pub use wait::WaitStrategy;
+pub use wakeup::WakeupHandle;
 
 /// What callers may rely on: handles move between threads, and shared ones are shared.
 const _: () = {
@@ -71,6 +78,8 @@ const _: () = {
     is_send::<Producer>();
     is_send::<ExclusiveProducer>();
     is_send::<Consumer>();
+    is_send::<WakeupHandle>();
+    is_sync::<WakeupHandle>();
     is_send::<RecordRef<'static>>();
     is_sync::<RecordRef<'static>>();
 };

@@ -8,6 +8,9 @@
 //!    128  number      u64 \
 //!    136  base        u64  | written once a life, read by all
 //!    144  recycled    u64 /
+//!    152  latest      u64, written by lookups
+//!    160  began       u64 \
+//!    168  before      u64 / written once a life where retention asks for it
 //!    256  index       (records + 1) x u64, padded to 64
 //!         data        units x 8 bytes, padded to 64
 //! ```
@@ -192,6 +195,21 @@ mod plain {
         #[inline]
         pub(crate) fn recycled(&self) -> &AtomicU64 {
             self.word(144)
+        }
+
+        #[inline]
+        pub(crate) fn latest(&self) -> &AtomicU64 {
+            self.word(152)
+        }
+
+        #[inline]
+        pub(crate) fn began(&self) -> &AtomicU64 {
+            self.word(160)
+        }
+
+        #[inline]
+        pub(crate) fn before(&self) -> &AtomicU64 {
+            self.word(168)
         }
 
         #[inline]

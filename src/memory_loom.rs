@@ -35,6 +35,9 @@ struct Words {
     number: AtomicU64,
     base: AtomicU64,
     recycled: AtomicU64,
+    latest: AtomicU64,
+    began: AtomicU64,
+    before: AtomicU64,
     index: Box<[AtomicU64]>,
     /// For each slot, a cell that was written by whoever emptied it last.
     emptied: Box<[Mutex<Arc<Shadow>>]>,
@@ -59,6 +62,9 @@ impl Block {
             number: AtomicU64::new(0),
             base: AtomicU64::new(0),
             recycled: AtomicU64::new(0),
+            latest: AtomicU64::new(0),
+            began: AtomicU64::new(0),
+            before: AtomicU64::new(0),
             index: (0..=shape.records).map(|_| AtomicU64::new(0)).collect(),
             emptied: (0..=shape.records)
                 .map(|_| Mutex::new(Arc::new(Shadow::written())))
@@ -89,6 +95,18 @@ impl Block {
     pub(crate) fn will_read(&self, _at: usize) {}
 
     pub(crate) fn will_write(&self, _at: usize) {}
+
+    pub(crate) fn latest(&self) -> &AtomicU64 {
+        &self.0.latest
+    }
+
+    pub(crate) fn began(&self) -> &AtomicU64 {
+        &self.0.began
+    }
+
+    pub(crate) fn before(&self) -> &AtomicU64 {
+        &self.0.before
+    }
 
     pub(crate) fn index(&self, slot: u32) -> &AtomicU64 {
         &self.0.index[slot as usize]

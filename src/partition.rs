@@ -15,8 +15,9 @@
 //! # The roll, by whoever gets there
 //!
 //! 1. *Seal* the active segment (`segment.rs`).
-//! 2. *Retire* the oldest, if the ring is full: under `Backpressure` only if no reader's
-//!    gate is in or below it; move `log_start`; put it into the pool.
+//! 2. *Retire* the oldest, if the ring is full, and those that are kept no longer
+//!    (`retention.rs`): under `Backpressure` only if no reader's gate is in or below it; move
+//!    `log_start`; put it into the pool.
 //! 3. *Take* an empty segment, prepare it, put it into the table (T2); the loser of a race
 //!    gives its own back, which nobody else has seen.
 //! 4. *Move* `active` on.
@@ -32,6 +33,7 @@
 
 use crate::head::{Head, MAX_NUMBER};
 use crate::pool::Pool;
+use crate::retention::Retention;
 use crate::segment::{ClaimStep, Segment};
 use crate::sync::{AtomicU64, fence, ord, spin_loop};
 use crossbeam_utils::CachePadded;
@@ -74,11 +76,15 @@ impl Entry {
     }
 }
 
-/// The read-mostly words that say which segments are live. Hints, all of them: the entry
+/// The read-mostly words that say which segments are live. Hints, the first two: the entry
 /// for a number, or a hold, confirms what they say.
 struct Live {
     active: AtomicU64,
     log_start: AtomicU64,
+    /// The offset up to which records were deleted. It only grows, and is never past the end.
+    /// Neither appending nor reading on looks at it, and nothing is retired for it: bounds
+    /// and lookups know it, and readers are told to look (`topic.rs`, P13).
+    floor: AtomicU64,
 }
 
 pub(crate) struct Partition {
@@ -87,22 +93,35 @@ pub(crate) struct Partition {
     gated: bool,
     live: CachePadded<Live>,
     table: Box<[AtomicU64]>,
+    retention: Option<Retention>,
+}
+
+/// How an attempt to retire a segment ended.
+pub(crate) enum Retired {
+    /// It is in the pool now, at this index.
+    Done(u16),
+    /// A reader's gate is in it, or below.
+    Gated,
+    /// Another thread has done it, or does.
+    Elsewhere,
 }
 
 impl Partition {
     /// A partition whose first segment is number `first`, at offset `base` (both zero but
-    /// in tests). Takes one segment from the pool; `None` when there is none.
+    /// in tests): the one at `index`, which the caller has taken from the pool.
     pub(crate) fn new(
         id: u16,
         segments: usize,
         gated: bool,
+        retention: Option<Retention>,
         pool: &Pool,
-        first: u64,
-        base: u64,
-    ) -> Option<Partition> {
-        let near = usize::from(id) * (segments + 1);
-        let index = pool.take(near as u16)?;
+        index: u16,
+        (first, base): (u64, u64),
+    ) -> Partition {
         let segment = pool.get(index);
+        if retention.is_some() {
+            segment.set_mark(Retention::first_mark());
+        }
         segment.prepare(id, first, base);
         segment.open(id, first);
         let at = (first % segments as u64) as usize;
@@ -113,19 +132,25 @@ impl Partition {
                 Entry::NONE
             }
         };
-        Some(Partition {
+        Partition {
             id,
             gated,
             live: CachePadded::new(Live {
                 active: AtomicU64::new(first),
                 log_start: AtomicU64::new(first),
+                floor: AtomicU64::new(0),
             }),
             table: (0..segments).map(|i| AtomicU64::new(entry(i).0)).collect(),
-        })
+            retention,
+        }
     }
 
     pub(crate) fn id(&self) -> u16 {
         self.id
+    }
+
+    pub(crate) fn retention(&self) -> Option<&Retention> {
+        self.retention.as_ref()
     }
 
     pub(crate) fn is_gated(&self) -> bool {
@@ -142,6 +167,16 @@ impl Partition {
     #[inline]
     pub(crate) fn log_start(&self) -> u64 {
         self.live.log_start.load(ord!(Relaxed))
+    }
+
+    /// No record before this offset is to be read.
+    pub(crate) fn floor(&self) -> u64 {
+        self.live.floor.load(ord!(Relaxed))
+    }
+
+    /// Raises the floor to an offset that is not past the end.
+    pub(crate) fn raise_floor(&self, before: u64) {
+        self.live.floor.fetch_max(before, ord!(Relaxed));
     }
 
     /// In a model: how many segments are live.
@@ -233,6 +268,10 @@ impl Partition {
             let Some(taken) = pool.take(hint) else {
                 return Err(Blocked::Segments);
             };
+            if self.retention.is_some() {
+                let mark = Retention::next_mark(full.mark(), head);
+                pool.get(taken).set_mark(mark);
+            }
             pool.get(taken).prepare(self.id, next, base);
             // Release, to everybody who finds the segment: its number, base and zeroed index.
             let put = self.slot(next).compare_exchange(
@@ -253,43 +292,61 @@ impl Partition {
         Ok(())
     }
 
-    /// Retires the oldest segment if the ring has no room for segment `next`; answers its
-    /// index.
+    /// Retires the oldest segment if the ring has no room for segment `next`, and those that
+    /// retention gives up; answers the index of the last.
     fn make_room(&self, pool: &Pool, next: u64) -> Result<Option<u16>, Blocked> {
+        let mut last = None;
         loop {
             let start = self.log_start();
             // Also when others have rolled on so far that the log starts behind `next`: then
             // the table has it, or had it, and the caller's step 3 fails.
-            if next < start + self.table.len() as u64 {
-                return Ok(None);
-            }
-            if self.gated {
-                // Between seeing where the log starts and looking at the gates: a reader
-                // that still found the log start here or before is seen.
-                fence!("partition.gates", P5);
-                if pool.readers(self.id).lowest() <= start {
-                    return Err(Blocked::Reader);
+            let full = next >= start + self.table.len() as u64;
+            if !full {
+                match self.outlived(pool, start, next - 1) {
+                    Some(true) => {}
+                    Some(false) => return Ok(last),
+                    None => {
+                        spin_loop();
+                        continue;
+                    }
                 }
             }
-            let Some(index) = self.find(start) else {
-                spin_loop(); // it has just been retired, or its entry is older news
-                continue;
-            };
-            let moved = self.live.log_start.compare_exchange(
-                start,
-                start + 1,
-                ord!(Relaxed),
-                ord!(Relaxed),
-            );
-            if moved.is_ok() {
-                // Between moving the log start and anybody's look at the holds: a reader
-                // that did not see the move is seen by whoever takes the segment (P8).
-                fence!("partition.retire", P5);
-                pool.put(index);
-                return Ok(Some(index));
+            match self.retire(pool, start) {
+                Retired::Done(index) if self.retention.is_none() => return Ok(Some(index)),
+                Retired::Done(index) => last = Some(index),
+                Retired::Gated if full => return Err(Blocked::Reader),
+                Retired::Gated => return Ok(last),
+                Retired::Elsewhere => spin_loop(),
             }
-            spin_loop();
         }
+    }
+
+    /// Moves the log start past segment `start`, where the caller has just seen it and which is
+    /// not the active one, and puts the segment into the pool.
+    pub(crate) fn retire(&self, pool: &Pool, start: u64) -> Retired {
+        if self.gated {
+            // Between seeing where the log starts and looking at the gates: a reader
+            // that still found the log start here or before is seen.
+            fence!("partition.gates", P5);
+            if pool.readers(self.id).lowest() <= start {
+                return Retired::Gated;
+            }
+        }
+        let Some(index) = self.find(start) else {
+            return Retired::Elsewhere; // it has just been retired, or its entry is older news
+        };
+        let moved =
+            self.live
+                .log_start
+                .compare_exchange(start, start + 1, ord!(Relaxed), ord!(Relaxed));
+        if moved.is_err() {
+            return Retired::Elsewhere;
+        }
+        // Between moving the log start and anybody's look at the holds: a reader
+        // that did not see the move is seen by whoever takes the segment (P8).
+        fence!("partition.retire", P5);
+        pool.put(index);
+        Retired::Done(index)
     }
 
     // ---- lookups, by threads that hold nothing ------------------------------------------
@@ -306,7 +363,7 @@ impl Partition {
     pub(crate) fn log_start_offset(&self, pool: &Pool) -> u64 {
         loop {
             if let Some((_, base)) = self.lookup(pool, self.log_start()) {
-                return base;
+                return base.max(self.floor());
             }
             spin_loop();
         }
@@ -326,9 +383,25 @@ impl Partition {
         }
     }
 
+    /// The live segment where reading begins, now.
+    pub(crate) fn first(&self, pool: &Pool) -> u64 {
+        let deleted = match self.floor() {
+            0 => None,
+            floor => self.segment_of(pool, floor),
+        };
+        deleted.unwrap_or_else(|| self.log_start())
+    }
+
     /// The live segment with the greatest base at or below `offset`; `None` when the log
     /// starts after it.
     pub(crate) fn locate(&self, pool: &Pool, offset: u64) -> Option<u64> {
+        if offset < self.floor() {
+            return None;
+        }
+        self.segment_of(pool, offset)
+    }
+
+    fn segment_of(&self, pool: &Pool, offset: u64) -> Option<u64> {
         'again: loop {
             let (mut low, mut high) = (self.log_start(), self.active());
             match self.lookup(pool, low) {

@@ -142,6 +142,11 @@ impl Router {
         }
     }
 
+    /// There are more partitions now. Keys go anew to all of them.
+    pub(crate) fn grow(&mut self, partitions: u32) {
+        self.partitions = partitions;
+    }
+
     /// Whether it is the default, so that [`quick`](Self::quick) may be asked.
     pub(crate) fn is_default(&self) -> bool {
         self.partitioner.is_none()

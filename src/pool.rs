@@ -8,8 +8,10 @@
 //! # How many segments there are, and why a free one is always found
 //!
 //! `partitions * (segments + 1)`, and one for each handle, which can keep one out of the
-//! others' reach: a producer (one claim, or one segment it is preparing) and a consumer (one
-//! pin, or one gate that it has set and not yet found in force). A partition's live segments
+//! others' reach: a producer (one claim, or one segment it is preparing), a consumer (one
+//! pin, or one gate that it has set and not yet found in force) and, for as long as they run, a
+//! lookup by time (one pin) and whoever else retires segments (the one it is retiring). A
+//! partition's live segments
 //! are at most `segments`; the one more is for the segment that gates in force may come to be
 //! in at the moment it is retired, which happens once before they hold the log start. So while
 //! one producer looks for a segment, all the others may stop for ever where they are, and all
@@ -17,58 +19,66 @@
 //! memory, or the topic has all the segments it can number), the handle is made all the same,
 //! and then such a stop may make producers wait.
 
+use crate::grow::{Grow, place, places};
 use crate::memory::{Shape, Slab};
 use crate::readers::Readers;
 use crate::segment::Segment;
-use crate::sync::{AtomicU64, Mutex, ord};
+use crate::sync::{AtomicU64, Mutex, MutexGuard, ord};
 use std::sync::OnceLock;
 
 /// The most segments of a topic: an index must fit a partition's table entry.
 pub(crate) const MAX_SEGMENTS: usize = u16::MAX as usize;
 
-/// Racks of spares: of 1, 1, 2, 4, ... segments.
-const SPARE_RACKS: usize = 17;
+/// One bit a segment: in the pool.
+type Bits = Box<[AtomicU64]>;
 
 pub(crate) struct Pool {
-    base: Rack,
-    spares: [OnceLock<Rack>; SPARE_RACKS],
-    growth: Mutex<Growth>,
+    segments: Grow<Segment>,
+    /// For the segments that were there from the start, and for each rack of later ones.
+    bits: Bits,
+    later_bits: [OnceLock<Bits>; 17],
+    readers: Grow<Readers>,
     shape: Shape,
-    readers: Box<[Readers]>,
-}
-
-/// Segments that were made together.
-struct Rack {
-    segments: Box<[Segment]>,
-    /// One bit a segment: in the pool.
-    bits: Box<[AtomicU64]>,
-    // Last: the segments lie in it (memory.rs, M2).
-    _slab: Slab,
+    // Last: the segments lie in its slabs (memory.rs, M2).
+    growth: Mutex<Growth>,
 }
 
 struct Growth {
     handles: usize,
+    /// Segments that handles brought.
     spares: usize,
+    /// Segments, and partitions' readers, that were not there from the start.
+    segments: usize,
+    readers: usize,
+    slabs: Vec<Slab>,
 }
 
-impl Rack {
-    fn new(shape: Shape, count: usize, prefault: bool) -> Option<Rack> {
-        let mut slab = Slab::allocate(shape, count)?;
-        if prefault {
-            slab.prefault();
-        }
-        let bits = |word: usize| match count - word * 64 {
-            64.. => u64::MAX,
-            rest => (1 << rest) - 1,
-        };
-        Some(Rack {
-            segments: slab.blocks().map(|b| Segment::new(b, shape)).collect(),
-            bits: (0..count.div_ceil(64))
-                .map(|word| AtomicU64::new(bits(word)))
-                .collect(),
-            _slab: slab,
-        })
+/// Why segments could not be added.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NoSegments {
+    /// There would be so many: more than can be numbered.
+    TooMany(usize),
+    OutOfMemory,
+}
+
+/// The words for `count` segments: all of them in the pool, or none.
+fn new_bits(count: usize, in_pool: bool) -> Bits {
+    let bits = |word: usize| match count - word * 64 {
+        _ if !in_pool => 0,
+        64.. => u64::MAX,
+        rest => (1 << rest) - 1,
+    };
+    (0..count.div_ceil(64))
+        .map(|word| AtomicU64::new(bits(word)))
+        .collect()
+}
+
+fn new_slab(shape: Shape, count: usize, prefault: bool) -> Option<Slab> {
+    let mut slab = Slab::allocate(shape, count)?;
+    if prefault {
+        slab.prefault();
     }
+    Some(slab)
 }
 
 impl Pool {
@@ -81,15 +91,21 @@ impl Pool {
         prefault: bool,
     ) -> Option<Pool> {
         debug_assert!(shape.is_valid() && count <= MAX_SEGMENTS);
+        let slab = new_slab(shape, count, prefault)?;
+        let segments = slab.blocks().map(|block| Segment::new(block, shape));
         Some(Pool {
-            base: Rack::new(shape, count, prefault)?,
-            spares: Default::default(),
+            segments: Grow::new(segments.collect()),
+            bits: new_bits(count, true),
+            later_bits: Default::default(),
+            readers: Grow::new((0..partitions).map(|_| Readers::new()).collect()),
+            shape,
             growth: Mutex::new(Growth {
                 handles: 0,
                 spares: 0,
+                segments: 0,
+                readers: 0,
+                slabs: vec![slab],
             }),
-            shape,
-            readers: (0..partitions).map(|_| Readers::new()).collect(),
         })
     }
 
@@ -97,48 +113,62 @@ impl Pool {
         self.shape
     }
 
+    fn growth(&self) -> MutexGuard<'_, Growth> {
+        self.growth.lock().unwrap_or_else(|e| e.into_inner())
+    }
+
     /// Bytes of all segments made so far.
     pub(crate) fn bytes(&self) -> usize {
-        let spares: usize = self.racks().map(|rack| rack.segments.len()).sum();
-        spares * self.shape.block_bytes()
+        (self.segments.first() + self.growth().segments) * self.shape.block_bytes()
     }
 
     /// Who reads a partition.
     #[inline]
     pub(crate) fn readers(&self, partition: u16) -> &Readers {
-        &self.readers[usize::from(partition)]
+        match self.readers.get(partition.into()) {
+            Some(readers) => readers,
+            // Partitions are numbered only after their readers are in their place.
+            None => unreachable!("a partition without its readers"),
+        }
     }
 
     /// The segment of an index that came out of this pool.
     #[inline]
     pub(crate) fn get(&self, index: u16) -> &Segment {
-        let index = usize::from(index);
-        match self.base.segments.get(index) {
+        match self.segments.get(index.into()) {
             Some(segment) => segment,
-            None => self.spare(index - self.base.segments.len()),
+            // Indices are given out only after the segment is in its place.
+            None => unreachable!("an index without its segment"),
         }
     }
 
-    #[cold]
-    fn spare(&self, spare: usize) -> &Segment {
-        let (rack, at) = place(spare);
-        match self.spares[rack].get() {
-            Some(rack) => &rack.segments[at],
-            // Indices are given out only after the rack is in its place.
-            None => unreachable!("a spare segment without its rack"),
+    /// The word of a segment's bit, and the bit.
+    fn bit(&self, index: usize) -> (&AtomicU64, u64) {
+        let Some(later) = index.checked_sub(self.segments.first()) else {
+            return (&self.bits[index / 64], 1 << (index % 64));
+        };
+        let (rack, at) = place(later);
+        match self.later_bits[rack].get() {
+            Some(bits) => (&bits[at / 64], 1 << (at % 64)),
+            None => unreachable!("an index without its bit"),
         }
-    }
-
-    fn racks(&self) -> impl Iterator<Item = &Rack> {
-        let spares = self.spares.iter().map_while(OnceLock::get);
-        core::iter::once(&self.base).chain(spares)
     }
 
     /// Takes a segment with an empty index, looking near `hint` first. `None` when all are
     /// in use; as others give theirs back, it is worth another try.
     pub(crate) fn take(&self, hint: u16) -> Option<u16> {
-        let hint = usize::from(hint) % self.base.segments.len();
-        let words = self.base.bits.len();
+        let hint = usize::from(hint);
+        let first = self.segments.first();
+        if hint >= first {
+            let (bits, bit) = self.bit(hint);
+            let word = hint - bit.trailing_zeros() as usize;
+            let taken = self.take_from(bits, word, u64::MAX << bit.trailing_zeros());
+            if taken.is_some() {
+                return taken;
+            }
+        }
+        let hint = hint % first;
+        let words = self.bits.len();
         // From the hint to the end of its word, around, and then the start of its word.
         for step in 0..=words {
             let word = (hint / 64 + step) % words;
@@ -147,24 +177,27 @@ impl Pool {
                 s if s == words => !(u64::MAX << (hint % 64)),
                 _ => u64::MAX,
             };
-            if let Some(index) = self.take_from(&self.base, 0, word, mask) {
-                return Some(index);
+            let taken = self.take_from(&self.bits[word], word * 64, mask);
+            if taken.is_some() {
+                return taken;
             }
         }
-        let mut first = self.base.segments.len();
-        for rack in self.racks().skip(1) {
-            for word in 0..rack.bits.len() {
-                if let Some(index) = self.take_from(rack, first, word, u64::MAX) {
-                    return Some(index);
+        let mut first = first;
+        let racks = self.later_bits.iter().map_while(OnceLock::get);
+        for (rack, bits) in racks.enumerate() {
+            for (word, bits) in bits.iter().enumerate() {
+                let taken = self.take_from(bits, first + word * 64, u64::MAX);
+                if taken.is_some() {
+                    return taken;
                 }
             }
-            first += rack.segments.len();
+            first += places(rack);
         }
         None
     }
 
-    fn take_from(&self, rack: &Rack, first: usize, word: usize, mask: u64) -> Option<u16> {
-        let bits = &rack.bits[word];
+    /// Takes one of the segments of a word, of which the first has index `first`.
+    fn take_from(&self, bits: &AtomicU64, first: usize, mask: u64) -> Option<u16> {
         let mut left = bits.load(ord!(Relaxed)) & mask;
         while left != 0 {
             let bit = left & left.wrapping_neg();
@@ -174,9 +207,9 @@ impl Pool {
             if before & bit == 0 {
                 continue; // another thread was first
             }
-            let at = word * 64 + bit.trailing_zeros() as usize;
-            if self.make_empty(&rack.segments[at]) {
-                return Some((first + at) as u16);
+            let index = (first + bit.trailing_zeros() as usize) as u16;
+            if self.make_empty(self.get(index)) {
+                return Some(index);
             }
             self.set(bits, bit);
         }
@@ -194,16 +227,8 @@ impl Pool {
 
     /// Puts a segment into the pool: one retired from its table, or one taken and not used.
     pub(crate) fn put(&self, index: u16) {
-        let index = usize::from(index);
-        let base = self.base.segments.len();
-        if index < base {
-            self.set(&self.base.bits[index / 64], 1 << (index % 64));
-        } else {
-            let (rack, at) = place(index - base);
-            if let Some(rack) = self.spares[rack].get() {
-                self.set(&rack.bits[at / 64], 1 << (at % 64));
-            }
-        }
+        let (bits, bit) = self.bit(index.into());
+        self.set(bits, bit);
     }
 
     fn set(&self, bits: &AtomicU64, bit: u64) {
@@ -214,7 +239,7 @@ impl Pool {
     /// of them can be taken.
     #[cfg(loom)]
     pub(crate) fn take_all(&self) -> (usize, usize) {
-        let all = self.racks().map(|rack| rack.segments.len()).sum();
+        let all = self.segments.first() + self.growth().segments;
         let taken: Vec<_> = core::iter::from_fn(|| self.take(0)).collect();
         for &index in &taken {
             // A segment that is in the pool is retired, or fresh.
@@ -224,40 +249,69 @@ impl Pool {
         (all, taken.len())
     }
 
-    // ---- handles bring their spares -----------------------------------------------------
+    // ---- growing ------------------------------------------------------------------------
+
+    /// Makes segments and puts them into the pool, but for the first `kept`: those are the
+    /// caller's. Answers the index of the first; all or none.
+    fn grow(
+        &self,
+        growth: &mut Growth,
+        count: usize,
+        kept: usize,
+        prefault: bool,
+    ) -> Result<u16, NoSegments> {
+        let first = self.segments.first() + growth.segments;
+        if first + count > MAX_SEGMENTS {
+            return Err(NoSegments::TooMany(first + count));
+        }
+        let slab = new_slab(self.shape, count, prefault).ok_or(NoSegments::OutOfMemory)?;
+        for (index, block) in (first..).zip(slab.blocks()) {
+            self.segments.add(index, Segment::new(block, self.shape));
+            let (rack, _) = place(index - self.segments.first());
+            self.later_bits[rack].get_or_init(|| new_bits(places(rack), false));
+        }
+        growth.slabs.push(slab);
+        growth.segments += count;
+        for index in first + kept..first + count {
+            self.put(index as u16);
+        }
+        Ok(first as u16)
+    }
+
+    /// Makes the segments and the readers of `partitions` more partitions. Answers the index of
+    /// the first segment; the first so many are the caller's, the others in the pool.
+    pub(crate) fn add_partitions(
+        &self,
+        partitions: usize,
+        segments: usize,
+        prefault: bool,
+    ) -> Result<u16, NoSegments> {
+        let mut growth = self.growth();
+        let index = self.grow(&mut growth, segments, partitions, prefault)?;
+        for _ in 0..partitions {
+            let next = self.readers.first() + growth.readers;
+            self.readers.add(next, Readers::new());
+            growth.readers += 1;
+        }
+        Ok(index)
+    }
 
     /// Counts a handle in, and makes it a spare segment if there is none to spare.
     pub(crate) fn enter(&self) {
-        let mut growth = self.growth.lock().unwrap_or_else(|e| e.into_inner());
+        let mut growth = self.growth();
         growth.handles += 1;
         if growth.handles <= growth.spares {
             return;
         }
         let count = growth.spares.max(1);
-        let (rack, at) = place(growth.spares);
-        debug_assert_eq!(at, 0);
-        if self.base.segments.len() + growth.spares + count > MAX_SEGMENTS {
-            return;
-        }
-        if let Some(new) = Rack::new(self.shape, count, false) {
-            if self.spares[rack].set(new).is_ok() {
-                growth.spares += count;
-            }
+        if self.grow(&mut growth, count, 0, false).is_ok() {
+            growth.spares += count;
         }
     }
 
     /// Counts a handle out. Its spare stays, for the next handle.
     pub(crate) fn leave(&self) {
-        let mut growth = self.growth.lock().unwrap_or_else(|e| e.into_inner());
-        growth.handles -= 1;
-    }
-}
-
-/// Rack and place in it of a spare segment.
-fn place(spare: usize) -> (usize, usize) {
-    match spare.checked_ilog2() {
-        None => (0, 0),
-        Some(log) => (log as usize + 1, spare - (1 << log)),
+        self.growth().handles -= 1;
     }
 }
 
@@ -272,28 +326,9 @@ mod tests {
     };
 
     #[test]
-    fn every_spare_has_a_place_of_its_own_and_racks_double() {
-        let places: Vec<_> = (0..9).map(place).collect();
-        assert_eq!(
-            places,
-            [
-                (0, 0),
-                (1, 0),
-                (2, 0),
-                (2, 1),
-                (3, 0),
-                (3, 1),
-                (3, 2),
-                (3, 3),
-                (4, 0)
-            ]
-        );
-    }
-
-    #[test]
     fn every_segment_is_taken_once_wherever_the_search_begins() {
         for count in [1, 2, 63, 64, 65, 130] {
-            for hint in [0, 1, count / 2, count - 1] {
+            for hint in [0, 1, count / 2, count - 1, count, count + 2, count + 3] {
                 let pool = Pool::new(SHAPE, count, 1, false).unwrap();
                 for _ in 0..3 {
                     pool.enter();
@@ -311,6 +346,26 @@ mod tests {
                 assert_eq!(pool.take(0), None);
             }
         }
+    }
+
+    #[test]
+    fn segments_that_were_added_are_taken_near_the_hint_and_once() {
+        let pool = Pool::new(SHAPE, 3, 1, false).unwrap();
+        pool.enter();
+        let first = pool.add_partitions(2, 200, false).unwrap();
+        assert_eq!(first, 4);
+        pool.readers(2);
+        assert_eq!(pool.take(100), Some(100));
+        let mut seen = BTreeSet::from([4, 5, 100]);
+        while let Some(index) = pool.take(150) {
+            assert!(seen.insert(index), "{index} given out twice");
+        }
+        assert_eq!(seen.len(), 3 + 1 + 200);
+        assert_eq!(pool.bytes(), 204 * SHAPE.block_bytes());
+        let most = MAX_SEGMENTS - 204;
+        let refused = NoSegments::TooMany(MAX_SEGMENTS + 1);
+        assert_eq!(pool.add_partitions(1, most + 1, false), Err(refused));
+        assert_eq!(pool.bytes(), 204 * SHAPE.block_bytes());
     }
 
     #[test]

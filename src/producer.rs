@@ -16,7 +16,7 @@ use crate::partitioner::Router;
 use crate::record::{FrameMetadata, NO_TIMESTAMP, Record, RecordMetadata, Route};
 use crate::segment::{self, ClaimStep, Exclusive, Segment, Shared};
 use crate::send_batch::Scratch;
-use crate::topic::TopicInner;
+use crate::topic::{State, TopicInner};
 use crate::wait::Waiter;
 use core::fmt;
 use core::marker::PhantomData;
@@ -59,8 +59,9 @@ pub struct Producer<S: ClaimStep = Shared> {
     pub(crate) router: Router,
     /// For each partition, where its last claim was.
     pub(crate) lanes: Box<[Lane]>,
-    /// No exclusive producer can be there (always so once it was so).
-    admitted: bool,
+    /// The topic's state when this was last brought up to it; none before it was admitted: when
+    /// no exclusive producer was there, which stays so.
+    seen: State,
     quick: Quick,
     pub(crate) scratch: Scratch,
     step: PhantomData<fn() -> S>,
@@ -145,14 +146,14 @@ impl Producer<Exclusive> {
 impl<S: ClaimStep> Producer<S> {
     /// A producer beside `others`. Without keys, they begin at different partitions.
     fn new(topic: Arc<TopicInner>, others: u32, admitted: bool) -> Self {
-        let config = topic.config();
-        let partitions = config.partitions;
+        let partitioner = topic.config().partitioner.clone();
+        let partitions = topic.partitions();
         let mut producer = Producer {
-            router: Router::new(config.partitioner.clone(), partitions, others),
+            router: Router::new(partitioner, partitions, others),
             lanes: (0..partitions)
                 .map(|partition| Lane::new(&topic, partition))
                 .collect(),
-            admitted: false,
+            seen: State::NONE,
             quick: Quick::No,
             scratch: Scratch::default(),
             step: PhantomData,
@@ -191,7 +192,7 @@ impl<S: ClaimStep> Producer<S> {
     /// has is known there. Everything else is for [`append_any`](Self::append_any).
     #[inline(always)]
     fn append(&mut self, record: &Record<'_>, wait: bool) -> Result<RecordMetadata, SendError> {
-        if record.is_simple() && !self.topic.is_closed() {
+        if record.is_simple() && self.topic.state() == self.seen {
             let appended = if self.quick == Quick::Plain && record.given_partition().is_none() {
                 self.append_quickly(0, record, None)
             } else {
@@ -409,7 +410,7 @@ impl<S: ClaimStep> Producer<S> {
     /// May this producer send at all?
     #[inline]
     pub(crate) fn check(&mut self) -> Result<(), SendError> {
-        if self.admitted && !self.topic.is_closed() {
+        if self.topic.state() == self.seen {
             return Ok(());
         }
         self.check_slowly()
@@ -423,7 +424,7 @@ impl<S: ClaimStep> Producer<S> {
                 topic: topic.clone(),
             });
         }
-        if !self.admitted && !self.topic.is_shared() {
+        if self.seen == State::NONE && !self.topic.is_shared() {
             return Err(SendError::ExclusiveProducer {
                 topic: topic.clone(),
             });
@@ -432,13 +433,20 @@ impl<S: ClaimStep> Producer<S> {
         Ok(())
     }
 
-    /// From now on no exclusive producer can be there.
+    /// From now on no exclusive producer can be there; and the partitions are all known.
     fn admit(&mut self) {
-        self.admitted = true;
+        self.seen = self.topic.refreshed();
+        let partitions = self.seen.partitions();
+        if partitions as usize > self.lanes.len() {
+            let mut lanes = core::mem::take(&mut self.lanes).into_vec();
+            lanes.extend((lanes.len() as u32..partitions).map(|p| Lane::new(&self.topic, p)));
+            self.lanes = lanes.into_boxed_slice();
+            self.router.grow(partitions);
+        }
         self.quick = match self.topic.config().timestamps {
             _ if !self.router.is_default() => Quick::No,
             Timestamps::Append => Quick::Timed,
-            Timestamps::Given if self.topic.config().partitions == 1 => Quick::Plain,
+            Timestamps::Given if partitions == 1 => Quick::Plain,
             Timestamps::Given => Quick::Keyed,
         };
     }
@@ -540,7 +548,7 @@ impl<S: ClaimStep> Producer<S> {
     pub(crate) fn out_of_range(&self, partition: u32) -> SendError {
         SendError::PartitionOutOfRange {
             partition,
-            partitions: self.topic.config().partitions,
+            partitions: self.lanes.len() as u32,
         }
     }
 }

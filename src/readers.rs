@@ -2,7 +2,8 @@
 //!
 //! A reader holds one segment at a time. Under `DropOldest` that is a **pin**: it keeps the
 //! segment from being recycled, and nothing else. Under `Backpressure` it is a **gate**: it
-//! also keeps the log start from moving past the segment.
+//! also keeps the log start from moving past the segment. A lookup that reads (`times.rs`) has
+//! a pin under both.
 //!
 //! The list is an immutable array, replaced as a whole when a reader joins or leaves, so
 //! that a producer scans it without a lock while readers come and go; crossbeam-epoch frees
@@ -22,6 +23,10 @@ use std::sync::Arc;
 /// The word of a reader that holds nothing.
 pub(crate) const NOTHING: u64 = u64::MAX;
 
+/// Set in the word of a reader whose hold is a pin whatever the policy: above every segment
+/// number, so that it is never the lowest.
+const PIN: u64 = 1 << 63;
+
 /// What one reader of one partition holds.
 pub(crate) struct Hold {
     word: CachePadded<AtomicU64>,
@@ -33,6 +38,11 @@ impl Hold {
     pub(crate) fn set(&self, number: u64) {
         // Release: the reads from the segment held before happened before its reuse.
         self.word.store(number, ord!("readers.set", P4, Release));
+    }
+
+    /// Pins segment `number`, also where other holds are gates.
+    pub(crate) fn pin(&self, number: u64) {
+        self.set(number | PIN);
     }
 }
 
@@ -94,7 +104,10 @@ impl Readers {
             .read(ord!("readers.holds_list", P10, Acquire), |list| {
                 list.iter()
                     // Acquire: what the reader read before it moved on happened before.
-                    .any(|hold| hold.word.load(ord!("readers.holds", P4, Acquire)) == number)
+                    .any(|hold| {
+                        let word = hold.word.load(ord!("readers.holds", P4, Acquire));
+                        word & !PIN == number
+                    })
             })
     }
 }
@@ -115,6 +128,12 @@ mod tests {
         readers.leave(&a);
         assert_eq!(readers.lowest(), 9);
         assert!(!readers.holds(5));
+        let c = readers.join(NOTHING);
+        c.pin(4);
+        assert_eq!(readers.lowest(), 9, "a pin is no gate");
+        assert!(readers.holds(4));
+        readers.leave(&c);
+        assert!(!readers.holds(4));
         readers.leave(&b);
         assert_eq!(readers.lowest(), NOTHING);
     }

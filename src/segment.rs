@@ -38,6 +38,21 @@ use crate::memory::{Block, Bytes, Index, Shape, WriteAccess};
 use crate::sync::{AtomicU64, ord, store_alone};
 use core::mem::ManuallyDrop;
 
+/// What retention goes by.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Mark {
+    /// When the life was prepared, by [`clock::monotonic`](crate::clock::monotonic): all that is
+    /// in the segments before it was claimed by then.
+    pub(crate) began: u64,
+    /// Units of the partition's segments before it, from the first on.
+    pub(crate) before: u64,
+}
+
+/// Nobody has left word of a life's latest time.
+const UNKNOWN: u64 = 0;
+/// What is added to a time, of which the first is -1, none.
+const FIRST_TIME: u64 = 2;
+
 /// How a producer moves `head` on: the one step in which the kinds of producer differ.
 #[allow(unreachable_pub)] // in the bounds of the public `Producer`, and not to be named
 pub trait ClaimStep: 'static {
@@ -229,6 +244,35 @@ impl Segment {
         self.block.number().load(ord!(Relaxed))
     }
 
+    /// The latest time of this life's records, if a lookup has found all of them published and
+    /// has left word. For who holds the segment.
+    pub(crate) fn latest(&self) -> Option<i64> {
+        let word = self.block.latest().load(ord!(Relaxed));
+        (word != UNKNOWN).then(|| word.wrapping_sub(FIRST_TIME) as i64)
+    }
+
+    /// Leaves word of it, for the lookups to come.
+    pub(crate) fn set_latest(&self, time: i64) {
+        let word = (time as u64).wrapping_add(FIRST_TIME);
+        self.block.latest().store(word, ord!(Relaxed));
+    }
+
+    /// When this life began, and what had been appended before it. Right if the segment is live
+    /// after it was asked (`retention.rs`).
+    pub(crate) fn mark(&self) -> Mark {
+        Mark {
+            began: self.block.began().load(ord!(Relaxed)),
+            before: self.block.before().load(ord!(Relaxed)),
+        }
+    }
+
+    /// Marks the life that is to begin. Only for the segment's one owner, before
+    /// [`prepare`](Self::prepare).
+    pub(crate) fn set_mark(&self, mark: Mark) {
+        self.block.began().store(mark.began, ord!(Relaxed));
+        self.block.before().store(mark.before, ord!(Relaxed));
+    }
+
     /// Base and head for who does not hold the segment and checks afterwards, by the log
     /// start, that they are of the life that was meant: Acquire, so that a later life's
     /// values bring that life's log start with them (P7).
@@ -275,6 +319,7 @@ impl Segment {
                 Kind::End => {
                     self.block.empty_slot(slot);
                     self.block.recycled().store(0, ord!(Relaxed));
+                    self.block.latest().store(UNKNOWN, ord!(Relaxed));
                     return true;
                 }
                 _ => {

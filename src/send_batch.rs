@@ -131,7 +131,7 @@ impl<S: ClaimStep> Producer<S> {
     /// Works out each partition's share of a batch, and refuses what could never go in.
     fn plan(&mut self, records: &[Record<'_>]) -> Result<(), SendError> {
         self.check()?;
-        let partitions = self.topic.config().partitions as usize;
+        let partitions = self.lanes.len();
         let scratch = &mut self.scratch;
         scratch.shares.clear();
         scratch.shares.resize(partitions, Share::default());

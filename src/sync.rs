@@ -58,8 +58,8 @@ pub(crate) use {fence, ord};
 #[cfg(not(loom))]
 mod plain {
     pub(crate) use core::hint::spin_loop;
-    pub(crate) use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-    pub(crate) use std::sync::Mutex;
+    pub(crate) use core::sync::atomic::{AtomicU64, Ordering};
+    pub(crate) use std::sync::{Mutex, MutexGuard};
     pub(crate) use std::thread::yield_now;
 
     /// A plain store to a word that others exchange, at other times.

@@ -6,7 +6,7 @@ use crate::sites_loom as sites;
 pub(crate) use core::sync::atomic::Ordering;
 use loom::cell::UnsafeCell;
 pub(crate) use loom::hint::spin_loop;
-pub(crate) use loom::sync::Mutex;
+pub(crate) use loom::sync::{Mutex, MutexGuard};
 pub(crate) use loom::thread::yield_now;
 
 /// A sequentially consistent fence, unless its site is weakened.
@@ -96,6 +96,11 @@ impl AtomicU64 {
     }
 
     #[track_caller]
+    pub(crate) fn fetch_max(&self, value: u64, order: Ordering) -> u64 {
+        self.exchange("fetch_max", |word| word.fetch_max(value, order))
+    }
+
+    #[track_caller]
     pub(crate) fn fetch_and(&self, value: u64, order: Ordering) -> u64 {
         self.exchange("fetch_and", |word| word.fetch_and(value, order))
     }
@@ -148,27 +153,6 @@ impl AtomicU64 {
 pub(crate) fn store_alone(word: &AtomicU64, value: u64, order: Ordering) {
     word.alone.write();
     word.store(value, order);
-}
-
-#[allow(unreachable_pub)]
-pub struct AtomicBool(loom::sync::atomic::AtomicBool);
-
-impl AtomicBool {
-    pub(crate) fn new(value: bool) -> Self {
-        AtomicBool(loom::sync::atomic::AtomicBool::new(value))
-    }
-
-    #[track_caller]
-    pub(crate) fn load(&self, order: Ordering) -> bool {
-        sites::step("load");
-        self.0.load(order)
-    }
-
-    #[track_caller]
-    pub(crate) fn store(&self, value: bool, order: Ordering) {
-        sites::step("store");
-        self.0.store(value, order);
-    }
 }
 
 /// arc-swap gives false alarms in a model, so that here a lock that loom does not see

@@ -129,8 +129,13 @@ fn batch(u: &mut Unstructured<'_>) -> Result<Vec<(Sent, Option<u32>)>> {
         .collect()
 }
 
+fn time(u: &mut Unstructured<'_>) -> Result<Time> {
+    Ok(Time(u.arbitrary()?, u.int_in_range(-1..=1)?))
+}
+
 fn seek(u: &mut Unstructured<'_>) -> Result<Seek> {
-    Ok(match below(u, 0..6)? {
+    Ok(match below(u, 0..7)? {
+        6 => Seek::Time(time(u)?),
         0 => Seek::Retained(u.arbitrary()?),
         1 => Seek::Below,
         2 => Seek::Above(u.arbitrary()?),
@@ -156,7 +161,10 @@ fn reset(u: &mut Unstructured<'_>) -> Result<OffsetReset> {
 
 fn op(u: &mut Unstructured<'_>) -> Result<Op> {
     // Out of 32, so that what happens most has most of the bytes.
-    let kind = u.arbitrary::<u8>()? % 32;
+    let kind = match u.arbitrary::<u8>()? {
+        kind @ 0..224 => kind % 32,
+        other => return seldom_op(u, other - 224),
+    };
     if let 0..13 = kind {
         return append(u, kind);
     }
@@ -180,6 +188,16 @@ fn op(u: &mut Unstructured<'_>) -> Result<Op> {
     })
 }
 
+fn seldom_op(u: &mut Unstructured<'_>, kind: u8) -> Result<Op> {
+    Ok(match kind {
+        0..8 => Op::Wakeup(below(u, 0..CONSUMERS)?),
+        8..24 => Op::Lookup(partition(u)?, time(u)?),
+        24..28 => Op::ApplyRetention,
+        28 => Op::AddPartitions(below_u32(u, TOTAL)?),
+        _ => Op::Delete(partition(u)?, seek(u)?),
+    })
+}
+
 fn append(u: &mut Unstructured<'_>, kind: u8) -> Result<Op> {
     let wait = flag(u)?;
     Ok(match kind {
@@ -199,6 +217,15 @@ pub(crate) fn ops(u: &mut Unstructured<'_>) -> Result<Vec<Op>> {
     Ok(ops)
 }
 
+fn kept(u: &mut Unstructured<'_>) -> Result<Option<Kept>> {
+    Ok(match below(u, 0..8)? {
+        0..4 => None,
+        4 => Some(Kept::ForNoTime),
+        5 => Some(Kept::ForAnHour),
+        _ => Some(Kept::Bytes(below_u64(u, KEPT)?)),
+    })
+}
+
 pub(crate) fn setup(u: &mut Unstructured<'_>) -> Result<Setup> {
     let bits: u8 = u.arbitrary()?;
     let left = |bit: u8| bits & bit == bit;
@@ -208,6 +235,7 @@ pub(crate) fn setup(u: &mut Unstructured<'_>) -> Result<Setup> {
         } else {
             Overflow::DropOldest
         },
+        kept: kept(u)?,
         timestamps: if bits & 2 == 0 {
             Timestamps::Append
         } else {

@@ -9,6 +9,8 @@ pub(crate) const OPERATIONS: usize = 120;
 pub(crate) const CONSUMERS: usize = 2;
 
 pub(crate) const PARTITIONS: Range<u32> = 1..4;
+/// Up to how many are added later; no more, so that those from [`NO_PARTITION`] on stay unknown.
+pub(crate) const TOTAL: Range<u32> = 0..NO_PARTITION + 1;
 pub(crate) const SEGMENTS: Range<u32> = 2..5;
 pub(crate) const SEGMENT_RECORDS: Range<u32> = 1..9;
 pub(crate) const SEGMENT_BYTES: Range<usize> = 64..280;
@@ -17,6 +19,9 @@ pub(crate) const MAX_POLL: Range<u32> = 1..10;
 /// segment's.
 pub(crate) const SEGMENTS_LEFT: Range<u64> = 0..12;
 pub(crate) const OFFSETS_LEFT: Range<u64> = 0..40;
+
+/// Bytes that are kept: none to more than the ring has.
+pub(crate) const KEPT: Range<u64> = 0..1200;
 
 pub(crate) const SMALL_VALUE: Range<usize> = 0..20;
 /// Up to a whole segment, and more.
@@ -67,7 +72,12 @@ pub(crate) enum Seek {
     To(u64),
     Beginning,
     End,
+    Time(Time),
 }
+
+/// A time near to that of this record, in 1/256 of what is retained: by so much.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Time(pub(crate) u8, pub(crate) i8);
 
 #[derive(Clone, Debug)]
 pub(crate) enum Op {
@@ -88,13 +98,32 @@ pub(crate) enum Op {
     Subscribe(usize),
     Assign(usize, Vec<u32>),
     Unsubscribe(usize),
+    /// Ends the consumer's next poll.
+    Wakeup(usize),
+    /// Looks a time up.
+    Lookup(u32, Time),
+    ApplyRetention,
+    /// Deletes what is before there.
+    Delete(u32, Seek),
+    /// Adds partitions, up to so many.
+    AddPartitions(u32),
     /// Deletes the topic, and makes it again.
     Recreate,
+}
+
+/// What the topic keeps besides what its ring has room for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kept {
+    /// The last segment.
+    ForNoTime,
+    ForAnHour,
+    Bytes(u64),
 }
 
 #[derive(Clone, Debug)]
 pub(crate) struct Setup {
     pub(crate) overflow: Overflow,
+    pub(crate) kept: Option<Kept>,
     pub(crate) timestamps: Timestamps,
     pub(crate) partitions: u32,
     pub(crate) segments: u32,

@@ -42,6 +42,10 @@ pub(crate) struct Reader {
     /// Its topic was deleted, and was this at the end.
     pub(crate) gone: Option<Rc<Vec<Partition>>>,
     next: usize,
+    /// Partitions that it has still to take in, at its next poll.
+    pub(crate) added: Vec<Place>,
+    /// Its next poll ends at once.
+    pub(crate) woken: bool,
 }
 
 impl Reader {
@@ -52,11 +56,14 @@ impl Reader {
             given: None,
             gone: None,
             next: 0,
+            added: Vec::new(),
+            woken: false,
         }
     }
 
     /// Reads these partitions of `log` from now on: where it was in those that it had.
     pub(crate) fn give(&mut self, given: &'static str, partitions: &[usize], log: &[Partition]) {
+        self.take_added(log);
         let mut old = std::mem::take(&mut self.places);
         if self.gone.take().is_some() {
             old.clear();
@@ -76,6 +83,27 @@ impl Reader {
         self.next = 0;
     }
 
+    /// A partition that is new: a subscriber reads it from its start.
+    pub(crate) fn added(&mut self, partition: usize, log: &[Partition]) {
+        if self.given == Some("subscribe") && self.gone.is_none() {
+            let start = log[partition].start();
+            let place = Place::at(partition, OffsetReset::Earliest, start, start);
+            self.added.push(place);
+        }
+    }
+
+    fn take_added(&mut self, log: &[Partition]) {
+        if self.gone.is_some() {
+            self.added.clear();
+        }
+        for place in self.added.drain(..) {
+            // What is gone by now is not lost: it was never there for it.
+            let start = log[place.partition].start();
+            let place = Place::at(place.partition, OffsetReset::Earliest, start, start);
+            self.places.push(place);
+        }
+    }
+
     pub(crate) fn place(&mut self, partition: usize) -> Option<&mut Place> {
         let mut places = self.places.iter_mut();
         places.find(|place| place.partition == partition)
@@ -90,10 +118,23 @@ impl Reader {
         if self.places.is_empty() {
             return Err(ConsumeError::NotSubscribed);
         }
+        if std::mem::take(&mut self.woken) {
+            return Err(ConsumeError::Wakeup);
+        }
+        if self.gone.is_none() {
+            self.take_added(log);
+        }
         if self.gone.is_some() {
             return Err(ConsumeError::Closed {
                 topic: TOPIC.into(),
             });
+        }
+        // Where its records were deleted, it holds back nothing any more.
+        for place in &mut self.places {
+            let start = log[place.partition].start();
+            if place.position < start {
+                place.gate = place.gate.max(start);
+            }
         }
         let count = self.places.len();
         for step in 0..count {

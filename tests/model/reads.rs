@@ -1,10 +1,12 @@
 //! The operations of consumers.
 
-use super::ops::{CONSUMERS, Op, Seek};
+use super::ops::{CONSUMERS, Op, Seek, Time};
 use super::reader::{Expected, Reader};
 use super::reference::Sent;
 use super::run::{Run, TOPIC, UNKNOWN};
-use ringlog::{Batch, ConsumeError, Consumer, ConsumerConfig, OffsetReset, TopicPartition};
+use ringlog::{
+    Batch, ConsumeError, Consumer, ConsumerConfig, OffsetReset, TopicError, TopicPartition,
+};
 use std::slice;
 use std::time::Duration;
 
@@ -143,7 +145,9 @@ impl Run {
     pub(crate) fn unsubscribe(&mut self, i: usize) {
         if let Some((consumer, reader)) = self.consumer(i) {
             consumer.unsubscribe();
+            let woken = reader.woken;
             *reader = Reader::new(reader.reset);
+            reader.woken = woken;
         }
     }
 
@@ -191,6 +195,14 @@ impl Run {
                 consumer.seek_to_end(TOPIC, p).unwrap();
                 return place.go(end);
             }
+            Seek::Time(time) => {
+                let Some((time, found)) = log.time(time) else {
+                    return;
+                };
+                let offset = found.map_or_else(|end| end, |(offset, _)| offset);
+                assert_eq!(consumer.seek_to_time(TOPIC, p, time), Ok(offset));
+                return place.seek(log, offset);
+            }
             Seek::Retained(share) => start + (end - start) * u64::from(share) / 255,
             Seek::Below => start.saturating_sub(1),
             Seek::Above(255) => u64::MAX,
@@ -199,6 +211,31 @@ impl Run {
         };
         consumer.seek(TOPIC, p, offset).unwrap();
         place.seek(log, offset);
+    }
+
+    pub(crate) fn wakeup(&mut self, i: usize) {
+        if let Some((consumer, reader)) = self.consumer(i) {
+            consumer.wakeup_handle().wakeup();
+            reader.woken = true;
+        }
+    }
+
+    pub(crate) fn lookup(&mut self, partition: u32, time: Time) {
+        let p = self.in_range(partition);
+        let Some(log) = self.log.get(p as usize) else {
+            let refused = TopicError::PartitionOutOfRange {
+                topic: TOPIC.into(),
+                partition: p,
+                partitions: self.setup.partitions,
+            };
+            assert_eq!(self.topic.offset_for_time(p, 0), Err(refused));
+            return;
+        };
+        if let Some((time, found)) = log.time(time) {
+            let expected = found.ok();
+            let answer = self.topic.offset_for_time(p, time).unwrap();
+            assert_eq!(answer.map(|at| (at.offset, at.timestamp)), expected);
+        }
     }
 
     pub(crate) fn is_behind(&self, i: usize) -> bool {
@@ -271,6 +308,8 @@ impl Run {
             };
             let expected = if reader.places.is_empty() {
                 ConsumeError::NotSubscribed
+            } else if std::mem::take(&mut reader.woken) {
+                ConsumeError::Wakeup
             } else {
                 ConsumeError::Closed {
                     topic: TOPIC.into(),

@@ -1,6 +1,8 @@
 //! The reference: a partition is a `Vec` of what each offset holds, and where its segments
 //! begin. Written from the documentation, with nothing shared with the library.
 
+use super::ops::{Kept, Time};
+use super::run::UNKNOWN;
 use std::collections::VecDeque;
 
 /// What is sent, and what must come back.
@@ -96,6 +98,10 @@ pub(crate) struct Partition {
     segments: VecDeque<Segment>,
     /// Segments that it has begun.
     begun: u64,
+    /// What is before was deleted.
+    deleted: u64,
+    /// The library may have one segment more, before the first.
+    unsure: bool,
     limits: Limits,
 }
 
@@ -104,12 +110,16 @@ pub(crate) struct Limits {
     pub(crate) records: u64,
     pub(crate) bytes: usize,
     pub(crate) segments: usize,
+    pub(crate) kept: Option<Kept>,
     /// The offset that it begins at, and the last one that a segment may begin at.
     pub(crate) first: u64,
     pub(crate) last_base: u64,
     /// Segments that it may begin in all its life.
     pub(crate) lives: u64,
 }
+
+/// The offset and time of a record that was looked for, or the end of the search.
+type Found = Result<(u64, i64), u64>;
 
 /// What the reference says about one append.
 #[derive(Debug, PartialEq, Eq)]
@@ -136,12 +146,23 @@ impl Partition {
             log: Vec::new(),
             segments: VecDeque::from([first]),
             begun: 1,
+            deleted: 0,
+            unsure: false,
             limits,
         }
     }
 
-    pub(crate) fn start(&self) -> u64 {
+    /// Where the oldest segment begins.
+    pub(crate) fn oldest(&self) -> u64 {
         self.segments[0].base
+    }
+
+    pub(crate) fn start(&self) -> u64 {
+        self.oldest().max(self.deleted)
+    }
+
+    pub(crate) fn delete(&mut self, before: u64) {
+        self.deleted = self.deleted.max(before);
     }
 
     pub(crate) fn end(&self) -> u64 {
@@ -151,6 +172,23 @@ impl Partition {
     /// What an offset that was given out holds.
     fn at(&self, offset: u64) -> Option<&Stored> {
         self.log[(offset - self.limits.first) as usize].as_ref()
+    }
+
+    /// A time to look up, and the first record of that time or later, or else the end. `None`
+    /// where a time is not known.
+    pub(crate) fn time(&self, time: Time) -> Option<(i64, Found)> {
+        let stored = |offset| Some((offset, self.at(offset)?.time));
+        let times: Vec<_> = (self.start()..self.end()).filter_map(stored).collect();
+        if times.iter().any(|&(_, time)| time == UNKNOWN) {
+            return None;
+        }
+        let near = times.get(times.len() * usize::from(time.0) / 256);
+        let wanted = near
+            .map_or(0, |&(_, time)| time)
+            .saturating_add(time.1.into());
+        let wanted = wanted.max(0);
+        let found = times.into_iter().find(|&(_, time)| time >= wanted);
+        Some((wanted, found.ok_or(self.end())))
     }
 
     fn fits(&self, records: u64, bytes: usize) -> bool {
@@ -174,7 +212,8 @@ impl Partition {
             return Room::Exhausted;
         }
         if self.segments.len() < self.limits.segments {
-            return Room::There;
+            let full = self.unsure && self.segments.len() + 1 == self.limits.segments;
+            return if full { Room::Either } else { Room::There };
         }
         let left = self.segments[1].base;
         match gates.min() {
@@ -192,10 +231,46 @@ impl Partition {
         }
     }
 
-    /// Appends a frame, and answers its base offset.
-    pub(crate) fn append(&mut self, frame: Vec<Option<Stored>>, bytes: usize) -> u64 {
+    /// Whether the oldest segment is kept no longer.
+    fn outlived(&self) -> bool {
+        let rest: usize = self.segments.iter().skip(1).map(|s| s.bytes).sum();
+        self.segments.len() > 1
+            && match self.limits.kept {
+                None | Some(Kept::ForAnHour) => false,
+                Some(Kept::ForNoTime) => true,
+                Some(Kept::Bytes(bytes)) => rest as u64 >= bytes,
+            }
+    }
+
+    /// Gives up what is kept no longer, up to the lowest `gate`. Whether a consumer exactly past
+    /// a segment's last record has left it is told by where the library starts.
+    pub(crate) fn apply_retention(&mut self, gate: Option<u64>, start: u64) {
+        if gate.is_none_or(|gate| gate > self.oldest()) {
+            self.unsure = false;
+        }
+        while self.outlived() {
+            let left = self.segments[1].base;
+            if gate.is_some_and(|gate| gate < left || gate == left && start < left) {
+                return;
+            }
+            // Where records were deleted, the start does not tell.
+            self.unsure = gate == Some(left) && self.deleted >= left;
+            self.segments.pop_front();
+        }
+    }
+
+    /// Appends a frame, and answers its base offset. See
+    /// [`apply_retention`](Self::apply_retention) for `gate` and `start`.
+    pub(crate) fn append(
+        &mut self,
+        frame: Vec<Option<Stored>>,
+        bytes: usize,
+        gate: Option<u64>,
+        start: u64,
+    ) -> u64 {
         let (base, records) = (self.end(), frame.len() as u64);
         if !self.fits(records, bytes) {
+            self.apply_retention(gate, start);
             if self.segments.len() == self.limits.segments {
                 self.segments.pop_front();
             }

@@ -1,6 +1,6 @@
 //! One run: the library and the reference side by side, and that both say the same.
 
-use super::ops::{CONSUMERS, NO_PARTITION, Op, Setup};
+use super::ops::{CONSUMERS, Kept, NO_PARTITION, Op, Seek, Setup};
 use super::reader::Reader;
 use super::reference::{Limits, Partition, Room, Sent, Stored};
 use ringlog::{
@@ -52,7 +52,13 @@ pub(crate) fn run(setup: Setup, ops: &[Op]) {
 }
 
 fn make(broker: &Broker, setup: &Setup) -> (Topic, Vec<Partition>) {
-    let config = TopicConfig::new()
+    let config = match setup.kept {
+        None => TopicConfig::new(),
+        Some(Kept::ForNoTime) => TopicConfig::new().retention(Duration::ZERO),
+        Some(Kept::ForAnHour) => TopicConfig::new().retention(Duration::from_secs(3600)),
+        Some(Kept::Bytes(bytes)) => TopicConfig::new().retention_bytes(bytes),
+    };
+    let config = config
         .partitions(setup.partitions)
         .segments(setup.segments)
         .segment_records(setup.segment_records)
@@ -62,19 +68,23 @@ fn make(broker: &Broker, setup: &Setup) -> (Topic, Vec<Partition>) {
         .begin_at(setup.first_segment(), setup.first_offset())
         // In one thread nobody makes room meanwhile.
         .max_block(Duration::ZERO);
-    let limits = Limits {
-        records: setup.segment_records.into(),
-        bytes: setup.bytes(),
-        segments: setup.segments as usize,
-        first: setup.first_offset(),
-        last_base: setup.last_base(),
-        lives: setup.lives(),
-    };
     let partitions = 0..setup.partitions;
     (
         broker.create_topic(TOPIC, config).unwrap(),
-        partitions.map(|_| Partition::new(limits)).collect(),
+        partitions.map(|_| Partition::new(limits(setup))).collect(),
     )
+}
+
+fn limits(setup: &Setup) -> Limits {
+    Limits {
+        records: setup.segment_records.into(),
+        bytes: setup.bytes(),
+        segments: setup.segments as usize,
+        kept: setup.kept,
+        first: setup.first_offset(),
+        last_base: setup.last_base(),
+        lives: setup.lives(),
+    }
 }
 
 impl Run {
@@ -106,15 +116,95 @@ impl Run {
         }
     }
 
-    fn room(&self, partition: u32, records: usize, bytes: usize) -> Room {
+    /// Where the consumers that hold producers back are.
+    fn gates(&self, partition: u32) -> impl Iterator<Item = u64> {
         let readers = self.readers.iter().flatten();
         let readers = readers.filter(|reader| reader.gone.is_none());
-        let places = readers.flat_map(|reader| &reader.places);
-        let gates = places
-            .filter(|place| place.partition == partition as usize)
+        let places = readers.flat_map(|reader| reader.places.iter().chain(&reader.added));
+        places
+            .filter(move |place| place.partition == partition as usize)
             .filter(|_| self.setup.overflow == Overflow::Backpressure)
-            .map(|place| place.gate);
+            .map(|place| place.gate)
+    }
+
+    fn room(&self, partition: u32, records: usize, bytes: usize) -> Room {
+        let gates = self.gates(partition);
         self.log[partition as usize].room(records as u64, bytes, gates)
+    }
+
+    /// What is kept no longer may go, as far as consumers let it; where that is the library's
+    /// business, it tells.
+    fn limits(&self, partition: u32) -> (Option<u64>, u64) {
+        let start = self.topic.log_start_offset(partition).unwrap();
+        (self.gates(partition).min(), start)
+    }
+
+    fn delete(&mut self, partition: u32, before: Seek) {
+        let p = self.in_range(partition);
+        let Some(log) = self.log.get_mut(p as usize) else {
+            let refused = TopicError::PartitionOutOfRange {
+                topic: TOPIC.into(),
+                partition: p,
+                partitions: self.setup.partitions,
+            };
+            assert_eq!(self.topic.delete_records(p, 0), Err(refused));
+            return;
+        };
+        let (start, end) = (log.start(), log.end());
+        let before = match before {
+            Seek::Retained(share) => start + (end - start) * u64::from(share) / 255,
+            Seek::Below | Seek::Time(_) => start.saturating_sub(1),
+            Seek::Above(more) => end.saturating_add(more.into()),
+            Seek::To(offset) => offset,
+            Seek::Beginning => start,
+            Seek::End => end,
+        };
+        let answer = self.topic.delete_records(p, before);
+        if before > end {
+            let refused = TopicError::OffsetOutOfRange {
+                topic: TOPIC.into(),
+                partition: p,
+                offset: before,
+                log_start: start,
+                log_end: end,
+            };
+            assert_eq!(answer, Err(refused));
+        } else {
+            assert_eq!(answer, Ok(before.max(start)));
+            log.delete(before);
+        }
+    }
+
+    fn add_partitions(&mut self, total: u32) {
+        let before = self.setup.partitions;
+        let answer = self.topic.add_partitions(total);
+        if total <= before {
+            let refused = TopicError::InvalidConfig {
+                setting: "partitions",
+                value: total.into(),
+                min: u64::from(before) + 1,
+                max: 16_384,
+            };
+            assert_eq!(answer, Err(refused));
+            return;
+        }
+        assert_eq!(answer, Ok(()));
+        assert_eq!(self.topic.partitions(), total);
+        self.setup.partitions = total;
+        for p in before..total {
+            self.log.push(Partition::new(limits(&self.setup)));
+            for reader in self.readers.iter_mut().flatten() {
+                reader.added(p as usize, &self.log);
+            }
+        }
+    }
+
+    fn apply_retention(&mut self) {
+        self.topic.apply_retention();
+        for p in 0..self.setup.partitions {
+            let (gate, start) = self.limits(p);
+            self.log[p as usize].apply_retention(gate, start);
+        }
     }
 
     /// The library says that it has appended this frame.
@@ -130,7 +220,9 @@ impl Run {
             matches!(room, Room::There | Room::Either),
             "appended, and the reference says {room:?}"
         );
-        assert_eq!(self.log[partition as usize].append(frame, bytes), base);
+        let (gate, start) = self.limits(partition);
+        let log = &mut self.log[partition as usize];
+        assert_eq!(log.append(frame, bytes, gate, start), base);
     }
 
     /// The library says that there is no room, now or ever; answers where.
@@ -190,6 +282,11 @@ impl Run {
             Op::Subscribe(consumer) => self.subscribe(*consumer),
             Op::Assign(consumer, partitions) => self.assign(*consumer, partitions),
             Op::Unsubscribe(consumer) => self.unsubscribe(*consumer),
+            Op::Wakeup(consumer) => self.wakeup(*consumer),
+            Op::Lookup(partition, time) => self.lookup(*partition, *time),
+            Op::ApplyRetention => self.apply_retention(),
+            Op::Delete(partition, before) => self.delete(*partition, *before),
+            Op::AddPartitions(total) => self.add_partitions(*total),
             Op::Recreate => self.recreate(),
         }
         self.check();
@@ -219,8 +316,10 @@ impl Run {
             assert_eq!(consumer.position(TOPIC, p), Ok(place.position));
             let lag = log.end().saturating_sub(place.position);
             assert_eq!(consumer.lag(TOPIC, p), Ok(lag));
+            let lead = place.position.saturating_sub(log.start());
+            assert_eq!(consumer.lead(TOPIC, p), Ok(lead));
             if self.setup.overflow == Overflow::Backpressure {
-                assert!(log.start() <= place.gate);
+                assert!(log.oldest() <= place.gate);
             }
         }
     }
@@ -235,6 +334,10 @@ impl Run {
         assert_eq!(self.broker.delete_topic(TOPIC), Err(unknown.clone()));
         assert_eq!(self.broker.topic(TOPIC).unwrap_err(), unknown);
         self.appends_are_refused();
+        let closed = TopicError::Closed {
+            topic: TOPIC.into(),
+        };
+        assert_eq!(self.topic.delete_records(0, 0), Err(closed));
         self.polls_are_refused();
         self.check();
         let (topic, log) = make(&self.broker, &self.setup);

@@ -66,6 +66,10 @@ fn to() -> impl Strategy<Value = To> {
     ]
 }
 
+fn time() -> impl Strategy<Value = Time> {
+    (any::<u8>(), -1..2i8).prop_map(|(share, by)| Time(share, by))
+}
+
 fn seek() -> impl Strategy<Value = Seek> {
     prop_oneof![
         4 => any::<u8>().prop_map(Seek::Retained),
@@ -74,6 +78,7 @@ fn seek() -> impl Strategy<Value = Seek> {
         1 => any::<u64>().prop_map(Seek::To),
         1 => Just(Seek::Beginning),
         1 => Just(Seek::End),
+        1 => time().prop_map(Seek::Time),
     ]
 }
 
@@ -118,7 +123,12 @@ pub(crate) fn op() -> impl Strategy<Value = Op> {
         2 => consumer().prop_map(Op::Subscribe),
         2 => (consumer(), vec(partition(), ASSIGNED)).prop_map(|(c, p)| Op::Assign(c, p)),
         2 => consumer().prop_map(Op::Unsubscribe),
+        2 => consumer().prop_map(Op::Wakeup),
+        6 => (partition(), time()).prop_map(|(p, t)| Op::Lookup(p, t)),
         1 => any::<bool>().prop_map(Op::HandOver),
+        4 => Just(Op::ApplyRetention),
+        3 => (partition(), seek()).prop_map(|(p, s)| Op::Delete(p, s)),
+        1 => TOTAL.prop_map(Op::AddPartitions),
         1 => Just(Op::Recreate),
     ]
 }
@@ -132,9 +142,16 @@ pub(crate) fn setup() -> impl Strategy<Value = Setup> {
         option::weighted(0.1, SEGMENTS_LEFT),
         option::weighted(0.1, OFFSETS_LEFT),
     );
-    (overflow, timestamps, measures, MAX_POLL, left).prop_map(
-        |(overflow, timestamps, measures, max_poll, left)| Setup {
+    let kept = prop_oneof![
+        3 => Just(None),
+        1 => Just(Some(Kept::ForNoTime)),
+        1 => Just(Some(Kept::ForAnHour)),
+        2 => KEPT.prop_map(|bytes| Some(Kept::Bytes(bytes))),
+    ];
+    (overflow, timestamps, measures, MAX_POLL, left, kept).prop_map(
+        |(overflow, timestamps, measures, max_poll, left, kept)| Setup {
             overflow,
+            kept,
             timestamps,
             partitions: measures.0,
             segments: measures.1,

@@ -189,3 +189,34 @@ fn a_seek_among_frames_in_the_making_finds_its_record() {
         outcomes.include([(None, 0), (None, 2), (Some(offset), 0), (Some(offset), 2)]);
     }
 }
+
+/// P2, P3, P4, P5: a lookup by time reads whole records only, whatever is rolled and recycled
+/// under it, and finds none later than the first that it could.
+#[test]
+fn a_time_is_found_where_it_is_or_the_log_has_gone_past_it() {
+    for overflow in [Overflow::DropOldest, Overflow::Backpressure] {
+        let outcomes = Outcomes::new();
+        let saw = outcomes.clone();
+        explore(move || {
+            let (_broker, topic) = topic(smallest(overflow));
+            let mut producer = topic.producer();
+            let mut send = move |n: i64| {
+                let value = n.to_ne_bytes();
+                producer.send(Record::new(&value).timestamp(n)).unwrap();
+            };
+            (0..2).for_each(&mut send);
+            // The pin of a lookup is no gate: the producer is never refused.
+            let p = thread::spawn(move || (2..5).for_each(send));
+            let saw = saw.clone();
+            let c = thread::spawn(move || {
+                let found = topic.offset_for_time(0, 1).unwrap();
+                let found = found.map(|at| (at.offset, at.timestamp));
+                assert!(found.is_none_or(|(offset, time)| offset == time as u64));
+                saw.saw(found.map(|(offset, _)| offset));
+            });
+            p.join().unwrap();
+            c.join().unwrap();
+        });
+        outcomes.are([Some(1), Some(2), Some(3)]);
+    }
+}

@@ -8,8 +8,11 @@
 mod append;
 mod common;
 mod lookup;
+mod partitions;
+mod retention;
 mod reuse;
 mod roll;
 mod source;
 mod stale;
 mod stops;
+mod wakeup;

@@ -11,6 +11,7 @@ use crate::common::*;
 use ringlog_loom::sites_loom::{At, Step, stop, trace};
 use ringlog_loom::{
     Broker, Consumer, ExclusiveProducer, Overflow, Producer, Record, Route, SendError, Topic,
+    TopicConfig,
 };
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,6 +19,7 @@ use std::fmt::Write as _;
 use std::ops::Range;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 /// Five laps of a ring of two segments of two records.
 const SENDS: u64 = 20;
@@ -164,22 +166,35 @@ struct Case<V: 'static> {
 
 /// The steps of a case, and for each of them how the others fared when it was stopped before it.
 fn stop_at_each<V: 'static>(overflow: Overflow, case: &'static Case<V>) -> Vec<(Step, Outcome)> {
+    stop_at_each_in(log(overflow), case)
+}
+
+fn log(overflow: Overflow) -> TopicConfig {
+    // Two records fill it by their bytes: so the end that its sealer owes is not to be seen by
+    // the count of its slots.
+    small(overflow).segment_records(3)
+}
+
+fn stop_at_each_in<V: 'static>(
+    config: TopicConfig,
+    case: &'static Case<V>,
+) -> Vec<(Step, Outcome)> {
     let set_up = move || {
-        // Two records fill it by their bytes: so the end that its sealer owes is not to be seen by
-        // the count of its slots.
-        let (broker, topic) = topic(small(overflow).segment_records(3));
+        let (broker, topic) = topic(config.clone());
         let log = Rc::default();
         let mut others = Others::new(&broker, &topic, case.others, &log);
         let mut victim = (case.victim)(&broker, &topic);
         (case.before)(&mut others, &mut victim);
         (others, victim, log)
     };
+    let first = set_up.clone();
     let steps = once(move || {
-        let (_others, victim, log) = set_up();
+        let (_others, victim, log) = first();
         trace(MOST_STEPS, || (case.work)(victim, &log)).1
     });
     assert!(!steps.is_empty(), "{}: no steps", case.name);
     let outcome = |number| {
+        let set_up = set_up.clone();
         once(move || {
             let (mut others, victim, log) = set_up();
             let result = Rc::new(RefCell::new(None));
@@ -358,6 +373,25 @@ static LEAVE: Case<Consumer> = Case {
     work: |consumer, _| drop(consumer),
 };
 
+static LOOKUP: Case<Topic> = Case {
+    name: "a lookup by time",
+    others: 2,
+    victim: |_, topic| topic.clone(),
+    before: |others, _| fill(others, 3),
+    work: |topic, _| assert_eq!(topic.offset_for_time(0, 0), Ok(None)),
+};
+
+static RETAIN: Case<Topic> = Case {
+    name: "retention that is applied",
+    others: 2,
+    victim: |_, topic| topic.clone(),
+    before: |others, _| fill(others, 3),
+    work: |topic, _| {
+        topic.apply_retention();
+        assert!(topic.log_start_offset(0).unwrap() > 0);
+    },
+};
+
 // ---- what must be, and the table --------------------------------------------------------
 
 /// Whether a claim is held and not published, before each of the steps.
@@ -426,6 +460,14 @@ fn check_consumer(overflow: Overflow, name: &str, there: bool, steps: &[(Step, O
         let gated = overflow == Overflow::Backpressure && listed.contains(&i);
         assert_eq!(outcome.sent < SENDS, gated, "{at}");
         assert!(outcome.sent > 0, "{at}");
+    }
+}
+
+fn check_bystander(overflow: Overflow, name: &str, steps: &[(Step, Outcome)]) {
+    for (i, (step, outcome)) in steps.iter().enumerate() {
+        let at = format!("{overflow:?}, {name}, step {i}: {step:?}: {outcome:?}");
+        let all = (outcome.sent, outcome.read_all, outcome.lost);
+        assert_eq!(all, (SENDS, true, 0), "{at}");
     }
 }
 
@@ -500,6 +542,13 @@ fn who_stops_at_any_step_stops_only_whom_the_design_says() {
             check_consumer(overflow, case.name, there, &steps);
             rows(&mut table, overflow, case.name, case.others, &steps);
         }
+        let steps = stop_at_each(overflow, &LOOKUP);
+        check_bystander(overflow, LOOKUP.name, &steps);
+        rows(&mut table, overflow, LOOKUP.name, LOOKUP.others, &steps);
+        let config = log(overflow).retention(Duration::ZERO);
+        let steps = stop_at_each_in(config, &RETAIN);
+        check_bystander(overflow, RETAIN.name, &steps);
+        rows(&mut table, overflow, RETAIN.name, RETAIN.others, &steps);
     }
     if std::env::var_os("RINGLOG_WEAKEN").is_some() {
         return; // the table is of the steps as they are
@@ -572,12 +621,13 @@ fn two_that_stop_stop_nobody_else() {
     pairs(Overflow::Backpressure, &REUSE, &REUSE);
     pairs(Overflow::DropOldest, &REUSE, &POLL);
     pairs(Overflow::DropOldest, &POLL, &REUSE);
+    pairs(Overflow::Backpressure, &LOOKUP, &REUSE);
 }
 
 /// Stops the first before each of its steps, and then the second before each of its own.
 fn pairs<A, B>(overflow: Overflow, first: &'static Case<A>, second: &'static Case<B>) {
     let set_up = move || {
-        let (broker, topic) = topic(small(overflow).segment_records(3));
+        let (broker, topic) = topic(log(overflow));
         let log = Rc::default();
         // One more producer, so that no spare is idle that nobody can come to need.
         let mut others = Others::new(&broker, &topic, 1, &log);

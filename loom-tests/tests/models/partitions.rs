@@ -1,0 +1,79 @@
+//! Partitions that are added to a topic that is in use.
+
+use crate::common::*;
+use loom::thread;
+use ringlog_loom::{Overflow, Record, SendError};
+
+/// P13: a producer that sees a new partition finds it complete, and a subscriber reads all that is
+/// sent there, however late it looks.
+#[test]
+fn a_new_partition_is_complete_and_its_subscribers_miss_nothing() {
+    let outcomes = Outcomes::new();
+    let saw = outcomes.clone();
+    explore(move || {
+        let (broker, topic) = topic(smallest(Overflow::Backpressure));
+        let mut producer = topic.producer();
+        let mut consumer = reader(&broker);
+        let t = topic.clone();
+        let a = thread::spawn(move || t.add_partitions(2).unwrap());
+        let p = thread::spawn(move || {
+            let value = value(7);
+            let mut sent = 0;
+            // One more than the ring has room for.
+            for _ in 0..3 {
+                match producer.try_send(Record::new(&value).partition(1)) {
+                    Ok(_) => sent += 1,
+                    Err(SendError::PartitionOutOfRange { .. }) => {}
+                    Err(SendError::Full { .. }) => assert_eq!(sent, 2),
+                    Err(other) => panic!("{other}"),
+                }
+            }
+            sent
+        });
+        let c = thread::spawn(move || {
+            consumer.seek("t", 0, 0).unwrap(); // so that it takes more than a glance
+            let early = drain(&mut consumer);
+            (consumer, early)
+        });
+        a.join().unwrap();
+        let sent = p.join().unwrap();
+        let (mut consumer, (mut seen, lost)) = c.join().unwrap();
+        let early = seen.len();
+        let (rest, lost_later) = drain(&mut consumer);
+        seen.extend(rest);
+        assert_eq!(lost + lost_later, 0);
+        assert_eq!(
+            seen,
+            (0..sent).map(|offset| (offset, 7)).collect::<Vec<_>>()
+        );
+        assert_eq!(consumer.assignment().len(), 2);
+        saw.saw((sent, early));
+    });
+    outcomes.include([(0, 0), (1, 0), (2, 0), (2, 1), (2, 2)]);
+}
+
+/// A subscription beside an addition has the new partition once, by one way or the other.
+#[test]
+fn a_subscription_beside_an_addition_has_every_partition_once() {
+    let outcomes = Outcomes::new();
+    let saw = outcomes.clone();
+    explore(move || {
+        let (broker, topic) = topic(smallest(Overflow::Backpressure));
+        let mut producer = topic.producer();
+        let t = topic.clone();
+        let a = thread::spawn(move || t.add_partitions(2).unwrap());
+        let saw = saw.clone();
+        let c = thread::spawn(move || {
+            let mut consumer = reader(&broker);
+            saw.saw(consumer.assignment().len());
+            consumer.subscribe(&["t"]).unwrap();
+            consumer
+        });
+        a.join().unwrap();
+        let mut consumer = c.join().unwrap();
+        producer.send(Record::new(&value(7)).partition(1)).unwrap();
+        assert_eq!(drain(&mut consumer).0, [(0, 7)]);
+        assert_eq!(consumer.assignment().len(), 2);
+    });
+    outcomes.are([1, 2]);
+}

@@ -1,0 +1,161 @@
+//! Lookups by time: the earliest record at or after a moment.
+//!
+//! A lookup reads bytes, so it holds what it reads: one segment at a time, by a pin
+//! (`readers.rs`) whatever the policy, so that it never holds back the log start. The pin keeps
+//! one segment out of the others' reach, and like every handle the lookup brings a spare for
+//! it (`pool.rs`). When the log start passes the segment that it wants, it goes on from there.
+//!
+//! Times are in no order that could be relied on: users give what times they like, and producers
+//! look at the clock before they claim. So a search by halves would miss what it looks for. It
+//! goes from segment to segment, passes by those whose latest time is known to be too early, and
+//! reads the others from their first record on. A segment that is at its end and was
+//! read without a find is known from then on: its latest time is left in its header (`segment.rs`)
+//! until it is recycled. Whoever leaves it holds the segment, so the life is the right one
+//! (S4), and several leave the same.
+
+use crate::assigned::Seat;
+use crate::cursor::{Run, in_force};
+use crate::frame::Kind;
+use crate::partition::Partition;
+use crate::readers::{Hold, NOTHING};
+use crate::record::NO_TIMESTAMP;
+use crate::records::Records;
+use crate::segment::Segment;
+use crate::sync::spin_loop;
+use crate::topic::TopicInner;
+use std::sync::Arc;
+
+/// A record's offset and time, as
+/// [`Consumer::offsets_for_times`](crate::Consumer::offsets_for_times) finds it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct OffsetAndTimestamp {
+    /// Its place in the partition.
+    pub offset: u64,
+    /// Its time in milliseconds since 1970 UTC.
+    pub timestamp: i64,
+}
+
+/// A lookup's place among the readers of a partition.
+struct Pin<'t> {
+    partition: &'t Partition,
+    hold: Arc<Hold>,
+    seat: Seat,
+}
+
+impl<'t> Pin<'t> {
+    fn new(topic: &'t Arc<TopicInner>, partition: &'t Partition) -> Pin<'t> {
+        let seat = Seat::new(topic);
+        let hold = topic.pool().readers(partition.id()).join(NOTHING);
+        Pin {
+            partition,
+            hold,
+            seat,
+        }
+    }
+
+    /// Pins segment `number`; `false` if the log start has passed it.
+    fn hold(&self, number: u64) -> bool {
+        self.hold.pin(number);
+        in_force(self.partition, number)
+    }
+}
+
+impl Drop for Pin<'_> {
+    fn drop(&mut self) {
+        let pool = self.seat.topic().pool();
+        pool.readers(self.partition.id()).leave(&self.hold);
+    }
+}
+
+/// How a look through a segment ended.
+enum Look {
+    Found(OffsetAndTimestamp),
+    /// At its end, which is this slot.
+    Through(u32),
+    /// Before this slot, which is not published yet.
+    Stopped(u32),
+}
+
+/// The earliest record of `time` or later, or else the offset at which the search ended.
+pub(crate) fn find(
+    topic: &Arc<TopicInner>,
+    partition: u32,
+    time: i64,
+) -> Result<OffsetAndTimestamp, u64> {
+    let (log, pool) = (topic.partition(partition), topic.pool());
+    let pin = Pin::new(topic, log);
+    let floor = log.floor();
+    let mut number = log.first(pool);
+    loop {
+        if !pin.hold(number) {
+            number = log.log_start();
+            continue;
+        }
+        let Some(index) = log.find(number) else {
+            spin_loop(); // it is there, but this thread may not see it yet
+            continue;
+        };
+        let segment = pool.get(index);
+        let slot = match look_through(segment, log, time, floor) {
+            Look::Found(found) => return Ok(found),
+            Look::Stopped(slot) => return Err((segment.base() + u64::from(slot)).max(floor)),
+            Look::Through(slot) => slot,
+        };
+        number += 1;
+        if log.find(number).is_none() {
+            // Not there yet, or not any more: then whoever put another in its place has seen the
+            // log start behind it, and what this thread has found there brings that with it (P3).
+            let start = log.log_start();
+            if start < number {
+                return Err(segment.base() + u64::from(slot));
+            }
+            number = start;
+        }
+    }
+}
+
+/// Looks through a segment, which is held.
+fn look_through(segment: &Segment, log: &Partition, time: i64, floor: u64) -> Look {
+    if segment.latest().is_some_and(|latest| latest < time) {
+        return Look::Through(segment.head().records());
+    }
+    let base = segment.base();
+    let mut latest = NO_TIMESTAMP;
+    let mut slot = 0;
+    while slot < segment.shape().records {
+        let frame = segment.descriptor(slot);
+        match frame.kind() {
+            Kind::End => break,
+            Kind::Aborted => {}
+            Kind::Empty => {
+                // Whoever owes END may have stopped before it: then the head says as much.
+                let head = segment.head();
+                if !head.is_sealed_in(log.id()) || head.records() != slot {
+                    return Look::Stopped(slot);
+                }
+                break;
+            }
+            _ => {
+                let run = Run {
+                    base,
+                    slot,
+                    records: frame.slots(),
+                    ..Run::default()
+                };
+                for record in Records::new(&run, segment) {
+                    let timestamp = record.timestamp();
+                    if timestamp >= time && record.offset() >= floor {
+                        return Look::Found(OffsetAndTimestamp {
+                            offset: record.offset(),
+                            timestamp,
+                        });
+                    }
+                    latest = latest.max(timestamp);
+                }
+            }
+        }
+        slot += frame.slots();
+    }
+    segment.set_latest(latest);
+    Look::Through(slot)
+}
