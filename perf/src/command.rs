@@ -228,3 +228,40 @@ fn write_list(out: &mut String) -> std::fmt::Result {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn chosen() -> Vec<Scenario> {
+        let choice = Choice {
+            sizes: vec![8],
+            ring_bytes: 1 << 16,
+            producers: 2,
+            lmax: None,
+        };
+        choose(&["exclusive-single".into()], scenarios(&choice)).unwrap()
+    }
+
+    fn systems(chosen: &[Scenario]) -> Vec<&str> {
+        let cases = chosen.iter().flat_map(|scenario| &scenario.cases);
+        let entries = cases.flat_map(|case| &case.entries);
+        entries.map(|entry| entry.system.as_str()).collect()
+    }
+
+    #[test]
+    fn only_the_systems_named_are_measured() {
+        let mut some = chosen();
+        keep_systems(&["ringlog".into(), "rtrb".into()], &mut some).unwrap();
+        assert_eq!(systems(&some), ["ringlog exclusive", "rtrb"]);
+        let mut all = chosen();
+        keep_systems(&[], &mut all).unwrap();
+        assert!(systems(&all).len() > 2);
+    }
+
+    #[test]
+    fn a_system_that_nobody_has_is_refused_by_its_name() {
+        let refused = keep_systems(&["rtrb".into(), "kafka".into()], &mut chosen());
+        assert!(refused.unwrap_err().to_string().contains("'kafka'"));
+    }
+}
