@@ -3,6 +3,8 @@
 use crate::config::{ConsumerConfig, OffsetReset};
 use crate::cursor::{Cursor, Glance, Outside};
 use crate::error::ConsumeError;
+use crate::group::Owned;
+use crate::readers::Hold;
 use crate::topic::{Inbox, State, TopicInner};
 use std::sync::Arc;
 
@@ -38,13 +40,17 @@ impl Seat {
         partitions
     }
 
-    /// The partitions that were added since the last time, to be read from their start.
-    pub(crate) fn take_added(&self) -> Vec<Assigned> {
+    /// The partitions that were added since the last time, each with its hold.
+    pub(crate) fn take_holds(&self) -> Vec<(u32, Arc<Hold>)> {
         let Some(inbox) = &self.inbox else {
             return Vec::new();
         };
-        let added = core::mem::take(&mut *inbox.lock().unwrap_or_else(|e| e.into_inner()));
-        let added = added.into_iter();
+        core::mem::take(&mut *inbox.lock().unwrap_or_else(|e| e.into_inner()))
+    }
+
+    /// The partitions that were added since the last time, to be read from their start.
+    pub(crate) fn take_added(&self) -> Vec<Assigned> {
+        let added = self.take_holds().into_iter();
         added
             .map(|(partition, hold)| {
                 let seen = self.topic.refreshed();
@@ -76,6 +82,8 @@ pub(crate) struct Assigned {
     /// It has a position, so that polling is meaningful (`OffsetReset::None` gives none).
     pub(crate) positioned: bool,
     pub(crate) paused: bool,
+    /// What it has of it as a member of a group.
+    pub(crate) owned: Option<Owned>,
 }
 
 impl Assigned {
@@ -104,7 +112,22 @@ impl Assigned {
             seen,
             positioned,
             paused: false,
+            owned: None,
         }
+    }
+
+    /// The same for a member of a group: nowhere yet, and it never holds back the log start.
+    pub(crate) fn join_ungated(topic: &Arc<TopicInner>, partition: u32) -> Assigned {
+        let seen = topic.refreshed();
+        let cursor = Cursor::join_ungated(topic.partition(partition), topic.pool());
+        Self::new(topic, partition, cursor, seen, false)
+    }
+
+    /// Goes on where another was: see [`Cursor::resume_at`].
+    pub(crate) fn resume_at(&mut self, offset: u64) {
+        let log = self.topic.partition(self.partition);
+        self.cursor.resume_at(log, self.topic.pool(), offset);
+        self.positioned = true;
     }
 
     pub(crate) fn is(&self, topic: &str, partition: u32) -> bool {
@@ -137,6 +160,9 @@ impl Assigned {
             self.seen = self.topic.refreshed();
             let (log, pool) = (self.topic.partition(self.partition), self.topic.pool());
             self.cursor.look_at_floor(log, pool);
+            if let Some(owned) = &mut self.owned {
+                owned.look_at_floor();
+            }
         }
         behind
     }

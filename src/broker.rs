@@ -2,7 +2,8 @@
 
 use crate::config::{ConsumerConfig, TopicConfig};
 use crate::consumer::Consumer;
-use crate::error::TopicError;
+use crate::error::{GroupError, TopicError};
+use crate::group::{GroupDescription, Groups, unknown as unknown_group};
 use crate::sync::Snapshot;
 use crate::topic::Topic;
 use core::fmt;
@@ -38,6 +39,7 @@ impl Directory {
 #[derive(Clone)]
 pub struct Broker {
     directory: Directory,
+    groups: Arc<Groups>,
 }
 
 impl Default for Broker {
@@ -51,6 +53,7 @@ impl Broker {
     pub fn new() -> Broker {
         Broker {
             directory: Directory(Arc::new(Snapshot::from_pointee(BTreeMap::new()))),
+            groups: Arc::new(Groups::new()),
         }
     }
 
@@ -92,7 +95,7 @@ impl Broker {
     }
 
     /// Takes a topic out of the broker and closes it: its producers and consumers report
-    /// `Closed` from now on, and calls that wait end. Batches that are held stay readable;
+    /// `Closed` from now on, and calls that wait end. Groups forget it. Batches that are held stay readable;
     /// the memory goes with the last handle.
     ///
     /// # Errors
@@ -107,6 +110,7 @@ impl Broker {
         match removed {
             Some(topic) => {
                 topic.inner().close();
+                self.groups.forget_topic(topic.inner());
                 Ok(())
             }
             None => Err(unknown(name)),
@@ -123,7 +127,51 @@ impl Broker {
     ///
     /// A setting outside its limits is refused by `subscribe` and `assign`.
     pub fn consumer(&self, config: ConsumerConfig) -> Consumer {
-        Consumer::new(self.directory.clone(), config)
+        Consumer::new(self.directory.clone(), self.groups.clone(), config)
+    }
+
+    // ---- groups -------------------------------------------------------------------------
+
+    /// The names of all groups, sorted. A group is there from its first member, or commit, until
+    /// it is deleted.
+    pub fn group_names(&self) -> Vec<String> {
+        self.groups.names()
+    }
+
+    /// Who is in a group, whose is what, and what is committed, now.
+    ///
+    /// # Errors
+    /// [`GroupError::UnknownGroup`].
+    pub fn describe_group(&self, name: &str) -> Result<GroupDescription, GroupError> {
+        let group = self.groups.find(name).ok_or_else(|| unknown_group(name))?;
+        let description = group.lock().describe(name);
+        Ok(description)
+    }
+
+    /// Forgets a group, and holds nothing back for it any more. Members whose consumers are gone
+    /// (see [`ConsumerConfig::instance_id`]) are forgotten with it.
+    ///
+    /// # Errors
+    /// [`GroupError::UnknownGroup`]; [`GroupError::NotEmpty`] while it has live members.
+    pub fn delete_group(&self, name: &str) -> Result<(), GroupError> {
+        self.groups.delete(name)
+    }
+
+    /// Forgets what a group has committed in a topic, and holds nothing of it back any more: for
+    /// a topic that its members do not read any longer.
+    ///
+    /// # Errors
+    /// [`GroupError::UnknownGroup`]; [`GroupError::Subscribed`] while a member is subscribed to
+    /// the topic.
+    pub fn delete_group_offsets(&self, name: &str, topic: &str) -> Result<(), GroupError> {
+        let group = self.groups.find(name).ok_or_else(|| unknown_group(name))?;
+        if group.lock().forget_offsets(topic) {
+            return Ok(());
+        }
+        Err(GroupError::Subscribed {
+            name: name.to_owned(),
+            topic: topic.to_owned(),
+        })
     }
 }
 

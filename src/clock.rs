@@ -5,7 +5,8 @@
 //! figures). It is read without a system call where the kernel exports it so (x86-64,
 //! arm64). Elsewhere it is `SystemTime`.
 //!
-//! And the clock of how long something is kept: exact, and set by nobody.
+//! And the clock of how long something is kept, and of how long a member has not polled: exact,
+//! and set by nobody.
 #![allow(unsafe_code)]
 
 /// Milliseconds since 1970 UTC.
@@ -51,4 +52,9 @@ pub(crate) fn monotonic() -> u64 {
 #[cfg(loom)]
 pub(crate) fn now() -> i64 {
     1
+}
+
+/// [`monotonic`], as a duration.
+pub(crate) fn since_start() -> std::time::Duration {
+    std::time::Duration::from_nanos(monotonic())
 }

@@ -6,6 +6,7 @@ use crate::broker::Directory;
 use crate::config::ConsumerConfig;
 use crate::cursor::Glance;
 use crate::error::ConsumeError;
+use crate::group::{Groups, Membership, RebalanceListener};
 use crate::topic::{Topic, TopicInner};
 use crate::wait::{WaitStrategy, Waiter};
 use crate::wakeup::{Wakeup, WakeupHandle};
@@ -51,7 +52,8 @@ impl Given {
 /// Reads topics: every partition of those it is subscribed to, or the partitions it is
 /// assigned.
 ///
-/// Each consumer has positions of its own; several consumers of a topic each read all of it.
+/// Each consumer has positions of its own; several consumers of a topic each read all of it, unless
+/// they are members of one [`group`](ConsumerConfig::group): then they share it.
 /// Consumers come and go while producers run. Dropping one lets go of everything it held
 /// back.
 ///
@@ -73,24 +75,33 @@ impl Given {
 /// ```
 pub struct Consumer {
     directory: Directory,
-    config: ConsumerConfig,
+    pub(crate) groups: Arc<Groups>,
+    pub(crate) config: ConsumerConfig,
     given: Option<Given>,
+    /// What it is in a group, while it is subscribed.
+    pub(crate) member: Option<Box<Membership>>,
     pub(crate) assigned: Vec<Assigned>,
     seats: Vec<Seat>,
     wait: WaitStrategy,
     /// Where the next poll begins to look, so that no partition starves.
-    next: usize,
+    pub(crate) next: usize,
     /// The partition that may have a pin: one at a time (pool.rs).
     pinned: usize,
     wakeup: Wakeup,
 }
 
 impl Consumer {
-    pub(crate) fn new(directory: Directory, config: ConsumerConfig) -> Consumer {
+    pub(crate) fn new(
+        directory: Directory,
+        groups: Arc<Groups>,
+        config: ConsumerConfig,
+    ) -> Consumer {
         Consumer {
             directory,
+            groups,
             config,
             given: None,
+            member: None,
             assigned: Vec::new(),
             seats: Vec::new(),
             wait: WaitStrategy::default(),
@@ -106,24 +117,45 @@ impl Consumer {
     /// Partitions that it read already keep their positions; in the others it begins as
     /// [`OffsetReset`](crate::OffsetReset) says, now. No topics: as [`unsubscribe`](Self::unsubscribe).
     ///
+    /// With a [`group`](ConsumerConfig::group) this makes it a member, which gets and gives back its
+    /// share of the partitions in its polls.
+    ///
     /// # Errors
     /// [`ConsumeError::UnknownTopic`]; [`ConsumeError::Closed`];
     /// [`ConsumeError::MixedAssignment`] after `assign`; [`ConsumeError::InvalidConfig`] if
-    /// the consumer's settings are outside their limits. The old subscription stays then.
+    /// the consumer's settings are outside their limits; with a group also
+    /// [`ConsumeError::InvalidName`] and [`ConsumeError::OtherAssignor`]. The old subscription stays
+    /// then.
     pub fn subscribe<N: AsRef<str>>(&mut self, topics: &[N]) -> Result<(), ConsumeError> {
+        self.subscribe_to(topics, None)
+    }
+
+    pub(crate) fn subscribe_to<N: AsRef<str>>(
+        &mut self,
+        names: &[N],
+        listener: Option<Box<dyn RebalanceListener>>,
+    ) -> Result<(), ConsumeError> {
         self.check_given(Given::Subscribe)?;
-        let mut found = Vec::new();
-        for name in topics {
+        let mut found: Vec<Arc<TopicInner>> = Vec::new();
+        for name in names {
             let topic = self.find_topic(name.as_ref())?;
-            found.push(topic.inner().clone());
+            if !found.iter().any(|t| Arc::ptr_eq(t, topic.inner())) {
+                found.push(topic.inner().clone());
+            }
+        }
+        let group = self.config.group.clone().filter(|_| !found.is_empty());
+        if let Some(group) = group {
+            let waits = found.iter().map(|topic| topic.config().wait);
+            let wait = waits.max().unwrap_or_default();
+            self.subscribe_as_member(&group, found, listener)?;
+            (self.wait, self.given) = (wait, Some(Given::Subscribe));
+            return Ok(());
         }
         // From here on nothing is refused. Who subscribes first and counts then misses none.
+        self.leave_group(true, false);
         let mut seats: Vec<Seat> = Vec::new();
         let mut partitions = Vec::new();
         for topic in found {
-            if seats.iter().any(|seat| Arc::ptr_eq(seat.topic(), &topic)) {
-                continue; // named twice
-            }
             let mut seat = self.seat(&topic);
             let there = seat.subscribe();
             self.assigned.extend(seat.take_added());
@@ -141,7 +173,8 @@ impl Consumer {
     }
 
     /// Reads exactly these partitions from now on; otherwise as
-    /// [`subscribe`](Self::subscribe).
+    /// [`subscribe`](Self::subscribe). With a group it begins where that has committed, and is no
+    /// member of it.
     ///
     /// # Errors
     /// As [`subscribe`](Self::subscribe), and [`ConsumeError::PartitionOutOfRange`].
@@ -158,13 +191,16 @@ impl Consumer {
                 seats.push(self.seat(topic));
             }
         }
+        let before = self.assignment();
         self.replace(Given::Assign, found, seats);
+        self.resume_at_committed(&before);
         Ok(())
     }
 
     /// Reads nothing any more, and holds nothing back. `subscribe` and `assign` are both
-    /// possible again.
+    /// possible again. A member leaves its group; it commits first, if it does so by itself.
     pub fn unsubscribe(&mut self) {
+        self.leave_group(true, false);
         self.assigned.clear();
         self.seats.clear();
         self.given = None;
@@ -266,7 +302,10 @@ impl Consumer {
     /// [`ConsumeError::NotSubscribed`] without partitions; [`ConsumeError::Wakeup`] when it was
     /// woken up; [`ConsumeError::Closed`] when one of its topics was deleted; with [`OffsetReset::None`](crate::OffsetReset::None)
     /// [`ConsumeError::OffsetOutOfRange`] for a position outside what is retained, and
-    /// [`ConsumeError::NoPosition`] before the first seek.
+    /// [`ConsumeError::NoPosition`] before the first seek. Of a member of a group also
+    /// [`ConsumeError::Fenced`], once, and the next poll joins again; and
+    /// [`ConsumeError::BadAssignment`]. Then a topic that was deleted is told once, if there are
+    /// others.
     #[inline]
     pub fn poll(&mut self, timeout: Duration) -> Result<Batch<'_>, ConsumeError> {
         let i = match self.glance_round() {
@@ -305,9 +344,12 @@ impl Consumer {
         self.wakeup.handle()
     }
 
-    /// Reads nothing any more and lets go of all it held back: the same as dropping it, by
-    /// Kafka's name.
-    pub fn close(self) {}
+    /// Reads nothing any more and lets go of all it held back. Unlike one that is just dropped, a
+    /// member of a group first commits what its polls have returned, if it does so by itself, and
+    /// its listener is told.
+    pub fn close(mut self) {
+        self.leave_group(true, true);
+    }
 
     /// The usual look at every partition once, beginning behind the one read last: which has
     /// something, or `None` when it takes more than a glance to tell.
@@ -316,6 +358,11 @@ impl Consumer {
         let count = self.assigned.len();
         if count == 0 || self.wakeup.is_set() {
             return None; // to be told so
+        }
+        if let Some(member) = &mut self.member {
+            if !member.turn(&self.assigned, self.next) {
+                return None;
+            }
         }
         let mut i = self.next;
         for _ in 0..count {
@@ -341,6 +388,7 @@ impl Consumer {
             if self.wakeup.take() {
                 return Err(ConsumeError::Wakeup);
             }
+            self.attend()?;
             if let Some(found) = self.look_round()? {
                 return Ok(Some(found));
             }
@@ -403,7 +451,8 @@ impl Consumer {
     /// Before partition `i` may pin a segment, the one that did so last lets go.
     #[inline]
     pub(crate) fn pin_only(&mut self, i: usize) {
-        if self.pinned != i {
+        // A member has brought a spare for each of its pins.
+        if self.pinned != i && self.member.is_none() {
             if let Some(last) = self.assigned.get_mut(self.pinned) {
                 last.cursor.unpin();
             }
@@ -414,6 +463,7 @@ impl Consumer {
 
 impl Drop for Consumer {
     fn drop(&mut self) {
+        self.leave_group(false, true);
         // The pins go before the seats they sit on.
         self.unsubscribe();
     }

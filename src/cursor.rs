@@ -62,7 +62,7 @@ enum Place {
 
 pub(crate) struct Cursor {
     hold: Arc<Hold>,
-    /// Its hold is a gate, not a pin.
+    /// Its hold is a gate, not a pin. (A pin it may be also where the partition is gated.)
     gate: bool,
     /// What `hold` says, if the log start was found to allow it.
     held: u64,
@@ -107,16 +107,28 @@ pub(crate) fn in_force(partition: &Partition, number: u64) -> bool {
 impl Cursor {
     /// A cursor at the log start. It holds that segment if the partition is gated, from now.
     pub(crate) fn join(partition: &Partition, pool: &Pool) -> Cursor {
-        let gate = partition.is_gated();
+        Self::join_as(partition.is_gated(), partition, pool)
+    }
+
+    /// A cursor at the log start that never holds back the log start: see `group/tenure.rs` for
+    /// who does it in its place.
+    pub(crate) fn join_ungated(partition: &Partition, pool: &Pool) -> Cursor {
+        Self::join_as(false, partition, pool)
+    }
+
+    fn join_as(gate: bool, partition: &Partition, pool: &Pool) -> Cursor {
         let first = if gate { partition.log_start() } else { NOTHING };
         let hold = pool.readers(partition.id()).join(first);
-        Self::with(hold, partition, pool)
+        Self::with_as(gate, hold, partition, pool)
     }
 
     /// A cursor at the log start, with a hold that is on the partition's list.
     pub(crate) fn with(hold: Arc<Hold>, partition: &Partition, pool: &Pool) -> Cursor {
+        Self::with_as(partition.is_gated(), hold, partition, pool)
+    }
+
+    fn with_as(gate: bool, hold: Arc<Hold>, partition: &Partition, pool: &Pool) -> Cursor {
         let number = partition.log_start();
-        let gate = partition.is_gated();
         let mut cursor = Cursor {
             hold,
             gate,
@@ -149,6 +161,40 @@ impl Cursor {
             Place::There => self.base + u64::from(self.slot + self.skip),
             Place::Known | Place::Sought => self.sought,
         }
+    }
+
+    /// The position, if the cursor is there: what lies before it was read, or stepped over.
+    #[inline(always)]
+    pub(crate) fn reached(&self) -> Option<u64> {
+        (self.place == Place::There).then(|| self.base + u64::from(self.slot + self.skip))
+    }
+
+    /// The segment it is in, or was when it was sent elsewhere.
+    #[inline(always)]
+    pub(crate) fn segment_number(&self) -> u64 {
+        self.number
+    }
+
+    /// Whether this offset, which is not past the position, lies in the segment it is in.
+    pub(crate) fn is_in_segment_of(&self, offset: u64) -> bool {
+        self.place == Place::There && offset >= self.base
+    }
+
+    /// The segment that its hold is known to hold; [`NOTHING`] if there is none.
+    pub(crate) fn held(&self) -> u64 {
+        self.held
+    }
+
+    /// What the readers' list has of it.
+    pub(crate) fn hold_word(&self) -> &Arc<Hold> {
+        &self.hold
+    }
+
+    /// Goes to an offset where a reader before it was, lazily. What has gone of the log from
+    /// there on counts as lost.
+    pub(crate) fn resume_at(&mut self, partition: &Partition, pool: &Pool, offset: u64) {
+        self.seek(partition, pool, offset);
+        self.place = Place::Known;
     }
 
     /// Goes to `offset`, lazily: the next poll finds it, or finds it outside. What is retained
@@ -185,7 +231,11 @@ impl Cursor {
         if self.held == number {
             return self.gate || partition.log_start() <= number;
         }
-        self.hold.set(number);
+        if self.gate {
+            self.hold.set(number);
+        } else {
+            self.hold.pin(number);
+        }
         let live = in_force(partition, number);
         self.held = if live { number } else { NOTHING };
         if !live && !self.gate {

@@ -295,6 +295,130 @@ pub enum ConsumeError {
         /// The time asked for, in milliseconds.
         timestamp: i64,
     },
+    /// The name cannot be a group's or a member's.
+    #[error("{name:?} cannot be a {setting}: {reason}")]
+    InvalidName {
+        /// Which setting of [`ConsumerConfig`](crate::ConsumerConfig): `group` or `instance_id`.
+        setting: &'static str,
+        /// What it was set to.
+        name: String,
+        /// Which rule it breaks.
+        reason: &'static str,
+    },
+    /// Only a consumer with a [`group`](crate::ConsumerConfig::group) can do this.
+    #[error("{asked} needs a group, and this consumer has none")]
+    NoGroup {
+        /// What was asked: a call's name, or `instance_id`.
+        asked: &'static str,
+    },
+    /// This member's part in the group is over: nothing that it does counts any more. The next
+    /// poll joins the group again, but not where another has taken its name.
+    #[error(
+        "this member of group {group:?} is fenced: {reason} (its generation is {generation}, \
+         and the group's {current})"
+    )]
+    Fenced {
+        /// The group.
+        group: Arc<str>,
+        /// The last generation that this member had partitions in.
+        generation: u64,
+        /// The group's generation now.
+        current: u64,
+        /// Why.
+        reason: Fence,
+    },
+    /// The offset to commit is past the end of the partition. Nothing was committed.
+    #[error(
+        "offset {offset} cannot be committed: partition {partition} of topic {topic:?} ends at \
+         {log_end}"
+    )]
+    CommitPastEnd {
+        /// The topic.
+        topic: String,
+        /// The partition.
+        partition: u32,
+        /// The offset to commit.
+        offset: u64,
+        /// One past the last offset.
+        log_end: u64,
+    },
+    /// A consumer that is no member cannot commit while the group has members.
+    #[error("group {group:?} has {members} members, and this consumer is none of them")]
+    NotAMember {
+        /// The group.
+        group: Arc<str>,
+        /// How many there are.
+        members: usize,
+    },
+    /// What the assignor answered cannot be. The group keeps the assignment that it had, until
+    /// its members or topics change again.
+    #[error("assignor {assignor:?} of group {group:?}: {reason}")]
+    BadAssignment {
+        /// The group.
+        group: Arc<str>,
+        /// The assignor's name.
+        assignor: String,
+        /// What cannot be.
+        reason: String,
+    },
+    /// The members of a group must all use the same assignor.
+    #[error("group {group:?} uses assignor {assignor:?}, and not {asked:?}")]
+    OtherAssignor {
+        /// The group.
+        group: Arc<str>,
+        /// What the group uses.
+        assignor: String,
+        /// What this consumer would use.
+        asked: String,
+    },
+}
+
+/// Why a member of a group was fenced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Fence {
+    /// It had not polled for [`max_poll_interval`](crate::ConsumerConfig::max_poll_interval).
+    MaxPollInterval,
+    /// Another consumer came with its [`instance_id`](crate::ConsumerConfig::instance_id). This
+    /// one cannot join again before it subscribes again.
+    InstanceId,
+}
+
+impl std::fmt::Display for Fence {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Fence::MaxPollInterval => "it had not polled for max_poll_interval",
+            Fence::InstanceId => "another consumer has taken its instance_id",
+        })
+    }
+}
+
+/// Why a broker's call about a group could not be done.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum GroupError {
+    /// The broker has no such group.
+    #[error("there is no group named {name:?}")]
+    UnknownGroup {
+        /// The name asked for.
+        name: String,
+    },
+    /// A group with live members cannot be deleted.
+    #[error("group {name:?} has {members} live members")]
+    NotEmpty {
+        /// The group.
+        name: String,
+        /// How many there are.
+        members: usize,
+    },
+    /// A group's offsets in a topic that a member is subscribed to cannot be deleted.
+    #[error("group {name:?} is subscribed to topic {topic:?}")]
+    Subscribed {
+        /// The group.
+        name: String,
+        /// The topic.
+        topic: String,
+    },
 }
 
 /// Why a batch's values cannot be viewed as a type.

@@ -21,6 +21,7 @@ mod cursor;
 mod encode;
 mod error;
 mod frame;
+mod group;
 mod grow;
 mod head;
 mod memory;
@@ -52,10 +53,15 @@ mod wakeup;
 pub use batch::{Batch, Values};
 pub use broker::Broker;
 pub use claim::Claim;
-pub use config::{ConsumerConfig, OffsetReset, Overflow, Timestamps, TopicConfig};
+pub use config::{ConsumerConfig, HoldBack, OffsetReset, Overflow, Timestamps, TopicConfig};
 pub use consumer::{Consumer, TopicPartition};
 pub use encode::Headers;
-pub use error::{BatchError, ConsumeError, SendError, TopicError, ViewError};
+pub use error::{BatchError, ConsumeError, Fence, GroupError, SendError, TopicError, ViewError};
+pub use group::{
+    Assignment, Assignor, CooperativeStickyAssignor, GroupDescription, GroupMember, GroupView,
+    MemberDescription, MemberId, PartitionDescription, Protocol, RangeAssignor, Rebalance,
+    RebalanceListener, RoundRobinAssignor, StickyAssignor, TopicView,
+};
 pub use partitioner::{Choice, Murmur2, Partitioner, RoundRobin, Xxh3};
 pub use producer::{ExclusiveProducer, Producer};
 pub use record::{FrameMetadata, Header, NO_TIMESTAMP, Record, RecordMetadata, Route};

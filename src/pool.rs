@@ -10,7 +10,8 @@
 //! `partitions * (segments + 1)`, and one for each handle, which can keep one out of the
 //! others' reach: a producer (one claim, or one segment it is preparing), a consumer (one
 //! pin, or one gate that it has set and not yet found in force) and, for as long as they run, a
-//! lookup by time (one pin) and whoever else retires segments (the one it is retiring). A
+//! lookup by time (one pin) and whoever else retires segments (the one it is retiring). A member of
+//! a group counts as a handle for each of its partitions, and a group's gate for itself. A
 //! partition's live segments
 //! are at most `segments`; the one more is for the segment that gates in force may come to be
 //! in at the moment it is retired, which happens once before they hold the log start. So while

@@ -16,7 +16,7 @@ fn check_time(time: i64) -> Result<i64, ConsumeError> {
 }
 
 impl Consumer {
-    fn position_of(&self, topic: &str, partition: u32) -> Result<usize, ConsumeError> {
+    pub(crate) fn position_of(&self, topic: &str, partition: u32) -> Result<usize, ConsumeError> {
         let mut assigned = self.assigned.iter();
         assigned
             .position(|a| a.is(topic, partition))
@@ -37,6 +37,9 @@ impl Consumer {
         let i = self.position_of(topic, partition)?;
         let assigned = &mut self.assigned[i];
         let log = assigned.topic.partition(partition);
+        if let Some(owned) = &mut assigned.owned {
+            owned.hold_back_to(offset);
+        }
         assigned.cursor.seek(log, assigned.topic.pool(), offset);
         assigned.positioned = true;
         Ok(())
@@ -47,6 +50,10 @@ impl Consumer {
     /// # Errors
     /// [`ConsumeError::NotAssigned`].
     pub fn seek_to_beginning(&mut self, topic: &str, partition: u32) -> Result<(), ConsumeError> {
+        let i = self.position_of(topic, partition)?;
+        if let Some(owned) = &mut self.assigned[i].owned {
+            owned.hold_all();
+        }
         self.seek_with(topic, partition, Cursor::go_to_start)
     }
 

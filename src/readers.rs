@@ -3,7 +3,8 @@
 //! A reader holds one segment at a time. Under `DropOldest` that is a **pin**: it keeps the
 //! segment from being recycled, and nothing else. Under `Backpressure` it is a **gate**: it
 //! also keeps the log start from moving past the segment. A lookup that reads (`times.rs`) has
-//! a pin under both.
+//! a pin under both, and so has a member of a group: what holds back the log start for it is the
+//! group's own gate (`group/tenure.rs`).
 //!
 //! The list is an immutable array, replaced as a whole when a reader joins or leaves, so
 //! that a producer scans it without a lock while readers come and go; crossbeam-epoch frees

@@ -1,7 +1,7 @@
 //! A topic: its partitions, their segments, and who produces.
 
 use crate::assigned::Seat;
-use crate::config::{Overflow, TopicConfig};
+use crate::config::{Overflow, TopicConfig, name_fault};
 use crate::error::TopicError;
 use crate::grow::Grow;
 use crate::head::{MAX_NUMBER, MAX_PARTITIONS};
@@ -15,9 +15,6 @@ use crate::sync::{AtomicU64, Mutex, MutexGuard, ord};
 use crate::times::{self, OffsetAndTimestamp};
 use core::fmt;
 use std::sync::Arc;
-
-/// Kafka's limit.
-const MAX_NAME: usize = 249;
 
 /// Set in the producers' word while an exclusive producer lives; the rest counts shared ones.
 const EXCLUSIVE: u64 = 1 << 63;
@@ -63,7 +60,12 @@ pub(crate) struct TopicInner {
 
 impl TopicInner {
     fn new(name: &str, config: TopicConfig) -> Result<TopicInner, TopicError> {
-        check_name(name)?;
+        if let Some(reason) = name_fault(name) {
+            return Err(TopicError::InvalidName {
+                name: name.to_owned(),
+                reason,
+            });
+        }
         let (shape, segments) = config.validate()?;
         let partitions = config.partitions as usize;
         let out_of_memory = || TopicError::OutOfMemory {
@@ -269,28 +271,6 @@ fn first(config: &TopicConfig, shape: Shape) -> (u64, u64) {
     )
 }
 
-fn check_name(name: &str) -> Result<(), TopicError> {
-    let unprintable = |c: char| {
-        c.is_control()
-            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
-                | '\u{2060}'..='\u{206f}' | '\u{e000}'..='\u{f8ff}' | '\u{feff}'
-                | '\u{fff9}'..='\u{fffb}')
-    };
-    let reason = if name.is_empty() {
-        "it is empty"
-    } else if name.len() > MAX_NAME {
-        "it is longer than 249 bytes"
-    } else if name.chars().any(unprintable) {
-        "it has a character that does not print"
-    } else {
-        return Ok(());
-    };
-    Err(TopicError::InvalidName {
-        name: name.to_owned(),
-        reason,
-    })
-}
-
 /// A topic: partitions that records are appended to and read from.
 ///
 /// A handle: clones are the same topic. It stays usable after
@@ -343,8 +323,8 @@ impl Topic {
     /// and read them from the first record,
     /// whatever their [`OffsetReset`](crate::OffsetReset); under
     /// [`Overflow::Backpressure`] nothing that is sent there is overwritten before they have
-    /// read it, also when they poll much later. Consumers that were assigned partitions keep to
-    /// those. (A producer's first call afterwards allocates a little, and a consumer's poll as well.)
+    /// read it, also when they poll much later. The same goes for a group as a whole. Consumers that
+    /// were assigned partitions keep to those. (A producer's first call afterwards allocates a little, and a consumer's poll as well.)
     ///
     /// ```
     /// # use ringlog::{Broker, Record, TopicConfig};
@@ -471,7 +451,7 @@ impl Topic {
     ///
     /// The memory is used again as it always is, a segment at a time. Under
     /// [`Overflow::Backpressure`] a consumer holds producers back where it was until its next
-    /// poll.
+    /// poll, and a group without members until one comes.
     ///
     /// ```
     /// # use ringlog::{Broker, ConsumerConfig, Record, TopicConfig};

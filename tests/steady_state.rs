@@ -9,7 +9,7 @@ mod common;
 use common::{make, subscribed};
 use ringlog::{
     BatchError, BatchMetadata, Consumer, ConsumerConfig, ExclusiveProducer, FrameMetadata,
-    Overflow, Producer, Record, RecordMetadata, Route, SendError, TopicConfig,
+    HoldBack, Overflow, Producer, Record, RecordMetadata, Route, SendError, TopicConfig,
 };
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -188,6 +188,18 @@ fn ten_million_records_make_no_allocation_under_either_policy() {
 }
 
 #[test]
+fn a_member_of_a_group_makes_none_either() {
+    for auto_commit in [true, false] {
+        let (broker, topic) = make(config(Overflow::Backpressure));
+        let read = ConsumerConfig::new().hold_back(HoldBack::Read);
+        let read = read.group("g").auto_commit(auto_commit);
+        let mut consumer = subscribed(&broker, read);
+        assert_eq!(read_all(&mut consumer), 0);
+        no_allocation(&mut topic.producer(), &mut consumer);
+    }
+}
+
+#[test]
 fn the_counter_counts() {
     let before = (ALLOCATIONS.get(), FREES.get());
     drop(black_box(vec![1u8; 100]));
@@ -291,14 +303,21 @@ mod system_calls {
             let mut consumer = subscribed(&broker, ConsumerConfig::new());
             let mut lapping = make(config(Overflow::DropOldest));
             let mut lapped = subscribed(&lapping.0, ConsumerConfig::new());
+            let grouped = make(config(Overflow::Backpressure));
+            let mut member = subscribed(&grouped.0, ConsumerConfig::new().group("g"));
+            assert_eq!(read_all(&mut member), 0);
+            let mut for_group = grouped.1.producer();
             let mut producer = topic.producer();
             let mut exclusive = lapping.1.exclusive_producer().unwrap();
             rounds(&mut producer, &mut consumer, 100);
             rounds(&mut exclusive, &mut lapped, 100);
+            rounds(&mut for_group, &mut member, 100);
             allow_only_clock_reads();
             let (sent, read) = rounds(&mut producer, &mut consumer, 2_000);
             let (more, others) = rounds(&mut exclusive, &mut lapped, 2_000);
-            let all = sent == read && more == others && sent + more > 1_000_000;
+            let (sent_on, read_on) = rounds(&mut for_group, &mut member, 2_000);
+            let all = sent == read && more == others && sent_on == read_on;
+            let all = all && sent + more > 1_000_000;
             black_box(&mut lapping);
             exit(if all { DONE } else { 1 });
         }

@@ -7,6 +7,7 @@
 
 mod append;
 mod common;
+mod group;
 mod lookup;
 mod partitions;
 mod retention;

@@ -5,7 +5,8 @@ use crate::system::Shape;
 use crate::system::array_queue::CrossbeamArrayQueue;
 use crate::system::each::EachPartition;
 use crate::system::ringlog_routed::{
-    RinglogExclusiveKeys, RinglogExclusivePartitions, RinglogSharedKeys, RinglogSharedPartitions,
+    RinglogExclusiveKeys, RinglogExclusiveKeysInGroup, RinglogExclusivePartitions,
+    RinglogSharedKeys, RinglogSharedKeysInGroup, RinglogSharedPartitions,
 };
 use crate::system::rtrb::Rtrb;
 
@@ -32,13 +33,20 @@ pub(super) fn scenario(choice: &Choice) -> Scenario {
     Scenario {
         name: "keyed",
         about: "256 keys hashed over 8 partitions, beside sends to the same partitions by turns \
-                without keys; 1 producer, 1 consumer of all; 64 B. No peer has keys",
+                without keys; the consumer outside and in a group; 1 producer, 1 consumer of all; 64 B. No peer has keys",
         cases: vec![
             case(
                 "keys",
                 vec![
                     Entry::lanes::<RinglogExclusiveKeys>(),
                     Entry::lanes::<RinglogSharedKeys>(),
+                ],
+            ),
+            case(
+                "keys, consumer in a group",
+                vec![
+                    Entry::lanes::<RinglogExclusiveKeysInGroup>(),
+                    Entry::lanes::<RinglogSharedKeysInGroup>(),
                 ],
             ),
             case(

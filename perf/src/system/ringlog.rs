@@ -33,6 +33,16 @@ pub(super) fn open<const N: usize, const B: usize>(
     shape: &Shape,
     beside: usize,
 ) -> Result<(Topic, Vec<Rx<N, B>>), Failure> {
+    open_for(shape, beside, &ConsumerConfig::new())
+}
+
+/// The same with consumers of these settings. Members of a group have their partitions from the
+/// start.
+pub(super) fn open_for<const N: usize, const B: usize>(
+    shape: &Shape,
+    beside: usize,
+    consumer_config: &ConsumerConfig,
+) -> Result<(Topic, Vec<Rx<N, B>>), Failure> {
     let broker = Broker::new();
     let segment_bytes = shape.ring_bytes / shape.partitions / SEGMENTS;
     let records = segment_bytes / N;
@@ -51,9 +61,15 @@ pub(super) fn open<const N: usize, const B: usize>(
     let topic = broker.create_topic(TOPIC, config)?;
     let mut consumers = Vec::new();
     for _ in 0..shape.consumers {
-        let mut consumer = broker.consumer(ConsumerConfig::new());
+        let mut consumer = broker.consumer(consumer_config.clone());
         consumer.subscribe(&[TOPIC])?;
         consumers.push(Rx(consumer));
+    }
+    // A member joins, takes what is its own, and gives back what is another's.
+    for _ in 0..3 {
+        for Rx(consumer) in &mut consumers {
+            consumer.try_poll()?;
+        }
     }
     Ok((topic, consumers))
 }

@@ -1,17 +1,23 @@
 //! ringlog with several partitions: records routed by their keys, or sent to a partition that
 //! the sender names.
 
-use super::ringlog::{Rx, open, sent};
+use super::ringlog::{Rx, open_for, sent};
 use super::{Ends, Kind, MANY, Sender, Shape, System};
 use crate::measure::Failure;
 use crate::tally::lane;
-use ringlog::{ExclusiveProducer, Producer, Record};
+use ringlog::{ConsumerConfig, ExclusiveProducer, Producer, Record};
 
 /// A shared producer, a key for each lane.
 pub(crate) struct RinglogSharedKeys;
 
 /// An exclusive producer, a key for each lane.
 pub(crate) struct RinglogExclusiveKeys;
+
+/// The same, read by a group.
+pub(crate) struct RinglogSharedKeysInGroup;
+
+/// The same, read by a group.
+pub(crate) struct RinglogExclusiveKeysInGroup;
 
 /// A shared producer that names the partition: the lane, round the partitions.
 pub(crate) struct RinglogSharedPartitions;
@@ -45,7 +51,7 @@ fn keys(shape: &Shape) -> Result<Vec<[u8; KEY]>, Failure> {
 }
 
 macro_rules! system {
-    ($system:ident, $name:literal, $producers:expr, $sender:ty, $beside:expr, $make:expr) => {
+    ($system:ident, $name:literal, $producers:expr, $sender:ty, $beside:expr, $read:expr, $make:expr) => {
         impl System for $system {
             const NAME: &'static str = $name;
             const CRATE: &'static str = "ringlog";
@@ -58,7 +64,7 @@ macro_rules! system {
             fn ends<const N: usize, const B: usize>(
                 shape: &Shape,
             ) -> Result<Ends<Self, N, B>, Failure> {
-                let (topic, consumers) = open(shape, $beside)?;
+                let (topic, consumers) = open_for(shape, $beside, &$read)?;
                 let mut senders = Vec::new();
                 for _ in 0..shape.producers {
                     senders.push($make(&topic, shape)?);
@@ -90,6 +96,7 @@ system!(
     MANY,
     Keyed<Producer>,
     BESIDE,
+    ConsumerConfig::new(),
     |topic: &Topic, shape| keyed(topic.producer(), shape)
 );
 system!(
@@ -98,6 +105,25 @@ system!(
     1,
     Keyed<ExclusiveProducer>,
     BESIDE,
+    ConsumerConfig::new(),
+    |topic: &Topic, shape| keyed(topic.exclusive_producer()?, shape)
+);
+system!(
+    RinglogSharedKeysInGroup,
+    "ringlog shared",
+    MANY,
+    Keyed<Producer>,
+    BESIDE,
+    ConsumerConfig::new().group("perf"),
+    |topic: &Topic, shape| keyed(topic.producer(), shape)
+);
+system!(
+    RinglogExclusiveKeysInGroup,
+    "ringlog exclusive",
+    1,
+    Keyed<ExclusiveProducer>,
+    BESIDE,
+    ConsumerConfig::new().group("perf"),
     |topic: &Topic, shape| keyed(topic.exclusive_producer()?, shape)
 );
 system!(
@@ -106,6 +132,7 @@ system!(
     MANY,
     Named<Producer>,
     0,
+    ConsumerConfig::new(),
     |topic: &Topic, shape| named(topic.producer(), shape)
 );
 system!(
@@ -114,6 +141,7 @@ system!(
     1,
     Named<ExclusiveProducer>,
     0,
+    ConsumerConfig::new(),
     |topic: &Topic, shape| named(topic.exclusive_producer()?, shape)
 );
 

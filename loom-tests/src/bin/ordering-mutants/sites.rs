@@ -56,11 +56,19 @@ impl std::error::Error for Wrong {}
 pub(crate) fn scan(root: &Path) -> Result<Vec<Site>, Box<dyn std::error::Error>> {
     let design = std::fs::read_to_string(root.join("docs/design.md"))?;
     let mut sites: Vec<Site> = Vec::new();
-    for entry in std::fs::read_dir(root.join("src"))? {
-        let path = entry?.path();
-        if path.is_dir() {
-            return Err(Wrong(format!("{} is not scanned", path.display())).into());
+    let mut folders = vec![root.join("src")];
+    let mut paths = Vec::new();
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder)? {
+            let path = entry?.path();
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                paths.push(path);
+            }
         }
+    }
+    for path in paths {
         let file = path.file_name().unwrap_or_default().to_string_lossy();
         if path.extension().is_none_or(|e| e != "rs") || SYNC.contains(&&*file) {
             continue;

@@ -1,0 +1,519 @@
+//! The consumer's side of a group: what its polls do.
+//!
+//! A poll begins with [`Membership::turn`], which is all there is of groups on its usual way: it
+//! commits what the poll before returned (a plain store), counts the poll (another), and loads the
+//! signal. What it cannot do so goes to [`Consumer::attend`], off the way.
+
+use super::assignor::{Assignment, GroupView, MemberId};
+use super::coordinator::Step;
+use super::listener::{Rebalance, RebalanceListener};
+use super::place::{Grant, Key};
+use super::tenure::{Gate, Tenure, Words};
+use super::{Group, Groups};
+use crate::assigned::{Assigned, Seat};
+use crate::config::{ConsumerConfig, HoldBack};
+use crate::consumer::{Consumer, TopicPartition};
+use crate::error::{ConsumeError, Fence};
+use crate::topic::TopicInner;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Polls between two looks at the clock, at most: a member that polls without a pause looks
+/// once in so many.
+const MOST_POLLS: u32 = 64;
+
+/// What a consumer knows of the group that it is a member of.
+pub(crate) struct Membership {
+    pub(super) group: Arc<Group>,
+    pub(super) id: MemberId,
+    pub(super) words: Arc<Words>,
+    pub(super) generation: u64,
+    topics: Vec<Arc<TopicInner>>,
+    /// How many partitions its topics had when it was last in step with its group.
+    partitions: u64,
+    listener: Option<Box<dyn RebalanceListener>>,
+    /// It was fenced and has been told so: the next poll joins again.
+    is_out: bool,
+    auto_commit: bool,
+    /// Its gates follow what its polls return.
+    follows: bool,
+    /// Polls until it looks whether others are dead; how many there are between two such looks;
+    /// when the last was.
+    until_watch: u32,
+    polls_a_watch: u32,
+    watched: Duration,
+    /// How often to look: an eighth of the shortest time that any member may not poll.
+    watch_period: Duration,
+}
+
+/// What a consumer has of a partition that it owns in a group.
+pub(crate) struct Owned {
+    pub(super) tenure: Arc<Tenure>,
+    gate: Option<Gate>,
+    /// The segment that the gate holds; without a gate, one that no cursor comes to.
+    gate_at: u64,
+    /// For the cursor's pin.
+    _seat: Seat,
+}
+
+impl Owned {
+    pub(super) fn hold(&mut self, offset: u64) {
+        if let Some(gate) = &mut self.gate {
+            gate.go(offset);
+            self.gate_at = gate.held();
+        }
+    }
+
+    pub(super) fn holds(&self, segment: u64) -> bool {
+        self.gate_at == segment || self.gate.is_none()
+    }
+
+    /// Holds all that is retained, before the cursor goes to its start.
+    pub(crate) fn hold_all(&mut self) {
+        if let Some(gate) = &mut self.gate {
+            gate.go_to_start();
+            self.gate_at = gate.held();
+        }
+    }
+
+    /// When records were deleted: nothing of them is held any more.
+    pub(crate) fn look_at_floor(&mut self) {
+        if let Some(gate) = &mut self.gate {
+            gate.look_at_floor();
+            self.gate_at = gate.held();
+        }
+    }
+
+    /// Before the cursor is sent to an offset: holds what lies from there on too. Never less than
+    /// before.
+    pub(crate) fn hold_back_to(&mut self, offset: u64) {
+        if self.gate.as_ref().is_some_and(|gate| offset < gate.from()) {
+            self.hold(offset);
+        }
+    }
+}
+
+impl Membership {
+    /// At the beginning of a poll: what the poll before returned is committed, and it has been
+    /// counted. `false` if there is more to do than that.
+    #[inline(always)]
+    pub(crate) fn turn(&mut self, assigned: &[Assigned], next: usize) -> bool {
+        self.words.count_poll();
+        // The partition read last is the one before the next. (After a change it may be another,
+        // whose position was also reached by earlier polls.)
+        let last = if next == 0 { assigned.len() } else { next } - 1;
+        let kept_up = !self.follows || assigned[last].keep_up(self.auto_commit);
+        self.until_watch = self.until_watch.saturating_sub(1);
+        kept_up && self.until_watch != 0 && self.words.is_quiet()
+    }
+
+    pub(super) fn error(&self, reason: Fence) -> ConsumeError {
+        self.group.lock().fenced(self.generation, reason)
+    }
+}
+
+impl Assigned {
+    /// What a member has come to own.
+    fn own(grant: Grant) -> Assigned {
+        let seat = Seat::new(&grant.topic);
+        let mut assigned = Assigned::join_ungated(&grant.topic, grant.partition);
+        if let Some(start) = grant.start {
+            assigned.resume_at(start);
+        }
+        assigned.owned = Some(Owned {
+            gate_at: grant.gate.as_ref().map_or(u64::MAX, Gate::held),
+            tenure: grant.tenure,
+            gate: grant.gate,
+            _seat: seat,
+        });
+        assigned
+    }
+
+    /// Commits the position, if that is to be; `false` if the gate can move on.
+    #[inline(always)]
+    fn keep_up(&self, commit: bool) -> bool {
+        // Where it was sent and has not come to yet is nothing to commit.
+        let (Some(owned), Some(position), true) =
+            (&self.owned, self.cursor.reached(), self.positioned)
+        else {
+            return true;
+        };
+        if commit {
+            owned.tenure.commit(position);
+        }
+        self.cursor.segment_number() <= owned.gate_at
+    }
+
+    fn key(&self) -> Key {
+        (self.topic.name().clone(), self.partition)
+    }
+
+    pub(super) fn named(&self) -> TopicPartition {
+        TopicPartition::new(&**self.topic.name(), self.partition)
+    }
+}
+
+/// What a listener is told.
+enum Event {
+    Assigned,
+    Revoked,
+    Lost,
+}
+
+impl Consumer {
+    // ---- joining and leaving ------------------------------------------------------------
+
+    /// As [`subscribe`](Self::subscribe), with a listener that is told which partitions this
+    /// member gets and loses. A later `subscribe` replaces it.
+    ///
+    /// # Errors
+    /// As [`subscribe`](Self::subscribe), and [`ConsumeError::NoGroup`] without a group.
+    pub fn subscribe_with<N: AsRef<str>>(
+        &mut self,
+        topics: &[N],
+        listener: impl RebalanceListener + 'static,
+    ) -> Result<(), ConsumeError> {
+        if self.config.group.is_none() {
+            return Err(ConsumeError::NoGroup {
+                asked: "subscribe_with",
+            });
+        }
+        self.subscribe_to(topics, Some(Box::new(listener)))
+    }
+
+    /// The generation of the group's assignment that this member has its partitions by: 0 before
+    /// the first. `None` outside groups.
+    pub fn generation(&self) -> Option<u64> {
+        self.member.as_ref().map(|member| member.generation)
+    }
+
+    /// Which member it is. `None` outside groups.
+    pub fn member_id(&self) -> Option<MemberId> {
+        self.member.as_ref().map(|member| member.id)
+    }
+
+    pub(crate) fn subscribe_as_member(
+        &mut self,
+        name: &Arc<str>,
+        topics: Vec<Arc<TopicInner>>,
+        listener: Option<Box<dyn RebalanceListener>>,
+    ) -> Result<(), ConsumeError> {
+        match &mut self.member {
+            Some(member) if member.words.fenced().is_none() => {
+                let mut coordinator = member.group.lock();
+                coordinator.subscribe(member.id, &member.words, topics.clone());
+                drop(coordinator);
+                member.topics = topics;
+                member.listener = listener;
+            }
+            _ => {
+                self.unsubscribe();
+                let new = Membership::join(&self.groups, &self.config, name, topics, listener)?;
+                self.member = Some(Box::new(new));
+            }
+        }
+        Ok(())
+    }
+
+    /// Leaves the group, if it is in one, with all its partitions. The listener may be told. A
+    /// member with a name may `stay`: its partitions are kept for the next of that name.
+    pub(crate) fn leave_group(&mut self, tell: bool, stay: bool) {
+        let Some(member) = &self.member else { return };
+        let fenced = member.words.fenced().is_some();
+        if tell {
+            if member.auto_commit {
+                self.commit_reached();
+            }
+            let event = if fenced { Event::Lost } else { Event::Revoked };
+            let all = self.assignment();
+            self.tell(event, &all);
+        }
+        let Some(member) = self.member.take() else {
+            return; // it was left when the listener panicked
+        };
+        // First they are not read any more, then they are given back.
+        let mut gone = core::mem::take(&mut self.assigned);
+        let now = (self.config.clock)();
+        let released = gone.iter_mut().map(give_up);
+        let mut coordinator = member.group.lock();
+        coordinator.leave(member.id, &member.words, released, now, stay);
+        drop(coordinator);
+    }
+
+    // ---- polling ------------------------------------------------------------------------
+
+    /// Does what there is to do in the group before a poll goes on to look for records.
+    pub(crate) fn attend(&mut self) -> Result<(), ConsumeError> {
+        let Some(member) = &mut self.member else {
+            return Ok(());
+        };
+        member.words.count_poll();
+        if member.follows {
+            self.move_gates();
+        }
+        self.watch();
+        self.leave_closed_topics()?;
+        self.sync()
+    }
+
+    /// The gates go on to where the member has read. Not any more if it is fenced (P14).
+    fn move_gates(&mut self) {
+        let Some(member) = &self.member else { return };
+        for assigned in &mut self.assigned {
+            if !assigned.keep_up(member.auto_commit) && member.words.commit_counts() {
+                let position = assigned.cursor.position();
+                if let Some(owned) = &mut assigned.owned {
+                    owned.hold(position);
+                }
+            }
+        }
+    }
+
+    /// Of topics that were deleted nothing is read any more. That is told once, or for ever if
+    /// nothing else is left.
+    fn leave_closed_topics(&mut self) -> Result<(), ConsumeError> {
+        let Some(member) = &mut self.member else {
+            return Ok(());
+        };
+        let mut closed = member.topics.iter().filter(|topic| topic.is_closed());
+        let Some(topic) = closed.next().cloned() else {
+            return Ok(());
+        };
+        if member.topics.iter().any(|topic| !topic.is_closed()) {
+            member.topics.retain(|t| !Arc::ptr_eq(t, &topic));
+        }
+        let of_it = |a: &Assigned| Arc::ptr_eq(&a.topic, &topic);
+        let (gone, rest) = self.assigned.drain(..).partition::<Vec<_>, _>(of_it);
+        self.assigned = rest;
+        self.next = 0;
+        let lost: Vec<_> = gone.iter().map(Assigned::named).collect();
+        drop(gone);
+        self.tell(Event::Lost, &lost);
+        Err(ConsumeError::Closed {
+            topic: topic.name().clone(),
+        })
+    }
+
+    /// Goes the steps of the protocol (`mod.rs`) that this member has to go.
+    fn sync(&mut self) -> Result<(), ConsumeError> {
+        loop {
+            let Some(member) = &mut self.member else {
+                return Ok(());
+            };
+            if member.is_out {
+                self.join_again()?;
+                continue;
+            }
+            // More of them are no signal: whoever sees them first has a new assignment made.
+            let partitions = count_partitions(&member.topics);
+            if member.words.is_quiet() && member.partitions == partitions {
+                return Ok(());
+            }
+            let step = member
+                .group
+                .lock()
+                .step(member.id, &member.words, &self.config);
+            match step {
+                Step::Done {
+                    generation,
+                    shortest_interval,
+                } => {
+                    member.generation = generation;
+                    member.partitions = partitions;
+                    member.watch_period = shortest_interval / 8;
+                    member.until_watch = 1;
+                    return Ok(());
+                }
+                Step::Fenced(reason) => {
+                    member.is_out = true;
+                    let error = member.error(reason);
+                    let lost = self.assignment();
+                    self.assigned.clear();
+                    self.next = 0;
+                    self.tell(Event::Lost, &lost);
+                    return Err(error);
+                }
+                Step::Assign { change, group } => self.assign_group(change, &group)?,
+                Step::Release(keys) => self.release(&keys),
+                Step::Take(grants) => self.take(grants),
+            }
+        }
+    }
+
+    /// After it was fenced. Not if another has its name: that is for the user to settle.
+    fn join_again(&mut self) -> Result<(), ConsumeError> {
+        let Some(mut member) = self.member.take() else {
+            return Ok(());
+        };
+        let joined = match member.words.fenced() {
+            Some(Fence::InstanceId) => Err(member.error(Fence::InstanceId)),
+            _ => {
+                let (name, topics) = (member.group.name.clone(), member.topics.clone());
+                let groups = &self.groups;
+                Membership::join(groups, &self.config, &name, topics, None)
+            }
+        };
+        match joined {
+            Ok(mut new) => {
+                new.listener = member.listener.take();
+                self.member = Some(Box::new(new));
+                Ok(())
+            }
+            Err(error) => {
+                self.member = Some(member);
+                Err(error)
+            }
+        }
+    }
+
+    fn assign_group(&mut self, change: u64, group: &GroupView) -> Result<(), ConsumeError> {
+        let assignor = self.config.assignor.clone();
+        let assignment: Assignment = self.call(|_| assignor.assign(group));
+        let Some(member) = &self.member else {
+            return Ok(());
+        };
+        let mut coordinator = member.group.lock();
+        coordinator.install(change, group, &assignment)
+    }
+
+    fn release(&mut self, keys: &[Key]) {
+        let Some(member) = &self.member else { return };
+        if member.auto_commit {
+            self.commit_reached();
+        }
+        let named = keys.iter().map(|(t, p)| TopicPartition::new(&**t, *p));
+        let named: Vec<_> = named.collect();
+        self.tell(Event::Revoked, &named);
+        let Some(member) = &self.member else { return };
+        // First they are not read any more, then they are given back.
+        let goes = |a: &Assigned| keys.contains(&a.key());
+        let (mut gone, rest) = self.assigned.drain(..).partition::<Vec<_>, _>(goes);
+        self.assigned = rest;
+        self.next = 0;
+        let released = gone.iter_mut().map(give_up);
+        let mut coordinator = member.group.lock();
+        coordinator.release(member.id, &member.words, released);
+        drop(coordinator);
+    }
+
+    fn take(&mut self, grants: Vec<Grant>) {
+        let mut named = Vec::new();
+        for grant in grants {
+            let assigned = Assigned::own(grant);
+            named.push(assigned.named());
+            self.assigned.push(assigned);
+        }
+        self.next = 0;
+        self.tell(Event::Assigned, &named);
+    }
+
+    /// Commits, without a promise, where the polls so far have come to.
+    fn commit_reached(&mut self) {
+        for assigned in &self.assigned {
+            assigned.keep_up(true);
+        }
+    }
+
+    /// Now and then: whether another member is dead.
+    fn watch(&mut self) {
+        let clock = self.config.clock;
+        let Some(member) = &mut self.member else {
+            return;
+        };
+        let period = member.watch_period;
+        if period.is_zero() {
+            member.until_watch = u32::MAX;
+            return;
+        }
+        let now = clock();
+        if now.saturating_sub(member.watched) < period {
+            member.polls_a_watch = (member.polls_a_watch * 2).min(MOST_POLLS);
+        } else {
+            member.polls_a_watch = 1;
+            member.watched = now;
+            member.group.lock().watch(member.id, now);
+        }
+        member.until_watch = member.polls_a_watch;
+    }
+
+    // ---- the user's code ----------------------------------------------------------------
+
+    fn tell(&mut self, event: Event, partitions: &[TopicPartition]) {
+        let listener = self.member.as_mut().and_then(|m| m.listener.take());
+        let Some(mut listener) = listener else { return };
+        if !partitions.is_empty() {
+            self.call(|consumer| {
+                let mut rebalance = Rebalance {
+                    consumer,
+                    partitions,
+                };
+                match event {
+                    Event::Assigned => listener.assigned(&mut rebalance),
+                    Event::Revoked => listener.revoked(&mut rebalance),
+                    Event::Lost => listener.lost(partitions),
+                }
+            });
+        }
+        if let Some(member) = &mut self.member {
+            member.listener = Some(listener);
+        }
+    }
+
+    /// Runs what is not ours. If it panics, the member leaves the group, so that the others go
+    /// on, and the panic goes on to the caller.
+    fn call<R>(&mut self, theirs: impl FnOnce(&mut Consumer) -> R) -> R {
+        match catch_unwind(AssertUnwindSafe(|| theirs(self))) {
+            Ok(result) => result,
+            Err(panic) => {
+                self.leave_group(false, false);
+                self.unsubscribe();
+                resume_unwind(panic)
+            }
+        }
+    }
+}
+
+impl Membership {
+    fn join(
+        groups: &Groups,
+        config: &ConsumerConfig,
+        name: &Arc<str>,
+        topics: Vec<Arc<TopicInner>>,
+        listener: Option<Box<dyn RebalanceListener>>,
+    ) -> Result<Membership, ConsumeError> {
+        let words = Arc::new(Words::new());
+        let join =
+            |coordinator: &mut super::Coordinator| coordinator.join(config, topics.clone(), &words);
+        let (group, id) = groups.with(name, join)?;
+        Ok(Membership {
+            group,
+            id,
+            words,
+            generation: 0,
+            topics,
+            partitions: 0,
+            listener,
+            is_out: false,
+            auto_commit: config.auto_commit,
+            follows: config.auto_commit || config.hold_back == HoldBack::Read,
+            until_watch: 1,
+            polls_a_watch: 1,
+            watched: Duration::ZERO,
+            watch_period: Duration::ZERO,
+        })
+    }
+}
+
+pub(super) fn count_partitions(topics: &[Arc<TopicInner>]) -> u64 {
+    topics
+        .iter()
+        .map(|topic| u64::from(topic.partitions()))
+        .sum()
+}
+
+/// What goes back to the coordinator of a partition that was owned.
+fn give_up(assigned: &mut Assigned) -> (Key, Option<Gate>) {
+    let gate = assigned.owned.as_mut().and_then(|owned| owned.gate.take());
+    (assigned.key(), gate)
+}
