@@ -55,7 +55,7 @@ impl Seat {
             .map(|(partition, hold)| {
                 let seen = self.topic.refreshed();
                 let (log, pool) = (self.topic.partition(partition), self.topic.pool());
-                let cursor = Cursor::with(hold, log, pool);
+                let cursor = Cursor::from(hold, log, pool, self.topic.first_offset());
                 Assigned::new(&self.topic, partition, cursor, seen, true)
             })
             .collect()

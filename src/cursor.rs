@@ -149,6 +149,15 @@ impl Cursor {
         cursor
     }
 
+    /// A cursor that was to read from `first` on, with a hold that is on the partition's list.
+    /// What has gone by since counts as lost.
+    pub(crate) fn from(hold: Arc<Hold>, partition: &Partition, pool: &Pool, first: u64) -> Cursor {
+        let mut cursor = Self::with(hold, partition, pool);
+        cursor.unpin();
+        cursor.resume_at(partition, pool, first);
+        cursor
+    }
+
     /// Takes the cursor off the partition's list.
     pub(crate) fn leave(&self, partition: &Partition, pool: &Pool) {
         pool.readers(partition.id()).leave(&self.hold);

@@ -34,13 +34,23 @@ impl Consumer {
     /// # Errors
     /// [`ConsumeError::NotAssigned`].
     pub fn seek(&mut self, topic: &str, partition: u32, offset: u64) -> Result<(), ConsumeError> {
+        self.seek_by(topic, partition, offset, Cursor::seek)
+    }
+
+    fn seek_by(
+        &mut self,
+        topic: &str,
+        partition: u32,
+        offset: u64,
+        go: impl FnOnce(&mut Cursor, &Partition, &Pool, u64),
+    ) -> Result<(), ConsumeError> {
         let i = self.position_of(topic, partition)?;
         let assigned = &mut self.assigned[i];
         let log = assigned.topic.partition(partition);
         if let Some(owned) = &mut assigned.owned {
             owned.hold_back_to(offset);
         }
-        assigned.cursor.seek(log, assigned.topic.pool(), offset);
+        go(&mut assigned.cursor, log, assigned.topic.pool(), offset);
         assigned.positioned = true;
         Ok(())
     }
@@ -82,7 +92,8 @@ impl Consumer {
             Ok(found) => found.offset,
             Err(end) => end,
         };
-        self.seek(topic, partition, offset)?;
+        // It was retained, or the end: what goes by before the next poll counts as lost.
+        self.seek_by(topic, partition, offset, Cursor::resume_at)?;
         Ok(offset)
     }
 

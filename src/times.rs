@@ -107,7 +107,7 @@ pub(crate) fn find(
             // log start behind it, and what this thread has found there brings that with it (P3).
             let start = log.log_start();
             if start < number {
-                return Err(segment.base() + u64::from(slot));
+                return Err((segment.base() + u64::from(slot)).max(floor));
             }
             number = start;
         }

@@ -102,6 +102,11 @@ impl TopicInner {
         &self.name
     }
 
+    /// The first offset that each partition ever had.
+    pub(crate) fn first_offset(&self) -> u64 {
+        first(&self.config, self.pool.shape()).1
+    }
+
     pub(crate) fn config(&self) -> &TopicConfig {
         &self.config
     }

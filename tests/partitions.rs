@@ -318,3 +318,49 @@ fn partitions_that_are_added_while_everybody_works_lose_nothing() {
         assert_eq!(consumer.assignment().len(), 11);
     }
 }
+
+/// Polls an added partition that its subscriber comes to late: what it missed, and where it begins.
+fn late(
+    overflow: Overflow,
+    reset: OffsetReset,
+    appended: u32,
+    deleted: Option<u64>,
+) -> Result<(u64, u64), ConsumeError> {
+    let (broker, topic) = make(small().overflow(overflow));
+    let mut consumer = subscribed(&broker, ConsumerConfig::new().offset_reset(reset));
+    consumer.seek_to_end(TOPIC, 0).unwrap();
+    topic.add_partitions(2).unwrap();
+    let mut producer = topic.producer();
+    for _ in 0..appended {
+        producer.send(Record::new("x").partition(1)).unwrap();
+    }
+    if let Some(before) = deleted {
+        topic.delete_records(1, before).unwrap();
+    }
+    let batch = consumer.try_poll()?;
+    Ok((batch.lost(), batch.iter().next().unwrap().offset()))
+}
+
+#[test]
+fn what_a_late_subscriber_missed_of_an_added_partition_counts_as_lost() {
+    let out_of_range = |log_start, log_end| {
+        Err(ConsumeError::OffsetOutOfRange {
+            topic: TOPIC.into(),
+            partition: 1,
+            position: 0,
+            log_start,
+            log_end,
+        })
+    };
+    // Two segments of four: 16 on are retained of 20, or 12 on when the last is not begun.
+    let found = late(Overflow::DropOldest, OffsetReset::Earliest, 20, None);
+    assert_eq!(found, Ok((12, 12)));
+    let found = late(Overflow::DropOldest, OffsetReset::None, 20, None);
+    assert_eq!(found, out_of_range(12, 20));
+    let found = late(Overflow::Backpressure, OffsetReset::Earliest, 6, Some(5));
+    assert_eq!(found, Ok((5, 5)));
+    let found = late(Overflow::Backpressure, OffsetReset::None, 6, Some(5));
+    assert_eq!(found, out_of_range(5, 6));
+    let found = late(Overflow::Backpressure, OffsetReset::Latest, 6, None);
+    assert_eq!(found, Ok((0, 0)));
+}

@@ -7,8 +7,8 @@ mod common;
 
 use common::{TOPIC, make, subscribed};
 use ringlog::{
-    ConsumeError, ConsumerConfig, OffsetAndTimestamp, Overflow, Record, Route, Timestamps, Topic,
-    TopicConfig, TopicError, TopicPartition,
+    ConsumeError, ConsumerConfig, OffsetAndTimestamp, OffsetReset, Overflow, Record, Route,
+    Timestamps, Topic, TopicConfig, TopicError, TopicPartition,
 };
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -382,4 +382,38 @@ fn a_closed_consumer_holds_nothing_back() {
     while producer.try_send(Record::new("x")).is_ok() {}
     consumer.close();
     producer.try_send(Record::new("x")).unwrap();
+}
+
+#[test]
+fn a_seek_to_a_time_that_is_overtaken_counts_what_it_lost() {
+    let config = TopicConfig::new()
+        .segments(3)
+        .segment_records(4)
+        .segment_bytes(256)
+        .overflow(Overflow::DropOldest);
+    let (broker, topic) = make(config);
+    let stop = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut producer = topic.producer();
+            for time in 1.. {
+                producer.send(Record::new("x").timestamp(time)).unwrap();
+                if stop.load(Ordering::Relaxed) {
+                    break;
+                }
+            }
+        });
+        let config = ConsumerConfig::new().offset_reset(OffsetReset::Latest);
+        let mut consumer = subscribed(&broker, config);
+        for _ in 0..5_000 {
+            let at = consumer.seek_to_time(TOPIC, 0, 1).unwrap();
+            let batch = consumer.poll(Duration::from_secs(10)).unwrap();
+            let first = batch.iter().next().unwrap().offset();
+            if first != at + batch.lost() {
+                stop.store(true, Ordering::Relaxed);
+            }
+            assert_eq!(first, at + batch.lost());
+        }
+        stop.store(true, Ordering::Relaxed);
+    });
 }
