@@ -254,10 +254,14 @@ impl Coordinator {
         }
     }
 
-    /// Forgets what was committed in a topic that no member reads; `false` if one does.
+    /// Forgets what was committed in a topic that no member reads; `false` if one does, or still
+    /// owns a partition of it that it is to give back (G1).
     pub(crate) fn forget_offsets(&mut self, topic: &str) -> bool {
         let mut topics = self.members.values().flat_map(|m| &m.topics);
-        if topics.any(|t| &**t.name() == topic) {
+        let mut places = self.places.iter();
+        if topics.any(|t| &**t.name() == topic)
+            || places.any(|((name, _), place)| &**name == topic && place.owner.is_some())
+        {
             return false;
         }
         self.places.retain(|(name, _), _| &**name != topic);

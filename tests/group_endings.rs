@@ -1,0 +1,89 @@
+//! Groups: subscriptions that end or change while something of them is still in hand.
+#![allow(missing_docs, missing_debug_implementations)]
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use ringlog::{
+    Broker, ConsumeError, Consumer, ConsumerConfig, GroupError, Record, Topic, TopicConfig,
+};
+
+fn config() -> ConsumerConfig {
+    ConsumerConfig::new().group("g")
+}
+
+/// A broker with topics of one partition each.
+fn make(names: &[&str]) -> (Broker, Vec<Topic>) {
+    let broker = Broker::new();
+    let create = |name: &&str| broker.create_topic(name, TopicConfig::new()).unwrap();
+    let topics = names.iter().map(create).collect();
+    (broker, topics)
+}
+
+fn member(broker: &Broker, config: ConsumerConfig, topics: &[&str]) -> Consumer {
+    let mut consumer = broker.consumer(config);
+    consumer.subscribe(topics).unwrap();
+    consumer
+}
+
+fn send(topic: &Topic, records: usize) {
+    let mut producer = topic.producer();
+    for _ in 0..records {
+        producer.try_send(Record::new(b"x")).unwrap();
+    }
+}
+
+/// How many records a few polls return.
+fn read(consumer: &mut Consumer) -> usize {
+    let mut poll = || consumer.try_poll().unwrap().iter().count();
+    (0..8).map(|_| poll()).sum()
+}
+
+fn names(consumer: &Consumer) -> Vec<String> {
+    let assignment = consumer.assignment().into_iter();
+    assignment.map(|at| at.topic).collect()
+}
+
+/// The errors of a few polls, in order.
+fn errors(consumer: &mut Consumer) -> Vec<ConsumeError> {
+    (0..4).filter_map(|_| consumer.try_poll().err()).collect()
+}
+
+// ---- offsets that are deleted -----------------------------------------------------------
+
+#[test]
+fn offsets_of_a_topic_that_is_still_owned_are_not_deleted() {
+    let (broker, topics) = make(&["a", "b"]);
+    let mut consumer = member(&broker, config().auto_commit(false), &["a"]);
+    send(&topics[0], 2);
+    assert_eq!(read(&mut consumer), 2);
+    consumer.subscribe(&["b"]).unwrap();
+
+    let refused = GroupError::Subscribed {
+        name: "g".into(),
+        topic: "a".into(),
+    };
+    assert_eq!(broker.delete_group_offsets("g", "a"), Err(refused));
+    consumer.commit().unwrap();
+    assert_eq!(consumer.committed("a", 0), Ok(Some(2)));
+
+    // After its next polls it owns nothing of it any more.
+    assert_eq!(read(&mut consumer), 0);
+    assert_eq!(names(&consumer), ["b"]);
+    assert_eq!(broker.delete_group_offsets("g", "a"), Ok(()));
+    assert_eq!(consumer.committed("a", 0), Ok(None));
+}
+
+#[test]
+fn a_partition_has_one_owner_when_its_offsets_were_to_be_deleted() {
+    let (broker, topics) = make(&["a", "b"]);
+    let mut old = member(&broker, config(), &["a"]);
+    assert_eq!(read(&mut old), 0);
+    old.subscribe(&["b"]).unwrap();
+    assert!(broker.delete_group_offsets("g", "a").is_err());
+    let mut new = member(&broker, config(), &["a"]);
+    for _ in 0..3 {
+        assert_eq!((read(&mut old), read(&mut new)), (0, 0));
+    }
+    assert_eq!((names(&old), names(&new)), (vec!["b".into()], vec!["a".into()]));
+    send(&topics[0], 2);
+    assert_eq!((read(&mut old), read(&mut new)), (0, 2));
+}
