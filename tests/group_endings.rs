@@ -5,9 +5,30 @@
 use ringlog::{
     Broker, ConsumeError, Consumer, ConsumerConfig, GroupError, Record, Topic, TopicConfig,
 };
+use std::cell::Cell;
+use std::time::Duration;
+
+thread_local! {
+    static NOW: Cell<u64> = const { Cell::new(0) };
+}
+
+fn now() -> Duration {
+    Duration::from_millis(NOW.get())
+}
+
+/// The time goes on, for the consumers of `timed`.
+fn pass(milliseconds: u64) {
+    NOW.set(NOW.get() + milliseconds);
+}
 
 fn config() -> ConsumerConfig {
     ConsumerConfig::new().group("g")
+}
+
+/// Fenced after a second without a poll.
+fn timed() -> ConsumerConfig {
+    let second = Duration::from_secs(1);
+    config().max_poll_interval(second).clock(now)
 }
 
 /// A broker with topics of one partition each.
@@ -86,4 +107,27 @@ fn a_partition_has_one_owner_when_its_offsets_were_to_be_deleted() {
     assert_eq!((names(&old), names(&new)), (vec!["b".into()], vec!["a".into()]));
     send(&topics[0], 2);
     assert_eq!((read(&mut old), read(&mut new)), (0, 2));
+}
+
+// ---- members that are fenced ------------------------------------------------------------
+
+#[test]
+fn polls_of_a_member_that_was_replaced_do_not_count_for_its_successor() {
+    let (broker, topics) = make(&["a"]);
+    let mut old = member(&broker, timed().instance_id("x"), &["a"]);
+    assert_eq!(read(&mut old), 0);
+    let mut new = member(&broker, timed().instance_id("x"), &["a"]);
+    assert_eq!(read(&mut new), 0);
+    let mut other = member(&broker, timed(), &["a"]);
+    assert_eq!(read(&mut other), 0);
+    drop(new);
+
+    send(&topics[0], 1);
+    let mut found = 0;
+    for _ in 0..100 {
+        pass(50);
+        assert!(old.try_poll().is_err());
+        found += other.try_poll().unwrap().iter().count();
+    }
+    assert_eq!(found, 1);
 }

@@ -216,7 +216,11 @@ impl Coordinator {
     }
 
     /// Fences whoever has not polled for too long, and lets go of names that nobody came back to.
-    pub(crate) fn watch(&mut self, observer: MemberId, now: Duration) {
+    /// Not for a fenced observer: its id may be another's by now, whose polls these are not.
+    pub(crate) fn watch(&mut self, observer: MemberId, words: &Words, now: Duration) {
+        if words.fenced().is_some() {
+            return;
+        }
         let mut dead = Vec::new();
         for (&id, member) in &mut self.members {
             let polls = member.words.as_ref().map_or(member.seen.0, |w| w.polls());

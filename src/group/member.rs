@@ -432,7 +432,7 @@ impl Consumer {
         } else {
             member.polls_a_watch = 1;
             member.watched = now;
-            member.group.lock().watch(member.id, now);
+            member.group.lock().watch(member.id, &member.words, now);
         }
         member.until_watch = member.polls_a_watch;
     }
