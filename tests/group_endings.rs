@@ -3,9 +3,12 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use ringlog::{
-    Broker, ConsumeError, Consumer, ConsumerConfig, GroupError, Record, Topic, TopicConfig,
+    Assignment, Assignor, Broker, ConsumeError, Consumer, ConsumerConfig,
+    CooperativeStickyAssignor, GroupError, GroupView, Protocol, Record, Topic, TopicConfig,
 };
 use std::cell::Cell;
+use std::sync::mpsc;
+use std::thread;
 use std::time::Duration;
 
 thread_local! {
@@ -130,4 +133,38 @@ fn polls_of_a_member_that_was_replaced_do_not_count_for_its_successor() {
         found += other.try_poll().unwrap().iter().count();
     }
     assert_eq!(found, 1);
+}
+
+// ---- joining ----------------------------------------------------------------------------
+
+/// Asks the broker of its groups, wherever it runs.
+#[derive(Debug)]
+struct Curious(Broker);
+
+impl Assignor for Curious {
+    fn name(&self) -> &str {
+        self.0.group_names();
+        "curious"
+    }
+
+    fn protocol(&self) -> Protocol {
+        self.0.describe_group("g").ok();
+        Protocol::Cooperative
+    }
+
+    fn assign(&self, group: &GroupView) -> Assignment {
+        CooperativeStickyAssignor.assign(group)
+    }
+}
+
+#[test]
+fn an_assignor_is_asked_its_name_without_a_lock() {
+    let (tell, told) = mpsc::channel();
+    thread::spawn(move || {
+        let (broker, _topics) = make(&["a"]);
+        let assignor = Curious(broker.clone());
+        let mut consumer = member(&broker, config().assignor(assignor), &["a"]);
+        tell.send(read(&mut consumer)).unwrap();
+    });
+    assert_eq!(told.recv_timeout(Duration::from_secs(20)), Ok(0));
 }

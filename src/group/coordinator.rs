@@ -57,6 +57,24 @@ pub(crate) struct Coordinator {
     assigned: u64,
 }
 
+/// What a consumer that joins brings along. It is the user's code that says it, so that it is
+/// asked before the lock is taken.
+pub(crate) struct Asked {
+    assignor: String,
+    eager: bool,
+    now: Duration,
+}
+
+impl Asked {
+    pub(crate) fn of(config: &ConsumerConfig) -> Asked {
+        Asked {
+            assignor: config.assignor.name().to_owned(),
+            eager: config.assignor.protocol() == Protocol::Eager,
+            now: (config.clock)(),
+        }
+    }
+}
+
 /// What a member has to do next.
 pub(crate) enum Step {
     /// Nothing.
@@ -97,22 +115,24 @@ impl Coordinator {
     pub(crate) fn join(
         &mut self,
         config: &ConsumerConfig,
+        asked: Asked,
         topics: Vec<Arc<TopicInner>>,
         words: &Arc<Words>,
     ) -> Result<MemberId, ConsumeError> {
-        let offered = config.assignor.name();
+        let Asked {
+            assignor: offered,
+            eager,
+            now,
+        } = asked;
         match &self.assignor {
-            Some((name, _)) if name != offered && !self.members.is_empty() => {
+            Some((name, _)) if *name != offered && !self.members.is_empty() => {
                 return Err(ConsumeError::OtherAssignor {
                     group: self.name.clone(),
                     assignor: name.clone(),
-                    asked: offered.to_owned(),
+                    asked: offered,
                 });
             }
-            _ => {
-                let eager = config.assignor.protocol() == Protocol::Eager;
-                self.assignor = Some((offered.to_owned(), eager));
-            }
+            _ => self.assignor = Some((offered, eager)),
         }
         topics.iter().for_each(|topic| self.watch_topic(topic));
         let named = |member: &Member| {
@@ -135,7 +155,7 @@ impl Coordinator {
             topics: topics.clone(),
             words: Some(words.clone()),
             max_poll_interval: config.max_poll_interval,
-            seen: (words.polls(), (config.clock)()),
+            seen: (words.polls(), now),
         };
         let old = self.members.insert(id, new);
         let same = |old: Member| same_topics(&old.topics, &topics);

@@ -5,7 +5,7 @@
 //! signal. What it cannot do so goes to [`Consumer::attend`], off the way.
 
 use super::assignor::{Assignment, GroupView, MemberId};
-use super::coordinator::Step;
+use super::coordinator::{Asked, Step};
 use super::listener::{Rebalance, RebalanceListener};
 use super::place::{Grant, Key};
 use super::tenure::{Gate, Tenure, Words};
@@ -483,8 +483,10 @@ impl Membership {
         listener: Option<Box<dyn RebalanceListener>>,
     ) -> Result<Membership, ConsumeError> {
         let words = Arc::new(Words::new());
-        let join =
-            |coordinator: &mut super::Coordinator| coordinator.join(config, topics.clone(), &words);
+        let asked = Asked::of(config);
+        let join = |coordinator: &mut super::Coordinator| {
+            coordinator.join(config, asked, topics.clone(), &words)
+        };
         let (group, id) = groups.with(name, join)?;
         Ok(Membership {
             group,
