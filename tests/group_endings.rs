@@ -4,10 +4,11 @@
 
 use ringlog::{
     Assignment, Assignor, Broker, ConsumeError, Consumer, ConsumerConfig,
-    CooperativeStickyAssignor, GroupError, GroupView, Protocol, Record, Topic, TopicConfig,
+    CooperativeStickyAssignor, GroupError, GroupView, Protocol, Rebalance, RebalanceListener,
+    Record, Topic, TopicConfig, TopicPartition,
 };
 use std::cell::Cell;
-use std::sync::mpsc;
+use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 use std::time::Duration;
 
@@ -167,4 +168,76 @@ fn an_assignor_is_asked_its_name_without_a_lock() {
         tell.send(read(&mut consumer)).unwrap();
     });
     assert_eq!(told.recv_timeout(Duration::from_secs(20)), Ok(0));
+}
+
+// ---- topics that are deleted ------------------------------------------------------------
+
+/// What a listener was told, in order.
+#[derive(Clone, Default)]
+struct Told(Arc<Mutex<Vec<String>>>);
+
+impl Told {
+    fn note(&self, what: &str, partitions: &[TopicPartition]) {
+        let names: Vec<_> = partitions.iter().map(|at| at.topic.as_str()).collect();
+        self.0.lock().unwrap().push(format!("{what} {}", names.join(" ")));
+    }
+
+    fn take(&self) -> Vec<String> {
+        core::mem::take(&mut self.0.lock().unwrap())
+    }
+}
+
+impl RebalanceListener for Told {
+    fn revoked(&mut self, rebalance: &mut Rebalance<'_>) {
+        self.note("revoked", rebalance.partitions());
+        rebalance.commit().unwrap();
+    }
+
+    fn lost(&mut self, partitions: &[TopicPartition]) {
+        self.note("lost", partitions);
+    }
+}
+
+#[test]
+fn the_next_topic_of_a_deleted_name_is_read_after_subscribing_anew() {
+    let (broker, topics) = make(&["a"]);
+    let mut consumer = member(&broker, config(), &["a"]);
+    send(&topics[0], 2);
+    assert_eq!(read(&mut consumer), 2);
+    broker.delete_topic("a").unwrap();
+    let topic = broker.create_topic("a", TopicConfig::new()).unwrap();
+    send(&topic, 3);
+    consumer.subscribe(&["a"]).unwrap();
+    assert_eq!(read(&mut consumer), 3);
+    assert_eq!(names(&consumer), ["a"]);
+}
+
+#[test]
+fn another_topic_is_read_after_the_one_before_was_deleted() {
+    let (broker, topics) = make(&["a", "b"]);
+    let told = Told::default();
+    let mut consumer = member(&broker, config(), &["a"]);
+    assert_eq!(read(&mut consumer), 0);
+    broker.delete_topic("a").unwrap();
+    consumer.subscribe_with(&["b"], told.clone()).unwrap();
+    send(&topics[1], 3);
+    assert_eq!(read(&mut consumer), 3);
+    assert_eq!(names(&consumer), ["b"]);
+    assert_eq!(told.take(), ["lost a"]);
+}
+
+#[test]
+fn all_topics_that_were_deleted_are_let_go_of_at_once() {
+    let (broker, _topics) = make(&["a", "b"]);
+    let told = Told::default();
+    let mut consumer = broker.consumer(config());
+    consumer.subscribe_with(&["a", "b"], told.clone()).unwrap();
+    assert_eq!(read(&mut consumer), 0);
+    assert_eq!(names(&consumer), ["a", "b"]);
+    broker.delete_topic("a").unwrap();
+    broker.delete_topic("b").unwrap();
+    let closed = ConsumeError::Closed { topic: "a".into() };
+    assert_eq!(errors(&mut consumer), vec![closed; 4]);
+    assert!(consumer.assignment().is_empty());
+    assert_eq!(told.take(), ["lost a b"]);
 }

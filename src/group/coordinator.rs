@@ -12,8 +12,8 @@
 //! - **G3** Whoever has something to do is signalled under the same lock that made it so.
 
 use super::assignor::{self, Assignment, GroupMember, GroupView, MemberId, Protocol, TopicView};
-use super::place::{Grant, Key, Place, rest};
-use super::tenure::{Gate, Words};
+use super::place::{Grant, Key, Place, Returned, rest};
+use super::tenure::{Tenure, Words};
 use crate::assigned::Seat;
 use crate::config::ConsumerConfig;
 use crate::consumer::TopicPartition;
@@ -88,7 +88,7 @@ pub(crate) enum Step {
     /// To run its assignor, and [`Coordinator::install`] the answer.
     Assign { change: u64, group: GroupView },
     /// To give these back: [`Coordinator::release`].
-    Release(Vec<Key>),
+    Release(Vec<(Key, Arc<Tenure>)>),
     /// To read these: they are its own now.
     Take(Vec<Grant>),
 }
@@ -188,14 +188,14 @@ impl Coordinator {
         &mut self,
         id: MemberId,
         words: &Words,
-        released: impl Iterator<Item = (Key, Option<Gate>)>,
+        released: impl Iterator<Item = Returned>,
         now: Duration,
         stay: bool,
     ) {
         if words.fenced().is_some() {
             return;
         }
-        self.release(id, words, released);
+        self.release(words, released);
         match self.members.get_mut(&id) {
             Some(member) if stay && member.instance_id.is_some() => {
                 member.words = None;
@@ -328,7 +328,6 @@ impl Coordinator {
             self.partitions = partitions;
             self.change();
         }
-        let owned = |place: &Place| place.is_owned_by(id);
         let eager = self.assignor.as_ref().is_some_and(|(_, eager)| *eager);
         let wait = if self.is_due() {
             if !eager || self.places.values().all(|p| p.owner.is_none()) {
@@ -341,9 +340,12 @@ impl Coordinator {
         } else {
             false
         };
-        let misplaced = |place: &Place| owned(place) && (wait || place.target != Some(id));
-        let release = self.places.iter().filter(|(_, place)| misplaced(place));
-        let release: Vec<_> = release.map(|(key, _)| key.clone()).collect();
+        let release = self.places.iter().filter_map(|(key, place)| {
+            let (owner, tenure) = place.owner.as_ref()?;
+            let goes = *owner == id && (wait || place.target != Some(id));
+            goes.then(|| (key.clone(), tenure.clone()))
+        });
+        let release: Vec<_> = release.collect();
         if !release.is_empty() {
             return Step::Release(release);
         }
