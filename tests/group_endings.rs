@@ -226,6 +226,42 @@ fn another_topic_is_read_after_the_one_before_was_deleted() {
     assert_eq!(told.take(), ["lost a"]);
 }
 
+/// Makes the topic anew when it is told of a loss.
+struct Remake(Broker);
+
+impl RebalanceListener for Remake {
+    fn lost(&mut self, _: &[TopicPartition]) {
+        self.0.delete_topic("a").unwrap();
+        self.0.create_topic("a", TopicConfig::new()).unwrap();
+    }
+}
+
+#[test]
+fn a_topic_that_is_deleted_during_a_subscribe_keeps_nothing_from_the_next_of_its_name() {
+    let (broker, _topics) = make(&["a"]);
+    let mut consumer = broker.consumer(timed());
+    consumer.subscribe_with(&["a"], Remake(broker.clone())).unwrap();
+    assert_eq!(read(&mut consumer), 0);
+    let mut other = member(&broker, timed(), &["a"]);
+    for _ in 0..100 {
+        pass(50);
+        assert!(other.try_poll().unwrap().is_empty());
+    }
+    drop(other);
+
+    // It was fenced meanwhile: its listener is told so now, between look-up and return.
+    consumer.subscribe(&["a"]).ok();
+    send(&broker.topic("a").unwrap(), 4);
+    let mut other = member(&broker, timed(), &["a"]);
+    let mut found = 0;
+    for _ in 0..100 {
+        pass(50);
+        consumer.try_poll().ok();
+        found += other.try_poll().unwrap().iter().count();
+    }
+    assert_eq!(found, 4);
+}
+
 #[test]
 fn all_topics_that_were_deleted_are_let_go_of_at_once() {
     let (broker, _topics) = make(&["a", "b"]);

@@ -119,6 +119,7 @@ impl Coordinator {
         topics: Vec<Arc<TopicInner>>,
         words: &Arc<Words>,
     ) -> Result<MemberId, ConsumeError> {
+        refuse_closed(&topics)?;
         let Asked {
             assignor: offered,
             eager,
@@ -169,9 +170,15 @@ impl Coordinator {
     }
 
     /// Gives a member other topics. Not if it is fenced: it learns that at its next poll.
-    pub(crate) fn subscribe(&mut self, id: MemberId, words: &Words, topics: Vec<Arc<TopicInner>>) {
+    pub(crate) fn subscribe(
+        &mut self,
+        id: MemberId,
+        words: &Words,
+        topics: Vec<Arc<TopicInner>>,
+    ) -> Result<(), ConsumeError> {
+        refuse_closed(&topics)?;
         if words.fenced().is_some() {
-            return;
+            return Ok(());
         }
         if let Some(member) = self.members.get_mut(&id) {
             if !same_topics(&member.topics, &topics) {
@@ -180,6 +187,7 @@ impl Coordinator {
                 self.change();
             }
         }
+        Ok(())
     }
 
     /// Takes a member out of the group, by its own hand, with what it owns. A member with a name
@@ -399,11 +407,14 @@ impl Coordinator {
                 owned.push(TopicPartition::new(&**topic, *partition));
             }
         }
-        let members = self.members.iter().map(|(&id, member)| GroupMember {
-            id,
-            instance_id: member.instance_id.clone(),
-            topics: member.topics.iter().map(|t| t.name().clone()).collect(),
-            owned: owned.remove(&id).unwrap_or_default(),
+        let members = self.members.iter().map(|(&id, member)| {
+            let open = member.topics.iter().filter(|topic| !topic.is_closed());
+            GroupMember {
+                id,
+                instance_id: member.instance_id.clone(),
+                topics: open.map(|topic| topic.name().clone()).collect(),
+                owned: owned.remove(&id).unwrap_or_default(),
+            }
         });
         let mut members: Vec<_> = members.collect();
         members.sort_by_key(|m| (m.instance_id.is_none(), m.instance_id.clone(), m.id));
@@ -444,7 +455,8 @@ impl Coordinator {
                 continue;
             };
             for TopicPartition { topic, partition } in partitions {
-                let found = member.topics.iter().find(|t| &**t.name() == topic);
+                let mut open = member.topics.iter().filter(|topic| !topic.is_closed());
+                let found = open.find(|t| &**t.name() == topic);
                 let Some(topic) = found else { continue };
                 let place = self.places.entry((topic.name().clone(), *partition));
                 let place = place.or_insert_with(|| Place::new(topic));
@@ -455,6 +467,19 @@ impl Coordinator {
             }
         }
         Ok(())
+    }
+}
+
+/// Under the lock: a topic that is closed later is forgotten later ([`Coordinator::forget_topic`]),
+/// so that none stays.
+pub(super) fn refuse_closed<'t>(
+    topics: impl IntoIterator<Item = &'t Arc<TopicInner>>,
+) -> Result<(), ConsumeError> {
+    match topics.into_iter().find(|topic| topic.is_closed()) {
+        Some(topic) => Err(ConsumeError::Closed {
+            topic: topic.name().clone(),
+        }),
+        None => Ok(()),
     }
 }
 

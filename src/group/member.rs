@@ -207,7 +207,7 @@ impl Consumer {
         match &mut self.member {
             Some(member) if member.words.fenced().is_none() => {
                 let mut coordinator = member.group.lock();
-                coordinator.subscribe(member.id, &member.words, topics.clone());
+                coordinator.subscribe(member.id, &member.words, topics.clone())?;
                 drop(coordinator);
                 member.topics = topics;
                 member.listener = listener;
