@@ -277,3 +277,27 @@ fn all_topics_that_were_deleted_are_let_go_of_at_once() {
     assert!(consumer.assignment().is_empty());
     assert_eq!(told.take(), ["lost a b"]);
 }
+
+#[test]
+fn a_deleted_topic_keeps_nothing_else_from_being_committed() {
+    let (broker, topics) = make(&["a", "b", "c"]);
+    let told = Told::default();
+    let mut consumer = broker.consumer(config().auto_commit(false));
+    let all = ["a", "b", "c"];
+    consumer.subscribe_with(&all, told.clone()).unwrap();
+    assert_eq!(read(&mut consumer), 0);
+    send(&topics[0], 2);
+    assert_eq!(read(&mut consumer), 2);
+    broker.delete_topic("b").unwrap();
+
+    let closed = ConsumeError::Closed { topic: "b".into() };
+    let named = ["a", "b"].map(|topic| (TopicPartition::new(topic, 0), 0));
+    assert_eq!(consumer.commit_offsets(&named), Err(closed));
+    assert_eq!(consumer.committed("a", 0), Ok(None));
+    assert_eq!(consumer.commit(), Ok(()));
+    assert_eq!(consumer.committed("a", 0), Ok(Some(2)));
+
+    // Also from its listener, which commits when something is revoked.
+    consumer.unsubscribe();
+    assert_eq!(told.take(), ["revoked a b c"]);
+}
