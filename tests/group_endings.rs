@@ -4,8 +4,8 @@
 
 use ringlog::{
     Assignment, Assignor, Broker, ConsumeError, Consumer, ConsumerConfig,
-    CooperativeStickyAssignor, GroupError, GroupView, Protocol, Rebalance, RebalanceListener,
-    Record, Topic, TopicConfig, TopicPartition,
+    CooperativeStickyAssignor, GroupError, GroupView, Protocol, RangeAssignor, Rebalance,
+    RebalanceListener, Record, Topic, TopicConfig, TopicPartition,
 };
 use std::cell::Cell;
 use std::sync::{Arc, Mutex, mpsc};
@@ -108,7 +108,10 @@ fn a_partition_has_one_owner_when_its_offsets_were_to_be_deleted() {
     for _ in 0..3 {
         assert_eq!((read(&mut old), read(&mut new)), (0, 0));
     }
-    assert_eq!((names(&old), names(&new)), (vec!["b".into()], vec!["a".into()]));
+    assert_eq!(
+        (names(&old), names(&new)),
+        (vec!["b".into()], vec!["a".into()])
+    );
     send(&topics[0], 2);
     assert_eq!((read(&mut old), read(&mut new)), (0, 2));
 }
@@ -134,6 +137,29 @@ fn polls_of_a_member_that_was_replaced_do_not_count_for_its_successor() {
         found += other.try_poll().unwrap().iter().count();
     }
     assert_eq!(found, 1);
+}
+
+#[test]
+fn a_fenced_member_that_is_refused_keeps_its_subscription() {
+    let (broker, _topics) = make(&["a"]);
+    let mut consumer = member(&broker, timed(), &["a"]);
+    assert_eq!(read(&mut consumer), 0);
+    let mut other = member(&broker, timed(), &["a"]);
+    for _ in 0..100 {
+        pass(50);
+        assert!(other.try_poll().unwrap().is_empty());
+    }
+    drop(other);
+    let ranged = member(&broker, timed().assignor(RangeAssignor), &["a"]);
+
+    let refused = consumer.subscribe(&["a"]).unwrap_err();
+    assert!(matches!(refused, ConsumeError::OtherAssignor { .. }));
+    let fenced = consumer.try_poll().unwrap_err();
+    assert!(matches!(fenced, ConsumeError::Fenced { .. }));
+    assert_eq!(errors(&mut consumer), vec![refused; 4]);
+    drop(ranged);
+    assert_eq!(read(&mut consumer), 0);
+    assert_eq!(names(&consumer), ["a"]);
 }
 
 // ---- joining ----------------------------------------------------------------------------
@@ -179,7 +205,10 @@ struct Told(Arc<Mutex<Vec<String>>>);
 impl Told {
     fn note(&self, what: &str, partitions: &[TopicPartition]) {
         let names: Vec<_> = partitions.iter().map(|at| at.topic.as_str()).collect();
-        self.0.lock().unwrap().push(format!("{what} {}", names.join(" ")));
+        self.0
+            .lock()
+            .unwrap()
+            .push(format!("{what} {}", names.join(" ")));
     }
 
     fn take(&self) -> Vec<String> {
@@ -240,7 +269,9 @@ impl RebalanceListener for Remake {
 fn a_topic_that_is_deleted_during_a_subscribe_keeps_nothing_from_the_next_of_its_name() {
     let (broker, _topics) = make(&["a"]);
     let mut consumer = broker.consumer(timed());
-    consumer.subscribe_with(&["a"], Remake(broker.clone())).unwrap();
+    consumer
+        .subscribe_with(&["a"], Remake(broker.clone()))
+        .unwrap();
     assert_eq!(read(&mut consumer), 0);
     let mut other = member(&broker, timed(), &["a"]);
     for _ in 0..100 {

@@ -213,9 +213,19 @@ impl Consumer {
                 member.listener = listener;
             }
             _ => {
-                self.unsubscribe();
-                let new = Membership::join(&self.groups, &self.config, name, topics, listener)?;
-                self.member = Some(Box::new(new));
+                // Only who is let in lets go of what it had before it was fenced.
+                let new = Membership::join(&self.groups, &self.config, name, topics, None)?;
+                let old = self.member.replace(Box::new(new));
+                let lost = self.assignment();
+                self.assigned.clear();
+                self.next = 0;
+                if let Some(member) = &mut self.member {
+                    member.listener = old.and_then(|old| old.listener);
+                }
+                self.tell(Event::Lost, &lost);
+                if let Some(member) = &mut self.member {
+                    member.listener = listener;
+                }
             }
         }
         Ok(())
@@ -407,7 +417,10 @@ impl Consumer {
         let released = all.iter().map(|(key, tenure)| Returned {
             key: key.clone(),
             tenure: tenure.clone(),
-            gate: gone.iter_mut().find(|a| a.is_in(tenure)).and_then(take_gate),
+            gate: gone
+                .iter_mut()
+                .find(|a| a.is_in(tenure))
+                .and_then(take_gate),
         });
         let mut coordinator = member.group.lock();
         coordinator.release(&member.words, released);
