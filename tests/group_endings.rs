@@ -8,6 +8,7 @@ use ringlog::{
     RebalanceListener, Record, Topic, TopicConfig, TopicPartition,
 };
 use std::cell::Cell;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 use std::time::Duration;
@@ -331,4 +332,39 @@ fn a_deleted_topic_keeps_nothing_else_from_being_committed() {
     // Also from its listener, which commits when something is revoked.
     consumer.unsubscribe();
     assert_eq!(told.take(), ["revoked a b c"]);
+}
+
+/// Makes the topic anew, once, when it is asked its name.
+#[derive(Debug)]
+struct Meddler(Broker, AtomicBool);
+
+impl Assignor for Meddler {
+    fn name(&self) -> &str {
+        if self.1.swap(false, Ordering::Relaxed) {
+            self.0.delete_topic("a").unwrap();
+            self.0.create_topic("a", TopicConfig::new()).unwrap();
+        }
+        CooperativeStickyAssignor.name()
+    }
+
+    fn protocol(&self) -> Protocol {
+        CooperativeStickyAssignor.protocol()
+    }
+
+    fn assign(&self, group: &GroupView) -> Assignment {
+        CooperativeStickyAssignor.assign(group)
+    }
+}
+
+#[test]
+fn a_topic_that_is_closed_by_then_is_not_joined() {
+    let (broker, _topics) = make(&["a"]);
+    let meddler = Meddler(broker.clone(), AtomicBool::new(true));
+    let mut consumer = broker.consumer(config().assignor(meddler));
+    let closed = ConsumeError::Closed { topic: "a".into() };
+    assert_eq!(consumer.subscribe(&["a"]), Err(closed));
+    assert_eq!(broker.describe_group("g").unwrap().members.len(), 0);
+    consumer.subscribe(&["a"]).unwrap();
+    send(&broker.topic("a").unwrap(), 4);
+    assert_eq!(read(&mut consumer), 4);
 }
