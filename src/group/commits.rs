@@ -4,6 +4,8 @@ use crate::assigned::Assigned;
 use crate::config::HoldBack;
 use crate::consumer::{Consumer, TopicPartition};
 use crate::error::ConsumeError;
+use crate::topic::TopicInner;
+use std::sync::Arc;
 
 impl Consumer {
     /// Commits the positions of all its partitions: the group goes on there if this member does
@@ -82,7 +84,7 @@ impl Consumer {
     }
 
     /// Begins where its group has committed, in the partitions that it was not assigned before.
-    pub(crate) fn resume_at_committed(&mut self, before: &[TopicPartition]) {
+    pub(crate) fn resume_at_committed(&mut self, before: &[(Arc<TopicInner>, u32)]) {
         let group = self.config.group.as_ref();
         let Some(group) = group.and_then(|name| self.groups.find(name)) else {
             return;
@@ -90,7 +92,10 @@ impl Consumer {
         let coordinator = group.lock();
         for assigned in &mut self.assigned {
             let committed = coordinator.committed(&assigned.topic, assigned.partition);
-            if let (Some(offset), false) = (committed, before.contains(&assigned.named())) {
+            let is_old = before.iter().any(|(topic, partition)| {
+                Arc::ptr_eq(topic, &assigned.topic) && *partition == assigned.partition
+            });
+            if let (Some(offset), false) = (committed, is_old) {
                 assigned.resume_at(offset);
             }
         }
