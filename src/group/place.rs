@@ -2,7 +2,7 @@
 //! it is nobody's. Under the coordinator's lock, as all of it (`coordinator.rs` has G1 and G2).
 
 use super::assignor::MemberId;
-use super::coordinator::Coordinator;
+use super::coordinator::{Coordinator, refuse_closed};
 use super::tenure::{Gate, Tenure, Words};
 use crate::assigned::Seat;
 use crate::config::OffsetReset;
@@ -206,6 +206,7 @@ impl Coordinator {
                 members: self.members.len(),
             });
         }
+        refuse_closed(commits.iter().map(|(topic, ..)| topic))?;
         for (topic, partition, offset) in commits {
             let key = (topic.name().clone(), *partition);
             let place = self.places.entry(key).or_insert_with(|| Place::new(topic));
