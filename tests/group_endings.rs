@@ -165,6 +165,37 @@ fn a_fenced_member_that_is_refused_keeps_its_subscription() {
 
 // ---- joining ----------------------------------------------------------------------------
 
+/// Has the name of an eager one, and is not.
+#[derive(Debug)]
+struct Namesake;
+
+impl Assignor for Namesake {
+    fn name(&self) -> &str {
+        RangeAssignor.name()
+    }
+
+    fn protocol(&self) -> Protocol {
+        Protocol::Cooperative
+    }
+
+    fn assign(&self, group: &GroupView) -> Assignment {
+        RangeAssignor.assign(group)
+    }
+}
+
+#[test]
+fn an_assignor_of_the_same_name_and_another_protocol_is_another() {
+    let (broker, _topics) = make(&["a"]);
+    let _first = member(&broker, config().assignor(RangeAssignor), &["a"]);
+    let mut consumer = broker.consumer(config().assignor(Namesake));
+    let refused = ConsumeError::OtherAssignor {
+        group: "g".into(),
+        assignor: "range (eager)".into(),
+        asked: "range (cooperative)".into(),
+    };
+    assert_eq!(consumer.subscribe(&["a"]), Err(refused));
+}
+
 /// Asks the broker of its groups, wherever it runs.
 #[derive(Debug)]
 struct Curious(Broker);
@@ -367,4 +398,47 @@ fn a_topic_that_is_closed_by_then_is_not_joined() {
     consumer.subscribe(&["a"]).unwrap();
     send(&broker.topic("a").unwrap(), 4);
     assert_eq!(read(&mut consumer), 4);
+}
+
+#[test]
+fn whoever_waits_goes_on_when_the_last_partition_in_hand_is_deleted() {
+    let (broker, _topics) = make(&["a"]);
+    let two = TopicConfig::new().partitions(2);
+    let topic = broker.create_topic("b", two).unwrap();
+    let eager = || config().assignor(RangeAssignor);
+    let mut holder = member(&broker, eager(), &["a"]);
+    let mut waiting = member(&broker, eager(), &["b"]);
+    for _ in 0..3 {
+        assert_eq!((read(&mut holder), read(&mut waiting)), (0, 0));
+    }
+    // It does not poll, and so does not give back what all others wait for.
+    holder.subscribe(&["b"]).unwrap();
+    assert_eq!(read(&mut waiting), 0);
+    assert!(waiting.assignment().is_empty());
+    broker.delete_topic("a").unwrap();
+    for partition in 0..2 {
+        let record = Record::new(b"x").partition(partition);
+        topic.producer().try_send(record).unwrap();
+    }
+    assert_eq!(read(&mut waiting), 1);
+    assert_eq!(names(&waiting), ["b"]);
+}
+
+#[test]
+fn the_next_topic_of_a_deleted_name_is_assigned_where_the_group_has_committed() {
+    let (broker, topics) = make(&["a"]);
+    let at = TopicPartition::new("a", 0);
+    let mut consumer = broker.consumer(config());
+    consumer.assign(std::slice::from_ref(&at)).unwrap();
+    send(&topics[0], 2);
+    assert_eq!(read(&mut consumer), 2);
+    broker.delete_topic("a").unwrap();
+    let topic = broker.create_topic("a", TopicConfig::new()).unwrap();
+    send(&topic, 5);
+    let mut other = broker.consumer(config());
+    other.assign(std::slice::from_ref(&at)).unwrap();
+    other.commit_offsets(&[(at.clone(), 3)]).unwrap();
+    consumer.assign(&[at]).unwrap();
+    assert_eq!(consumer.position("a", 0), Ok(3));
+    assert_eq!(read(&mut consumer), 2);
 }

@@ -126,11 +126,19 @@ impl Coordinator {
             now,
         } = asked;
         match &self.assignor {
-            Some((name, _)) if *name != offered && !self.members.is_empty() => {
+            Some((name, is_eager))
+                if (name, *is_eager) != (&offered, eager) && !self.members.is_empty() =>
+            {
+                // The protocol is told only where the name does not tell them apart.
+                let told = |of: &str, is_eager| match is_eager {
+                    _ if *name != offered => of.to_owned(),
+                    true => format!("{of} (eager)"),
+                    false => format!("{of} (cooperative)"),
+                };
                 return Err(ConsumeError::OtherAssignor {
                     group: self.name.clone(),
-                    assignor: name.clone(),
-                    asked: offered,
+                    assignor: told(name, *is_eager),
+                    asked: told(&offered, eager),
                 });
             }
             _ => self.assignor = Some((offered, eager)),
@@ -284,6 +292,8 @@ impl Coordinator {
         if read {
             self.change();
         }
+        // Its owners may have been what the others wait for.
+        self.signal_if_free();
     }
 
     /// Forgets what was committed in a topic that no member reads; `false` if one does, or still
