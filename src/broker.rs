@@ -162,7 +162,7 @@ impl Broker {
     ///
     /// # Errors
     /// [`GroupError::UnknownGroup`]; [`GroupError::Subscribed`] while a member is subscribed to
-    /// the topic.
+    /// the topic, or still owns a partition of it: it gives that back at its next poll.
     pub fn delete_group_offsets(&self, name: &str, topic: &str) -> Result<(), GroupError> {
         let group = self.groups.find(name).ok_or_else(|| unknown_group(name))?;
         if group.lock().forget_offsets(topic) {

@@ -191,7 +191,8 @@ impl Consumer {
                 seats.push(self.seat(topic));
             }
         }
-        let before = self.assignment();
+        let before = self.assigned.iter();
+        let before: Vec<_> = before.map(|a| (a.topic.clone(), a.partition)).collect();
         self.replace(Given::Assign, found, seats);
         self.resume_at_committed(&before);
         Ok(())

@@ -411,8 +411,9 @@ pub enum GroupError {
         /// How many there are.
         members: usize,
     },
-    /// A group's offsets in a topic that a member is subscribed to cannot be deleted.
-    #[error("group {name:?} is subscribed to topic {topic:?}")]
+    /// A group's offsets in a topic that a member is subscribed to, or still owns a partition of
+    /// until its next poll, cannot be deleted.
+    #[error("group {name:?} is subscribed to topic {topic:?}, or still owns some of it")]
     Subscribed {
         /// The group.
         name: String,

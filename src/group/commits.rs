@@ -4,20 +4,24 @@ use crate::assigned::Assigned;
 use crate::config::HoldBack;
 use crate::consumer::{Consumer, TopicPartition};
 use crate::error::ConsumeError;
+use crate::topic::TopicInner;
+use std::sync::Arc;
 
 impl Consumer {
     /// Commits the positions of all its partitions: the group goes on there if this member does
-    /// not. All of them are committed, or none.
+    /// not. All of them are committed, or none. Those of topics that were deleted are left out:
+    /// there is nothing to go on with.
     ///
     /// A consumer that was `assign`ed its partitions can commit while its group has no members.
     ///
     /// # Errors
     /// [`ConsumeError::NoGroup`]; [`ConsumeError::Fenced`] when this member is none any more;
     /// [`ConsumeError::CommitPastEnd`] when it was sent past the end and has not polled since;
-    /// [`ConsumeError::NotAMember`]; [`ConsumeError::Closed`].
+    /// [`ConsumeError::NotAMember`]; [`ConsumeError::Closed`] only if a topic is deleted while
+    /// this runs.
     pub fn commit(&mut self) -> Result<(), ConsumeError> {
-        let positioned = |(_, assigned): &(usize, &Assigned)| assigned.positioned;
-        let all = self.assigned.iter().enumerate().filter(positioned);
+        let counts = |(_, a): &(usize, &Assigned)| a.positioned && !a.topic.is_closed();
+        let all = self.assigned.iter().enumerate().filter(counts);
         let all = all.map(|(i, assigned)| (i, assigned.cursor.position()));
         let all = all.collect();
         self.commit_all(all, "commit")
@@ -46,7 +50,8 @@ impl Consumer {
     /// ```
     ///
     /// # Errors
-    /// As [`commit`](Self::commit), and [`ConsumeError::NotAssigned`].
+    /// As [`commit`](Self::commit), and [`ConsumeError::NotAssigned`]; [`ConsumeError::Closed`] if
+    /// the topic of one was deleted.
     pub fn commit_offsets(
         &mut self,
         offsets: &[(TopicPartition, u64)],
@@ -79,7 +84,7 @@ impl Consumer {
     }
 
     /// Begins where its group has committed, in the partitions that it was not assigned before.
-    pub(crate) fn resume_at_committed(&mut self, before: &[TopicPartition]) {
+    pub(crate) fn resume_at_committed(&mut self, before: &[(Arc<TopicInner>, u32)]) {
         let group = self.config.group.as_ref();
         let Some(group) = group.and_then(|name| self.groups.find(name)) else {
             return;
@@ -87,7 +92,10 @@ impl Consumer {
         let coordinator = group.lock();
         for assigned in &mut self.assigned {
             let committed = coordinator.committed(&assigned.topic, assigned.partition);
-            if let (Some(offset), false) = (committed, before.contains(&assigned.named())) {
+            let is_old = before.iter().any(|(topic, partition)| {
+                Arc::ptr_eq(topic, &assigned.topic) && *partition == assigned.partition
+            });
+            if let (Some(offset), false) = (committed, is_old) {
                 assigned.resume_at(offset);
             }
         }

@@ -12,8 +12,8 @@
 //! - **G3** Whoever has something to do is signalled under the same lock that made it so.
 
 use super::assignor::{self, Assignment, GroupMember, GroupView, MemberId, Protocol, TopicView};
-use super::place::{Grant, Key, Place, rest};
-use super::tenure::{Gate, Words};
+use super::place::{Grant, Key, Place, Returned, rest};
+use super::tenure::{Tenure, Words};
 use crate::assigned::Seat;
 use crate::config::ConsumerConfig;
 use crate::consumer::TopicPartition;
@@ -57,6 +57,24 @@ pub(crate) struct Coordinator {
     assigned: u64,
 }
 
+/// What a consumer that joins brings along. It is the user's code that says it, so that it is
+/// asked before the lock is taken.
+pub(crate) struct Asked {
+    assignor: String,
+    eager: bool,
+    now: Duration,
+}
+
+impl Asked {
+    pub(crate) fn of(config: &ConsumerConfig) -> Asked {
+        Asked {
+            assignor: config.assignor.name().to_owned(),
+            eager: config.assignor.protocol() == Protocol::Eager,
+            now: (config.clock)(),
+        }
+    }
+}
+
 /// What a member has to do next.
 pub(crate) enum Step {
     /// Nothing.
@@ -70,7 +88,7 @@ pub(crate) enum Step {
     /// To run its assignor, and [`Coordinator::install`] the answer.
     Assign { change: u64, group: GroupView },
     /// To give these back: [`Coordinator::release`].
-    Release(Vec<Key>),
+    Release(Vec<(Key, Arc<Tenure>)>),
     /// To read these: they are its own now.
     Take(Vec<Grant>),
 }
@@ -97,22 +115,33 @@ impl Coordinator {
     pub(crate) fn join(
         &mut self,
         config: &ConsumerConfig,
+        asked: Asked,
         topics: Vec<Arc<TopicInner>>,
         words: &Arc<Words>,
     ) -> Result<MemberId, ConsumeError> {
-        let offered = config.assignor.name();
+        refuse_closed(&topics)?;
+        let Asked {
+            assignor: offered,
+            eager,
+            now,
+        } = asked;
         match &self.assignor {
-            Some((name, _)) if name != offered && !self.members.is_empty() => {
+            Some((name, is_eager))
+                if (name, *is_eager) != (&offered, eager) && !self.members.is_empty() =>
+            {
+                // The protocol is told only where the name does not tell them apart.
+                let told = |of: &str, is_eager| match is_eager {
+                    _ if *name != offered => of.to_owned(),
+                    true => format!("{of} (eager)"),
+                    false => format!("{of} (cooperative)"),
+                };
                 return Err(ConsumeError::OtherAssignor {
                     group: self.name.clone(),
-                    assignor: name.clone(),
-                    asked: offered.to_owned(),
+                    assignor: told(name, *is_eager),
+                    asked: told(&offered, eager),
                 });
             }
-            _ => {
-                let eager = config.assignor.protocol() == Protocol::Eager;
-                self.assignor = Some((offered.to_owned(), eager));
-            }
+            _ => self.assignor = Some((offered, eager)),
         }
         topics.iter().for_each(|topic| self.watch_topic(topic));
         let named = |member: &Member| {
@@ -135,7 +164,7 @@ impl Coordinator {
             topics: topics.clone(),
             words: Some(words.clone()),
             max_poll_interval: config.max_poll_interval,
-            seen: (words.polls(), (config.clock)()),
+            seen: (words.polls(), now),
         };
         let old = self.members.insert(id, new);
         let same = |old: Member| same_topics(&old.topics, &topics);
@@ -149,9 +178,15 @@ impl Coordinator {
     }
 
     /// Gives a member other topics. Not if it is fenced: it learns that at its next poll.
-    pub(crate) fn subscribe(&mut self, id: MemberId, words: &Words, topics: Vec<Arc<TopicInner>>) {
+    pub(crate) fn subscribe(
+        &mut self,
+        id: MemberId,
+        words: &Words,
+        topics: Vec<Arc<TopicInner>>,
+    ) -> Result<(), ConsumeError> {
+        refuse_closed(&topics)?;
         if words.fenced().is_some() {
-            return;
+            return Ok(());
         }
         if let Some(member) = self.members.get_mut(&id) {
             if !same_topics(&member.topics, &topics) {
@@ -160,6 +195,7 @@ impl Coordinator {
                 self.change();
             }
         }
+        Ok(())
     }
 
     /// Takes a member out of the group, by its own hand, with what it owns. A member with a name
@@ -168,14 +204,14 @@ impl Coordinator {
         &mut self,
         id: MemberId,
         words: &Words,
-        released: impl Iterator<Item = (Key, Option<Gate>)>,
+        released: impl Iterator<Item = Returned>,
         now: Duration,
         stay: bool,
     ) {
         if words.fenced().is_some() {
             return;
         }
-        self.release(id, words, released);
+        self.release(words, released);
         match self.members.get_mut(&id) {
             Some(member) if stay && member.instance_id.is_some() => {
                 member.words = None;
@@ -216,7 +252,11 @@ impl Coordinator {
     }
 
     /// Fences whoever has not polled for too long, and lets go of names that nobody came back to.
-    pub(crate) fn watch(&mut self, observer: MemberId, now: Duration) {
+    /// Not for a fenced observer: its id may be another's by now, whose polls these are not.
+    pub(crate) fn watch(&mut self, observer: MemberId, words: &Words, now: Duration) {
+        if words.fenced().is_some() {
+            return;
+        }
         let mut dead = Vec::new();
         for (&id, member) in &mut self.members {
             let polls = member.words.as_ref().map_or(member.seen.0, |w| w.polls());
@@ -252,12 +292,18 @@ impl Coordinator {
         if read {
             self.change();
         }
+        // Its owners may have been what the others wait for.
+        self.signal_if_free();
     }
 
-    /// Forgets what was committed in a topic that no member reads; `false` if one does.
+    /// Forgets what was committed in a topic that no member reads; `false` if one does, or still
+    /// owns a partition of it that it is to give back (G1).
     pub(crate) fn forget_offsets(&mut self, topic: &str) -> bool {
         let mut topics = self.members.values().flat_map(|m| &m.topics);
-        if topics.any(|t| &**t.name() == topic) {
+        let mut places = self.places.iter();
+        if topics.any(|t| &**t.name() == topic)
+            || places.any(|((name, _), place)| &**name == topic && place.owner.is_some())
+        {
             return false;
         }
         self.places.retain(|(name, _), _| &**name != topic);
@@ -300,7 +346,6 @@ impl Coordinator {
             self.partitions = partitions;
             self.change();
         }
-        let owned = |place: &Place| place.is_owned_by(id);
         let eager = self.assignor.as_ref().is_some_and(|(_, eager)| *eager);
         let wait = if self.is_due() {
             if !eager || self.places.values().all(|p| p.owner.is_none()) {
@@ -313,9 +358,12 @@ impl Coordinator {
         } else {
             false
         };
-        let misplaced = |place: &Place| owned(place) && (wait || place.target != Some(id));
-        let release = self.places.iter().filter(|(_, place)| misplaced(place));
-        let release: Vec<_> = release.map(|(key, _)| key.clone()).collect();
+        let release = self.places.iter().filter_map(|(key, place)| {
+            let (owner, tenure) = place.owner.as_ref()?;
+            let goes = *owner == id && (wait || place.target != Some(id));
+            goes.then(|| (key.clone(), tenure.clone()))
+        });
+        let release: Vec<_> = release.collect();
         if !release.is_empty() {
             return Step::Release(release);
         }
@@ -369,11 +417,14 @@ impl Coordinator {
                 owned.push(TopicPartition::new(&**topic, *partition));
             }
         }
-        let members = self.members.iter().map(|(&id, member)| GroupMember {
-            id,
-            instance_id: member.instance_id.clone(),
-            topics: member.topics.iter().map(|t| t.name().clone()).collect(),
-            owned: owned.remove(&id).unwrap_or_default(),
+        let members = self.members.iter().map(|(&id, member)| {
+            let open = member.topics.iter().filter(|topic| !topic.is_closed());
+            GroupMember {
+                id,
+                instance_id: member.instance_id.clone(),
+                topics: open.map(|topic| topic.name().clone()).collect(),
+                owned: owned.remove(&id).unwrap_or_default(),
+            }
         });
         let mut members: Vec<_> = members.collect();
         members.sort_by_key(|m| (m.instance_id.is_none(), m.instance_id.clone(), m.id));
@@ -414,7 +465,8 @@ impl Coordinator {
                 continue;
             };
             for TopicPartition { topic, partition } in partitions {
-                let found = member.topics.iter().find(|t| &**t.name() == topic);
+                let mut open = member.topics.iter().filter(|topic| !topic.is_closed());
+                let found = open.find(|t| &**t.name() == topic);
                 let Some(topic) = found else { continue };
                 let place = self.places.entry((topic.name().clone(), *partition));
                 let place = place.or_insert_with(|| Place::new(topic));
@@ -425,6 +477,19 @@ impl Coordinator {
             }
         }
         Ok(())
+    }
+}
+
+/// Under the lock: a topic that is closed later is forgotten later ([`Coordinator::forget_topic`]),
+/// so that none stays.
+pub(super) fn refuse_closed<'t>(
+    topics: impl IntoIterator<Item = &'t Arc<TopicInner>>,
+) -> Result<(), ConsumeError> {
+    match topics.into_iter().find(|topic| topic.is_closed()) {
+        Some(topic) => Err(ConsumeError::Closed {
+            topic: topic.name().clone(),
+        }),
+        None => Ok(()),
     }
 }
 

@@ -5,9 +5,9 @@
 //! signal. What it cannot do so goes to [`Consumer::attend`], off the way.
 
 use super::assignor::{Assignment, GroupView, MemberId};
-use super::coordinator::Step;
+use super::coordinator::{Asked, Step};
 use super::listener::{Rebalance, RebalanceListener};
-use super::place::{Grant, Key};
+use super::place::{Grant, Key, Returned};
 use super::tenure::{Gate, Tenure, Words};
 use super::{Group, Groups};
 use crate::assigned::{Assigned, Seat};
@@ -145,6 +145,11 @@ impl Assigned {
         self.cursor.segment_number() <= owned.gate_at
     }
 
+    fn is_in(&self, tenure: &Arc<Tenure>) -> bool {
+        let owned = self.owned.as_ref();
+        owned.is_some_and(|owned| Arc::ptr_eq(&owned.tenure, tenure))
+    }
+
     fn key(&self) -> Key {
         (self.topic.name().clone(), self.partition)
     }
@@ -202,15 +207,25 @@ impl Consumer {
         match &mut self.member {
             Some(member) if member.words.fenced().is_none() => {
                 let mut coordinator = member.group.lock();
-                coordinator.subscribe(member.id, &member.words, topics.clone());
+                coordinator.subscribe(member.id, &member.words, topics.clone())?;
                 drop(coordinator);
                 member.topics = topics;
                 member.listener = listener;
             }
             _ => {
-                self.unsubscribe();
-                let new = Membership::join(&self.groups, &self.config, name, topics, listener)?;
-                self.member = Some(Box::new(new));
+                // Only who is let in lets go of what it had before it was fenced.
+                let new = Membership::join(&self.groups, &self.config, name, topics, None)?;
+                let old = self.member.replace(Box::new(new));
+                let lost = self.assignment();
+                self.assigned.clear();
+                self.next = 0;
+                if let Some(member) = &mut self.member {
+                    member.listener = old.and_then(|old| old.listener);
+                }
+                self.tell(Event::Lost, &lost);
+                if let Some(member) = &mut self.member {
+                    member.listener = listener;
+                }
             }
         }
         Ok(())
@@ -235,7 +250,7 @@ impl Consumer {
         // First they are not read any more, then they are given back.
         let mut gone = core::mem::take(&mut self.assigned);
         let now = (self.config.clock)();
-        let released = gone.iter_mut().map(give_up);
+        let released = gone.iter_mut().filter_map(give_up);
         let mut coordinator = member.group.lock();
         coordinator.leave(member.id, &member.words, released, now, stay);
         drop(coordinator);
@@ -270,29 +285,35 @@ impl Consumer {
         }
     }
 
-    /// Of topics that were deleted nothing is read any more. That is told once, or for ever if
-    /// nothing else is left.
+    /// Of topics that were deleted nothing is read any more, also of those that it was subscribed
+    /// to before. An error says so of each that it still is subscribed to: once, or for ever if
+    /// all are gone.
     fn leave_closed_topics(&mut self) -> Result<(), ConsumeError> {
         let Some(member) = &mut self.member else {
             return Ok(());
         };
         let mut closed = member.topics.iter().filter(|topic| topic.is_closed());
-        let Some(topic) = closed.next().cloned() else {
-            return Ok(());
-        };
-        if member.topics.iter().any(|topic| !topic.is_closed()) {
-            member.topics.retain(|t| !Arc::ptr_eq(t, &topic));
+        let topic = closed.next().cloned();
+        if let Some(topic) = &topic {
+            if member.topics.iter().any(|topic| !topic.is_closed()) {
+                member.topics.retain(|t| !Arc::ptr_eq(t, topic));
+            }
         }
-        let of_it = |a: &Assigned| Arc::ptr_eq(&a.topic, &topic);
-        let (gone, rest) = self.assigned.drain(..).partition::<Vec<_>, _>(of_it);
-        self.assigned = rest;
-        self.next = 0;
-        let lost: Vec<_> = gone.iter().map(Assigned::named).collect();
-        drop(gone);
-        self.tell(Event::Lost, &lost);
-        Err(ConsumeError::Closed {
-            topic: topic.name().clone(),
-        })
+        if self.assigned.iter().any(|a| a.topic.is_closed()) {
+            let of_them = |a: &Assigned| a.topic.is_closed();
+            let (gone, rest) = self.assigned.drain(..).partition::<Vec<_>, _>(of_them);
+            self.assigned = rest;
+            self.next = 0;
+            let lost: Vec<_> = gone.iter().map(Assigned::named).collect();
+            drop(gone);
+            self.tell(Event::Lost, &lost);
+        }
+        match topic {
+            Some(topic) => Err(ConsumeError::Closed {
+                topic: topic.name().clone(),
+            }),
+            None => Ok(()),
+        }
     }
 
     /// Goes the steps of the protocol (`mod.rs`) that this member has to go.
@@ -335,7 +356,7 @@ impl Consumer {
                     return Err(error);
                 }
                 Step::Assign { change, group } => self.assign_group(change, &group)?,
-                Step::Release(keys) => self.release(&keys),
+                Step::Release(all) => self.release(&all),
                 Step::Take(grants) => self.take(grants),
             }
         }
@@ -377,23 +398,32 @@ impl Consumer {
         coordinator.install(change, group, &assignment)
     }
 
-    fn release(&mut self, keys: &[Key]) {
+    /// Also what it does not read any more, because the topic is closed.
+    fn release(&mut self, all: &[(Key, Arc<Tenure>)]) {
         let Some(member) = &self.member else { return };
         if member.auto_commit {
             self.commit_reached();
         }
-        let named = keys.iter().map(|(t, p)| TopicPartition::new(&**t, *p));
+        let named = all.iter();
+        let named = named.map(|((t, p), _)| TopicPartition::new(&**t, *p));
         let named: Vec<_> = named.collect();
         self.tell(Event::Revoked, &named);
         let Some(member) = &self.member else { return };
         // First they are not read any more, then they are given back.
-        let goes = |a: &Assigned| keys.contains(&a.key());
+        let goes = |a: &Assigned| all.iter().any(|(_, tenure)| a.is_in(tenure));
         let (mut gone, rest) = self.assigned.drain(..).partition::<Vec<_>, _>(goes);
         self.assigned = rest;
         self.next = 0;
-        let released = gone.iter_mut().map(give_up);
+        let released = all.iter().map(|(key, tenure)| Returned {
+            key: key.clone(),
+            tenure: tenure.clone(),
+            gate: gone
+                .iter_mut()
+                .find(|a| a.is_in(tenure))
+                .and_then(take_gate),
+        });
         let mut coordinator = member.group.lock();
-        coordinator.release(member.id, &member.words, released);
+        coordinator.release(&member.words, released);
         drop(coordinator);
     }
 
@@ -432,7 +462,7 @@ impl Consumer {
         } else {
             member.polls_a_watch = 1;
             member.watched = now;
-            member.group.lock().watch(member.id, now);
+            member.group.lock().watch(member.id, &member.words, now);
         }
         member.until_watch = member.polls_a_watch;
     }
@@ -483,8 +513,10 @@ impl Membership {
         listener: Option<Box<dyn RebalanceListener>>,
     ) -> Result<Membership, ConsumeError> {
         let words = Arc::new(Words::new());
-        let join =
-            |coordinator: &mut super::Coordinator| coordinator.join(config, topics.clone(), &words);
+        let asked = Asked::of(config);
+        let join = |coordinator: &mut super::Coordinator| {
+            coordinator.join(config, asked, topics.clone(), &words)
+        };
         let (group, id) = groups.with(name, join)?;
         Ok(Membership {
             group,
@@ -513,7 +545,15 @@ pub(super) fn count_partitions(topics: &[Arc<TopicInner>]) -> u64 {
 }
 
 /// What goes back to the coordinator of a partition that was owned.
-fn give_up(assigned: &mut Assigned) -> (Key, Option<Gate>) {
-    let gate = assigned.owned.as_mut().and_then(|owned| owned.gate.take());
-    (assigned.key(), gate)
+fn give_up(assigned: &mut Assigned) -> Option<Returned> {
+    let tenure = assigned.owned.as_ref()?.tenure.clone();
+    Some(Returned {
+        key: assigned.key(),
+        tenure,
+        gate: take_gate(assigned),
+    })
+}
+
+fn take_gate(assigned: &mut Assigned) -> Option<Gate> {
+    assigned.owned.as_mut()?.gate.take()
 }

@@ -2,7 +2,7 @@
 //! it is nobody's. Under the coordinator's lock, as all of it (`coordinator.rs` has G1 and G2).
 
 use super::assignor::MemberId;
-use super::coordinator::Coordinator;
+use super::coordinator::{Coordinator, refuse_closed};
 use super::tenure::{Gate, Tenure, Words};
 use crate::assigned::Seat;
 use crate::config::OffsetReset;
@@ -82,6 +82,13 @@ pub(crate) struct Grant {
     pub(crate) start: Option<u64>,
 }
 
+/// A partition that its owner gives back.
+pub(crate) struct Returned {
+    pub(crate) key: Key,
+    pub(crate) tenure: Arc<Tenure>,
+    pub(crate) gate: Option<Gate>,
+}
+
 impl Coordinator {
     // ---- partitions that are added ------------------------------------------------------
 
@@ -144,21 +151,19 @@ impl Coordinator {
         grants
     }
 
-    /// Takes partitions back from their owner, by its own hand, with the gates that it had.
-    pub(crate) fn release(
-        &mut self,
-        id: MemberId,
-        words: &Words,
-        released: impl Iterator<Item = (Key, Option<Gate>)>,
-    ) {
+    /// Takes partitions back from their owner, by its own hand, with the gates that it had. It is
+    /// the tenure that counts: one of a topic that was deleted is not one of the next topic of
+    /// that name.
+    pub(crate) fn release(&mut self, words: &Words, released: impl Iterator<Item = Returned>) {
         if words.fenced().is_some() {
             return;
         }
-        for (key, gate) in released {
+        for Returned { key, tenure, gate } in released {
             let Some(place) = self.places.get_mut(&key) else {
                 continue;
             };
-            if !place.is_owned_by(id) {
+            let owner = place.owner.as_ref();
+            if !owner.is_some_and(|(_, t)| Arc::ptr_eq(t, &tenure)) {
                 continue;
             }
             let committed = place.owner.as_ref().and_then(|(_, t)| t.committed());
@@ -201,6 +206,7 @@ impl Coordinator {
                 members: self.members.len(),
             });
         }
+        refuse_closed(commits.iter().map(|(topic, ..)| topic))?;
         for (topic, partition, offset) in commits {
             let key = (topic.name().clone(), *partition);
             let place = self.places.entry(key).or_insert_with(|| Place::new(topic));

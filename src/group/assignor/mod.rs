@@ -68,7 +68,7 @@ pub type Assignment = BTreeMap<MemberId, Vec<TopicPartition>>;
 /// }
 /// ```
 pub trait Assignor: fmt::Debug + Send + Sync {
-    /// Its name. All members of a group use assignors of one name.
+    /// Its name. All members of a group use assignors of one name and one protocol.
     fn name(&self) -> &str;
 
     /// What members give back before it runs.
