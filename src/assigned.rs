@@ -5,7 +5,7 @@ use crate::cursor::{Cursor, Glance, Outside};
 use crate::error::ConsumeError;
 use crate::group::Owned;
 use crate::readers::Hold;
-use crate::topic::{Inbox, State, TopicInner};
+use crate::topic_inner::{Inbox, State, TopicInner};
 use std::sync::Arc;
 
 /// A consumer's place among the handles of a topic: it can keep one segment out of reach, by

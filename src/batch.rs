@@ -3,7 +3,7 @@
 //! # Invariant
 //!
 //! **B1** A [`Batch`] borrows its consumer, so the consumer's cursor cannot move on while
-//! the batch lives, and the cursor holds the batch's segment (`cursor.rs`); every frame of
+//! the batch lives, and the cursor holds the batch's segment (`cursor/mod.rs`); every frame of
 //! the batch's run was found published. So its bytes may be read, by M4 of `memory.rs`,
 //! for as long as the batch is borrowed.
 #![allow(unsafe_code)]
@@ -12,7 +12,7 @@ use crate::cursor::{Cursor, Run};
 use crate::error::ViewError;
 use crate::frame::UNIT;
 use crate::records::{RecordRef, Records};
-use crate::topic::TopicInner;
+use crate::topic_inner::TopicInner;
 use core::fmt;
 use zerocopy::{FromBytes, Immutable};
 

@@ -1,8 +1,14 @@
 //! A record written in place.
 
-use crate::frame::Descriptor;
-use crate::record::RecordMetadata;
-use crate::segment;
+use crate::clock;
+use crate::config::Timestamps;
+use crate::encode;
+use crate::error::SendError;
+use crate::frame::{self, Descriptor, Flags};
+use crate::lane::claim_frame;
+use crate::producer::Producer;
+use crate::record::{NO_TIMESTAMP, RecordMetadata, Route};
+use crate::segment::{self, ClaimStep};
 use core::fmt;
 use core::ops::{Deref, DerefMut};
 
@@ -25,9 +31,62 @@ use core::ops::{Deref, DerefMut};
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct Claim<'p> {
-    pub(crate) frame: segment::Claim<'p>,
-    pub(crate) descriptor: Descriptor,
-    pub(crate) metadata: RecordMetadata,
+    frame: segment::Claim<'p>,
+    descriptor: Descriptor,
+    metadata: RecordMetadata,
+}
+
+#[allow(private_bounds)]
+impl<S: ClaimStep> Producer<S> {
+    /// Claims room for a record with a value of `len` bytes, to be written in place.
+    ///
+    /// The claim has its offset already, so readers stop before it until it is published or
+    /// dropped: fill it at once. A claim that is leaked (`mem::forget`) stops them for ever.
+    ///
+    /// ```
+    /// # use ringlog::{Broker, Route, TopicConfig};
+    /// # let broker = Broker::new();
+    /// # let topic = broker.create_topic("orders", TopicConfig::new())?;
+    /// # let mut producer = topic.producer();
+    /// let mut claim = producer.claim(Route::Any, Some(b"user-001"), 5)?;
+    /// claim.copy_from_slice(b"login");
+    /// let metadata = claim.publish();
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// See [`Producer`].
+    pub fn claim(
+        &mut self,
+        route: Route<'_>,
+        key: Option<&[u8]>,
+        len: usize,
+    ) -> Result<Claim<'_>, SendError> {
+        self.check()?;
+        let partition = self.router.route(route, len);
+        let partition = partition.map_err(|wrong| self.out_of_range(wrong))?;
+        let time = match self.topic.config().timestamps {
+            Timestamps::Append => Some(clock::now()),
+            Timestamps::Given => None,
+        };
+        let bytes = frame::record_bytes(len, time.is_some(), key.map(<[u8]>::len), 0);
+        let units = self.units(bytes)?;
+        let mut frame = claim_frame::<S>(&self.topic, &mut self.lanes, partition, 1, units, true)?;
+        encode::write_behind(frame.bytes(), frame::padded(len), key, &[], time);
+        let flags = Flags {
+            key: key.is_some(),
+            ..Flags::default()
+        };
+        Ok(Claim {
+            metadata: RecordMetadata {
+                partition,
+                offset: frame.offset(),
+                timestamp: time.unwrap_or(NO_TIMESTAMP),
+            },
+            descriptor: Descriptor::record(frame.unit(), len, time.is_some(), flags),
+            frame,
+        })
+    }
 }
 
 impl Claim<'_> {

@@ -24,6 +24,7 @@ mod frame;
 mod group;
 mod grow;
 mod head;
+mod lane;
 mod memory;
 #[cfg(loom)]
 mod memory_loom;
@@ -40,6 +41,7 @@ mod records;
 mod retention;
 mod segment;
 mod send_batch;
+mod send_values;
 #[cfg(loom)]
 pub mod sites_loom;
 mod sync;
@@ -47,6 +49,7 @@ mod sync;
 mod sync_loom;
 mod times;
 mod topic;
+mod topic_inner;
 mod wait;
 mod wakeup;
 

@@ -83,7 +83,7 @@ struct Live {
     log_start: AtomicU64,
     /// The offset up to which records were deleted. It only grows, and is never past the end.
     /// Neither appending nor reading on looks at it, and nothing is retired for it: bounds
-    /// and lookups know it, and readers are told to look (`topic.rs`, P13).
+    /// and lookups know it, and readers are told to look (`topic_inner.rs`, P13).
     floor: AtomicU64,
 }
 

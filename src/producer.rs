@@ -4,25 +4,20 @@
 //! ([`ClaimStep`]). A send takes no lock, allocates nothing, and
 //! looks at nothing that consumers write, except when a segment is full.
 
-use crate::claim::Claim;
 use crate::clock;
 use crate::config::Timestamps;
 use crate::encode;
 use crate::error::SendError;
-use crate::frame::{self, Descriptor, Flags, Kind, MAX_UNITS, UNIFORM_HEAD, UNIT};
-use crate::head::Head;
-use crate::partition::Blocked;
+use crate::frame::{MAX_UNITS, UNIT};
+use crate::lane::{Lane, claim_frame, too_large};
 use crate::partitioner::Router;
-use crate::record::{FrameMetadata, NO_TIMESTAMP, Record, RecordMetadata, Route};
-use crate::segment::{self, ClaimStep, Exclusive, Segment, Shared};
+use crate::record::{NO_TIMESTAMP, Record, RecordMetadata};
+use crate::segment::{self, ClaimStep, Exclusive, Shared};
 use crate::send_batch::Scratch;
-use crate::topic::{State, TopicInner};
-use crate::wait::Waiter;
+use crate::topic_inner::{State, TopicInner};
 use core::fmt;
 use core::marker::PhantomData;
 use std::sync::Arc;
-use std::time::Duration;
-use zerocopy::{Immutable, IntoBytes};
 
 /// A producer that has its topic for itself: see
 /// [`Topic::exclusive_producer`](crate::Topic::exclusive_producer).
@@ -82,33 +77,6 @@ enum Quick {
 
 /// The most bytes that any segment could hold.
 const MAX_BYTES: usize = MAX_UNITS as usize * UNIT;
-
-/// What a producer remembers of one partition.
-pub(crate) struct Lane {
-    /// The segment of the last claim. (A copy: the topic keeps its memory.)
-    segment: Segment,
-    full: Head,
-}
-
-impl Lane {
-    fn new(topic: &TopicInner, partition: u32) -> Lane {
-        Lane {
-            // Any will do: a head says whose it is.
-            segment: topic.pool().get(0).clone(),
-            full: Head::full(partition as u16, topic.pool().shape().records),
-        }
-    }
-
-    /// Claims a frame, if the segment of the last claim has room for it.
-    #[inline(always)]
-    fn try_claim<S: ClaimStep>(&self, records: u32, units: u32) -> Option<segment::Claim<'_>> {
-        let head = self
-            .segment
-            .try_claim::<S>(self.full, records, units)
-            .ok()?;
-        Some(segment::Claim::new(&self.segment, head, records, units))
-    }
-}
 
 /// Writes a record into its claim, and publishes it.
 #[inline(always)]
@@ -251,158 +219,8 @@ impl<S: ClaimStep> Producer<S> {
         let partition = self.router.record(record);
         let partition = partition.map_err(|wrong| self.out_of_range(wrong))?;
         let units = self.units(encode::record_bytes(record, time.is_some()))?;
-        let claim = Self::claim_frame(&self.topic, &mut self.lanes, partition, 1, units, wait)?;
+        let claim = claim_frame::<S>(&self.topic, &mut self.lanes, partition, 1, units, wait)?;
         Ok(fill(claim, partition, record, time))
-    }
-
-    /// Sends fixed-size values as one frame, which readers see all of or nothing: the
-    /// fastest way in. They are records without keys, readable one by one, or in place as
-    /// `T` through [`Batch::values`](crate::Batch::values). With `Route::Key` the key only
-    /// chooses the partition.
-    ///
-    /// ```
-    /// # use ringlog::{Broker, Route, TopicConfig};
-    /// # let broker = Broker::new();
-    /// let topic = broker.create_topic("ticks", TopicConfig::new())?;
-    /// let sent = topic.producer().send_values(Route::Any, &[1.5f64, 2.5])?;
-    /// assert_eq!((sent.base_offset, sent.records), (0, 2));
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    ///
-    /// # Errors
-    /// See [`Producer`].
-    #[inline]
-    pub fn send_values<T: IntoBytes + Immutable>(
-        &mut self,
-        route: Route<'_>,
-        values: &[T],
-    ) -> Result<FrameMetadata, SendError> {
-        self.append_values(route, values.as_bytes(), values.len(), size_of::<T>(), true)
-    }
-
-    /// Sends fixed-size values, without waiting for room.
-    ///
-    /// # Errors
-    /// See [`Producer`].
-    #[inline]
-    pub fn try_send_values<T: IntoBytes + Immutable>(
-        &mut self,
-        route: Route<'_>,
-        values: &[T],
-    ) -> Result<FrameMetadata, SendError> {
-        self.append_values(
-            route,
-            values.as_bytes(),
-            values.len(),
-            size_of::<T>(),
-            false,
-        )
-    }
-
-    fn append_values(
-        &mut self,
-        route: Route<'_>,
-        values: &[u8],
-        records: usize,
-        value: usize,
-        wait: bool,
-    ) -> Result<FrameMetadata, SendError> {
-        self.check()?;
-        let partition = self.router.route(route, values.len());
-        let partition = partition.map_err(|wrong| self.out_of_range(wrong))?;
-        let shape = self.topic.pool().shape();
-        let bytes = frame::uniform_bytes(records, value);
-        if bytes > shape.data_bytes() || records > shape.records as usize {
-            return Err(SendError::BatchTooLarge {
-                partition,
-                records: records as u64,
-                size: bytes as u64,
-                max_records: shape.records.into(),
-                max: shape.data_bytes() as u64,
-            });
-        }
-        let units = (bytes / UNIT) as u32;
-        let timestamp = self.time();
-        if records == 0 {
-            return Ok(FrameMetadata {
-                partition,
-                base_offset: self
-                    .topic
-                    .partition(partition)
-                    .log_end_offset(self.topic.pool()),
-                records: 0,
-                timestamp,
-            });
-        }
-        let mut claim = Self::claim_frame(
-            &self.topic,
-            &mut self.lanes,
-            partition,
-            records as u32,
-            units,
-            wait,
-        )?;
-        let (unit, base_offset) = (claim.unit(), claim.offset());
-        let out = claim.bytes();
-        encode::write_uniform_head(out, value, timestamp);
-        out[UNIFORM_HEAD..][..values.len()].copy_from_slice(values);
-        claim.publish(Descriptor::new(Kind::Uniform, unit, records as u64));
-        Ok(FrameMetadata {
-            partition,
-            base_offset,
-            records: records as u64,
-            timestamp,
-        })
-    }
-
-    /// Claims room for a record with a value of `len` bytes, to be written in place.
-    ///
-    /// The claim has its offset already, so readers stop before it until it is published or
-    /// dropped: fill it at once. A claim that is leaked (`mem::forget`) stops them for ever.
-    ///
-    /// ```
-    /// # use ringlog::{Broker, Route, TopicConfig};
-    /// # let broker = Broker::new();
-    /// # let topic = broker.create_topic("orders", TopicConfig::new())?;
-    /// # let mut producer = topic.producer();
-    /// let mut claim = producer.claim(Route::Any, Some(b"user-001"), 5)?;
-    /// claim.copy_from_slice(b"login");
-    /// let metadata = claim.publish();
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    ///
-    /// # Errors
-    /// See [`Producer`].
-    pub fn claim(
-        &mut self,
-        route: Route<'_>,
-        key: Option<&[u8]>,
-        len: usize,
-    ) -> Result<Claim<'_>, SendError> {
-        self.check()?;
-        let partition = self.router.route(route, len);
-        let partition = partition.map_err(|wrong| self.out_of_range(wrong))?;
-        let time = match self.topic.config().timestamps {
-            Timestamps::Append => Some(clock::now()),
-            Timestamps::Given => None,
-        };
-        let bytes = frame::record_bytes(len, time.is_some(), key.map(<[u8]>::len), 0);
-        let units = self.units(bytes)?;
-        let mut frame = Self::claim_frame(&self.topic, &mut self.lanes, partition, 1, units, true)?;
-        encode::write_behind(frame.bytes(), frame::padded(len), key, &[], time);
-        let flags = Flags {
-            key: key.is_some(),
-            ..Flags::default()
-        };
-        Ok(Claim {
-            metadata: RecordMetadata {
-                partition,
-                offset: frame.offset(),
-                timestamp: time.unwrap_or(NO_TIMESTAMP),
-            },
-            descriptor: Descriptor::record(frame.unit(), len, time.is_some(), flags),
-            frame,
-        })
     }
 
     // ---- the parts of a send ------------------------------------------------------------
@@ -460,88 +278,13 @@ impl<S: ClaimStep> Producer<S> {
     }
 
     /// A record's bytes as units, if any segment could hold so many. (Whether this topic's can
-    /// is found where it does not fit: [`claim_frame`](Self::claim_frame).)
+    /// is found where it does not fit: [`claim_frame`].)
     #[inline]
-    fn units(&self, bytes: usize) -> Result<u32, SendError> {
+    pub(crate) fn units(&self, bytes: usize) -> Result<u32, SendError> {
         if bytes > MAX_BYTES {
             return Err(too_large(&self.topic, bytes));
         }
         Ok((bytes / UNIT) as u32)
-    }
-
-    /// Claims a frame: a record, or records that fit a segment. Apart from `self`, so that what
-    /// else a producer has stays free to use while the claim lives.
-    #[inline(always)]
-    pub(crate) fn claim_frame<'p>(
-        topic: &TopicInner,
-        lanes: &'p mut [Lane],
-        partition: u32,
-        records: u32,
-        units: u32,
-        wait: bool,
-    ) -> Result<segment::Claim<'p>, SendError> {
-        let lane = &mut lanes[partition as usize];
-        let head = match lane.segment.try_claim::<S>(lane.full, records, units) {
-            Ok(head) => head,
-            Err(_) => {
-                let segment = &mut lane.segment;
-                Self::claim_slowly(topic, partition, segment, records, units, wait)?
-            }
-        };
-        Ok(segment::Claim::new(&lane.segment, head, records, units))
-    }
-
-    /// Claims a frame where the segment of the last claim has no room for it.
-    #[cold]
-    #[inline(never)]
-    fn claim_slowly(
-        topic: &TopicInner,
-        partition: u32,
-        cached: &mut Segment,
-        records: u32,
-        units: u32,
-        wait: bool,
-    ) -> Result<Head, SendError> {
-        let (pool, config) = (topic.pool(), topic.config());
-        if units > pool.shape().units {
-            return Err(too_large(topic, units as usize * UNIT));
-        }
-        let mut waiter = None;
-        loop {
-            match topic.partition(partition).claim::<S>(pool, records, units) {
-                Ok((index, head)) => {
-                    *cached = pool.get(index).clone();
-                    return Ok(head);
-                }
-                Err(Blocked::Exhausted) => {
-                    return Err(SendError::Exhausted {
-                        topic: topic.name().clone(),
-                        partition,
-                    });
-                }
-                Err(Blocked::Reader | Blocked::Segments) => {}
-            }
-            let waiter = waiter.get_or_insert_with(|| {
-                let limit = if wait {
-                    config.max_block
-                } else {
-                    Duration::ZERO
-                };
-                Waiter::new(config.wait, limit)
-            });
-            if !waiter.wait() {
-                return Err(SendError::Full {
-                    topic: topic.name().clone(),
-                    partition,
-                    waited: waiter.waited(),
-                });
-            }
-            if topic.is_closed() {
-                return Err(SendError::Closed {
-                    topic: topic.name().clone(),
-                });
-            }
-        }
     }
 
     #[cold]
@@ -550,14 +293,6 @@ impl<S: ClaimStep> Producer<S> {
             partition,
             partitions: self.lanes.len() as u32,
         }
-    }
-}
-
-#[cold]
-fn too_large(topic: &TopicInner, bytes: usize) -> SendError {
-    SendError::RecordTooLarge {
-        size: bytes as u64,
-        max: topic.pool().shape().data_bytes() as u64,
     }
 }
 

@@ -3,6 +3,7 @@
 use crate::encode::Share;
 use crate::error::{BatchError, SendError};
 use crate::frame::UNIT;
+use crate::lane::claim_frame;
 use crate::producer::{Producer, check_time};
 use crate::record::{Record, RecordMetadata};
 use crate::segment::ClaimStep;
@@ -101,7 +102,7 @@ impl<S: ClaimStep> Producer<S> {
             }
             // `plan` has checked that both fit.
             let units = share.bytes() / UNIT;
-            let claim = Self::claim_frame(
+            let claim = claim_frame::<S>(
                 &self.topic,
                 &mut self.lanes,
                 partition as u32,

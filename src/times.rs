@@ -22,7 +22,7 @@ use crate::record::NO_TIMESTAMP;
 use crate::records::Records;
 use crate::segment::Segment;
 use crate::sync::spin_loop;
-use crate::topic::TopicInner;
+use crate::topic_inner::TopicInner;
 use std::sync::Arc;
 
 /// A record's offset and time, as

@@ -4,7 +4,7 @@ use crate::assigned::Assigned;
 use crate::config::HoldBack;
 use crate::consumer::{Consumer, TopicPartition};
 use crate::error::ConsumeError;
-use crate::topic::TopicInner;
+use crate::topic_inner::TopicInner;
 use std::sync::Arc;
 
 impl Consumer {

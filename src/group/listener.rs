@@ -3,6 +3,7 @@
 use crate::consumer::{Consumer, TopicPartition};
 use crate::error::ConsumeError;
 use core::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 /// Is told when a member of a group gets partitions and loses them (Kafka's
 /// `ConsumerRebalanceListener`).
@@ -148,5 +149,48 @@ impl fmt::Debug for Rebalance<'_> {
         f.debug_struct("Rebalance")
             .field("partitions", &self.partitions)
             .finish_non_exhaustive()
+    }
+}
+
+/// What a listener is told.
+pub(super) enum Event {
+    Assigned,
+    Revoked,
+    Lost,
+}
+
+impl Consumer {
+    pub(super) fn tell(&mut self, event: Event, partitions: &[TopicPartition]) {
+        let listener = self.member.as_mut().and_then(|m| m.listener.take());
+        let Some(mut listener) = listener else { return };
+        if !partitions.is_empty() {
+            self.call(|consumer| {
+                let mut rebalance = Rebalance {
+                    consumer,
+                    partitions,
+                };
+                match event {
+                    Event::Assigned => listener.assigned(&mut rebalance),
+                    Event::Revoked => listener.revoked(&mut rebalance),
+                    Event::Lost => listener.lost(partitions),
+                }
+            });
+        }
+        if let Some(member) = &mut self.member {
+            member.listener = Some(listener);
+        }
+    }
+
+    /// Runs what is not ours. If it panics, the member leaves the group, so that the others go
+    /// on, and the panic goes on to the caller.
+    pub(super) fn call<R>(&mut self, theirs: impl FnOnce(&mut Consumer) -> R) -> R {
+        match catch_unwind(AssertUnwindSafe(|| theirs(self))) {
+            Ok(result) => result,
+            Err(panic) => {
+                self.leave_group(false, false);
+                self.unsubscribe();
+                resume_unwind(panic)
+            }
+        }
     }
 }

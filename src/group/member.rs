@@ -5,17 +5,18 @@
 //! signal. What it cannot do so goes to [`Consumer::attend`], off the way.
 
 use super::assignor::{Assignment, GroupView, MemberId};
-use super::coordinator::{Asked, Step};
-use super::listener::{Rebalance, RebalanceListener};
+use super::coordinator::Step;
+use super::listener::{Event, RebalanceListener};
+use super::members::Asked;
+use super::owned::{give_up, take_gate};
 use super::place::{Grant, Key, Returned};
-use super::tenure::{Gate, Tenure, Words};
+use super::tenure::{Tenure, Words};
 use super::{Group, Groups};
-use crate::assigned::{Assigned, Seat};
+use crate::assigned::Assigned;
 use crate::config::{ConsumerConfig, HoldBack};
 use crate::consumer::{Consumer, TopicPartition};
 use crate::error::{ConsumeError, Fence};
-use crate::topic::TopicInner;
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use crate::topic_inner::TopicInner;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -32,7 +33,7 @@ pub(crate) struct Membership {
     topics: Vec<Arc<TopicInner>>,
     /// How many partitions its topics had when it was last in step with its group.
     partitions: u64,
-    listener: Option<Box<dyn RebalanceListener>>,
+    pub(super) listener: Option<Box<dyn RebalanceListener>>,
     /// It was fenced and has been told so: the next poll joins again.
     is_out: bool,
     auto_commit: bool,
@@ -45,53 +46,6 @@ pub(crate) struct Membership {
     watched: Duration,
     /// How often to look: an eighth of the shortest time that any member may not poll.
     watch_period: Duration,
-}
-
-/// What a consumer has of a partition that it owns in a group.
-pub(crate) struct Owned {
-    pub(super) tenure: Arc<Tenure>,
-    gate: Option<Gate>,
-    /// The segment that the gate holds; without a gate, one that no cursor comes to.
-    gate_at: u64,
-    /// For the cursor's pin.
-    _seat: Seat,
-}
-
-impl Owned {
-    pub(super) fn hold(&mut self, offset: u64) {
-        if let Some(gate) = &mut self.gate {
-            gate.go(offset);
-            self.gate_at = gate.held();
-        }
-    }
-
-    pub(super) fn holds(&self, segment: u64) -> bool {
-        self.gate_at == segment || self.gate.is_none()
-    }
-
-    /// Holds all that is retained, before the cursor goes to its start.
-    pub(crate) fn hold_all(&mut self) {
-        if let Some(gate) = &mut self.gate {
-            gate.go_to_start();
-            self.gate_at = gate.held();
-        }
-    }
-
-    /// When records were deleted: nothing of them is held any more.
-    pub(crate) fn look_at_floor(&mut self) {
-        if let Some(gate) = &mut self.gate {
-            gate.look_at_floor();
-            self.gate_at = gate.held();
-        }
-    }
-
-    /// Before the cursor is sent to an offset: holds what lies from there on too. Never less than
-    /// before.
-    pub(crate) fn hold_back_to(&mut self, offset: u64) {
-        if self.gate.as_ref().is_some_and(|gate| offset < gate.from()) {
-            self.hold(offset);
-        }
-    }
 }
 
 impl Membership {
@@ -111,59 +65,6 @@ impl Membership {
     pub(super) fn error(&self, reason: Fence) -> ConsumeError {
         self.group.lock().fenced(self.generation, reason)
     }
-}
-
-impl Assigned {
-    /// What a member has come to own.
-    fn own(grant: Grant) -> Assigned {
-        let seat = Seat::new(&grant.topic);
-        let mut assigned = Assigned::join_ungated(&grant.topic, grant.partition);
-        if let Some(start) = grant.start {
-            assigned.resume_at(start);
-        }
-        assigned.owned = Some(Owned {
-            gate_at: grant.gate.as_ref().map_or(u64::MAX, Gate::held),
-            tenure: grant.tenure,
-            gate: grant.gate,
-            _seat: seat,
-        });
-        assigned
-    }
-
-    /// Commits the position, if that is to be; `false` if the gate can move on.
-    #[inline(always)]
-    fn keep_up(&self, commit: bool) -> bool {
-        // Where it was sent and has not come to yet is nothing to commit.
-        let (Some(owned), Some(position), true) =
-            (&self.owned, self.cursor.reached(), self.positioned)
-        else {
-            return true;
-        };
-        if commit {
-            owned.tenure.commit(position);
-        }
-        self.cursor.segment_number() <= owned.gate_at
-    }
-
-    fn is_in(&self, tenure: &Arc<Tenure>) -> bool {
-        let owned = self.owned.as_ref();
-        owned.is_some_and(|owned| Arc::ptr_eq(&owned.tenure, tenure))
-    }
-
-    fn key(&self) -> Key {
-        (self.topic.name().clone(), self.partition)
-    }
-
-    pub(super) fn named(&self) -> TopicPartition {
-        TopicPartition::new(&**self.topic.name(), self.partition)
-    }
-}
-
-/// What a listener is told.
-enum Event {
-    Assigned,
-    Revoked,
-    Lost,
 }
 
 impl Consumer {
@@ -466,42 +367,6 @@ impl Consumer {
         }
         member.until_watch = member.polls_a_watch;
     }
-
-    // ---- the user's code ----------------------------------------------------------------
-
-    fn tell(&mut self, event: Event, partitions: &[TopicPartition]) {
-        let listener = self.member.as_mut().and_then(|m| m.listener.take());
-        let Some(mut listener) = listener else { return };
-        if !partitions.is_empty() {
-            self.call(|consumer| {
-                let mut rebalance = Rebalance {
-                    consumer,
-                    partitions,
-                };
-                match event {
-                    Event::Assigned => listener.assigned(&mut rebalance),
-                    Event::Revoked => listener.revoked(&mut rebalance),
-                    Event::Lost => listener.lost(partitions),
-                }
-            });
-        }
-        if let Some(member) = &mut self.member {
-            member.listener = Some(listener);
-        }
-    }
-
-    /// Runs what is not ours. If it panics, the member leaves the group, so that the others go
-    /// on, and the panic goes on to the caller.
-    fn call<R>(&mut self, theirs: impl FnOnce(&mut Consumer) -> R) -> R {
-        match catch_unwind(AssertUnwindSafe(|| theirs(self))) {
-            Ok(result) => result,
-            Err(panic) => {
-                self.leave_group(false, false);
-                self.unsubscribe();
-                resume_unwind(panic)
-            }
-        }
-    }
 }
 
 impl Membership {
@@ -542,18 +407,4 @@ pub(super) fn count_partitions(topics: &[Arc<TopicInner>]) -> u64 {
         .iter()
         .map(|topic| u64::from(topic.partitions()))
         .sum()
-}
-
-/// What goes back to the coordinator of a partition that was owned.
-fn give_up(assigned: &mut Assigned) -> Option<Returned> {
-    let tenure = assigned.owned.as_ref()?.tenure.clone();
-    Some(Returned {
-        key: assigned.key(),
-        tenure,
-        gate: take_gate(assigned),
-    })
-}
-
-fn take_gate(assigned: &mut Assigned) -> Option<Gate> {
-    assigned.owned.as_mut()?.gate.take()
 }

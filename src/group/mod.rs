@@ -3,9 +3,11 @@
 //! | file | its one job |
 //! |---|---|
 //! | `tenure.rs` | one member's time with one partition: commits, and what they hold back |
-//! | `coordinator.rs` | a group's members and generation, and what is due, under one lock |
+//! | `coordinator.rs` | a group's generation, and what is due, under one lock |
+//! | `members.rs` | its members: who comes, goes and dies |
 //! | `place.rs` | what it knows of a partition: owner, commits, the gate at rest |
 //! | `member.rs` | the consumer's side: what a poll does when something has changed |
+//! | `owned.rs` | what a member has of the partitions that it owns |
 //! | `commits.rs` | committing, and asking what was committed |
 //! | `listener.rs` | telling the user |
 //! | `assignor/` | who gets what |
@@ -46,6 +48,8 @@ mod coordinator;
 mod describe;
 mod listener;
 mod member;
+mod members;
+mod owned;
 mod place;
 mod tenure;
 
@@ -57,11 +61,12 @@ pub use describe::{GroupDescription, MemberDescription, PartitionDescription};
 pub use listener::{Rebalance, RebalanceListener};
 
 pub(crate) use coordinator::Coordinator;
-pub(crate) use member::{Membership, Owned};
+pub(crate) use member::Membership;
+pub(crate) use owned::Owned;
 
 use crate::error::{ConsumeError, GroupError};
 use crate::sync::{Mutex, MutexGuard};
-use crate::topic::TopicInner;
+use crate::topic_inner::TopicInner;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 

@@ -2,12 +2,13 @@
 //! it is nobody's. Under the coordinator's lock, as all of it (`coordinator.rs` has G1 and G2).
 
 use super::assignor::MemberId;
-use super::coordinator::{Coordinator, refuse_closed};
+use super::coordinator::Coordinator;
+use super::members::refuse_closed;
 use super::tenure::{Gate, Tenure, Words};
 use crate::assigned::Seat;
 use crate::config::OffsetReset;
 use crate::error::ConsumeError;
-use crate::topic::TopicInner;
+use crate::topic_inner::TopicInner;
 use std::sync::Arc;
 
 /// A partition in a group, by its topic's name.

@@ -44,7 +44,7 @@ use crate::cursor::Cursor;
 use crate::error::Fence;
 use crate::readers::Hold;
 use crate::sync::{AtomicU64, fence, ord};
-use crate::topic::TopicInner;
+use crate::topic_inner::TopicInner;
 use crossbeam_utils::CachePadded;
 use std::sync::{Arc, OnceLock};
 

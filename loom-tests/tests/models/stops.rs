@@ -251,7 +251,7 @@ fn send(mut producer: Producer, log: &Rc<RefCell<Log>>) {
         log.borrow_mut().sent.insert(sent.offset, n);
         log.borrow_mut().claimed.insert(sent.offset);
     }
-    // The handle's end is not part of the work: see `topic.rs`.
+    // The handle's end is not part of the work: see `topic_inner.rs`.
     std::mem::forget(producer);
 }
 

@@ -1,4 +1,4 @@
-//! One reader's place in one partition.
+//! One reader's place in one partition. (`seek.rs`: how it is sent elsewhere.)
 //!
 //! A cursor stands at a slot where a frame begins, or inside a batch at one of its records,
 //! and moves on by the descriptors it finds. It looks at a descriptor first and holds the
@@ -7,20 +7,22 @@
 //! the hold finds the log start still at or below the segment; then the segment had
 //! the same life all along, and what was loaded was true.
 //!
-//! When records are deleted, the cursor is told to look (`topic.rs`), and overtakes itself: it
-//! leaves what it holds and goes on behind them.
+//! When records are deleted, the cursor is told to look (`topic_inner.rs`), and overtakes itself:
+//! it leaves what it holds and goes on behind them.
 //!
 //! Under `DropOldest` the cursor is overtaken when the log start is past its segment.
 //! Under `Backpressure` its hold is a gate, and once it has found the log start at or below
 //! it, it is never overtaken: the log start cannot pass a gate that was seen, and one moment
 //! of both (`readers.rs`) leaves the segment held, if not live.
 
+mod seek;
+
 use crate::frame::{Descriptor, Kind};
 use crate::partition::Partition;
 use crate::pool::Pool;
 use crate::readers::{Hold, NOTHING};
 use crate::segment::Segment;
-use crate::sync::{fence, spin_loop};
+use crate::sync::fence;
 use std::sync::Arc;
 
 /// Some frames that a cursor has read past: they stay readable while it holds them.
@@ -199,32 +201,6 @@ impl Cursor {
         &self.hold
     }
 
-    /// Goes to an offset where a reader before it was, lazily. What has gone of the log from
-    /// there on counts as lost.
-    pub(crate) fn resume_at(&mut self, partition: &Partition, pool: &Pool, offset: u64) {
-        self.seek(partition, pool, offset);
-        self.place = Place::Known;
-    }
-
-    /// Goes to `offset`, lazily: the next poll finds it, or finds it outside. What is retained
-    /// from there on now is held back from now if the partition is gated.
-    pub(crate) fn seek(&mut self, partition: &Partition, pool: &Pool, offset: u64) {
-        self.sought = offset;
-        self.place = Place::Sought;
-        loop {
-            let located = partition.locate(pool, offset);
-            if located.is_some() && offset <= partition.log_end_offset(pool) {
-                self.place = Place::Known;
-            }
-            let number = located.unwrap_or_else(|| partition.first(pool));
-            if !self.gate || self.hold(partition, number) {
-                return;
-            }
-            self.place = Place::Sought;
-            spin_loop();
-        }
-    }
-
     /// Lets go of a pin, so that the one consumer's pins in its many partitions are one at
     /// a time. A gate stays.
     pub(crate) fn unpin(&mut self) {
@@ -255,46 +231,6 @@ impl Cursor {
         live
     }
 
-    /// Goes to the first offset retained.
-    pub(crate) fn go_to_start(&mut self, partition: &Partition, pool: &Pool) {
-        loop {
-            let number = partition.log_start();
-            if self.hold(partition, number) {
-                // Held, it keeps its place in the table, but this thread may not see it yet.
-                if let Some(index) = partition.find(number) {
-                    let segment = pool.get(index);
-                    self.enter(number, segment, segment.base());
-                    let floor = partition.floor();
-                    if floor > self.base {
-                        self.seek(partition, pool, floor);
-                    }
-                    // The floor is retained, unless the log goes on meanwhile.
-                    if self.place != Place::Sought {
-                        return;
-                    }
-                }
-            }
-            spin_loop();
-        }
-    }
-
-    /// Goes past the last offset claimed.
-    pub(crate) fn go_to_end(&mut self, partition: &Partition, pool: &Pool) {
-        loop {
-            let number = partition.active();
-            if self.hold(partition, number) {
-                if let Some(index) = partition.find(number) {
-                    let segment = pool.get(index);
-                    self.enter(number, segment, segment.base());
-                    // A claim's end is where a frame begins, published or not.
-                    self.slot = segment.head().records();
-                    return;
-                }
-            }
-            spin_loop();
-        }
-    }
-
     fn enter(&mut self, number: u64, segment: &Segment, base: u64) {
         self.number = number;
         self.segment = segment.clone();
@@ -303,28 +239,6 @@ impl Cursor {
         self.skip = 0;
         self.next_value = 0;
         self.place = Place::There;
-    }
-
-    /// When records were deleted: if this cursor was before them, the next poll finds it overtaken.
-    /// A gate goes on to where reading begins now.
-    pub(crate) fn look_at_floor(&mut self, partition: &Partition, pool: &Pool) {
-        let position = self.position();
-        if position >= partition.floor() {
-            return;
-        }
-        let place = match self.place {
-            Place::There => Place::Known,
-            sought => sought,
-        };
-        self.seek(partition, pool, position);
-        self.place = place;
-    }
-
-    /// Goes to the log start after having been overtaken, and counts what it missed.
-    pub(crate) fn catch_up(&mut self, partition: &Partition, pool: &Pool) {
-        let from = self.position();
-        self.go_to_start(partition, pool);
-        self.lost += self.position() - from;
     }
 
     /// Whether a poll might do anything: without a hold, and without touching anything.
@@ -553,55 +467,5 @@ impl Cursor {
         if self.gate && self.place == Place::There && self.look().kind() == Kind::End {
             self.next_segment(partition(), pool());
         }
-    }
-
-    // ---- seeking ------------------------------------------------------------------------
-
-    /// Finds the frame of the offset sought; `false` while a frame before it is unpublished,
-    /// so that nobody can say where it begins.
-    #[cold]
-    fn resolve(&mut self, partition: &Partition, pool: &Pool) -> Result<bool, Outside> {
-        let (number, index) = loop {
-            let Some(number) = partition.locate(pool, self.sought) else {
-                return Err(match self.place {
-                    Place::Known => Outside::Overtaken,
-                    _ => Outside::Sought,
-                });
-            };
-            if self.hold(partition, number) {
-                if let Some(index) = partition.find(number) {
-                    break (number, index);
-                }
-            }
-            spin_loop();
-        };
-        let segment = pool.get(index);
-        let count = segment.head().records();
-        let wanted = self.sought - segment.base();
-        if wanted > u64::from(count) {
-            return Err(Outside::Sought);
-        }
-        let wanted = wanted as u32;
-        // Where a claim ends, a frame begins; and one begins at 0. Otherwise the frame that
-        // holds the slot, or the one before it, is the nearest with a descriptor.
-        let mut slot = wanted;
-        if wanted != 0 && wanted != count {
-            let mut descriptor = segment.descriptor(slot);
-            while descriptor.is_empty() && slot > 0 {
-                slot -= 1;
-                descriptor = segment.descriptor(slot);
-            }
-            let end = slot + descriptor.slots();
-            if descriptor.is_empty() || end < wanted {
-                return Ok(false);
-            }
-            if end == wanted || descriptor.kind() == Kind::Aborted {
-                slot = end;
-            }
-        }
-        self.enter(number, segment, segment.base());
-        self.skip = wanted.saturating_sub(slot);
-        self.slot = slot;
-        Ok(true)
     }
 }

@@ -1,0 +1,114 @@
+//! What a member has of the partitions that it owns.
+
+use super::place::{Grant, Key, Returned};
+use super::tenure::{Gate, Tenure};
+use crate::assigned::{Assigned, Seat};
+use crate::consumer::TopicPartition;
+use std::sync::Arc;
+
+/// What a consumer has of a partition that it owns in a group.
+pub(crate) struct Owned {
+    pub(super) tenure: Arc<Tenure>,
+    gate: Option<Gate>,
+    /// The segment that the gate holds; without a gate, one that no cursor comes to.
+    gate_at: u64,
+    /// For the cursor's pin.
+    _seat: Seat,
+}
+
+impl Owned {
+    pub(super) fn hold(&mut self, offset: u64) {
+        if let Some(gate) = &mut self.gate {
+            gate.go(offset);
+            self.gate_at = gate.held();
+        }
+    }
+
+    pub(super) fn holds(&self, segment: u64) -> bool {
+        self.gate_at == segment || self.gate.is_none()
+    }
+
+    /// Holds all that is retained, before the cursor goes to its start.
+    pub(crate) fn hold_all(&mut self) {
+        if let Some(gate) = &mut self.gate {
+            gate.go_to_start();
+            self.gate_at = gate.held();
+        }
+    }
+
+    /// When records were deleted: nothing of them is held any more.
+    pub(crate) fn look_at_floor(&mut self) {
+        if let Some(gate) = &mut self.gate {
+            gate.look_at_floor();
+            self.gate_at = gate.held();
+        }
+    }
+
+    /// Before the cursor is sent to an offset: holds what lies from there on too. Never less than
+    /// before.
+    pub(crate) fn hold_back_to(&mut self, offset: u64) {
+        if self.gate.as_ref().is_some_and(|gate| offset < gate.from()) {
+            self.hold(offset);
+        }
+    }
+}
+
+impl Assigned {
+    /// What a member has come to own.
+    pub(super) fn own(grant: Grant) -> Assigned {
+        let seat = Seat::new(&grant.topic);
+        let mut assigned = Assigned::join_ungated(&grant.topic, grant.partition);
+        if let Some(start) = grant.start {
+            assigned.resume_at(start);
+        }
+        assigned.owned = Some(Owned {
+            gate_at: grant.gate.as_ref().map_or(u64::MAX, Gate::held),
+            tenure: grant.tenure,
+            gate: grant.gate,
+            _seat: seat,
+        });
+        assigned
+    }
+
+    /// Commits the position, if that is to be; `false` if the gate can move on.
+    #[inline(always)]
+    pub(super) fn keep_up(&self, commit: bool) -> bool {
+        // Where it was sent and has not come to yet is nothing to commit.
+        let (Some(owned), Some(position), true) =
+            (&self.owned, self.cursor.reached(), self.positioned)
+        else {
+            return true;
+        };
+        if commit {
+            owned.tenure.commit(position);
+        }
+        self.cursor.segment_number() <= owned.gate_at
+    }
+
+    pub(super) fn is_in(&self, tenure: &Arc<Tenure>) -> bool {
+        let owned = self.owned.as_ref();
+        owned.is_some_and(|owned| Arc::ptr_eq(&owned.tenure, tenure))
+    }
+
+    fn key(&self) -> Key {
+        (self.topic.name().clone(), self.partition)
+    }
+
+    pub(super) fn named(&self) -> TopicPartition {
+        TopicPartition::new(&**self.topic.name(), self.partition)
+    }
+}
+
+/// What goes back to the coordinator of a partition that was owned.
+pub(super) fn give_up(assigned: &mut Assigned) -> Option<Returned> {
+    let tenure = assigned.owned.as_ref()?.tenure.clone();
+    Some(Returned {
+        key: assigned.key(),
+        tenure,
+        gate: take_gate(assigned),
+    })
+}
+
+pub(super) fn take_gate(assigned: &mut Assigned) -> Option<Gate> {
+    assigned.owned.as_mut()?.gate.take()
+}

@@ -1,0 +1,113 @@
+//! Sending fixed-size values: all of them as one frame.
+
+use crate::encode;
+use crate::error::SendError;
+use crate::frame::{self, Descriptor, Kind, UNIFORM_HEAD, UNIT};
+use crate::lane::claim_frame;
+use crate::producer::Producer;
+use crate::record::{FrameMetadata, Route};
+use crate::segment::ClaimStep;
+use zerocopy::{Immutable, IntoBytes};
+
+#[allow(private_bounds)]
+impl<S: ClaimStep> Producer<S> {
+    /// Sends fixed-size values as one frame, which readers see all of or nothing: the
+    /// fastest way in. They are records without keys, readable one by one, or in place as
+    /// `T` through [`Batch::values`](crate::Batch::values). With `Route::Key` the key only
+    /// chooses the partition.
+    ///
+    /// ```
+    /// # use ringlog::{Broker, Route, TopicConfig};
+    /// # let broker = Broker::new();
+    /// let topic = broker.create_topic("ticks", TopicConfig::new())?;
+    /// let sent = topic.producer().send_values(Route::Any, &[1.5f64, 2.5])?;
+    /// assert_eq!((sent.base_offset, sent.records), (0, 2));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// See [`Producer`].
+    #[inline]
+    pub fn send_values<T: IntoBytes + Immutable>(
+        &mut self,
+        route: Route<'_>,
+        values: &[T],
+    ) -> Result<FrameMetadata, SendError> {
+        self.append_values(route, values.as_bytes(), values.len(), size_of::<T>(), true)
+    }
+
+    /// Sends fixed-size values, without waiting for room.
+    ///
+    /// # Errors
+    /// See [`Producer`].
+    #[inline]
+    pub fn try_send_values<T: IntoBytes + Immutable>(
+        &mut self,
+        route: Route<'_>,
+        values: &[T],
+    ) -> Result<FrameMetadata, SendError> {
+        self.append_values(
+            route,
+            values.as_bytes(),
+            values.len(),
+            size_of::<T>(),
+            false,
+        )
+    }
+
+    fn append_values(
+        &mut self,
+        route: Route<'_>,
+        values: &[u8],
+        records: usize,
+        value: usize,
+        wait: bool,
+    ) -> Result<FrameMetadata, SendError> {
+        self.check()?;
+        let partition = self.router.route(route, values.len());
+        let partition = partition.map_err(|wrong| self.out_of_range(wrong))?;
+        let shape = self.topic.pool().shape();
+        let bytes = frame::uniform_bytes(records, value);
+        if bytes > shape.data_bytes() || records > shape.records as usize {
+            return Err(SendError::BatchTooLarge {
+                partition,
+                records: records as u64,
+                size: bytes as u64,
+                max_records: shape.records.into(),
+                max: shape.data_bytes() as u64,
+            });
+        }
+        let units = (bytes / UNIT) as u32;
+        let timestamp = self.time();
+        if records == 0 {
+            return Ok(FrameMetadata {
+                partition,
+                base_offset: self
+                    .topic
+                    .partition(partition)
+                    .log_end_offset(self.topic.pool()),
+                records: 0,
+                timestamp,
+            });
+        }
+        let mut claim = claim_frame::<S>(
+            &self.topic,
+            &mut self.lanes,
+            partition,
+            records as u32,
+            units,
+            wait,
+        )?;
+        let (unit, base_offset) = (claim.unit(), claim.offset());
+        let out = claim.bytes();
+        encode::write_uniform_head(out, value, timestamp);
+        out[UNIFORM_HEAD..][..values.len()].copy_from_slice(values);
+        claim.publish(Descriptor::new(Kind::Uniform, unit, records as u64));
+        Ok(FrameMetadata {
+            partition,
+            base_offset,
+            records: records as u64,
+            timestamp,
+        })
+    }
+}

@@ -1,0 +1,273 @@
+//! What all handles of a topic share: its partitions and segments, the word that tells whether
+//! anything has changed, and the count of who produces.
+
+use crate::config::{Overflow, TopicConfig, name_fault};
+use crate::error::TopicError;
+use crate::grow::Grow;
+use crate::head::{MAX_NUMBER, MAX_PARTITIONS};
+use crate::memory::Shape;
+use crate::partition::Partition;
+use crate::pool::{MAX_SEGMENTS, NoSegments, Pool};
+use crate::readers::{Hold, NOTHING};
+use crate::sync::{AtomicU64, Mutex, MutexGuard, ord};
+use std::sync::Arc;
+
+/// Set in the producers' word while an exclusive producer lives; the rest counts shared ones.
+const EXCLUSIVE: u64 = 1 << 63;
+
+/// The topic's state: `changes:48 | partitions:15 | closed:1`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct State(u64);
+
+impl State {
+    /// That of no topic.
+    pub(crate) const NONE: State = State(u64::MAX);
+    const CLOSED: u64 = 1;
+    const PARTITION: u64 = 1 << 1;
+    const CHANGE: u64 = 1 << 16;
+
+    fn of(partitions: u32) -> State {
+        State(u64::from(partitions) * Self::PARTITION)
+    }
+
+    pub(crate) fn partitions(self) -> u32 {
+        ((self.0 % Self::CHANGE) / Self::PARTITION) as u32
+    }
+}
+
+/// What a subscribed consumer has still to take in: partitions that were added, each with its
+/// hold, in force since before anybody could send there.
+pub(crate) type Inbox = Mutex<Vec<(u32, Arc<Hold>)>>;
+
+/// What all handles of a topic share.
+pub(crate) struct TopicInner {
+    name: Arc<str>,
+    config: TopicConfig,
+    pool: Pool,
+    partitions: Grow<Partition>,
+    /// Read by every send and poll, written seldom: whether the topic is closed, how many
+    /// partitions it has, and how often something was changed that a handle must look at (P13).
+    state: AtomicU64,
+    /// Consumers that are to have the partitions that are added.
+    subscribers: Mutex<Vec<Arc<Inbox>>>,
+    /// Who produces (row P9).
+    producers: AtomicU64,
+}
+
+impl TopicInner {
+    pub(crate) fn new(name: &str, config: TopicConfig) -> Result<TopicInner, TopicError> {
+        if let Some(reason) = name_fault(name) {
+            return Err(TopicError::InvalidName {
+                name: name.to_owned(),
+                reason,
+            });
+        }
+        let (shape, segments) = config.validate()?;
+        let partitions = config.partitions as usize;
+        let out_of_memory = || TopicError::OutOfMemory {
+            bytes: (shape.block_bytes() as u64).saturating_mul(segments as u64),
+        };
+        let pool =
+            Pool::new(shape, segments, partitions, config.prefault).ok_or_else(out_of_memory)?;
+        let gated = config.overflow == Overflow::Backpressure;
+        let first = first(&config, shape);
+        let partitions = (0..config.partitions as u16)
+            .map(|id| {
+                let (segments, kept) = (config.segments as usize, config.limits());
+                let near = usize::from(id) * (segments + 1);
+                let index = pool.take(near as u16)?;
+                Some(Partition::new(
+                    id, segments, gated, kept, &pool, index, first,
+                ))
+            })
+            .collect::<Option<_>>()
+            .ok_or_else(out_of_memory)?;
+        let state = AtomicU64::new(State::of(config.partitions).0);
+        Ok(TopicInner {
+            name: name.into(),
+            config,
+            pool,
+            partitions: Grow::new(partitions),
+            state,
+            subscribers: Mutex::new(Vec::new()),
+            producers: AtomicU64::new(0),
+        })
+    }
+
+    pub(crate) fn name(&self) -> &Arc<str> {
+        &self.name
+    }
+
+    /// The first offset that each partition ever had.
+    pub(crate) fn first_offset(&self) -> u64 {
+        first(&self.config, self.pool.shape()).1
+    }
+
+    pub(crate) fn config(&self) -> &TopicConfig {
+        &self.config
+    }
+
+    #[inline]
+    pub(crate) fn pool(&self) -> &Pool {
+        &self.pool
+    }
+
+    /// A partition whose number has been checked.
+    #[inline]
+    pub(crate) fn partition(&self, partition: u32) -> &Partition {
+        match self.partitions.get(partition as usize) {
+            Some(partition) => partition,
+            None => unreachable!("a partition whose number was not checked"),
+        }
+    }
+
+    /// How many partitions there are; those may be used.
+    pub(crate) fn partitions(&self) -> u32 {
+        self.refreshed().partitions()
+    }
+
+    /// Whether the topic was deleted. A hint: it takes nothing back.
+    #[inline]
+    pub(crate) fn is_closed(&self) -> bool {
+        self.state().0 & State::CLOSED != 0
+    }
+
+    pub(crate) fn close(&self) {
+        self.state.fetch_or(State::CLOSED, ord!(Relaxed));
+    }
+
+    /// What every handle remembers, to see at a glance that nothing has changed.
+    #[inline]
+    pub(crate) fn state(&self) -> State {
+        State(self.state.load(ord!(Relaxed)))
+    }
+
+    /// The state to be remembered by a handle that looks at everything afterwards. It is never
+    /// that of a closed topic.
+    pub(crate) fn refreshed(&self) -> State {
+        // Acquire, from whoever has changed it: the change.
+        let state = self.state.load(ord!("topic.refreshed", P13, Acquire));
+        State(state & !State::CLOSED)
+    }
+
+    /// Has every handle look, and tells of so many more partitions.
+    pub(crate) fn change(&self, added: u32) {
+        let change = State::CHANGE + State::of(added).0;
+        self.state
+            .fetch_add(change, ord!("topic.change", P13, Release));
+    }
+
+    fn subscribers(&self) -> MutexGuard<'_, Vec<Arc<Inbox>>> {
+        self.subscribers.lock().unwrap_or_else(|e| e.into_inner())
+    }
+
+    /// From now on this inbox gets the partitions that are added: all beyond those that the answer
+    /// says.
+    pub(crate) fn subscribe(&self, inbox: &Arc<Inbox>) -> u32 {
+        let mut subscribers = self.subscribers();
+        subscribers.push(inbox.clone());
+        self.partitions()
+    }
+
+    pub(crate) fn unsubscribe(&self, inbox: &Arc<Inbox>) {
+        self.subscribers()
+            .retain(|other| !Arc::ptr_eq(other, inbox));
+    }
+
+    /// Adds partitions, up to `total`. All or nothing.
+    pub(crate) fn add_partitions(&self, total: u32) -> Result<(), TopicError> {
+        // One at a time, and no subscription in between.
+        let subscribers = self.subscribers();
+        if self.is_closed() {
+            return Err(TopicError::Closed {
+                topic: self.name.clone(),
+            });
+        }
+        let before = self.partitions();
+        if total <= before || total > MAX_PARTITIONS {
+            return Err(TopicError::InvalidConfig {
+                setting: "partitions",
+                value: total.into(),
+                min: u64::from(before) + 1,
+                max: MAX_PARTITIONS.into(),
+            });
+        }
+        let (config, pool) = (&self.config, &self.pool);
+        let added = (total - before) as usize;
+        let segments = added * (config.segments as usize + 1);
+        let grown = pool.add_partitions(added, segments, config.prefault);
+        let index = grown.map_err(|refused| match refused {
+            NoSegments::TooMany(segments) => TopicError::TooManySegments {
+                segments: segments as u64,
+                max: MAX_SEGMENTS as u64,
+            },
+            NoSegments::OutOfMemory => TopicError::OutOfMemory {
+                bytes: (pool.shape().block_bytes() as u64).saturating_mul(segments as u64),
+            },
+        })?;
+        let gated = config.overflow == Overflow::Backpressure;
+        for (id, index) in (before..total).zip(index..) {
+            let segments = config.segments as usize;
+            let (kept, first) = (config.limits(), first(config, pool.shape()));
+            let new = Partition::new(id as u16, segments, gated, kept, pool, index, first);
+            self.partitions.add(id as usize, new);
+            // Before anybody can send there: nothing that is sent is missed.
+            let number = if gated { first.0 } else { NOTHING };
+            for inbox in subscribers.iter() {
+                let hold = pool.readers(id as u16).join(number);
+                let mut inbox = inbox.lock().unwrap_or_else(|e| e.into_inner());
+                inbox.push((id, hold));
+            }
+        }
+        self.change(total - before);
+        Ok(())
+    }
+
+    /// Counts a shared producer in. Answers how many were there, and whether it may send: not
+    /// while an exclusive producer lives.
+    pub(crate) fn enter_shared(&self) -> (u64, bool) {
+        self.pool.enter();
+        let before = self
+            .producers
+            .fetch_add(1, ord!("topic.enter_shared", P9, Acquire));
+        (before & !EXCLUSIVE, before & EXCLUSIVE == 0)
+    }
+
+    /// Whether the exclusive producer that was there is gone. None can come any more while
+    /// the caller is counted in.
+    pub(crate) fn is_shared(&self) -> bool {
+        self.producers.load(ord!("topic.is_shared", P9, Acquire)) & EXCLUSIVE == 0
+    }
+
+    /// Makes the caller the only producer, or tells how many shared and exclusive there are.
+    pub(crate) fn enter_exclusive(&self) -> Result<(), (u64, u64)> {
+        // Acquire, from the producers that left: their last claims.
+        self.producers
+            .compare_exchange(
+                0,
+                EXCLUSIVE,
+                ord!("topic.enter_exclusive", P9, Acquire),
+                ord!(Relaxed),
+            )
+            .map_err(|word| (word & !EXCLUSIVE, word / EXCLUSIVE))?;
+        self.pool.enter();
+        Ok(())
+    }
+
+    /// Counts a producer out. Release, to the next: its last claims.
+    pub(crate) fn leave_producer(&self, exclusive: bool) {
+        let one = if exclusive { EXCLUSIVE } else { 1 };
+        self.producers
+            .fetch_sub(one, ord!("topic.leave_producer", P9, Release));
+        self.pool.leave();
+    }
+}
+
+/// Number and offset of every partition's first segment.
+fn first(config: &TopicConfig, shape: Shape) -> (u64, u64) {
+    let (number, offset) = config.first();
+    (
+        number.min(MAX_NUMBER - 1),
+        offset.min(u64::MAX - u64::from(shape.records)),
+    )
+}
