@@ -137,4 +137,46 @@ mod tests {
         assert_eq!((fresh.used_units(), open.used_units()), (0, units));
         assert!(Head(0).is_fresh_as(0, 0));
     }
+
+    #[test]
+    fn there_is_room_for_records_in_an_open_head_of_the_partition_alone() {
+        let last = (MAX_PARTITIONS - 1) as u16;
+        for most in [1, 2, 7, crate::memory::MAX_RECORDS] {
+            for partition in [0, 1, last - 1, last] {
+                let full = Head::full(partition, most);
+                assert!(full.is_open_in(partition));
+                assert_eq!((full.records(), full.units()), (most, 0));
+                // One subtraction says what the fields say one by one.
+                let plain = |head: Head, records| {
+                    head.is_open_in(partition) && head.records() + records <= most
+                };
+                let amounts = [1, most.div_ceil(2), most];
+                for (head, records) in heads(most).flat_map(|h| amounts.map(|n| (h, n))) {
+                    let has = head.has_records(full, most, records);
+                    assert_eq!(has, plain(head, records), "{head:x?} {full:x?} {records}");
+                }
+                let claimed = |records| Head::open(partition).after(records, 0);
+                assert!(claimed(0).has_records(full, most, most));
+                assert!(claimed(most - 1).has_records(full, most, 1));
+                assert!(!claimed(most).has_records(full, most, 1));
+            }
+        }
+    }
+
+    /// Of every state, at the limits of every field, in neighbouring and in far partitions.
+    fn heads(most: u32) -> impl Iterator<Item = Head> {
+        let last = (MAX_PARTITIONS - 1) as u16;
+        let partitions = [0, 1, 2, last - 2, last - 1, last].into_iter();
+        partitions.flat_map(move |partition| {
+            let numbers = [0, 1, u64::from(most) << UNIT_BITS, MAX_NUMBER - 1];
+            let fresh = numbers.map(|number| Head::fresh(partition, number));
+            let claimed = [0, 1, most / 2, most - 1, most].into_iter();
+            let units = [0, 1, crate::frame::MAX_UNITS];
+            let open = claimed.flat_map(move |records| {
+                units.map(|units| Head::open(partition).after(records, units))
+            });
+            let ended = open.clone().map(Head::sealed);
+            fresh.into_iter().chain(open).chain(ended)
+        })
+    }
 }
