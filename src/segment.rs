@@ -376,8 +376,8 @@ pub(crate) struct Claim<'a> {
     access: WriteAccess,
 }
 
-/// How far behind a claim, in bytes, lies the line that is fetched to be written later: some
-/// sends, and no further than the caches keep it.
+/// How far after the end of a claim, in bytes, lies the line that is fetched to be written later:
+/// some sends ahead, and no further than the caches keep it.
 const AHEAD: usize = 512;
 
 impl<'a> Claim<'a> {

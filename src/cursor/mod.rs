@@ -260,7 +260,8 @@ impl Cursor {
     }
 
     /// The usual poll, in a few steps: the segment is held, and a frame of records is at the
-    /// cursor or nothing at all. Nothing is touched that producers write but the index.
+    /// cursor or nothing at all. Nothing is touched that producers write but the index, and, while
+    /// it waits, the line of the value to come, which it asks for ahead.
     #[inline(always)]
     pub(crate) fn glance<'p>(
         &mut self,
