@@ -1,6 +1,6 @@
 //! Groups: subscriptions that end or change while something of them is still in hand.
 #![allow(missing_docs, missing_debug_implementations)]
-#![allow(clippy::unwrap_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use ringlog::{
     Assignment, Assignor, Broker, ConsumeError, Consumer, ConsumerConfig,
@@ -71,6 +71,14 @@ fn names(consumer: &Consumer) -> Vec<String> {
 /// The errors of a few polls, in order.
 fn errors(consumer: &mut Consumer) -> Vec<ConsumeError> {
     (0..4).filter_map(|_| consumer.try_poll().err()).collect()
+}
+
+/// What this comes to, if it does so in time: where something waits for itself, it fails.
+fn in_time<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    let (tell, told) = mpsc::channel();
+    thread::spawn(move || tell.send(work()));
+    let limit = Duration::from_secs(20);
+    told.recv_timeout(limit).expect("it hangs, or has failed")
 }
 
 // ---- offsets that are deleted -----------------------------------------------------------
@@ -218,14 +226,13 @@ impl Assignor for Curious {
 
 #[test]
 fn an_assignor_is_asked_its_name_without_a_lock() {
-    let (tell, told) = mpsc::channel();
-    thread::spawn(move || {
+    let found = in_time(|| {
         let (broker, _topics) = make(&["a"]);
         let assignor = Curious(broker.clone());
         let mut consumer = member(&broker, config().assignor(assignor), &["a"]);
-        tell.send(read(&mut consumer)).unwrap();
+        read(&mut consumer)
     });
-    assert_eq!(told.recv_timeout(Duration::from_secs(20)), Ok(0));
+    assert_eq!(found, 0);
 }
 
 // ---- topics that are deleted ------------------------------------------------------------
@@ -392,8 +399,12 @@ fn a_topic_that_is_closed_by_then_is_not_joined() {
     let (broker, _topics) = make(&["a"]);
     let meddler = Meddler(broker.clone(), AtomicBool::new(true));
     let mut consumer = broker.consumer(config().assignor(meddler));
+    let (mut consumer, refused) = in_time(move || {
+        let refused = consumer.subscribe(&["a"]);
+        (consumer, refused)
+    });
     let closed = ConsumeError::Closed { topic: "a".into() };
-    assert_eq!(consumer.subscribe(&["a"]), Err(closed));
+    assert_eq!(refused, Err(closed));
     assert_eq!(broker.describe_group("g").unwrap().members.len(), 0);
     consumer.subscribe(&["a"]).unwrap();
     send(&broker.topic("a").unwrap(), 4);
