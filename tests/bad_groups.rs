@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::{TOPIC, drain, make};
+use common::{TOPIC, drain, grouped, make, subscribed};
 use ringlog::{
     Assignment, Assignor, Broker, ConsumeError, Consumer, ConsumerConfig,
     CooperativeStickyAssignor, GroupError, GroupView, MemberId, Protocol, RangeAssignor,
@@ -13,16 +13,6 @@ use ringlog::{
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-
-fn config() -> ConsumerConfig {
-    ConsumerConfig::new().group("g")
-}
-
-fn member(broker: &Broker, config: ConsumerConfig) -> Consumer {
-    let mut consumer = broker.consumer(config);
-    consumer.subscribe(&[TOPIC]).unwrap();
-    consumer
-}
 
 fn at(partition: u32) -> TopicPartition {
     TopicPartition::new(TOPIC, partition)
@@ -45,7 +35,7 @@ fn names_that_cannot_be_are_refused_and_no_group_is_made() {
         let mut consumer = broker.consumer(ConsumerConfig::new().group(name));
         assert_eq!(consumer.subscribe(&[TOPIC]), Err(error("group")));
         assert_eq!(consumer.assign(&[at(0)]), Err(error("group")));
-        let mut consumer = broker.consumer(config().instance_id(name));
+        let mut consumer = broker.consumer(grouped().instance_id(name));
         assert_eq!(consumer.subscribe(&[TOPIC]), Err(error("instance_id")));
     }
     assert_eq!(broker.group_names(), [""; 0]);
@@ -86,7 +76,7 @@ fn what_needs_a_group_is_refused_without_one() {
 #[test]
 fn an_interval_too_short_to_poll_in_is_refused() {
     let (broker, _topic) = make(TopicConfig::new());
-    let mut consumer = broker.consumer(config().max_poll_interval(Duration::from_millis(9)));
+    let mut consumer = broker.consumer(grouped().max_poll_interval(Duration::from_millis(9)));
     assert_eq!(
         consumer.subscribe(&[TOPIC]),
         Err(ConsumeError::InvalidConfig {
@@ -106,8 +96,11 @@ fn a_commit_that_cannot_be_commits_nothing() {
     for p in 0..4 {
         producer.send(Record::new(b"x").partition(p)).unwrap();
     }
-    let manual = config().auto_commit(false);
-    let (mut a, mut b) = (member(&broker, manual.clone()), member(&broker, manual));
+    let manual = grouped().auto_commit(false);
+    let (mut a, mut b) = (
+        subscribed(&broker, manual.clone()),
+        subscribed(&broker, manual),
+    );
     for _ in 0..2 {
         drain(&mut a);
         drain(&mut b);
@@ -174,7 +167,7 @@ fn a_commit_that_cannot_be_commits_nothing() {
 #[test]
 fn the_two_ways_of_getting_partitions_do_not_mix_in_a_group_either() {
     let (broker, _topic) = make(TopicConfig::new());
-    let mut a = member(&broker, config());
+    let mut a = subscribed(&broker, grouped());
     let mixed = |given, asked| Err(ConsumeError::MixedAssignment { given, asked });
     assert_eq!(a.assign(&[at(0)]), mixed("subscribe", "assign"));
     a.unsubscribe();
@@ -184,7 +177,7 @@ fn the_two_ways_of_getting_partitions_do_not_mix_in_a_group_either() {
     let unknown = ConsumeError::UnknownTopic {
         name: "nowhere".to_owned(),
     };
-    let mut b = member(&broker, config());
+    let mut b = subscribed(&broker, grouped());
     drain(&mut b);
     assert_eq!(b.subscribe(&["nowhere"]), Err(unknown));
     assert_eq!(b.assignment(), [at(0)], "the old subscription stays");
@@ -195,8 +188,8 @@ fn the_two_ways_of_getting_partitions_do_not_mix_in_a_group_either() {
 #[test]
 fn all_members_use_the_same_assignor() {
     let (broker, _topic) = make(TopicConfig::new());
-    let a = member(&broker, config());
-    let other = config().assignor(RangeAssignor);
+    let a = subscribed(&broker, grouped());
+    let other = grouped().assignor(RangeAssignor);
     let mut b = broker.consumer(other.clone());
     assert_eq!(
         b.subscribe(&[TOPIC]),
@@ -208,7 +201,7 @@ fn all_members_use_the_same_assignor() {
     );
     assert_eq!(b.try_poll().err(), Some(ConsumeError::NotSubscribed));
     drop(a);
-    drain(&mut member(&broker, other));
+    drain(&mut subscribed(&broker, other));
 }
 
 #[test]
@@ -221,7 +214,7 @@ fn groups_are_deleted_only_when_nobody_is_there() {
     assert_eq!(broker.describe_group("h").err(), Some(unknown("h")));
     assert_eq!(broker.delete_group_offsets("h", TOPIC), Err(unknown("h")));
     topic.producer().send(Record::new(b"x")).unwrap();
-    let mut a = member(&broker, config().instance_id("a"));
+    let mut a = subscribed(&broker, grouped().instance_id("a"));
     drain(&mut a);
     let not_empty = GroupError::NotEmpty {
         name: "g".to_owned(),
@@ -286,11 +279,11 @@ fn nonsense_of_an_assignor_is_refused_and_the_old_assignment_kept() {
     let (broker, topic) = make(TopicConfig::new().partitions(2));
     broker.create_topic("u", TopicConfig::new()).unwrap();
     let odd = Odd(Arc::default());
-    let config = config().assignor(odd.clone());
-    let mut a = member(&broker, config.clone());
+    let config = grouped().assignor(odd.clone());
+    let mut a = subscribed(&broker, config.clone());
     drain(&mut a);
     let stranger = {
-        let mut gone = member(&broker, config.clone());
+        let mut gone = subscribed(&broker, config.clone());
         drain(&mut gone);
         gone.member_id().unwrap()
     };
@@ -329,7 +322,7 @@ fn nonsense_of_an_assignor_is_refused_and_the_old_assignment_kept() {
     for (answer, expected) in cases {
         let generation = a.generation();
         *odd.0.lock().unwrap() = Some(answer);
-        let mut b = member(&broker, config.clone());
+        let mut b = subscribed(&broker, config.clone());
         match b.try_poll().map(|batch| batch.len()) {
             Err(ConsumeError::BadAssignment {
                 group,
@@ -352,7 +345,7 @@ fn nonsense_of_an_assignor_is_refused_and_the_old_assignment_kept() {
     }
     // What it leaves out is read by nobody.
     *odd.0.lock().unwrap() = Some(give(|ids, _| vec![(ids[0], at(1))]));
-    let mut b = member(&broker, config);
+    let mut b = subscribed(&broker, config);
     drain(&mut a);
     drain(&mut b);
     assert_eq!((a.assignment(), b.assignment()), (vec![at(1)], vec![]));
@@ -368,8 +361,8 @@ fn a_partition_of_a_topic_that_its_member_does_not_read_is_refused() {
     let (broker, _topic) = make(TopicConfig::new());
     broker.create_topic("u", TopicConfig::new()).unwrap();
     let odd = Odd(Arc::default());
-    let config = config().assignor(odd.clone());
-    let mut a = member(&broker, config.clone());
+    let config = grouped().assignor(odd.clone());
+    let mut a = subscribed(&broker, config.clone());
     drain(&mut a);
     let mut b = broker.consumer(config);
     b.subscribe(&["u"]).unwrap();
@@ -389,11 +382,11 @@ struct OnPurpose;
 fn a_member_whose_assignor_panics_leaves_and_the_others_go_on() {
     let (broker, _topic) = make(TopicConfig::new().partitions(2));
     let odd = Odd(Arc::default());
-    let config = config().assignor(odd.clone());
-    let mut a = member(&broker, config.clone());
+    let config = grouped().assignor(odd.clone());
+    let mut a = subscribed(&broker, config.clone());
     drain(&mut a);
     *odd.0.lock().unwrap() = Some(Box::new(|_| resume_unwind(Box::new(OnPurpose))));
-    let mut b = member(&broker, config);
+    let mut b = subscribed(&broker, config);
     let panic = catch_unwind(AssertUnwindSafe(|| drain(&mut b)));
     assert!(panic.err().unwrap().is::<OnPurpose>());
     assert_eq!(b.try_poll().err(), Some(ConsumeError::NotSubscribed));

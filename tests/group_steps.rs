@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::{TOPIC, make};
+use common::{TOPIC, grouped, make, subscribed};
 use ringlog::{
     Broker, ConsumeError, Consumer, ConsumerConfig, Fence, HoldBack, OffsetReset, Overflow,
     Producer, RangeAssignor, Rebalance, RebalanceListener, Record, StickyAssignor, TopicConfig,
@@ -14,16 +14,6 @@ use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-
-fn config() -> ConsumerConfig {
-    ConsumerConfig::new().group("g")
-}
-
-fn member(broker: &Broker, config: ConsumerConfig) -> Consumer {
-    let mut consumer = broker.consumer(config);
-    consumer.subscribe(&[TOPIC]).unwrap();
-    consumer
-}
 
 fn send(producer: &mut Producer, partition: u32, records: u64) {
     for _ in 0..records {
@@ -54,9 +44,9 @@ fn members_share_the_partitions_and_hand_them_over() {
     for p in 0..4 {
         send(&mut producer, p, 3);
     }
-    let mut a = member(&broker, config());
+    let mut a = subscribed(&broker, grouped());
     assert_eq!(read(&mut a).len(), 12);
-    let mut b = member(&broker, config());
+    let mut b = subscribed(&broker, grouped());
     assert_eq!(read(&mut b), []);
     assert_eq!(read(&mut a), []);
     assert_eq!(read(&mut b), []);
@@ -100,7 +90,7 @@ fn outlive(member: &mut Consumer, ms: u64) -> Vec<(u32, u64)> {
 }
 
 fn timed() -> ConsumerConfig {
-    config()
+    grouped()
         .max_poll_interval(Duration::from_secs(1))
         .clock(now)
 }
@@ -113,7 +103,7 @@ fn is_fenced<T>(result: Result<T, ConsumeError>, expected: Fence) -> bool {
 fn a_member_that_does_not_poll_is_taken_for_dead_and_may_come_back() {
     let (broker, topic) = make(TopicConfig::new().partitions(2));
     let mut producer = topic.producer();
-    let (mut a, mut b) = (member(&broker, timed()), member(&broker, timed()));
+    let (mut a, mut b) = (subscribed(&broker, timed()), subscribed(&broker, timed()));
     for _ in 0..3 {
         assert!(read(&mut a).is_empty() && read(&mut b).is_empty());
     }
@@ -139,7 +129,10 @@ fn a_member_that_does_not_poll_is_taken_for_dead_and_may_come_back() {
 fn with_an_interval_of_zero_nobody_is_taken_for_dead() {
     let (broker, _topic) = make(TopicConfig::new().partitions(2));
     let config = timed().max_poll_interval(Duration::ZERO);
-    let (mut a, mut b) = (member(&broker, config.clone()), member(&broker, config));
+    let (mut a, mut b) = (
+        subscribed(&broker, config.clone()),
+        subscribed(&broker, config),
+    );
     read(&mut a);
     for _ in 0..10 {
         outlive(&mut b, 5000);
@@ -152,14 +145,14 @@ fn with_an_interval_of_zero_nobody_is_taken_for_dead() {
 fn the_dead_hold_back_no_more_than_their_group() {
     let (broker, topic) = make(TopicConfig::new().segments(2).segment_records(4));
     let mut producer = topic.producer();
-    let mut a = member(&broker, timed());
+    let mut a = subscribed(&broker, timed());
     send(&mut producer, 0, 8);
     assert_eq!(a.try_poll().unwrap().len(), 4);
     assert!(
         producer.try_send(Record::new(b"x")).is_err(),
         "nothing is committed"
     );
-    let mut b = member(&broker, timed());
+    let mut b = subscribed(&broker, timed());
     read(&mut b);
     // a has not let go of anything, and never will.
     assert_eq!(outlive(&mut b, 1300).len(), 8);
@@ -172,16 +165,16 @@ fn the_dead_hold_back_no_more_than_their_group() {
 fn what_a_group_has_to_read_again_is_held_while_it_has_no_members() {
     let (broker, topic) = make(TopicConfig::new().segments(2).segment_records(4));
     let mut producer = topic.producer();
-    let mut a = member(&broker, config());
+    let mut a = subscribed(&broker, grouped());
     send(&mut producer, 0, 8);
     assert_eq!(a.try_poll().unwrap().len(), 4);
     drop(a);
     assert!(producer.try_send(Record::new(b"x")).is_err());
-    let mut b = member(&broker, config());
+    let mut b = subscribed(&broker, grouped());
     assert_eq!(read(&mut b).len(), 8);
     drop(b);
     send(&mut producer, 0, 4);
-    let mut c = member(&broker, config());
+    let mut c = subscribed(&broker, grouped());
     assert_eq!(read(&mut c), [8, 9, 10, 11].map(|offset| (0, offset)));
     drop(c);
     // An abandoned group is deleted.
@@ -190,7 +183,7 @@ fn what_a_group_has_to_read_again_is_held_while_it_has_no_members() {
     send(&mut producer, 0, 100);
     let before = topic.memory_bytes();
     for _ in 0..20 {
-        let mut d = member(&broker, config());
+        let mut d = subscribed(&broker, grouped());
         read(&mut d);
     }
     broker.delete_group("g").unwrap();
@@ -201,7 +194,7 @@ fn what_a_group_has_to_read_again_is_held_while_it_has_no_members() {
 fn a_commit_lets_producers_go_on_as_far_as_it_goes() {
     let (broker, topic) = make(TopicConfig::new().segments(2).segment_records(4));
     let mut producer = topic.producer();
-    let mut a = member(&broker, config().auto_commit(false));
+    let mut a = subscribed(&broker, grouped().auto_commit(false));
     read(&mut a);
     let mut room = || {
         let sent = (0..100).take_while(|_| producer.try_send(Record::new(b"x")).is_ok());
@@ -221,14 +214,14 @@ fn with_hold_back_read_what_was_read_may_go() {
     for (hold_back, more) in [(HoldBack::Committed, 0), (HoldBack::Read, 4)] {
         let (broker, topic) = make(TopicConfig::new().segments(2).segment_records(4));
         let mut producer = topic.producer();
-        let config = config().auto_commit(false).hold_back(hold_back);
-        let mut a = member(&broker, config.clone());
+        let config = grouped().auto_commit(false).hold_back(hold_back);
+        let mut a = subscribed(&broker, config.clone());
         send(&mut producer, 0, 8);
         assert_eq!(read(&mut a).len(), 8);
         let sent = (0..4).take_while(|_| producer.try_send(Record::new(b"x")).is_ok());
         assert_eq!(sent.count(), more);
         drop(a);
-        let mut b = member(&broker, config);
+        let mut b = subscribed(&broker, config);
         let batch = b.try_poll().unwrap();
         let first = batch.iter().next().unwrap().offset();
         assert_eq!(first - batch.lost(), 0);
@@ -241,12 +234,12 @@ fn a_group_that_was_overtaken_is_told_what_it_lost() {
     let config = TopicConfig::new().segments(2).segment_records(4);
     let (broker, topic) = make(config.overflow(Overflow::DropOldest));
     let mut producer = topic.producer();
-    let mut a = member(&broker, self::config());
+    let mut a = subscribed(&broker, self::grouped());
     send(&mut producer, 0, 2);
     assert_eq!(read(&mut a).len(), 2);
     drop(a);
     send(&mut producer, 0, 40);
-    let mut b = member(&broker, self::config());
+    let mut b = subscribed(&broker, self::grouped());
     let batch = b.try_poll().unwrap();
     let start = topic.log_start_offset(0).unwrap();
     assert_eq!(batch.iter().next().unwrap().offset(), start);
@@ -260,7 +253,10 @@ fn a_named_member_that_comes_back_gets_its_partitions_without_a_rebalance() {
     let (broker, topic) = make(TopicConfig::new().partitions(4));
     let mut producer = topic.producer();
     let named = |name: &str| timed().instance_id(name);
-    let (mut a, mut b) = (member(&broker, named("a")), member(&broker, named("b")));
+    let (mut a, mut b) = (
+        subscribed(&broker, named("a")),
+        subscribed(&broker, named("b")),
+    );
     for _ in 0..3 {
         assert!(read(&mut a).is_empty() && read(&mut b).is_empty());
     }
@@ -272,7 +268,7 @@ fn a_named_member_that_comes_back_gets_its_partitions_without_a_rebalance() {
     assert_eq!(outlive(&mut b, 900).len(), 2);
     let group = broker.describe_group("g").unwrap();
     assert_eq!(group.members.iter().filter(|m| m.is_live).count(), 1);
-    let mut a = member(&broker, named("a"));
+    let mut a = subscribed(&broker, named("a"));
     assert_eq!(read(&mut a).len(), 2);
     assert_eq!((partitions(&a), partitions(&b)), (of_a, of_b.clone()));
     assert_eq!((a.generation(), b.generation()), (generation, generation));
@@ -283,7 +279,7 @@ fn a_named_member_that_comes_back_gets_its_partitions_without_a_rebalance() {
     outlive(&mut b, 300);
     assert_eq!(partitions(&b), [0, 1, 2, 3]);
     // When it unsubscribes, at once.
-    let mut a = member(&broker, named("a"));
+    let mut a = subscribed(&broker, named("a"));
     for _ in 0..2 {
         assert!(read(&mut a).is_empty() && read(&mut b).is_empty());
     }
@@ -297,11 +293,11 @@ fn a_named_member_that_comes_back_gets_its_partitions_without_a_rebalance() {
 fn of_two_of_one_name_the_older_is_fenced_for_good() {
     let (broker, topic) = make(TopicConfig::new());
     let mut producer = topic.producer();
-    let named = config().instance_id("a");
-    let mut old = member(&broker, named.clone());
+    let named = grouped().instance_id("a");
+    let mut old = subscribed(&broker, named.clone());
     send(&mut producer, 0, 1);
     assert_eq!(read(&mut old), [(0, 0)]);
-    let mut new = member(&broker, named);
+    let mut new = subscribed(&broker, named);
     send(&mut producer, 0, 1);
     assert_eq!(read(&mut new), [(0, 1)]);
     assert!(is_fenced(old.commit(), Fence::InstanceId));
@@ -381,7 +377,7 @@ fn a_cooperative_listener_is_told_what_moves_and_nothing_else() {
 fn under_an_eager_assignor_everybody_gives_everything_back_first() {
     let (broker, _topic) = make(TopicConfig::new().partitions(4));
     let told = Told::default();
-    let config = config().assignor(StickyAssignor);
+    let config = grouped().assignor(StickyAssignor);
     let mut a = telling(&broker, config.clone(), &told, "a");
     let mut b = telling(&broker, config.clone(), &told, "b");
     for _ in 0..3 {
@@ -434,11 +430,11 @@ fn a_listener_can_commit_what_it_gives_back_and_choose_where_to_begin() {
     for p in 0..2 {
         send(&mut producer, p, 5);
     }
-    let config = config().auto_commit(false);
+    let config = grouped().auto_commit(false);
     let mut a = broker.consumer(config.clone());
     a.subscribe_with(&[TOPIC], Careful).unwrap();
     assert_eq!(read(&mut a).len(), 8, "each but its first");
-    let mut b = member(&broker, config);
+    let mut b = subscribed(&broker, config);
     read(&mut b);
     read(&mut a);
     assert_eq!(read(&mut b).len(), 3, "from the third on");
@@ -479,7 +475,7 @@ fn a_member_whose_listener_panics_leaves_and_the_others_go_on() {
         }
         let mut a = broker.consumer(timed());
         a.subscribe_with(&[TOPIC], Panics(when)).unwrap();
-        let mut b = member(&broker, timed());
+        let mut b = subscribed(&broker, timed());
         let mut polls = || {
             for _ in 0..3 {
                 let _ = read(&mut a);
@@ -534,9 +530,9 @@ fn members_read_what_they_are_subscribed_to() {
         all.sort();
         all
     };
-    let mut a = broker.consumer(config());
+    let mut a = broker.consumer(grouped());
     a.subscribe(&["a"]).unwrap();
-    let mut b = broker.consumer(config());
+    let mut b = broker.consumer(grouped());
     b.subscribe(&["a", "b", "b"]).unwrap();
     let rounds = |a: &mut Consumer, b: &mut Consumer| {
         for _ in 0..3 {
@@ -579,10 +575,10 @@ fn members_read_what_they_are_subscribed_to() {
 fn a_pause_survives_a_rebalance_where_the_partition_stays() {
     let (broker, topic) = make(TopicConfig::new().partitions(2));
     let mut producer = topic.producer();
-    let mut a = member(&broker, config());
+    let mut a = subscribed(&broker, grouped());
     read(&mut a);
     a.pause(TOPIC, 0).unwrap();
-    let mut b = member(&broker, config());
+    let mut b = subscribed(&broker, grouped());
     for _ in 0..3 {
         assert!(read(&mut a).is_empty() && read(&mut b).is_empty());
     }
@@ -598,19 +594,19 @@ fn where_a_group_begins_is_said_once() {
     let (broker, topic) = make(TopicConfig::new());
     let mut producer = topic.producer();
     send(&mut producer, 0, 3);
-    let latest = config()
+    let latest = grouped()
         .offset_reset(OffsetReset::Latest)
         .auto_commit(false);
-    let mut a = member(&broker, latest.clone());
+    let mut a = subscribed(&broker, latest.clone());
     assert!(read(&mut a).is_empty());
     drop(a);
     send(&mut producer, 0, 2);
     // Nothing was committed, and nothing is skipped.
-    let mut b = member(&broker, latest);
+    let mut b = subscribed(&broker, latest);
     assert_eq!(read(&mut b), [(0, 3), (0, 4)]);
     b.unsubscribe();
     broker.delete_group("g").unwrap();
-    let mut c = member(&broker, config().offset_reset(OffsetReset::None));
+    let mut c = subscribed(&broker, grouped().offset_reset(OffsetReset::None));
     assert!(matches!(
         c.try_poll().err(),
         Some(ConsumeError::NoPosition { .. })
@@ -630,7 +626,7 @@ fn an_assigned_consumer_commits_for_a_group_without_members() {
     let mut producer = topic.producer();
     send(&mut producer, 0, 6);
     let here = [TopicPartition::new(TOPIC, 0)];
-    let mut alone = broker.consumer(config());
+    let mut alone = broker.consumer(grouped());
     alone.assign(&here).unwrap();
     assert_eq!(read(&mut alone).len(), 6);
     alone.commit_offsets(&[(here[0].clone(), 5)]).unwrap();
@@ -642,10 +638,10 @@ fn an_assigned_consumer_commits_for_a_group_without_members() {
         (0..100).take_while(to).count()
     };
     assert_eq!(full(&mut producer), 6, "held from the fifth on");
-    let mut again = broker.consumer(config());
+    let mut again = broker.consumer(grouped());
     again.assign(&here).unwrap();
     assert_eq!(again.position(TOPIC, 0), Ok(5));
-    let mut b = member(&broker, config().assignor(RangeAssignor));
+    let mut b = subscribed(&broker, grouped().assignor(RangeAssignor));
     assert_eq!(read(&mut b).len(), 7);
     let refused = again.commit();
     assert!(matches!(
@@ -661,8 +657,11 @@ fn partitions_that_are_added_are_shared_and_read_from_their_start() {
     for overflow in [Overflow::Backpressure, Overflow::DropOldest] {
         let small = TopicConfig::new().segments(2).segment_records(4);
         let (broker, topic) = make(small.overflow(overflow));
-        let latest = config().offset_reset(OffsetReset::Latest);
-        let (mut a, mut b) = (member(&broker, latest.clone()), member(&broker, latest));
+        let latest = grouped().offset_reset(OffsetReset::Latest);
+        let (mut a, mut b) = (
+            subscribed(&broker, latest.clone()),
+            subscribed(&broker, latest),
+        );
         for _ in 0..3 {
             assert!(read(&mut a).is_empty() && read(&mut b).is_empty());
         }
@@ -688,7 +687,7 @@ fn partitions_that_are_added_are_shared_and_read_from_their_start() {
         topic.add_partitions(5).unwrap();
         let mut producer = topic.producer();
         send(&mut producer, 4, 8);
-        let mut c = member(&broker, config());
+        let mut c = subscribed(&broker, grouped());
         let seen = read(&mut c);
         assert_eq!(seen.iter().filter(|&&(p, _)| p == 4).count(), 8);
     }
@@ -698,7 +697,7 @@ fn partitions_that_are_added_are_shared_and_read_from_their_start() {
 fn what_was_deleted_is_lost_to_a_group_and_holds_nothing_back() {
     let (broker, topic) = make(TopicConfig::new().segments(2).segment_records(4));
     let mut producer = topic.producer();
-    let mut a = member(&broker, config().auto_commit(false));
+    let mut a = subscribed(&broker, grouped().auto_commit(false));
     read(&mut a);
     send(&mut producer, 0, 8);
     topic.delete_records(0, 6).unwrap();
@@ -711,7 +710,7 @@ fn what_was_deleted_is_lost_to_a_group_and_holds_nothing_back() {
     drop(a);
     // Nothing was committed: the group begins where it did, and that is gone.
     topic.delete_records(0, 9).unwrap();
-    let mut b = member(&broker, config());
+    let mut b = subscribed(&broker, grouped());
     let batch = b.try_poll().unwrap();
     assert_eq!((batch.len(), batch.lost()), (3, 9));
     drop(batch);
@@ -725,7 +724,7 @@ fn a_member_that_closes_has_committed_what_its_polls_returned() {
     let told = Told::default();
     for (closes, expected) in [(true, Some(1)), (false, None)] {
         let _ = broker.delete_group("g");
-        let mut a = telling(&broker, config(), &told, "a");
+        let mut a = telling(&broker, grouped(), &told, "a");
         send(&mut producer, 0, 1);
         let batch = a.try_poll().unwrap();
         assert_eq!(batch.iter().next().unwrap().offset(), 0);

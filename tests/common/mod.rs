@@ -18,6 +18,11 @@ pub(crate) fn subscribed(broker: &Broker, config: ConsumerConfig) -> Consumer {
     consumer
 }
 
+/// Of the group that the tests of groups are about.
+pub(crate) fn grouped() -> ConsumerConfig {
+    ConsumerConfig::new().group("g")
+}
+
 /// Everything there is to read now, as partition, offset and value.
 pub(crate) fn drain(consumer: &mut Consumer) -> Vec<(u32, u64, Vec<u8>)> {
     let mut all = Vec::new();

@@ -12,9 +12,12 @@
 //!
 //! `RINGLOG_PREEMPTIONS` sets the preemption bound (default 2).
 
-use ringlog_loom::{Broker, Consumer, ConsumerConfig, Overflow, Timestamps, Topic, TopicConfig};
+use ringlog_loom::{
+    Broker, Consumer, ConsumerConfig, Overflow, Producer, Record, Timestamps, Topic, TopicConfig,
+};
 use std::collections::BTreeSet;
 use std::fmt::Debug;
+use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -161,6 +164,23 @@ pub(crate) fn number(value: &[u8]) -> u64 {
     n
 }
 
+/// Sends these numbers, one record each.
+pub(crate) fn send_all(producer: &mut Producer, numbers: Range<u64>) {
+    for n in numbers {
+        producer.send(Record::new(&value(n))).unwrap();
+    }
+}
+
+/// Tries so often to send the next number; answers which would be the next then.
+pub(crate) fn try_to_send(producer: &mut Producer, mut next: u64, tries: usize) -> u64 {
+    for _ in 0..tries {
+        if producer.try_send(Record::new(&value(next))).is_ok() {
+            next += 1;
+        }
+    }
+    next
+}
+
 /// All records that are there now: (offset, number), and how many were lost before them.
 pub(crate) fn drain(consumer: &mut Consumer) -> (Vec<(u64, u64)>, u64) {
     let (mut seen, mut lost) = (Vec::new(), 0);
@@ -172,4 +192,15 @@ pub(crate) fn drain(consumer: &mut Consumer) -> (Vec<(u64, u64)>, u64) {
         lost += batch.lost();
         seen.extend(batch.iter().map(|r| (r.offset(), number(r.value()))));
     }
+}
+
+/// What was drained before, and what is there now. Nothing of it was lost.
+pub(crate) fn drain_on(
+    consumer: &mut Consumer,
+    (mut seen, lost): (Vec<(u64, u64)>, u64),
+) -> Vec<(u64, u64)> {
+    let (rest, lost_later) = drain(consumer);
+    seen.extend(rest);
+    assert_eq!(lost + lost_later, 0);
+    seen
 }

@@ -35,9 +35,7 @@ fn a_commit_counts_for_the_next_owner_or_is_fenced() {
     explore(move || {
         let (broker, topic) = topic(smallest(Overflow::DropOldest));
         let mut producer = topic.producer();
-        for n in 0..2 {
-            producer.send(Record::new(&value(n))).unwrap();
-        }
+        send_all(&mut producer, 0..2);
         let config = config().instance_id("i").auto_commit(false);
         let mut a = member(&broker, config.clone());
         assert_eq!(read_one(&mut a), Some((0, 0, 0)));
@@ -97,9 +95,7 @@ fn a_fenced_member_gives_nothing_up_that_the_next_owner_reads() {
     explore_to(1, move || {
         let (broker, topic) = topic(smallest(Overflow::Backpressure).segments(3));
         let mut producer = topic.producer();
-        for n in 0..3 {
-            producer.send(Record::new(&value(n))).unwrap();
-        }
+        send_all(&mut producer, 0..3);
         let config = config().instance_id("i");
         let mut a = member(&broker, config.clone());
         for offset in 0..2 {

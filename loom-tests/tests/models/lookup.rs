@@ -13,13 +13,9 @@ fn the_bounds_of_a_moving_log_are_true_at_some_moment() {
     explore(move || {
         let (_broker, topic) = topic(smallest(Overflow::DropOldest));
         let mut producer = topic.producer();
-        for n in 0..2 {
-            producer.send(Record::new(&value(n))).unwrap();
-        }
+        send_all(&mut producer, 0..2);
         let p = thread::spawn(move || {
-            for n in 2..4 {
-                producer.send(Record::new(&value(n))).unwrap();
-            }
+            send_all(&mut producer, 2..4);
         });
         let saw = saw.clone();
         let c = thread::spawn(move || {
@@ -47,14 +43,10 @@ fn a_seek_finds_its_record_or_the_log_start() {
         let (broker, topic) = topic(smallest(Overflow::DropOldest));
         let mut producer = topic.producer();
         let mut consumer = reader(&broker);
-        for n in 0..3 {
-            producer.send(Record::new(&value(n))).unwrap();
-        }
+        send_all(&mut producer, 0..3);
         consumer.seek("t", 0, 1).unwrap();
         let p = thread::spawn(move || {
-            for n in 3..6 {
-                producer.send(Record::new(&value(n))).unwrap();
-            }
+            send_all(&mut producer, 3..6);
         });
         let saw = saw.clone();
         let c = thread::spawn(move || {

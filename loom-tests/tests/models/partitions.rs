@@ -37,11 +37,9 @@ fn a_new_partition_is_complete_and_its_subscribers_miss_nothing() {
         });
         a.join().unwrap();
         let sent = p.join().unwrap();
-        let (mut consumer, (mut seen, lost)) = c.join().unwrap();
-        let early = seen.len();
-        let (rest, lost_later) = drain(&mut consumer);
-        seen.extend(rest);
-        assert_eq!(lost + lost_later, 0);
+        let (mut consumer, seen) = c.join().unwrap();
+        let early = seen.0.len();
+        let seen = drain_on(&mut consumer, seen);
         assert_eq!(
             seen,
             (0..sent).map(|offset| (offset, 7)).collect::<Vec<_>>()

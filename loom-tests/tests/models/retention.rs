@@ -11,9 +11,7 @@ fn outlived(overflow: Overflow) -> (Broker, Topic, Producer) {
     let (broker, topic) = topic(smallest(overflow).segments(3).retention(Duration::ZERO));
     let mut producer = topic.producer();
     let keeper = (overflow == Overflow::Backpressure).then(|| reader(&broker));
-    for n in 0..3 {
-        producer.send(Record::new(&value(n))).unwrap();
-    }
+    send_all(&mut producer, 0..3);
     drop(keeper);
     (broker, topic, producer)
 }
@@ -77,9 +75,7 @@ fn a_reader_beside_a_deletion_reads_or_loses_and_later_only_loses() {
         explore(move || {
             let (broker, topic) = topic(small(overflow));
             let mut producer = topic.producer();
-            for n in 0..3 {
-                producer.send(Record::new(&value(n))).unwrap();
-            }
+            send_all(&mut producer, 0..3);
             let mut consumer = broker.consumer(ConsumerConfig::new().max_poll_records(1));
             consumer.subscribe(&["t"]).unwrap();
             let t = topic.clone();
@@ -113,9 +109,7 @@ fn a_reader_that_joins_during_a_deletion_begins_before_or_behind_it() {
     explore(move || {
         let (broker, topic) = topic(smallest(Overflow::Backpressure));
         let mut producer = topic.producer();
-        for n in 0..2 {
-            producer.send(Record::new(&value(n))).unwrap();
-        }
+        send_all(&mut producer, 0..2);
         let d = thread::spawn(move || {
             topic.delete_records(0, 1).unwrap();
             let sent = producer.try_send(Record::new(&value(2)));

@@ -17,14 +17,10 @@ fn a_held_batch_is_never_overwritten_and_lost_is_exact() {
         let (broker, topic) = topic(smallest(Overflow::DropOldest));
         let mut producer = topic.producer();
         let mut consumer = reader(&broker);
-        for n in 0..2 {
-            producer.send(Record::new(&value(n))).unwrap();
-        }
+        send_all(&mut producer, 0..2);
         let p = thread::spawn(move || {
             // Four spare segments go by before the first is used again.
-            for n in 2..6 {
-                producer.send(Record::new(&value(n))).unwrap();
-            }
+            send_all(&mut producer, 2..6);
         });
         let saw = saw.clone();
         let c = thread::spawn(move || {
@@ -68,28 +64,16 @@ fn a_gate_keeps_what_is_unread_and_lets_go_of_what_is_read() {
             let (broker, topic) = topic(smallest(Overflow::Backpressure));
             let mut producer = topic.producer();
             let mut consumer = reader(&broker);
-            for n in 0..2 {
-                producer.send(Record::new(&value(n))).unwrap();
-            }
-            let p = thread::spawn(move || {
-                let mut n = 2;
-                for _ in 0..3 {
-                    if producer.try_send(Record::new(&value(n))).is_ok() {
-                        n += 1;
-                    }
-                }
-                n
-            });
+            send_all(&mut producer, 0..2);
+            let p = thread::spawn(move || try_to_send(&mut producer, 2, 3));
             let c = thread::spawn(move || {
                 let seen = pace.drain(&mut consumer);
                 (consumer, seen)
             });
             let sent = p.join().unwrap();
-            let (mut consumer, (mut seen, lost)) = c.join().unwrap();
-            let early = seen.len();
-            let (rest, lost_later) = drain(&mut consumer);
-            seen.extend(rest);
-            assert_eq!(lost + lost_later, 0);
+            let (mut consumer, seen) = c.join().unwrap();
+            let early = seen.0.len();
+            let seen = drain_on(&mut consumer, seen);
             assert_eq!(seen, (0..sent).map(|n| (n, n)).collect::<Vec<_>>());
             saw.saw((sent, early));
         });
@@ -107,18 +91,8 @@ fn a_gate_that_joins_during_a_roll_misses_nothing() {
         explore(move || {
             let (broker, topic) = topic(smallest(Overflow::Backpressure));
             let mut producer = topic.producer();
-            for n in 0..2 {
-                producer.send(Record::new(&value(n))).unwrap();
-            }
-            let p = thread::spawn(move || {
-                let mut n = 2;
-                for _ in 0..3 {
-                    if producer.try_send(Record::new(&value(n))).is_ok() {
-                        n += 1;
-                    }
-                }
-                n
-            });
+            send_all(&mut producer, 0..2);
+            let p = thread::spawn(move || try_to_send(&mut producer, 2, 3));
             let c = thread::spawn(move || {
                 let mut consumer = reader(&broker);
                 let first = consumer.position("t", 0).unwrap();
@@ -126,10 +100,8 @@ fn a_gate_that_joins_during_a_roll_misses_nothing() {
                 (consumer, first, seen)
             });
             let sent = p.join().unwrap();
-            let (mut consumer, first, (mut seen, lost)) = c.join().unwrap();
-            let (rest, lost_later) = drain(&mut consumer);
-            seen.extend(rest);
-            assert_eq!(lost + lost_later, 0);
+            let (mut consumer, first, seen) = c.join().unwrap();
+            let seen = drain_on(&mut consumer, seen);
             assert_eq!(seen, (first..sent).map(|n| (n, n)).collect::<Vec<_>>());
             saw.saw((first, sent));
         });
@@ -145,9 +117,7 @@ fn two_gates_that_join_at_once_are_both_in_force() {
     explore(move || {
         let (broker, topic) = topic(smallest(Overflow::Backpressure));
         let mut producer = topic.producer();
-        for n in 0..2 {
-            producer.send(Record::new(&value(n))).unwrap();
-        }
+        send_all(&mut producer, 0..2);
         let readers = [broker.clone(), broker].map(|broker| {
             thread::spawn(move || {
                 let consumer = reader(&broker);
@@ -183,9 +153,7 @@ fn a_gate_is_seen_by_the_roller_behind_one_that_stopped() {
         explore_to(1, move || {
             let (broker, topic) = topic(smallest(Overflow::Backpressure));
             let (mut stops, mut goes_on) = (topic.producer(), topic.producer());
-            for n in 0..2 {
-                stops.send(Record::new(&value(n))).unwrap();
-            }
+            send_all(&mut stops, 0..2);
             let p = thread::spawn(move || {
                 let sent = Arc::new(AtomicU64::new(0));
                 let count = sent.clone();
@@ -210,10 +178,8 @@ fn a_gate_is_seen_by_the_roller_behind_one_that_stopped() {
                 (consumer, first, seen)
             });
             let (sent, mine, stopped) = p.join().unwrap();
-            let (mut consumer, first, (mut seen, lost)) = c.join().unwrap();
-            let (rest, lost_later) = drain(&mut consumer);
-            seen.extend(rest);
-            assert_eq!(lost + lost_later, 0);
+            let (mut consumer, first, seen) = c.join().unwrap();
+            let seen = drain_on(&mut consumer, seen);
             let offsets: Vec<_> = seen.iter().map(|&(offset, _)| offset).collect();
             let end = 2 + sent + u64::from(mine);
             assert_eq!(offsets, (first..end).collect::<Vec<_>>());
@@ -232,9 +198,7 @@ fn a_reader_that_leaves_has_read_its_last() {
         let (broker, topic) = topic(smallest(Overflow::Backpressure));
         let mut producer = topic.producer();
         let mut consumer = reader(&broker);
-        for n in 0..2 {
-            producer.send(Record::new(&value(n))).unwrap();
-        }
+        send_all(&mut producer, 0..2);
         let p = thread::spawn(move || {
             (2..6)
                 .filter(|&n| producer.try_send(Record::new(&value(n))).is_ok())
@@ -271,9 +235,7 @@ fn an_unpublished_claim_keeps_its_segment() {
             offset
         });
         let f = thread::spawn(move || {
-            for n in 0..3 {
-                fast.send(Record::new(&value(n))).unwrap();
-            }
+            send_all(&mut fast, 0..3);
         });
         let aborted = s.join().unwrap();
         f.join().unwrap();
@@ -299,15 +261,7 @@ fn a_reader_that_joins_at_the_end_sees_all_from_there() {
             let (broker, topic) = topic(smallest(Overflow::Backpressure));
             let mut producer = topic.producer();
             producer.send(Record::new(&value(0))).unwrap();
-            let p = thread::spawn(move || {
-                let mut n = 1;
-                for _ in 0..3 {
-                    if producer.try_send(Record::new(&value(n))).is_ok() {
-                        n += 1;
-                    }
-                }
-                n
-            });
+            let p = thread::spawn(move || try_to_send(&mut producer, 1, 3));
             let c = thread::spawn(move || {
                 let latest = ConsumerConfig::new().offset_reset(ringlog_loom::OffsetReset::Latest);
                 let mut consumer = broker.consumer(latest);

@@ -15,9 +15,7 @@ fn a_reader_follows_across_a_roll() {
         let mut consumer = reader(&broker);
         producer.send(Record::new(&value(0))).unwrap();
         let p = thread::spawn(move || {
-            for n in 1..3 {
-                producer.send(Record::new(&value(n))).unwrap();
-            }
+            send_all(&mut producer, 1..3);
         });
         let saw = saw.clone();
         let c = thread::spawn(move || {
@@ -98,9 +96,7 @@ fn a_full_ring_refuses_until_the_reader_has_moved_on() {
             let (broker, topic) = topic(smallest(Overflow::Backpressure));
             let mut producer = topic.producer();
             let mut consumer = reader(&broker);
-            for n in 0..2 {
-                producer.send(Record::new(&value(n))).unwrap();
-            }
+            send_all(&mut producer, 0..2);
             let p = thread::spawn(move || match producer.try_send(Record::new(&value(2))) {
                 Ok(metadata) => {
                     assert_eq!(metadata.offset, 2);
@@ -114,11 +110,9 @@ fn a_full_ring_refuses_until_the_reader_has_moved_on() {
                 (consumer, seen)
             });
             let sent = p.join().unwrap();
-            let (mut consumer, (mut seen, lost)) = c.join().unwrap();
-            let early = seen.len();
-            let (rest, lost_later) = drain(&mut consumer);
-            seen.extend(rest);
-            assert_eq!(lost + lost_later, 0);
+            let (mut consumer, seen) = c.join().unwrap();
+            let early = seen.0.len();
+            let seen = drain_on(&mut consumer, seen);
             let expected: &[(u64, u64)] = &[(0, 0), (1, 1), (2, 2)];
             assert_eq!(seen, expected[..if sent { 3 } else { 2 }]);
             saw.saw((sent, early));

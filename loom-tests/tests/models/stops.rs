@@ -568,9 +568,7 @@ fn two_go_on_at_once_behind_one_that_stopped_in_a_roll() {
     let set_up = || {
         let (broker, topic) = topic(smallest(Overflow::DropOldest));
         let mut stops = topic.producer();
-        for n in 0..2 {
-            stops.send(Record::new(&value(n))).unwrap();
-        }
+        send_all(&mut stops, 0..2);
         (broker, topic, stops)
     };
     let steps = once(move || {
