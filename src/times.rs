@@ -117,6 +117,13 @@ pub(crate) fn find(
 /// Looks through a segment, which is held.
 fn look_through(segment: &Segment, log: &Partition, time: i64, floor: u64) -> Look {
     if segment.latest().is_some_and(|latest| latest < time) {
+        // Two words with no order between them: this thread may know the latest time of a segment
+        // that has come to its end, and yet see an older head, of fewer records. Then the search
+        // ends early, and misses nothing: what is passed by is too early whatever the head says,
+        // since nothing comes to a segment that has ended; the next segment is looked for all the
+        // same; and the end is behind every record that was there before the call, because its
+        // claim happened before this look at the head, which then cannot be older. A head is where
+        // a claim ends, whenever it was, so that a reader may begin there.
         return Look::Through(segment.head().records());
     }
     let base = segment.base();
