@@ -42,6 +42,19 @@ pub enum TopicError {
         /// The most it may be.
         max: u64,
     },
+    /// The topic has as many partitions as there can be, so that none can be added.
+    #[error(
+        "topic {topic:?} has {partitions} partitions, the most that there can be, and {asked} \
+         were asked for"
+    )]
+    NoMorePartitions {
+        /// The topic.
+        topic: Arc<str>,
+        /// How many it has.
+        partitions: u32,
+        /// How many it was to have.
+        asked: u32,
+    },
     /// The topic has more segments than a topic can number.
     #[error("{segments} segments are more than the {max} that one topic can have")]
     TooManySegments {

@@ -79,7 +79,7 @@ impl Topic {
     ///
     /// # Errors
     /// [`TopicError::InvalidConfig`] when `total` is not more than there are, or over 16,384;
-    /// [`TopicError::TooManySegments`]; [`TopicError::OutOfMemory`]; [`TopicError::Closed`] after
+    /// [`TopicError::NoMorePartitions`] when there are 16,384; [`TopicError::TooManySegments`]; [`TopicError::OutOfMemory`]; [`TopicError::Closed`] after
     /// the topic was deleted. Nothing is changed then.
     pub fn add_partitions(&self, total: u32) -> Result<(), TopicError> {
         self.inner.add_partitions(total)

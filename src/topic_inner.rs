@@ -184,6 +184,13 @@ impl TopicInner {
             });
         }
         let before = self.partitions();
+        if before == MAX_PARTITIONS {
+            return Err(TopicError::NoMorePartitions {
+                topic: self.name.clone(),
+                partitions: before,
+                asked: total,
+            });
+        }
         if total <= before || total > MAX_PARTITIONS {
             return Err(TopicError::InvalidConfig {
                 setting: "partitions",

@@ -205,6 +205,21 @@ fn what_cannot_be_added_is_refused_and_nothing_is_changed() {
         };
         assert_eq!(topic.add_partitions(total), Err(refused));
     }
+    let (_other, most) = make(
+        small()
+            .segment_records(1)
+            .segment_bytes(8)
+            .partitions(16_384),
+    );
+    for asked in [0, 16_384, 16_385] {
+        let refused = TopicError::NoMorePartitions {
+            topic: TOPIC.into(),
+            partitions: 16_384,
+            asked,
+        };
+        assert_eq!(most.add_partitions(asked), Err(refused));
+    }
+    drop(most);
     let (_other, many) = make(small().segments(1000));
     let refused = many.add_partitions(66).unwrap_err();
     let too_many = TopicError::TooManySegments {
