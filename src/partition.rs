@@ -55,6 +55,15 @@ const TRIES: u32 = 64;
 
 const INDEX_BITS: u32 = 16;
 
+/// No log ends here. So it says that there is none, where a word is to hold an offset or none
+/// (`group/tenure.rs`).
+pub(crate) const NO_OFFSET: u64 = u64::MAX;
+
+/// The last offset at which a segment of so many records may begin.
+pub(crate) fn last_base(records: u32) -> u64 {
+    NO_OFFSET - 1 - u64::from(records)
+}
+
 /// One word of the table: `number:48 | index:16`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct Entry(u64);
@@ -257,9 +266,8 @@ impl Partition {
         if old == Entry::NONE || old.number() < next {
             // Before anything is given up for it.
             let full: &Segment = pool.get(index);
-            let last = u64::MAX - u64::from(pool.shape().records);
             let base = full.base().saturating_add(u64::from(head.records()));
-            if base > last {
+            if base > last_base(pool.shape().records) {
                 return Err(Blocked::Exhausted);
             }
             // The segment just retired, if any, is the first choice for the next: it is in

@@ -6,7 +6,7 @@ use crate::error::TopicError;
 use crate::grow::Grow;
 use crate::head::{MAX_NUMBER, MAX_PARTITIONS};
 use crate::memory::Shape;
-use crate::partition::Partition;
+use crate::partition::{Partition, last_base};
 use crate::pool::{MAX_SEGMENTS, NoSegments, Pool};
 use crate::readers::{Hold, NOTHING};
 use crate::sync::{AtomicU64, Mutex, MutexGuard, ord};
@@ -275,6 +275,6 @@ fn first(config: &TopicConfig, shape: Shape) -> (u64, u64) {
     let (number, offset) = config.first();
     (
         number.min(MAX_NUMBER - 1),
-        offset.min(u64::MAX - u64::from(shape.records)),
+        offset.min(last_base(shape.records)),
     )
 }

@@ -106,6 +106,27 @@ fn a_reader_at_the_end_of_the_last_segment_waits_there() {
 }
 
 #[test]
+fn a_group_goes_on_behind_the_last_offset() {
+    let broker = Broker::new();
+    let config = TopicConfig::new().segment_records(4).begin_at(0, u64::MAX);
+    let mut producer = broker.create_topic(TOPIC, config).unwrap().producer();
+    for _ in 0..4 {
+        producer.try_send(Record::new(b"x")).unwrap();
+    }
+    let end = producer.try_send(Record::new(b"x")).unwrap_err();
+    assert!(matches!(end, SendError::Exhausted { .. }));
+    let read = || {
+        let mut member = broker.consumer(ConsumerConfig::new().group("g"));
+        member.subscribe(&[TOPIC]).unwrap();
+        let read = (0..2).map(|_| member.try_poll().unwrap().len());
+        (read.sum::<usize>(), member.committed(TOPIC, 0).unwrap())
+    };
+    let last = u64::MAX - 1;
+    assert_eq!(read(), (4, Some(last)));
+    assert_eq!(read(), (0, Some(last)));
+}
+
+#[test]
 fn values_without_a_size_are_counted_all_the_same() {
     let broker = Broker::new();
     let topic = broker.create_topic(TOPIC, TopicConfig::new()).unwrap();

@@ -42,6 +42,7 @@
 use crate::assigned::Seat;
 use crate::cursor::Cursor;
 use crate::error::Fence;
+use crate::partition::NO_OFFSET;
 use crate::readers::Hold;
 use crate::sync::{AtomicU64, fence, ord};
 use crate::topic_inner::TopicInner;
@@ -54,9 +55,6 @@ const CHANGED: u64 = 1;
 const EXPIRED: u64 = 2;
 /// It was fenced because another has its instance id.
 const REPLACED: u64 = 4;
-
-/// Nothing was committed in this tenure.
-const NOTHING: u64 = u64::MAX;
 
 /// What a member and the others tell each other without a lock.
 pub(crate) struct Words {
@@ -132,6 +130,7 @@ impl Words {
 
 /// What a tenure's owner and the coordinator both know.
 pub(crate) struct Tenure {
+    /// [`NO_OFFSET`]: nothing was committed in it.
     committed: AtomicU64,
     taken: OnceLock<Option<u64>>,
     gate: Option<Arc<Hold>>,
@@ -140,7 +139,7 @@ pub(crate) struct Tenure {
 impl Tenure {
     pub(crate) fn new(gate: Option<&Gate>) -> Tenure {
         Tenure {
-            committed: AtomicU64::new(NOTHING),
+            committed: AtomicU64::new(NO_OFFSET),
             taken: OnceLock::new(),
             gate: gate.map(|gate| gate.cursor.hold_word().clone()),
         }
@@ -155,7 +154,7 @@ impl Tenure {
     /// The last commit of this tenure.
     pub(crate) fn committed(&self) -> Option<u64> {
         let committed = self.committed.load(ord!(Relaxed));
-        (committed != NOTHING).then_some(committed)
+        (committed != NO_OFFSET).then_some(committed)
     }
 
     /// Ends the tenure of a member that has been fenced: what counts is what is committed now.

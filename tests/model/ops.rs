@@ -150,9 +150,10 @@ impl Setup {
         Self::NUMBERS - self.first_segment()
     }
 
-    /// The last offset where a segment may begin, so that all its records have one.
+    /// The last offset where a segment may begin, so that all its records have one, and its end is
+    /// one that can be told from none.
     pub(crate) fn last_base(&self) -> u64 {
-        u64::MAX - u64::from(self.segment_records)
+        u64::MAX - 1 - u64::from(self.segment_records)
     }
 
     pub(crate) fn first_offset(&self) -> u64 {
