@@ -96,10 +96,9 @@ impl Reader {
         if self.gone.is_some() {
             self.added.clear();
         }
-        for place in self.added.drain(..) {
-            // What is gone by now is not lost: it was never there for it.
-            let start = log[place.partition].start();
-            let place = Place::at(place.partition, OffsetReset::Earliest, start, start);
+        for mut place in self.added.drain(..) {
+            // What was deleted by now is not held back any more, and will count as lost.
+            place.gate = place.gate.max(log[place.partition].start());
             self.places.push(place);
         }
     }
