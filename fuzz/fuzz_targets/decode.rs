@@ -190,11 +190,30 @@ fn op(u: &mut Unstructured<'_>) -> Result<Op> {
 
 fn seldom_op(u: &mut Unstructured<'_>, kind: u8) -> Result<Op> {
     Ok(match kind {
-        0..8 => Op::Wakeup(below(u, 0..CONSUMERS)?),
-        8..24 => Op::Lookup(partition(u)?, time(u)?),
+        0..4 => Op::Wakeup(below(u, 0..CONSUMERS)?),
+        4..12 => Op::Lookup(partition(u)?, time(u)?),
+        12..24 => Op::Group(group_op(u)?),
         24..28 => Op::ApplyRetention,
         28 => Op::AddPartitions(below_u32(u, TOTAL)?),
         _ => Op::Delete(partition(u)?, seek(u)?),
+    })
+}
+
+fn group_op(u: &mut Unstructured<'_>) -> Result<GroupOp> {
+    let (kind, member) = (below(u, 0..16)?, below(u, 0..MEMBERS)?);
+    Ok(match kind {
+        0..6 => GroupOp::Poll(member),
+        6..9 => GroupOp::Round,
+        9..12 => {
+            let reset = *u.choose(&[OffsetReset::Earliest, OffsetReset::Latest])?;
+            GroupOp::Join(member, reset, seldom(u, 3)?)
+        }
+        12 => GroupOp::Commit(member),
+        13..15 => GroupOp::Seek(member, partition(u)?, u.arbitrary()?),
+        _ => {
+            let all = [Leave::Drop, Leave::Close, Leave::Unsubscribe];
+            GroupOp::Leave(member, *u.choose(&all)?)
+        }
     })
 }
 

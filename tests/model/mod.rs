@@ -2,6 +2,8 @@
 //! by proptest (`tests/model.rs`) or by the fuzzer (`fuzz/`).
 
 mod appends;
+mod group;
+mod members;
 pub(crate) mod ops;
 mod reader;
 mod reads;

@@ -7,6 +7,8 @@ use std::ops::Range;
 /// At most so many operations in a run.
 pub(crate) const OPERATIONS: usize = 120;
 pub(crate) const CONSUMERS: usize = 2;
+/// Of the group.
+pub(crate) const MEMBERS: usize = 3;
 
 pub(crate) const PARTITIONS: Range<u32> = 1..4;
 /// Up to how many are added later; no more, so that those from [`NO_PARTITION`] on stay unknown.
@@ -79,6 +81,28 @@ pub(crate) enum Seek {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Time(pub(crate) u8, pub(crate) i8);
 
+/// What a member of the group does, by its number.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum GroupOp {
+    /// A new member, with an eager assignor or not. (No `OffsetReset::None`.)
+    Join(usize, OffsetReset, bool),
+    Poll(usize),
+    /// Everybody polls.
+    Round,
+    Commit(usize),
+    /// To this share, in 1/255, of what is retained.
+    Seek(usize, u32, u8),
+    Leave(usize, Leave),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Leave {
+    /// Without a word.
+    Drop,
+    Close,
+    Unsubscribe,
+}
+
 #[derive(Clone, Debug)]
 pub(crate) enum Op {
     Send(Sent, Option<u32>, bool),
@@ -109,6 +133,7 @@ pub(crate) enum Op {
     AddPartitions(u32),
     /// Deletes the topic, and makes it again.
     Recreate,
+    Group(GroupOp),
 }
 
 /// What the topic keeps besides what its ring has room for.

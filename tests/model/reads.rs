@@ -21,7 +21,7 @@ fn not_assigned(partition: u32) -> ConsumeError {
 }
 
 /// Checks that a batch is what the reference says.
-fn compare(batch: &Batch<'_>, expected: &Expected) {
+pub(crate) fn compare(batch: &Batch<'_>, expected: &Expected) {
     assert_eq!(batch.partition() as usize, expected.partition, "{batch:?}");
     assert_eq!(batch.topic(), TOPIC);
     assert_eq!(batch.lost(), expected.lost, "{batch:?}");

@@ -100,8 +100,8 @@ pub(crate) struct Partition {
     begun: u64,
     /// What is before was deleted.
     deleted: u64,
-    /// The library may have one segment more, before the first.
-    unsure: bool,
+    /// The library may have so many segments more, before the first.
+    unsure: usize,
     limits: Limits,
 }
 
@@ -147,7 +147,7 @@ impl Partition {
             segments: VecDeque::from([first]),
             begun: 1,
             deleted: 0,
-            unsure: false,
+            unsure: 0,
             limits,
         }
     }
@@ -198,12 +198,13 @@ impl Partition {
             && active.bytes + bytes <= self.limits.bytes
     }
 
-    /// Whether there is room, where the consumers that hold producers back are at `gates`.
+    /// Whether there is room, where the consumers that hold producers back are at `gates`: each at
+    /// the first of two offsets, or the second, or between.
     pub(crate) fn room(
         &self,
         records: u64,
         bytes: usize,
-        gates: impl Iterator<Item = u64>,
+        gates: impl Iterator<Item = (u64, u64)>,
     ) -> Room {
         if self.fits(records, bytes) {
             return Room::There;
@@ -212,15 +213,20 @@ impl Partition {
             return Room::Exhausted;
         }
         if self.segments.len() < self.limits.segments {
-            let full = self.unsure && self.segments.len() + 1 == self.limits.segments;
+            let full = self.segments.len() + self.unsure >= self.limits.segments;
             return if full { Room::Either } else { Room::There };
         }
         let left = self.segments[1].base;
-        match gates.min() {
-            Some(gate) if gate < left => Room::Full,
-            Some(gate) if gate == left => Room::Either,
-            _ => Room::There,
+        let mut room = Room::There;
+        for (low, high) in gates {
+            if high < left {
+                return Room::Full;
+            }
+            if low <= left {
+                room = Room::Either;
+            }
         }
+        room
     }
 
     /// What a refusal leaves behind: the last segment takes nothing more, so that whoever
@@ -243,20 +249,34 @@ impl Partition {
     }
 
     /// Gives up what is kept no longer, up to the lowest `gate`. Whether a consumer exactly past
-    /// a segment's last record has left it is told by where the library starts.
-    pub(crate) fn apply_retention(&mut self, gate: Option<u64>, start: u64) {
-        if gate.is_none_or(|gate| gate > self.oldest()) {
-            self.unsure = false;
+    /// a segment's last record has left it, or a gate that may be there is, is told by where the
+    /// library starts.
+    pub(crate) fn apply_retention(&mut self, gate: Option<(u64, u64)>, start: u64) {
+        if gate.is_none_or(|(low, _)| low > self.oldest()) {
+            self.unsure = 0;
         }
         while self.outlived() {
             let left = self.segments[1].base;
-            if gate.is_some_and(|gate| gate < left || gate == left && start < left) {
+            let may_be_in = gate.is_some_and(|(low, _)| low <= left);
+            if gate.is_some_and(|(_, high)| high < left) || may_be_in && start < left {
                 return;
             }
             // Where records were deleted, the start does not tell.
-            self.unsure = gate == Some(left) && self.deleted >= left;
+            if may_be_in && self.deleted >= left {
+                self.unsure += 1;
+            }
             self.segments.pop_front();
         }
+    }
+
+    /// Whether nothing from this offset on was overwritten, but for what was deleted.
+    pub(crate) fn is_kept_from(&self, offset: u64) -> bool {
+        self.oldest() <= offset.max(self.deleted)
+    }
+
+    /// The first offset from there on that holds a record.
+    pub(crate) fn first_from(&self, from: u64) -> Option<u64> {
+        (from..self.end()).find(|&offset| self.at(offset).is_some())
     }
 
     /// Appends a frame, and answers its base offset. See
@@ -265,7 +285,7 @@ impl Partition {
         &mut self,
         frame: Vec<Option<Stored>>,
         bytes: usize,
-        gate: Option<u64>,
+        gate: Option<(u64, u64)>,
         start: u64,
     ) -> u64 {
         let (base, records) = (self.end(), frame.len() as u64);
@@ -293,7 +313,7 @@ impl Partition {
     /// The first records from `from` on, `max` at most and all of one segment, and the
     /// position past them: where the segment ends, unless `max` came before.
     pub(crate) fn read(&self, from: u64, max: usize) -> Option<(Vec<(u64, Stored)>, u64)> {
-        let first = (from..self.end()).find(|&offset| self.at(offset).is_some())?;
+        let first = self.first_from(from)?;
         let mut segments = self.segments.iter();
         let segment = segments.rfind(|segment| segment.base <= first)?;
         let end = segment.base + segment.records;

@@ -1,5 +1,6 @@
 //! One run: the library and the reference side by side, and that both say the same.
 
+use super::group::Group;
 use super::ops::{CONSUMERS, Kept, NO_PARTITION, Op, Seek, Setup};
 use super::reader::Reader;
 use super::reference::{Limits, Partition, Room, Sent, Stored};
@@ -30,6 +31,7 @@ pub(crate) struct Run {
     /// Absent as well while its batch is held.
     pub(crate) consumers: [Option<Consumer>; CONSUMERS],
     pub(crate) readers: [Option<Reader>; CONSUMERS],
+    pub(crate) group: Group,
     pub(crate) log: Vec<Partition>,
     pub(crate) values: u64,
 }
@@ -49,6 +51,7 @@ pub(crate) fn run(setup: Setup, ops: &[Op]) {
         run.poll(1, false, 0, &mut ops);
         run.check();
     }
+    run.end_group();
 }
 
 fn make(broker: &Broker, setup: &Setup) -> (Topic, Vec<Partition>) {
@@ -93,6 +96,7 @@ impl Run {
         let (topic, log) = make(&broker, &setup);
         Run {
             sender: Some(Sender::Shared(topic.producer())),
+            group: Group::new(setup.partitions),
             setup,
             broker,
             topic,
@@ -116,15 +120,17 @@ impl Run {
         }
     }
 
-    /// Where the consumers that hold producers back are.
-    fn gates(&self, partition: u32) -> impl Iterator<Item = u64> {
+    /// Where the consumers that hold producers back are: at the first of these offsets, or the
+    /// second, or between.
+    fn gates(&self, partition: u32) -> impl Iterator<Item = (u64, u64)> {
+        let p = partition as usize;
         let readers = self.readers.iter().flatten();
         let readers = readers.filter(|reader| reader.gone.is_none());
         let places = readers.flat_map(|reader| reader.places.iter().chain(&reader.added));
-        places
-            .filter(move |place| place.partition == partition as usize)
-            .filter(|_| self.setup.overflow == Overflow::Backpressure)
-            .map(|place| place.gate)
+        let places = places.filter(move |place| place.partition == p);
+        let gates = places.map(|place| (place.gate, place.gate));
+        let gates = gates.chain(self.group.gate(p, &self.log[p]));
+        gates.filter(|_| self.setup.overflow == Overflow::Backpressure)
     }
 
     fn room(&self, partition: u32, records: usize, bytes: usize) -> Room {
@@ -134,9 +140,10 @@ impl Run {
 
     /// What is kept no longer may go, as far as consumers let it; where that is the library's
     /// business, it tells.
-    fn limits(&self, partition: u32) -> (Option<u64>, u64) {
+    fn limits(&self, partition: u32) -> (Option<(u64, u64)>, u64) {
         let start = self.topic.log_start_offset(partition).unwrap();
-        (self.gates(partition).min(), start)
+        let lowest = |a: (u64, u64), b: (u64, u64)| (a.0.min(b.0), a.1.min(b.1));
+        (self.gates(partition).reduce(lowest), start)
     }
 
     fn delete(&mut self, partition: u32, before: Seek) {
@@ -193,6 +200,7 @@ impl Run {
         self.setup.partitions = total;
         for p in before..total {
             self.log.push(Partition::new(limits(&self.setup)));
+            self.group.add(self.setup.first_offset());
             for reader in self.readers.iter_mut().flatten() {
                 reader.added(p as usize, &self.log);
             }
@@ -288,6 +296,7 @@ impl Run {
             Op::Delete(partition, before) => self.delete(*partition, *before),
             Op::AddPartitions(total) => self.add_partitions(*total),
             Op::Recreate => self.recreate(),
+            Op::Group(op) => self.group_step(*op),
         }
         self.check();
     }
@@ -302,6 +311,7 @@ impl Run {
                 self.check_reader(consumer, reader);
             }
         }
+        self.check_group();
     }
 
     fn check_reader(&self, consumer: &Consumer, reader: &Reader) {
@@ -339,6 +349,7 @@ impl Run {
         };
         assert_eq!(self.topic.delete_records(0, 0), Err(closed));
         self.polls_are_refused();
+        self.group_is_refused();
         self.check();
         let (topic, log) = make(&self.broker, &self.setup);
         let gone = Rc::new(std::mem::replace(&mut self.log, log));
@@ -347,5 +358,6 @@ impl Run {
         }
         self.sender = Some(Sender::Shared(topic.producer()));
         self.topic = topic;
+        self.group_subscribes();
     }
 }

@@ -105,6 +105,22 @@ fn append() -> impl Strategy<Value = Op> {
     ]
 }
 
+fn group_op() -> impl Strategy<Value = GroupOp> {
+    let member = || 0..MEMBERS;
+    let reset = select(vec![OffsetReset::Earliest, OffsetReset::Latest]);
+    let leave = select(vec![Leave::Drop, Leave::Close, Leave::Unsubscribe]);
+    // Mostly of one assignor, so that there is a group.
+    let eager = prop_oneof![5 => Just(false), 2 => Just(true)];
+    prop_oneof![
+        6 => (member(), reset, eager).prop_map(|(m, r, e)| GroupOp::Join(m, r, e)),
+        12 => member().prop_map(GroupOp::Poll),
+        6 => Just(GroupOp::Round),
+        2 => member().prop_map(GroupOp::Commit),
+        3 => (member(), partition(), any::<u8>()).prop_map(|(m, p, s)| GroupOp::Seek(m, p, s)),
+        2 => (member(), leave).prop_map(|(m, l)| GroupOp::Leave(m, l)),
+    ]
+}
+
 pub(crate) fn op() -> impl Strategy<Value = Op> {
     let consumer = || 0..CONSUMERS;
     let held = prop_oneof![6 => Just(0), 1 => HELD];
@@ -130,6 +146,7 @@ pub(crate) fn op() -> impl Strategy<Value = Op> {
         3 => (partition(), seek()).prop_map(|(p, s)| Op::Delete(p, s)),
         1 => TOTAL.prop_map(Op::AddPartitions),
         1 => Just(Op::Recreate),
+        30 => group_op().prop_map(Op::Group),
     ]
 }
 
