@@ -6,9 +6,9 @@ mod common;
 
 use common::{TOPIC, drain, grouped, make, subscribed};
 use ringlog::{
-    Assignment, Assignor, Broker, ConsumeError, Consumer, ConsumerConfig,
-    CooperativeStickyAssignor, GroupError, GroupView, MemberId, Protocol, RangeAssignor,
-    RebalanceListener, Record, TopicConfig, TopicPartition,
+    Assignment, Assignor, ConsumeError, ConsumerConfig, CooperativeStickyAssignor, GroupError,
+    GroupView, MemberId, Protocol, RangeAssignor, RebalanceListener, Record, TopicConfig,
+    TopicPartition,
 };
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::{Arc, Mutex};
