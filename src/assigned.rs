@@ -5,6 +5,7 @@ use crate::cursor::{Cursor, Glance, Outside};
 use crate::error::ConsumeError;
 use crate::group::Owned;
 use crate::readers::Hold;
+use crate::sleepers::Sleepers;
 use crate::topic_inner::{Inbox, State, TopicInner};
 use std::sync::Arc;
 
@@ -82,6 +83,8 @@ pub(crate) struct Assigned {
     /// It has a position, so that polling is meaningful (`OffsetReset::None` gives none).
     pub(crate) positioned: bool,
     pub(crate) paused: bool,
+    /// A poll has said that the topic is closed and read to its end.
+    pub(crate) told_closed: bool,
     /// What it has of it as a member of a group.
     pub(crate) owned: Option<Owned>,
 }
@@ -112,6 +115,7 @@ impl Assigned {
             seen,
             positioned,
             paused: false,
+            told_closed: false,
             owned: None,
         }
     }
@@ -132,6 +136,19 @@ impl Assigned {
 
     pub(crate) fn is(&self, topic: &str, partition: u32) -> bool {
         self.partition == partition && &**self.topic.name() == topic
+    }
+
+    /// Who sleeps until something is published here.
+    pub(crate) fn waiting_for_records(&self) -> &Arc<Sleepers> {
+        let pool = self.topic.pool();
+        pool.readers(self.partition as u16).waiting_for_records()
+    }
+
+    /// All of it is read, and nothing more will come.
+    pub(crate) fn is_drained(&self) -> bool {
+        let log = self.topic.partition(self.partition);
+        let end = log.end(self.topic.pool());
+        end.is_some_and(|end| self.cursor.position() >= end)
     }
 
     /// The usual poll: see [`Cursor::glance`].

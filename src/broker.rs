@@ -109,7 +109,7 @@ impl Broker {
         });
         match removed {
             Some(topic) => {
-                topic.inner().close();
+                topic.inner().delete();
                 self.groups.forget_topic(topic.inner());
                 Ok(())
             }

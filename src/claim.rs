@@ -5,7 +5,7 @@ use crate::config::Timestamps;
 use crate::encode;
 use crate::error::SendError;
 use crate::frame::{self, Descriptor, Flags};
-use crate::lane::claim_frame;
+use crate::lane::How;
 use crate::producer::Producer;
 use crate::record::{NO_TIMESTAMP, RecordMetadata, Route};
 use crate::segment::{self, ClaimStep};
@@ -71,7 +71,7 @@ impl<S: ClaimStep> Producer<S> {
         };
         let bytes = frame::record_bytes(len, time.is_some(), key.map(<[u8]>::len), 0);
         let units = self.units(bytes)?;
-        let mut frame = claim_frame::<S>(&self.topic, &mut self.lanes, partition, 1, units, true)?;
+        let mut frame = self.claim_frame(partition, 1, units, How::Wait)?;
         encode::write_behind(frame.bytes(), frame::padded(len), key, &[], time);
         let flags = Flags {
             key: key.is_some(),

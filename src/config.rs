@@ -181,7 +181,7 @@ impl TopicConfig {
     }
 
     /// How consumers wait for records and producers for room. Default
-    /// [`WaitStrategy::Backoff`].
+    /// [`WaitStrategy::Block`].
     pub fn wait(mut self, wait: WaitStrategy) -> Self {
         self.wait = wait;
         self

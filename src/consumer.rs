@@ -7,12 +7,14 @@ use crate::config::ConsumerConfig;
 use crate::cursor::Glance;
 use crate::error::ConsumeError;
 use crate::group::{Groups, Membership, RebalanceListener};
+use crate::sleepers::Sleepers;
 use crate::topic::Topic;
 use crate::topic_inner::TopicInner;
-use crate::wait::{WaitStrategy, Waiter};
+use crate::wait::{Next, Sleeper, WaitStrategy, Waiter};
 use crate::wakeup::{Wakeup, WakeupHandle};
-use core::fmt;
+use core::{fmt, iter};
 use std::sync::Arc;
+use std::task::{Poll, Waker};
 use std::time::Duration;
 
 /// A partition of a topic, by name.
@@ -88,7 +90,9 @@ pub struct Consumer {
     pub(crate) next: usize,
     /// The partition that may have a pin: one at a time (pool.rs).
     pinned: usize,
-    wakeup: Wakeup,
+    pub(crate) wakeup: Wakeup,
+    /// What its polls sleep with.
+    pub(crate) sleeper: Sleeper,
 }
 
 impl Consumer {
@@ -109,6 +113,7 @@ impl Consumer {
             next: 0,
             pinned: 0,
             wakeup: Wakeup::default(),
+            sleeper: Sleeper::default(),
         }
     }
 
@@ -146,8 +151,8 @@ impl Consumer {
         }
         let group = self.config.group.clone().filter(|_| !found.is_empty());
         if let Some(group) = group {
-            let waits = found.iter().map(|topic| topic.config().wait);
-            let wait = waits.max().unwrap_or_default();
+            let waits = found.iter().map(|topic| &topic.config().wait);
+            let wait = WaitStrategy::most_patient(waits);
             self.subscribe_as_member(&group, found, listener)?;
             (self.wait, self.given) = (wait, Some(Given::Subscribe));
             return Ok(());
@@ -259,7 +264,7 @@ impl Consumer {
     /// Takes in the partitions that were added to the topics it is subscribed to.
     fn take_added(&mut self) {
         for seat in &self.seats {
-            if !seat.topic().is_closed() {
+            if !seat.topic().is_deleted() {
                 self.assigned.extend(seat.take_added());
             }
         }
@@ -285,8 +290,8 @@ impl Consumer {
         // The partitions left behind go before the seats that their holds sat on.
         drop(old);
         drop(old_seats);
-        let waits = self.seats.iter().map(|seat| seat.topic().config().wait);
-        self.wait = waits.max().unwrap_or_default();
+        let waits = self.seats.iter().map(|seat| &seat.topic().config().wait);
+        self.wait = WaitStrategy::most_patient(waits);
         self.given = (!self.assigned.is_empty()).then_some(given);
         self.next = 0;
         self.pinned = 0;
@@ -302,7 +307,9 @@ impl Consumer {
     ///
     /// # Errors
     /// [`ConsumeError::NotSubscribed`] without partitions; [`ConsumeError::Wakeup`] when it was
-    /// woken up; [`ConsumeError::Closed`] when one of its topics was deleted; with [`OffsetReset::None`](crate::OffsetReset::None)
+    /// woken up; [`ConsumeError::Closed`] when one of its topics was deleted, and when one was
+    /// [closed](Topic::close) and all of it is read, once for each if there are others; with
+    /// [`OffsetReset::None`](crate::OffsetReset::None)
     /// [`ConsumeError::OffsetOutOfRange`] for a position outside what is retained, and
     /// [`ConsumeError::NoPosition`] before the first seek. Of a member of a group also
     /// [`ConsumeError::Fenced`], once, and the next poll joins again; and
@@ -318,6 +325,12 @@ impl Consumer {
                 None => return Ok(Batch::empty()),
             },
         };
+        Ok(self.batch(i))
+    }
+
+    /// What was found in partition `i`. The next poll begins behind it.
+    #[inline(always)]
+    pub(crate) fn batch(&mut self, i: usize) -> Batch<'_> {
         self.next = if i + 1 == self.assigned.len() {
             0
         } else {
@@ -329,7 +342,7 @@ impl Consumer {
             cursor,
             ..
         } = &mut self.assigned[i];
-        Ok(Batch::new(cursor, topic, *partition))
+        Batch::new(cursor, topic, *partition)
     }
 
     /// Reads the next records of one partition, if there are any now.
@@ -385,19 +398,100 @@ impl Consumer {
         if self.given.is_none() {
             return Err(ConsumeError::NotSubscribed);
         }
-        let mut waiter = Waiter::new(self.wait, timeout);
-        loop {
-            if self.wakeup.take() {
-                return Err(ConsumeError::Wakeup);
+        let mut waiter = Waiter::new(self.wait.clone(), timeout);
+        let found = loop {
+            match self.look() {
+                Ok(None) => {}
+                found => break found,
             }
-            self.attend()?;
-            if let Some(found) = self.look_round()? {
-                return Ok(Some(found));
+            match waiter.next() {
+                Next::TimeUp => break Ok(None),
+                Next::Look => {}
+                Next::Sleep(limit) if self.is_enrolled() => {
+                    let most = self.member.as_ref().map_or(limit, |m| m.most_sleep());
+                    self.sleeper.sleep(limit.min(most), true);
+                }
+                Next::Sleep(_) => {
+                    let lists = lists(&self.wakeup, &self.assigned);
+                    self.sleeper.enrol_thread(lists);
+                }
             }
-            if !waiter.wait() {
-                return Ok(None);
-            }
+        };
+        self.sleeper.withdraw();
+        found
+    }
+
+    /// The same for a task that is woken when it is worth another look.
+    pub(crate) fn find_for(&mut self, waker: &Waker) -> Poll<Result<usize, ConsumeError>> {
+        self.sleeper.withdraw();
+        if let Some(Some(i)) = self.glance_round() {
+            return Poll::Ready(Ok(i));
         }
+        if self.given.is_none() {
+            return Poll::Ready(Err(ConsumeError::NotSubscribed));
+        }
+        let found = loop {
+            match self.look() {
+                Ok(None) => {}
+                Ok(Some(i)) => break Ok(i),
+                Err(error) => break Err(error),
+            }
+            if self.is_enrolled() {
+                if self.sleeper.is_unsure() {
+                    waker.wake_by_ref();
+                }
+                return Poll::Pending;
+            }
+            let lists = lists(&self.wakeup, &self.assigned);
+            self.sleeper.enrol(waker, lists);
+        };
+        self.sleeper.withdraw();
+        Poll::Ready(found)
+    }
+
+    /// Whether it is on the lists of all that it reads. (That may change at every look.)
+    fn is_enrolled(&self) -> bool {
+        self.sleeper
+            .is_enrolled(lists(&self.wakeup, &self.assigned))
+    }
+
+    /// One look at everything that may end a poll.
+    fn look(&mut self) -> Result<Option<usize>, ConsumeError> {
+        if self.wakeup.take() {
+            return Err(ConsumeError::Wakeup);
+        }
+        self.attend()?;
+        if let Some(found) = self.look_round()? {
+            return Ok(Some(found));
+        }
+        self.tell_closed()?;
+        Ok(None)
+    }
+
+    /// After a round in vain: of each topic that is closed and read to its end the poll says so.
+    /// Once, as long as there are others; and then always.
+    fn tell_closed(&mut self) -> Result<(), ConsumeError> {
+        if !self.assigned.iter().any(|a| a.topic.is_closed()) {
+            return Ok(());
+        }
+        let of = |all: &[Assigned], topic: &Arc<TopicInner>, what: fn(&Assigned) -> bool| {
+            let mut of_it = all.iter().filter(|a| Arc::ptr_eq(&a.topic, topic));
+            of_it.all(what)
+        };
+        let all = &self.assigned;
+        let new = all
+            .iter()
+            .find(|a| !a.told_closed && of(all, &a.topic, Assigned::is_drained));
+        let told = new.or_else(|| all.first().filter(|_| all.iter().all(|a| a.told_closed)));
+        let Some(topic) = told.map(|a| a.topic.clone()) else {
+            return Ok(());
+        };
+        for assigned in &mut self.assigned {
+            assigned.told_closed |= Arc::ptr_eq(&assigned.topic, &topic);
+        }
+        Err(ConsumeError::Closed {
+            topic: topic.name().clone(),
+        })
     }
 
     /// Looks at every partition once, beginning behind the one read last.
@@ -428,7 +522,7 @@ impl Consumer {
 
     fn poll_one(&mut self, i: usize) -> Result<bool, ConsumeError> {
         let assigned = &self.assigned[i];
-        if assigned.topic.is_closed() {
+        if assigned.topic.is_deleted() {
             return Err(ConsumeError::Closed {
                 topic: assigned.topic.name().clone(),
             });
@@ -461,6 +555,14 @@ impl Consumer {
             self.pinned = i;
         }
     }
+}
+
+/// What a consumer sleeps on: its own list, and that of each partition.
+fn lists<'a>(
+    wakeup: &'a Wakeup,
+    assigned: &'a [Assigned],
+) -> impl Iterator<Item = &'a Arc<Sleepers>> {
+    iter::once(wakeup.sleepers()).chain(assigned.iter().map(Assigned::waiting_for_records))
 }
 
 impl Drop for Consumer {

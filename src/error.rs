@@ -89,7 +89,7 @@ pub enum TopicError {
         /// Exclusive producers alive: 0 or 1.
         exclusive: u64,
     },
-    /// The topic has been deleted.
+    /// The topic was closed or deleted.
     #[error("topic {topic:?} is closed")]
     Closed {
         /// The topic.
@@ -174,7 +174,7 @@ pub enum SendError {
         /// The timestamp, in milliseconds.
         timestamp: i64,
     },
-    /// The topic has been deleted.
+    /// The topic was closed or deleted.
     #[error("topic {topic:?} is closed")]
     Closed {
         /// The topic.
@@ -280,7 +280,7 @@ pub enum ConsumeError {
         /// One past the last offset.
         log_end: u64,
     },
-    /// The topic has been deleted.
+    /// The topic was closed, and all of it is read; or it was deleted.
     #[error("topic {topic:?} is closed")]
     Closed {
         /// The topic.

@@ -4,8 +4,8 @@
 /// The most partitions a topic can have: a partition's number must fit its field of `head`.
 pub(crate) const MAX_PARTITIONS: u32 = 1 << 14;
 
-/// Segment numbers stay under this, in `head` as in the partition's table.
-pub(crate) const MAX_NUMBER: u64 = (1 << 48) - 1;
+/// Segment numbers stay under this: in the partition's table they have one bit less than here.
+pub(crate) const MAX_NUMBER: u64 = (1 << 47) - 1;
 
 const UNIT_BITS: u32 = 26;
 const RECORD_BITS: u32 = 22;
@@ -168,7 +168,7 @@ mod tests {
         let last = (MAX_PARTITIONS - 1) as u16;
         let partitions = [0, 1, 2, last - 2, last - 1, last].into_iter();
         partitions.flat_map(move |partition| {
-            let numbers = [0, 1, u64::from(most) << UNIT_BITS, MAX_NUMBER - 1];
+            let numbers = [0, 1, u64::from(most) << (UNIT_BITS - 1), MAX_NUMBER - 1];
             let fresh = numbers.map(|number| Head::fresh(partition, number));
             let claimed = [0, 1, most / 2, most - 1, most].into_iter();
             let units = [0, 1, crate::frame::MAX_UNITS];

@@ -6,8 +6,11 @@ use crate::frame::UNIT;
 use crate::head::Head;
 use crate::partition::Blocked;
 use crate::segment::{self, ClaimStep, Segment};
+use crate::sleepers::Sleepers;
 use crate::topic_inner::TopicInner;
-use crate::wait::Waiter;
+use crate::wait::{Next, Sleeper, Waiter};
+use std::sync::Arc;
+use std::task::Waker;
 use std::time::Duration;
 
 /// What a producer remembers of one partition.
@@ -15,6 +18,19 @@ pub(crate) struct Lane {
     /// The segment of the last claim. (A copy: the topic keeps its memory.)
     segment: Segment,
     full: Head,
+    /// Who sleeps until something is published there.
+    readers: Arc<Sleepers>,
+}
+
+/// What a send does where there is no room.
+#[derive(Clone, Copy)]
+pub(crate) enum How<'w> {
+    /// Gives up at once.
+    Try,
+    /// Waits, up to `max_block`.
+    Wait,
+    /// Gives up, and has this task woken when it is worth another try.
+    Task(&'w Waker),
 }
 
 impl Lane {
@@ -23,6 +39,11 @@ impl Lane {
             // Any will do: a head says whose it is.
             segment: topic.pool().get(0).clone(),
             full: Head::full(partition as u16, topic.pool().shape().records),
+            readers: topic
+                .pool()
+                .readers(partition as u16)
+                .waiting_for_records()
+                .clone(),
         }
     }
 
@@ -37,7 +58,12 @@ impl Lane {
             .segment
             .try_claim::<S>(self.full, records, units)
             .ok()?;
-        Some(segment::Claim::new(&self.segment, head, records, units))
+        Some(self.claim(head, records, units))
+    }
+
+    #[inline(always)]
+    fn claim(&self, head: Head, records: u32, units: u32) -> segment::Claim<'_> {
+        segment::Claim::new(&self.segment, &self.readers, head, records, units)
     }
 }
 
@@ -47,20 +73,20 @@ impl Lane {
 pub(crate) fn claim_frame<'p, S: ClaimStep>(
     topic: &TopicInner,
     lanes: &'p mut [Lane],
+    sleeper: &mut Sleeper,
     partition: u32,
-    records: u32,
-    units: u32,
-    wait: bool,
+    (records, units): (u32, u32),
+    how: How<'_>,
 ) -> Result<segment::Claim<'p>, SendError> {
     let lane = &mut lanes[partition as usize];
     let head = match lane.segment.try_claim::<S>(lane.full, records, units) {
         Ok(head) => head,
         Err(_) => {
             let segment = &mut lane.segment;
-            claim_slowly::<S>(topic, partition, segment, records, units, wait)?
+            claim_slowly::<S>(topic, partition, segment, sleeper, (records, units), how)?
         }
     };
-    Ok(segment::Claim::new(&lane.segment, head, records, units))
+    Ok(lane.claim(head, records, units))
 }
 
 /// Claims a frame where the segment of the last claim has no room for it.
@@ -70,49 +96,97 @@ fn claim_slowly<S: ClaimStep>(
     topic: &TopicInner,
     partition: u32,
     cached: &mut Segment,
-    records: u32,
-    units: u32,
-    wait: bool,
+    sleeper: &mut Sleeper,
+    (records, units): (u32, u32),
+    how: How<'_>,
 ) -> Result<Head, SendError> {
-    let (pool, config) = (topic.pool(), topic.config());
+    let pool = topic.pool();
     if units > pool.shape().units {
         return Err(too_large(topic, units as usize * UNIT));
     }
-    let mut waiter = None;
-    loop {
-        match topic.partition(partition).claim::<S>(pool, records, units) {
-            Ok((index, head)) => {
-                *cached = pool.get(index).clone();
-                return Ok(head);
-            }
-            Err(Blocked::Exhausted) => {
-                return Err(SendError::Exhausted {
+    let claim = || topic.partition(partition).claim::<S>(pool, records, units);
+    let claimed = match claim() {
+        Err(blocked) => wait_for_room(topic, partition, sleeper, how, blocked, claim),
+        Ok(claimed) => Ok(claimed),
+    };
+    if S::EXCLUSIVE && matches!(claimed, Err(SendError::Closed { .. })) {
+        topic.end_logs();
+    }
+    let (index, head) = claimed?;
+    *cached = pool.get(index).clone();
+    Ok(head)
+}
+
+/// Claims again and again, as long as the producer is to wait. A task that is to wait is told that
+/// the partition is full, and is on the list of those who are woken.
+fn wait_for_room<T>(
+    topic: &TopicInner,
+    partition: u32,
+    sleeper: &mut Sleeper,
+    how: How<'_>,
+    mut blocked: Blocked,
+    claim: impl Fn() -> Result<T, Blocked>,
+) -> Result<T, SendError> {
+    let config = topic.config();
+    let limit = match how {
+        How::Wait => config.max_block,
+        How::Try | How::Task(_) => Duration::ZERO,
+    };
+    let room = [topic
+        .pool()
+        .readers(partition as u16)
+        .waiting_for_room()
+        .clone()];
+    let mut waiter = Waiter::new(config.wait.clone(), limit);
+    let result = loop {
+        match blocked {
+            Blocked::Reader | Blocked::Segments => {}
+            Blocked::Exhausted => {
+                break Err(SendError::Exhausted {
                     topic: topic.name().clone(),
                     partition,
                 });
             }
-            Err(Blocked::Reader | Blocked::Segments) => {}
+            Blocked::Closed => break Err(closed(topic)),
         }
-        let waiter = waiter.get_or_insert_with(|| {
-            let limit = if wait {
-                config.max_block
-            } else {
-                Duration::ZERO
-            };
-            Waiter::new(config.wait, limit)
-        });
-        if !waiter.wait() {
-            return Err(SendError::Full {
-                topic: topic.name().clone(),
-                partition,
-                waited: waiter.waited(),
-            });
+        // A segment that comes free is not told to anybody; nor is it often waited for.
+        let told = blocked == Blocked::Reader;
+        let full = |waited| SendError::Full {
+            topic: topic.name().clone(),
+            partition,
+            waited,
+        };
+        match (how, waiter.next()) {
+            (How::Task(waker), _) if sleeper.is_enrolled(room.iter()) => {
+                if sleeper.is_unsure() || !told {
+                    waker.wake_by_ref();
+                }
+                return Err(full(Duration::ZERO));
+            }
+            (How::Task(waker), _) => sleeper.enrol(waker, room.iter()),
+            (_, Next::TimeUp) => break Err(full(waiter.waited())),
+            (_, Next::Look) => {}
+            (_, Next::Sleep(limit)) if sleeper.is_enrolled(room.iter()) => {
+                sleeper.sleep(limit, told);
+            }
+            (_, Next::Sleep(_)) => sleeper.enrol_thread(room.iter()),
         }
         if topic.is_closed() {
-            return Err(SendError::Closed {
-                topic: topic.name().clone(),
-            });
+            break Err(closed(topic));
         }
+        match claim() {
+            Ok(claimed) => break Ok(claimed),
+            Err(again) => blocked = again,
+        }
+    };
+    sleeper.withdraw();
+    result
+}
+
+#[cold]
+pub(crate) fn closed(topic: &TopicInner) -> SendError {
+    SendError::Closed {
+        topic: topic.name().clone(),
     }
 }
 

@@ -11,6 +11,7 @@
 )]
 
 mod assigned;
+mod barrier;
 mod batch;
 mod broker;
 mod claim;
@@ -21,6 +22,7 @@ mod cursor;
 mod encode;
 mod error;
 mod frame;
+mod futures;
 mod group;
 mod grow;
 mod head;
@@ -44,6 +46,9 @@ mod send_batch;
 mod send_values;
 #[cfg(loom)]
 pub mod sites_loom;
+mod sleepers;
+#[cfg(feature = "stream")]
+mod stream;
 mod sync;
 #[cfg(loom)]
 mod sync_loom;
@@ -60,6 +65,7 @@ pub use config::{ConsumerConfig, HoldBack, OffsetReset, Overflow, Timestamps, To
 pub use consumer::{Consumer, TopicPartition};
 pub use encode::Headers;
 pub use error::{BatchError, ConsumeError, Fence, GroupError, SendError, TopicError, ViewError};
+pub use futures::{PollAsync, SendAsync, SendBatchAsync, SendValuesAsync};
 pub use group::{
     Assignment, Assignor, CooperativeStickyAssignor, GroupDescription, GroupMember, GroupView,
     MemberDescription, MemberId, PartitionDescription, Protocol, RangeAssignor, Rebalance,
@@ -71,9 +77,11 @@ pub use record::{FrameMetadata, Header, NO_TIMESTAMP, Record, RecordMetadata, Ro
 pub use records::{RecordRef, Records};
 pub use segment::{Exclusive, Shared};
 pub use send_batch::{BatchMetadata, BatchMetadataIter};
+#[cfg(feature = "stream")]
+pub use stream::{OwnedRecord, RecordStream};
 pub use times::OffsetAndTimestamp;
 pub use topic::Topic;
-pub use wait::WaitStrategy;
+pub use wait::{Pause, WaitPolicy, WaitStrategy};
 pub use wakeup::WakeupHandle;
 
 /// What callers may rely on: handles move between threads, and shared ones are shared.

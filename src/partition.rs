@@ -30,6 +30,22 @@
 //! A sealed segment is final and the active one is never retired, so a roller's reading of
 //! the sealed head and base is right if its own step 3 succeeds: that step succeeds only
 //! while `n + 1` is not in the table, which is only while `n` is active.
+//!
+//! # The end, by whoever closes the topic
+//!
+//! 1. *Mark* the entry that segment `n + 1` would replace, `n` being the active one: one
+//!    compare-and-swap of the same word as step 3 of the roll, so either `n + 1` is there first and
+//!    is the one to be marked behind, or it never will be. The old entry stays readable under the
+//!    mark: its segment may still be live.
+//! 2. *Seal* segment `n`. What was claimed in it until then is the partition's last.
+//!
+//! - **T5** Behind a marked entry nothing follows: a sealed segment `n` whose successor's entry is
+//!   marked is the last, and its count is final. A producer that finds it so is told that the topic
+//!   is closed; a reader that has read so far has read all.
+//!
+//! A thread that stops between the two leaves a partition that takes what fits into its active
+//! segment; any other call that closes it goes on from there. Sealing exchanges `head`, so it is
+//! not for times when an exclusive producer may be claiming (S1): `topic` says when it is done.
 
 use crate::head::{Head, MAX_NUMBER};
 use crate::pool::Pool;
@@ -47,6 +63,8 @@ pub(crate) enum Blocked {
     Segments,
     /// Offsets or segment numbers are used up.
     Exhausted,
+    /// The topic is closed.
+    Closed,
 }
 
 /// Tries to find a free segment before saying that there is none. One is always there
@@ -64,20 +82,30 @@ pub(crate) fn last_base(records: u32) -> u64 {
     NO_OFFSET - 1 - u64::from(records)
 }
 
-/// One word of the table: `number:48 | index:16`.
+/// One word of the table: `end:1 | number:47 | index:16`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct Entry(u64);
 
 impl Entry {
+    /// No segment follows that would be put here (T5).
+    const END: u64 = 1 << 63;
     /// No segment ever has this number.
-    const NONE: Entry = Entry(u64::MAX);
+    const NONE: Entry = Entry(!Self::END);
 
     fn new(number: u64, index: u16) -> Entry {
         Entry(number << INDEX_BITS | u64::from(index))
     }
 
     fn number(self) -> u64 {
-        self.0 >> INDEX_BITS
+        (self.0 & !Self::END) >> INDEX_BITS
+    }
+
+    fn is_none(self) -> bool {
+        self.0 & !Self::END == Self::NONE.0
+    }
+
+    fn is_end(self) -> bool {
+        self.0 & Self::END != 0
     }
 
     fn index(self) -> u16 {
@@ -206,7 +234,7 @@ impl Partition {
     /// The index in the pool of a live segment; `None` if it is not there yet or not any more.
     pub(crate) fn find(&self, number: u64) -> Option<u16> {
         let entry = self.entry(number);
-        (entry.number() == number && entry != Entry::NONE).then(|| entry.index())
+        (entry.number() == number && !entry.is_none()).then(|| entry.index())
     }
 
     // ---- appending ----------------------------------------------------------------------
@@ -256,6 +284,67 @@ impl Partition {
         }
     }
 
+    /// Ends the log, with what is claimed by then. Not while an exclusive producer may claim.
+    pub(crate) fn close(&self, pool: &Pool) {
+        loop {
+            let number = self.active();
+            let next = number + 1;
+            let entry = self.entry(next);
+            if entry.number() >= next && !entry.is_none() {
+                // It is there, and the news of it is late. Failing means that somebody has helped.
+                let _ =
+                    self.live
+                        .active
+                        .compare_exchange(number, next, ord!(Relaxed), ord!(Relaxed));
+                spin_loop();
+                continue;
+            }
+            if !entry.is_end() {
+                // The mark is all there is to see.
+                let marked = self.slot(next).compare_exchange(
+                    entry.0,
+                    entry.0 | Entry::END,
+                    ord!(Relaxed),
+                    ord!(Relaxed),
+                );
+                if marked.is_err() {
+                    spin_loop();
+                    continue;
+                }
+            }
+            let Some(index) = self.find(number) else {
+                spin_loop(); // the news of `active` is faster than the entry's
+                continue;
+            };
+            let segment = pool.get(index);
+            let head = segment.head();
+            if head.is_sealed_in(self.id) {
+                return;
+            }
+            if head.is_open_in(self.id) {
+                segment.seal(head);
+            } else if head.is_fresh_as(self.id, number) {
+                segment.open(self.id, number);
+            } else {
+                spin_loop();
+            }
+        }
+    }
+
+    /// The end of a log that is closed: one past its last offset, which is final. `None` while it
+    /// may still grow.
+    pub(crate) fn end(&self, pool: &Pool) -> Option<u64> {
+        let number = self.active();
+        if !self.entry(number + 1).is_end() {
+            return None;
+        }
+        // The last segment is never retired, so it has the life that is meant (T5).
+        let segment = pool.get(self.find(number)?);
+        let head = segment.head_unheld();
+        let end = segment.base_unheld() + u64::from(head.records());
+        head.is_sealed_in(self.id).then_some(end)
+    }
+
     /// Steps 2 to 4 of the roll from segment `number`, sealed as `head`.
     fn roll(&self, pool: &Pool, number: u64, index: u16, head: Head) -> Result<(), Blocked> {
         let next = number + 1;
@@ -263,7 +352,10 @@ impl Partition {
             return Err(Blocked::Exhausted);
         }
         let old = self.entry(next);
-        if old == Entry::NONE || old.number() < next {
+        if old.is_end() {
+            return Err(Blocked::Closed);
+        }
+        if old.is_none() || old.number() < next {
             // Before anything is given up for it.
             let full: &Segment = pool.get(index);
             let base = full.base().saturating_add(u64::from(head.records()));
@@ -288,8 +380,11 @@ impl Partition {
                 ord!("partition.install", P3, Release),
                 ord!(Relaxed),
             );
-            if put.is_err() {
+            if let Err(found) = put {
                 pool.put(taken);
+                if Entry(found).is_end() {
+                    return Err(Blocked::Closed);
+                }
             }
         }
         // Failing means that another thread has moved it.

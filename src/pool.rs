@@ -39,6 +39,8 @@ pub(crate) struct Pool {
     bits: Bits,
     later_bits: [OnceLock<Bits>; 17],
     readers: Grow<Readers>,
+    /// Threads that wait may come to sleep.
+    may_sleep: bool,
     shape: Shape,
     // Last: the segments lie in its slabs (memory.rs, M2).
     growth: Mutex<Growth>,
@@ -90,6 +92,7 @@ impl Pool {
         count: usize,
         partitions: usize,
         prefault: bool,
+        may_sleep: bool,
     ) -> Option<Pool> {
         debug_assert!(shape.is_valid() && count <= MAX_SEGMENTS);
         let slab = new_slab(shape, count, prefault)?;
@@ -98,7 +101,8 @@ impl Pool {
             segments: Grow::new(segments.collect()),
             bits: new_bits(count, true),
             later_bits: Default::default(),
-            readers: Grow::new((0..partitions).map(|_| Readers::new()).collect()),
+            readers: Grow::new((0..partitions).map(|_| Readers::new(may_sleep)).collect()),
+            may_sleep,
             shape,
             growth: Mutex::new(Growth {
                 handles: 0,
@@ -291,7 +295,7 @@ impl Pool {
         let index = self.grow(&mut growth, segments, partitions, prefault)?;
         for _ in 0..partitions {
             let next = self.readers.first() + growth.readers;
-            self.readers.add(next, Readers::new());
+            self.readers.add(next, Readers::new(self.may_sleep));
             growth.readers += 1;
         }
         Ok(index)
@@ -330,7 +334,7 @@ mod tests {
     fn every_segment_is_taken_once_wherever_the_search_begins() {
         for count in [1, 2, 63, 64, 65, 130] {
             for hint in [0, 1, count / 2, count - 1, count, count + 2, count + 3] {
-                let pool = Pool::new(SHAPE, count, 1, false).unwrap();
+                let pool = Pool::new(SHAPE, count, 1, false, true).unwrap();
                 for _ in 0..3 {
                     pool.enter();
                 }
@@ -351,7 +355,7 @@ mod tests {
 
     #[test]
     fn segments_that_were_added_are_taken_near_the_hint_and_once() {
-        let pool = Pool::new(SHAPE, 3, 1, false).unwrap();
+        let pool = Pool::new(SHAPE, 3, 1, false, true).unwrap();
         pool.enter();
         let first = pool.add_partitions(2, 200, false).unwrap();
         assert_eq!(first, 4);
@@ -371,7 +375,7 @@ mod tests {
 
     #[test]
     fn handles_that_come_and_go_make_no_more_spares() {
-        let pool = Pool::new(SHAPE, 3, 1, false).unwrap();
+        let pool = Pool::new(SHAPE, 3, 1, false, true).unwrap();
         let before = pool.bytes();
         for _ in 0..100 {
             pool.enter();

@@ -9,12 +9,13 @@ use crate::config::Timestamps;
 use crate::encode;
 use crate::error::SendError;
 use crate::frame::{MAX_UNITS, UNIT};
-use crate::lane::{Lane, claim_frame, too_large};
+use crate::lane::{self, How, Lane, closed, too_large};
 use crate::partitioner::Router;
 use crate::record::{NO_TIMESTAMP, Record, RecordMetadata};
 use crate::segment::{self, ClaimStep, Exclusive, Shared};
 use crate::send_batch::Scratch;
 use crate::topic_inner::{State, TopicInner};
+use crate::wait::Sleeper;
 use core::fmt;
 use core::marker::PhantomData;
 use std::sync::Arc;
@@ -45,7 +46,7 @@ pub type ExclusiveProducer = Producer<Exclusive>;
 /// All sending calls refuse with [`SendError`]: `RecordTooLarge` or `BatchTooLarge` when the
 /// frame could never fit; `PartitionOutOfRange`; `InvalidTimestamp`; `Full` when there was
 /// no room within [`max_block`](crate::TopicConfig::max_block), or at once for the `try_`
-/// calls; `Closed` after the topic was deleted; `ExclusiveProducer` while another producer
+/// calls; `Closed` after the topic was [closed](crate::Topic::close) or deleted; `ExclusiveProducer` while another producer
 /// has the topic for itself; `Exhausted` at the end of all offsets. A refused record was
 /// not appended, and is still the caller's.
 #[allow(private_bounds)]
@@ -59,6 +60,7 @@ pub struct Producer<S: ClaimStep = Shared> {
     seen: State,
     quick: Quick,
     pub(crate) scratch: Scratch,
+    pub(crate) sleeper: Sleeper,
     step: PhantomData<fn() -> S>,
 }
 
@@ -124,6 +126,7 @@ impl<S: ClaimStep> Producer<S> {
             seen: State::NONE,
             quick: Quick::No,
             scratch: Scratch::default(),
+            sleeper: Sleeper::default(),
             step: PhantomData,
             topic,
         };
@@ -132,6 +135,10 @@ impl<S: ClaimStep> Producer<S> {
         }
         producer
     }
+
+    /// Sends nothing any more. The same as dropping it: what it has sent is published, and nothing
+    /// is kept back.
+    pub fn close(self) {}
 
     /// The topic's name.
     pub fn topic(&self) -> &str {
@@ -144,7 +151,7 @@ impl<S: ClaimStep> Producer<S> {
     /// See [`Producer`].
     #[inline(always)]
     pub fn send(&mut self, record: Record<'_>) -> Result<RecordMetadata, SendError> {
-        self.append(&record, true)
+        self.append(&record, How::Wait)
     }
 
     /// Sends a record if there is room at once.
@@ -153,13 +160,17 @@ impl<S: ClaimStep> Producer<S> {
     /// See [`Producer`].
     #[inline(always)]
     pub fn try_send(&mut self, record: Record<'_>) -> Result<RecordMetadata, SendError> {
-        self.append(&record, false)
+        self.append(&record, How::Try)
     }
 
     /// The usual sends, compiled into their caller, where most of it falls away: what a record
     /// has is known there. Everything else is for [`append_any`](Self::append_any).
     #[inline(always)]
-    fn append(&mut self, record: &Record<'_>, wait: bool) -> Result<RecordMetadata, SendError> {
+    pub(crate) fn append(
+        &mut self,
+        record: &Record<'_>,
+        how: How<'_>,
+    ) -> Result<RecordMetadata, SendError> {
         if record.is_simple() && self.topic.state() == self.seen {
             let appended = if self.quick == Quick::Plain && record.given_partition().is_none() {
                 self.append_quickly(0, record, None)
@@ -172,7 +183,7 @@ impl<S: ClaimStep> Producer<S> {
         }
         // A copy, made here: the record itself then need not lie in memory for the usual sends.
         let record = *record;
-        self.append_any(&record, wait)
+        self.append_any(&record, how)
     }
 
     #[inline(always)]
@@ -207,7 +218,11 @@ impl<S: ClaimStep> Producer<S> {
 
     /// Any send of one record.
     #[inline(never)]
-    fn append_any(&mut self, record: &Record<'_>, wait: bool) -> Result<RecordMetadata, SendError> {
+    fn append_any(
+        &mut self,
+        record: &Record<'_>,
+        how: How<'_>,
+    ) -> Result<RecordMetadata, SendError> {
         self.check()?;
         let time = match record.given_timestamp() {
             Some(time) => Some(check_time(time)?),
@@ -219,7 +234,7 @@ impl<S: ClaimStep> Producer<S> {
         let partition = self.router.record(record);
         let partition = partition.map_err(|wrong| self.out_of_range(wrong))?;
         let units = self.units(encode::record_bytes(record, time.is_some()))?;
-        let claim = claim_frame::<S>(&self.topic, &mut self.lanes, partition, 1, units, wait)?;
+        let claim = self.claim_frame(partition, 1, units, how)?;
         Ok(fill(claim, partition, record, time))
     }
 
@@ -238,9 +253,11 @@ impl<S: ClaimStep> Producer<S> {
     fn check_slowly(&mut self) -> Result<(), SendError> {
         let topic = self.topic.name();
         if self.topic.is_closed() {
-            return Err(SendError::Closed {
-                topic: topic.clone(),
-            });
+            if S::EXCLUSIVE {
+                // Nobody else may end what only this producer appends to.
+                self.topic.end_logs();
+            }
+            return Err(closed(&self.topic));
         }
         if self.seen == State::NONE && !self.topic.is_shared() {
             return Err(SendError::ExclusiveProducer {
@@ -285,6 +302,20 @@ impl<S: ClaimStep> Producer<S> {
             return Err(too_large(&self.topic, bytes));
         }
         Ok((bytes / UNIT) as u32)
+    }
+
+    /// See [`lane::claim_frame`].
+    #[inline(always)]
+    pub(crate) fn claim_frame(
+        &mut self,
+        partition: u32,
+        records: u32,
+        units: u32,
+        how: How<'_>,
+    ) -> Result<segment::Claim<'_>, SendError> {
+        let size = (records, units);
+        let (lanes, sleeper) = (&mut self.lanes, &mut self.sleeper);
+        lane::claim_frame::<S>(&self.topic, lanes, sleeper, partition, size, how)
     }
 
     #[cold]

@@ -16,7 +16,13 @@
 //! log start's move; `fence(SeqCst)`; look at the words. One of the two sees the other: a
 //! reader that still finds the log start at or below its segment is seen by every later
 //! scan, and may read the segment until it moves its word on.
+//!
+//! # Sleeping
+//!
+//! Readers may sleep until something is published, and producers until a gate moves on: there is a
+//! list for each. Every word that is stored, and every reader that leaves, is told to the second.
 
+use crate::sleepers::Sleepers;
 use crate::sync::{AtomicU64, epoch, ord};
 use crossbeam_utils::CachePadded;
 use std::sync::Arc;
@@ -31,6 +37,8 @@ const PIN: u64 = 1 << 63;
 /// What one reader of one partition holds.
 pub(crate) struct Hold {
     word: CachePadded<AtomicU64>,
+    /// Who waits for it to move on.
+    waiting_for_room: Arc<Sleepers>,
 }
 
 impl Hold {
@@ -39,6 +47,7 @@ impl Hold {
     pub(crate) fn set(&self, number: u64) {
         // Release: the reads from the segment held before happened before its reuse.
         self.word.store(number, ord!("readers.set", P4, Release));
+        self.waiting_for_room.notify();
     }
 
     /// Pins segment `number`, also where other holds are gates.
@@ -50,19 +59,35 @@ impl Hold {
 /// The readers of one partition.
 pub(crate) struct Readers {
     list: epoch::Cell<Box<[Arc<Hold>]>>,
+    waiting_for_records: Arc<Sleepers>,
+    waiting_for_room: Arc<Sleepers>,
 }
 
 impl Readers {
-    pub(crate) fn new() -> Readers {
+    /// Those of one partition. `fence`: see [`Sleepers::new`].
+    pub(crate) fn new(fence: bool) -> Readers {
         Readers {
             list: epoch::Cell::new(Box::default()),
+            waiting_for_records: Arc::new(Sleepers::new(fence)),
+            waiting_for_room: Arc::new(Sleepers::new(fence)),
         }
+    }
+
+    /// Who sleeps until something is published.
+    pub(crate) fn waiting_for_records(&self) -> &Arc<Sleepers> {
+        &self.waiting_for_records
+    }
+
+    /// Who sleeps until a gate moves on.
+    pub(crate) fn waiting_for_room(&self) -> &Arc<Sleepers> {
+        &self.waiting_for_room
     }
 
     /// Adds a reader that holds segment `number`, or [`NOTHING`].
     pub(crate) fn join(&self, number: u64) -> Arc<Hold> {
         let hold = Arc::new(Hold {
             word: CachePadded::new(AtomicU64::new(number)),
+            waiting_for_room: self.waiting_for_room.clone(),
         });
         self.replace(|list| list.iter().chain([&hold]).cloned().collect());
         hold
@@ -76,6 +101,7 @@ impl Readers {
                 .cloned()
                 .collect()
         });
+        self.waiting_for_room.notify();
     }
 
     fn replace(&self, next: impl Fn(&Box<[Arc<Hold>]>) -> Box<[Arc<Hold>]>) {
@@ -119,7 +145,7 @@ mod tests {
 
     #[test]
     fn the_lowest_hold_is_found_while_readers_come_and_go() {
-        let readers = Readers::new();
+        let readers = Readers::new(true);
         assert_eq!(readers.lowest(), NOTHING);
         let (a, b) = (readers.join(5), readers.join(3));
         assert_eq!(readers.lowest(), 3);

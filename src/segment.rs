@@ -35,6 +35,7 @@
 use crate::frame::{Descriptor, Kind, UNIT};
 use crate::head::Head;
 use crate::memory::{Block, Bytes, Index, Shape, WriteAccess};
+use crate::sleepers::Sleepers;
 use crate::sync::{AtomicU64, ord, store_alone};
 use core::mem::ManuallyDrop;
 
@@ -368,6 +369,8 @@ impl Known<'_> {
 /// back together, which stalls every send (`docs/performance.md`).
 pub(crate) struct Claim<'a> {
     segment: &'a Segment,
+    /// Who waits for it.
+    readers: &'a Sleepers,
     base: u64,
     /// The head before the claim: slot and unit of its beginning.
     head: Head,
@@ -384,11 +387,18 @@ impl<'a> Claim<'a> {
     /// The claim that moved the segment's head on from `head` by so many records and units.
     /// Whoever made that step makes this, once.
     #[inline(always)]
-    pub(crate) fn new(segment: &'a Segment, head: Head, records: u32, units: u32) -> Claim<'a> {
+    pub(crate) fn new(
+        segment: &'a Segment,
+        readers: &'a Sleepers,
+        head: Head,
+        records: u32,
+        units: u32,
+    ) -> Claim<'a> {
         let (at, bytes) = (head.units() as usize * UNIT, units as usize * UNIT);
         segment.block.will_write(at + bytes + AHEAD);
         Claim {
             segment,
+            readers,
             // After the claim (S2); it stays true until the claim is published (S3).
             base: segment.block.base().load(ord!(Relaxed)),
             head,
@@ -452,6 +462,7 @@ impl<'a> Claim<'a> {
             descriptor.0,
             ord!("segment.publish", P2, Release),
         );
+        self.readers.notify();
     }
 }
 

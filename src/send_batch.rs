@@ -3,7 +3,7 @@
 use crate::encode::Share;
 use crate::error::{BatchError, SendError};
 use crate::frame::UNIT;
-use crate::lane::claim_frame;
+use crate::lane::{self, How};
 use crate::producer::{Producer, check_time};
 use crate::record::{Record, RecordMetadata};
 use crate::segment::ClaimStep;
@@ -27,7 +27,7 @@ pub(crate) struct Scratch {
 impl Scratch {
     /// The shares from `partition` on were not appended.
     #[cold]
-    fn refused(&self, cause: SendError, partition: usize) -> BatchError {
+    pub(crate) fn refused(&self, cause: SendError, partition: usize) -> BatchError {
         let appended = self.starts[partition] as usize;
         let mut refused: Vec<usize> = self.order[appended..].iter().map(|&i| i as usize).collect();
         refused.sort_unstable();
@@ -68,7 +68,7 @@ impl<S: ClaimStep> Producer<S> {
         &'a mut self,
         records: &'a [Record<'a>],
     ) -> Result<BatchMetadata<'a>, BatchError> {
-        self.append_batch(records, true)
+        self.append_batch(records, How::Wait)
     }
 
     /// Sends a batch, without waiting for room.
@@ -79,41 +79,68 @@ impl<S: ClaimStep> Producer<S> {
         &'a mut self,
         records: &'a [Record<'a>],
     ) -> Result<BatchMetadata<'a>, BatchError> {
-        self.append_batch(records, false)
+        self.append_batch(records, How::Try)
     }
 
     fn append_batch<'a>(
         &'a mut self,
         records: &'a [Record<'a>],
-        wait: bool,
+        how: How<'_>,
     ) -> Result<BatchMetadata<'a>, BatchError> {
-        if let Err(cause) = self.plan(records) {
-            return Err(BatchError {
-                cause,
-                appended: 0,
-                refused: (0..records.len()).collect(),
-            });
-        }
+        self.plan_batch(records)?;
         let time = self.time();
-        for partition in 0..self.scratch.shares.len() {
+        self.append_shares(records, time, 0, how)
+            .map_err(|(partition, cause)| self.scratch.refused(cause, partition))?;
+        Ok(self.appended(records, time))
+    }
+
+    /// What is known of a batch all of whose shares were appended.
+    pub(crate) fn appended<'a>(
+        &'a self,
+        records: &'a [Record<'a>],
+        time: i64,
+    ) -> BatchMetadata<'a> {
+        BatchMetadata {
+            scratch: &self.scratch,
+            records,
+            time,
+        }
+    }
+
+    pub(crate) fn plan_batch(&mut self, records: &[Record<'_>]) -> Result<(), BatchError> {
+        self.plan(records).map_err(|cause| BatchError {
+            cause,
+            appended: 0,
+            refused: (0..records.len()).collect(),
+        })
+    }
+
+    /// Appends the shares that were planned, from that of partition `first` on. Refused, it answers
+    /// of which partition the first is that was not appended.
+    pub(crate) fn append_shares(
+        &mut self,
+        records: &[Record<'_>],
+        time: i64,
+        first: usize,
+        how: How<'_>,
+    ) -> Result<(), (usize, SendError)> {
+        for partition in first..self.scratch.shares.len() {
             let share = self.scratch.shares[partition];
             if share.records == 0 {
                 continue;
             }
             // `plan` has checked that both fit.
             let units = share.bytes() / UNIT;
-            let claim = claim_frame::<S>(
+            // (Not by way of `self`, whose scratch is read while the claim lives.)
+            let mut claim = lane::claim_frame::<S>(
                 &self.topic,
                 &mut self.lanes,
+                &mut self.sleeper,
                 partition as u32,
-                share.records as u32,
-                units as u32,
-                wait,
-            );
-            let mut claim = match claim {
-                Ok(claim) => claim,
-                Err(cause) => return Err(self.scratch.refused(cause, partition)),
-            };
+                (share.records as u32, units as u32),
+                how,
+            )
+            .map_err(|cause| (partition, cause))?;
             let (unit, base) = (claim.unit(), claim.offset());
             let scratch = &self.scratch;
             let order = &scratch.order[scratch.starts[partition] as usize..][..share.records];
@@ -122,11 +149,7 @@ impl<S: ClaimStep> Producer<S> {
             claim.publish(descriptor);
             self.scratch.bases[partition] = base;
         }
-        Ok(BatchMetadata {
-            scratch: &self.scratch,
-            records,
-            time,
-        })
+        Ok(())
     }
 
     /// Works out each partition's share of a batch, and refuses what could never go in.

@@ -3,7 +3,7 @@
 use crate::encode;
 use crate::error::SendError;
 use crate::frame::{self, Descriptor, Kind, UNIFORM_HEAD, UNIT};
-use crate::lane::claim_frame;
+use crate::lane::How;
 use crate::producer::Producer;
 use crate::record::{FrameMetadata, Route};
 use crate::segment::ClaimStep;
@@ -33,7 +33,13 @@ impl<S: ClaimStep> Producer<S> {
         route: Route<'_>,
         values: &[T],
     ) -> Result<FrameMetadata, SendError> {
-        self.append_values(route, values.as_bytes(), values.len(), size_of::<T>(), true)
+        self.append_values(
+            route,
+            values.as_bytes(),
+            values.len(),
+            size_of::<T>(),
+            How::Wait,
+        )
     }
 
     /// Sends fixed-size values, without waiting for room.
@@ -51,17 +57,17 @@ impl<S: ClaimStep> Producer<S> {
             values.as_bytes(),
             values.len(),
             size_of::<T>(),
-            false,
+            How::Try,
         )
     }
 
-    fn append_values(
+    pub(crate) fn append_values(
         &mut self,
         route: Route<'_>,
         values: &[u8],
         records: usize,
         value: usize,
-        wait: bool,
+        how: How<'_>,
     ) -> Result<FrameMetadata, SendError> {
         self.check()?;
         let partition = self.router.route(route, values.len());
@@ -90,14 +96,7 @@ impl<S: ClaimStep> Producer<S> {
                 timestamp,
             });
         }
-        let mut claim = claim_frame::<S>(
-            &self.topic,
-            &mut self.lanes,
-            partition,
-            records as u32,
-            units,
-            wait,
-        )?;
+        let mut claim = self.claim_frame(partition, records as u32, units, how)?;
         let (unit, base_offset) = (claim.unit(), claim.offset());
         let out = claim.bytes();
         encode::write_uniform_head(out, value, timestamp);

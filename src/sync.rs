@@ -60,7 +60,15 @@ mod plain {
     pub(crate) use core::hint::spin_loop;
     pub(crate) use core::sync::atomic::{AtomicU64, Ordering};
     pub(crate) use std::sync::{Mutex, MutexGuard};
-    pub(crate) use std::thread::yield_now;
+    pub(crate) use std::thread::{
+        Thread, current as current_thread, park_timeout as park, yield_now,
+    };
+
+    /// Has the compiler, and it alone, keep what comes before this before what comes after.
+    #[inline(always)]
+    pub(crate) fn keep_order() {
+        core::sync::atomic::compiler_fence(Ordering::SeqCst);
+    }
 
     /// A plain store to a word that others exchange, at other times.
     #[inline(always)]

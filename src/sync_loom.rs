@@ -7,7 +7,13 @@ pub(crate) use core::sync::atomic::Ordering;
 use loom::cell::UnsafeCell;
 pub(crate) use loom::hint::spin_loop;
 pub(crate) use loom::sync::{Mutex, MutexGuard};
-pub(crate) use loom::thread::yield_now;
+pub(crate) use loom::thread::{Thread, current as current_thread, yield_now};
+
+/// Without a limit: a wake-up that is lost is a deadlock, which loom reports.
+pub(crate) fn park(_limit: std::time::Duration) {
+    sites::step("park");
+    loom::thread::park();
+}
 
 /// A sequentially consistent fence, unless its site is weakened.
 #[track_caller]

@@ -79,8 +79,9 @@ impl Topic {
     ///
     /// # Errors
     /// [`TopicError::InvalidConfig`] when `total` is not more than there are, or over 16,384;
-    /// [`TopicError::NoMorePartitions`] when there are 16,384; [`TopicError::TooManySegments`]; [`TopicError::OutOfMemory`]; [`TopicError::Closed`] after
-    /// the topic was deleted. Nothing is changed then.
+    /// [`TopicError::NoMorePartitions`] when there are 16,384; [`TopicError::TooManySegments`];
+    /// [`TopicError::OutOfMemory`]; [`TopicError::Closed`] after the topic was closed or deleted.
+    /// Nothing is changed then.
     pub fn add_partitions(&self, total: u32) -> Result<(), TopicError> {
         self.inner.add_partitions(total)
     }
@@ -108,7 +109,7 @@ impl Topic {
     ///
     /// # Errors
     /// [`TopicError::ProducersExist`] while any other producer of the topic lives, and
-    /// [`TopicError::Closed`] after the topic was deleted.
+    /// [`TopicError::Closed`] after the topic was closed or deleted.
     pub fn exclusive_producer(&self) -> Result<Producer<Exclusive>, TopicError> {
         if self.inner.is_closed() {
             return Err(TopicError::Closed {
@@ -116,6 +117,12 @@ impl Topic {
             });
         }
         match self.inner.enter_exclusive() {
+            Ok(()) if self.inner.is_closed() => {
+                self.inner.leave_producer(true); // it was closed meanwhile
+                Err(TopicError::Closed {
+                    topic: self.inner.name().clone(),
+                })
+            }
             Ok(()) => Ok(Producer::exclusive(self.inner.clone())),
             Err((shared, exclusive)) => Err(TopicError::ProducersExist {
                 topic: self.inner.name().clone(),
@@ -123,6 +130,47 @@ impl Topic {
                 exclusive,
             }),
         }
+    }
+
+    /// Ends the topic: nothing more is appended, and its consumers read on to the end.
+    ///
+    /// From now on producers are refused with [`SendError::Closed`](crate::SendError::Closed), also
+    /// those that are just waiting for room. What was appended before, or was just being appended,
+    /// is there to be read; a consumer that has read all of it gets
+    /// [`ConsumeError::Closed`](crate::ConsumeError::Closed), and those that wait are woken. Nobody
+    /// loses a record by it. Claims that are open when the topic is closed may still be published.
+    ///
+    /// An exclusive producer ends its topic itself, with the next call that it makes, which is
+    /// refused, or when it is dropped: only then are the consumers told. (Its appends are plain
+    /// stores, which nobody else can stop.)
+    ///
+    /// The topic stays in its broker, can be read again from any offset that is retained, and cannot
+    /// be opened again. Closing it once more does nothing.
+    ///
+    /// ```
+    /// # use ringlog::{Broker, ConsumeError, ConsumerConfig, Record, TopicConfig};
+    /// # use std::time::Duration;
+    /// # let broker = Broker::new();
+    /// let topic = broker.create_topic("orders", TopicConfig::new())?;
+    /// let mut consumer = broker.consumer(ConsumerConfig::new());
+    /// consumer.subscribe(&["orders"])?;
+    /// let mut producer = topic.producer();
+    /// producer.send(Record::new("the last"))?;
+    ///
+    /// topic.close();
+    /// assert!(producer.send(Record::new("too late")).is_err());
+    /// assert_eq!(consumer.poll(Duration::from_secs(60))?.len(), 1);
+    /// let end = consumer.poll(Duration::from_secs(60));
+    /// assert!(matches!(end, Err(ConsumeError::Closed { .. })));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn close(&self) {
+        self.inner.close();
+    }
+
+    /// Whether the topic was closed, or deleted.
+    pub fn is_closed(&self) -> bool {
+        self.inner.is_closed()
     }
 
     fn partition(&self, partition: u32) -> Result<&Partition, TopicError> {
@@ -215,7 +263,7 @@ impl Topic {
     /// the end; [`TopicError::Closed`] after the topic was deleted. Nothing is deleted then.
     pub fn delete_records(&self, partition: u32, before: u64) -> Result<u64, TopicError> {
         let log = self.partition(partition)?;
-        if self.inner.is_closed() {
+        if self.inner.is_deleted() {
             return Err(TopicError::Closed {
                 topic: self.inner.name().clone(),
             });
@@ -232,7 +280,7 @@ impl Topic {
             });
         }
         log.raise_floor(before);
-        self.inner.change(0);
+        self.inner.change();
         Ok(log.log_start_offset(pool))
     }
 

@@ -9,22 +9,25 @@ use crate::memory::Shape;
 use crate::partition::{Partition, last_base};
 use crate::pool::{MAX_SEGMENTS, NoSegments, Pool};
 use crate::readers::{Hold, NOTHING};
-use crate::sync::{AtomicU64, Mutex, MutexGuard, ord};
+use crate::sync::{AtomicU64, Mutex, MutexGuard, fence, ord};
 use std::sync::Arc;
 
 /// Set in the producers' word while an exclusive producer lives; the rest counts shared ones.
 const EXCLUSIVE: u64 = 1 << 63;
 
-/// The topic's state: `changes:48 | partitions:15 | closed:1`.
+/// The topic's state: `changes:47 | partitions:15 | deleted:1 | closed:1`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct State(u64);
 
 impl State {
     /// That of no topic.
     pub(crate) const NONE: State = State(u64::MAX);
+    /// Nothing more is appended.
     const CLOSED: u64 = 1;
-    const PARTITION: u64 = 1 << 1;
-    const CHANGE: u64 = 1 << 16;
+    /// Nor is anything read any more.
+    const DELETED: u64 = 1 << 1;
+    const PARTITION: u64 = 1 << 2;
+    const CHANGE: u64 = 1 << 17;
 
     fn of(partitions: u32) -> State {
         State(u64::from(partitions) * Self::PARTITION)
@@ -67,8 +70,9 @@ impl TopicInner {
         let out_of_memory = || TopicError::OutOfMemory {
             bytes: (shape.block_bytes() as u64).saturating_mul(segments as u64),
         };
-        let pool =
-            Pool::new(shape, segments, partitions, config.prefault).ok_or_else(out_of_memory)?;
+        let may_sleep = config.wait.may_sleep();
+        let pool = Pool::new(shape, segments, partitions, config.prefault, may_sleep)
+            .ok_or_else(out_of_memory)?;
         let gated = config.overflow == Overflow::Backpressure;
         let first = first(&config, shape);
         let partitions = (0..config.partitions as u16)
@@ -126,14 +130,60 @@ impl TopicInner {
         self.refreshed().partitions()
     }
 
-    /// Whether the topic was deleted. A hint: it takes nothing back.
+    /// Whether nothing more is to be appended. A hint: a partition's end tells what was.
     #[inline]
     pub(crate) fn is_closed(&self) -> bool {
         self.state().0 & State::CLOSED != 0
     }
 
+    /// Whether the topic was deleted. A hint: it takes nothing back.
+    #[inline]
+    pub(crate) fn is_deleted(&self) -> bool {
+        self.state().0 & State::DELETED != 0
+    }
+
+    /// Nothing is to be appended or read any more.
+    pub(crate) fn delete(&self) {
+        self.state
+            .fetch_or(State::CLOSED | State::DELETED, ord!(Relaxed));
+        self.notify_all();
+    }
+
+    /// Nothing is to be appended any more (row P17).
+    ///
+    /// The partitions' logs are ended here and now if no exclusive producer lives, whose claims are
+    /// plain stores; otherwise by that one, at its next call or when it goes. None can come any
+    /// more. The word, a fence, and the look at who produces here; who produces, a fence, and the
+    /// look at the word there: one of the two sees the other.
     pub(crate) fn close(&self) {
+        // No partition is added any more.
+        let subscribers = self.subscribers();
         self.state.fetch_or(State::CLOSED, ord!(Relaxed));
+        drop(subscribers);
+        // Between the word and the look at who produces.
+        fence!("topic.close", P17);
+        if self.is_shared() {
+            self.end_logs();
+        } else {
+            self.notify_all();
+        }
+    }
+
+    /// Ends the logs of a topic that is closed. Not while an exclusive producer may claim.
+    pub(crate) fn end_logs(&self) {
+        for partition in 0..self.partitions() {
+            self.partition(partition).close(&self.pool);
+        }
+        self.notify_all();
+    }
+
+    /// Wakes everybody who waits for something in this topic.
+    fn notify_all(&self) {
+        for partition in 0..self.partitions() {
+            let readers = self.pool.readers(partition as u16);
+            readers.waiting_for_records().notify();
+            readers.waiting_for_room().notify();
+        }
     }
 
     /// What every handle remembers, to see at a glance that nothing has changed.
@@ -147,11 +197,16 @@ impl TopicInner {
     pub(crate) fn refreshed(&self) -> State {
         // Acquire, from whoever has changed it: the change.
         let state = self.state.load(ord!("topic.refreshed", P13, Acquire));
-        State(state & !State::CLOSED)
+        State(state & !(State::CLOSED | State::DELETED))
     }
 
-    /// Has every handle look, and tells of so many more partitions.
-    pub(crate) fn change(&self, added: u32) {
+    /// Has every handle look. Not under a lock: it wakes those who sleep.
+    pub(crate) fn change(&self) {
+        self.count_change(0);
+        self.notify_all();
+    }
+
+    fn count_change(&self, added: u32) {
         let change = State::CHANGE + State::of(added).0;
         self.state
             .fetch_add(change, ord!("topic.change", P13, Release));
@@ -226,7 +281,9 @@ impl TopicInner {
                 inbox.push((id, hold));
             }
         }
-        self.change(total - before);
+        self.count_change(total - before);
+        drop(subscribers);
+        self.notify_all();
         Ok(())
     }
 
@@ -258,6 +315,8 @@ impl TopicInner {
             )
             .map_err(|word| (word & !EXCLUSIVE, word / EXCLUSIVE))?;
         self.pool.enter();
+        // Between this and the caller's look whether the topic is closed.
+        fence!("topic.enter_alone", P17);
         Ok(())
     }
 
@@ -267,6 +326,13 @@ impl TopicInner {
         self.producers
             .fetch_sub(one, ord!("topic.leave_producer", P9, Release));
         self.pool.leave();
+        if exclusive {
+            // Between this and the look whether the topic is closed.
+            fence!("topic.leave_alone", P17);
+            if self.is_closed() {
+                self.end_logs();
+            }
+        }
     }
 }
 

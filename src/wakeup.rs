@@ -2,8 +2,9 @@
 //!
 //! One word for each consumer, that its handles set and its poll takes back. A poll looks at it
 //! once, and it lies alone on its cache line, so that a consumer that nobody wakes up only reads
-//! what it has.
+//! what it has. Beside it is the list on which the consumer sleeps for what is said to it alone.
 
+use crate::sleepers::Sleepers;
 use crate::sync::{AtomicU64, ord};
 use crossbeam_utils::CachePadded;
 use std::fmt;
@@ -11,11 +12,17 @@ use std::sync::Arc;
 
 /// The consumer's side.
 #[derive(Clone)]
-pub(crate) struct Wakeup(Arc<CachePadded<AtomicU64>>);
+pub(crate) struct Wakeup {
+    set: Arc<CachePadded<AtomicU64>>,
+    sleepers: Arc<Sleepers>,
+}
 
 impl Default for Wakeup {
     fn default() -> Self {
-        Wakeup(Arc::new(CachePadded::new(AtomicU64::new(0))))
+        Wakeup {
+            set: Arc::new(CachePadded::new(AtomicU64::new(0))),
+            sleepers: Arc::new(Sleepers::new(true)),
+        }
     }
 }
 
@@ -23,13 +30,18 @@ impl Wakeup {
     /// As a hint: [`take`](Self::take) tells.
     #[inline(always)]
     pub(crate) fn is_set(&self) -> bool {
-        self.0.load(ord!(Relaxed)) != 0
+        self.set.load(ord!(Relaxed)) != 0
     }
 
     /// Whether somebody has called since the last time.
     pub(crate) fn take(&self) -> bool {
         // Acquire, from whoever called: all that it did before.
-        self.is_set() && self.0.swap(0, ord!("wakeup.take", P12, Acquire)) != 0
+        self.is_set() && self.set.swap(0, ord!("wakeup.take", P12, Acquire)) != 0
+    }
+
+    /// On which the consumer sleeps, beside those of its partitions.
+    pub(crate) fn sleepers(&self) -> &Arc<Sleepers> {
+        &self.sleepers
     }
 
     pub(crate) fn handle(&self) -> WakeupHandle {
@@ -39,8 +51,8 @@ impl Wakeup {
 
 /// Ends a [`Consumer`](crate::Consumer)'s poll from any thread, as Kafka's `wakeup` does.
 ///
-/// A poll that waits ends with [`ConsumeError::Wakeup`](crate::ConsumeError::Wakeup) at its next
-/// look, a millisecond later at most. When none is waiting it is remembered: the next poll ends
+/// A poll that waits ends with [`ConsumeError::Wakeup`](crate::ConsumeError::Wakeup), at once if it
+/// sleeps, and otherwise at its next look, a millisecond later at most. When none is waiting it is remembered: the next poll ends
 /// so, also when there are records, and its position stays where it is. Several calls before a
 /// poll are one. All that was done before the call is seen by whoever gets the error.
 ///
@@ -69,7 +81,8 @@ impl WakeupHandle {
     /// Ends the poll that waits, or the next one.
     pub fn wakeup(&self) {
         // Release, to the poll that ends: all that the caller did before.
-        self.0.0.store(1, ord!("wakeup.set", P12, Release));
+        self.0.set.store(1, ord!("wakeup.set", P12, Release));
+        self.0.sleepers.notify();
     }
 }
 

@@ -59,7 +59,7 @@ fn the_last_offsets_are_given_once_and_then_the_partition_is_exhausted() {
 
 #[test]
 fn the_last_segment_numbers_are_used_once_and_then_the_partition_is_exhausted() {
-    let last = (1 << 48) - 2;
+    let last = (1 << 47) - 2;
     let (broker, offsets, end) = send_all(config(last - 3, 7));
     assert!(matches!(end, SendError::Exhausted { partition: 0, .. }));
     // Four segments of two records.
@@ -71,7 +71,7 @@ fn the_last_segment_numbers_are_used_once_and_then_the_partition_is_exhausted() 
 #[test]
 fn seeks_and_bounds_are_right_at_the_far_end() {
     let first = u64::MAX - 9;
-    let (broker, offsets, _) = send_all(config((1 << 48) - 20, first));
+    let (broker, offsets, _) = send_all(config((1 << 47) - 20, first));
     let topic = broker.topic(TOPIC).unwrap();
     let end = offsets.last().unwrap() + 1;
     assert_eq!(topic.log_end_offset(0).unwrap(), end);
@@ -254,7 +254,7 @@ fn a_segment_of_the_most_bytes_is_filled_to_the_last() {
 /// Four producers come to the end of all offsets, or of all segments, at once.
 #[test]
 fn the_last_offsets_are_given_once_also_to_many() {
-    for (segment, offset) in [(0, u64::MAX - 2_000), ((1 << 48) - 1_000, 5)] {
+    for (segment, offset) in [(0, u64::MAX - 2_000), ((1 << 47) - 1_000, 5)] {
         let broker = Broker::new();
         let topic = broker.create_topic(TOPIC, config(segment, offset)).unwrap();
         let producers: Vec<_> = (0..4)

@@ -20,7 +20,7 @@ impl Consumer {
     /// [`ConsumeError::NotAMember`]; [`ConsumeError::Closed`] only if a topic is deleted while
     /// this runs.
     pub fn commit(&mut self) -> Result<(), ConsumeError> {
-        let counts = |(_, a): &(usize, &Assigned)| a.positioned && !a.topic.is_closed();
+        let counts = |(_, a): &(usize, &Assigned)| a.positioned && !a.topic.is_deleted();
         let all = self.assigned.iter().enumerate().filter(counts);
         let all = all.map(|(i, assigned)| (i, assigned.cursor.position()));
         let all = all.collect();
@@ -187,7 +187,7 @@ impl Consumer {
 /// Whether this can be committed.
 fn check(assigned: &Assigned, offset: u64) -> Result<(), ConsumeError> {
     let topic = &assigned.topic;
-    if topic.is_closed() {
+    if topic.is_deleted() {
         return Err(ConsumeError::Closed {
             topic: topic.name().clone(),
         });

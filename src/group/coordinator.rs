@@ -146,7 +146,7 @@ impl Coordinator {
     fn count_partitions(&self) -> u64 {
         let topics = self.members.values().flat_map(|m| &m.topics);
         let topics: BTreeMap<_, _> = topics.map(|t| (Arc::as_ptr(t), t)).collect();
-        let open = topics.values().filter(|topic| !topic.is_closed());
+        let open = topics.values().filter(|topic| !topic.is_deleted());
         open.map(|topic| u64::from(topic.partitions())).sum()
     }
 
@@ -164,7 +164,7 @@ impl Coordinator {
     fn view(&self) -> GroupView {
         let mut topics = BTreeMap::new();
         for topic in self.members.values().flat_map(|m| &m.topics) {
-            if !topic.is_closed() {
+            if !topic.is_deleted() {
                 let name = topic.name().clone();
                 let partitions = topic.partitions();
                 topics.insert(name.clone(), TopicView { name, partitions });
@@ -179,7 +179,7 @@ impl Coordinator {
             }
         }
         let members = self.members.iter().map(|(&id, member)| {
-            let open = member.topics.iter().filter(|topic| !topic.is_closed());
+            let open = member.topics.iter().filter(|topic| !topic.is_deleted());
             GroupMember {
                 id,
                 instance_id: member.instance_id.clone(),
@@ -226,7 +226,7 @@ impl Coordinator {
                 continue;
             };
             for TopicPartition { topic, partition } in partitions {
-                let mut open = member.topics.iter().filter(|topic| !topic.is_closed());
+                let mut open = member.topics.iter().filter(|topic| !topic.is_deleted());
                 let found = open.find(|t| &**t.name() == topic);
                 let Some(topic) = found else { continue };
                 let place = self.places.entry((topic.name().clone(), *partition));

@@ -16,6 +16,7 @@ use crate::assigned::Assigned;
 use crate::config::{ConsumerConfig, HoldBack};
 use crate::consumer::{Consumer, TopicPartition};
 use crate::error::{ConsumeError, Fence};
+use crate::sleepers::Sleepers;
 use crate::topic_inner::TopicInner;
 use std::sync::Arc;
 use std::time::Duration;
@@ -60,6 +61,14 @@ impl Membership {
         let kept_up = !self.follows || assigned[last].keep_up(self.auto_commit);
         self.until_watch = self.until_watch.saturating_sub(1);
         kept_up && self.until_watch != 0 && self.words.is_quiet()
+    }
+
+    /// How long it may sleep without looking whether others are dead.
+    pub(crate) fn most_sleep(&self) -> Duration {
+        if self.watch_period.is_zero() {
+            return Duration::MAX;
+        }
+        self.watch_period
     }
 
     pub(super) fn error(&self, reason: Fence) -> ConsumeError {
@@ -115,7 +124,8 @@ impl Consumer {
             }
             _ => {
                 // Only who is let in lets go of what it had before it was fenced.
-                let new = Membership::join(&self.groups, &self.config, name, topics, None)?;
+                let sleepers = self.wakeup.sleepers();
+                let new = Membership::join(&self.groups, &self.config, sleepers, name, topics)?;
                 let old = self.member.replace(Box::new(new));
                 let lost = self.assignment();
                 self.assigned.clear();
@@ -193,15 +203,15 @@ impl Consumer {
         let Some(member) = &mut self.member else {
             return Ok(());
         };
-        let mut closed = member.topics.iter().filter(|topic| topic.is_closed());
+        let mut closed = member.topics.iter().filter(|topic| topic.is_deleted());
         let topic = closed.next().cloned();
         if let Some(topic) = &topic {
-            if member.topics.iter().any(|topic| !topic.is_closed()) {
+            if member.topics.iter().any(|topic| !topic.is_deleted()) {
                 member.topics.retain(|t| !Arc::ptr_eq(t, topic));
             }
         }
-        if self.assigned.iter().any(|a| a.topic.is_closed()) {
-            let of_them = |a: &Assigned| a.topic.is_closed();
+        if self.assigned.iter().any(|a| a.topic.is_deleted()) {
+            let of_them = |a: &Assigned| a.topic.is_deleted();
             let (gone, rest) = self.assigned.drain(..).partition::<Vec<_>, _>(of_them);
             self.assigned = rest;
             self.next = 0;
@@ -273,7 +283,7 @@ impl Consumer {
             _ => {
                 let (name, topics) = (member.group.name.clone(), member.topics.clone());
                 let groups = &self.groups;
-                Membership::join(groups, &self.config, &name, topics, None)
+                Membership::join(groups, &self.config, self.wakeup.sleepers(), &name, topics)
             }
         };
         match joined {
@@ -373,11 +383,11 @@ impl Membership {
     fn join(
         groups: &Groups,
         config: &ConsumerConfig,
+        sleepers: &Arc<Sleepers>,
         name: &Arc<str>,
         topics: Vec<Arc<TopicInner>>,
-        listener: Option<Box<dyn RebalanceListener>>,
     ) -> Result<Membership, ConsumeError> {
-        let words = Arc::new(Words::new());
+        let words = Arc::new(Words::new(sleepers));
         let asked = Asked::of(config);
         let join = |coordinator: &mut super::Coordinator| {
             coordinator.join(config, asked, topics.clone(), &words)
@@ -390,7 +400,7 @@ impl Membership {
             generation: 0,
             topics,
             partitions: 0,
-            listener,
+            listener: None,
             is_out: false,
             auto_commit: config.auto_commit,
             follows: config.auto_commit || config.hold_back == HoldBack::Read,

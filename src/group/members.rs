@@ -253,7 +253,7 @@ impl Coordinator {
 pub(super) fn refuse_closed<'t>(
     topics: impl IntoIterator<Item = &'t Arc<TopicInner>>,
 ) -> Result<(), ConsumeError> {
-    match topics.into_iter().find(|topic| topic.is_closed()) {
+    match topics.into_iter().find(|topic| topic.is_deleted()) {
         Some(topic) => Err(ConsumeError::Closed {
             topic: topic.name().clone(),
         }),

@@ -65,8 +65,10 @@ pub(crate) use member::Membership;
 pub(crate) use owned::Owned;
 
 use crate::error::{ConsumeError, GroupError};
+use crate::sleepers::{Later, later};
 use crate::sync::{Mutex, MutexGuard};
 use crate::topic_inner::TopicInner;
+use core::ops::{Deref, DerefMut};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -85,8 +87,32 @@ impl Group {
     }
 
     /// A panic under the lock is a bug of ours alone: no user's code runs there.
-    pub(crate) fn lock(&self) -> MutexGuard<'_, Coordinator> {
-        self.coordinator.lock().unwrap_or_else(|e| e.into_inner())
+    pub(crate) fn lock(&self) -> Locked<'_> {
+        let later = later();
+        Locked {
+            coordinator: self.coordinator.lock().unwrap_or_else(|e| e.into_inner()),
+            _later: later,
+        }
+    }
+}
+
+/// The coordinator, locked. Who was to be woken is woken after it is let go of.
+pub(crate) struct Locked<'g> {
+    coordinator: MutexGuard<'g, Coordinator>,
+    _later: Later,
+}
+
+impl Deref for Locked<'_> {
+    type Target = Coordinator;
+
+    fn deref(&self) -> &Coordinator {
+        &self.coordinator
+    }
+}
+
+impl DerefMut for Locked<'_> {
+    fn deref_mut(&mut self) -> &mut Coordinator {
+        &mut self.coordinator
     }
 }
 
@@ -115,6 +141,7 @@ impl Groups {
         name: &Arc<str>,
         work: impl FnOnce(&mut Coordinator) -> Result<R, ConsumeError>,
     ) -> Result<(Arc<Group>, R), ConsumeError> {
+        let _later = later(); // until this lock is let go of as well
         let mut groups = self.lock();
         let group = groups
             .entry(name.clone())

@@ -44,6 +44,7 @@ use crate::cursor::Cursor;
 use crate::error::Fence;
 use crate::partition::NO_OFFSET;
 use crate::readers::Hold;
+use crate::sleepers::Sleepers;
 use crate::sync::{AtomicU64, fence, ord};
 use crate::topic_inner::TopicInner;
 use crossbeam_utils::CachePadded;
@@ -60,13 +61,16 @@ const REPLACED: u64 = 4;
 pub(crate) struct Words {
     signal: CachePadded<AtomicU64>,
     polls: CachePadded<AtomicU64>,
+    /// On which the member sleeps.
+    sleepers: Arc<Sleepers>,
 }
 
 impl Words {
-    pub(crate) fn new() -> Words {
+    pub(crate) fn new(sleepers: &Arc<Sleepers>) -> Words {
         Words {
             signal: CachePadded::new(AtomicU64::new(CHANGED)),
             polls: CachePadded::new(AtomicU64::new(0)),
+            sleepers: sleepers.clone(),
         }
     }
 
@@ -91,6 +95,7 @@ impl Words {
     pub(crate) fn signal(&self) {
         let signal = self.signal.load(ord!(Relaxed));
         self.signal.store(signal | CHANGED, ord!(Relaxed));
+        self.sleepers.notify();
     }
 
     /// Under the lock, by the member: it has looked everything up.
@@ -108,6 +113,7 @@ impl Words {
         self.signal.store(word, ord!(Relaxed));
         // Between this and the look at what was committed.
         fence!("tenure.end", P14);
+        self.sleepers.notify();
     }
 
     /// Whether the member is fenced. Under the lock it is the truth, and otherwise a hint.

@@ -163,7 +163,7 @@ pub(crate) struct Setup {
 
 impl Setup {
     /// Numbers of segments are below this (the width of a field, in docs/design.md).
-    const NUMBERS: u64 = (1 << 48) - 1;
+    const NUMBERS: u64 = (1 << 47) - 1;
 
     pub(crate) fn first_segment(&self) -> u64 {
         self.segments_left

@@ -14,6 +14,7 @@
 
 use ringlog_loom::{
     Broker, Consumer, ConsumerConfig, Overflow, Producer, Record, Timestamps, Topic, TopicConfig,
+    WaitStrategy,
 };
 use std::collections::BTreeSet;
 use std::fmt::Debug;
@@ -125,6 +126,7 @@ pub(crate) fn small(overflow: Overflow) -> TopicConfig {
         .overflow(overflow)
         // Nothing waits in a model: what would wait fails.
         .max_block(Duration::ZERO)
+        .wait(WaitStrategy::Yield)
         .timestamps(Timestamps::Given)
 }
 

@@ -1,0 +1,279 @@
+//! Sleeping until woken, and the end of a topic. A wake-up that is lost is a thread that sleeps for
+//! ever, which loom reports as a deadlock.
+
+use crate::common::*;
+use loom::thread;
+use ringlog_loom::{ConsumeError, Consumer, Overflow, Record, TopicConfig, WaitStrategy};
+use std::time::Duration;
+
+/// Longer than any model.
+const FOR_EVER: Duration = Duration::from_secs(100_000);
+
+fn sleeping(config: TopicConfig) -> TopicConfig {
+    config.wait(WaitStrategy::Block).max_block(FOR_EVER)
+}
+
+/// The number of the next record.
+fn read_one(consumer: &mut Consumer) -> u64 {
+    let batch = consumer.poll(FOR_EVER).unwrap();
+    assert_eq!(batch.len(), 1);
+    batch.iter().map(|r| number(r.value())).sum()
+}
+
+/// P15: a reader that sleeps is woken by what is published, also by two at once, of which one may
+/// find it just lying down.
+#[test]
+fn a_reader_that_sleeps_is_woken_by_what_is_published() {
+    explore(|| {
+        let (broker, topic) = topic(sleeping(small(Overflow::DropOldest)));
+        let mut consumer = reader(&broker);
+        let mut producer = topic.producer();
+        let p = thread::spawn(move || {
+            for n in 0..2 {
+                producer.send(Record::new(&value(n))).unwrap();
+            }
+        });
+        let c = thread::spawn(move || {
+            let mut seen = 0;
+            while seen < 2 {
+                seen += consumer.poll(FOR_EVER).unwrap().len();
+            }
+        });
+        p.join().unwrap();
+        c.join().unwrap();
+    });
+}
+
+/// P15: what one producer leaves unpublished before another's record: who publishes it wakes.
+#[test]
+fn a_reader_is_woken_by_the_last_of_two_producers() {
+    explore_to(1, || {
+        let (broker, topic) = topic(sleeping(small(Overflow::DropOldest)));
+        let mut consumer = reader(&broker);
+        let producers = [0, 1].map(|n| {
+            let mut producer = topic.producer();
+            thread::spawn(move || producer.send(Record::new(&value(n))).map(|_| ()))
+        });
+        let c = thread::spawn(move || {
+            let mut seen = 0;
+            while seen < 2 {
+                seen += consumer.poll(FOR_EVER).unwrap().len();
+            }
+        });
+        for p in producers {
+            p.join().unwrap().unwrap();
+        }
+        c.join().unwrap();
+    });
+}
+
+/// P16: two readers lie down at once, so that the notifier may find the list in the hands of one of
+/// them; both are woken.
+#[test]
+fn two_readers_that_sleep_are_both_woken() {
+    explore(|| {
+        let (broker, topic) = topic(sleeping(small(Overflow::DropOldest)));
+        let readers = [(); 2].map(|()| reader(&broker));
+        let mut producer = topic.producer();
+        let p = thread::spawn(move || producer.send(Record::new(&value(7))).map(|_| ()));
+        let readers = readers
+            .map(|mut consumer| thread::spawn(move || assert_eq!(read_one(&mut consumer), 7)));
+        p.join().unwrap().unwrap();
+        for r in readers {
+            r.join().unwrap();
+        }
+    });
+}
+
+/// P15: a producer that sleeps is woken when the reader's gate moves on.
+#[test]
+fn a_producer_that_sleeps_is_woken_when_there_is_room() {
+    explore(|| {
+        let (broker, topic) = topic(sleeping(smallest(Overflow::Backpressure)));
+        let mut consumer = reader(&broker);
+        let mut producer = topic.producer();
+        for n in 0..2 {
+            producer.send(Record::new(&value(n))).unwrap();
+        }
+        let p = thread::spawn(move || producer.send(Record::new(&value(2))).unwrap().offset);
+        let c = thread::spawn(move || {
+            for n in 0..2 {
+                assert_eq!(read_one(&mut consumer), n);
+            }
+            consumer
+        });
+        assert_eq!(p.join().unwrap(), 2);
+        let mut consumer = c.join().unwrap();
+        assert_eq!(read_one(&mut consumer), 2);
+    });
+}
+
+/// P15: and when the reader leaves instead.
+#[test]
+fn a_producer_that_sleeps_is_woken_when_the_reader_leaves() {
+    explore(|| {
+        let (broker, topic) = topic(sleeping(smallest(Overflow::Backpressure)));
+        let consumer = reader(&broker);
+        let mut producer = topic.producer();
+        for n in 0..2 {
+            producer.send(Record::new(&value(n))).unwrap();
+        }
+        let p = thread::spawn(move || producer.send(Record::new(&value(2))).unwrap().offset);
+        let c = thread::spawn(move || drop(consumer));
+        assert_eq!(p.join().unwrap(), 2);
+        c.join().unwrap();
+    });
+}
+
+/// P15: a reader that sleeps is woken by its handle.
+#[test]
+fn a_reader_that_sleeps_is_woken_up() {
+    explore(|| {
+        let (broker, _topic) = topic(sleeping(small(Overflow::Backpressure)));
+        let mut consumer = reader(&broker);
+        let handle = consumer.wakeup_handle();
+        let w = thread::spawn(move || handle.wakeup());
+        let c = thread::spawn(move || {
+            let woken = consumer.poll(FOR_EVER).map(|batch| batch.len());
+            assert_eq!(woken, Err(ConsumeError::Wakeup));
+        });
+        w.join().unwrap();
+        c.join().unwrap();
+    });
+}
+
+/// Reads until the topic is closed: which numbers.
+fn read_to_end(consumer: &mut Consumer) -> Vec<u64> {
+    let mut seen = Vec::new();
+    loop {
+        match consumer.poll(FOR_EVER) {
+            Ok(batch) => seen.extend(batch.iter().map(|r| number(r.value()))),
+            Err(ConsumeError::Closed { .. }) => return seen,
+            Err(other) => panic!("{other}"),
+        }
+    }
+}
+
+/// T5: a topic is closed while a producer sends, over a roll: the reader gets exactly what was sent,
+/// and then the end.
+#[test]
+fn what_is_sent_while_a_topic_is_closed_is_read_or_was_refused() {
+    let outcomes = Outcomes::new();
+    let saw = outcomes.clone();
+    explore(move || {
+        let config = sleeping(smallest(Overflow::Backpressure)).segments(3);
+        let (broker, topic) = topic(config);
+        let mut consumer = reader(&broker);
+        let mut producer = topic.producer();
+        let p = thread::spawn(move || {
+            let sent = (0..2).filter(|&n| producer.try_send(Record::new(&value(n))).is_ok());
+            sent.collect::<Vec<u64>>()
+        });
+        let closer = thread::spawn(move || topic.close());
+        let sent = p.join().unwrap();
+        closer.join().unwrap();
+        assert_eq!(read_to_end(&mut consumer), sent);
+        saw.saw(sent);
+    });
+    outcomes.are([vec![], vec![0], vec![0, 1]]);
+}
+
+/// P15: the reader may be asleep when the topic is closed.
+#[test]
+fn a_reader_that_sleeps_is_woken_by_the_end() {
+    let outcomes = Outcomes::new();
+    let saw = outcomes.clone();
+    explore_to(1, move || {
+        let (broker, topic) = topic(sleeping(small(Overflow::DropOldest)));
+        let mut consumer = reader(&broker);
+        let mut producer = topic.producer();
+        let p = thread::spawn(move || producer.send(Record::new(&value(0))).is_ok());
+        let closer = thread::spawn(move || topic.close());
+        let c = thread::spawn(move || read_to_end(&mut consumer));
+        let sent = p.join().unwrap();
+        closer.join().unwrap();
+        assert_eq!(c.join().unwrap().len(), usize::from(sent));
+        saw.saw(sent);
+    });
+    outcomes.are([false, true]);
+}
+
+/// P15: a producer that sleeps is refused when the topic is closed.
+#[test]
+fn a_producer_that_sleeps_is_woken_by_the_end() {
+    explore(|| {
+        let (broker, topic) = topic(sleeping(smallest(Overflow::Backpressure)));
+        let mut consumer = reader(&broker);
+        let mut producer = topic.producer();
+        for n in 0..2 {
+            producer.send(Record::new(&value(n))).unwrap();
+        }
+        let p = thread::spawn(move || producer.send(Record::new(&value(2))).is_err());
+        let closer = thread::spawn(move || topic.close());
+        assert!(p.join().unwrap());
+        closer.join().unwrap();
+        assert_eq!(read_to_end(&mut consumer), [0, 1]);
+    });
+}
+
+/// P17: an exclusive producer leaves while the topic is closed: one of the two ends it.
+#[test]
+fn a_topic_whose_exclusive_producer_leaves_comes_to_its_end() {
+    let outcomes = Outcomes::new();
+    let saw = outcomes.clone();
+    explore(move || {
+        let (broker, topic) = topic(sleeping(small(Overflow::DropOldest)));
+        let mut consumer = reader(&broker);
+        let mut producer = topic.exclusive_producer().unwrap();
+        let p = thread::spawn(move || producer.send(Record::new(&value(0))).is_ok());
+        let closer = thread::spawn(move || topic.close());
+        let sent = p.join().unwrap();
+        closer.join().unwrap();
+        assert_eq!(read_to_end(&mut consumer).len(), usize::from(sent));
+        saw.saw(sent);
+    });
+    outcomes.are([false, true]);
+}
+
+/// P17: an exclusive producer comes while the topic is closed: it is refused, or ends it.
+#[test]
+fn an_exclusive_producer_that_comes_late_does_not_open_the_end_again() {
+    let outcomes = Outcomes::new();
+    let saw = outcomes.clone();
+    explore(move || {
+        let (broker, topic) = topic(sleeping(small(Overflow::DropOldest)));
+        let mut consumer = reader(&broker);
+        let other = topic.clone();
+        let p = thread::spawn(move || match other.exclusive_producer() {
+            Ok(mut producer) => Some(producer.send(Record::new(&value(0))).is_ok()),
+            Err(_) => None,
+        });
+        let closer = thread::spawn(move || topic.close());
+        let sent = p.join().unwrap();
+        closer.join().unwrap();
+        let read = read_to_end(&mut consumer).len();
+        assert_eq!(read, usize::from(sent == Some(true)));
+        saw.saw(sent);
+    });
+    outcomes.are([None, Some(false), Some(true)]);
+}
+
+/// T5: two threads close a topic, one behind the other.
+#[test]
+fn a_topic_that_two_close_has_one_end() {
+    explore(|| {
+        let config = sleeping(smallest(Overflow::DropOldest));
+        let (broker, topic) = topic(config);
+        let mut consumer = reader(&broker);
+        topic.producer().send(Record::new(&value(0))).unwrap();
+        let closers = [(); 2].map(|()| {
+            let topic = topic.clone();
+            thread::spawn(move || topic.close())
+        });
+        for c in closers {
+            c.join().unwrap();
+        }
+        assert_eq!(read_to_end(&mut consumer), [0]);
+        assert!(topic.is_closed());
+    });
+}

@@ -1,0 +1,154 @@
+//! A consumer as a stream.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use futures_core::{FusedStream, Stream};
+use ringlog::{
+    Broker, ConsumeError, Consumer, ConsumerConfig, Header, NO_TIMESTAMP, Overflow, OwnedRecord,
+    Record, RecordStream, Timestamps, TopicConfig,
+};
+use std::future::poll_fn;
+use std::pin::Pin;
+use tokio::runtime::Builder;
+
+fn consumer(broker: &Broker, config: ConsumerConfig, topics: &[&str]) -> Consumer {
+    let mut consumer = broker.consumer(config);
+    consumer.subscribe(topics).unwrap();
+    consumer
+}
+
+async fn next(stream: &mut RecordStream) -> Option<Result<OwnedRecord, ConsumeError>> {
+    poll_fn(|context| Pin::new(&mut *stream).poll_next(context)).await
+}
+
+fn run(test: impl Future<Output = ()>) {
+    Builder::new_current_thread()
+        .build()
+        .unwrap()
+        .block_on(test);
+}
+
+#[test]
+fn a_stream_hands_out_all_and_ends_with_its_topics() {
+    run(async {
+        let broker = Broker::new();
+        let config = || TopicConfig::new().timestamps(Timestamps::Given);
+        let a = broker.create_topic("a", config()).unwrap();
+        let b = broker.create_topic("b", config()).unwrap();
+        let mut stream = consumer(&broker, ConsumerConfig::new(), &["a", "b"]).into_stream();
+        let headers = [
+            Header::new("h", "1"),
+            Header {
+                name: "none",
+                value: None,
+            },
+        ];
+        let mut producer = a.producer();
+        let record = Record::new("x").key("k").headers(&headers).timestamp(7);
+        producer.send(record).unwrap();
+        producer.send(Record::tombstone("k")).unwrap();
+        let first = next(&mut stream).await.unwrap().unwrap();
+        assert_eq!((&*first.topic, first.partition, first.offset), ("a", 0, 0));
+        assert_eq!(
+            (first.key.as_deref(), first.value.as_deref()),
+            (Some(&b"k"[..]), Some(&b"x"[..]))
+        );
+        assert_eq!((first.timestamp, first.lost), (7, 0));
+        let h = [
+            ("h".to_owned(), Some(b"1".to_vec())),
+            ("none".to_owned(), None),
+        ];
+        assert_eq!(first.headers, h);
+        let second = next(&mut stream).await.unwrap().unwrap();
+        assert_eq!(
+            (second.value, second.timestamp, second.offset),
+            (None, NO_TIMESTAMP, 1)
+        );
+
+        a.close();
+        let closed = next(&mut stream).await.unwrap().unwrap_err();
+        assert!(matches!(closed, ConsumeError::Closed { topic } if &*topic == "a"));
+        let sends = tokio::spawn(async move {
+            b.producer().send(Record::new("late")).unwrap();
+            b.close();
+        });
+        assert_eq!(
+            next(&mut stream).await.unwrap().unwrap().value.unwrap(),
+            b"late"
+        );
+        sends.await.unwrap();
+        assert!(!stream.is_terminated());
+        assert_eq!(next(&mut stream).await, None);
+        assert_eq!(next(&mut stream).await, None);
+        assert!(stream.is_terminated());
+    });
+}
+
+#[test]
+fn what_was_lost_stands_at_the_first_record_behind_it() {
+    run(async {
+        let broker = Broker::new();
+        let config = TopicConfig::new().segments(2).segment_records(2);
+        let topic = broker
+            .create_topic("t", config.overflow(Overflow::DropOldest))
+            .unwrap();
+        let mut stream = consumer(&broker, ConsumerConfig::new(), &["t"]).into_stream();
+        let mut producer = topic.producer();
+        for _ in 0..9 {
+            producer.send(Record::new("x")).unwrap();
+        }
+        let mut all = Vec::new();
+        for _ in 0..3 {
+            let record = next(&mut stream).await.unwrap().unwrap();
+            all.push((record.offset, record.lost));
+        }
+        assert_eq!(all, [(6, 6), (7, 0), (8, 0)]);
+    });
+}
+
+#[test]
+fn a_consumer_comes_back_where_its_stream_was() {
+    run(async {
+        let broker = Broker::new();
+        let topic = broker.create_topic("t", TopicConfig::new()).unwrap();
+        let mut producer = topic.producer();
+        for _ in 0..5 {
+            producer.send(Record::new("x")).unwrap();
+        }
+        let config = ConsumerConfig::new().group("g");
+        let mut stream = consumer(&broker, config.clone(), &["t"]).into_stream();
+        for offset in 0..2 {
+            assert_eq!(next(&mut stream).await.unwrap().unwrap().offset, offset);
+        }
+        assert_eq!(stream.size_hint(), (3, None));
+        let mut back = stream.into_consumer().unwrap();
+        assert_eq!(back.position("t", 0), Ok(2));
+        back.commit().unwrap();
+        drop(back);
+        let mut other = consumer(&broker, config, &["t"]).into_stream();
+        assert_eq!(next(&mut other).await.unwrap().unwrap().offset, 2);
+        other.consumer().unsubscribe();
+        for offset in 3..5 {
+            assert_eq!(next(&mut other).await.unwrap().unwrap().offset, offset);
+        }
+        assert_eq!(
+            next(&mut other).await,
+            Some(Err(ConsumeError::NotSubscribed))
+        );
+        assert_eq!(next(&mut other).await, None);
+    });
+}
+
+#[test]
+fn a_deleted_topic_is_an_error_and_the_end() {
+    run(async {
+        let broker = Broker::new();
+        broker.create_topic("t", TopicConfig::new()).unwrap();
+        let mut stream = consumer(&broker, ConsumerConfig::new(), &["t"]).into_stream();
+        broker.delete_topic("t").unwrap();
+        assert!(matches!(
+            next(&mut stream).await,
+            Some(Err(ConsumeError::Closed { .. }))
+        ));
+        assert_eq!(next(&mut stream).await, None);
+    });
+}

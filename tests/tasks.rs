@@ -1,0 +1,298 @@
+//! Polls and sends of tasks, on tokio's two runtimes and on none.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use ringlog::{
+    Broker, ConsumeError, Consumer, ConsumerConfig, Record, Route, SendError, Topic, TopicConfig,
+    WaitStrategy,
+};
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
+use std::time::Duration;
+use tokio::runtime::{Builder, Runtime};
+use tokio::time::timeout;
+
+fn runtimes() -> [Runtime; 2] {
+    [
+        Builder::new_current_thread().enable_time().build().unwrap(),
+        Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_time()
+            .build()
+            .unwrap(),
+    ]
+}
+
+fn topic(wait: WaitStrategy) -> (Broker, Topic) {
+    let broker = Broker::new();
+    let config = TopicConfig::new()
+        .partitions(2)
+        .segments(2)
+        .segment_records(2)
+        .wait(wait);
+    let topic = broker.create_topic("t", config).unwrap();
+    (broker, topic)
+}
+
+fn consumer(broker: &Broker) -> Consumer {
+    let mut consumer = broker.consumer(ConsumerConfig::new());
+    consumer.subscribe(&["t"]).unwrap();
+    consumer
+}
+
+#[derive(Default)]
+struct Count(AtomicUsize);
+
+impl Wake for Count {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+fn counter() -> (Arc<Count>, Waker) {
+    let count = Arc::new(Count::default());
+    (count.clone(), count.into())
+}
+
+fn times(count: &Count) -> usize {
+    count.0.load(Ordering::SeqCst)
+}
+
+#[test]
+fn tasks_hand_on_all_records_whoever_waits_for_whom() {
+    const RECORDS: u64 = 5_000;
+    for runtime in runtimes() {
+        for wait in [WaitStrategy::Block, WaitStrategy::BusySpin] {
+            runtime.block_on(async {
+                let (broker, topic) = topic(wait);
+                let mut readers = Vec::new();
+                for _ in 0..2 {
+                    let mut consumer = consumer(&broker);
+                    readers.push(tokio::spawn(async move {
+                        let (mut sum, mut read) = (0, 0);
+                        while read < 2 * RECORDS {
+                            let batch = consumer.poll_async().await.unwrap();
+                            assert!(!batch.is_empty());
+                            for record in &batch {
+                                sum += u64::from_le_bytes(record.value().try_into().unwrap());
+                                read += 1;
+                            }
+                        }
+                        sum
+                    }));
+                }
+                let mut senders = Vec::new();
+                for _ in 0..2 {
+                    let mut producer = topic.producer();
+                    senders.push(tokio::spawn(async move {
+                        for n in 0..RECORDS {
+                            producer
+                                .send_async(Record::new(&n.to_le_bytes()))
+                                .await
+                                .unwrap();
+                        }
+                    }));
+                }
+                for sender in senders {
+                    sender.await.unwrap();
+                }
+                for reader in readers {
+                    assert_eq!(reader.await.unwrap(), RECORDS * (RECORDS - 1));
+                }
+            });
+        }
+    }
+}
+
+#[test]
+fn a_task_is_woken_once_for_what_it_waits_for() {
+    let (broker, topic) = topic(WaitStrategy::Block);
+    let mut consumer = consumer(&broker);
+    let mut producer = topic.producer();
+    let (woken, waker) = counter();
+    let mut context = Context::from_waker(&waker);
+    {
+        let mut poll = pin!(consumer.poll_async());
+        assert!(poll.as_mut().poll(&mut context).is_pending());
+        assert_eq!(times(&woken), 0);
+        producer.send(Record::new("a").partition(0)).unwrap();
+        producer.send(Record::new("b").partition(1)).unwrap();
+        assert_eq!(times(&woken), 2, "by each of the partitions");
+        let Poll::Ready(Ok(batch)) = poll.as_mut().poll(&mut context) else {
+            panic!("it is there");
+        };
+        assert_eq!(batch.len(), 1);
+    }
+    let batch = consumer.try_poll().unwrap();
+    assert_eq!(batch.len(), 1);
+}
+
+#[test]
+fn a_future_that_is_dropped_has_done_nothing_and_is_not_woken() {
+    let (broker, topic) = topic(WaitStrategy::Block);
+    let mut consumer = consumer(&broker);
+    let mut producer = topic.producer();
+    let (woken, waker) = counter();
+    let mut context = Context::from_waker(&waker);
+    for _ in 0..3 {
+        assert!(pin!(consumer.poll_async()).poll(&mut context).is_pending());
+    }
+    for n in 0..4 {
+        let record = Record::new("x").partition(0);
+        assert!(producer.try_send(record).is_ok(), "{n}");
+    }
+    assert_eq!(times(&woken), 0);
+    let full = Record::new("lost?").partition(0);
+    for _ in 0..3 {
+        assert!(
+            pin!(producer.send_async(full))
+                .poll(&mut context)
+                .is_pending()
+        );
+    }
+    let values = [1u64, 2];
+    let waits = producer.send_values_async(Route::Partition(0), &values);
+    assert!(pin!(waits).poll(&mut context).is_pending());
+    while !consumer.try_poll().unwrap().is_empty() {}
+    assert_eq!(times(&woken), 0);
+    assert_eq!(topic.log_end_offset(0).unwrap(), 4);
+    // A future that is leaked leaves its waker behind, until the handle's next call.
+    std::mem::forget({
+        let mut poll = Box::pin(consumer.poll_async());
+        assert!(poll.as_mut().poll(&mut context).is_pending());
+        poll
+    });
+    assert!(consumer.try_poll().unwrap().is_empty());
+}
+
+#[test]
+fn a_batch_goes_share_by_share_as_there_is_room() {
+    let (broker, topic) = topic(WaitStrategy::Block);
+    let mut consumer = consumer(&broker);
+    let mut producer = topic.producer();
+    let (woken, waker) = counter();
+    let mut context = Context::from_waker(&waker);
+    while producer.try_send(Record::new("x").partition(1)).is_ok() {}
+    let batch = [0, 1].map(|p| Record::new("batch").partition(p));
+    {
+        let mut sends = pin!(producer.send_batch_async(&batch));
+        assert!(sends.as_mut().poll(&mut context).is_pending());
+        assert_eq!(
+            topic.log_end_offset(0).unwrap(),
+            1,
+            "the share that had room"
+        );
+        while !consumer.try_poll().unwrap().is_empty() {}
+        assert_eq!(times(&woken), 1);
+        let Poll::Ready(Ok(sent)) = sends.as_mut().poll(&mut context) else {
+            panic!("there is room");
+        };
+        let at: Vec<_> = sent.iter().map(|m| (m.partition, m.offset)).collect();
+        assert_eq!(at, [(0, 0), (1, 4)]);
+    }
+    // Dropped half way, and refused half way.
+    while producer.try_send(Record::new("x").partition(1)).is_ok() {}
+    assert!(
+        pin!(producer.send_batch_async(&batch))
+            .poll(&mut context)
+            .is_pending()
+    );
+    assert_eq!(topic.log_end_offset(0).unwrap(), 2);
+    let mut sends = pin!(producer.send_batch_async(&batch));
+    assert!(sends.as_mut().poll(&mut context).is_pending());
+    topic.close();
+    let Poll::Ready(Err(refused)) = sends.as_mut().poll(&mut context) else {
+        panic!("it is closed");
+    };
+    assert!(matches!(refused.cause, SendError::Closed { .. }));
+    assert_eq!((refused.appended, refused.refused), (1, vec![1]));
+}
+
+#[test]
+fn waiting_tasks_are_told_of_the_end_and_of_a_wake_up() {
+    for runtime in runtimes() {
+        runtime.block_on(async {
+            let (broker, topic) = topic(WaitStrategy::Block);
+            let mut consumer = consumer(&broker);
+            let handle = consumer.wakeup_handle();
+            let mut slow = self::consumer(&broker);
+            let mut producer = topic.producer();
+            let reader = tokio::spawn(async move {
+                let first = consumer.poll_async().await.map(|batch| batch.len());
+                assert_eq!(first, Err(ConsumeError::Wakeup));
+                loop {
+                    if let Err(error) = consumer.poll_async().await {
+                        return error;
+                    }
+                }
+            });
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            handle.wakeup();
+            let sender = tokio::spawn(async move {
+                loop {
+                    if let Err(error) = producer.send_async(Record::new("x")).await {
+                        return error;
+                    }
+                }
+            });
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            topic.close();
+            assert!(matches!(sender.await.unwrap(), SendError::Closed { .. }));
+            assert!(matches!(reader.await.unwrap(), ConsumeError::Closed { .. }));
+            // And its own timeouts work.
+            while slow.try_poll().is_ok() {}
+            slow.unsubscribe();
+            let unsubscribed = slow.poll_async().await.map(|batch| batch.len());
+            assert_eq!(unsubscribed, Err(ConsumeError::NotSubscribed));
+            let other = broker.create_topic("idle", TopicConfig::new()).unwrap();
+            slow.subscribe(&[other.name()]).unwrap();
+            let idle = timeout(Duration::from_millis(20), slow.poll_async()).await;
+            assert!(idle.is_err());
+        });
+    }
+}
+
+#[test]
+fn members_of_a_group_that_wait_as_tasks_hand_over() {
+    for runtime in runtimes() {
+        runtime.block_on(async {
+            let (broker, topic) = topic(WaitStrategy::Block);
+            let member = || {
+                let mut member = broker.consumer(ConsumerConfig::new().group("g"));
+                member.subscribe(&["t"]).unwrap();
+                member
+            };
+            let mut first = member();
+            assert!(first.try_poll().unwrap().is_empty());
+            let reader = tokio::spawn(async move {
+                let batch = first.poll_async().await.unwrap();
+                assert_eq!(batch.len(), 1);
+                drop(batch);
+                first
+            });
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            // A second member joins: the first, asleep, has to wake up to give it its share.
+            let mut second = member();
+            let owned = timeout(Duration::from_secs(30), async {
+                while second.assignment().is_empty() {
+                    let _ = timeout(Duration::from_millis(5), second.poll_async()).await;
+                }
+                second.assignment()
+            });
+            let owned = owned.await.unwrap();
+            assert_eq!(owned.len(), 1);
+            let mine = 1 - owned[0].partition;
+            topic
+                .producer()
+                .send(Record::new("x").partition(mine))
+                .unwrap();
+            let first = timeout(Duration::from_secs(30), reader)
+                .await
+                .unwrap()
+                .unwrap();
+            assert_eq!(first.assignment().len(), 1);
+        });
+    }
+}

@@ -1,0 +1,233 @@
+//! Waiting: nothing is missed, time limits are kept, and nobody is woken for nothing.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use ringlog::{
+    Broker, ConsumeError, Consumer, ConsumerConfig, Overflow, Pause, Record, SendError,
+    TopicConfig, WaitPolicy, WaitStrategy,
+};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+const LONG: Duration = Duration::from_secs(60);
+
+fn consumer(broker: &Broker, topics: &[&str]) -> Consumer {
+    let mut consumer = broker.consumer(ConsumerConfig::new());
+    consumer.subscribe(topics).unwrap();
+    consumer
+}
+
+#[test]
+fn a_limit_is_kept_to_within_milliseconds() {
+    let broker = Broker::new();
+    let config = TopicConfig::new().segments(2).segment_records(1);
+    let config = config.max_block(Duration::from_millis(40));
+    let topic = broker.create_topic("orders", config).unwrap();
+    let mut consumer = consumer(&broker, &["orders"]);
+    let mut closest = LONG;
+    for limit in [1, 5, 20, 40] {
+        let limit = Duration::from_millis(limit);
+        let start = Instant::now();
+        assert!(consumer.poll(limit).unwrap().is_empty());
+        let waited = start.elapsed();
+        assert!(waited >= limit, "{waited:?} of {limit:?}");
+        closest = closest.min(waited - limit);
+    }
+    let mut producer = topic.producer();
+    while producer.try_send(Record::new("order")).is_ok() {}
+    let start = Instant::now();
+    let refused = producer.send(Record::new("order")).unwrap_err();
+    let SendError::Full { waited, .. } = refused else {
+        panic!("{refused}");
+    };
+    assert!(waited >= Duration::from_millis(40) && start.elapsed() >= waited);
+    // (On a machine that does other things, one of the four at least.)
+    assert!(closest < Duration::from_millis(10), "{closest:?}");
+}
+
+/// Two threads that hand each other records, so that both sleep all the time.
+#[test]
+fn two_threads_that_wake_each_other_miss_nothing() {
+    let broker = Broker::new();
+    // The smallest, so that producers wait as well.
+    let config = || TopicConfig::new().segments(2).segment_records(1);
+    let (there, back) = (
+        broker.create_topic("there", config()).unwrap(),
+        broker.create_topic("back", config()).unwrap(),
+    );
+    let mut from_here = there.producer();
+    let mut from_there = back.producer();
+    let (mut here, mut other) = (consumer(&broker, &["back"]), consumer(&broker, &["there"]));
+    const TURNS: usize = 20_000;
+    let echo = thread::spawn(move || {
+        for _ in 0..TURNS {
+            assert_eq!(other.poll(LONG).unwrap().len(), 1);
+            from_there.send(Record::new("pong")).unwrap();
+        }
+    });
+    for _ in 0..TURNS {
+        from_here.send(Record::new("ping")).unwrap();
+        assert_eq!(here.poll(LONG).unwrap().len(), 1);
+    }
+    echo.join().unwrap();
+}
+
+/// Many consumers and producers that sleep on many partitions of several topics.
+#[test]
+fn many_sleepers_on_many_partitions_miss_nothing() {
+    const EACH: u64 = 3_000;
+    let broker = Broker::new();
+    let topics: Vec<_> = (0..3)
+        .map(|n| {
+            let config = TopicConfig::new()
+                .partitions(5)
+                .segments(2)
+                .segment_records(4);
+            broker.create_topic(&format!("t{n}"), config).unwrap()
+        })
+        .collect();
+    let mut consumers: Vec<_> = (0..3)
+        .map(|_| consumer(&broker, &["t0", "t1", "t2"]))
+        .collect();
+    let producers: Vec<_> = topics
+        .iter()
+        .flat_map(|t| [t.producer(), t.producer()])
+        .collect();
+    let all = EACH * producers.len() as u64;
+    let senders: Vec<_> = producers
+        .into_iter()
+        .map(|mut producer| {
+            thread::spawn(move || {
+                for n in 0..EACH {
+                    producer.send(Record::new(&n.to_le_bytes())).unwrap();
+                    if n % 64 == 0 {
+                        thread::sleep(Duration::from_micros(200)); // so that readers sleep
+                    }
+                }
+            })
+        })
+        .collect();
+    let readers: Vec<_> = consumers
+        .drain(..)
+        .map(|mut consumer| {
+            thread::spawn(move || {
+                let mut read = 0;
+                while read < all {
+                    let batch = consumer.poll(LONG).unwrap();
+                    assert!(!batch.is_empty(), "after {read} of {all}");
+                    read += batch.len() as u64;
+                }
+            })
+        })
+        .collect();
+    for thread in senders.into_iter().chain(readers) {
+        thread.join().unwrap();
+    }
+}
+
+#[test]
+fn a_sleeping_poll_ends_for_all_that_concerns_it() {
+    let broker = Broker::new();
+    let topic = broker.create_topic("orders", TopicConfig::new()).unwrap();
+    let poll = |mut consumer: Consumer| {
+        let polls = thread::spawn(move || {
+            let start = Instant::now();
+            let ended = consumer.poll(LONG).map(|batch| batch.len());
+            (ended, start.elapsed())
+        });
+        thread::sleep(Duration::from_millis(50)); // it sleeps by now
+        polls
+    };
+    // It is woken up.
+    let consumer = consumer(&broker, &["orders"]);
+    let handle = consumer.wakeup_handle();
+    let polls = poll(consumer);
+    handle.wakeup();
+    assert_eq!(polls.join().unwrap().0, Err(ConsumeError::Wakeup));
+    // A partition is added, and written to.
+    let consumer = self::consumer(&broker, &["orders"]);
+    let polls = poll(consumer);
+    topic.add_partitions(2).unwrap();
+    topic
+        .producer()
+        .send(Record::new("order").partition(1))
+        .unwrap();
+    assert_eq!(polls.join().unwrap().0, Ok(1));
+    // A member of a group gets a partition when another leaves, and reads what is there.
+    let member = || {
+        let mut member = broker.consumer(ConsumerConfig::new().group("billing"));
+        member.subscribe(&["orders"]).unwrap();
+        member
+    };
+    let (mut first, mut second) = (member(), member());
+    for _ in 0..6 {
+        first.try_poll().unwrap();
+        second.try_poll().unwrap();
+    }
+    let read_it = [&first, &second].map(|m| m.committed("orders", 1).unwrap() == Some(1));
+    assert_eq!(read_it, [true, true]);
+    topic
+        .producer()
+        .send(Record::new("order").partition(1))
+        .unwrap();
+    let owns = |c: &Consumer| c.assignment().iter().any(|a| a.partition == 1);
+    let (owner, other) = if owns(&first) {
+        (first, second)
+    } else {
+        (second, first)
+    };
+    assert!(owns(&owner) && !owns(&other));
+    let polls = poll(other);
+    owner.close();
+    let (ended, waited) = polls.join().unwrap();
+    assert_eq!(ended, Ok(1));
+    assert!(waited < LONG / 4, "{waited:?}");
+}
+
+#[test]
+fn a_policy_of_ones_own_is_asked_with_the_looks_so_far() {
+    #[derive(Debug, Default)]
+    struct Asked(AtomicU32);
+    impl WaitPolicy for Asked {
+        fn next(&self, looks: u32) -> Pause {
+            let before = self.0.swap(looks, Ordering::Relaxed);
+            assert!(looks == before + 1 || looks == 1);
+            if looks < 10 {
+                Pause::Spin(1)
+            } else {
+                Pause::Sleep
+            }
+        }
+    }
+    let asked = Arc::new(Asked::default());
+    let broker = Broker::new();
+    let config = TopicConfig::new().wait(WaitStrategy::Custom(asked.clone()));
+    let topic = broker.create_topic("orders", config).unwrap();
+    let mut consumer = consumer(&broker, &["orders"]);
+    let mut producer = topic.producer();
+    let reader = thread::spawn(move || consumer.poll(LONG).unwrap().len());
+    thread::sleep(Duration::from_millis(50));
+    producer.send(Record::new("order")).unwrap();
+    assert_eq!(reader.join().unwrap(), 1);
+    // Ten looks, then enrolled, then asleep.
+    assert_eq!(asked.0.load(Ordering::Relaxed), 11);
+}
+
+/// Under `DropOldest` nobody waits for room, so nobody has to be woken: a full ring is no reason.
+#[test]
+fn who_need_not_wait_does_not() {
+    let broker = Broker::new();
+    let config = TopicConfig::new().segments(2).segment_records(1);
+    let config = config
+        .overflow(Overflow::DropOldest)
+        .max_block(Duration::ZERO);
+    let topic = broker.create_topic("orders", config).unwrap();
+    let mut consumer = consumer(&broker, &["orders"]);
+    let mut producer = topic.producer();
+    for _ in 0..10 {
+        producer.send(Record::new("order")).unwrap();
+    }
+    let batch = consumer.poll(LONG).unwrap();
+    assert_eq!((batch.len(), batch.lost()), (1, 8));
+}
