@@ -10,6 +10,7 @@ mod ping_pong;
 mod replay;
 #[cfg(test)]
 mod tests;
+mod wake_up;
 
 use crate::measure::{self, Failure, Job, Outcome, Plan, Run};
 use crate::report::Row;
@@ -243,5 +244,7 @@ pub(crate) fn scenarios(choice: &Choice) -> Vec<Scenario> {
     all.push(original::scenario());
     all.push(ping_pong::scenario(choice));
     all.push(paced::scenario(choice));
+    all.push(wake_up::scenario(choice));
+    all.push(wake_up::asleep(choice));
     all
 }

@@ -105,11 +105,11 @@ impl TopicPlan {
             murmur2: dice.one_in(4),
             // Not `BusySpin`: with more threads than cores it keeps from running whoever it
             // waits for.
-            wait: dice.pick([
-                WaitStrategy::Backoff,
-                WaitStrategy::Backoff,
-                WaitStrategy::Yield,
-            ]),
+            wait: match dice.between(0, 3) {
+                0 => WaitStrategy::Yield,
+                1 => WaitStrategy::Backoff,
+                _ => WaitStrategy::Block,
+            },
             // Under `Backpressure` short enough that `send` comes to refuse as well.
             // Under `DropOldest` a refusal is a failure, so a slow machine gets its time.
             max_block: match overflow {
@@ -136,7 +136,7 @@ impl TopicPlan {
             .segment_bytes(self.bytes)
             .overflow(self.overflow)
             .timestamps(self.timestamps)
-            .wait(self.wait)
+            .wait(self.wait.clone())
             .max_block(self.max_block);
         if self.murmur2 {
             config.partitioner(Murmur2)
