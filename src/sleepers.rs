@@ -298,15 +298,14 @@ mod tests {
     use super::*;
     use std::panic::{AssertUnwindSafe, catch_unwind};
     use std::sync::Arc;
-    use std::sync::atomic::{AtomicUsize, Ordering};
     use std::task::Wake;
 
     #[derive(Default)]
-    struct Count(AtomicUsize);
+    struct Count(Mutex<usize>);
 
     impl Wake for Count {
         fn wake(self: Arc<Self>) {
-            self.0.fetch_add(1, Ordering::SeqCst);
+            *self.0.lock().unwrap() += 1;
         }
     }
 
@@ -316,7 +315,7 @@ mod tests {
     }
 
     fn times(count: &Count) -> usize {
-        count.0.load(Ordering::SeqCst)
+        *count.0.lock().unwrap()
     }
 
     #[test]
