@@ -95,7 +95,8 @@ impl Models {
             .stdin(Stdio::null())
             // The test harness shows a failed test's words on its standard output.
             .stdout(Stdio::piped())
-            .stderr(Stdio::null());
+            // And what ends the process at once is told here.
+            .stderr(Stdio::piped());
         if let Some(bound) = trial.preemptions {
             command.env("RINGLOG_PREEMPTIONS", bound.to_string());
         }
@@ -128,14 +129,23 @@ fn wait(mut command: Command) -> Result<End, Failure> {
     if let Some(out) = &mut child.stdout {
         out.read_to_string(&mut told)?;
     }
+    if let Some(out) = &mut child.stderr {
+        out.read_to_string(&mut told)?;
+    }
     match status.code() {
         Some(0) => Ok(End::Passed),
         Some(101) => reason(&told).map(End::Failed),
+        // Unwinding what sleeps for ever, loom does not get far.
+        None if told.contains(DEADLOCK) => reason(&told).map(End::Failed),
         _ => Err(format!("{command:?} ended with {status}").into()),
     }
 }
 
-/// Why a model failed: what it says itself, or what the source asserts, or a race that loom found.
+/// What loom says where all threads that are left sleep: a wake-up was lost.
+const DEADLOCK: &str = "deadlock; threads";
+
+/// Why a model failed: what it says itself, or what the source asserts, or a race that loom found,
+/// or a thread that sleeps for ever.
 /// Anything else, as loom's limit on how much there may be to explore, is no answer.
 fn reason(told: &str) -> Result<String, Failure> {
     let mut lines = told
@@ -145,7 +155,7 @@ fn reason(told: &str) -> Result<String, Failure> {
     let message = lines.next().unwrap_or_default().trim();
     let ours = ["loom-tests/tests/models/", "loom-tests/../src/"];
     let ours = ours.iter().any(|path| place.contains(path));
-    if ours || message.starts_with("Causality violation") {
+    if ours || message.starts_with("Causality violation") || message.starts_with(DEADLOCK) {
         return Ok(message.to_owned());
     }
     Err(format!("a model failed, but not by what it claims: {place} {message}").into())
