@@ -398,6 +398,9 @@ impl Consumer {
         if self.given.is_none() {
             return Err(ConsumeError::NotSubscribed);
         }
+        // What a wait before this has left there (a future that was leaked, a panic of the user's) is
+        // not this thread.
+        self.sleeper.withdraw();
         let mut waiter = Waiter::new(self.wait.clone(), timeout);
         let found = loop {
             match self.look() {

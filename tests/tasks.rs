@@ -298,6 +298,50 @@ fn members_of_a_group_that_wait_as_tasks_hand_over() {
     }
 }
 
+/// A future that is leaked leaves its waker on the lists: who waits next has to be there itself.
+#[test]
+fn a_thread_that_waits_after_a_leaked_future_is_woken() {
+    const LONG: Duration = Duration::from_secs(20);
+    let broker = Broker::new();
+    let config = TopicConfig::new().segments(2).segment_records(1);
+    let topic = broker.create_topic("t", config.max_block(LONG)).unwrap();
+    let mut consumer = consumer(&broker);
+    let mut producer = topic.producer();
+    let (_, waker) = counter();
+    let mut context = Context::from_waker(&waker);
+    let later = Duration::from_millis(100);
+    // It has slept before.
+    assert!(consumer.poll(Duration::from_millis(20)).unwrap().is_empty());
+    let mut polls = Box::pin(consumer.poll_async());
+    assert!(polls.as_mut().poll(&mut context).is_pending());
+    std::mem::forget(polls);
+    let sends = thread::spawn(move || {
+        thread::sleep(later);
+        producer.send(Record::new("x")).unwrap();
+        producer
+    });
+    let start = Instant::now();
+    assert_eq!(consumer.poll(LONG).unwrap().len(), 1);
+    assert!(start.elapsed() < LONG / 2, "the poll was not woken");
+    // And a producer, twice: the first time it comes to sleep at all.
+    let mut producer = sends.join().unwrap();
+    for _ in 0..2 {
+        while producer.try_send(Record::new("x")).is_ok() {}
+        let mut sends = Box::pin(producer.send_async(Record::new("x")));
+        assert!(sends.as_mut().poll(&mut context).is_pending());
+        std::mem::forget(sends);
+        let reads = thread::spawn(move || {
+            thread::sleep(later);
+            assert_eq!(consumer.try_poll().unwrap().len(), 1);
+            consumer
+        });
+        let start = Instant::now();
+        producer.send(Record::new("x")).unwrap();
+        assert!(start.elapsed() < LONG / 2, "the send was not woken");
+        consumer = reads.join().unwrap();
+    }
+}
+
 /// What a waker of somebody else's does is nothing to who wakes it.
 #[test]
 fn a_waker_that_panics_harms_nobody_else() {
