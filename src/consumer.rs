@@ -477,16 +477,24 @@ impl Consumer {
         if !self.assigned.iter().any(|a| a.topic.is_closed()) {
             return Ok(());
         }
-        let of = |all: &[Assigned], topic: &Arc<TopicInner>, what: fn(&Assigned) -> bool| {
-            let mut of_it = all.iter().filter(|a| Arc::ptr_eq(&a.topic, topic));
-            of_it.all(what)
+        // One look at each partition, however many there are.
+        let is = |topic: &Arc<TopicInner>| {
+            let topic = topic.clone();
+            move |other: &&Arc<TopicInner>| Arc::ptr_eq(&topic, other)
         };
-        let all = &self.assigned;
-        let new = all
-            .iter()
-            .find(|a| !a.told_closed && of(all, &a.topic, Assigned::is_drained));
-        let told = new.or_else(|| all.first().filter(|_| all.iter().all(|a| a.told_closed)));
-        let Some(topic) = told.map(|a| a.topic.clone()) else {
+        let (mut untold, mut unread) = (Vec::new(), Vec::new());
+        for assigned in self.assigned.iter().filter(|a| a.topic.is_closed()) {
+            let topic = &assigned.topic;
+            if !unread.iter().any(is(topic)) && !assigned.is_drained() {
+                unread.push(topic);
+            }
+            if !assigned.told_closed && !untold.iter().any(is(topic)) {
+                untold.push(topic);
+            }
+        }
+        let new = untold.into_iter().find(|t| !unread.iter().any(is(t)));
+        let first = self.assigned.first().map(|a| &a.topic);
+        let Some(topic) = new.or_else(|| first.filter(|_| self.is_over())).cloned() else {
             return Ok(());
         };
         for assigned in &mut self.assigned {
@@ -495,6 +503,23 @@ impl Consumer {
         Err(ConsumeError::Closed {
             topic: topic.name().clone(),
         })
+    }
+
+    /// Nothing will ever be read again, as far as this consumer knows: it has told so of every topic
+    /// that it reads. A member may still get partitions of those that are open.
+    pub(crate) fn is_over(&self) -> bool {
+        let over = |a: &Assigned| a.told_closed || a.topic.is_deleted();
+        let is_over = |topic: &Arc<TopicInner>| {
+            let mut of_it = self
+                .assigned
+                .iter()
+                .filter(|a| Arc::ptr_eq(&a.topic, topic));
+            topic.is_deleted() || (of_it.clone().next().is_some() && of_it.all(over))
+        };
+        match &self.member {
+            Some(member) => member.topics().iter().all(is_over),
+            None => self.assigned.iter().all(over),
+        }
     }
 
     /// Looks at every partition once, beginning behind the one read last.
