@@ -415,7 +415,7 @@ impl Consumer {
                     self.sleeper.sleep(limit.min(most), true);
                 }
                 Next::Sleep(_) => {
-                    let lists = lists(&self.wakeup, &self.assigned);
+                    let lists = lists(&self.wakeup, self.member.as_deref(), &self.assigned);
                     self.sleeper.enrol_thread(lists);
                 }
             }
@@ -445,7 +445,7 @@ impl Consumer {
                 }
                 return Poll::Pending;
             }
-            let lists = lists(&self.wakeup, &self.assigned);
+            let lists = lists(&self.wakeup, self.member.as_deref(), &self.assigned);
             self.sleeper.enrol(waker, lists);
         };
         self.sleeper.withdraw();
@@ -454,8 +454,8 @@ impl Consumer {
 
     /// Whether it is on the lists of all that it reads. (That may change at every look.)
     fn is_enrolled(&self) -> bool {
-        self.sleeper
-            .is_enrolled(lists(&self.wakeup, &self.assigned))
+        let lists = lists(&self.wakeup, self.member.as_deref(), &self.assigned);
+        self.sleeper.is_enrolled(lists)
     }
 
     /// One look at everything that may end a poll.
@@ -585,12 +585,19 @@ impl Consumer {
     }
 }
 
-/// What a consumer sleeps on: its own list, and that of each partition.
+/// What a consumer sleeps on: its own list, and that of each partition. A member also on that of each
+/// of its topics: what is added to them may be its own, whoever reads the rest.
 fn lists<'a>(
     wakeup: &'a Wakeup,
+    member: Option<&'a Membership>,
     assigned: &'a [Assigned],
 ) -> impl Iterator<Item = &'a Arc<Sleepers>> {
-    iter::once(wakeup.sleepers()).chain(assigned.iter().map(Assigned::waiting_for_records))
+    let topics = member.map_or(&[][..], Membership::topics);
+    let topics = topics.iter().map(|topic| topic.waiting_for_changes());
+    let partitions = assigned.iter().map(Assigned::waiting_for_records);
+    iter::once(wakeup.sleepers())
+        .chain(topics)
+        .chain(partitions)
 }
 
 impl Drop for Consumer {
