@@ -340,7 +340,9 @@ impl TopicInner {
             // Between this and the look whether the topic is closed.
             fence!("topic.leave_alone", P17);
             if self.is_closed() {
-                self.end_logs();
+                // Not without another look at who produces: the next such producer may have come
+                // before the topic was closed, and then it is for that one.
+                self.close();
             }
         }
     }
