@@ -83,7 +83,7 @@ pub(crate) struct Assigned {
     /// It has a position, so that polling is meaningful (`OffsetReset::None` gives none).
     pub(crate) positioned: bool,
     pub(crate) paused: bool,
-    /// A poll has said that the topic is closed and read to its end.
+    /// A poll has said that the topic is closed and read to its end, and no seek came since.
     pub(crate) told_closed: bool,
     /// What it has of it as a member of a group.
     pub(crate) owned: Option<Owned>,

@@ -398,6 +398,9 @@ impl Consumer {
         if self.given.is_none() {
             return Err(ConsumeError::NotSubscribed);
         }
+        // What a wait before this has left there (a future that was leaked, a panic of the user's) is
+        // not this thread.
+        self.sleeper.withdraw();
         let mut waiter = Waiter::new(self.wait.clone(), timeout);
         let found = loop {
             match self.look() {
@@ -412,7 +415,7 @@ impl Consumer {
                     self.sleeper.sleep(limit.min(most), true);
                 }
                 Next::Sleep(_) => {
-                    let lists = lists(&self.wakeup, &self.assigned);
+                    let lists = lists(&self.wakeup, self.member.as_deref(), &self.assigned);
                     self.sleeper.enrol_thread(lists);
                 }
             }
@@ -442,7 +445,7 @@ impl Consumer {
                 }
                 return Poll::Pending;
             }
-            let lists = lists(&self.wakeup, &self.assigned);
+            let lists = lists(&self.wakeup, self.member.as_deref(), &self.assigned);
             self.sleeper.enrol(waker, lists);
         };
         self.sleeper.withdraw();
@@ -451,8 +454,8 @@ impl Consumer {
 
     /// Whether it is on the lists of all that it reads. (That may change at every look.)
     fn is_enrolled(&self) -> bool {
-        self.sleeper
-            .is_enrolled(lists(&self.wakeup, &self.assigned))
+        let lists = lists(&self.wakeup, self.member.as_deref(), &self.assigned);
+        self.sleeper.is_enrolled(lists)
     }
 
     /// One look at everything that may end a poll.
@@ -474,16 +477,24 @@ impl Consumer {
         if !self.assigned.iter().any(|a| a.topic.is_closed()) {
             return Ok(());
         }
-        let of = |all: &[Assigned], topic: &Arc<TopicInner>, what: fn(&Assigned) -> bool| {
-            let mut of_it = all.iter().filter(|a| Arc::ptr_eq(&a.topic, topic));
-            of_it.all(what)
+        // One look at each partition, however many there are.
+        let is = |topic: &Arc<TopicInner>| {
+            let topic = topic.clone();
+            move |other: &&Arc<TopicInner>| Arc::ptr_eq(&topic, other)
         };
-        let all = &self.assigned;
-        let new = all
-            .iter()
-            .find(|a| !a.told_closed && of(all, &a.topic, Assigned::is_drained));
-        let told = new.or_else(|| all.first().filter(|_| all.iter().all(|a| a.told_closed)));
-        let Some(topic) = told.map(|a| a.topic.clone()) else {
+        let (mut untold, mut unread) = (Vec::new(), Vec::new());
+        for assigned in self.assigned.iter().filter(|a| a.topic.is_closed()) {
+            let topic = &assigned.topic;
+            if !unread.iter().any(is(topic)) && !assigned.is_drained() {
+                unread.push(topic);
+            }
+            if !assigned.told_closed && !untold.iter().any(is(topic)) {
+                untold.push(topic);
+            }
+        }
+        let new = untold.into_iter().find(|t| !unread.iter().any(is(t)));
+        let first = self.assigned.first().map(|a| &a.topic);
+        let Some(topic) = new.or_else(|| first.filter(|_| self.is_over())).cloned() else {
             return Ok(());
         };
         for assigned in &mut self.assigned {
@@ -492,6 +503,23 @@ impl Consumer {
         Err(ConsumeError::Closed {
             topic: topic.name().clone(),
         })
+    }
+
+    /// Nothing will ever be read again, as far as this consumer knows: it has told so of every topic
+    /// that it reads. A member may still get partitions of those that are open.
+    pub(crate) fn is_over(&self) -> bool {
+        let over = |a: &Assigned| a.told_closed || a.topic.is_deleted();
+        let is_over = |topic: &Arc<TopicInner>| {
+            let mut of_it = self
+                .assigned
+                .iter()
+                .filter(|a| Arc::ptr_eq(&a.topic, topic));
+            topic.is_deleted() || (of_it.clone().next().is_some() && of_it.all(over))
+        };
+        match &self.member {
+            Some(member) => member.topics().iter().all(is_over),
+            None => self.assigned.iter().all(over),
+        }
     }
 
     /// Looks at every partition once, beginning behind the one read last.
@@ -557,12 +585,19 @@ impl Consumer {
     }
 }
 
-/// What a consumer sleeps on: its own list, and that of each partition.
+/// What a consumer sleeps on: its own list, and that of each partition. A member also on that of each
+/// of its topics: what is added to them may be its own, whoever reads the rest.
 fn lists<'a>(
     wakeup: &'a Wakeup,
+    member: Option<&'a Membership>,
     assigned: &'a [Assigned],
 ) -> impl Iterator<Item = &'a Arc<Sleepers>> {
-    iter::once(wakeup.sleepers()).chain(assigned.iter().map(Assigned::waiting_for_records))
+    let topics = member.map_or(&[][..], Membership::topics);
+    let topics = topics.iter().map(|topic| topic.waiting_for_changes());
+    let partitions = assigned.iter().map(Assigned::waiting_for_records);
+    iter::once(wakeup.sleepers())
+        .chain(topics)
+        .chain(partitions)
 }
 
 impl Drop for Consumer {

@@ -137,6 +137,9 @@ fn wait_for_room<T>(
         .readers(partition as u16)
         .waiting_for_room()
         .clone()];
+    // What a wait before this has left there (a future that was leaked, a panic of the user's) is not
+    // this thread or task.
+    sleeper.withdraw();
     let mut waiter = Waiter::new(config.wait.clone(), limit);
     let result = loop {
         match blocked {

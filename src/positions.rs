@@ -52,6 +52,7 @@ impl Consumer {
         }
         go(&mut assigned.cursor, log, assigned.topic.pool(), offset);
         assigned.positioned = true;
+        assigned.told_closed = false;
         Ok(())
     }
 
@@ -109,6 +110,7 @@ impl Consumer {
         let log = assigned.topic.partition(assigned.partition);
         go(&mut assigned.cursor, log, assigned.topic.pool());
         assigned.positioned = true;
+        assigned.told_closed = false;
         Ok(())
     }
 

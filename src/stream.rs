@@ -1,6 +1,5 @@
 //! A consumer as a stream of records that are its reader's own.
 
-use crate::assigned::Assigned;
 use crate::batch::Batch;
 use crate::consumer::Consumer;
 use crate::error::ConsumeError;
@@ -119,7 +118,7 @@ impl Stream for RecordStream {
             }
             Poll::Ready(Err(error)) => {
                 let closed = matches!(error, ConsumeError::Closed { .. });
-                let all_closed = closed && this.consumer.assigned.iter().all(is_over);
+                let all_closed = closed && this.consumer.is_over();
                 this.ended = all_closed || matches!(error, ConsumeError::NotSubscribed);
                 if all_closed && !this.consumer.assigned.iter().any(|a| a.topic.is_deleted()) {
                     return Poll::Ready(None);
@@ -139,11 +138,6 @@ impl FusedStream for RecordStream {
     fn is_terminated(&self) -> bool {
         self.ended && self.read.is_empty()
     }
-}
-
-/// Nothing will ever be read of it again.
-fn is_over(assigned: &Assigned) -> bool {
-    assigned.told_closed || assigned.topic.is_deleted()
 }
 
 fn copy(batch: &Batch<'_>, read: &mut VecDeque<OwnedRecord>) {

@@ -9,6 +9,7 @@ use crate::memory::Shape;
 use crate::partition::{Partition, last_base};
 use crate::pool::{MAX_SEGMENTS, NoSegments, Pool};
 use crate::readers::{Hold, NOTHING};
+use crate::sleepers::Sleepers;
 use crate::sync::{AtomicU64, Mutex, MutexGuard, fence, ord};
 use std::sync::Arc;
 
@@ -55,6 +56,8 @@ pub(crate) struct TopicInner {
     subscribers: Mutex<Vec<Arc<Inbox>>>,
     /// Who produces (row P9).
     producers: AtomicU64,
+    /// Who sleeps until something is changed, also who reads none of its partitions now.
+    waiting_for_changes: Arc<Sleepers>,
 }
 
 impl TopicInner {
@@ -95,6 +98,7 @@ impl TopicInner {
             state,
             subscribers: Mutex::new(Vec::new()),
             producers: AtomicU64::new(0),
+            waiting_for_changes: Arc::new(Sleepers::new(may_sleep)),
         })
     }
 
@@ -177,8 +181,14 @@ impl TopicInner {
         self.notify_all();
     }
 
+    /// Who sleeps until something is changed.
+    pub(crate) fn waiting_for_changes(&self) -> &Arc<Sleepers> {
+        &self.waiting_for_changes
+    }
+
     /// Wakes everybody who waits for something in this topic.
     fn notify_all(&self) {
+        self.waiting_for_changes.notify();
         for partition in 0..self.partitions() {
             let readers = self.pool.readers(partition as u16);
             readers.waiting_for_records().notify();
@@ -330,7 +340,9 @@ impl TopicInner {
             // Between this and the look whether the topic is closed.
             fence!("topic.leave_alone", P17);
             if self.is_closed() {
-                self.end_logs();
+                // Not without another look at who produces: the next such producer may have come
+                // before the topic was closed, and then it is for that one.
+                self.close();
             }
         }
     }

@@ -277,3 +277,76 @@ fn members_of_a_group_read_a_closed_topic_to_its_end_between_them() {
     let read = members.map(|mut member| thread::spawn(move || read_to_end(&mut member).0));
     assert_eq!(read.map(|r| r.join().unwrap()), [6, 6]);
 }
+
+/// A member is told of the end of what it has, and goes on waiting for what it may still get.
+#[test]
+fn a_member_that_has_read_all_it_has_waits_for_its_other_topics() {
+    let broker = Broker::new();
+    let (a, _b) = (topic(&broker, "a", 1), topic(&broker, "b", 1));
+    let mut members = [(); 2].map(|()| {
+        let config = ConsumerConfig::new().group("billing");
+        let mut member = broker.consumer(config.assignor(ringlog::RoundRobinAssignor));
+        member.subscribe(&["a", "b"]).unwrap();
+        member
+    });
+    for _ in 0..4 {
+        for member in &mut members {
+            assert!(member.try_poll().unwrap().is_empty());
+        }
+    }
+    a.close();
+    assert_eq!(read_to_end(&mut members[0]), (0, "a".into()));
+    let start = Instant::now();
+    assert!(members[0].poll(SHORT).unwrap().is_empty());
+    assert!(start.elapsed() >= SHORT);
+}
+
+#[test]
+fn who_seeks_back_in_a_closed_topic_is_told_again_and_not_before_the_end() {
+    let broker = Broker::new();
+    let (a, _b) = (topic(&broker, "a", 1), topic(&broker, "b", 1));
+    a.producer().send(Record::new("a")).unwrap();
+    a.close();
+    for topics in [&["a"][..], &["a", "b"][..]] {
+        let mut consumer = consumer(&broker, topics);
+        assert_eq!(read_to_end(&mut consumer), (1, "a".into()));
+        consumer.seek("a", 0, 0).unwrap();
+        consumer.pause("a", 0).unwrap();
+        assert!(consumer.poll(SHORT).unwrap().is_empty());
+        consumer.resume("a", 0).unwrap();
+        assert_eq!(read_to_end(&mut consumer), (1, "a".into()));
+        consumer.seek_to_beginning("a", 0).unwrap();
+        assert_eq!(read_to_end(&mut consumer), (1, "a".into()));
+    }
+}
+
+/// However many partitions a topic has, a look at whether all of it is read is one look at each.
+#[test]
+fn a_closed_topic_of_most_partitions_costs_one_look_at_each() {
+    const MOST: u32 = 16_384;
+    let broker = Broker::new();
+    let config = TopicConfig::new()
+        .partitions(MOST)
+        .segments(2)
+        .segment_records(1)
+        .segment_bytes(64);
+    let topic = broker.create_topic("orders", config).unwrap();
+    let last = TopicPartition::new("orders", MOST - 1);
+    topic
+        .producer()
+        .send(Record::new("order").partition(last.partition))
+        .unwrap();
+    let mut consumer = broker.consumer(ConsumerConfig::new());
+    consumer.subscribe(&["orders"]).unwrap();
+    consumer.pause("orders", last.partition).unwrap();
+    topic.close();
+    let start = Instant::now();
+    assert!(consumer.try_poll().unwrap().is_empty());
+    assert!(
+        start.elapsed() < Duration::from_secs(1),
+        "{:?}",
+        start.elapsed()
+    );
+    consumer.resume("orders", last.partition).unwrap();
+    assert_eq!(read_to_end(&mut consumer).0, 1);
+}

@@ -4,7 +4,7 @@
 use futures_core::{FusedStream, Stream};
 use ringlog::{
     Broker, ConsumeError, Consumer, ConsumerConfig, Header, NO_TIMESTAMP, Overflow, OwnedRecord,
-    Record, RecordStream, Timestamps, TopicConfig,
+    Record, RecordStream, RoundRobinAssignor, Timestamps, TopicConfig,
 };
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -151,4 +151,50 @@ fn a_deleted_topic_is_an_error_and_the_end() {
         ));
         assert_eq!(next(&mut stream).await, None);
     });
+}
+
+/// A member may have nothing to read, or only what has ended, and get more later.
+#[test]
+fn a_members_stream_goes_on_while_one_of_its_topics_does() {
+    for delete in [true, false] {
+        run(async {
+            let broker = Broker::new();
+            let a = broker.create_topic("a", TopicConfig::new()).unwrap();
+            let b = broker.create_topic("b", TopicConfig::new()).unwrap();
+            let config = || {
+                let config = ConsumerConfig::new().group("g");
+                config.assignor(RoundRobinAssignor)
+            };
+            let mut first = consumer(&broker, config(), &["a", "b"]);
+            let mut second = consumer(&broker, config(), &["a", "b"]);
+            if delete {
+                broker.delete_topic("a").unwrap();
+            } else {
+                for _ in 0..4 {
+                    assert!(first.try_poll().unwrap().is_empty());
+                    assert!(second.try_poll().unwrap().is_empty());
+                }
+                assert_eq!(first.assignment()[0].topic, "a");
+                assert_eq!(second.assignment()[0].topic, "b");
+                a.close();
+            }
+            let mut stream = first.into_stream();
+            let closed = next(&mut stream).await.unwrap().unwrap_err();
+            assert!(matches!(closed, ConsumeError::Closed { topic } if &*topic == "a"));
+            assert!(!stream.is_terminated());
+            second.close();
+            b.producer().send(Record::new("b")).unwrap();
+            b.close();
+            // (It gets "a" and its end anew with the assignment.)
+            let mut values = Vec::new();
+            while let Some(item) = next(&mut stream).await {
+                match item {
+                    Ok(record) => values.push(record.value.unwrap()),
+                    Err(error) => assert!(!delete, "{error}"),
+                }
+            }
+            assert_eq!(values, [b"b"]);
+            assert!(stream.is_terminated());
+        });
+    }
 }

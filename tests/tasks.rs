@@ -10,7 +10,8 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::timeout;
 
@@ -295,4 +296,94 @@ fn members_of_a_group_that_wait_as_tasks_hand_over() {
             assert_eq!(first.assignment().len(), 1);
         });
     }
+}
+
+/// A future that is leaked leaves its waker on the lists: who waits next has to be there itself.
+#[test]
+fn a_thread_that_waits_after_a_leaked_future_is_woken() {
+    const LONG: Duration = Duration::from_secs(20);
+    let broker = Broker::new();
+    let config = TopicConfig::new().segments(2).segment_records(1);
+    let topic = broker.create_topic("t", config.max_block(LONG)).unwrap();
+    let mut consumer = consumer(&broker);
+    let mut producer = topic.producer();
+    let (_, waker) = counter();
+    let mut context = Context::from_waker(&waker);
+    let later = Duration::from_millis(100);
+    // It has slept before.
+    assert!(consumer.poll(Duration::from_millis(20)).unwrap().is_empty());
+    let mut polls = Box::pin(consumer.poll_async());
+    assert!(polls.as_mut().poll(&mut context).is_pending());
+    std::mem::forget(polls);
+    let sends = thread::spawn(move || {
+        thread::sleep(later);
+        producer.send(Record::new("x")).unwrap();
+        producer
+    });
+    let start = Instant::now();
+    assert_eq!(consumer.poll(LONG).unwrap().len(), 1);
+    assert!(start.elapsed() < LONG / 2, "the poll was not woken");
+    // And a producer, twice: the first time it comes to sleep at all.
+    let mut producer = sends.join().unwrap();
+    for _ in 0..2 {
+        while producer.try_send(Record::new("x")).is_ok() {}
+        let mut sends = Box::pin(producer.send_async(Record::new("x")));
+        assert!(sends.as_mut().poll(&mut context).is_pending());
+        std::mem::forget(sends);
+        let reads = thread::spawn(move || {
+            thread::sleep(later);
+            assert_eq!(consumer.try_poll().unwrap().len(), 1);
+            consumer
+        });
+        let start = Instant::now();
+        producer.send(Record::new("x")).unwrap();
+        assert!(start.elapsed() < LONG / 2, "the send was not woken");
+        consumer = reads.join().unwrap();
+    }
+}
+
+/// What a waker of somebody else's does is nothing to who wakes it.
+#[test]
+fn a_waker_that_panics_harms_nobody_else() {
+    struct Panics;
+    impl Wake for Panics {
+        fn wake(self: Arc<Self>) {
+            panic!("a waker's own");
+        }
+    }
+    let broker = Broker::new();
+    // Four records of 16 bytes a segment, or eight of 8.
+    let config = TopicConfig::new()
+        .segments(2)
+        .segment_records(8)
+        .segment_bytes(64);
+    let topic = broker.create_topic("t", config).unwrap();
+    let mut reader = consumer(&broker);
+    let mut producers = [(); 2].map(|()| topic.producer());
+    for n in 0..8u64 {
+        producers[0].send(Record::new(&n.to_le_bytes())).unwrap();
+    }
+    {
+        let [a, b] = &mut producers;
+        let waker = Waker::from(Arc::new(Panics));
+        let mut context = Context::from_waker(&waker);
+        let mut a = pin!(a.send_async(Record::new("")));
+        let mut b = pin!(b.send_async(Record::new("")));
+        assert!(a.as_mut().poll(&mut context).is_pending());
+        assert!(b.as_mut().poll(&mut context).is_pending());
+        assert_eq!(reader.try_poll().unwrap().len(), 4);
+    }
+    for _ in 0..8 {
+        producers[0].try_send(Record::new("")).unwrap();
+    }
+    let mut read = Vec::new();
+    loop {
+        let batch = reader.try_poll().unwrap();
+        if batch.is_empty() {
+            break;
+        }
+        read.extend(batch.iter().map(|r| (r.offset(), r.value().len())));
+    }
+    let sent: Vec<_> = (4..16).map(|n| (n, if n < 8 { 8 } else { 0 })).collect();
+    assert_eq!(read, sent);
 }

@@ -185,6 +185,39 @@ fn a_sleeping_poll_ends_for_all_that_concerns_it() {
     assert!(waited < LONG / 4, "{waited:?}");
 }
 
+/// Partitions that are added are nobody's yet: any member may be the one to see that they are given
+/// out, also one that has none and sleeps.
+#[test]
+fn a_member_without_partitions_is_woken_by_those_that_are_added() {
+    let broker = Broker::new();
+    let topic = broker.create_topic("orders", TopicConfig::new()).unwrap();
+    let assignor = ringlog::CooperativeStickyAssignor;
+    let config = ConsumerConfig::new().group("billing").assignor(assignor);
+    let member = || {
+        let mut member = broker.consumer(config.clone());
+        member.subscribe(&["orders"]).unwrap();
+        member
+    };
+    let (mut busy, mut idle) = (member(), member());
+    for _ in 0..6 {
+        busy.try_poll().unwrap();
+        idle.try_poll().unwrap();
+    }
+    assert_eq!((busy.assignment().len(), idle.assignment().len()), (1, 0));
+    let polls = thread::spawn(move || {
+        let start = Instant::now();
+        let read = idle.poll(LONG / 4).map(|batch| batch.len());
+        (read, start.elapsed())
+    });
+    thread::sleep(Duration::from_millis(50)); // it sleeps by now
+    topic.add_partitions(2).unwrap();
+    let record = Record::new("order").partition(1);
+    topic.producer().send(record).unwrap();
+    let (read, waited) = polls.join().unwrap();
+    assert_eq!(read, Ok(1));
+    assert!(waited < LONG / 8, "{waited:?}");
+}
+
 #[test]
 fn a_policy_of_ones_own_is_asked_with_the_looks_so_far() {
     #[derive(Debug, Default)]

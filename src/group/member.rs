@@ -63,6 +63,10 @@ impl Membership {
         kept_up && self.until_watch != 0 && self.words.is_quiet()
     }
 
+    pub(crate) fn topics(&self) -> &[Arc<TopicInner>] {
+        &self.topics
+    }
+
     /// How long it may sleep without looking whether others are dead.
     pub(crate) fn most_sleep(&self) -> Duration {
         if self.watch_period.is_zero() {

@@ -258,6 +258,33 @@ fn an_exclusive_producer_that_comes_late_does_not_open_the_end_again() {
     outcomes.are([None, Some(false), Some(true)]);
 }
 
+/// P17: an exclusive producer leaves, the next one comes, and the topic is closed: who leaves does not
+/// end what another appends to.
+#[test]
+fn an_exclusive_producer_that_leaves_does_not_end_what_the_next_one_sends() {
+    let outcomes = Outcomes::new();
+    let saw = outcomes.clone();
+    explore(move || {
+        let (broker, topic) = topic(sleeping(small(Overflow::DropOldest)));
+        let mut consumer = reader(&broker);
+        let first = topic.exclusive_producer().unwrap();
+        let other = topic.clone();
+        let leaves = thread::spawn(move || drop(first));
+        let closer = thread::spawn(move || topic.close());
+        let p = thread::spawn(move || match other.exclusive_producer() {
+            Ok(mut producer) => Some(producer.send(Record::new(&value(0))).is_ok()),
+            Err(_) => None,
+        });
+        leaves.join().unwrap();
+        closer.join().unwrap();
+        let sent = p.join().unwrap();
+        let read = read_to_end(&mut consumer).len();
+        assert_eq!(read, usize::from(sent == Some(true)));
+        saw.saw(sent);
+    });
+    outcomes.are([None, Some(false), Some(true)]);
+}
+
 /// T5: two threads close a topic, one behind the other.
 #[test]
 fn a_topic_that_two_close_has_one_end() {
