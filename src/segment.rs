@@ -211,7 +211,7 @@ impl Segment {
         self.block.will_read(at);
     }
 
-    /// The descriptors that this thread has loaded before, in this life, and found published.
+    /// The descriptors that a cursor has found published in this life.
     #[inline]
     pub(crate) fn known(&self) -> Known<'_> {
         Known(self.block.index_view())
@@ -354,9 +354,12 @@ impl Segment {
 pub(crate) struct Known<'a>(Index<'a>);
 
 impl Known<'_> {
+    /// # Safety
+    /// M5: the slot was found published in this life, and the segment is held.
     #[inline(always)]
-    pub(crate) fn descriptor(self, slot: u32) -> Descriptor {
-        Descriptor(self.0.known(slot).load(ord!(Relaxed)))
+    pub(crate) unsafe fn descriptor(self, slot: u32) -> Descriptor {
+        // SAFETY: the caller's promise.
+        Descriptor(unsafe { self.0.known(slot) })
     }
 }
 

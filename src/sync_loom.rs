@@ -80,6 +80,16 @@ impl AtomicU64 {
         self.word.load(order)
     }
 
+    /// A plain load, of a word that nobody writes meanwhile.
+    ///
+    /// # Safety
+    /// Every store of it happened before, and none comes before this thread says so.
+    #[track_caller]
+    pub(crate) unsafe fn load_alone(&self) -> u64 {
+        // SAFETY: the caller's promise, and loom checks it.
+        unsafe { self.word.unsync_load() }
+    }
+
     #[track_caller]
     pub(crate) fn store(&self, value: u64, order: Ordering) {
         sites::step("store");
