@@ -284,6 +284,13 @@ mod plain {
             unsafe { core::slice::from_raw_parts(self.data.add(at).as_ptr(), len) }
         }
 
+        /// Says that a slot of the index will soon be read.
+        #[inline(always)]
+        pub(crate) fn will_look(&self, slot: u32) {
+            let index = self.start.as_ptr().wrapping_add(HEADER_BYTES);
+            prefetch::to_read(index.wrapping_add(slot as usize * 8));
+        }
+
         /// Says that the data about `at` will soon be read.
         #[inline(always)]
         pub(crate) fn will_read(&self, at: usize) {

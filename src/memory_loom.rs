@@ -92,6 +92,8 @@ impl Block {
         &self.0.recycled
     }
 
+    pub(crate) fn will_look(&self, _slot: u32) {}
+
     pub(crate) fn will_read(&self, _at: usize) {}
 
     pub(crate) fn will_write(&self, _at: usize) {}

@@ -205,6 +205,12 @@ impl Segment {
         )
     }
 
+    /// Says that the descriptor at a slot will soon be looked at.
+    #[inline(always)]
+    pub(crate) fn will_look(&self, slot: u32) {
+        self.block.will_look(slot);
+    }
+
     /// Says that the data at `at` will soon be read, if it is there by then.
     #[inline(always)]
     pub(crate) fn will_read(&self, at: usize) {

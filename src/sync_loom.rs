@@ -15,6 +15,9 @@ pub(crate) fn park(_limit: std::time::Duration) {
     loom::thread::park();
 }
 
+/// Nobody's turn: nothing is waited for.
+pub(crate) fn pass_time(_hints: u32) {}
+
 /// A sequentially consistent fence, unless its site is weakened.
 #[track_caller]
 pub(crate) fn fence(site: &'static str, row: &'static str) {
