@@ -153,7 +153,7 @@ impl Assigned {
 
     /// The usual poll: see [`Cursor::glance`].
     #[inline(always)]
-    pub(crate) fn glance(&mut self, max: u32) -> Glance {
+    pub(crate) fn glance(&mut self, again: impl FnOnce() -> bool, ahead: bool, max: u32) -> Glance {
         if self.is_behind() || !self.positioned {
             return Glance::Unsure; // to be told so
         }
@@ -161,12 +161,13 @@ impl Assigned {
             return Glance::Nothing;
         }
         let topic = &self.topic;
-        self.cursor.glance(|| topic.partition(self.partition), max)
+        self.cursor
+            .glance(again, ahead, || topic.partition(self.partition), max)
     }
 
     /// Something may have changed in the topic.
     #[inline]
-    fn is_behind(&self) -> bool {
+    pub(crate) fn is_behind(&self) -> bool {
         self.topic.state() != self.seen
     }
 

@@ -7,6 +7,7 @@ use crate::config::ConsumerConfig;
 use crate::cursor::Glance;
 use crate::error::ConsumeError;
 use crate::group::{Groups, Membership, RebalanceListener};
+use crate::rotation::Rotation;
 use crate::sleepers::Sleepers;
 use crate::topic::Topic;
 use crate::topic_inner::TopicInner;
@@ -52,6 +53,13 @@ impl Given {
     }
 }
 
+/// With so many partitions or more, a poll does not look at all of them.
+const MANY: usize = 17;
+
+/// Of many partitions, the descriptor to be looked at so many looks later is on its way: they are
+/// too many for the caches.
+const LOOKS_AHEAD: usize = 8;
+
 /// Reads topics: every partition of those it is subscribed to, or the partitions it is
 /// assigned.
 ///
@@ -86,8 +94,10 @@ pub struct Consumer {
     pub(crate) assigned: Vec<Assigned>,
     seats: Vec<Seat>,
     wait: WaitStrategy,
-    /// Where the next poll begins to look, so that no partition starves.
+    /// Where the next poll begins to look, so that no partition starves: behind the one read last.
     pub(crate) next: usize,
+    /// Where it looks if there are [`MANY`] partitions.
+    rotation: Rotation,
     /// The partition that may have a pin: one at a time (pool.rs).
     pinned: usize,
     pub(crate) wakeup: Wakeup,
@@ -111,6 +121,7 @@ impl Consumer {
             seats: Vec::new(),
             wait: WaitStrategy::default(),
             next: 0,
+            rotation: Rotation::default(),
             pinned: 0,
             wakeup: Wakeup::default(),
             sleeper: Sleeper::default(),
@@ -295,12 +306,25 @@ impl Consumer {
         self.given = (!self.assigned.is_empty()).then_some(given);
         self.next = 0;
         self.pinned = 0;
+        if self.assigned.len() >= MANY {
+            self.rotation.make_room(self.assigned.len());
+        }
     }
 
     // ---- polling ------------------------------------------------------------------------
 
     /// Reads the next records of one partition, waiting for some up to `timeout`. The batch
-    /// is empty when none came. Partitions with records take turns.
+    /// is empty when none came.
+    ///
+    /// Partitions with records take turns. Of more than 16, those that had records lately are looked
+    /// at first, and the others a few at each poll, so that one busy partition among thousands is
+    /// read as fast as it would be alone. A record in a partition that had none is found after a
+    /// quarter as many polls as there are partitions, at most, and one more for each other partition
+    /// that comes to have some meanwhile; at once, where the others have none.
+    ///
+    /// A consumer that polls again and again, finds a few records each time, and so gets in the way
+    /// of a producer that it is faster than, looks about a microsecond later, as long as it finds many
+    /// then. A record that comes alone is never waited with; with [`WaitStrategy::BusySpin`] none is.
     ///
     /// The position moves past what is returned, as Kafka's does; [`seek`](Self::seek) goes
     /// back.
@@ -328,14 +352,9 @@ impl Consumer {
         Ok(self.batch(i))
     }
 
-    /// What was found in partition `i`. The next poll begins behind it.
+    /// What was found in partition `i`.
     #[inline(always)]
     pub(crate) fn batch(&mut self, i: usize) -> Batch<'_> {
-        self.next = if i + 1 == self.assigned.len() {
-            0
-        } else {
-            i + 1
-        };
         let Assigned {
             topic,
             partition,
@@ -371,7 +390,7 @@ impl Consumer {
     #[inline(always)]
     fn glance_round(&mut self) -> Option<Option<usize>> {
         let count = self.assigned.len();
-        if count == 0 || self.wakeup.is_set() {
+        if self.wakeup.is_set() {
             return None; // to be told so
         }
         if let Some(member) = &mut self.member {
@@ -379,16 +398,80 @@ impl Consumer {
                 return None;
             }
         }
-        let mut i = self.next;
-        for _ in 0..count {
-            match self.assigned[i].glance(self.config.max_poll_records) {
-                Glance::Found => return Some(Some(i)),
+        if count >= MANY {
+            return self.glance_around();
+        }
+        let (first, max) = (self.next, self.config.max_poll_records);
+        let mut i = first;
+        loop {
+            let behind = if i + 1 == count { 0 } else { i + 1 };
+            // The last one of the round is the one that had something last.
+            let again = || behind == first && self.wait != WaitStrategy::BusySpin;
+            // None at all: to be told so.
+            match self.assigned.get_mut(i)?.glance(again, true, max) {
+                Glance::Found => {
+                    self.next = behind;
+                    return Some(Some(i));
+                }
                 Glance::Nothing => {}
                 Glance::Unsure => return None,
             }
-            i = if i + 1 == count { 0 } else { i + 1 };
+            if behind == first {
+                return Some(None);
+            }
+            i = behind;
         }
-        Some(None)
+    }
+
+    /// The same for many partitions, of which it looks at some only, unless they have nothing. What
+    /// takes more than a glance is looked at thoroughly at once: the others need not be for that.
+    #[inline(never)]
+    fn glance_around(&mut self) -> Option<Option<usize>> {
+        let count = self.assigned.len();
+        let mut rotation = core::mem::take(&mut self.rotation);
+        let found = rotation.look(count, |i, again| self.glance_or_poll(i, again));
+        self.rotation = rotation;
+        let found = found.ok()?;
+        if let Some(i) = found {
+            self.next = self.behind(i);
+        }
+        Some(found)
+    }
+
+    /// The partition whose turn is behind partition `i`'s.
+    fn behind(&self, i: usize) -> usize {
+        if i + 1 == self.assigned.len() {
+            0
+        } else {
+            i + 1
+        }
+    }
+
+    /// How many records partition `i` has to read, which are its cursor's run now. An error: to be
+    /// told by [`find`](Self::find).
+    #[inline(always)]
+    fn glance_or_poll(&mut self, i: usize, again: bool) -> Result<usize, ()> {
+        if let Some(later) = self.assigned.get(i + LOOKS_AHEAD) {
+            later.cursor.will_look();
+        }
+        let assigned = &mut self.assigned[i];
+        let again = || again && self.wait != WaitStrategy::BusySpin;
+        match assigned.glance(again, false, self.config.max_poll_records) {
+            Glance::Nothing => Ok(0),
+            Glance::Found => Ok(assigned.cursor.run().0.records as usize),
+            Glance::Unsure => self.poll_apart(i),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn poll_apart(&mut self, i: usize) -> Result<usize, ()> {
+        if self.assigned[i].is_behind() {
+            return Err(()); // what has changed is for `find`, all of it
+        }
+        let found = self.poll_one(i).map_err(drop)?;
+        let (run, _) = self.assigned[i].cursor.run();
+        Ok(if found { run.records as usize } else { 0 })
     }
 
     /// Looks until a partition has something, or the time is up.
@@ -465,6 +548,8 @@ impl Consumer {
         }
         self.attend()?;
         if let Some(found) = self.look_round()? {
+            self.rotation.found(found);
+            self.next = self.behind(found);
             return Ok(Some(found));
         }
         self.tell_closed()?;
@@ -526,6 +611,9 @@ impl Consumer {
     fn look_round(&mut self) -> Result<Option<usize>, ConsumeError> {
         self.refresh();
         let count = self.assigned.len();
+        if count >= MANY {
+            self.rotation.make_room(count);
+        }
         let mut i = self.next;
         for _ in 0..count {
             if self.poll_one(i)? {

@@ -41,6 +41,7 @@ mod readers;
 mod record;
 mod records;
 mod retention;
+mod rotation;
 mod segment;
 mod send_batch;
 mod send_values;

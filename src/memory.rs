@@ -29,6 +29,9 @@
 //! - **M4** Bytes are written only by the one owner of a claim that is not yet published,
 //!   and read only through published descriptors of a segment the reader holds: the
 //!   protocol of `segment.rs` keeps the two apart.
+//! - **M5** A descriptor that was found published (Acquire, P2) is not written while the segment
+//!   is held: its slot is filled once a life, and emptied only after the last reader has let go
+//!   (S4). So whoever found it may read it again as plain memory.
 #![allow(unsafe_code)]
 
 use crate::frame::{MAX_UNITS, UNIT};
@@ -281,6 +284,13 @@ mod plain {
             unsafe { core::slice::from_raw_parts(self.data.add(at).as_ptr(), len) }
         }
 
+        /// Says that a slot of the index will soon be read.
+        #[inline(always)]
+        pub(crate) fn will_look(&self, slot: u32) {
+            let index = self.start.as_ptr().wrapping_add(HEADER_BYTES);
+            prefetch::to_read(index.wrapping_add(slot as usize * 8));
+        }
+
         /// Says that the data about `at` will soon be read.
         #[inline(always)]
         pub(crate) fn will_read(&self, at: usize) {
@@ -317,11 +327,16 @@ mod plain {
     unsafe impl Sync for Index<'_> {}
 
     impl<'a> Index<'a> {
-        /// The word of a slot that has been looked at before, and so is within the index (M3).
+        /// The descriptor in a slot. A plain load: the compiler must not keep anything in
+        /// registers across an atomic one, whatever its ordering, so that every loop over records
+        /// would write all of its own state back to memory, record by record.
+        ///
+        /// # Safety
+        /// M5: the caller found the slot published, in this life of a segment that it holds.
         #[inline(always)]
-        pub(crate) fn known(self, slot: u32) -> &'a AtomicU64 {
-            // SAFETY: M1, M2, M3.
-            unsafe { self.start.add(slot as usize).as_ref() }
+        pub(crate) unsafe fn known(self, slot: u32) -> u64 {
+            // SAFETY: M1, M2, M3 for the place; M5: nobody writes there.
+            unsafe { self.start.add(slot as usize).cast::<u64>().read() }
         }
     }
 

@@ -3,8 +3,8 @@
 //! # Invariant
 //!
 //! **B1** of `batch.rs`: what is made here borrows a batch, whose segment is held and whose
-//! frames were all found published. So their bytes may be read (M4 of `memory.rs`), and they
-//! are as `frame.rs` says.
+//! frames were all found published. So their bytes may be read (M4 of `memory.rs`), their
+//! descriptors may be read again (M5), and they are as `frame.rs` says.
 #![allow(unsafe_code)]
 
 use crate::cursor::Run;
@@ -185,7 +185,9 @@ impl<'b> Records<'b> {
             ..Records::empty()
         };
         if run.skip > 0 {
-            records.open_frame(segment.bytes(), segment.known().descriptor(run.slot));
+            // SAFETY: B1: the run begins with it.
+            let first = unsafe { segment.known().descriptor(run.slot) };
+            records.open_frame(segment.bytes(), first);
             records.within = run.skip;
         }
         records
@@ -232,7 +234,8 @@ impl<'b> Records<'b> {
     /// opened.
     fn next_frame(&mut self, known: Known<'b>, bytes: Bytes<'b>) -> Option<Descriptor> {
         loop {
-            let descriptor = known.descriptor(self.slot);
+            // SAFETY: B1: records are left, so this frame is part of the run.
+            let descriptor = unsafe { known.descriptor(self.slot) };
             match descriptor.kind() {
                 Kind::Timed | Kind::Untimed => {
                     self.slot += 1;
@@ -345,7 +348,8 @@ impl<'b> Iterator for Records<'b> {
         }
         let (known, bytes) = self.place?;
         if self.singles || self.count == 0 {
-            let descriptor = known.descriptor(self.slot);
+            // SAFETY: B1: a record is left, so this frame is part of the run.
+            let descriptor = unsafe { known.descriptor(self.slot) };
             if self.singles || descriptor.is_record() {
                 let offset = self.base + u64::from(self.slot);
                 self.slot += 1;
@@ -379,7 +383,8 @@ impl<'b> Iterator for Records<'b> {
             Some((known, bytes)) if self.singles => {
                 for slot in self.slot..self.slot + self.left {
                     let offset = self.base + u64::from(slot);
-                    let descriptor = known.descriptor(slot);
+                    // SAFETY: B1: a frame of the run.
+                    let descriptor = unsafe { known.descriptor(slot) };
                     all = f(all, RecordRef::new(bytes, descriptor, NO_TIMESTAMP, offset));
                 }
             }

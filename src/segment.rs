@@ -205,13 +205,19 @@ impl Segment {
         )
     }
 
+    /// Says that the descriptor at a slot will soon be looked at.
+    #[inline(always)]
+    pub(crate) fn will_look(&self, slot: u32) {
+        self.block.will_look(slot);
+    }
+
     /// Says that the data at `at` will soon be read, if it is there by then.
     #[inline(always)]
     pub(crate) fn will_read(&self, at: usize) {
         self.block.will_read(at);
     }
 
-    /// The descriptors that this thread has loaded before, in this life, and found published.
+    /// The descriptors that a cursor has found published in this life.
     #[inline]
     pub(crate) fn known(&self) -> Known<'_> {
         Known(self.block.index_view())
@@ -354,9 +360,12 @@ impl Segment {
 pub(crate) struct Known<'a>(Index<'a>);
 
 impl Known<'_> {
+    /// # Safety
+    /// M5: the slot was found published in this life, and the segment is held.
     #[inline(always)]
-    pub(crate) fn descriptor(self, slot: u32) -> Descriptor {
-        Descriptor(self.0.known(slot).load(ord!(Relaxed)))
+    pub(crate) unsafe fn descriptor(self, slot: u32) -> Descriptor {
+        // SAFETY: the caller's promise.
+        Descriptor(unsafe { self.0.known(slot) })
     }
 }
 

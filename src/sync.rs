@@ -70,6 +70,13 @@ mod plain {
         core::sync::atomic::compiler_fence(Ordering::SeqCst);
     }
 
+    /// Lets some time pass, for nobody to do anything.
+    pub(crate) fn pass_time(hints: u32) {
+        for _ in 0..hints {
+            spin_loop();
+        }
+    }
+
     /// A plain store to a word that others exchange, at other times.
     #[inline(always)]
     pub(crate) fn store_alone(word: &AtomicU64, value: u64, order: Ordering) {

@@ -15,6 +15,9 @@ pub(crate) fn park(_limit: std::time::Duration) {
     loom::thread::park();
 }
 
+/// Nobody's turn: nothing is waited for.
+pub(crate) fn pass_time(_hints: u32) {}
+
 /// A sequentially consistent fence, unless its site is weakened.
 #[track_caller]
 pub(crate) fn fence(site: &'static str, row: &'static str) {
@@ -78,6 +81,16 @@ impl AtomicU64 {
     pub(crate) fn load(&self, order: Ordering) -> u64 {
         sites::step("load");
         self.word.load(order)
+    }
+
+    /// A plain load, of a word that nobody writes meanwhile.
+    ///
+    /// # Safety
+    /// Every store of it happened before, and none comes before this thread says so.
+    #[track_caller]
+    pub(crate) unsafe fn load_alone(&self) -> u64 {
+        // SAFETY: the caller's promise, and loom checks it.
+        unsafe { self.word.unsync_load() }
     }
 
     #[track_caller]

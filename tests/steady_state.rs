@@ -188,6 +188,32 @@ fn ten_million_records_make_no_allocation_under_either_policy() {
 }
 
 #[test]
+fn a_consumer_of_many_partitions_makes_none_from_its_first_poll_on() {
+    let (broker, topic) = make(config(Overflow::Backpressure).partitions(100).segments(2));
+    let mut producer = topic.producer();
+    rounds_of_one(&mut producer, None);
+    let mut consumer = subscribed(&broker, ConsumerConfig::new());
+    let before = ALLOCATIONS.get();
+    assert_eq!(read_all(&mut consumer), 100);
+    for _ in 0..1000 {
+        rounds_of_one(&mut producer, Some(&mut consumer));
+    }
+    assert_eq!(ALLOCATIONS.get() - before, 0);
+}
+
+/// A record to each of 100 partitions, and a poll behind each.
+fn rounds_of_one(producer: &mut Producer, mut consumer: Option<&mut Consumer>) {
+    for partition in 0..100 {
+        producer
+            .send(Record::new(b"value").partition(partition))
+            .unwrap();
+        if let Some(consumer) = &mut consumer {
+            assert_eq!(consumer.try_poll().unwrap().len(), 1);
+        }
+    }
+}
+
+#[test]
 fn a_member_of_a_group_makes_none_either() {
     for auto_commit in [true, false] {
         let (broker, topic) = make(config(Overflow::Backpressure));

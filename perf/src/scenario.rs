@@ -2,6 +2,7 @@
 
 mod contended;
 mod fan_out;
+mod idle;
 mod keyed;
 mod one_to_one;
 mod original;
@@ -241,6 +242,7 @@ pub(crate) fn scenarios(choice: &Choice) -> Vec<Scenario> {
     all.push(keyed::scenario(choice));
     all.push(fan_out::scenario(choice));
     all.push(replay::scenario(choice));
+    all.push(idle::scenario());
     all.push(original::scenario());
     all.push(ping_pong::scenario(choice));
     all.push(paced::scenario(choice));

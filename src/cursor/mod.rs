@@ -15,6 +15,7 @@
 //! it, it is never overtaken: the log start cannot pass a gate that was seen, and one moment
 //! of both (`readers.rs`) leaves the segment held, if not live.
 
+mod pace;
 mod seek;
 
 use crate::frame::{Descriptor, Kind};
@@ -23,6 +24,7 @@ use crate::pool::Pool;
 use crate::readers::{Hold, NOTHING};
 use crate::segment::Segment;
 use crate::sync::fence;
+use pace::Pace;
 use std::sync::Arc;
 
 /// Some frames that a cursor has read past: they stay readable while it holds them.
@@ -81,8 +83,7 @@ pub(crate) struct Cursor {
     lost: u64,
     /// Where in the segment's data the next value will probably be.
     next_value: usize,
-    /// The last look found nothing.
-    waiting: bool,
+    pace: Pace,
     /// What the last poll read, which a batch lends out.
     run: Run,
 }
@@ -144,7 +145,7 @@ impl Cursor {
             sought: 0,
             lost: 0,
             next_value: 0,
-            waiting: false,
+            pace: Pace::new(),
             run: Run::default(),
         };
         cursor.go_to_start(partition, pool);
@@ -261,24 +262,36 @@ impl Cursor {
 
     /// The usual poll, in a few steps: the segment is held, and a frame of records is at the
     /// cursor or nothing at all. Nothing is touched that producers write but the index, and, while
-    /// it waits, the line of the value to come, which it asks for ahead.
+    /// it waits, the line of the value to come, which it asks for ahead. `again`: it
+    /// was this cursor that found something last, so it may be that it should look later. `ahead`: the
+    /// next value is asked for as well, which is worth it for few cursors.
     #[inline(always)]
     pub(crate) fn glance<'p>(
         &mut self,
+        again: impl FnOnce() -> bool,
+        ahead: bool,
         partition: impl FnOnce() -> &'p Partition,
         max: u32,
     ) -> Glance {
         if self.place != Place::There {
             return Glance::Unsure;
         }
-        // Whoever waits has the value's line on its way beside the descriptor's: one line's time,
-        // not two. In a stream it would only take the line from the producer.
-        if self.waiting {
-            self.segment.will_read(self.next_value);
+        let stood = self.pace.stands();
+        if stood {
+            // Whoever waits has the value's line on its way beside the descriptor's: one line's
+            // time, not two. In a stream it would only take the line from the producer.
+            if ahead {
+                self.segment.will_read(self.next_value);
+            }
+        } else if self.pace.is_due() && self.pace.waits(again()) {
+            pace::wait();
         }
         let descriptor = self.look();
         if descriptor.is_empty() {
-            self.waiting = true;
+            // Not written again by whoever goes round many: those lines stay clean.
+            if ahead || !stood {
+                self.pace.found_nothing();
+            }
             return if self.has_moved(partition()) {
                 Glance::Unsure
             } else {
@@ -329,6 +342,12 @@ impl Cursor {
                 }
             }
         }
+    }
+
+    /// Says that it will soon be looked what is at the cursor.
+    #[inline(always)]
+    pub(crate) fn will_look(&self) {
+        self.segment.will_look(self.slot);
     }
 
     /// The descriptor that the cursor is at.
@@ -415,7 +434,7 @@ impl Cursor {
             return self.read_on(descriptor, max);
         }
         self.next_value = last.behind();
-        self.waiting = false;
+        self.pace.found(slot - start);
     }
 
     /// Goes on reading at a frame that is no single record.

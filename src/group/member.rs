@@ -57,8 +57,9 @@ impl Membership {
         self.words.count_poll();
         // The partition read last is the one before the next. (After a change it may be another,
         // whose position was also reached by earlier polls.)
-        let last = if next == 0 { assigned.len() } else { next } - 1;
-        let kept_up = !self.follows || assigned[last].keep_up(self.auto_commit);
+        let behind = if next == 0 { assigned.len() } else { next };
+        let last = assigned.get(behind.wrapping_sub(1));
+        let kept_up = !self.follows || last.is_none_or(|last| last.keep_up(self.auto_commit));
         self.until_watch = self.until_watch.saturating_sub(1);
         kept_up && self.until_watch != 0 && self.words.is_quiet()
     }

@@ -144,13 +144,16 @@ impl<const N: usize, const B: usize> Receiver<N> for Rx<N, B> {
             return Ok(false);
         }
         if B == 1 {
-            // All at once, which is faster than one by one, as `Records::fold` says.
-            let mut wrong = None;
-            batch
+            // All at once, which is faster than one by one, as `Records::fold` says. What is wrong
+            // goes along by value: a variable outside would be in memory, and the reader with it.
+            let wrong = batch
                 .iter()
-                .for_each(|record| match record.value().try_into() {
-                    Ok(message) => reader.read(message),
-                    Err(_) => wrong = Some(record.value().len()),
+                .fold(None, |wrong, record| match record.value().try_into() {
+                    Ok(message) => {
+                        reader.read(message);
+                        wrong
+                    }
+                    Err(_) => Some(record.value().len()),
                 });
             if let Some(length) = wrong {
                 return Err(format!("a message of {length} bytes came instead of {N}").into());

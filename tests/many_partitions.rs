@@ -1,0 +1,166 @@
+//! A consumer of many partitions, of which few are busy.
+#![allow(missing_docs)]
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+mod common;
+
+use common::{make, subscribed};
+use ringlog::{Consumer, ConsumerConfig, Overflow, Producer, Record, TopicConfig};
+use std::time::Duration;
+
+/// As `src/rotation.rs` promises: partitions that a poll goes further in its round.
+const STEP: u32 = 4;
+
+fn small(partitions: u32) -> TopicConfig {
+    TopicConfig::new()
+        .partitions(partitions)
+        .segments(2)
+        .segment_records(16)
+        .segment_bytes(1024)
+}
+
+fn send(producer: &mut Producer, partition: u32) {
+    let value = partition.to_ne_bytes();
+    producer
+        .try_send(Record::new(&value).partition(partition))
+        .unwrap();
+}
+
+/// Which partition one poll read, one record of it.
+fn polled(consumer: &mut Consumer) -> Option<u32> {
+    let batch = consumer.try_poll().unwrap();
+    let record = batch.iter().next()?;
+    assert_eq!(record.value(), batch.partition().to_ne_bytes());
+    Some(batch.partition())
+}
+
+fn one_by_one() -> ConsumerConfig {
+    ConsumerConfig::new().max_poll_records(1)
+}
+
+#[test]
+fn what_comes_to_an_idle_partition_is_found_within_the_bound_beside_busy_ones() {
+    for overflow in [Overflow::Backpressure, Overflow::DropOldest] {
+        for busy in [&[50u32][..], &[0, 1, 99]] {
+            let (broker, topic) = make(small(100).overflow(overflow));
+            let mut consumer = subscribed(&broker, one_by_one());
+            let mut producer = topic.producer();
+            let mut keep_busy = |polled: Option<u32>| {
+                let polled = polled.unwrap();
+                assert!(busy.contains(&polled));
+                send(&mut producer, polled);
+            };
+            for &partition in busy {
+                (0..3).for_each(|_| send(&mut topic.producer(), partition));
+            }
+            (0..1000).for_each(|_| keep_busy(polled(&mut consumer)));
+            for idle in (0..100).filter(|p| !busy.contains(p)) {
+                send(&mut topic.producer(), idle);
+                let mut polls = 1;
+                loop {
+                    match polled(&mut consumer) {
+                        Some(found) if found == idle => break,
+                        other => keep_busy(other),
+                    }
+                    polls += 1;
+                }
+                assert!(polls <= 100 / STEP, "partition {idle}: {polls} polls");
+            }
+        }
+    }
+}
+
+#[test]
+fn busy_partitions_take_turns_and_all_is_read_once_in_order() {
+    const PARTITIONS: u32 = 40;
+    let (broker, topic) = make(small(PARTITIONS));
+    let mut consumer = subscribed(&broker, one_by_one());
+    let mut producer = topic.producer();
+    let mut next = [0u64; PARTITIONS as usize];
+    let mut sent = next;
+    let mut random = 1u64;
+    for turn in 0..20_000 {
+        random = random.wrapping_mul(6364136223846793005).wrapping_add(1);
+        // Many are busy, then few, then none for a while.
+        let among = [PARTITIONS, 3, 1, 17][turn / 64 % 4];
+        let partition = (random >> 33) as u32 % among;
+        let value = partition.to_ne_bytes();
+        if producer
+            .try_send(Record::new(&value).partition(partition))
+            .is_ok()
+        {
+            sent[partition as usize] += 1;
+        }
+        for _ in 0..turn / 512 % 3 {
+            let batch = consumer.try_poll().unwrap();
+            for record in &batch {
+                let next = &mut next[batch.partition() as usize];
+                assert_eq!(record.offset(), *next);
+                *next += 1;
+            }
+        }
+    }
+    loop {
+        let batch = consumer.try_poll().unwrap();
+        if batch.is_empty() {
+            break;
+        }
+        next[batch.partition() as usize] += batch.len() as u64;
+    }
+    assert_eq!(next, sent);
+}
+
+#[test]
+fn what_changes_is_found_out_about_beside_a_busy_partition() {
+    let (broker, topic) = make(small(20));
+    broker.create_topic("other", small(20)).unwrap();
+    let mut consumer = broker.consumer(one_by_one());
+    consumer.subscribe(&["t", "other"]).unwrap();
+    let mut producer = topic.producer();
+    let mut turn = |consumer: &mut Consumer| {
+        send(&mut producer, 3);
+        consumer.try_poll().map(|batch| batch.partition())
+    };
+    (0..100).for_each(|_| assert_eq!(turn(&mut consumer).unwrap(), 3));
+    // Partitions that are added.
+    topic.add_partitions(30).unwrap();
+    send(&mut topic.producer(), 29);
+    let polls = (1..).find(|_| turn(&mut consumer).unwrap() == 29);
+    assert!(
+        polls.is_some_and(|polls| polls <= 50 / STEP + 1),
+        "{polls:?}"
+    );
+    // A pause, of the busy one.
+    consumer.pause("t", 3).unwrap();
+    assert_eq!(polled(&mut consumer), None);
+    consumer.resume("t", 3).unwrap();
+    assert_eq!(polled(&mut consumer), Some(3));
+    // What was read is read again.
+    consumer.seek_to_beginning("t", 29).unwrap();
+    let polls = (1..).find(|_| turn(&mut consumer).unwrap() == 29);
+    assert!(polls.is_some_and(|polls| polls <= 50 / STEP), "{polls:?}");
+    // The end of a poll.
+    consumer.wakeup_handle().wakeup();
+    assert!(turn(&mut consumer).is_err());
+    // A topic that is deleted.
+    broker.delete_topic("other").unwrap();
+    let polls = (1..1000).find(|_| turn(&mut consumer).is_err());
+    assert!(polls.is_some_and(|polls| polls <= 50 / STEP), "{polls:?}");
+}
+
+#[test]
+fn a_poll_with_time_waits_for_any_of_them() {
+    let (broker, topic) = make(small(100));
+    let mut consumer = subscribed(&broker, ConsumerConfig::new());
+    for partition in [0, 99, 50, 50, 1] {
+        let mut producer = topic.producer();
+        let sender = std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_millis(2));
+            send(&mut producer, partition);
+        });
+        let batch = consumer.poll(Duration::from_secs(10)).unwrap();
+        assert_eq!((batch.partition(), batch.len()), (partition, 1));
+        drop(batch);
+        sender.join().unwrap();
+    }
+}
