@@ -574,7 +574,7 @@ fn an_assigned_consumer_shows_what_its_group_has_committed() {
 /// Two producers, one that gives up claims, two consumers and a member of a group; another thread
 /// takes snapshots. No number goes back, and the order of offsets holds in each.
 fn invariants(overflow: Overflow) {
-    const RECORDS: u64 = 40_000;
+    const RECORDS: u64 = 400_000;
     let (broker, topic) = make(
         small()
             .partitions(2)
