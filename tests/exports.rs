@@ -48,8 +48,11 @@ fn run(look: impl FnOnce(&Broker)) {
     look(&broker);
 }
 
-/// What both exports must say of [`run`], by name and labels.
-fn expected() -> Vec<(&'static str, Vec<(&'static str, &'static str)>, u64)> {
+/// A metric's name, its labels and its value.
+type Sample = (&'static str, Vec<(&'static str, &'static str)>, u64);
+
+/// What both exports must say of [`run`].
+fn expected() -> Vec<Sample> {
     let orders = |p| vec![("topic", "orders"), ("partition", p)];
     let odd = || vec![("topic", ODD), ("partition", "0")];
     let billing = |p| {

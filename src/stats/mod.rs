@@ -68,8 +68,8 @@ impl Broker {
     /// It may be taken from any thread, at any rate: it stops nobody, and neither sending nor
     /// polling does anything for it. Each number was true at some moment of the call, and
     /// `log_start <= position <= log_end` holds for every position. Of two snapshots that one thread
-    /// takes, no counter of a partition is lower in the later. It takes some 50 ns a partition and
-    /// cursor.
+    /// takes, no counter of a partition is lower in the later. A thousand partitions and a thousand
+    /// cursors take about a third of a millisecond.
     ///
     /// ```
     /// # use ringlog::{Broker, ConsumerConfig, Record, TopicConfig};
