@@ -49,9 +49,11 @@ fn run(look: impl FnOnce(&Broker)) {
 }
 
 /// A metric's name, its labels and its value.
+#[cfg(any(feature = "prometheus", feature = "metrics"))]
 type Sample = (&'static str, Vec<(&'static str, &'static str)>, u64);
 
 /// What both exports must say of [`run`].
+#[cfg(any(feature = "prometheus", feature = "metrics"))]
 fn expected() -> Vec<Sample> {
     let orders = |p| vec![("topic", "orders"), ("partition", p)];
     let odd = || vec![("topic", ODD), ("partition", "0")];
