@@ -481,9 +481,9 @@ impl Consumer {
         if let Some(found) = self.look_round()? {
             return Ok(Some(found));
         }
-        self.tell_closed()?;
-        // Before it waits, with nothing else to do: where it is is exact until it goes on.
+        // With nothing to read: what others see of it is exact until it goes on.
         self.assigned.iter().for_each(Assigned::show);
+        self.tell_closed()?;
         Ok(None)
     }
 

@@ -10,7 +10,9 @@ use ringlog::{
     Overflow, PartitionStats, Record, Route, SendError, Timestamps, Topic, TopicConfig,
     TopicPartition,
 };
+use std::future::Future;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Waker};
 use std::time::Duration;
 
 /// Segments of four records, without times: an empty value takes no bytes, one of 8 bytes 8.
@@ -221,6 +223,74 @@ fn sends_that_find_no_room_are_counted_once_each_and_a_roll_that_is_held_up_once
     });
     waits.unwrap();
     assert!(only(&topic).reader_stalls > 1, "{:?}", only(&topic));
+}
+
+#[test]
+fn a_task_that_waits_for_room_is_counted_once_however_often_it_is_polled() {
+    let (broker, topic) = make(small());
+    let mut reader = subscribed(&broker, ConsumerConfig::new());
+    send(&topic, 12);
+    let mut producer = topic.producer();
+    let mut context = Context::from_waker(Waker::noop());
+    let counts = || {
+        let stats = only(&topic);
+        (
+            stats.blocked_sends,
+            stats.refused_sends,
+            stats.reader_stalls,
+        )
+    };
+    let records = [Record::new(""), Record::new("")];
+    let mut batch = std::pin::pin!(producer.send_batch_async(&records));
+    for _ in 0..3 {
+        assert!(batch.as_mut().poll(&mut context).is_pending());
+        assert_eq!(counts(), (1, 0, 1));
+    }
+    drain(&mut reader);
+    assert!(batch.as_mut().poll(&mut context).is_ready());
+    assert_eq!(counts(), (1, 0, 1));
+
+    let mut producer = topic.producer();
+    while producer.try_send(Record::new("")).is_ok() {}
+    assert_eq!(counts(), (1, 1, 2));
+    let mut one = std::pin::pin!(producer.send_async(Record::new("")));
+    for _ in 0..3 {
+        assert!(one.as_mut().poll(&mut context).is_pending());
+        assert_eq!(counts(), (2, 1, 2));
+    }
+}
+
+#[test]
+fn a_position_is_exact_while_a_task_waits() {
+    let (broker, topic) = make(small());
+    let mut consumer = subscribed(&broker, named("c").max_poll_records(2));
+    send(&topic, 2);
+    consumer.try_poll().unwrap();
+    assert_eq!(seen(&broker.snapshot(), "c").position, 0);
+    let mut context = Context::from_waker(Waker::noop());
+    let mut next = std::pin::pin!(consumer.poll_async());
+    assert!(next.as_mut().poll(&mut context).is_pending());
+    let row = seen(&broker.snapshot(), "c");
+    assert_eq!((row.position, row.position_max), (2, 2));
+}
+
+#[test]
+fn a_topic_that_is_closed_still_has_its_numbers() {
+    let (broker, topic) = make(small());
+    let mut consumer = subscribed(&broker, named("c"));
+    send(&topic, 10);
+    topic.close();
+    let stats = only(&topic);
+    assert_eq!(
+        (stats.log_end, stats.appended_records, stats.appended_bytes),
+        (10, 10, 80)
+    );
+    while consumer
+        .poll(Duration::from_secs(1))
+        .is_ok_and(|batch| !batch.is_empty())
+    {}
+    let row = seen(&broker.snapshot(), "c");
+    assert_eq!((row.position, row.position_max, row.lag), (10, 10, 0));
 }
 
 #[test]
