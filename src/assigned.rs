@@ -6,7 +6,10 @@ use crate::error::ConsumeError;
 use crate::group::Owned;
 use crate::readers::Hold;
 use crate::sleepers::Sleepers;
+use crate::stats::{ConsumerCard, CursorCard, Watch};
+use crate::sync::Count;
 use crate::topic_inner::{Inbox, State, TopicInner};
+use crate::trace::event;
 use std::sync::Arc;
 
 /// A consumer's place among the handles of a topic: it can keep one segment out of reach, by
@@ -56,7 +59,7 @@ impl Seat {
             .map(|(partition, hold)| {
                 let seen = self.topic.refreshed();
                 let (log, pool) = (self.topic.partition(partition), self.topic.pool());
-                let cursor = Cursor::from(hold, log, pool, self.topic.first_offset());
+                let cursor = Cursor::from(hold, log, pool, self.topic.first().1);
                 Assigned::new(&self.topic, partition, cursor, seen, true)
             })
             .collect()
@@ -87,6 +90,8 @@ pub(crate) struct Assigned {
     pub(crate) told_closed: bool,
     /// What it has of it as a member of a group.
     pub(crate) owned: Option<Owned>,
+    /// What others may know of it.
+    watch: Option<Watch>,
 }
 
 impl Assigned {
@@ -117,7 +122,52 @@ impl Assigned {
             paused: false,
             told_closed: false,
             owned: None,
+            watch: None,
         }
+    }
+
+    /// Puts it on its consumer's card, for who wants to see where that is.
+    pub(crate) fn watched(mut self, consumer: &Arc<ConsumerCard>, commits: bool) -> Assigned {
+        let cursor = CursorCard {
+            topic: self.topic.clone(),
+            partition: self.partition,
+            hold: self.cursor.hold_word().clone(),
+            tenure: self.owned.as_ref().map(|owned| owned.tenure().clone()),
+            commits,
+            lost: Count::default(),
+        };
+        self.watch = Some(Watch::new(consumer, cursor));
+        self
+    }
+
+    /// Leaves word of its position: see [`Cursor::show`].
+    pub(crate) fn show(&self) {
+        self.cursor.show();
+    }
+
+    /// How many offsets went by unread, as far as its polls have found it.
+    pub(crate) fn lost(&self) -> u64 {
+        self.watch.as_ref().map_or(0, Watch::lost)
+    }
+
+    /// It was overtaken, and so many offsets have gone by unread.
+    #[cold]
+    fn tell_lost(&self, lost: u64) {
+        let Some(watch) = self.watch.as_ref().filter(|_| lost > 0) else {
+            return;
+        };
+        watch.lose(lost);
+        let to = self.cursor.position();
+        event!(
+            warn,
+            "consumer lapped",
+            client_id = watch.client_id(),
+            topic = &**self.topic.name(),
+            partition = self.partition,
+            from = to - lost,
+            to = to,
+            lost = lost,
+        );
     }
 
     /// The same for a member of a group: nowhere yet, and it never holds back the log start.
@@ -187,8 +237,8 @@ impl Assigned {
 
     /// Whether there was something to read: then it is the cursor's run.
     pub(crate) fn poll(&mut self, config: &ConsumerConfig) -> Result<bool, ConsumeError> {
-        let (log, pool) = (self.topic.partition(self.partition), self.topic.pool());
         loop {
+            let (log, pool) = (self.topic.partition(self.partition), self.topic.pool());
             let outside = match self.cursor.poll(log, pool, config.max_poll_records) {
                 Ok(found) => return Ok(found),
                 Err(outside) => outside,
@@ -210,7 +260,10 @@ impl Assigned {
                         log_end: log.log_end_offset(pool),
                     });
                 }
-                (_, Outside::Overtaken) => self.cursor.catch_up(log, pool),
+                (_, Outside::Overtaken) => {
+                    let lost = self.cursor.catch_up(log, pool);
+                    self.tell_lost(lost);
+                }
                 (OffsetReset::Earliest, Outside::Sought) => self.cursor.go_to_start(log, pool),
                 (OffsetReset::Latest, Outside::Sought) => self.cursor.go_to_end(log, pool),
             }

@@ -4,8 +4,10 @@ use crate::config::{ConsumerConfig, TopicConfig};
 use crate::consumer::Consumer;
 use crate::error::{GroupError, TopicError};
 use crate::group::{GroupDescription, Groups, unknown as unknown_group};
+use crate::stats::Consumers;
 use crate::sync::Snapshot;
 use crate::topic::Topic;
+use crate::trace::event;
 use core::fmt;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -40,6 +42,7 @@ impl Directory {
 pub struct Broker {
     directory: Directory,
     groups: Arc<Groups>,
+    consumers: Arc<Consumers>,
 }
 
 impl Default for Broker {
@@ -54,7 +57,21 @@ impl Broker {
         Broker {
             directory: Directory(Arc::new(Snapshot::from_pointee(BTreeMap::new()))),
             groups: Arc::new(Groups::new()),
+            consumers: Arc::default(),
         }
+    }
+
+    pub(crate) fn groups(&self) -> &Groups {
+        &self.groups
+    }
+
+    pub(crate) fn consumers(&self) -> &Consumers {
+        &self.consumers
+    }
+
+    /// All topics, by name.
+    pub(crate) fn topics(&self) -> Vec<Topic> {
+        self.directory.0.load().values().cloned().collect()
     }
 
     /// Makes a topic, with all its memory.
@@ -83,7 +100,17 @@ impl Broker {
             topics.insert(topic.inner().name().clone(), topic.clone());
             Arc::new(topics)
         });
-        if added { Ok(topic) } else { Err(exists()) }
+        if !added {
+            return Err(exists());
+        }
+        event!(
+            info,
+            "topic created",
+            topic = name,
+            partitions = topic.partitions(),
+            memory_bytes = topic.memory_bytes(),
+        );
+        Ok(topic)
     }
 
     /// Finds a topic.
@@ -111,6 +138,7 @@ impl Broker {
             Some(topic) => {
                 topic.inner().delete();
                 self.groups.forget_topic(topic.inner());
+                event!(info, "topic deleted", topic = name);
                 Ok(())
             }
             None => Err(unknown(name)),
@@ -127,7 +155,8 @@ impl Broker {
     ///
     /// A setting outside its limits is refused by `subscribe` and `assign`.
     pub fn consumer(&self, config: ConsumerConfig) -> Consumer {
-        Consumer::new(self.directory.clone(), self.groups.clone(), config)
+        let (directory, groups) = (self.directory.clone(), self.groups.clone());
+        Consumer::new(directory, groups, &self.consumers, config)
     }
 
     // ---- groups -------------------------------------------------------------------------

@@ -14,6 +14,7 @@ use std::time::Duration;
 
 /// What happens when a partition's segments are all full.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub enum Overflow {
     /// A subscribed consumer loses nothing: producers wait until every consumer of the
     /// partition has left the oldest segment. Without consumers the oldest segment goes.
@@ -300,6 +301,7 @@ pub enum HoldBack {
 pub struct ConsumerConfig {
     pub(crate) offset_reset: OffsetReset,
     pub(crate) max_poll_records: u32,
+    pub(crate) client_id: Option<Arc<str>>,
     pub(crate) group: Option<Arc<str>>,
     pub(crate) instance_id: Option<Arc<str>>,
     pub(crate) assignor: Arc<dyn Assignor>,
@@ -320,6 +322,7 @@ impl Default for ConsumerConfig {
         ConsumerConfig {
             offset_reset: OffsetReset::default(),
             max_poll_records: 500,
+            client_id: None,
             group: None,
             instance_id: None,
             assignor: Arc::new(CooperativeStickyAssignor),
@@ -347,6 +350,16 @@ impl ConsumerConfig {
     /// The most records of one batch: 1 or more. Default 500, as Kafka's.
     pub fn max_poll_records(mut self, records: u32) -> Self {
         self.max_poll_records = records;
+        self
+    }
+
+    /// A name that tells it from others, to whoever watches ([`Broker::snapshot`]): 1 to 249 bytes
+    /// that print. It need not be the only one of that name. Default, as Kafka's: `consumer-1`,
+    /// or in a group `consumer-billing-1`, with a number that counts the broker's consumers.
+    ///
+    /// [`Broker::snapshot`]: crate::Broker::snapshot
+    pub fn client_id(mut self, name: impl AsRef<str>) -> Self {
+        self.client_id = Some(name.as_ref().into());
         self
     }
 
@@ -435,7 +448,11 @@ impl ConsumerConfig {
                 max: u64::MAX,
             });
         }
-        let names = [("group", &self.group), ("instance_id", &self.instance_id)];
+        let names = [
+            ("group", &self.group),
+            ("instance_id", &self.instance_id),
+            ("client_id", &self.client_id),
+        ];
         for (setting, name) in names {
             let Some(name) = name else { continue };
             if let Some(reason) = name_fault(name) {

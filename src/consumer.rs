@@ -9,6 +9,7 @@ use crate::error::ConsumeError;
 use crate::group::{Groups, Membership, RebalanceListener};
 use crate::rotation::Rotation;
 use crate::sleepers::Sleepers;
+use crate::stats::{ConsumerCard, Consumers, Entry};
 use crate::topic::Topic;
 use crate::topic_inner::TopicInner;
 use crate::wait::{Next, Sleeper, WaitStrategy, Waiter};
@@ -103,15 +104,19 @@ pub struct Consumer {
     pub(crate) wakeup: Wakeup,
     /// What its polls sleep with.
     pub(crate) sleeper: Sleeper,
+    /// Its place in the broker's list of consumers.
+    entry: Entry,
 }
 
 impl Consumer {
     pub(crate) fn new(
         directory: Directory,
         groups: Arc<Groups>,
+        consumers: &Arc<Consumers>,
         config: ConsumerConfig,
     ) -> Consumer {
         Consumer {
+            entry: consumers.enter(&config),
             directory,
             groups,
             config,
@@ -126,6 +131,17 @@ impl Consumer {
             wakeup: Wakeup::default(),
             sleeper: Sleeper::default(),
         }
+    }
+
+    /// Its name: the one that it was given, or the one it got
+    /// ([`ConsumerConfig::client_id`]).
+    pub fn client_id(&self) -> &str {
+        &self.entry.card.client_id
+    }
+
+    /// What others may know of it.
+    pub(crate) fn card(&self) -> &Arc<ConsumerCard> {
+        &self.entry.card
     }
 
     // ---- which partitions ---------------------------------------------------------------
@@ -175,7 +191,7 @@ impl Consumer {
         for topic in found {
             let mut seat = self.seat(&topic);
             let there = seat.subscribe();
-            self.assigned.extend(seat.take_added());
+            self.assigned.extend(added(&seat, &self.entry));
             // One that is just being added it may have before the topic tells of it.
             let here = self.assigned.iter();
             let here = here.filter(|a| Arc::ptr_eq(&a.topic, &topic));
@@ -276,7 +292,7 @@ impl Consumer {
     fn take_added(&mut self) {
         for seat in &self.seats {
             if !seat.topic().is_deleted() {
-                self.assigned.extend(seat.take_added());
+                self.assigned.extend(added(seat, &self.entry));
             }
         }
     }
@@ -295,7 +311,8 @@ impl Consumer {
             }
             self.assigned.push(match old.iter().position(same) {
                 Some(i) => old.swap_remove(i),
-                None => Assigned::join(&topic, partition, self.config.offset_reset),
+                None => Assigned::join(&topic, partition, self.config.offset_reset)
+                    .watched(&self.entry.card, false),
             });
         }
         // The partitions left behind go before the seats that their holds sat on.
@@ -552,6 +569,8 @@ impl Consumer {
             self.next = self.behind(found);
             return Ok(Some(found));
         }
+        // With nothing to read: what others see of it is exact until it goes on.
+        self.assigned.iter().for_each(Assigned::show);
         self.tell_closed()?;
         Ok(None)
     }
@@ -671,6 +690,12 @@ impl Consumer {
             self.pinned = i;
         }
     }
+}
+
+/// The partitions that were added to the topic of a consumer's seat.
+fn added<'s>(seat: &Seat, entry: &'s Entry) -> impl Iterator<Item = Assigned> + use<'s> {
+    let added = seat.take_added().into_iter();
+    added.map(|assigned| assigned.watched(&entry.card, false))
 }
 
 /// What a consumer sleeps on: its own list, and that of each partition. A member also on that of each

@@ -308,10 +308,11 @@ pub enum ConsumeError {
         /// The time asked for, in milliseconds.
         timestamp: i64,
     },
-    /// The name cannot be a group's or a member's.
+    /// The name cannot be a group's, a member's or a consumer's.
     #[error("{name:?} cannot be a {setting}: {reason}")]
     InvalidName {
-        /// Which setting of [`ConsumerConfig`](crate::ConsumerConfig): `group` or `instance_id`.
+        /// Which setting of [`ConsumerConfig`](crate::ConsumerConfig): `group`, `instance_id`
+        /// or `client_id`.
         setting: &'static str,
         /// What it was set to.
         name: String,

@@ -7,7 +7,7 @@
 use crate::batch::Batch;
 use crate::consumer::Consumer;
 use crate::error::{BatchError, ConsumeError, SendError};
-use crate::lane::How;
+use crate::lane::{How, tell_blocked};
 use crate::producer::Producer;
 use crate::record::{FrameMetadata, Record, RecordMetadata, Route};
 use crate::segment::ClaimStep;
@@ -67,6 +67,7 @@ impl<S: ClaimStep> Producer<S> {
     pub fn send_async<'a>(&'a mut self, record: Record<'a>) -> SendAsync<'a, S> {
         SendAsync {
             producer: Some(self),
+            waits_for: None,
             record,
         }
     }
@@ -85,6 +86,7 @@ impl<S: ClaimStep> Producer<S> {
     ) -> SendValuesAsync<'a, S> {
         SendValuesAsync {
             producer: Some(self),
+            waits_for: None,
             route,
             values: values.as_bytes(),
             records: values.len(),
@@ -102,6 +104,7 @@ impl<S: ClaimStep> Producer<S> {
     pub fn send_batch_async<'a>(&'a mut self, records: &'a [Record<'a>]) -> SendBatchAsync<'a, S> {
         SendBatchAsync {
             producer: Some(self),
+            waits_for: None,
             records,
             time: None,
             next: 0,
@@ -147,6 +150,7 @@ impl Drop for PollAsync<'_> {
 #[must_use = "futures do nothing unless they are awaited"]
 pub struct SendAsync<'a, S: ClaimStep> {
     producer: Option<&'a mut Producer<S>>,
+    waits_for: Option<u32>,
     record: Record<'a>,
 }
 
@@ -156,7 +160,8 @@ impl<S: ClaimStep> Future for SendAsync<'_, S> {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
-        attempt(&mut this.producer, context, |producer, how| {
+        let (producer, waits_for) = (&mut this.producer, &mut this.waits_for);
+        attempt(producer, waits_for, context, |producer, how| {
             producer.append(&this.record, how)
         })
     }
@@ -167,6 +172,7 @@ impl<S: ClaimStep> Future for SendAsync<'_, S> {
 #[must_use = "futures do nothing unless they are awaited"]
 pub struct SendValuesAsync<'a, S: ClaimStep> {
     producer: Option<&'a mut Producer<S>>,
+    waits_for: Option<u32>,
     route: Route<'a>,
     values: &'a [u8],
     records: usize,
@@ -180,7 +186,8 @@ impl<S: ClaimStep> Future for SendValuesAsync<'_, S> {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
-        attempt(&mut this.producer, context, |producer, how| {
+        let (producer, waits_for) = (&mut this.producer, &mut this.waits_for);
+        attempt(producer, waits_for, context, |producer, how| {
             producer.append_values(this.route, this.values, this.records, this.value, how)
         })
     }
@@ -189,6 +196,7 @@ impl<S: ClaimStep> Future for SendValuesAsync<'_, S> {
 /// One attempt at a send that goes as a whole.
 fn attempt<S: ClaimStep, T>(
     producer: &mut Option<&mut Producer<S>>,
+    waits_for: &mut Option<u32>,
     context: &mut Context<'_>,
     append: impl FnOnce(&mut Producer<S>, How<'_>) -> Result<T, SendError>,
 ) -> Poll<Result<T, SendError>> {
@@ -197,11 +205,21 @@ fn attempt<S: ClaimStep, T>(
     };
     waiting.sleeper.withdraw();
     match append(waiting, How::Task(context.waker())) {
-        Err(SendError::Full { .. }) => Poll::Pending,
+        Err(SendError::Full { partition, .. }) => {
+            wait_for(waits_for, partition, waiting);
+            Poll::Pending
+        }
         done => {
             *producer = None;
             Poll::Ready(done)
         }
+    }
+}
+
+/// A future waits for room in a partition: it counts once, however often it is polled.
+fn wait_for<S: ClaimStep>(waits_for: &mut Option<u32>, partition: u32, producer: &Producer<S>) {
+    if waits_for.replace(partition) != Some(partition) {
+        tell_blocked(&producer.topic, partition);
     }
 }
 
@@ -210,6 +228,7 @@ fn attempt<S: ClaimStep, T>(
 #[must_use = "futures do nothing unless they are awaited"]
 pub struct SendBatchAsync<'a, S: ClaimStep> {
     producer: Option<&'a mut Producer<S>>,
+    waits_for: Option<u32>,
     records: &'a [Record<'a>],
     /// Of the records that were given none; none before the batch is planned.
     time: Option<i64>,
@@ -243,6 +262,7 @@ impl<'a, S: ClaimStep> Future for SendBatchAsync<'a, S> {
         match producer.append_shares(this.records, time, this.next, how) {
             Ok(()) => Poll::Ready(Ok(producer.appended(this.records, time))),
             Err((partition, SendError::Full { .. })) => {
+                wait_for(&mut this.waits_for, partition as u32, producer);
                 this.next = partition;
                 this.producer = Some(producer);
                 Poll::Pending

@@ -5,21 +5,19 @@ use crate::error::SendError;
 use crate::frame::UNIT;
 use crate::head::Head;
 use crate::partition::Blocked;
-use crate::segment::{self, ClaimStep, Segment};
-use crate::sleepers::Sleepers;
+use crate::segment::{self, ClaimStep, Segment, Target};
 use crate::topic_inner::TopicInner;
+use crate::trace::event;
 use crate::wait::{Next, Sleeper, Waiter};
-use std::sync::Arc;
 use std::task::Waker;
 use std::time::Duration;
 
-/// What a producer remembers of one partition.
+/// What a producer remembers of one partition: on a line of its own, which a shift finds.
+#[repr(align(64))]
 pub(crate) struct Lane {
     /// The segment of the last claim. (A copy: the topic keeps its memory.)
-    segment: Segment,
+    target: Target,
     full: Head,
-    /// Who sleeps until something is published there.
-    readers: Arc<Sleepers>,
 }
 
 /// What a send does where there is no room.
@@ -35,15 +33,15 @@ pub(crate) enum How<'w> {
 
 impl Lane {
     pub(crate) fn new(topic: &TopicInner, partition: u32) -> Lane {
+        let readers = topic.pool().readers(partition as u16);
         Lane {
-            // Any will do: a head says whose it is.
-            segment: topic.pool().get(0).clone(),
+            target: Target {
+                // Any will do: a head says whose it is.
+                segment: topic.pool().get(0).clone(),
+                readers: readers.waiting_for_records().clone(),
+                counts: topic.partition(partition).counts().clone(),
+            },
             full: Head::full(partition as u16, topic.pool().shape().records),
-            readers: topic
-                .pool()
-                .readers(partition as u16)
-                .waiting_for_records()
-                .clone(),
         }
     }
 
@@ -54,16 +52,9 @@ impl Lane {
         records: u32,
         units: u32,
     ) -> Option<segment::Claim<'_>> {
-        let head = self
-            .segment
-            .try_claim::<S>(self.full, records, units)
-            .ok()?;
-        Some(self.claim(head, records, units))
-    }
-
-    #[inline(always)]
-    fn claim(&self, head: Head, records: u32, units: u32) -> segment::Claim<'_> {
-        segment::Claim::new(&self.segment, &self.readers, head, records, units)
+        let target = &self.target;
+        let head = target.segment.try_claim::<S>(self.full, records, units);
+        Some(segment::Claim::new(target, head.ok()?, records, units))
     }
 }
 
@@ -79,14 +70,12 @@ pub(crate) fn claim_frame<'p, S: ClaimStep>(
     how: How<'_>,
 ) -> Result<segment::Claim<'p>, SendError> {
     let lane = &mut lanes[partition as usize];
-    let head = match lane.segment.try_claim::<S>(lane.full, records, units) {
+    let segment = &mut lane.target.segment;
+    let head = match segment.try_claim::<S>(lane.full, records, units) {
         Ok(head) => head,
-        Err(_) => {
-            let segment = &mut lane.segment;
-            claim_slowly::<S>(topic, partition, segment, sleeper, (records, units), how)?
-        }
+        Err(_) => claim_slowly::<S>(topic, partition, segment, sleeper, (records, units), how)?,
     };
-    Ok(lane.claim(head, records, units))
+    Ok(segment::Claim::new(&lane.target, head, records, units))
 }
 
 /// Claims a frame where the segment of the last claim has no room for it.
@@ -140,6 +129,10 @@ fn wait_for_room<T>(
     // What a wait before this has left there (a future that was leaked, a panic of the user's) is not
     // this thread or task.
     sleeper.withdraw();
+    let is_full = matches!(blocked, Blocked::Reader | Blocked::Segments);
+    if is_full && !limit.is_zero() {
+        tell_blocked(topic, partition);
+    }
     let mut waiter = Waiter::new(config.wait.clone(), limit);
     let result = loop {
         match blocked {
@@ -167,7 +160,11 @@ fn wait_for_room<T>(
                 return Err(full(Duration::ZERO));
             }
             (How::Task(waker), _) => sleeper.enrol(waker, room.iter()),
-            (_, Next::TimeUp) => break Err(full(waiter.waited())),
+            (_, Next::TimeUp) => {
+                let waited = waiter.waited();
+                tell_refused(topic, partition, waited);
+                break Err(full(waited));
+            }
             (_, Next::Look) => {}
             (_, Next::Sleep(limit)) if sleeper.is_enrolled(room.iter()) => {
                 sleeper.sleep(limit, told);
@@ -184,6 +181,29 @@ fn wait_for_room<T>(
     };
     sleeper.withdraw();
     result
+}
+
+/// A send has to wait for room.
+pub(crate) fn tell_blocked(topic: &TopicInner, partition: u32) {
+    topic.partition(partition).counts().blocked.add(1);
+    event!(
+        debug,
+        "producer blocked",
+        topic = &**topic.name(),
+        partition = partition,
+    );
+}
+
+/// A send is refused because there is no room.
+fn tell_refused(topic: &TopicInner, partition: u32, waited: Duration) {
+    topic.partition(partition).counts().refused.add(1);
+    event!(
+        warn,
+        "producer refused",
+        topic = &**topic.name(),
+        partition = partition,
+        waited_ms = waited.as_millis() as u64,
+    );
 }
 
 #[cold]

@@ -18,6 +18,7 @@ mod claim;
 mod clock;
 mod config;
 mod consumer;
+mod counts;
 mod cursor;
 mod encode;
 mod error;
@@ -48,6 +49,7 @@ mod send_values;
 #[cfg(loom)]
 pub mod sites_loom;
 mod sleepers;
+mod stats;
 #[cfg(feature = "stream")]
 mod stream;
 mod sync;
@@ -56,6 +58,7 @@ mod sync_loom;
 mod times;
 mod topic;
 mod topic_inner;
+mod trace;
 mod wait;
 mod wakeup;
 
@@ -78,6 +81,10 @@ pub use record::{FrameMetadata, Header, NO_TIMESTAMP, Record, RecordMetadata, Ro
 pub use records::{RecordRef, Records};
 pub use segment::{Exclusive, Shared};
 pub use send_batch::{BatchMetadata, BatchMetadataIter};
+pub use stats::{
+    BrokerSnapshot, ConsumerPartitionStats, ConsumerStats, GroupPartitionStats, GroupStats,
+    PartitionStats, TopicStats,
+};
 #[cfg(feature = "stream")]
 pub use stream::{OwnedRecord, RecordStream};
 pub use times::OffsetAndTimestamp;

@@ -9,8 +9,8 @@
 //!    136  base        u64  | written once a life, read by all
 //!    144  recycled    u64 /
 //!    152  latest      u64, written by lookups
-//!    160  began       u64 \
-//!    168  before      u64 / written once a life where retention asks for it
+//!    160  began       u64, written once a life where retention asks for it
+//!    168  before      u64, written once a life
 //!    256  index       (records + 1) x u64, padded to 64
 //!         data        units x 8 bytes, padded to 64
 //! ```

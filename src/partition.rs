@@ -47,10 +47,11 @@
 //! segment; any other call that closes it goes on from there. Sealing exchanges `head`, so it is
 //! not for times when an exclusive producer may be claiming (S1): `topic` says when it is done.
 
+use crate::counts::SharedCounts;
 use crate::head::{Head, MAX_NUMBER};
 use crate::pool::Pool;
 use crate::retention::Retention;
-use crate::segment::{ClaimStep, Segment};
+use crate::segment::{ClaimStep, Mark, Segment};
 use crate::sync::{AtomicU64, fence, ord, spin_loop};
 use crossbeam_utils::CachePadded;
 
@@ -131,6 +132,18 @@ pub(crate) struct Partition {
     live: CachePadded<Live>,
     table: Box<[AtomicU64]>,
     retention: Option<Retention>,
+    counts: SharedCounts,
+}
+
+/// What a look at a live segment found.
+pub(crate) struct Look {
+    /// Its first offset.
+    pub(crate) base: u64,
+    /// Units of the partition's segments before it.
+    pub(crate) before: u64,
+    /// What is claimed in it.
+    pub(crate) records: u32,
+    pub(crate) units: u32,
 }
 
 /// How an attempt to retire a segment ended.
@@ -156,9 +169,7 @@ impl Partition {
         (first, base): (u64, u64),
     ) -> Partition {
         let segment = pool.get(index);
-        if retention.is_some() {
-            segment.set_mark(Retention::first_mark());
-        }
+        segment.set_mark(Mark::new(&retention, 0));
         segment.prepare(id, first, base);
         segment.open(id, first);
         let at = (first % segments as u64) as usize;
@@ -179,7 +190,13 @@ impl Partition {
             }),
             table: (0..segments).map(|i| AtomicU64::new(entry(i).0)).collect(),
             retention,
+            counts: SharedCounts::default(),
         }
+    }
+
+    /// What is counted of it.
+    pub(crate) fn counts(&self) -> &SharedCounts {
+        &self.counts
     }
 
     pub(crate) fn id(&self) -> u16 {
@@ -368,10 +385,8 @@ impl Partition {
             let Some(taken) = pool.take(hint) else {
                 return Err(Blocked::Segments);
             };
-            if self.retention.is_some() {
-                let mark = Retention::next_mark(full.mark(), head);
-                pool.get(taken).set_mark(mark);
-            }
+            let before = full.mark().before.wrapping_add(head.units().into());
+            pool.get(taken).set_mark(Mark::new(&self.retention, before));
             pool.get(taken).prepare(self.id, next, base);
             // Release, to everybody who finds the segment: its number, base and zeroed index.
             let put = self.slot(next).compare_exchange(
@@ -417,7 +432,10 @@ impl Partition {
             match self.retire(pool, start) {
                 Retired::Done(index) if self.retention.is_none() => return Ok(Some(index)),
                 Retired::Done(index) => last = Some(index),
-                Retired::Gated if full => return Err(Blocked::Reader),
+                Retired::Gated if full => {
+                    self.counts.stall(next);
+                    return Err(Blocked::Reader);
+                }
                 Retired::Gated => return Ok(last),
                 Retired::Elsewhere => spin_loop(),
             }
@@ -460,6 +478,20 @@ impl Partition {
         let base = pool.get(index).base_unheld();
         // A later life's base would have brought that life's log start with it.
         (self.log_start() <= number).then_some((index, base))
+    }
+
+    /// All that is to see of a live segment; `None` if it is not, or not any more.
+    pub(crate) fn look(&self, pool: &Pool, number: u64) -> Option<Look> {
+        let segment = pool.get(self.find(number)?);
+        let (base, before) = (segment.base_unheld(), segment.before_unheld());
+        let head = segment.head_unheld();
+        // As in `lookup`, for each of the three.
+        (self.log_start() <= number).then_some(Look {
+            base,
+            before,
+            records: head.records(),
+            units: head.used_units(),
+        })
     }
 
     /// The first offset retained.

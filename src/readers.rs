@@ -23,7 +23,7 @@
 //! list for each. Every word that is stored, and every reader that leaves, is told to the second.
 
 use crate::sleepers::Sleepers;
-use crate::sync::{AtomicU64, epoch, ord};
+use crate::sync::{AtomicU64, Count, epoch, ord};
 use crossbeam_utils::CachePadded;
 use std::sync::Arc;
 
@@ -36,9 +36,15 @@ const PIN: u64 = 1 << 63;
 
 /// What one reader of one partition holds.
 pub(crate) struct Hold {
-    word: CachePadded<AtomicU64>,
+    line: CachePadded<Line>,
     /// Who waits for it to move on.
     waiting_for_room: Arc<Sleepers>,
+}
+
+struct Line {
+    word: AtomicU64,
+    /// Where the reader was when it last told: to be shown, and for nothing else.
+    position: Count,
 }
 
 impl Hold {
@@ -46,8 +52,16 @@ impl Hold {
     #[inline]
     pub(crate) fn set(&self, number: u64) {
         // Release: the reads from the segment held before happened before its reuse.
-        self.word.store(number, ord!("readers.set", P4, Release));
+        self.line
+            .word
+            .store(number, ord!("readers.set", P4, Release));
         self.waiting_for_room.notify();
+    }
+
+    /// Where the reader was when it last told. It tells where it goes to another segment, seeks,
+    /// or waits.
+    pub(crate) fn position(&self) -> &Count {
+        &self.line.position
     }
 
     /// Pins segment `number`, also where other holds are gates.
@@ -86,7 +100,10 @@ impl Readers {
     /// Adds a reader that holds segment `number`, or [`NOTHING`].
     pub(crate) fn join(&self, number: u64) -> Arc<Hold> {
         let hold = Arc::new(Hold {
-            word: CachePadded::new(AtomicU64::new(number)),
+            line: CachePadded::new(Line {
+                word: AtomicU64::new(number),
+                position: Count::default(),
+            }),
             waiting_for_room: self.waiting_for_room.clone(),
         });
         self.replace(|list| list.iter().chain([&hold]).cloned().collect());
@@ -119,7 +136,7 @@ impl Readers {
         self.list
             .read(ord!("readers.lowest", P10, Acquire), |list| {
                 list.iter()
-                    .map(|hold| hold.word.load(ord!(Relaxed)))
+                    .map(|hold| hold.line.word.load(ord!(Relaxed)))
                     .min()
                     .unwrap_or(NOTHING)
             })
@@ -132,7 +149,7 @@ impl Readers {
                 list.iter()
                     // Acquire: what the reader read before it moved on happened before.
                     .any(|hold| {
-                        let word = hold.word.load(ord!("readers.holds", P4, Acquire));
+                        let word = hold.line.word.load(ord!("readers.holds", P4, Acquire));
                         word & !PIN == number
                     })
             })

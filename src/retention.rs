@@ -7,7 +7,8 @@
 //! Each segment is marked when it is prepared: with the time, and with how many units had been
 //! appended to the partition before it. Its predecessor was sealed by then, so all that is in
 //! the predecessor is at least as old as the mark, whatever times its records were given. And the
-//! units from a segment to the end are one subtraction.
+//! units from a segment to the end are one subtraction. (The units are marked also where nothing
+//! limits them, to be shown: `stats/log.rs`. The time is not: nobody else asks for it.)
 //!
 //! Whoever looks at marks holds nothing, and what it looks at may be recycled under it. Then the
 //! log start has moved, and the exchange that would retire the segment fails: its success says
@@ -16,7 +17,6 @@
 
 use crate::clock;
 use crate::frame::UNIT;
-use crate::head::Head;
 use crate::partition::{Partition, Retired};
 use crate::pool::Pool;
 use crate::segment::Mark;
@@ -45,22 +45,6 @@ impl Retention {
         })
     }
 
-    /// The mark of a partition's first segment.
-    pub(crate) fn first_mark() -> Mark {
-        Mark {
-            began: clock::monotonic(),
-            before: 0,
-        }
-    }
-
-    /// The mark of the segment after one that was sealed as `head`.
-    pub(crate) fn next_mark(sealed: Mark, head: Head) -> Mark {
-        Mark {
-            before: sealed.before.wrapping_add(head.units().into()),
-            ..Self::first_mark()
-        }
-    }
-
     /// Whether the segment before `next` goes, where the last is `last`, and `units` are claimed in
     /// it: it is old enough, or as much as is to be kept is there without it.
     fn gives_up(&self, now: u64, next: Mark, last: Mark, units: u32) -> bool {
@@ -70,6 +54,14 @@ impl Retention {
         let rest = rest.wrapping_add(units.into());
         (self.time != u64::MAX && age >= self.time)
             || (self.units != u64::MAX && rest >= self.units)
+    }
+}
+
+impl Mark {
+    /// That of a segment that is just being prepared: now, if anybody asks for the time.
+    pub(crate) fn new(retention: &Option<Retention>, before: u64) -> Mark {
+        let began = retention.map_or(0, |_| clock::monotonic());
+        Mark { began, before }
     }
 }
 

@@ -32,18 +32,20 @@
 //!   read after the descriptor was loaded (Acquire, P2); nobody writes them again in this life.
 #![allow(unsafe_code)]
 
+use crate::counts::SharedCounts;
 use crate::frame::{Descriptor, Kind, UNIT};
 use crate::head::Head;
 use crate::memory::{Block, Bytes, Index, Shape, WriteAccess};
 use crate::sleepers::Sleepers;
 use crate::sync::{AtomicU64, ord, store_alone};
 use core::mem::ManuallyDrop;
+use std::sync::Arc;
 
-/// What retention goes by.
+/// What retention goes by, and what is told of a partition's bytes.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Mark {
     /// When the life was prepared, by [`clock::monotonic`](crate::clock::monotonic): all that is
-    /// in the segments before it was claimed by then.
+    /// in the segments before it was claimed by then. Zero where retention does not ask for it.
     pub(crate) began: u64,
     /// Units of the partition's segments before it, from the first on.
     pub(crate) before: u64,
@@ -276,8 +278,13 @@ impl Segment {
     /// Marks the life that is to begin. Only for the segment's one owner, before
     /// [`prepare`](Self::prepare).
     pub(crate) fn set_mark(&self, mark: Mark) {
-        self.block.began().store(mark.began, ord!(Relaxed));
-        self.block.before().store(mark.before, ord!(Relaxed));
+        if mark.began != 0 {
+            self.block.began().store(mark.began, ord!(Relaxed));
+        }
+        // Release, to lookups that do not hold the segment, as in `prepare`.
+        self.block
+            .before()
+            .store(mark.before, ord!("segment.set_mark", P7, Release));
     }
 
     /// Base and head for who does not hold the segment and checks afterwards, by the log
@@ -287,6 +294,13 @@ impl Segment {
         self.block
             .base()
             .load(ord!("segment.base_unheld", P7, Acquire))
+    }
+
+    /// See [`base_unheld`](Self::base_unheld): the mark's units.
+    pub(crate) fn before_unheld(&self) -> u64 {
+        self.block
+            .before()
+            .load(ord!("segment.before_unheld", P7, Acquire))
     }
 
     /// See [`base_unheld`](Self::base_unheld).
@@ -369,6 +383,15 @@ impl Known<'_> {
     }
 }
 
+/// Where a producer claims: a segment, and what its partition's producers share.
+pub(crate) struct Target {
+    pub(crate) segment: Segment,
+    /// Who sleeps until something is published there.
+    pub(crate) readers: Arc<Sleepers>,
+    /// For the claims that are given up. The others do not look at it.
+    pub(crate) counts: SharedCounts,
+}
+
 /// The exclusive right to fill a claimed frame and publish it.
 ///
 /// Dropped unpublished, whether given up or unwound by a panic, it publishes an aborted
@@ -377,9 +400,7 @@ impl Known<'_> {
 /// All its fields are whole words: narrower ones are written to the stack apart and read
 /// back together, which stalls every send (`docs/performance.md`).
 pub(crate) struct Claim<'a> {
-    segment: &'a Segment,
-    /// Who waits for it.
-    readers: &'a Sleepers,
+    target: &'a Target,
     base: u64,
     /// The head before the claim: slot and unit of its beginning.
     head: Head,
@@ -396,18 +417,12 @@ impl<'a> Claim<'a> {
     /// The claim that moved the segment's head on from `head` by so many records and units.
     /// Whoever made that step makes this, once.
     #[inline(always)]
-    pub(crate) fn new(
-        segment: &'a Segment,
-        readers: &'a Sleepers,
-        head: Head,
-        records: u32,
-        units: u32,
-    ) -> Claim<'a> {
+    pub(crate) fn new(target: &'a Target, head: Head, records: u32, units: u32) -> Claim<'a> {
+        let segment = &target.segment;
         let (at, bytes) = (head.units() as usize * UNIT, units as usize * UNIT);
         segment.block.will_write(at + bytes + AHEAD);
         Claim {
-            segment,
-            readers,
+            target,
             // After the claim (S2); it stays true until the claim is published (S3).
             base: segment.block.base().load(ord!(Relaxed)),
             head,
@@ -439,7 +454,10 @@ impl<'a> Claim<'a> {
         let at = self.at();
         // SAFETY: S1: the claim is exclusive, and within the segment (M3); S3, M4: it is not
         // published, because `publish` and `drop` end it.
-        unsafe { self.segment.block.claimed(at, self.bytes, &mut self.access) }
+        unsafe {
+            let block = &self.target.segment.block;
+            block.claimed(at, self.bytes, &mut self.access)
+        }
     }
 
     /// The frame's bytes, to look at.
@@ -447,9 +465,8 @@ impl<'a> Claim<'a> {
     pub(crate) fn bytes_ref(&self) -> &[u8] {
         // SAFETY: as in `bytes`.
         unsafe {
-            self.segment
-                .block
-                .claimed_ref(self.at(), self.bytes, &self.access)
+            let block = &self.target.segment.block;
+            block.claimed_ref(self.at(), self.bytes, &self.access)
         }
     }
 
@@ -466,12 +483,12 @@ impl<'a> Claim<'a> {
 
     #[inline(always)]
     fn store(&self, descriptor: Descriptor) {
-        self.segment.block.fill_slot(
+        self.target.segment.block.fill_slot(
             self.head.claimed_records(),
             descriptor.0,
             ord!("segment.publish", P2, Release),
         );
-        self.readers.notify();
+        self.target.readers.notify();
     }
 }
 
@@ -481,8 +498,9 @@ impl Drop for Claim<'_> {
         // and the plain build's access is nothing at all. Under loom it must end first.
         #[cfg(loom)]
         {
-            self.access = self.segment.block.write_access(0, 0);
+            self.access = self.target.segment.block.write_access(0, 0);
         }
+        self.target.counts.abort(self.records);
         self.store(Descriptor::new(Kind::Aborted, self.unit(), self.records));
     }
 }

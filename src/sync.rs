@@ -55,6 +55,31 @@ macro_rules! fence {
 
 pub(crate) use {fence, ord};
 
+/// A number that is only shown. No protocol looks at it, so all is `Relaxed`, and in the models it
+/// is no step and takes no part.
+#[derive(Default)]
+pub(crate) struct Count(core::sync::atomic::AtomicU64);
+
+impl Count {
+    pub(crate) fn get(&self) -> u64 {
+        self.0.load(ord!(Relaxed))
+    }
+
+    /// For numbers that one thread alone writes.
+    pub(crate) fn set(&self, value: u64) {
+        self.0.store(value, ord!(Relaxed));
+    }
+
+    pub(crate) fn add(&self, more: u64) {
+        self.0.fetch_add(more, ord!(Relaxed));
+    }
+
+    /// Raises it to `value`; `false` if it was there already.
+    pub(crate) fn raise(&self, value: u64) -> bool {
+        self.get() < value && self.0.fetch_max(value, ord!(Relaxed)) < value
+    }
+}
+
 #[cfg(not(loom))]
 mod plain {
     pub(crate) use core::hint::spin_loop;

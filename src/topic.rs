@@ -8,6 +8,7 @@ use crate::producer::Producer;
 use crate::segment::{Exclusive, Shared};
 use crate::times::{self, OffsetAndTimestamp};
 use crate::topic_inner::TopicInner;
+use crate::trace::event;
 use core::fmt;
 use std::sync::Arc;
 
@@ -83,7 +84,14 @@ impl Topic {
     /// [`TopicError::OutOfMemory`]; [`TopicError::Closed`] after the topic was closed or deleted.
     /// Nothing is changed then.
     pub fn add_partitions(&self, total: u32) -> Result<(), TopicError> {
-        self.inner.add_partitions(total)
+        self.inner.add_partitions(total)?;
+        event!(
+            info,
+            "partitions added",
+            topic = self.name(),
+            partitions = total,
+        );
+        Ok(())
     }
 
     /// A producer beside any number of others.

@@ -106,9 +106,9 @@ impl TopicInner {
         &self.name
     }
 
-    /// The first offset that each partition ever had.
-    pub(crate) fn first_offset(&self) -> u64 {
-        first(&self.config, self.pool.shape()).1
+    /// The first segment and offset that each partition ever had.
+    pub(crate) fn first(&self) -> (u64, u64) {
+        first(&self.config, self.pool.shape())
     }
 
     pub(crate) fn config(&self) -> &TopicConfig {
@@ -328,6 +328,12 @@ impl TopicInner {
         // Between this and the caller's look whether the topic is closed.
         fence!("topic.enter_alone", P17);
         Ok(())
+    }
+
+    /// How many producers there are, the exclusive one among them.
+    pub(crate) fn producers(&self) -> u64 {
+        let word = self.producers.load(ord!(Relaxed));
+        (word & !EXCLUSIVE) + u64::from(word & EXCLUSIVE != 0)
     }
 
     /// Counts a producer out. Release, to the next: its last claims.

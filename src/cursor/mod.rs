@@ -197,6 +197,15 @@ impl Cursor {
         self.held
     }
 
+    /// Leaves word of the position, for who wants to see it. Not at every poll: where the cursor
+    /// goes to another segment, is sent elsewhere, or finds nothing and is going to wait.
+    pub(crate) fn show(&self) {
+        let (shown, position) = (self.hold.position(), self.position());
+        if shown.get() != position {
+            shown.set(position);
+        }
+    }
+
     /// What the readers' list has of it.
     pub(crate) fn hold_word(&self) -> &Arc<Hold> {
         &self.hold
@@ -401,6 +410,7 @@ impl Cursor {
         }
         // Its base is where this one ends (T2 of partition.rs).
         self.enter(next, pool.get(index), self.position());
+        self.show();
         true
     }
 

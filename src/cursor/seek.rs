@@ -20,6 +20,7 @@ impl Cursor {
     pub(crate) fn seek(&mut self, partition: &Partition, pool: &Pool, offset: u64) {
         self.sought = offset;
         self.place = Place::Sought;
+        self.show();
         loop {
             let located = partition.locate(pool, offset);
             if located.is_some() && offset <= partition.log_end_offset(pool) {
@@ -49,6 +50,7 @@ impl Cursor {
                     }
                     // The floor is retained, unless the log goes on meanwhile.
                     if self.place != Place::Sought {
+                        self.show();
                         return;
                     }
                 }
@@ -67,6 +69,7 @@ impl Cursor {
                     self.enter(number, segment, segment.base());
                     // A claim's end is where a frame begins, published or not.
                     self.slot = segment.head().records();
+                    self.show();
                     return;
                 }
             }
@@ -89,11 +92,13 @@ impl Cursor {
         self.place = place;
     }
 
-    /// Goes to the log start after having been overtaken, and counts what it missed.
-    pub(crate) fn catch_up(&mut self, partition: &Partition, pool: &Pool) {
+    /// Goes to the log start after having been overtaken, and counts what it missed; answers that.
+    pub(crate) fn catch_up(&mut self, partition: &Partition, pool: &Pool) -> u64 {
         let from = self.position();
         self.go_to_start(partition, pool);
-        self.lost += self.position() - from;
+        let lost = self.position() - from;
+        self.lost += lost;
+        lost
     }
 
     /// Finds the frame of the offset sought; `false` while a frame before it is unpublished,

@@ -196,15 +196,16 @@ impl Coordinator {
     }
 
     /// Makes an assignor's answer the group's next generation, if nothing has changed since its
-    /// question. What cannot be is refused, and not asked for again before the next change.
+    /// question; answers whether it is. What cannot be is refused, and not asked for again before
+    /// the next change.
     pub(crate) fn install(
         &mut self,
         change: u64,
         group: &GroupView,
         assignment: &Assignment,
-    ) -> Result<(), ConsumeError> {
+    ) -> Result<bool, ConsumeError> {
         if self.changes != change || self.assigned == change {
-            return Ok(());
+            return Ok(false);
         }
         self.assigned = change;
         // Also when it is refused: an eager group goes on as it was.
@@ -237,6 +238,6 @@ impl Coordinator {
                 place.target = Some(id);
             }
         }
-        Ok(())
+        Ok(true)
     }
 }

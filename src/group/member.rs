@@ -18,6 +18,7 @@ use crate::consumer::{Consumer, TopicPartition};
 use crate::error::{ConsumeError, Fence};
 use crate::sleepers::Sleepers;
 use crate::topic_inner::TopicInner;
+use crate::trace::event;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -311,7 +312,19 @@ impl Consumer {
             return Ok(());
         };
         let mut coordinator = member.group.lock();
-        coordinator.install(change, group, &assignment)
+        let installed = coordinator.install(change, group, &assignment)?;
+        let (generation, members) = (coordinator.generation, coordinator.live_members());
+        drop(coordinator);
+        if installed {
+            event!(
+                info,
+                "group rebalanced",
+                group = &**member.group.name(),
+                generation = generation,
+                members = members,
+            );
+        }
+        Ok(())
     }
 
     /// Also what it does not read any more, because the topic is closed.
@@ -345,8 +358,9 @@ impl Consumer {
 
     fn take(&mut self, grants: Vec<Grant>) {
         let mut named = Vec::new();
+        let commits = self.config.auto_commit;
         for grant in grants {
-            let assigned = Assigned::own(grant);
+            let assigned = Assigned::own(grant).watched(self.card(), commits);
             named.push(assigned.named());
             self.assigned.push(assigned);
         }

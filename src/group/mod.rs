@@ -63,6 +63,7 @@ pub use listener::{Rebalance, RebalanceListener};
 pub(crate) use coordinator::Coordinator;
 pub(crate) use member::Membership;
 pub(crate) use owned::Owned;
+pub(crate) use tenure::Tenure;
 
 use crate::error::{ConsumeError, GroupError};
 use crate::sleepers::{Later, later};
@@ -84,6 +85,10 @@ impl Group {
             coordinator: Mutex::new(Coordinator::new(name.clone())),
             name,
         }
+    }
+
+    pub(crate) fn name(&self) -> &Arc<str> {
+        &self.name
     }
 
     /// A panic under the lock is a bug of ours alone: no user's code runs there.
@@ -150,6 +155,11 @@ impl Groups {
         Ok((group.clone(), result))
     }
 
+    /// All of them, by name.
+    pub(crate) fn all(&self) -> Vec<Arc<Group>> {
+        self.lock().values().cloned().collect()
+    }
+
     pub(crate) fn names(&self) -> Vec<String> {
         self.lock().keys().map(|name| name.to_string()).collect()
     }
@@ -174,8 +184,7 @@ impl Groups {
 
     /// No group remembers this topic any more.
     pub(crate) fn forget_topic(&self, topic: &Arc<TopicInner>) {
-        let groups: Vec<_> = self.lock().values().cloned().collect();
-        for group in groups {
+        for group in self.all() {
             group.lock().forget_topic(topic);
         }
     }

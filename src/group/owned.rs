@@ -17,6 +17,10 @@ pub(crate) struct Owned {
 }
 
 impl Owned {
+    pub(crate) fn tenure(&self) -> &Arc<Tenure> {
+        &self.tenure
+    }
+
     pub(super) fn hold(&mut self, offset: u64) {
         if let Some(gate) = &mut self.gate {
             gate.go(offset);

@@ -8,6 +8,7 @@ use super::tenure::{Gate, Tenure, Words};
 use crate::assigned::Seat;
 use crate::config::OffsetReset;
 use crate::error::ConsumeError;
+use crate::sync::Count;
 use crate::topic_inner::TopicInner;
 use std::sync::Arc;
 
@@ -27,6 +28,8 @@ pub(crate) struct Place {
     pub(crate) owner: Option<(MemberId, Arc<Tenure>)>,
     /// Holds back what lies from `start` on, while nobody owns the partition.
     gate: Option<Gate>,
+    /// Offsets that went by its owners unread, one after another.
+    pub(crate) lost: Arc<Count>,
 }
 
 impl Place {
@@ -38,6 +41,7 @@ impl Place {
             target: None,
             owner: None,
             gate: None,
+            lost: Arc::default(),
         }
     }
 
@@ -139,7 +143,7 @@ impl Coordinator {
             if place.start.is_none() {
                 place.start = begin(&place.topic, partition, reset, &mut gate);
             }
-            let tenure = Arc::new(Tenure::new(gate.as_ref()));
+            let tenure = Arc::new(Tenure::new(gate.as_ref(), &place.lost));
             place.owner = Some((id, tenure.clone()));
             grants.push(Grant {
                 topic: place.topic.clone(),

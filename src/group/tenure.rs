@@ -45,7 +45,7 @@ use crate::error::Fence;
 use crate::partition::NO_OFFSET;
 use crate::readers::Hold;
 use crate::sleepers::Sleepers;
-use crate::sync::{AtomicU64, fence, ord};
+use crate::sync::{AtomicU64, Count, fence, ord};
 use crate::topic_inner::TopicInner;
 use crossbeam_utils::CachePadded;
 use std::sync::{Arc, OnceLock};
@@ -140,11 +140,14 @@ pub(crate) struct Tenure {
     committed: AtomicU64,
     taken: OnceLock<Option<u64>>,
     gate: Option<Arc<Hold>>,
+    /// The place's: what its owners lost.
+    lost: Arc<Count>,
 }
 
 impl Tenure {
-    pub(crate) fn new(gate: Option<&Gate>) -> Tenure {
+    pub(crate) fn new(gate: Option<&Gate>, lost: &Arc<Count>) -> Tenure {
         Tenure {
+            lost: lost.clone(),
             committed: AtomicU64::new(NO_OFFSET),
             taken: OnceLock::new(),
             gate: gate.map(|gate| gate.cursor.hold_word().clone()),
@@ -155,6 +158,11 @@ impl Tenure {
     #[inline(always)]
     pub(crate) fn commit(&self, offset: u64) {
         self.committed.store(offset, ord!(Relaxed));
+    }
+
+    /// So many offsets went by unread. (Also by a fenced owner that does not know it yet.)
+    pub(crate) fn lose(&self, lost: u64) {
+        self.lost.add(lost);
     }
 
     /// The last commit of this tenure.

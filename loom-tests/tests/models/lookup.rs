@@ -4,6 +4,7 @@ use crate::common::*;
 use loom::thread;
 use ringlog_loom::sites_loom::{At, stop};
 use ringlog_loom::{Overflow, Record, Route, Topic};
+use std::fmt::Debug;
 
 /// P7: the bounds of a log that moves on are bounds it really had.
 #[test]
@@ -69,10 +70,13 @@ fn a_seek_finds_its_record_or_the_log_start() {
 /// prepares itself.)
 #[test]
 fn a_segment_prepared_by_another_than_retired_it_brings_its_log_start() {
-    fn look(look: fn(&Topic) -> u64) -> Outcomes<u64> {
+    fn look<T: Ord + Debug + Send + 'static>(
+        preemptions: usize,
+        look: fn(&Topic) -> T,
+    ) -> Outcomes<T> {
         let outcomes = Outcomes::new();
         let saw = outcomes.clone();
-        explore(move || {
+        explore_to(preemptions, move || {
             let (broker, topic) = topic(small(Overflow::DropOldest));
             let (mut retires, mut prepares) = (topic.producer(), topic.producer());
             // Segments 1 and 2 are live, at index 1 and 2 of the pool, because a reader has kept
@@ -107,8 +111,29 @@ fn a_segment_prepared_by_another_than_retired_it_brings_its_log_start() {
         });
         outcomes
     }
-    look(|topic| topic.log_start_offset(0).unwrap()).are([2, 4, 6]);
-    look(|topic| topic.log_end_offset(0).unwrap()).are([6, 8, 9, 10]);
+    look(2, |topic| topic.log_start_offset(0).unwrap()).are([2, 4, 6]);
+    look(2, |topic| topic.log_end_offset(0).unwrap()).are([6, 8, 9, 10]);
+    // With as many bytes as lie before the start and before the end.
+    let bytes = |offset| match offset {
+        2 => 24u64,
+        4 => 48,
+        6 => 80,
+        8 => 112,
+        9 => 128,
+        _ => 144,
+    };
+    let starts = [2, 4, 6];
+    let all = starts.map(|start| [6, 8, 9, 10].map(|end| (start, end)));
+    let all = all.into_iter().flatten();
+    look(1, |topic| {
+        let stats = topic.stats().partitions[0];
+        let bytes = (stats.appended_bytes, stats.retained_bytes);
+        (stats.log_start, stats.log_end, bytes)
+    })
+    .are(all.map(|(start, end)| {
+        let retained = bytes(end) - bytes(start);
+        (start, end, (bytes(end), retained))
+    }));
 }
 
 /// P7: so does what an exclusive producer claims in a segment that others have prepared.
