@@ -2,7 +2,7 @@
 //!
 //! Each partition has two: consumers sleep until something is published, producers until a gate
 //! moves on. Each consumer has one, for what is said to it alone ([`wakeup`](crate::wakeup), its
-//! group). A sleeper is a [`Waker`]: a thread's, which unparks it, or that of a task.
+//! group), and each topic one, on which members sleep until it is changed. A sleeper is a [`Waker`]: a thread's, which unparks it, or that of a task.
 //!
 //! # No wake-up is lost (row P15)
 //!
