@@ -37,8 +37,6 @@ impl PartitionCounts {
     }
 
     /// A claim of so many records was given up.
-    #[cold]
-    #[inline(never)]
     pub(crate) fn abort(&self, records: u64) {
         self.aborted_records.add(records);
         self.aborted_frames.add(1);

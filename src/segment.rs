@@ -483,12 +483,29 @@ impl<'a> Claim<'a> {
 
     #[inline(always)]
     fn store(&self, descriptor: Descriptor) {
-        self.target.segment.block.fill_slot(
-            self.head.claimed_records(),
+        self.target.publish(self.head, descriptor);
+    }
+}
+
+impl Target {
+    #[inline(always)]
+    fn publish(&self, head: Head, descriptor: Descriptor) {
+        self.segment.block.fill_slot(
+            head.claimed_records(),
             descriptor.0,
             ord!("segment.publish", P2, Release),
         );
-        self.target.readers.notify();
+        self.readers.notify();
+    }
+
+    /// Ends the claim of so many records that began at `head`, unpublished. Out of line, and by
+    /// values: so that claims that are published stay in registers.
+    #[cold]
+    #[inline(never)]
+    fn give_up(&self, head: Head, records: u64) {
+        self.counts.abort(records);
+        let aborted = Descriptor::new(Kind::Aborted, head.units(), records);
+        self.publish(head, aborted);
     }
 }
 
@@ -500,7 +517,6 @@ impl Drop for Claim<'_> {
         {
             self.access = self.target.segment.block.write_access(0, 0);
         }
-        self.target.counts.abort(self.records);
-        self.store(Descriptor::new(Kind::Aborted, self.unit(), self.records));
+        self.target.give_up(self.head, self.records);
     }
 }
