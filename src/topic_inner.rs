@@ -10,7 +10,7 @@ use crate::partition::{Partition, last_base};
 use crate::pool::{MAX_SEGMENTS, NoSegments, Pool};
 use crate::readers::{Hold, NOTHING};
 use crate::sleepers::Sleepers;
-use crate::sync::{AtomicU64, Mutex, MutexGuard, fence, ord};
+use crate::sync::{AtomicU64, Mutex, MutexGuard, ord};
 use std::sync::Arc;
 
 /// Set in the producers' word while an exclusive producer lives; the rest counts shared ones.
@@ -157,15 +157,17 @@ impl TopicInner {
     ///
     /// The partitions' logs are ended here and now if no exclusive producer lives, whose claims are
     /// plain stores; otherwise by that one, at its next call or when it goes. None can come any
-    /// more. The word, a fence, and the look at who produces here; who produces, a fence, and the
-    /// look at the word there: one of the two sees the other.
+    /// more. Here the word is exchanged, and then who produces is looked at; there who produces is
+    /// changed, then the word is exchanged, for itself, and looked at. Of two exchanges of one word
+    /// one comes after the other: either it finds the topic closed there, or it finds here who
+    /// produces.
     pub(crate) fn close(&self) {
         // No partition is added any more.
         let subscribers = self.subscribers();
-        self.state.fetch_or(State::CLOSED, ord!(Relaxed));
+        // Acquire, from the exclusive producers that came or went before: that they did.
+        self.state
+            .fetch_or(State::CLOSED, ord!("topic.close", P17, Acquire));
         drop(subscribers);
-        // Between the word and the look at who produces.
-        fence!("topic.close", P17);
         if self.is_shared() {
             self.end_logs();
         } else {
@@ -325,8 +327,8 @@ impl TopicInner {
             )
             .map_err(|word| (word & !EXCLUSIVE, word / EXCLUSIVE))?;
         self.pool.enter();
-        // Between this and the caller's look whether the topic is closed.
-        fence!("topic.enter_alone", P17);
+        self.state
+            .fetch_or(0, ord!("topic.enter_alone", P17, Release));
         Ok(())
     }
 
@@ -343,8 +345,8 @@ impl TopicInner {
             .fetch_sub(one, ord!("topic.leave_producer", P9, Release));
         self.pool.leave();
         if exclusive {
-            // Between this and the look whether the topic is closed.
-            fence!("topic.leave_alone", P17);
+            self.state
+                .fetch_or(0, ord!("topic.leave_alone", P17, Release));
             if self.is_closed() {
                 // Not without another look at who produces: the next such producer may have come
                 // before the topic was closed, and then it is for that one.
