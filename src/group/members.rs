@@ -185,6 +185,7 @@ impl Coordinator {
                 tenure.drop_gate(&place.topic, *partition);
             }
         }
+        words.wake();
     }
 
     /// Fences whoever has not polled for too long, and lets go of names that nobody came back to.

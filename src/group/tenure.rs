@@ -113,6 +113,10 @@ impl Words {
         self.signal.store(word, ord!(Relaxed));
         // Between this and the look at what was committed.
         fence!("tenure.end", P14);
+    }
+
+    /// Wakes the member, to look: when what it is to find is there.
+    pub(crate) fn wake(&self) {
         self.sleepers.notify();
     }
 
