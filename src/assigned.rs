@@ -7,7 +7,7 @@ use crate::group::Owned;
 use crate::readers::Hold;
 use crate::sleepers::Sleepers;
 use crate::stats::{ConsumerCard, CursorCard, Watch};
-use crate::sync::Count;
+use crate::sync::{Count, lock};
 use crate::topic_inner::{Inbox, State, TopicInner};
 use crate::trace::event;
 use std::sync::Arc;
@@ -49,7 +49,7 @@ impl Seat {
         let Some(inbox) = &self.inbox else {
             return Vec::new();
         };
-        core::mem::take(&mut *inbox.lock().unwrap_or_else(|e| e.into_inner()))
+        core::mem::take(&mut *lock(inbox))
     }
 
     /// The partitions that were added since the last time, to be read from their start.

@@ -114,8 +114,12 @@ impl Block {
         &self.0.index[slot as usize]
     }
 
+    /// What was stored there in the life that is over, happened before: a record of the next may be
+    /// there then, whose descriptor is read as plain memory (M5).
     #[track_caller]
     pub(crate) fn empty_slot(&self, slot: u32) {
+        // SAFETY: what loom is asked to check.
+        unsafe { self.index(slot).load_alone() };
         *self.emptied(slot) = Arc::new(Shadow::written());
         self.0.index[slot as usize].store(0, ord!(Relaxed));
     }

@@ -24,7 +24,7 @@ use crate::grow::{Grow, place, places};
 use crate::memory::{Shape, Slab};
 use crate::readers::Readers;
 use crate::segment::Segment;
-use crate::sync::{AtomicU64, Mutex, MutexGuard, ord};
+use crate::sync::{AtomicU64, Mutex, MutexGuard, lock, ord};
 use std::sync::OnceLock;
 
 /// The most segments of a topic: an index must fit a partition's table entry.
@@ -119,7 +119,7 @@ impl Pool {
     }
 
     fn growth(&self) -> MutexGuard<'_, Growth> {
-        self.growth.lock().unwrap_or_else(|e| e.into_inner())
+        lock(&self.growth)
     }
 
     /// Bytes of all segments made so far.

@@ -170,9 +170,13 @@ impl Segment {
             ord!(Relaxed),
         );
         if sealed.is_ok() {
-            // END lends no bytes, so nothing has to be visible with it.
-            self.block
-                .fill_slot(seen.records(), Descriptor::END.0, ord!(Relaxed));
+            // Release, to whoever recycles it, and so to readers of the next life: END lends no bytes,
+            // but a record may be in its slot then, whose descriptor is read as plain memory (M5).
+            self.block.fill_slot(
+                seen.records(),
+                Descriptor::END.0,
+                ord!("segment.end", P6, Release),
+            );
         }
     }
 

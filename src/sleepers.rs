@@ -30,7 +30,7 @@
 //! publishes or reads has no part in it, and may be in the middle of a step or of a drop.
 
 use crate::barrier;
-use crate::sync::{AtomicU64, Mutex, MutexGuard, fence, ord};
+use crate::sync::{AtomicU64, Mutex, MutexGuard, fence, lock, ord};
 use core::marker::PhantomData;
 use crossbeam_utils::CachePadded;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -150,7 +150,7 @@ impl Sleepers {
     }
 
     fn lock(&self) -> MutexGuard<'_, List> {
-        self.0.list.lock().unwrap_or_else(|e| e.into_inner())
+        lock(&self.0.list)
     }
 
     /// Lets go of the lock; answers whether somebody has left work behind.
@@ -211,8 +211,12 @@ fn wake(mut woken: Vec<(u64, Waker)>) -> Vec<(u64, Waker)> {
 /// Runs what is not ours. A panic of its goes no further than to the panic hook: it is nothing to
 /// who happens to be here.
 fn alone(theirs: impl FnOnce()) {
-    if let Err(panic) = catch_unwind(AssertUnwindSafe(theirs)) {
-        core::mem::forget(panic); // what it says may panic as well when it is dropped
+    let Err(panic) = catch_unwind(AssertUnwindSafe(theirs)) else {
+        return;
+    };
+    // What it says may panic as well when it is dropped; what that says is given up.
+    if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(panic))) {
+        core::mem::forget(panic);
     }
 }
 

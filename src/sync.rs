@@ -80,8 +80,27 @@ impl Count {
     }
 }
 
+/// Takes a lock of std's. That somebody panicked while holding it does not matter: nobody leaves
+/// anything half done under a lock of ringlog's.
+#[inline]
+pub(crate) fn lock_std<T>(mutex: &std::sync::Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    // ThreadSanitizer does not see into std, where a lock that is taken is waited for
+    // (`.ci/thread-sanitizer`); this is the part that is compiled here.
+    #[cfg(ringlog_tsan)]
+    loop {
+        match mutex.try_lock() {
+            Ok(guard) => return guard,
+            Err(std::sync::TryLockError::Poisoned(e)) => return e.into_inner(),
+            Err(std::sync::TryLockError::WouldBlock) => std::thread::yield_now(),
+        }
+    }
+    #[cfg(not(ringlog_tsan))]
+    mutex.lock().unwrap_or_else(|e| e.into_inner())
+}
+
 #[cfg(not(loom))]
 mod plain {
+    pub(crate) use super::lock_std as lock;
     pub(crate) use core::hint::spin_loop;
     pub(crate) use core::sync::atomic::{AtomicU64, Ordering};
     pub(crate) use std::sync::{Mutex, MutexGuard};

@@ -9,6 +9,11 @@ pub(crate) use loom::hint::spin_loop;
 pub(crate) use loom::sync::{Mutex, MutexGuard};
 pub(crate) use loom::thread::{Thread, current as current_thread, yield_now};
 
+/// See `lock_std`.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(|e| e.into_inner())
+}
+
 /// Without a limit: a wake-up that is lost is a deadlock, which loom reports.
 pub(crate) fn park(_limit: std::time::Duration) {
     sites::step("park");

@@ -10,7 +10,7 @@ use crate::partition::{Partition, last_base};
 use crate::pool::{MAX_SEGMENTS, NoSegments, Pool};
 use crate::readers::{Hold, NOTHING};
 use crate::sleepers::Sleepers;
-use crate::sync::{AtomicU64, Mutex, MutexGuard, ord};
+use crate::sync::{AtomicU64, Mutex, MutexGuard, lock, ord};
 use std::sync::Arc;
 
 /// Set in the producers' word while an exclusive producer lives; the rest counts shared ones.
@@ -225,7 +225,7 @@ impl TopicInner {
     }
 
     fn subscribers(&self) -> MutexGuard<'_, Vec<Arc<Inbox>>> {
-        self.subscribers.lock().unwrap_or_else(|e| e.into_inner())
+        lock(&self.subscribers)
     }
 
     /// From now on this inbox gets the partitions that are added: all beyond those that the answer
@@ -289,7 +289,7 @@ impl TopicInner {
             let number = if gated { first.0 } else { NOTHING };
             for inbox in subscribers.iter() {
                 let hold = pool.readers(id as u16).join(number);
-                let mut inbox = inbox.lock().unwrap_or_else(|e| e.into_inner());
+                let mut inbox = lock(inbox);
                 inbox.push((id, hold));
             }
         }

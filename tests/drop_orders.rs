@@ -5,7 +5,8 @@ use ringlog::{
     Broker, ConsumeError, Consumer, ConsumerConfig, Producer, Record, SendError, Topic, TopicConfig,
 };
 use std::future::Future;
-use std::pin::pin;
+use std::mem::ManuallyDrop;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Wake, Waker};
 use std::thread;
@@ -91,9 +92,8 @@ fn handles_go_in_every_order() {
             let waker = Waker::from(Arc::new(Nobody));
             let mut context = Context::from_waker(&waker);
             while !reader.try_poll().unwrap().is_empty() {}
-            let mut poll = Box::pin(reader.poll_async());
-            assert!(poll.as_mut().poll(&mut context).is_pending());
-            std::mem::forget(poll);
+            let mut poll = ManuallyDrop::new(reader.poll_async());
+            assert!(Pin::new(&mut *poll).poll(&mut context).is_pending());
             member.try_poll().unwrap();
             let closes = topic.clone();
             steps.push(Some(dropping(reader.wakeup_handle())));

@@ -6,7 +6,8 @@ use ringlog::{
     WaitStrategy,
 };
 use std::future::Future;
-use std::pin::pin;
+use std::mem::ManuallyDrop;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
@@ -160,11 +161,8 @@ fn a_future_that_is_dropped_has_done_nothing_and_is_not_woken() {
     assert_eq!(times(&woken), 0);
     assert_eq!(topic.log_end_offset(0).unwrap(), 4);
     // A future that is leaked leaves its waker behind, until the handle's next call.
-    std::mem::forget({
-        let mut poll = Box::pin(consumer.poll_async());
-        assert!(poll.as_mut().poll(&mut context).is_pending());
-        poll
-    });
+    let mut poll = ManuallyDrop::new(consumer.poll_async());
+    assert!(Pin::new(&mut *poll).poll(&mut context).is_pending());
     assert!(consumer.try_poll().unwrap().is_empty());
 }
 
@@ -312,9 +310,8 @@ fn a_thread_that_waits_after_a_leaked_future_is_woken() {
     let later = Duration::from_millis(100);
     // It has slept before.
     assert!(consumer.poll(Duration::from_millis(20)).unwrap().is_empty());
-    let mut polls = Box::pin(consumer.poll_async());
-    assert!(polls.as_mut().poll(&mut context).is_pending());
-    std::mem::forget(polls);
+    let mut polls = ManuallyDrop::new(consumer.poll_async());
+    assert!(Pin::new(&mut *polls).poll(&mut context).is_pending());
     let sends = thread::spawn(move || {
         thread::sleep(later);
         producer.send(Record::new("x")).unwrap();
@@ -327,9 +324,8 @@ fn a_thread_that_waits_after_a_leaked_future_is_woken() {
     let mut producer = sends.join().unwrap();
     for _ in 0..2 {
         while producer.try_send(Record::new("x")).is_ok() {}
-        let mut sends = Box::pin(producer.send_async(Record::new("x")));
-        assert!(sends.as_mut().poll(&mut context).is_pending());
-        std::mem::forget(sends);
+        let mut sends = ManuallyDrop::new(producer.send_async(Record::new("x")));
+        assert!(Pin::new(&mut *sends).poll(&mut context).is_pending());
         let reads = thread::spawn(move || {
             thread::sleep(later);
             assert_eq!(consumer.try_poll().unwrap().len(), 1);

@@ -67,7 +67,7 @@ pub(crate) use tenure::Tenure;
 
 use crate::error::{ConsumeError, GroupError};
 use crate::sleepers::{Later, later};
-use crate::sync::{Mutex, MutexGuard};
+use crate::sync::{Mutex, MutexGuard, lock};
 use crate::topic_inner::TopicInner;
 use core::ops::{Deref, DerefMut};
 use std::collections::BTreeMap;
@@ -95,7 +95,7 @@ impl Group {
     pub(crate) fn lock(&self) -> Locked<'_> {
         let later = later();
         Locked {
-            coordinator: self.coordinator.lock().unwrap_or_else(|e| e.into_inner()),
+            coordinator: lock(&self.coordinator),
             _later: later,
         }
     }
@@ -133,7 +133,7 @@ impl Groups {
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<Arc<str>, Arc<Group>>> {
-        self.0.lock().unwrap_or_else(|e| e.into_inner())
+        lock(&self.0)
     }
 
     pub(crate) fn find(&self, name: &str) -> Option<Arc<Group>> {

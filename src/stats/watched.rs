@@ -10,13 +10,10 @@ use crate::config::ConsumerConfig;
 use crate::group::Tenure;
 use crate::readers::Hold;
 use crate::sync::Count;
+use crate::sync::lock_std as lock;
 use crate::topic_inner::TopicInner;
 // Not loom's: the models do nothing under these locks that another thread waits for.
-use std::sync::{Arc, Mutex, MutexGuard};
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(|e| e.into_inner())
-}
+use std::sync::{Arc, Mutex};
 
 fn remove<T>(list: &mut Vec<Arc<T>>, item: &Arc<T>) {
     list.retain(|other| !Arc::ptr_eq(other, item));

@@ -251,6 +251,26 @@ fn an_unpublished_claim_keeps_its_segment() {
     outcomes.are([0, 1, 2, 3]);
 }
 
+/// P6: who uses a segment again has END's store behind it, though the thread that ended the segment
+/// has stopped: a record may come there, which is read as plain memory.
+#[test]
+fn the_end_of_a_life_is_before_the_next() {
+    let outcomes = Outcomes::new();
+    let saw = outcomes.clone();
+    explore_to(1, move || {
+        let (_broker, topic) = topic(smallest(Overflow::DropOldest));
+        let (mut ends, mut goes_on) = (topic.producer(), topic.producer());
+        send_all(&mut goes_on, 0..1);
+        let a = thread::spawn(move || ends.send(Record::new(&value(1))).unwrap().offset);
+        let b = thread::spawn(move || {
+            let send = |n| goes_on.send(Record::new(&value(n))).unwrap().offset;
+            (2..4).map(send).collect::<Vec<_>>()
+        });
+        saw.saw((a.join().unwrap(), b.join().unwrap()));
+    });
+    outcomes.are([(1, vec![2, 3]), (2, vec![1, 3]), (3, vec![1, 2])]);
+}
+
 /// P4, P5: a reader at the latest record of a ring that moves on all the time.
 #[test]
 fn a_reader_that_joins_at_the_end_sees_all_from_there() {
