@@ -1,10 +1,10 @@
 //! What a topic and a consumer may be told when they are made.
 
 use crate::error::{ConsumeError, TopicError};
-use crate::frame::{MAX_UNITS, UNIT};
+use crate::frame::UNIT;
 use crate::group::{Assignor, CooperativeStickyAssignor};
-use crate::head::MAX_PARTITIONS;
-use crate::memory::{MAX_RECORDS, Shape};
+use crate::head::{MAX_PARTITIONS, MAX_RECORDS, MAX_UNITS};
+use crate::memory::Shape;
 use crate::partitioner::Partitioner;
 use crate::pool::MAX_SEGMENTS;
 use crate::retention::Retention;
@@ -116,13 +116,13 @@ impl TopicConfig {
         self
     }
 
-    /// How many records a segment holds: 1 to 4,194,303. Default 16,384.
+    /// How many records a segment holds: 1 to 2,097,151. Default 16,384.
     pub fn segment_records(mut self, records: u32) -> Self {
         self.segment_records = records;
         self
     }
 
-    /// How many bytes a segment holds: 8 to 536,870,904, rounded up to a multiple of 8.
+    /// How many bytes a segment holds: 8 to 268,435,448, rounded up to a multiple of 8.
     /// Default 1 MiB. A record takes its value, rounded up to 8, and 8 bytes of index, 8 for
     /// its time, and with a key or headers 8 and their bytes, rounded up to 8.
     pub fn segment_bytes(mut self, bytes: usize) -> Self {

@@ -21,8 +21,12 @@ fn copy(out: &mut [u8], bytes: &[u8]) {
     #[inline(always)]
     fn ends<const N: usize>(out: &mut [u8], bytes: &[u8]) {
         let last = bytes.len() - N;
-        out[..N].copy_from_slice(&bytes[..N]);
-        out[last..last + N].copy_from_slice(&bytes[last..]);
+        // Both read before either is written: where they are the same, one is left.
+        let (mut first, mut end) = ([0; N], [0; N]);
+        first.copy_from_slice(&bytes[..N]);
+        end.copy_from_slice(&bytes[last..]);
+        out[..N].copy_from_slice(&first);
+        out[last..last + N].copy_from_slice(&end);
     }
     assert_eq!(out.len(), bytes.len());
     match bytes.len() {
@@ -42,7 +46,7 @@ fn copy(out: &mut [u8], bytes: &[u8]) {
 }
 
 fn put_u32(out: &mut [u8], at: &mut usize, number: usize) {
-    // Lengths fit: all of a frame is under 2^29 bytes (`MAX_UNITS`).
+    // Lengths fit: all of a frame is under 2^28 bytes (`MAX_UNITS`).
     put(out, at, &(number as u32).to_ne_bytes());
 }
 

@@ -3,7 +3,7 @@
 //! A **frame** is one append: a record, or a batch. Its **descriptor** is one word in the
 //! segment's index, at the slot of the frame's first record; zero means "not published".
 //! The same word describes a record inside a batch's table, so a record is read the same
-//! way wherever it lies. Positions count **units** of 8 bytes from the segment's data.
+//! way wherever it lies. Frames begin on **units** of 8 bytes from the segment's data.
 //!
 //! ```text
 //! record     value, padded | [time i64] | [key length u32, headers length u32 | key | headers], padded
@@ -17,25 +17,27 @@
 /// Bytes in a unit, the grain of a segment's data.
 pub(crate) const UNIT: usize = 8;
 
+use crate::head::MAX_UNITS;
+
 /// Bytes of the words before a uniform frame's values.
 pub(crate) const UNIFORM_HEAD: usize = 16;
 
 /// Bytes of the time before a table frame's descriptors.
 pub(crate) const TABLE_HEAD: usize = 8;
 
-const POSITION_BITS: u32 = 26;
-const LENGTH_BITS: u32 = 30;
+const POSITION_BITS: u32 = 28;
+const LENGTH_BITS: u32 = 28;
 const LENGTH_MASK: u64 = (1 << LENGTH_BITS) - 1;
 const POSITION_MASK: u64 = (1 << POSITION_BITS) - 1;
-const POSITION_SHIFT: u32 = LENGTH_BITS;
+const LENGTH_SHIFT: u32 = POSITION_BITS;
 const META: u64 = 1 << 57;
 const KEY: u64 = 1 << 58;
 const TOMBSTONE: u64 = 1 << 59;
 const KIND_SHIFT: u32 = 60;
 
-/// The most units a segment can have: a position must fit its field, and so must the
-/// count of used units, one past the last position.
-pub(crate) const MAX_UNITS: u32 = (1 << POSITION_BITS) - 1;
+// Positions, the one behind the last and lengths fit their fields.
+const _: () =
+    assert!(MAX_UNITS as u64 * UNIT as u64 <= POSITION_MASK && POSITION_MASK == LENGTH_MASK);
 
 /// What a descriptor describes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -67,9 +69,12 @@ pub(crate) struct Flags {
 
 /// One descriptor word.
 ///
-/// `kind:4 | tombstone:1 | key:1 | meta:1 | unused:1 | position:26 | length:30`, the
-/// length in bytes of value for a record and in records for everything else. `meta` says
+/// `kind:4 | tombstone:1 | key:1 | meta:1 | unused:1 | length:28 | position:28`, the position in
+/// bytes, the length in bytes of value for a record and in records for everything else. `meta` says
 /// that a key or headers follow the value, `key` that one of them is a key.
+///
+/// The position is lowest and in bytes because it is all that differs from record to record where
+/// they are of one kind: one addition.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Descriptor(pub(crate) u64);
 
@@ -95,10 +100,10 @@ impl Descriptor {
 
     #[inline]
     pub(crate) fn new(kind: Kind, unit: u32, length: u64) -> Descriptor {
-        debug_assert!(u64::from(unit) <= POSITION_MASK && length <= LENGTH_MASK);
-        Descriptor(
-            (kind as u64) << KIND_SHIFT | u64::from(unit) << POSITION_SHIFT | length & LENGTH_MASK,
-        )
+        debug_assert!(unit <= MAX_UNITS && length <= LENGTH_MASK);
+        let length = (length & LENGTH_MASK) << LENGTH_SHIFT;
+        let position = u64::from(unit) * UNIT as u64;
+        Descriptor((kind as u64) << KIND_SHIFT | length | position)
     }
 
     #[inline]
@@ -141,12 +146,12 @@ impl Descriptor {
     /// Byte position in the segment's data.
     #[inline]
     pub(crate) fn at(self) -> usize {
-        ((self.0 >> POSITION_SHIFT) & POSITION_MASK) as usize * UNIT
+        (self.0 & POSITION_MASK) as usize
     }
 
     #[inline]
     pub(crate) fn length(self) -> usize {
-        (self.0 & LENGTH_MASK) as usize
+        ((self.0 >> LENGTH_SHIFT) & LENGTH_MASK) as usize
     }
 
     /// Byte position behind a record without key and headers.
@@ -223,7 +228,7 @@ mod tests {
     #[test]
     fn a_descriptor_gives_back_what_was_put_in_at_the_edges_of_its_fields() {
         for unit in [0, 1, MAX_UNITS - 1, MAX_UNITS] {
-            for length in [0usize, 1, 63, 1 << 29, (1 << 30) - 1] {
+            for length in [0usize, 1, 63, 1 << 27, (1 << 28) - 1] {
                 for timed in [false, true] {
                     for bits in 0..8u8 {
                         let flags = Flags {

@@ -4,71 +4,96 @@
 /// The most partitions a topic can have: a partition's number must fit its field of `head`.
 pub(crate) const MAX_PARTITIONS: u32 = 1 << 14;
 
-/// Segment numbers stay under this: in the partition's table they have one bit less than here.
+/// Segment numbers stay under this: so many bits are left for them in a fresh head.
 pub(crate) const MAX_NUMBER: u64 = (1 << 47) - 1;
 
-const UNIT_BITS: u32 = 26;
-const RECORD_BITS: u32 = 22;
-const PARTITION_SHIFT: u32 = UNIT_BITS + RECORD_BITS;
-const STATE_SHIFT: u32 = 62;
-const OPEN: u64 = 1 << STATE_SHIFT;
-const SEALED: u64 = 2 << STATE_SHIFT;
+/// The most records and units that a segment can have: each leaves the highest bit of its field
+/// zero, which [`has_room`](Head::has_room) needs.
+pub(crate) const MAX_RECORDS: u32 = (1 << (RECORD_BITS - 1)) - 1;
+pub(crate) const MAX_UNITS: u32 = (1 << (UNIT_BITS - 1)) - 1;
 
-/// `state:2 | partition:14 | records:22 | units:26`, or in a fresh segment
-/// `state:2 | partition:14 | number:48`. Zero, as memory comes, is fresh.
+const UNIT_BITS: u32 = 26;
+const PARTITION_BITS: u32 = 14;
+const STATE_BITS: u32 = 2;
+const RECORD_BITS: u32 = 22;
+const STATE_SHIFT: u32 = UNIT_BITS + PARTITION_BITS;
+const RECORD_SHIFT: u32 = STATE_SHIFT + STATE_BITS;
+
+const UNITS: u64 = MAX_UNITS as u64;
+const PARTITION: u64 = ((1 << PARTITION_BITS) - 1) << UNIT_BITS;
+const STATE: u64 = ((1 << STATE_BITS) - 1) << STATE_SHIFT;
+const SEALED: u64 = 1 << STATE_SHIFT;
+/// Two away from fresh, which [`has_room`](Head::has_room) needs.
+const OPEN: u64 = 2 << STATE_SHIFT;
+
+/// What is zero in the difference of two heads of one state and partition of which the second has no
+/// more records and units than the first.
+const OTHER: u64 = 1 << (u64::BITS - 1) | STATE | PARTITION | 1 << (UNIT_BITS - 1);
+
+/// `records:22 | state:2 | partition:14 | units:26`, or in a fresh segment
+/// `number's upper:22 | state:2 | partition:14 | 0:1 | number's lower:25`. Zero, as memory comes, is
+/// fresh.
+///
+/// Records are uppermost and units lowest because each send takes both out: one instruction each.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Head(pub(crate) u64);
 
 impl Head {
     pub(crate) fn fresh(partition: u16, number: u64) -> Head {
         debug_assert!(u32::from(partition) < MAX_PARTITIONS && number < MAX_NUMBER);
-        Head(u64::from(partition) << PARTITION_SHIFT | number)
+        let upper = number >> (UNIT_BITS - 1);
+        Head(upper << RECORD_SHIFT | u64::from(partition) << UNIT_BITS | number & UNITS)
     }
 
     pub(crate) fn open(partition: u16) -> Head {
-        Head(OPEN | u64::from(partition) << PARTITION_SHIFT)
+        Head(OPEN | u64::from(partition) << UNIT_BITS)
     }
 
     pub(crate) fn is_fresh(self) -> bool {
-        self.0 >> STATE_SHIFT == 0
+        self.0 & STATE == 0
     }
 
     pub(crate) fn is_fresh_as(self, partition: u16, number: u64) -> bool {
         self == Head::fresh(partition, number)
     }
 
-    /// The open head of a segment in which all of so many records are claimed, less its units:
-    /// what [`has_records`](Self::has_records) compares with.
+    /// The open head of a segment in which all of so many records and units are claimed: what
+    /// [`has_room`](Self::has_room) compares with.
     #[inline]
-    pub(crate) fn full(partition: u16, records: u32) -> Head {
-        Head::open(partition).after(records, 0)
+    pub(crate) fn full(partition: u16, records: u32, units: u32) -> Head {
+        Head::open(partition).after(records, units)
     }
 
-    /// Whether this head is open in the partition of `full`, with room for so many more of the
-    /// `most` records that a segment holds.
+    /// Whether this head, of a segment of the shape of `full`, is open in the partition of `full`
+    /// and has room for so much. `records` are no more than a segment has.
     ///
-    /// One subtraction for both: a head of another state or partition is further from `full` than
-    /// all records are.
+    /// One subtraction for all of it, of this head and of what is asked for from `full`:
+    ///
+    /// - Open in the same partition: state and partition leave nothing. Units that are missing set
+    ///   the highest bit of their field, which amounts under half of the field do not set otherwise,
+    ///   and so do records.
+    /// - Sealed, or of another partition: state and partition differ by one at least. The units could
+    ///   make that up by borrowing, if units are missing; but then their highest bit is set.
+    /// - Fresh: what stands for units is a part of the number, so they may borrow and leave that bit
+    ///   zero. State and partition differ by more than one, whatever the partitions.
     #[inline(always)]
-    pub(crate) fn has_records(self, full: Head, most: u32, records: u32) -> bool {
-        debug_assert!(full.claimed_records() == most && (1..=most).contains(&records));
-        let room = (full.0 >> UNIT_BITS).wrapping_sub(self.0 >> UNIT_BITS);
-        let (most, records) = (u64::from(most), u64::from(records));
-        room.wrapping_sub(records) <= most.wrapping_sub(records)
+    pub(crate) fn has_room(self, full: Head, records: u32, units: u32) -> bool {
+        debug_assert!((1..=full.claimed_records()).contains(&records) && units <= MAX_UNITS);
+        let next = self.0.wrapping_add(Self::amount(records, units));
+        full.0.wrapping_sub(next) & OTHER == 0
     }
 
     #[inline]
     pub(crate) fn is_open_in(self, partition: u16) -> bool {
-        self.0 >> PARTITION_SHIFT == Head::open(partition).0 >> PARTITION_SHIFT
+        self.0 & (STATE | PARTITION) == Head::open(partition).0
     }
 
     pub(crate) fn is_sealed_in(self, partition: u16) -> bool {
-        self.0 >> PARTITION_SHIFT
-            == (SEALED | u64::from(partition) << PARTITION_SHIFT) >> PARTITION_SHIFT
+        self.0 & (STATE | PARTITION) == SEALED | u64::from(partition) << UNIT_BITS
     }
 
     pub(crate) fn partition(self) -> u16 {
-        ((self.0 >> PARTITION_SHIFT) & u64::from(MAX_PARTITIONS - 1)) as u16
+        ((self.0 & PARTITION) >> UNIT_BITS) as u16
     }
 
     /// Records claimed; none in a fresh segment.
@@ -82,7 +107,7 @@ impl Head {
 
     #[inline(always)]
     pub(crate) fn claimed_records(self) -> u32 {
-        ((self.0 >> UNIT_BITS) & ((1 << RECORD_BITS) - 1)) as u32
+        (self.0 >> RECORD_SHIFT) as u32
     }
 
     /// Units claimed; none in a fresh segment.
@@ -95,17 +120,22 @@ impl Head {
 
     #[inline(always)]
     pub(crate) fn units(self) -> u32 {
-        (self.0 & ((1 << UNIT_BITS) - 1)) as u32
+        (self.0 & UNITS) as u32
     }
 
     pub(crate) fn sealed(self) -> Head {
-        Head(self.0 & !OPEN | SEALED)
+        Head(self.0 & !STATE | SEALED)
     }
 
     /// This open head after a claim of so much.
     #[inline(always)]
     pub(crate) fn after(self, records: u32, units: u32) -> Head {
-        Head(self.0 + (u64::from(records) << UNIT_BITS | u64::from(units)))
+        Head(self.0 + Self::amount(records, units))
+    }
+
+    #[inline(always)]
+    fn amount(records: u32, units: u32) -> u64 {
+        u64::from(records) << RECORD_SHIFT | u64::from(units)
     }
 }
 
@@ -123,10 +153,8 @@ mod tests {
         assert_eq!((fresh.partition(), fresh.records()), (partition, 0));
         assert!(!fresh.is_open_in(partition) && !fresh.is_sealed_in(partition));
 
-        let records = crate::memory::MAX_RECORDS;
-        let units = crate::frame::MAX_UNITS;
-        let open =
-            Head(Head::open(partition).0 | u64::from(records) << UNIT_BITS | u64::from(units));
+        let (records, units) = (MAX_RECORDS, MAX_UNITS);
+        let open = Head::open(partition).after(records, units);
         assert!(open.is_open_in(partition) && !open.is_open_in(partition - 1));
         assert_eq!((open.records(), open.units()), (records, units));
         let sealed = open.sealed();
@@ -135,48 +163,70 @@ mod tests {
         assert_eq!((sealed.records(), sealed.units()), (records, units));
         assert_eq!(sealed.partition(), partition);
         assert_eq!((fresh.used_units(), open.used_units()), (0, units));
+        let numbers = [0, 1, UNITS, UNITS + 1, MAX_NUMBER - 1];
+        let fresh = numbers.map(|number| Head::fresh(partition, number));
+        for (i, head) in fresh.into_iter().enumerate() {
+            assert!(head.is_fresh() && head.partition() == partition);
+            assert_eq!(
+                fresh.map(|other| other == head),
+                core::array::from_fn(|j| i == j)
+            );
+        }
         assert!(Head(0).is_fresh_as(0, 0));
     }
 
     #[test]
-    fn there_is_room_for_records_in_an_open_head_of_the_partition_alone() {
+    fn there_is_room_in_an_open_head_of_the_partition_alone() {
         let last = (MAX_PARTITIONS - 1) as u16;
-        for most in [1, 2, 7, crate::memory::MAX_RECORDS] {
+        let shapes = [1, 2, 7, MAX_RECORDS].map(|records| [1, 9, MAX_UNITS].map(|u| (records, u)));
+        for (most, units) in shapes.into_iter().flatten() {
             for partition in [0, 1, last - 1, last] {
-                let full = Head::full(partition, most);
+                let full = Head::full(partition, most, units);
                 assert!(full.is_open_in(partition));
-                assert_eq!((full.records(), full.units()), (most, 0));
+                assert_eq!((full.records(), full.units()), (most, units));
                 // One subtraction says what the fields say one by one.
-                let plain = |head: Head, records| {
-                    head.is_open_in(partition) && head.records() + records <= most
+                let plain = |head: Head, (n, k): (u32, u32)| {
+                    head.is_open_in(partition)
+                        && head.records() + n <= most
+                        && head.units() + k <= units
                 };
-                let amounts = [1, most.div_ceil(2), most];
-                for (head, records) in heads(most).flat_map(|h| amounts.map(|n| (h, n))) {
-                    let has = head.has_records(full, most, records);
-                    assert_eq!(has, plain(head, records), "{head:x?} {full:x?} {records}");
+                let sizes = [1, most.div_ceil(2), most].map(|n| (n, [0, 1, units, MAX_UNITS]));
+                let sizes = sizes.into_iter().flat_map(|(n, of)| of.map(|k| (n, k)));
+                for (head, (n, k)) in
+                    sizes.flat_map(|size| heads(most, units).map(move |h| (h, size)))
+                {
+                    let has = head.has_room(full, n, k);
+                    assert_eq!(has, plain(head, (n, k)), "{head:x?} {full:x?} {n} {k}");
                 }
-                let claimed = |records| Head::open(partition).after(records, 0);
-                assert!(claimed(0).has_records(full, most, most));
-                assert!(claimed(most - 1).has_records(full, most, 1));
-                assert!(!claimed(most).has_records(full, most, 1));
+                let claimed = |records, units| Head::open(partition).after(records, units);
+                assert!(claimed(0, 0).has_room(full, most, units));
+                assert!(claimed(most - 1, units - 1).has_room(full, 1, 1));
+                assert!(!claimed(most, 0).has_room(full, 1, 0));
+                assert!(!claimed(0, units).has_room(full, 1, 1));
             }
         }
     }
 
     /// Of every state, at the limits of every field, in neighbouring and in far partitions.
-    fn heads(most: u32) -> impl Iterator<Item = Head> {
+    fn heads(most: u32, units: u32) -> impl Iterator<Item = Head> {
         let last = (MAX_PARTITIONS - 1) as u16;
         let partitions = [0, 1, 2, last - 2, last - 1, last].into_iter();
         partitions.flat_map(move |partition| {
-            let numbers = [0, 1, u64::from(most) << (UNIT_BITS - 1), MAX_NUMBER - 1];
-            let fresh = numbers.map(|number| Head::fresh(partition, number));
+            // Whose lower part stands where units do, and whose upper part where records do.
+            let upper = [0, 1, u64::from(most), MAX_NUMBER >> 25];
+            let lower = [0, 1, u64::from(units), UNITS - 1, UNITS];
+            let numbers = upper
+                .into_iter()
+                .flat_map(move |u| lower.map(|l| u << 25 | l));
+            let numbers = numbers.filter(|&number| number < MAX_NUMBER);
+            let fresh = numbers.map(move |number| Head::fresh(partition, number));
             let claimed = [0, 1, most / 2, most - 1, most].into_iter();
-            let units = [0, 1, crate::frame::MAX_UNITS];
+            let used = [0, 1, units / 2, units - 1, units];
             let open = claimed.flat_map(move |records| {
-                units.map(|units| Head::open(partition).after(records, units))
+                used.map(|units| Head::open(partition).after(records, units))
             });
             let ended = open.clone().map(Head::sealed);
-            fresh.into_iter().chain(open).chain(ended)
+            fresh.chain(open).chain(ended)
         })
     }
 }

@@ -41,7 +41,7 @@ impl Lane {
                 readers: readers.waiting_for_records().clone(),
                 counts: topic.partition(partition).counts().clone(),
             },
-            full: Head::full(partition as u16, topic.pool().shape().records),
+            full: topic.pool().shape().full(partition as u16),
         }
     }
 
@@ -52,9 +52,10 @@ impl Lane {
         records: u32,
         units: u32,
     ) -> Option<segment::Claim<'_>> {
-        let target = &self.target;
-        let head = target.segment.try_claim::<S>(self.full, records, units);
-        Some(segment::Claim::new(target, head.ok()?, records, units))
+        let segment = self.target.segment.clone();
+        let head = segment.try_claim::<S>(self.full, records, units).ok()?;
+        let claim = segment::Claim::new(&self.target, segment, head, records, units);
+        Some(claim)
     }
 }
 
@@ -75,7 +76,9 @@ pub(crate) fn claim_frame<'p, S: ClaimStep>(
         Ok(head) => head,
         Err(_) => claim_slowly::<S>(topic, partition, segment, sleeper, (records, units), how)?,
     };
-    Ok(segment::Claim::new(&lane.target, head, records, units))
+    let segment = lane.target.segment.clone();
+    let claim = segment::Claim::new(&lane.target, segment, head, records, units);
+    Ok(claim)
 }
 
 /// Claims a frame where the segment of the last claim has no room for it.

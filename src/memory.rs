@@ -31,13 +31,12 @@
 //!   protocol of `segment.rs` keeps the two apart.
 //! - **M5** A descriptor that was found published (Acquire, P2) is not written while the segment
 //!   is held: its slot is filled once a life, and emptied only after the last reader has let go
-//!   (S4). So whoever found it may read it again as plain memory.
+//!   (S4). What was stored there in the lives before, END included, happened before this one (P6).
+//!   So whoever found it may read it again as plain memory.
 #![allow(unsafe_code)]
 
-use crate::frame::{MAX_UNITS, UNIT};
-
-/// The most records a segment can have: a count of all of them must fit its field.
-pub(crate) const MAX_RECORDS: u32 = (1 << 22) - 1;
+use crate::frame::UNIT;
+use crate::head::{Head, MAX_RECORDS, MAX_UNITS};
 
 const HEADER_BYTES: usize = 256;
 const ALIGN: usize = 128;
@@ -63,6 +62,12 @@ impl Shape {
 
     pub(crate) fn data_bytes(self) -> usize {
         self.units as usize * UNIT
+    }
+
+    /// What the head of such a segment is compared with by those who claim in it.
+    #[inline]
+    pub(crate) fn full(self, partition: u16) -> Head {
+        Head::full(partition, self.records, self.units)
     }
 
     fn data_start(self) -> usize {
@@ -297,12 +302,12 @@ mod plain {
             prefetch::to_read(self.data.as_ptr().wrapping_add(at));
         }
 
-        /// Says that the data about `at` will soon be written: whoever read the life before has
-        /// those lines, and to fetch one back takes longer than a send. Past the end it is
-        /// wasted, and nothing worse.
+        /// Says that the data about `AHEAD` bytes after a unit will soon be written: whoever read
+        /// the life before has those lines, and to fetch one back takes longer than a send. Past
+        /// the end it is wasted, and nothing worse.
         #[inline(always)]
-        pub(crate) fn will_write(&self, at: usize) {
-            prefetch::to_write(self.data.as_ptr().wrapping_add(at));
+        pub(crate) fn will_write<const AHEAD: usize>(&self, unit: u32) {
+            prefetch::to_write::<AHEAD>(self.data.as_ptr().cast(), unit as usize);
         }
 
         #[inline]

@@ -96,7 +96,7 @@ impl Block {
 
     pub(crate) fn will_read(&self, _at: usize) {}
 
-    pub(crate) fn will_write(&self, _at: usize) {}
+    pub(crate) fn will_write<const AHEAD: usize>(&self, _unit: u32) {}
 
     pub(crate) fn latest(&self) -> &AtomicU64 {
         &self.0.latest

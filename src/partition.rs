@@ -280,10 +280,10 @@ impl Partition {
             if head.is_fresh_as(self.id, number) {
                 segment.open(self.id, number);
             } else if head.is_open_in(self.id) {
-                let most = Head::full(self.id, pool.shape().records);
-                match segment.try_claim::<S>(most, records, units) {
+                let full = pool.shape().full(self.id);
+                match segment.try_claim::<S>(full, records, units) {
                     Ok(head) => return Ok((index, head)),
-                    Err(full) if full.is_open_in(self.id) => segment.seal(full),
+                    Err(head) if head.is_open_in(self.id) => segment.seal(head),
                     Err(_) => {}
                 }
             } else if head.is_sealed_in(self.id) {

@@ -17,21 +17,30 @@ pub(crate) fn to_read(line: *const u8) {
     }
 }
 
-/// Asks for a line that will soon be written, away from whoever has it.
+/// Asks for a line that will soon be written, away from whoever has it: the one `AHEAD` bytes after
+/// an entry of an array.
 ///
 /// By its own instruction: the compiler's intrinsic becomes a plain read where it may not assume
 /// that the processor has this one. All that have the 64-bit instruction set take it.
 #[inline(always)]
-pub(crate) fn to_write(line: *const u8) {
-    let _line = line as usize;
+pub(crate) fn to_write<const AHEAD: usize>(array: *const u64, entry: usize) {
+    // Worked out by the instruction itself, where it can.
+    let (_array, _entry) = (array as usize, entry);
     // SAFETY: as above.
     #[cfg(all(target_arch = "x86_64", not(miri)))]
     unsafe {
-        core::arch::asm!("prefetchw [{}]", in(reg) _line, options(nomem, nostack, preserves_flags));
+        core::arch::asm!(
+            "prefetchw [{} + 8 * {} + {}]",
+            in(reg) _array,
+            in(reg) _entry,
+            const AHEAD,
+            options(nomem, nostack, preserves_flags)
+        );
     }
     // SAFETY: as above.
     #[cfg(all(target_arch = "aarch64", not(miri)))]
     unsafe {
-        core::arch::asm!("prfm pstl1keep, [{}]", in(reg) _line, options(nomem, nostack, preserves_flags));
+        let line = _array.wrapping_add(8 * _entry + AHEAD);
+        core::arch::asm!("prfm pstl1keep, [{}]", in(reg) line, options(nomem, nostack, preserves_flags));
     }
 }

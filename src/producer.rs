@@ -8,7 +8,8 @@ use crate::clock;
 use crate::config::Timestamps;
 use crate::encode;
 use crate::error::SendError;
-use crate::frame::{MAX_UNITS, UNIT};
+use crate::frame::UNIT;
+use crate::head::MAX_UNITS;
 use crate::lane::{self, How, Lane, closed, too_large};
 use crate::partitioner::Router;
 use crate::record::{NO_TIMESTAMP, Record, RecordMetadata};
@@ -58,6 +59,8 @@ pub struct Producer<S: ClaimStep = Shared> {
     /// The topic's state when this was last brought up to it; none before it was admitted: when
     /// no exclusive producer was there, which stays so.
     seen: State,
+    /// The same where records that name nothing go to partition 0 and have no time; none elsewhere.
+    plain: State,
     quick: Quick,
     pub(crate) scratch: Scratch,
     pub(crate) sleeper: Sleeper,
@@ -67,8 +70,6 @@ pub struct Producer<S: ClaimStep = Shared> {
 /// What is known beforehand of the records that name neither partition nor time.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Quick {
-    /// They go to partition 0, and have no time.
-    Plain,
     /// Their key tells the partition, and they have no time.
     Keyed,
     /// Their key tells the partition, and their time is that of the append.
@@ -124,6 +125,7 @@ impl<S: ClaimStep> Producer<S> {
                 .map(|partition| Lane::new(&topic, partition))
                 .collect(),
             seen: State::NONE,
+            plain: State::NONE,
             quick: Quick::No,
             scratch: Scratch::default(),
             sleeper: Sleeper::default(),
@@ -171,11 +173,14 @@ impl<S: ClaimStep> Producer<S> {
         record: &Record<'_>,
         how: How<'_>,
     ) -> Result<RecordMetadata, SendError> {
-        if record.is_simple() && self.topic.state() == self.seen {
-            let appended = if self.quick == Quick::Plain && record.given_partition().is_none() {
+        if record.is_simple() {
+            let state = self.topic.state();
+            let appended = if state == self.plain && record.given_partition().is_none() {
                 self.append_quickly(0, record, None)
-            } else {
+            } else if state == self.seen {
                 self.append_keyed(record)
+            } else {
+                None
             };
             if let Some(metadata) = appended {
                 return Ok(metadata);
@@ -281,8 +286,11 @@ impl<S: ClaimStep> Producer<S> {
         self.quick = match self.topic.config().timestamps {
             _ if !self.router.is_default() => Quick::No,
             Timestamps::Append => Quick::Timed,
-            Timestamps::Given if partitions == 1 => Quick::Plain,
             Timestamps::Given => Quick::Keyed,
+        };
+        self.plain = match self.quick {
+            Quick::Keyed if partitions == 1 => self.seen,
+            _ => State::NONE,
         };
     }
 

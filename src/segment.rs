@@ -126,7 +126,7 @@ impl Segment {
     /// Claims `records` slots and `units` units, both at once, and answers what the head was
     /// before: the claim begins there ([`Claim::new`]). Refused, it answers what the head is:
     /// not open in the partition, or without room for so much. `full` is [`Head::full`] of the
-    /// partition.
+    /// partition, for segments of this shape.
     ///
     /// The answers are words, and the claim is put together by the caller, so that all of it
     /// stays in registers.
@@ -141,10 +141,7 @@ impl Segment {
         let mut seen = word.load(ord!(Relaxed));
         loop {
             let head = Head(seen);
-            // The sum does not overflow: both sides are under 2^26 (`Shape`).
-            if !head.has_records(full, self.shape.records, records)
-                || head.units() + units > self.shape.units
-            {
+            if !head.has_room(full, records, units) {
                 return Err(head);
             }
             match S::step(word, seen, head.after(records, units).0) {
@@ -405,6 +402,8 @@ pub(crate) struct Target {
 /// back together, which stalls every send (`docs/performance.md`).
 pub(crate) struct Claim<'a> {
     target: &'a Target,
+    /// The target's segment: a copy, so that what it says need not be read again after each store.
+    segment: Segment,
     base: u64,
     /// The head before the claim: slot and unit of its beginning.
     head: Head,
@@ -413,18 +412,23 @@ pub(crate) struct Claim<'a> {
     access: WriteAccess,
 }
 
-/// How far after the end of a claim, in bytes, lies the line that is fetched to be written later:
-/// some sends ahead, and no further than the caches keep it.
+/// How far after the beginning of a claim, in bytes, lies the line that is fetched to be written
+/// later: some sends ahead, and no further than the caches keep it.
 const AHEAD: usize = 512;
 
 impl<'a> Claim<'a> {
-    /// The claim that moved the segment's head on from `head` by so many records and units.
-    /// Whoever made that step makes this, once.
+    /// The claim that moved the head of the target's segment on from `head` by so many records and
+    /// units. Whoever made that step makes this, once.
     #[inline(always)]
-    pub(crate) fn new(target: &'a Target, head: Head, records: u32, units: u32) -> Claim<'a> {
-        let segment = &target.segment;
-        let (at, bytes) = (head.units() as usize * UNIT, units as usize * UNIT);
-        segment.block.will_write(at + bytes + AHEAD);
+    pub(crate) fn new(
+        target: &'a Target,
+        segment: Segment,
+        head: Head,
+        records: u32,
+        units: u32,
+    ) -> Claim<'a> {
+        let bytes = units as usize * UNIT;
+        segment.block.will_write::<AHEAD>(head.units());
         Claim {
             target,
             // After the claim (S2); it stays true until the claim is published (S3).
@@ -432,7 +436,8 @@ impl<'a> Claim<'a> {
             head,
             records: records.into(),
             bytes,
-            access: segment.block.write_access(at, bytes),
+            access: (segment.block).write_access(head.units() as usize * UNIT, bytes),
+            segment,
         }
     }
 
@@ -459,7 +464,7 @@ impl<'a> Claim<'a> {
         // SAFETY: S1: the claim is exclusive, and within the segment (M3); S3, M4: it is not
         // published, because `publish` and `drop` end it.
         unsafe {
-            let block = &self.target.segment.block;
+            let block = &self.segment.block;
             block.claimed(at, self.bytes, &mut self.access)
         }
     }
@@ -469,7 +474,7 @@ impl<'a> Claim<'a> {
     pub(crate) fn bytes_ref(&self) -> &[u8] {
         // SAFETY: as in `bytes`.
         unsafe {
-            let block = &self.target.segment.block;
+            let block = &self.segment.block;
             block.claimed_ref(self.at(), self.bytes, &self.access)
         }
     }
@@ -482,19 +487,16 @@ impl<'a> Claim<'a> {
         // SAFETY: dropped once, here: `this` is never dropped. The access ends before the
         // bytes become the readers' (S5).
         unsafe { core::ptr::drop_in_place(&mut this.access) };
-        this.store(descriptor);
-    }
-
-    #[inline(always)]
-    fn store(&self, descriptor: Descriptor) {
-        self.target.publish(self.head, descriptor);
+        this.target.publish(&this.segment, this.head, descriptor);
+        // SAFETY: dropped once, as above. (Nothing at all in the plain build.)
+        unsafe { core::ptr::drop_in_place(&mut this.segment) };
     }
 }
 
 impl Target {
     #[inline(always)]
-    fn publish(&self, head: Head, descriptor: Descriptor) {
-        self.segment.block.fill_slot(
+    fn publish(&self, segment: &Segment, head: Head, descriptor: Descriptor) {
+        segment.block.fill_slot(
             head.claimed_records(),
             descriptor.0,
             ord!("segment.publish", P2, Release),
@@ -509,7 +511,7 @@ impl Target {
     fn give_up(&self, head: Head, records: u64) {
         self.counts.abort(records);
         let aborted = Descriptor::new(Kind::Aborted, head.units(), records);
-        self.publish(head, aborted);
+        self.publish(&self.segment, head, aborted);
     }
 }
 
@@ -519,7 +521,7 @@ impl Drop for Claim<'_> {
         // and the plain build's access is nothing at all. Under loom it must end first.
         #[cfg(loom)]
         {
-            self.access = self.target.segment.block.write_access(0, 0);
+            self.access = self.segment.block.write_access(0, 0);
         }
         self.target.give_up(self.head, self.records);
     }

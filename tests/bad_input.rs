@@ -92,29 +92,29 @@ fn settings_outside_their_limits_are_refused_with_the_limits() {
         (new().segments(0), "segments", 0, 2, 65_534),
         (new().segments(1), "segments", 1, 2, 65_534),
         (new().segments(65_535), "segments", 65_535, 2, 65_534),
-        (new().segment_records(0), "segment_records", 0, 1, 4_194_303),
+        (new().segment_records(0), "segment_records", 0, 1, 2_097_151),
         (
-            new().segment_records(1 << 22),
+            new().segment_records(1 << 21),
             "segment_records",
-            1 << 22,
+            1 << 21,
             1,
-            4_194_303,
+            2_097_151,
         ),
-        (new().segment_bytes(0), "segment_bytes", 0, 8, 536_870_904),
-        (new().segment_bytes(7), "segment_bytes", 7, 8, 536_870_904),
+        (new().segment_bytes(0), "segment_bytes", 0, 8, 268_435_448),
+        (new().segment_bytes(7), "segment_bytes", 7, 8, 268_435_448),
         (
-            new().segment_bytes(536_870_905),
+            new().segment_bytes(268_435_449),
             "segment_bytes",
-            536_870_905,
+            268_435_449,
             8,
-            536_870_904,
+            268_435_448,
         ),
         (
             new().segment_bytes(usize::MAX),
             "segment_bytes",
             u64::MAX,
             8,
-            536_870_904,
+            268_435_448,
         ),
     ];
     for (config, setting, value, min, max) in cases {
@@ -146,16 +146,16 @@ fn more_segments_than_a_topic_can_number_are_refused() {
 #[test]
 fn memory_that_cannot_be_had_is_an_error_and_not_an_abort() {
     let broker = Broker::new();
-    // 30 TiB, which no overcommitting system gives; and the largest of all.
+    // 15 TiB, which no overcommitting system gives; and the largest of all.
     for (partitions, segments) in [(1, 60_000), (16_000, 3)] {
         let config = TopicConfig::new()
             .partitions(partitions)
             .segments(segments)
-            .segment_bytes(512 * 1024 * 1024 - 64)
-            .segment_records(4_194_303);
+            .segment_bytes(256 * 1024 * 1024 - 64)
+            .segment_records(2_097_151);
         match broker.create_topic(TOPIC, config) {
             Err(TopicError::OutOfMemory { bytes }) => {
-                let least = u64::from(partitions * (segments + 1)) << 29;
+                let least = u64::from(partitions * (segments + 1)) << 28;
                 assert!(bytes > least - (64 << 16), "{bytes}");
             }
             // A machine that promises any address space: nothing to be seen there.

@@ -166,7 +166,7 @@ fn segments_of_any_size_work_not_only_powers_of_two() {
 /// The largest count of records that a head and a descriptor can hold.
 #[test]
 fn a_segment_of_the_most_records_is_filled_to_the_last() {
-    let most = (1 << 22) - 1;
+    let most = (1 << 21) - 1;
     let broker = Broker::new();
     let config = TopicConfig::new()
         .segments(2)
@@ -209,7 +209,7 @@ fn a_segment_of_the_most_records_is_filled_to_the_last() {
 /// claimed and not touched, so that it takes no memory.
 #[test]
 fn a_segment_of_the_most_bytes_is_filled_to_the_last() {
-    let most = 512 * 1024 * 1024 - 8;
+    let most = 256 * 1024 * 1024 - 8;
     let broker = Broker::new();
     let config = TopicConfig::new()
         .segments(2)

@@ -229,17 +229,17 @@ fn what_cannot_be_added_is_refused_and_nothing_is_changed() {
     assert_eq!(refused, too_many);
     assert_eq!(many.partitions(), 1);
     many.add_partitions(65).unwrap();
-    // 24 TiB.
+    // 12 TiB.
     let (_other, large) = make(
         TopicConfig::new()
             .segments(2)
-            .segment_bytes((512 << 20) - 8)
+            .segment_bytes((256 << 20) - 8)
             .segment_records(1),
     );
     let memory = large.memory_bytes();
     let refused = large.add_partitions(16_000).unwrap_err();
     assert!(
-        matches!(refused, TopicError::OutOfMemory { bytes } if bytes > 1 << 44),
+        matches!(refused, TopicError::OutOfMemory { bytes } if bytes > 1 << 43),
         "{refused}"
     );
     assert_eq!((large.partitions(), large.memory_bytes()), (1, memory));
