@@ -310,6 +310,13 @@ mod plain {
             prefetch::to_write::<AHEAD>(self.data.as_ptr().cast(), unit as usize);
         }
 
+        /// The same for the index: `AHEAD` bytes after a slot.
+        #[inline(always)]
+        pub(crate) fn will_fill<const AHEAD: usize>(&self, slot: u32) {
+            let index = self.start.as_ptr().wrapping_add(HEADER_BYTES);
+            prefetch::to_write::<AHEAD>(index.cast(), slot as usize);
+        }
+
         #[inline]
         pub(crate) fn write_access(&self, _at: usize, _len: usize) -> WriteAccess {
             WriteAccess

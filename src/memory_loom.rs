@@ -98,6 +98,8 @@ impl Block {
 
     pub(crate) fn will_write<const AHEAD: usize>(&self, _unit: u32) {}
 
+    pub(crate) fn will_fill<const AHEAD: usize>(&self, _slot: u32) {}
+
     pub(crate) fn latest(&self) -> &AtomicU64 {
         &self.0.latest
     }

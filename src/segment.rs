@@ -416,6 +416,10 @@ pub(crate) struct Claim<'a> {
 /// later: some sends ahead, and no further than the caches keep it.
 const AHEAD: usize = 512;
 
+/// The same for the index. What waits for it most is a shared producer: an exchange has all stores
+/// before it finish first.
+const INDEX_AHEAD: usize = 128;
+
 impl<'a> Claim<'a> {
     /// The claim that moved the head of the target's segment on from `head` by so many records and
     /// units. Whoever made that step makes this, once.
@@ -429,6 +433,9 @@ impl<'a> Claim<'a> {
     ) -> Claim<'a> {
         let bytes = units as usize * UNIT;
         segment.block.will_write::<AHEAD>(head.units());
+        segment
+            .block
+            .will_fill::<INDEX_AHEAD>(head.claimed_records());
         Claim {
             target,
             // After the claim (S2); it stays true until the claim is published (S3).
