@@ -153,10 +153,9 @@ fn produce<const N: usize, const B: usize>(
     let mut sent = 0u64;
     while sent < messages {
         for send in source.next() {
-            while !tx.send(send)? {
-                pause.wait()?;
+            if !tx.send(send)? {
+                pause.until(|| tx.send(send))?;
             }
-            pause.reset();
         }
         sent += stride(B);
     }
@@ -170,10 +169,8 @@ fn consume<T: Tally<N>, const N: usize>(
     mut pause: Pause<'_>,
 ) -> Result<T, Failure> {
     while tally.count() < messages {
-        if rx.receive(&mut tally)? {
-            pause.reset();
-        } else {
-            pause.wait()?;
+        if !rx.receive(&mut tally)? {
+            pause.until(|| rx.receive(&mut tally))?;
         }
     }
     Ok(tally)

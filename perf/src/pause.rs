@@ -45,6 +45,22 @@ impl<'a> Pause<'a> {
         self.since = None;
     }
 
+    /// Waits, and looks again, until a look says that something has moved. Whoever waits has looked
+    /// before: what need not wait has nothing to do with a pause.
+    #[inline]
+    pub(crate) fn until(
+        &mut self,
+        mut moved: impl FnMut() -> Result<bool, Failure>,
+    ) -> Result<(), Failure> {
+        loop {
+            self.wait()?;
+            if moved()? {
+                self.reset();
+                return Ok(());
+            }
+        }
+    }
+
     #[cold]
     pub(crate) fn wait(&mut self) -> Result<(), Failure> {
         self.looks += 1;
