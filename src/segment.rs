@@ -420,6 +420,9 @@ const AHEAD: usize = 512;
 /// before it finish first.
 const INDEX_AHEAD: usize = 128;
 
+/// Once a line: producers that claim by turns would take it from each other at each claim.
+const SLOTS_IN_LINE: u32 = 8;
+
 impl<'a> Claim<'a> {
     /// The claim that moved the head of the target's segment on from `head` by so many records and
     /// units. Whoever made that step makes this, once.
@@ -433,9 +436,10 @@ impl<'a> Claim<'a> {
     ) -> Claim<'a> {
         let bytes = units as usize * UNIT;
         segment.block.will_write::<AHEAD>(head.units());
-        segment
-            .block
-            .will_fill::<INDEX_AHEAD>(head.claimed_records());
+        let slot = head.claimed_records();
+        if slot % SLOTS_IN_LINE == 0 {
+            segment.block.will_fill::<INDEX_AHEAD>(slot);
+        }
         Claim {
             target,
             // After the claim (S2); it stays true until the claim is published (S3).
