@@ -123,6 +123,21 @@ impl Segment {
 
     // ---- appending ----------------------------------------------------------------------
 
+    /// Says that a frame like the one that was just claimed will soon be written.
+    #[inline(always)]
+    fn will_write(&self, unit: u32, units: u32) {
+        const LINE: u32 = 8;
+        if units <= LINE {
+            return self.block.will_write::<AHEAD>(unit);
+        }
+        let from = unit + units.saturating_sub((AHEAD / UNIT) as u32);
+        let mut line = 0;
+        while line < units.min(MOST_AHEAD) {
+            self.block.will_write::<AHEAD>(from + line);
+            line += LINE;
+        }
+    }
+
     /// Claims `records` slots and `units` units, both at once, and answers what the head was
     /// before: the claim begins there ([`Claim::new`]). Refused, it answers what the head is:
     /// not open in the partition, or without room for so much. `full` is [`Head::full`] of the
@@ -412,9 +427,12 @@ pub(crate) struct Claim<'a> {
     access: WriteAccess,
 }
 
-/// How far after the beginning of a claim, in bytes, lies the line that is fetched to be written
-/// later: some sends ahead, and no further than the caches keep it.
+/// How far after the beginning of a claim, in bytes, lie the lines that are fetched to be written
+/// later, unless the claim is longer: some sends ahead, and no further than the caches keep them.
 const AHEAD: usize = 512;
+
+/// The units of so many lines are fetched at most.
+const MOST_AHEAD: u32 = 128;
 
 /// The same for the index. What waits for it most is a shared producer: an exchange has all stores
 /// before it finish first.
@@ -435,7 +453,7 @@ impl<'a> Claim<'a> {
         units: u32,
     ) -> Claim<'a> {
         let bytes = units as usize * UNIT;
-        segment.block.will_write::<AHEAD>(head.units());
+        segment.will_write(head.units(), units);
         let slot = head.claimed_records();
         if slot % SLOTS_IN_LINE == 0 {
             segment.block.will_fill::<INDEX_AHEAD>(slot);
