@@ -89,7 +89,9 @@ impl RecordStream {
     /// The consumer again, at the first record that was not handed out.
     ///
     /// # Errors
-    /// As [`Consumer::seek`].
+    /// As [`Consumer::seek`], and the consumer is dropped then: its partition is another member's by
+    /// now, or its topic is gone. Who wants to go on all the same seeks by [`consumer`](Self::consumer)
+    /// and drains the stream.
     pub fn into_consumer(mut self) -> Result<Consumer, ConsumeError> {
         if let Some(next) = self.read.front() {
             let (topic, partition, offset) = (next.topic.clone(), next.partition, next.offset);
