@@ -303,8 +303,9 @@ mod plain {
         }
 
         /// Says that the data about `AHEAD` bytes after a unit will soon be written: whoever read
-        /// the life before has those lines, and to fetch one back takes longer than a send. Past
-        /// the end it is wasted, and nothing worse.
+        /// the life before has those lines, and to fetch one back takes longer than a send. At the
+        /// end of a segment it takes lines of the next block, which whoever uses them fetches
+        /// back: a few lines a life.
         #[inline(always)]
         pub(crate) fn will_write<const AHEAD: usize>(&self, unit: u32) {
             prefetch::to_write::<AHEAD>(self.data.as_ptr().cast(), unit as usize);

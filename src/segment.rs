@@ -417,8 +417,8 @@ pub(crate) struct Target {
 /// back together, which stalls every send (`docs/performance.md`).
 pub(crate) struct Claim<'a> {
     target: &'a Target,
-    /// The target's segment: a copy, so that what it says need not be read again after each store.
-    segment: Segment,
+    /// The target's memory: a copy, so that where it is need not be read again after each store.
+    block: Block,
     base: u64,
     /// The head before the claim: slot and unit of its beginning.
     head: Head,
@@ -466,7 +466,7 @@ impl<'a> Claim<'a> {
             records: records.into(),
             bytes,
             access: (segment.block).write_access(head.units() as usize * UNIT, bytes),
-            segment,
+            block: segment.block,
         }
     }
 
@@ -492,20 +492,14 @@ impl<'a> Claim<'a> {
         let at = self.at();
         // SAFETY: S1: the claim is exclusive, and within the segment (M3); S3, M4: it is not
         // published, because `publish` and `drop` end it.
-        unsafe {
-            let block = &self.segment.block;
-            block.claimed(at, self.bytes, &mut self.access)
-        }
+        unsafe { self.block.claimed(at, self.bytes, &mut self.access) }
     }
 
     /// The frame's bytes, to look at.
     #[inline]
     pub(crate) fn bytes_ref(&self) -> &[u8] {
         // SAFETY: as in `bytes`.
-        unsafe {
-            let block = &self.segment.block;
-            block.claimed_ref(self.at(), self.bytes, &self.access)
-        }
+        unsafe { self.block.claimed_ref(self.at(), self.bytes, &self.access) }
     }
 
     /// Makes the frame visible to readers, all of it at once.
@@ -516,16 +510,16 @@ impl<'a> Claim<'a> {
         // SAFETY: dropped once, here: `this` is never dropped. The access ends before the
         // bytes become the readers' (S5).
         unsafe { core::ptr::drop_in_place(&mut this.access) };
-        this.target.publish(&this.segment, this.head, descriptor);
+        this.target.publish(&this.block, this.head, descriptor);
         // SAFETY: dropped once, as above. (Nothing at all in the plain build.)
-        unsafe { core::ptr::drop_in_place(&mut this.segment) };
+        unsafe { core::ptr::drop_in_place(&mut this.block) };
     }
 }
 
 impl Target {
     #[inline(always)]
-    fn publish(&self, segment: &Segment, head: Head, descriptor: Descriptor) {
-        segment.block.fill_slot(
+    fn publish(&self, block: &Block, head: Head, descriptor: Descriptor) {
+        block.fill_slot(
             head.claimed_records(),
             descriptor.0,
             ord!("segment.publish", P2, Release),
@@ -540,7 +534,7 @@ impl Target {
     fn give_up(&self, head: Head, records: u64) {
         self.counts.abort(records);
         let aborted = Descriptor::new(Kind::Aborted, head.units(), records);
-        self.publish(&self.segment, head, aborted);
+        self.publish(&self.segment.block, head, aborted);
     }
 }
 
@@ -550,7 +544,7 @@ impl Drop for Claim<'_> {
         // and the plain build's access is nothing at all. Under loom it must end first.
         #[cfg(loom)]
         {
-            self.access = self.segment.block.write_access(0, 0);
+            self.access = self.block.write_access(0, 0);
         }
         self.target.give_up(self.head, self.records);
     }
