@@ -39,6 +39,9 @@ const OTHER: u64 = 1 << (u64::BITS - 1) | STATE | PARTITION | 1 << (UNIT_BITS - 
 pub(crate) struct Head(pub(crate) u64);
 
 impl Head {
+    /// No head at all: of no open segment, and so without room.
+    pub(crate) const NONE: Head = Head(0);
+
     pub(crate) fn fresh(partition: u16, number: u64) -> Head {
         debug_assert!(u32::from(partition) < MAX_PARTITIONS && number < MAX_NUMBER);
         let upper = number >> (UNIT_BITS - 1);

@@ -18,6 +18,64 @@ pub(crate) struct Lane {
     /// The segment of the last claim. (A copy: the topic keeps its memory.)
     target: Target,
     full: Head,
+    /// Where the last claim has left the segment's head; none where that is not known. For the
+    /// exclusive producer alone, who is the only one to write it ([`ClaimStep::look`]).
+    last: Head,
+}
+
+/// A lane for each partition.
+pub(crate) struct Lanes {
+    /// That of the only partition: in the producer itself. Where that lies on the caller's stack, as
+    /// most do, nothing has to be looked up, and what was just stored need not be waited for.
+    ///
+    /// Where there are more partitions it is nobody's: it has no head to claim from, and gets none.
+    only: Lane,
+    /// Those of all partitions; empty where there is one.
+    many: Box<[Lane]>,
+}
+
+impl Lanes {
+    pub(crate) fn new(topic: &TopicInner, partitions: u32) -> Lanes {
+        let mut lanes = Lanes {
+            only: Lane::new(topic, 0),
+            many: Box::default(),
+        };
+        lanes.grow(topic, partitions);
+        lanes
+    }
+
+    /// Adds lanes until there is one for each of so many partitions.
+    pub(crate) fn grow(&mut self, topic: &TopicInner, partitions: u32) {
+        if partitions as usize <= self.len() {
+            return;
+        }
+        let mut known = core::mem::take(&mut self.many).into_vec();
+        if known.is_empty() {
+            known.push(core::mem::replace(&mut self.only, Lane::new(topic, 0)));
+        }
+        let more = (known.len() as u32..partitions).map(|p| Lane::new(topic, p));
+        self.many = known.into_iter().chain(more).collect();
+    }
+
+    #[inline]
+    pub(crate) fn len(&self) -> usize {
+        self.many.len().max(1)
+    }
+
+    /// The lane of the only partition, for who knows that it is the only one.
+    #[inline(always)]
+    pub(crate) fn only(&mut self) -> &mut Lane {
+        debug_assert!(self.many.is_empty());
+        &mut self.only
+    }
+
+    #[inline(always)]
+    pub(crate) fn get(&mut self, partition: u32) -> Option<&mut Lane> {
+        match self.many.get_mut(partition as usize) {
+            None if partition == 0 => Some(&mut self.only),
+            lane => lane,
+        }
+    }
 }
 
 /// What a send does where there is no room.
@@ -36,24 +94,28 @@ impl Lane {
         let readers = topic.pool().readers(partition as u16);
         Lane {
             target: Target {
-                // Any will do: a head says whose it is.
+                // Any will do: nothing is known of its head, and a head says whose it is.
                 segment: topic.pool().get(0).clone(),
                 readers: readers.waiting_for_records().clone(),
                 counts: topic.partition(partition).counts().clone(),
             },
             full: topic.pool().shape().full(partition as u16),
+            last: Head::NONE,
         }
     }
 
     /// Claims a frame, if the segment of the last claim has room for it.
     #[inline(always)]
     pub(crate) fn try_claim<S: ClaimStep>(
-        &self,
+        &mut self,
         records: u32,
         units: u32,
     ) -> Option<segment::Claim<'_>> {
         let segment = self.target.segment.clone();
-        let head = segment.try_claim::<S>(self.full, records, units).ok()?;
+        let head = segment
+            .try_claim::<S>(self.last, self.full, records, units)
+            .ok()?;
+        self.last = head.after(records, units);
         let claim = segment::Claim::new(&self.target, segment, head, records, units);
         Some(claim)
     }
@@ -64,18 +126,29 @@ impl Lane {
 #[inline(always)]
 pub(crate) fn claim_frame<'p, S: ClaimStep>(
     topic: &TopicInner,
-    lanes: &'p mut [Lane],
+    lanes: &'p mut Lanes,
     sleeper: &mut Sleeper,
     partition: u32,
     (records, units): (u32, u32),
     how: How<'_>,
 ) -> Result<segment::Claim<'p>, SendError> {
-    let lane = &mut lanes[partition as usize];
-    let segment = &mut lane.target.segment;
-    let head = match segment.try_claim::<S>(lane.full, records, units) {
-        Ok(head) => head,
-        Err(_) => claim_slowly::<S>(topic, partition, segment, sleeper, (records, units), how)?,
+    let partitions = lanes.len() as u32;
+    let Some(lane) = lanes.get(partition) else {
+        return Err(SendError::PartitionOutOfRange {
+            partition,
+            partitions,
+        });
     };
+    let segment = &mut lane.target.segment;
+    let head = match segment.try_claim::<S>(lane.last, lane.full, records, units) {
+        Ok(head) => head,
+        Err(_) => {
+            // What follows may seal the segment, and find no other.
+            lane.last = Head::NONE;
+            claim_slowly::<S>(topic, partition, segment, sleeper, (records, units), how)?
+        }
+    };
+    lane.last = head.after(records, units);
     let segment = lane.target.segment.clone();
     let claim = segment::Claim::new(&lane.target, segment, head, records, units);
     Ok(claim)

@@ -281,7 +281,7 @@ impl Partition {
                 segment.open(self.id, number);
             } else if head.is_open_in(self.id) {
                 let full = pool.shape().full(self.id);
-                match segment.try_claim::<S>(full, records, units) {
+                match segment.try_claim::<S>(head, full, records, units) {
                     Ok(head) => return Ok((index, head)),
                     Err(head) if head.is_open_in(self.id) => segment.seal(head),
                     Err(_) => {}

@@ -10,7 +10,7 @@ use crate::encode;
 use crate::error::SendError;
 use crate::frame::UNIT;
 use crate::head::MAX_UNITS;
-use crate::lane::{self, How, Lane, closed, too_large};
+use crate::lane::{self, How, Lane, Lanes, closed, too_large};
 use crate::partitioner::Router;
 use crate::record::{NO_TIMESTAMP, Record, RecordMetadata};
 use crate::segment::{self, ClaimStep, Exclusive, Shared};
@@ -55,7 +55,7 @@ pub struct Producer<S: ClaimStep = Shared> {
     pub(crate) topic: Arc<TopicInner>,
     pub(crate) router: Router,
     /// For each partition, where its last claim was.
-    pub(crate) lanes: Box<[Lane]>,
+    pub(crate) lanes: Lanes,
     /// The topic's state when this was last brought up to it; none before it was admitted: when
     /// no exclusive producer was there, which stays so.
     seen: State,
@@ -99,6 +99,22 @@ fn fill(
     }
 }
 
+/// Appends a record if the segment of the last claim has room for it.
+#[inline(always)]
+fn append_quickly<S: ClaimStep>(
+    lane: &mut Lane,
+    partition: u32,
+    record: &Record<'_>,
+    time: Option<i64>,
+) -> Option<RecordMetadata> {
+    let bytes = encode::record_bytes(record, time.is_some());
+    if bytes > MAX_BYTES {
+        return None;
+    }
+    let claim = lane.try_claim::<S>(1, (bytes / UNIT) as u32)?;
+    Some(fill(claim, partition, record, time))
+}
+
 impl Producer<Shared> {
     pub(crate) fn shared(topic: Arc<TopicInner>) -> Self {
         let (others, admitted) = topic.enter_shared();
@@ -121,9 +137,7 @@ impl<S: ClaimStep> Producer<S> {
         let partitions = topic.partitions();
         let mut producer = Producer {
             router: Router::new(partitioner, partitions, others),
-            lanes: (0..partitions)
-                .map(|partition| Lane::new(&topic, partition))
-                .collect(),
+            lanes: Lanes::new(&topic, partitions),
             seen: State::NONE,
             plain: State::NONE,
             quick: Quick::No,
@@ -176,7 +190,7 @@ impl<S: ClaimStep> Producer<S> {
         if record.is_simple() {
             let state = self.topic.state();
             let appended = if state == self.plain && record.given_partition().is_none() {
-                self.append_quickly(0, record, None)
+                append_quickly::<S>(self.lanes.only(), 0, record, None)
             } else if state == self.seen {
                 self.append_keyed(record)
             } else {
@@ -197,28 +211,12 @@ impl<S: ClaimStep> Producer<S> {
             return None;
         }
         let partition = self.router.quick(record)?;
+        let lane = self.lanes.get(partition)?;
         if self.quick == Quick::Timed {
-            self.append_quickly(partition, record, Some(clock::now()))
+            append_quickly::<S>(lane, partition, record, Some(clock::now()))
         } else {
-            self.append_quickly(partition, record, None)
+            append_quickly::<S>(lane, partition, record, None)
         }
-    }
-
-    /// Appends a record if the segment of the last claim has room for it.
-    #[inline(always)]
-    fn append_quickly(
-        &mut self,
-        partition: u32,
-        record: &Record<'_>,
-        time: Option<i64>,
-    ) -> Option<RecordMetadata> {
-        let bytes = encode::record_bytes(record, time.is_some());
-        let lane = self.lanes.get(partition as usize)?;
-        if bytes > MAX_BYTES {
-            return None;
-        }
-        let claim = lane.try_claim::<S>(1, (bytes / UNIT) as u32)?;
-        Some(fill(claim, partition, record, time))
     }
 
     /// Any send of one record.
@@ -278,9 +276,7 @@ impl<S: ClaimStep> Producer<S> {
         self.seen = self.topic.refreshed();
         let partitions = self.seen.partitions();
         if partitions as usize > self.lanes.len() {
-            let mut lanes = core::mem::take(&mut self.lanes).into_vec();
-            lanes.extend((lanes.len() as u32..partitions).map(|p| Lane::new(&self.topic, p)));
-            self.lanes = lanes.into_boxed_slice();
+            self.lanes.grow(&self.topic, partitions);
             self.router.grow(partitions);
         }
         self.quick = match self.topic.config().timestamps {

@@ -17,7 +17,7 @@
 //! - **S1** A claim is exclusive. Claims are compare-and-swaps of `head`, each from the
 //!   value it saw to one further on, so no two claims share a slot or a byte. (The
 //!   exclusive producer's claims are plain stores: nobody else writes `head` while the
-//!   segment is open, because a topic has no other producer then.)
+//!   segment is open, because a topic has no other producer then. Nor need it read `head` again.)
 //! - **S2** A claim is in its own partition. The expected value of the claim holds the
 //!   partition, and `OPEN` is reached only through the partition's table. So a producer that
 //!   slept from reading `head` to its compare-and-swap, while the segment was retired,
@@ -62,6 +62,9 @@ pub trait ClaimStep: 'static {
     /// Whether this is the topic's only producer.
     const EXCLUSIVE: bool;
 
+    /// What to claim from, `last` being where this producer's last claim has left `head`.
+    fn look(head: &AtomicU64, last: u64) -> u64;
+
     /// Moves `head` from `seen` to `next`, or tells what it is instead.
     fn step(head: &AtomicU64, seen: u64, next: u64) -> Result<(), u64>;
 }
@@ -76,6 +79,11 @@ pub struct Exclusive;
 
 impl ClaimStep for Shared {
     const EXCLUSIVE: bool = false;
+
+    #[inline(always)]
+    fn look(head: &AtomicU64, _last: u64) -> u64 {
+        head.load(ord!(Relaxed))
+    }
 
     #[inline]
     fn step(head: &AtomicU64, seen: u64, next: u64) -> Result<(), u64> {
@@ -92,6 +100,13 @@ impl ClaimStep for Shared {
 
 impl ClaimStep for Exclusive {
     const EXCLUSIVE: bool = true;
+
+    #[inline(always)]
+    fn look(_head: &AtomicU64, last: u64) -> u64 {
+        // Nobody else has written it (S1), and a producer that was refused forgets it (`lane.rs`).
+        // To read it again is to wait for the store of the last claim.
+        last
+    }
 
     #[inline]
     fn step(head: &AtomicU64, _seen: u64, next: u64) -> Result<(), u64> {
@@ -140,20 +155,22 @@ impl Segment {
 
     /// Claims `records` slots and `units` units, both at once, and answers what the head was
     /// before: the claim begins there ([`Claim::new`]). Refused, it answers what the head is:
-    /// not open in the partition, or without room for so much. `full` is [`Head::full`] of the
-    /// partition, for segments of this shape.
+    /// not open in the partition, or without room for so much. `last` is what the caller knows of the
+    /// head ([`ClaimStep::look`]), and `full` is [`Head::full`] of the partition, for segments of
+    /// this shape.
     ///
     /// The answers are words, and the claim is put together by the caller, so that all of it
     /// stays in registers.
     #[inline(always)]
     pub(crate) fn try_claim<S: ClaimStep>(
         &self,
+        last: Head,
         full: Head,
         records: u32,
         units: u32,
     ) -> Result<Head, Head> {
         let word = self.block.head();
-        let mut seen = word.load(ord!(Relaxed));
+        let mut seen = S::look(word, last.0);
         loop {
             let head = Head(seen);
             if !head.has_room(full, records, units) {
@@ -453,10 +470,14 @@ impl<'a> Claim<'a> {
         units: u32,
     ) -> Claim<'a> {
         let bytes = units as usize * UNIT;
-        segment.will_write(head.units(), units);
         let slot = head.claimed_records();
-        if slot % SLOTS_IN_LINE == 0 {
+        let is_first = slot % SLOTS_IN_LINE == 0;
+        if is_first {
             segment.block.will_fill::<INDEX_AHEAD>(slot);
+        }
+        // Claims of one unit go through a line of data as they go through a line of the index.
+        if is_first || units != 1 {
+            segment.will_write(head.units(), units);
         }
         Claim {
             target,
