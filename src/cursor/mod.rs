@@ -292,13 +292,13 @@ impl Cursor {
             if ahead {
                 self.segment.will_read(self.next_value);
             }
-        } else if self.pace.is_due() && self.pace.waits(again()) {
-            pace::wait();
+        } else if self.pace.is_due() {
+            self.pace.wait(again());
         }
         let descriptor = self.look();
         if descriptor.is_empty() {
-            // Not written again by whoever goes round many: those lines stay clean.
-            if ahead || !stood {
+            // (Not written again: where a round goes through many, those lines stay clean.)
+            if !stood {
                 self.pace.found_nothing();
             }
             return if self.has_moved(partition()) {
@@ -443,8 +443,10 @@ impl Cursor {
         if slot < stop && !matches!(descriptor.kind(), Kind::Empty | Kind::End) {
             return self.read_on(descriptor, max);
         }
-        self.next_value = last.behind();
-        self.pace.found(slot - start);
+        let end = last.behind();
+        // (After a seek not quite: it is for a hint.)
+        let bytes = end.wrapping_sub(core::mem::replace(&mut self.next_value, end));
+        self.pace.found(slot - start, bytes);
     }
 
     /// Goes on reading at a frame that is no single record.
