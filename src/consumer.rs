@@ -340,8 +340,8 @@ impl Consumer {
     /// that comes to have some meanwhile; at once, where the others have none.
     ///
     /// A consumer that polls again and again, finds a few records each time, and so gets in the way
-    /// of a producer that it is faster than, looks about a microsecond later, as long as it finds many
-    /// then. A record that comes alone is never waited with; with [`WaitStrategy::BusySpin`] none is.
+    /// of a producer that it is faster than, looks one or two microseconds later, as long as it finds
+    /// many then, and at least twice of what it found before. A record that comes alone is never waited with; with [`WaitStrategy::BusySpin`] none is.
     ///
     /// The position moves past what is returned, as Kafka's does; [`seek`](Self::seek) goes
     /// back.

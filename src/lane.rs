@@ -57,6 +57,13 @@ impl Lanes {
         self.many = known.into_iter().chain(more).collect();
     }
 
+    /// Forgets where the heads are: the segments are sealed, or about to be.
+    pub(crate) fn forget(&mut self) {
+        for lane in self.many.iter_mut().chain([&mut self.only]) {
+            lane.last = Head::NONE;
+        }
+    }
+
     #[inline]
     pub(crate) fn len(&self) -> usize {
         self.many.len().max(1)

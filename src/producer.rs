@@ -257,7 +257,8 @@ impl<S: ClaimStep> Producer<S> {
         let topic = self.topic.name();
         if self.topic.is_closed() {
             if S::EXCLUSIVE {
-                // Nobody else may end what only this producer appends to.
+                // Nobody else may end what only this producer appends to; and from here on it does not.
+                self.lanes.forget();
                 self.topic.end_logs();
             }
             return Err(closed(&self.topic));

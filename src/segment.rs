@@ -103,7 +103,7 @@ impl ClaimStep for Exclusive {
 
     #[inline(always)]
     fn look(_head: &AtomicU64, last: u64) -> u64 {
-        // Nobody else has written it (S1), and a producer that was refused forgets it (`lane.rs`).
+        // Nobody else has written it (S1), and a producer forgets it where it may seal (`lane.rs`).
         // To read it again is to wait for the store of the last claim.
         last
     }

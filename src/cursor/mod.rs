@@ -446,7 +446,13 @@ impl Cursor {
         let end = last.behind();
         // (After a seek not quite: it is for a hint.)
         let bytes = end.wrapping_sub(core::mem::replace(&mut self.next_value, end));
-        self.pace.found(slot - start, bytes);
+        if slot < stop && descriptor.is_empty() {
+            self.pace.found(slot - start, bytes);
+        } else if slot - start == max {
+            self.pace.found_more();
+        } else {
+            self.pace.found_end();
+        }
     }
 
     /// Goes on reading at a frame that is no single record.
@@ -484,6 +490,7 @@ impl Cursor {
         }
         self.run.records = records;
         self.run.singles = false;
+        self.pace.found_more();
         self.slot = slot;
         self.skip = skip;
     }

@@ -8,7 +8,7 @@
 //!
 //! So after some polls in a row that found little and the end behind it, and no look
 //! between that found nothing, the next look comes some spin hints later. Where that brings
-//! much it goes on so. Where it does not, a longer wait is tried; where that does not either, the
+//! much, and twice of what came without, it goes on so. Where it does not, a longer wait is tried; where that does not either, the
 //! stream is slow, or what is read is sent by this very thread, and nothing is waited for until twice
 //! as many such polls have gone by as the time before. A record that comes alone is never waited
 //! with: a look that found nothing was before it. Nor is any by who asked for the least latency
@@ -30,7 +30,8 @@ const LAST: u32 = 1 << 14;
 const MANY: u32 = 64;
 const MUCH: usize = 4096;
 
-/// Records that a wait is worth. One that does not bring so many, nor [`MUCH`], was in vain.
+/// Records that a wait is worth. One that does not bring so many, nor [`MUCH`], was in vain; so was
+/// one that does not bring twice the records of the poll before the first.
 const WORTH: u32 = 16;
 
 /// Bytes of a record that is long.
@@ -51,6 +52,8 @@ pub(super) struct Pace {
     patience: u32,
     /// Spin hints of the next wait.
     hints: u32,
+    /// Records that the poll before the first wait found; none if the next wait is the first.
+    before: u32,
     /// What the last look found, and of how many bytes.
     records: u32,
     bytes: usize,
@@ -62,6 +65,7 @@ impl Pace {
             streak: 1,
             patience: FIRST,
             hints: HINTS,
+            before: 0,
             records: 1,
             bytes: 0,
         }
@@ -90,14 +94,22 @@ impl Pace {
     #[inline(never)]
     pub(super) fn wait(&mut self, again: bool) -> bool {
         if again && self.streak == self.patience {
+            if self.before == 0 {
+                self.before = self.records;
+            }
             pass_time(self.hints);
             return true;
         }
         if again {
             self.was_in_vain();
         }
-        self.streak = 1;
+        self.begin_anew(1);
         false
+    }
+
+    fn begin_anew(&mut self, streak: u32) {
+        self.streak = streak;
+        self.before = 0;
     }
 
     fn was_in_vain(&mut self) {
@@ -114,39 +126,58 @@ impl Pace {
     #[inline(never)]
     pub(super) fn found_nothing(&mut self) {
         let due = self.is_due();
-        self.streak = match self.is_long() {
-            true if !due => self.streak.saturating_sub(1),
-            _ => 0,
-        };
         if due && self.is_long() {
             // They would be waited for again soon. (Short ones may be held up on their way.)
             self.was_in_vain();
         }
+        self.begin_anew(match self.is_long() {
+            true if !due => self.streak.saturating_sub(1),
+            _ => 0,
+        });
         self.records = 0;
     }
 
-    /// A poll found so many records, of so many bytes in all.
+    /// A poll found so many records, of so many bytes in all, and the end behind them.
     #[inline(always)]
     pub(super) fn found(&mut self, records: u32, bytes: usize) {
         (self.records, self.bytes) = (records, bytes);
-        let is_little = records < MANY && bytes < MUCH;
-        if is_little && !(records >= WORTH && self.is_due()) {
+        if records < MANY && bytes < MUCH && !self.is_due() {
             self.streak += 1;
         } else {
-            self.found_much();
+            self.judge();
         }
     }
 
+    /// What was found is much, or was waited for.
     #[cold]
     #[inline(never)]
-    fn found_much(&mut self) {
-        if self.is_due() {
+    fn judge(&mut self) {
+        if !self.is_due() {
+            self.begin_anew(1);
+        } else if (self.records >= WORTH || self.bytes >= MUCH) && self.records / 2 >= self.before {
             // Not in vain: and so it is to go on.
             self.patience = FIRST;
             self.streak = FIRST;
         } else {
-            self.streak = 1;
+            self.streak = self.patience + 1;
         }
+    }
+
+    /// A poll found records up to a segment's end, which says nothing of who comes behind: there is no
+    /// wait before the next one, which may lead to one again.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn found_end(&mut self) {
+        self.records = self.records.max(1);
+        self.streak = self.streak.min(self.patience - 1);
+    }
+
+    /// A poll found more than it took, or batches.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn found_more(&mut self) {
+        (self.records, self.bytes) = (MANY, MUCH);
+        self.begin_anew(1);
     }
 }
 
@@ -267,6 +298,38 @@ mod tests {
         assert_eq!(until_it_waits(&mut Pace::new(), MANY), NEVER);
         let mut pace = Pace::new();
         assert!((0..NEVER).all(|_| !poll_of(&mut pace, 1, MUCH)));
+    }
+
+    #[test]
+    fn a_wait_that_brings_no_more_than_came_without_is_not_worth_it() {
+        // What is read is sent by this thread, so many at a time.
+        for (records, bytes) in [(WORTH, 8), (MANY - 1, 8), (1, MUCH)] {
+            let mut pace = Pace::new();
+            (0..FIRST).for_each(|_| _ = poll_of(&mut pace, records.min(MANY - 1), 8));
+            let waits = (0..10_000).filter(|_| poll_of(&mut pace, records, bytes));
+            assert!(waits.count() < 50, "{records} of {bytes}");
+        }
+    }
+
+    #[test]
+    fn who_reads_what_has_been_there_for_long_does_not_wait() {
+        let mut pace = Pace::new();
+        let end: fn(&mut Pace) = Pace::found_end;
+        for found in [end, Pace::found_more] {
+            while !pace.is_due() {
+                poll(&mut pace, 1);
+            }
+            for _ in 0..100 {
+                found(&mut pace);
+                assert!(!pace.stands() && !pace.is_due());
+            }
+        }
+        // A segment's end is no reason to begin anew.
+        while !poll(&mut pace, 1) {}
+        pace.found(MANY, 0);
+        pace.found_end();
+        assert!(!poll(&mut pace, 1));
+        assert!(poll(&mut pace, MANY));
     }
 
     #[test]
