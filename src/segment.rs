@@ -471,14 +471,11 @@ impl<'a> Claim<'a> {
     ) -> Claim<'a> {
         let bytes = units as usize * UNIT;
         let slot = head.claimed_records();
-        let is_first = slot % SLOTS_IN_LINE == 0;
-        if is_first {
+        if slot % SLOTS_IN_LINE == 0 {
             segment.block.will_fill::<INDEX_AHEAD>(slot);
         }
-        // Claims of one unit go through a line of data as they go through a line of the index.
-        if is_first || units != 1 {
-            segment.will_write(head.units(), units);
-        }
+        // At each claim, of one unit as well: only those that begin a line was measured, and is slower.
+        segment.will_write(head.units(), units);
         Claim {
             target,
             // After the claim (S2); it stays true until the claim is published (S3).
