@@ -1,5 +1,6 @@
 //! What was measured, for programs.
 
+use crate::distance::Part;
 use crate::latency::Percentiles;
 use crate::machine::Machine;
 use crate::measure::Failure;
@@ -56,6 +57,15 @@ struct JsonRow<'r> {
     /// `null` where the system failed.
     ns_per_message: Option<Spread>,
     runs: &'r [f64],
+    /// What a bare word took from core to core and back before each of them, in nanoseconds.
+    #[serde(skip_serializing_if = "<[f64]>::is_empty")]
+    round_trips: &'r [f64],
+    /// The runs of near cores, where some were far.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    near: Option<Part>,
+    /// And those of far ones.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    far: Option<Part>,
     /// The same up to the last send.
     #[serde(skip_serializing_if = "Option::is_none")]
     producer_ns_per_message: Option<Spread>,
@@ -87,10 +97,14 @@ impl Report {
                         percentiles: row.percentiles(),
                     });
                 } else {
+                    let [near, far] = block.distances(row).unwrap_or_default();
                     rows.push(JsonRow {
                         work: work(block, row),
                         ns_per_message: row.spread(),
                         runs: &row.runs,
+                        round_trips: &row.round_trips,
+                        near,
+                        far,
                         producer_ns_per_message: Spread::of(&row.producer_runs),
                         times_best_peer: block.times_best_peer(row),
                     });

@@ -9,6 +9,7 @@
 
 mod command;
 mod cores;
+mod distance;
 mod html;
 mod json;
 mod latency;

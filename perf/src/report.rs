@@ -1,5 +1,6 @@
 //! What was measured, as it came in, and as tables for a terminal.
 
+use crate::distance::{Part, Split};
 use crate::latency::Percentiles;
 use crate::machine::Machine;
 use crate::measure::Plan;
@@ -18,7 +19,10 @@ pub(crate) struct Row {
     pub(crate) messages: u64,
     /// Nanoseconds a message, in the order of the runs.
     pub(crate) runs: Vec<f64>,
-    /// The same, up to the last send.
+    /// What a bare word took from core to core and back before each of the runs; of none, where a
+    /// run has one thread or all share a core.
+    pub(crate) round_trips: Vec<f64>,
+    /// The same as `runs`, up to the last send.
     pub(crate) producer_runs: Vec<f64>,
     /// The latencies of all runs.
     pub(crate) latency: Option<Histogram<u64>>,
@@ -124,12 +128,37 @@ impl Block {
 
     /// The fastest peer's median through this row's: above 1, ringlog is faster.
     pub(crate) fn times_best_peer(&self, row: &Row) -> Option<f64> {
+        self.times_best(row, |row| Some(row.spread()?.median))
+    }
+
+    /// The fastest peer's median through this row's, as `median` tells them.
+    fn times_best(&self, row: &Row, median: impl Fn(&Row) -> Option<f64>) -> Option<f64> {
         if row.kind != Kind::Ringlog {
             return None;
         }
         let peers = self.rows.iter().filter(|row| row.kind == Kind::Peer);
-        let medians = peers.filter_map(|row| Some(row.spread()?.median));
-        Some(medians.reduce(f64::min)? / row.spread()?.median)
+        Some(peers.filter_map(&median).reduce(f64::min)? / median(row)?)
+    }
+
+    /// A row's runs of near cores, and those of far ones. Nothing where all runs met the same.
+    pub(crate) fn distances(&self, row: &Row) -> Option<[Option<Part>; 2]> {
+        let split = Split::of(&self.rows)?;
+        let mut parts = split.parts(row);
+        for (at, part) in parts.iter_mut().enumerate() {
+            let median = |row: &Row| Some(split.parts(row)[at]?.spread.median);
+            if let Some(part) = part {
+                part.times_best_peer = self.times_best(row, median);
+            }
+        }
+        Some(parts)
+    }
+
+    /// What a bare word took before the runs.
+    pub(crate) fn round_trips(&self) -> Option<Spread> {
+        let all: Vec<f64> = (self.rows.iter())
+            .flat_map(|row| row.round_trips.iter().copied())
+            .collect();
+        Spread::of(&all)
     }
 
     /// What sets this apart from the scenario's other blocks.
@@ -156,6 +185,12 @@ impl Block {
         write!(out, "\n{}, {}", self.scenario, self.title())?;
         if self.rows.iter().any(|row| row.oversubscribed) {
             write!(out, "  [oversubscribed: more threads than cores]")?;
+        }
+        if let Some(Spread { min, max, .. }) = self.round_trips() {
+            write!(
+                out,
+                "  [a bare word there and back: {min:.0} to {max:.0} ns]"
+            )?;
         }
         writeln!(out)?;
         let latency = self.is_latency();
@@ -205,6 +240,19 @@ impl Block {
         }
         if let Some(times) = self.times_best_peer(row) {
             write!(out, "  {times:.2}x the best peer's speed")?;
+        }
+        for (name, part) in ["near", "far"]
+            .iter()
+            .zip(self.distances(row).unwrap_or_default())
+        {
+            let Some(part) = part else {
+                continue;
+            };
+            write!(out, "  {name} {:.2} ({}", part.spread.median, part.runs)?;
+            if let Some(times) = part.times_best_peer {
+                write!(out, ", {times:.2}x")?;
+            }
+            write!(out, ")")?;
         }
         writeln!(out)
     }

@@ -13,6 +13,7 @@ mod replay;
 mod tests;
 mod wake_up;
 
+use crate::distance::round_trip;
 use crate::measure::{self, Failure, Job, Outcome, Plan, Run};
 use crate::report::Row;
 use crate::system::lmax::Lmax;
@@ -183,6 +184,7 @@ struct Turns<'p> {
     job: Option<Job<'p>>,
     failure: Option<String>,
     runs: Vec<f64>,
+    round_trips: Vec<f64>,
     producer_runs: Vec<f64>,
     latency: Option<Histogram<u64>>,
 }
@@ -194,24 +196,36 @@ impl<'p> Turns<'p> {
             job: job.ok(),
             failure,
             runs: Vec::new(),
+            round_trips: Vec::new(),
             producer_runs: Vec::new(),
             latency: None,
         }
     }
 
     fn take(&mut self, run: &Run) {
-        let (Some(job), None) = (&self.job, &self.failure) else {
+        if self.failure.is_some() {
             return;
-        };
-        let added = run(job).and_then(|outcome| self.add(outcome));
+        }
+        let done = self.job.as_ref().map(|job| {
+            let distance = match job.shape.threads() {
+                ..2 => None,
+                _ => round_trip(&job.plan.cores)?,
+            };
+            Ok((run(job)?, distance))
+        });
+        let added = done.transpose().and_then(|done| match done {
+            Some((outcome, distance)) => self.add(outcome, distance),
+            None => Ok(()),
+        });
         self.failure = added.err().map(|failure| failure.to_string());
     }
 
-    fn add(&mut self, outcome: Outcome) -> Result<(), Failure> {
+    fn add(&mut self, outcome: Outcome, distance: Option<f64>) -> Result<(), Failure> {
         if outcome.time == Duration::ZERO || outcome.messages == 0 {
             return Err("nothing was measured".into());
         }
         self.runs.push(outcome.ns_per_message());
+        self.round_trips.extend(distance);
         self.producer_runs.extend(outcome.producer_ns_per_message());
         match (&mut self.latency, outcome.latency) {
             (Some(all), Some(more)) => all.add(more)?,
@@ -227,6 +241,7 @@ impl<'p> Turns<'p> {
             kind: entry.kind,
             messages: self.job.map_or(0, |job| job.messages),
             runs: self.runs,
+            round_trips: self.round_trips,
             producer_runs: self.producer_runs,
             latency: self.latency,
             failure: self.failure,

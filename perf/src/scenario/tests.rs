@@ -89,7 +89,13 @@ fn the_json_has_its_fields() {
         }
         assert_eq!(row["verified"], true);
         assert!(row["oversubscribed"].is_boolean());
+        // One for each run, or none at all.
+        let trips = row["round_trips"].as_array().map_or(0, Vec::len);
+        assert!(trips == 0 || trips == row["runs"].as_array().unwrap().len());
     }
+    let asked = |row: &&Value| !row["round_trips"].is_null();
+    let two_cores = Cores::choose(&[]).unwrap().apart(2);
+    assert_eq!(rows.iter().filter(asked).count() > 8, two_cores);
     let ahead = |row: &&Value| row["times_best_peer"].is_number();
     assert!(rows.iter().filter(ahead).count() > 8);
     let latency = json["latency"].as_array().unwrap();
