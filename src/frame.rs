@@ -130,6 +130,13 @@ impl Descriptor {
         self.0 >> 63 != 0
     }
 
+    /// Whether each of these is one record: the same bit of all of them.
+    #[inline(always)]
+    pub(crate) fn are_records(descriptors: &[Descriptor]) -> bool {
+        let all = descriptors.iter().fold(u64::MAX, |all, one| all & one.0);
+        Descriptor(all).is_record()
+    }
+
     /// How many slots the frame takes.
     #[inline]
     pub(crate) fn slots(self) -> u32 {
@@ -265,6 +272,18 @@ mod tests {
         }
         assert_eq!(Descriptor::EMPTY.kind(), Kind::Empty);
         assert_eq!(Descriptor::END.kind(), Kind::End);
+    }
+
+    #[test]
+    fn records_are_told_from_anything_else_among_them() {
+        let record = |timed| Descriptor::record(MAX_UNITS, 0, timed, Flags::default());
+        assert!(Descriptor::are_records(&[record(true), record(false)]));
+        for kind in [Kind::Table, Kind::Uniform, Kind::Aborted, Kind::End] {
+            let other = Descriptor::new(kind, MAX_UNITS, LENGTH_MASK);
+            assert!(!Descriptor::are_records(&[record(true), other]));
+            assert!(!Descriptor::are_records(&[other, record(false)]));
+        }
+        assert!(!Descriptor::are_records(&[Descriptor::EMPTY, record(true)]));
     }
 
     #[test]

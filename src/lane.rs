@@ -123,7 +123,7 @@ impl Lane {
             .try_claim::<S>(self.last, self.full, records, units)
             .ok()?;
         self.last = head.after(records, units);
-        let claim = segment::Claim::new(&self.target, segment, head, records, units);
+        let claim = segment::Claim::new::<S>(&self.target, segment, head, records, units);
         Some(claim)
     }
 }
@@ -157,7 +157,7 @@ pub(crate) fn claim_frame<'p, S: ClaimStep>(
     };
     lane.last = head.after(records, units);
     let segment = lane.target.segment.clone();
-    let claim = segment::Claim::new(&lane.target, segment, head, records, units);
+    let claim = segment::Claim::new::<S>(&lane.target, segment, head, records, units);
     Ok(claim)
 }
 

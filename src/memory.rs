@@ -33,6 +33,8 @@
 //!   is held: its slot is filled once a life, and emptied only after the last reader has let go
 //!   (S4). What was stored there in the lives before, END included, happened before this one (P6).
 //!   So whoever found it may read it again as plain memory.
+//! - **M6** The base of a life was written before any claim in it (P1, P9), and is not written again
+//!   while a claim is unpublished (S3). So a claimer may read it as plain memory.
 #![allow(unsafe_code)]
 
 use crate::frame::UNIT;
@@ -40,6 +42,10 @@ use crate::head::{Head, MAX_RECORDS, MAX_UNITS};
 
 const HEADER_BYTES: usize = 256;
 const ALIGN: usize = 128;
+
+/// Slots that share a line of the index, where many are looked at at once. In the models, whose
+/// segments are short, one: all the same is done with it.
+pub(crate) const SLOTS_IN_LINE: u32 = if cfg!(loom) { 1 } else { 8 };
 
 /// What every allocator gives without asking.
 #[cfg(not(loom))]
@@ -88,7 +94,7 @@ pub(crate) use crate::memory_loom::{Block, Bytes, Index, ReadAccess, Slab, Write
 
 #[cfg(not(loom))]
 mod plain {
-    use super::{ALIGN, HEADER_BYTES, OWN_ALIGN, Shape};
+    use super::{ALIGN, HEADER_BYTES, OWN_ALIGN, SLOTS_IN_LINE, Shape};
     use crate::prefetch;
     use crate::sync::{AtomicU64, Ordering, ord};
     use core::marker::PhantomData;
@@ -200,6 +206,16 @@ mod plain {
             self.word(136)
         }
 
+        /// The base, for who does not always need it: a plain load, which the compiler leaves out then.
+        ///
+        /// # Safety
+        /// M6: the caller has a claim in this life that is not published.
+        #[inline(always)]
+        pub(crate) unsafe fn known_base(&self) -> u64 {
+            // SAFETY: M1, M2 for the place; M6: nobody writes there.
+            unsafe { self.start.add(136).cast::<u64>().read() }
+        }
+
         #[inline]
         pub(crate) fn recycled(&self) -> &AtomicU64 {
             self.word(144)
@@ -229,10 +245,38 @@ mod plain {
             self.word(HEADER_BYTES + slot as usize * 8)
         }
 
+        /// Some slots of the index, as many as a line has. The last of them is one of it as well (M3).
+        ///
+        /// As one array: the compiler would work out each one's place by itself otherwise, lest the
+        /// number overflow.
+        #[inline]
+        pub(crate) fn slots(&self, first: u32) -> &[AtomicU64; SLOTS_IN_LINE as usize] {
+            let _last = self.index(first + (SLOTS_IN_LINE - 1)); // in debug builds it is looked at
+            // SAFETY: M1, M2, M3: as in `word`, for each of them.
+            unsafe {
+                let place = self.start.add(HEADER_BYTES + first as usize * 8);
+                place.cast::<[AtomicU64; SLOTS_IN_LINE as usize]>().as_ref()
+            }
+        }
+
+        /// Whether a slot is the first of its line.
+        #[inline(always)]
+        pub(crate) fn begins_line(&self, slot: u32) -> bool {
+            slot % SLOTS_IN_LINE == 0
+        }
+
         /// Empties a slot of the index, for the segment's one owner.
         #[inline]
         pub(crate) fn empty_slot(&self, slot: u32) {
             self.index(slot).store(0, ord!(Relaxed));
+        }
+
+        /// Empties all of [`slots`](Self::slots).
+        #[inline]
+        pub(crate) fn empty_slots(&self, first: u32) {
+            for slot in self.slots(first) {
+                slot.store(0, ord!(Relaxed));
+            }
         }
 
         /// Writes a descriptor into a slot of the index, which was emptied before.
@@ -302,20 +346,21 @@ mod plain {
             prefetch::to_read(self.data.as_ptr().wrapping_add(at));
         }
 
-        /// Says that the data about `AHEAD` bytes after a unit will soon be written: whoever read
+        /// Says that the data about `AHEAD` bytes after `at` will soon be written: whoever read
         /// the life before has those lines, and to fetch one back takes longer than a send. At the
         /// end of a segment it takes lines of the next block, which whoever uses them fetches
         /// back: a few lines a life.
         #[inline(always)]
-        pub(crate) fn will_write<const AHEAD: usize>(&self, unit: u32) {
-            prefetch::to_write::<AHEAD>(self.data.as_ptr().cast(), unit as usize);
+        pub(crate) fn will_write<const AHEAD: usize>(&self, at: usize) {
+            prefetch::to_write::<1, AHEAD>(self.data.as_ptr(), at);
         }
 
-        /// The same for the index: `AHEAD` bytes after a slot.
+        /// The same for the index, two lines after a slot. What waits for it most is a shared
+        /// producer: an exchange has all stores before it finish first.
         #[inline(always)]
-        pub(crate) fn will_fill<const AHEAD: usize>(&self, slot: u32) {
-            let index = self.start.as_ptr().wrapping_add(HEADER_BYTES);
-            prefetch::to_write::<AHEAD>(index.cast(), slot as usize);
+        pub(crate) fn will_fill(&self, slot: u32) {
+            const AHEAD: usize = HEADER_BYTES + 128;
+            prefetch::to_write::<8, AHEAD>(self.start.as_ptr(), slot as usize);
         }
 
         #[inline]

@@ -3,7 +3,7 @@
 #![allow(unsafe_code)]
 
 use crate::frame::UNIT;
-use crate::memory::Shape;
+use crate::memory::{SLOTS_IN_LINE, Shape};
 use crate::sync::{AtomicU64, Ordering, Shadow, ord};
 use core::cell::UnsafeCell;
 use loom::cell::{self, ConstPtr, MutPtr};
@@ -88,6 +88,14 @@ impl Block {
         &self.0.base
     }
 
+    /// # Safety
+    /// As in the plain build. Loom checks it: every store of the word happened before.
+    #[track_caller]
+    pub(crate) unsafe fn known_base(&self) -> u64 {
+        // SAFETY: the caller's promise.
+        unsafe { self.0.base.load_alone() }
+    }
+
     pub(crate) fn recycled(&self) -> &AtomicU64 {
         &self.0.recycled
     }
@@ -96,9 +104,9 @@ impl Block {
 
     pub(crate) fn will_read(&self, _at: usize) {}
 
-    pub(crate) fn will_write<const AHEAD: usize>(&self, _unit: u32) {}
+    pub(crate) fn will_write<const AHEAD: usize>(&self, _at: usize) {}
 
-    pub(crate) fn will_fill<const AHEAD: usize>(&self, _slot: u32) {}
+    pub(crate) fn will_fill(&self, _slot: u32) {}
 
     pub(crate) fn latest(&self) -> &AtomicU64 {
         &self.0.latest
@@ -114,6 +122,19 @@ impl Block {
 
     pub(crate) fn index(&self, slot: u32) -> &AtomicU64 {
         &self.0.index[slot as usize]
+    }
+
+    pub(crate) fn begins_line(&self, _slot: u32) -> bool {
+        true
+    }
+
+    pub(crate) fn slots(&self, first: u32) -> &[AtomicU64; SLOTS_IN_LINE as usize] {
+        core::array::from_ref(self.index(first))
+    }
+
+    #[track_caller]
+    pub(crate) fn empty_slots(&self, first: u32) {
+        self.empty_slot(first);
     }
 
     /// What was stored there in the life that is over, happened before: a record of the next may be

@@ -18,21 +18,22 @@ pub(crate) fn to_read(line: *const u8) {
 }
 
 /// Asks for a line that will soon be written, away from whoever has it: the one `AHEAD` bytes after
-/// an entry of an array.
+/// entry `at` of an array of entries of `SIZE` bytes, which is 1, 2, 4 or 8.
 ///
 /// By its own instruction: the compiler's intrinsic becomes a plain read where it may not assume
 /// that the processor has this one. All that have the 64-bit instruction set take it.
 #[inline(always)]
-pub(crate) fn to_write<const AHEAD: usize>(array: *const u64, entry: usize) {
+pub(crate) fn to_write<const SIZE: usize, const AHEAD: usize>(array: *const u8, at: usize) {
     // Worked out by the instruction itself, where it can.
-    let (_array, _entry) = (array as usize, entry);
+    let (_array, _at) = (array as usize, at);
     // SAFETY: as above.
     #[cfg(all(target_arch = "x86_64", not(miri)))]
     unsafe {
         core::arch::asm!(
-            "prefetchw [{} + 8 * {} + {}]",
+            "prefetchw [{} + {} * {} + {}]",
             in(reg) _array,
-            in(reg) _entry,
+            const SIZE,
+            in(reg) _at,
             const AHEAD,
             options(nomem, nostack, preserves_flags)
         );
@@ -40,7 +41,7 @@ pub(crate) fn to_write<const AHEAD: usize>(array: *const u64, entry: usize) {
     // SAFETY: as above.
     #[cfg(all(target_arch = "aarch64", not(miri)))]
     unsafe {
-        let line = _array.wrapping_add(8 * _entry + AHEAD);
+        let line = _array.wrapping_add(SIZE * _at + AHEAD);
         core::arch::asm!("prfm pstl1keep, [{}]", in(reg) line, options(nomem, nostack, preserves_flags));
     }
 }

@@ -35,7 +35,7 @@
 use crate::counts::SharedCounts;
 use crate::frame::{Descriptor, Kind, UNIT};
 use crate::head::Head;
-use crate::memory::{Block, Bytes, Index, Shape, WriteAccess};
+use crate::memory::{Block, Bytes, Index, SLOTS_IN_LINE, Shape, WriteAccess};
 use crate::sleepers::Sleepers;
 use crate::sync::{AtomicU64, ord, store_alone};
 use core::mem::ManuallyDrop;
@@ -118,6 +118,12 @@ impl ClaimStep for Exclusive {
     }
 }
 
+/// What a reader finds in a slot of the index.
+#[inline(always)]
+fn published(slot: &AtomicU64) -> Descriptor {
+    Descriptor(slot.load(ord!("segment.descriptor", P2, Acquire)))
+}
+
 /// One segment: where its memory is, and its measures. A copy is the same segment, for as long as
 /// the topic lives (M2).
 #[derive(Clone)]
@@ -140,14 +146,14 @@ impl Segment {
 
     /// Says that a frame like the one that was just claimed will soon be written.
     #[inline(always)]
-    fn will_write(&self, unit: u32, units: u32) {
-        const LINE: u32 = 8;
-        if units <= LINE {
-            return self.block.will_write::<AHEAD>(unit);
+    fn will_write(&self, at: usize, bytes: usize) {
+        const LINE: usize = 64;
+        if bytes <= LINE {
+            return self.block.will_write::<AHEAD>(at);
         }
-        let from = unit + units.saturating_sub((AHEAD / UNIT) as u32);
+        let from = at + bytes.saturating_sub(AHEAD);
         let mut line = 0;
-        while line < units.min(MOST_AHEAD) {
+        while line < bytes.min(MOST_AHEAD) {
             self.block.will_write::<AHEAD>(from + line);
             line += LINE;
         }
@@ -233,11 +239,28 @@ impl Segment {
     /// The descriptor at a slot. What it describes may be read while the segment is held.
     #[inline]
     pub(crate) fn descriptor(&self, slot: u32) -> Descriptor {
-        Descriptor(
-            self.block
-                .index(slot)
-                .load(ord!("segment.descriptor", P2, Acquire)),
-        )
+        published(self.block.index(slot))
+    }
+
+    /// Steps over single records, many at once, as far as those go and at most to `stop`. Answers the
+    /// slot behind them, and the last one's descriptor; `before` if there are none.
+    #[inline]
+    pub(crate) fn step_over(
+        &self,
+        mut slot: u32,
+        stop: u32,
+        before: Descriptor,
+    ) -> (u32, Descriptor) {
+        let mut last = before;
+        while stop - slot >= SLOTS_IN_LINE {
+            let found = self.block.slots(slot).each_ref().map(published);
+            if !Descriptor::are_records(&found) {
+                break;
+            }
+            slot += SLOTS_IN_LINE;
+            last = found[found.len() - 1];
+        }
+        (slot, last)
     }
 
     /// Says that the descriptor at a slot will soon be looked at.
@@ -353,17 +376,22 @@ impl Segment {
     pub(crate) fn recycle(&self) -> bool {
         let mut slot = self.block.recycled().load(ord!(Relaxed)) as u32;
         // Acquire: the last writes to the frame's bytes happened before their reuse.
-        let descriptor = |slot| {
-            let word = self.block.index(slot);
-            Descriptor(word.load(ord!("segment.recycle", P6, Acquire)))
-        };
+        let last_look =
+            |word: &AtomicU64| Descriptor(word.load(ord!("segment.recycle", P6, Acquire)));
         loop {
-            let mut found = descriptor(slot);
-            // Single records, as far as they go: END is behind the last.
+            // Single records, as far as they go: many at once, and then the rest. END is behind the
+            // last, at slot `records` or before.
+            while self.shape.records - slot >= SLOTS_IN_LINE
+                && Descriptor::are_records(&self.block.slots(slot).each_ref().map(last_look))
+            {
+                self.block.empty_slots(slot);
+                slot += SLOTS_IN_LINE;
+            }
+            let mut found = last_look(self.block.index(slot));
             while found.is_record() {
                 self.block.empty_slot(slot);
                 slot += 1;
-                found = descriptor(slot);
+                found = last_look(self.block.index(slot));
             }
             match found.kind() {
                 Kind::Empty => {
@@ -448,21 +476,14 @@ pub(crate) struct Claim<'a> {
 /// later, unless the claim is longer: some sends ahead, and no further than the caches keep them.
 const AHEAD: usize = 512;
 
-/// The units of so many lines are fetched at most.
-const MOST_AHEAD: u32 = 128;
-
-/// The same for the index. What waits for it most is a shared producer: an exchange has all stores
-/// before it finish first.
-const INDEX_AHEAD: usize = 128;
-
-/// Once a line: producers that claim by turns would take it from each other at each claim.
-const SLOTS_IN_LINE: u32 = 8;
+/// The lines of so many bytes are fetched at most.
+const MOST_AHEAD: usize = 1024;
 
 impl<'a> Claim<'a> {
     /// The claim that moved the head of the target's segment on from `head` by so many records and
     /// units. Whoever made that step makes this, once.
     #[inline(always)]
-    pub(crate) fn new(
+    pub(crate) fn new<S: ClaimStep>(
         target: &'a Target,
         segment: Segment,
         head: Head,
@@ -471,15 +492,17 @@ impl<'a> Claim<'a> {
     ) -> Claim<'a> {
         let bytes = units as usize * UNIT;
         let slot = head.claimed_records();
-        if slot % SLOTS_IN_LINE == 0 {
-            segment.block.will_fill::<INDEX_AHEAD>(slot);
+        // Once a line: producers that claim by turns would take it from each other at each claim.
+        // Where there are no others, to ask at each claim is less work than to ask whether to.
+        if S::EXCLUSIVE || segment.block.begins_line(slot) {
+            segment.block.will_fill(slot);
         }
         // At each claim, of one unit as well: only those that begin a line was measured, and is slower.
-        segment.will_write(head.units(), units);
+        segment.will_write(head.units() as usize * UNIT, bytes);
         Claim {
             target,
-            // After the claim (S2); it stays true until the claim is published (S3).
-            base: segment.block.base().load(ord!(Relaxed)),
+            // SAFETY: M6: after the claim (S2), and used only until it is published.
+            base: unsafe { segment.block.known_base() },
             head,
             records: records.into(),
             bytes,
