@@ -1,35 +1,35 @@
 //! What a consumer has of one topic and of one partition.
 
 use crate::config::{ConsumerConfig, OffsetReset};
-use crate::cursor::{Cursor, Glance, Outside};
+use crate::cursor::{Cursor, Glance, OutOfRange};
 use crate::error::ConsumeError;
-use crate::group::Owned;
+use crate::group::OwnedPartition;
 use crate::readers::Hold;
-use crate::sleepers::Sleepers;
-use crate::stats::{ConsumerCard, CursorCard, Watch};
+use crate::sleepers::EventCount;
+use crate::stats::{CursorRegistration, RegisteredConsumer, RegisteredCursor};
 use crate::sync::{Count, lock};
-use crate::topic_inner::{Inbox, State, TopicInner};
+use crate::topic_inner::{Inbox, TopicShared, TopicState};
 use crate::trace::event;
 use std::sync::Arc;
 
 /// A consumer's place among the handles of a topic: it can keep one segment out of reach, by
 /// its pin, or by a gate that it has not yet found to be in force (pool.rs).
-pub(crate) struct Seat {
-    topic: Arc<TopicInner>,
+pub(crate) struct TopicSubscription {
+    topic: Arc<TopicShared>,
     /// Where it gets the partitions that are added, if it is subscribed.
     inbox: Option<Arc<Inbox>>,
 }
 
-impl Seat {
-    pub(crate) fn new(topic: &Arc<TopicInner>) -> Seat {
+impl TopicSubscription {
+    pub(crate) fn new(topic: &Arc<TopicShared>) -> TopicSubscription {
         topic.pool().enter();
-        Seat {
+        TopicSubscription {
             topic: topic.clone(),
             inbox: None,
         }
     }
 
-    pub(crate) fn topic(&self) -> &Arc<TopicInner> {
+    pub(crate) fn topic(&self) -> &Arc<TopicShared> {
         &self.topic
     }
 
@@ -53,20 +53,20 @@ impl Seat {
     }
 
     /// The partitions that were added since the last time, to be read from their start.
-    pub(crate) fn take_added(&self) -> Vec<Assigned> {
+    pub(crate) fn take_added(&self) -> Vec<AssignedPartition> {
         let added = self.take_holds().into_iter();
         added
             .map(|(partition, hold)| {
                 let seen = self.topic.refreshed();
                 let (log, pool) = (self.topic.partition(partition), self.topic.pool());
                 let cursor = Cursor::from(hold, log, pool, self.topic.first().1);
-                Assigned::new(&self.topic, partition, cursor, seen, true)
+                AssignedPartition::new(&self.topic, partition, cursor, seen, true)
             })
             .collect()
     }
 }
 
-impl Drop for Seat {
+impl Drop for TopicSubscription {
     fn drop(&mut self) {
         if let Some(inbox) = &self.inbox {
             self.topic.unsubscribe(inbox);
@@ -77,25 +77,29 @@ impl Drop for Seat {
 }
 
 /// One partition that the consumer reads.
-pub(crate) struct Assigned {
-    pub(crate) topic: Arc<TopicInner>,
+pub(crate) struct AssignedPartition {
+    pub(crate) topic: Arc<TopicShared>,
     pub(crate) partition: u32,
     pub(crate) cursor: Cursor,
     /// The topic's state when this was last brought up to it.
-    seen: State,
+    seen: TopicState,
     /// It has a position, so that polling is meaningful (`OffsetReset::None` gives none).
     pub(crate) positioned: bool,
     pub(crate) paused: bool,
     /// A poll has said that the topic is closed and read to its end, and no seek came since.
-    pub(crate) told_closed: bool,
+    pub(crate) closed_reported: bool,
     /// What it has of it as a member of a group.
-    pub(crate) owned: Option<Owned>,
+    pub(crate) owned: Option<OwnedPartition>,
     /// What others may know of it.
-    watch: Option<Watch>,
+    watch: Option<CursorRegistration>,
 }
 
-impl Assigned {
-    pub(crate) fn join(topic: &Arc<TopicInner>, partition: u32, reset: OffsetReset) -> Assigned {
+impl AssignedPartition {
+    pub(crate) fn join(
+        topic: &Arc<TopicShared>,
+        partition: u32,
+        reset: OffsetReset,
+    ) -> AssignedPartition {
         let (log, pool) = (topic.partition(partition), topic.pool());
         let seen = topic.refreshed(); // first: what is changed later is looked at later
         let mut cursor = Cursor::join(log, pool);
@@ -106,37 +110,41 @@ impl Assigned {
     }
 
     fn new(
-        topic: &Arc<TopicInner>,
+        topic: &Arc<TopicShared>,
         partition: u32,
         mut cursor: Cursor,
-        seen: State,
+        seen: TopicState,
         positioned: bool,
-    ) -> Assigned {
+    ) -> AssignedPartition {
         cursor.unpin();
-        Assigned {
+        AssignedPartition {
             topic: topic.clone(),
             partition,
             cursor,
             seen,
             positioned,
             paused: false,
-            told_closed: false,
+            closed_reported: false,
             owned: None,
             watch: None,
         }
     }
 
     /// Puts it on its consumer's card, for who wants to see where that is.
-    pub(crate) fn watched(mut self, consumer: &Arc<ConsumerCard>, commits: bool) -> Assigned {
-        let cursor = CursorCard {
+    pub(crate) fn watched(
+        mut self,
+        consumer: &Arc<RegisteredConsumer>,
+        commits: bool,
+    ) -> AssignedPartition {
+        let cursor = RegisteredCursor {
             topic: self.topic.clone(),
             partition: self.partition,
             hold: self.cursor.hold_word().clone(),
-            tenure: self.owned.as_ref().map(|owned| owned.tenure().clone()),
+            ownership: self.owned.as_ref().map(|owned| owned.ownership().clone()),
             commits,
             lost: Count::default(),
         };
-        self.watch = Some(Watch::new(consumer, cursor));
+        self.watch = Some(CursorRegistration::new(consumer, cursor));
         self
     }
 
@@ -147,12 +155,12 @@ impl Assigned {
 
     /// How many offsets went by unread, as far as its polls have found it.
     pub(crate) fn lost(&self) -> u64 {
-        self.watch.as_ref().map_or(0, Watch::lost)
+        self.watch.as_ref().map_or(0, CursorRegistration::lost)
     }
 
     /// It was overtaken, and so many offsets have gone by unread.
     #[cold]
-    fn tell_lost(&self, lost: u64) {
+    fn report_lost(&self, lost: u64) {
         let Some(watch) = self.watch.as_ref().filter(|_| lost > 0) else {
             return;
         };
@@ -171,7 +179,7 @@ impl Assigned {
     }
 
     /// The same for a member of a group: nowhere yet, and it never holds back the log start.
-    pub(crate) fn join_ungated(topic: &Arc<TopicInner>, partition: u32) -> Assigned {
+    pub(crate) fn join_ungated(topic: &Arc<TopicShared>, partition: u32) -> AssignedPartition {
         let seen = topic.refreshed();
         let cursor = Cursor::join_ungated(topic.partition(partition), topic.pool());
         Self::new(topic, partition, cursor, seen, false)
@@ -189,7 +197,7 @@ impl Assigned {
     }
 
     /// Who sleeps until something is published here.
-    pub(crate) fn waiting_for_records(&self) -> &Arc<Sleepers> {
+    pub(crate) fn waiting_for_records(&self) -> &Arc<EventCount> {
         let pool = self.topic.pool();
         pool.readers(self.partition as u16).waiting_for_records()
     }
@@ -227,9 +235,9 @@ impl Assigned {
         if behind {
             self.seen = self.topic.refreshed();
             let (log, pool) = (self.topic.partition(self.partition), self.topic.pool());
-            self.cursor.look_at_floor(log, pool);
+            self.cursor.skip_deleted(log, pool);
             if let Some(owned) = &mut self.owned {
-                owned.look_at_floor();
+                owned.skip_deleted();
             }
         }
         behind
@@ -246,7 +254,7 @@ impl Assigned {
             match (config.offset_reset, outside) {
                 (OffsetReset::None, _) => {
                     let position = self.cursor.position();
-                    if outside == Outside::Overtaken && log.log_start_offset(pool) <= position {
+                    if outside == OutOfRange::Overtaken && log.log_start_offset(pool) <= position {
                         // It had read its segment to the end before that was retired, and has
                         // missed nothing.
                         self.cursor.seek(log, pool, position);
@@ -260,18 +268,18 @@ impl Assigned {
                         log_end: log.log_end_offset(pool),
                     });
                 }
-                (_, Outside::Overtaken) => {
+                (_, OutOfRange::Overtaken) => {
                     let lost = self.cursor.catch_up(log, pool);
-                    self.tell_lost(lost);
+                    self.report_lost(lost);
                 }
-                (OffsetReset::Earliest, Outside::Sought) => self.cursor.go_to_start(log, pool),
-                (OffsetReset::Latest, Outside::Sought) => self.cursor.go_to_end(log, pool),
+                (OffsetReset::Earliest, OutOfRange::Sought) => self.cursor.go_to_start(log, pool),
+                (OffsetReset::Latest, OutOfRange::Sought) => self.cursor.go_to_end(log, pool),
             }
         }
     }
 }
 
-impl Drop for Assigned {
+impl Drop for AssignedPartition {
     fn drop(&mut self) {
         let log = self.topic.partition(self.partition);
         self.cursor.leave(log, self.topic.pool());

@@ -8,11 +8,11 @@
 //! for as long as the batch is borrowed.
 #![allow(unsafe_code)]
 
-use crate::cursor::{Cursor, Run};
+use crate::cursor::{Cursor, RecordRun};
 use crate::error::ViewError;
 use crate::frame::UNIT;
 use crate::records::{RecordRef, Records};
-use crate::topic_inner::TopicInner;
+use crate::topic_inner::TopicShared;
 use core::fmt;
 use zerocopy::{FromBytes, Immutable};
 
@@ -22,7 +22,7 @@ use zerocopy::{FromBytes, Immutable};
 /// may come to wait for it; under `DropOldest` they go on, and the batch stays readable.
 pub struct Batch<'c> {
     /// The cursor, whose run it is, the topic and the partition; `None`: nothing came in time.
-    read: Option<(&'c mut Cursor, &'c TopicInner, u32)>,
+    read: Option<(&'c mut Cursor, &'c TopicShared, u32)>,
     /// The models' check that the run may be read for as long as the batch lives.
     #[cfg(loom)]
     access: Option<crate::memory::ReadAccess>,
@@ -40,7 +40,7 @@ impl<'c> Batch<'c> {
 
     /// What the cursor has just read.
     #[inline]
-    pub(crate) fn new(cursor: &'c mut Cursor, topic: &'c TopicInner, partition: u32) -> Batch<'c> {
+    pub(crate) fn new(cursor: &'c mut Cursor, topic: &'c TopicShared, partition: u32) -> Batch<'c> {
         Batch {
             #[cfg(loom)]
             access: Some(cover(cursor)),
@@ -49,7 +49,7 @@ impl<'c> Batch<'c> {
     }
 
     #[inline]
-    fn run(&self) -> Option<&Run> {
+    fn run(&self) -> Option<&RecordRun> {
         self.read.as_ref().map(|(cursor, ..)| cursor.run().0)
     }
 

@@ -4,7 +4,7 @@ use crate::config::{ConsumerConfig, TopicConfig};
 use crate::consumer::Consumer;
 use crate::error::{GroupError, TopicError};
 use crate::group::{GroupDescription, Groups, unknown as unknown_group};
-use crate::stats::Consumers;
+use crate::stats::ConsumerRegistry;
 use crate::sync::Snapshot;
 use crate::topic::Topic;
 use crate::trace::event;
@@ -42,7 +42,7 @@ impl Directory {
 pub struct Broker {
     directory: Directory,
     groups: Arc<Groups>,
-    consumers: Arc<Consumers>,
+    consumers: Arc<ConsumerRegistry>,
 }
 
 impl Default for Broker {
@@ -65,7 +65,7 @@ impl Broker {
         &self.groups
     }
 
-    pub(crate) fn consumers(&self) -> &Consumers {
+    pub(crate) fn consumers(&self) -> &ConsumerRegistry {
         &self.consumers
     }
 

@@ -5,10 +5,10 @@ use crate::config::Timestamps;
 use crate::encode;
 use crate::error::SendError;
 use crate::frame::{self, Descriptor, Flags};
-use crate::lane::How;
+use crate::lane::Patience;
 use crate::producer::Producer;
-use crate::record::{NO_TIMESTAMP, RecordMetadata, Route};
-use crate::segment::{self, ClaimStep};
+use crate::record::{Destination, NO_TIMESTAMP, RecordMetadata};
+use crate::segment::{self, ClaimMode};
 use core::fmt;
 use core::ops::{Deref, DerefMut};
 
@@ -31,13 +31,13 @@ use core::ops::{Deref, DerefMut};
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct Claim<'p> {
-    frame: segment::Claim<'p>,
+    frame: segment::FrameClaim<'p>,
     descriptor: Descriptor,
     metadata: RecordMetadata,
 }
 
 #[allow(private_bounds)]
-impl<S: ClaimStep> Producer<S> {
+impl<S: ClaimMode> Producer<S> {
     /// Claims room for a record with a value of `len` bytes, to be written in place.
     ///
     /// The claim has its offset already, so readers stop before it until it is published or
@@ -58,7 +58,7 @@ impl<S: ClaimStep> Producer<S> {
     /// See [`Producer`].
     pub fn claim(
         &mut self,
-        route: Route<'_>,
+        route: Destination<'_>,
         key: Option<&[u8]>,
         len: usize,
     ) -> Result<Claim<'_>, SendError> {
@@ -71,7 +71,7 @@ impl<S: ClaimStep> Producer<S> {
         };
         let bytes = frame::record_bytes(len, time.is_some(), key.map(<[u8]>::len), 0);
         let units = self.units(bytes)?;
-        let mut frame = self.claim_frame(partition, 1, units, How::Wait)?;
+        let mut frame = self.claim_frame(partition, 1, units, Patience::Wait)?;
         encode::write_behind(frame.bytes(), frame::padded(len), key, &[], time);
         let flags = Flags {
             key: key.is_some(),

@@ -4,10 +4,10 @@ use crate::error::{ConsumeError, TopicError};
 use crate::frame::UNIT;
 use crate::group::{Assignor, CooperativeStickyAssignor};
 use crate::head::{MAX_PARTITIONS, MAX_RECORDS, MAX_UNITS};
-use crate::memory::Shape;
+use crate::memory::SegmentShape;
 use crate::partitioner::Partitioner;
 use crate::pool::MAX_SEGMENTS;
-use crate::retention::Retention;
+use crate::retention::RetentionLimits;
 use crate::wait::WaitStrategy;
 use std::sync::Arc;
 use std::time::Duration;
@@ -159,8 +159,8 @@ impl TopicConfig {
         self
     }
 
-    pub(crate) fn limits(&self) -> Option<Retention> {
-        Retention::new(self.retention, self.retention_bytes)
+    pub(crate) fn limits(&self) -> Option<RetentionLimits> {
+        RetentionLimits::new(self.retention, self.retention_bytes)
     }
 
     /// What happens when the segments are full. Default [`Overflow::Backpressure`].
@@ -216,7 +216,7 @@ impl TopicConfig {
     }
 
     /// The measures of its segments and how many, if every setting is within its limits.
-    pub(crate) fn validate(&self) -> Result<(Shape, usize), TopicError> {
+    pub(crate) fn validate(&self) -> Result<(SegmentShape, usize), TopicError> {
         let limits: [(&'static str, u64, u64, u64); 4] = [
             (
                 "partitions",
@@ -255,7 +255,7 @@ impl TopicConfig {
                 max: MAX_SEGMENTS as u64,
             });
         }
-        let shape = Shape {
+        let shape = SegmentShape {
             records: self.segment_records,
             units: self.segment_bytes.div_ceil(UNIT) as u32,
         };

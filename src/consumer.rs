@@ -1,18 +1,18 @@
 //! Reading: which partitions, where in each, and batches out of them.
 
-use crate::assigned::{Assigned, Seat};
+use crate::assigned::{AssignedPartition, TopicSubscription};
 use crate::batch::Batch;
 use crate::broker::Directory;
 use crate::config::ConsumerConfig;
 use crate::cursor::Glance;
 use crate::error::ConsumeError;
 use crate::group::{Groups, Membership, RebalanceListener};
-use crate::rotation::Rotation;
-use crate::sleepers::Sleepers;
-use crate::stats::{ConsumerCard, Consumers, Entry};
+use crate::rotation::PollOrder;
+use crate::sleepers::EventCount;
+use crate::stats::{ConsumerRegistry, RegisteredConsumer, Registration};
 use crate::topic::Topic;
-use crate::topic_inner::TopicInner;
-use crate::wait::{Next, Sleeper, WaitStrategy, Waiter};
+use crate::topic_inner::TopicShared;
+use crate::wait::{NextStep, WaitSchedule, WaitStrategy, Waiter};
 use crate::wakeup::{Wakeup, WakeupHandle};
 use core::{fmt, iter};
 use std::sync::Arc;
@@ -40,16 +40,16 @@ impl TopicPartition {
 
 /// How the consumer was given its partitions. The two do not mix.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Given {
+enum AssignmentMode {
     Subscribe,
     Assign,
 }
 
-impl Given {
+impl AssignmentMode {
     fn name(self) -> &'static str {
         match self {
-            Given::Subscribe => "subscribe",
-            Given::Assign => "assign",
+            AssignmentMode::Subscribe => "subscribe",
+            AssignmentMode::Assign => "assign",
         }
     }
 }
@@ -89,30 +89,30 @@ pub struct Consumer {
     directory: Directory,
     pub(crate) groups: Arc<Groups>,
     pub(crate) config: ConsumerConfig,
-    given: Option<Given>,
+    given: Option<AssignmentMode>,
     /// What it is in a group, while it is subscribed.
     pub(crate) member: Option<Box<Membership>>,
-    pub(crate) assigned: Vec<Assigned>,
-    seats: Vec<Seat>,
+    pub(crate) assigned: Vec<AssignedPartition>,
+    subscriptions: Vec<TopicSubscription>,
     wait: WaitStrategy,
     /// Where the next poll begins to look, so that no partition starves: behind the one read last.
     pub(crate) next: usize,
     /// Where it looks if there are [`MANY`] partitions.
-    rotation: Rotation,
+    poll_order: PollOrder,
     /// The partition that may have a pin: one at a time (pool.rs).
     pinned: usize,
     pub(crate) wakeup: Wakeup,
     /// What its polls sleep with.
-    pub(crate) sleeper: Sleeper,
+    pub(crate) waiter: Waiter,
     /// Its place in the broker's list of consumers.
-    entry: Entry,
+    entry: Registration,
 }
 
 impl Consumer {
     pub(crate) fn new(
         directory: Directory,
         groups: Arc<Groups>,
-        consumers: &Arc<Consumers>,
+        consumers: &Arc<ConsumerRegistry>,
         config: ConsumerConfig,
     ) -> Consumer {
         Consumer {
@@ -123,13 +123,13 @@ impl Consumer {
             given: None,
             member: None,
             assigned: Vec::new(),
-            seats: Vec::new(),
+            subscriptions: Vec::new(),
             wait: WaitStrategy::default(),
             next: 0,
-            rotation: Rotation::default(),
+            poll_order: PollOrder::default(),
             pinned: 0,
             wakeup: Wakeup::default(),
-            sleeper: Sleeper::default(),
+            waiter: Waiter::default(),
         }
     }
 
@@ -140,7 +140,7 @@ impl Consumer {
     }
 
     /// What others may know of it.
-    pub(crate) fn card(&self) -> &Arc<ConsumerCard> {
+    pub(crate) fn card(&self) -> &Arc<RegisteredConsumer> {
         &self.entry.card
     }
 
@@ -168,8 +168,8 @@ impl Consumer {
         names: &[N],
         listener: Option<Box<dyn RebalanceListener>>,
     ) -> Result<(), ConsumeError> {
-        self.check_given(Given::Subscribe)?;
-        let mut found: Vec<Arc<TopicInner>> = Vec::new();
+        self.check_given(AssignmentMode::Subscribe)?;
+        let mut found: Vec<Arc<TopicShared>> = Vec::new();
         for name in names {
             let topic = self.find_topic(name.as_ref())?;
             if !found.iter().any(|t| Arc::ptr_eq(t, topic.inner())) {
@@ -181,25 +181,25 @@ impl Consumer {
             let waits = found.iter().map(|topic| &topic.config().wait);
             let wait = WaitStrategy::most_patient(waits);
             self.subscribe_as_member(&group, found, listener)?;
-            (self.wait, self.given) = (wait, Some(Given::Subscribe));
+            (self.wait, self.given) = (wait, Some(AssignmentMode::Subscribe));
             return Ok(());
         }
         // From here on nothing is refused. Who subscribes first and counts then misses none.
         self.leave_group(true, false);
-        let mut seats: Vec<Seat> = Vec::new();
+        let mut subscriptions: Vec<TopicSubscription> = Vec::new();
         let mut partitions = Vec::new();
         for topic in found {
-            let mut seat = self.seat(&topic);
-            let there = seat.subscribe();
-            self.assigned.extend(added(&seat, &self.entry));
+            let mut subscription = self.subscription(&topic);
+            let there = subscription.subscribe();
+            self.assigned.extend(added(&subscription, &self.entry));
             // One that is just being added it may have before the topic tells of it.
             let here = self.assigned.iter();
             let here = here.filter(|a| Arc::ptr_eq(&a.topic, &topic));
             let all = here.map(|a| a.partition + 1).fold(there, u32::max);
             partitions.extend((0..all).map(|p| (topic.clone(), p)));
-            seats.push(seat);
+            subscriptions.push(subscription);
         }
-        self.replace(Given::Subscribe, partitions, seats);
+        self.replace(AssignmentMode::Subscribe, partitions, subscriptions);
         // What was added meanwhile is in the states that the partitions remember.
         self.take_added();
         Ok(())
@@ -212,21 +212,24 @@ impl Consumer {
     /// # Errors
     /// As [`subscribe`](Self::subscribe), and [`ConsumeError::PartitionOutOfRange`].
     pub fn assign(&mut self, partitions: &[TopicPartition]) -> Result<(), ConsumeError> {
-        self.check_given(Given::Assign)?;
+        self.check_given(AssignmentMode::Assign)?;
         let mut found = Vec::new();
         for wanted in partitions {
             let topic = self.find_partition(wanted)?;
             found.push((topic.inner().clone(), wanted.partition));
         }
-        let mut seats: Vec<Seat> = Vec::new();
+        let mut subscriptions: Vec<TopicSubscription> = Vec::new();
         for (topic, _) in &found {
-            if !seats.iter().any(|seat| Arc::ptr_eq(seat.topic(), topic)) {
-                seats.push(self.seat(topic));
+            if !subscriptions
+                .iter()
+                .any(|subscription| Arc::ptr_eq(subscription.topic(), topic))
+            {
+                subscriptions.push(self.subscription(topic));
             }
         }
         let before = self.assigned.iter();
         let before: Vec<_> = before.map(|a| (a.topic.clone(), a.partition)).collect();
-        self.replace(Given::Assign, found, seats);
+        self.replace(AssignmentMode::Assign, found, subscriptions);
         self.resume_at_committed(&before);
         Ok(())
     }
@@ -236,7 +239,7 @@ impl Consumer {
     pub fn unsubscribe(&mut self) {
         self.leave_group(true, false);
         self.assigned.clear();
-        self.seats.clear();
+        self.subscriptions.clear();
         self.given = None;
     }
 
@@ -248,7 +251,7 @@ impl Consumer {
             .collect()
     }
 
-    fn check_given(&self, asked: Given) -> Result<(), ConsumeError> {
+    fn check_given(&self, asked: AssignmentMode) -> Result<(), ConsumeError> {
         self.config.validate()?;
         match self.given {
             Some(given) if given != asked => Err(ConsumeError::MixedAssignment {
@@ -280,51 +283,60 @@ impl Consumer {
     }
 
     /// The seat that it has at this topic, or a new one.
-    fn seat(&mut self, topic: &Arc<TopicInner>) -> Seat {
-        let mut seats = self.seats.iter();
-        match seats.position(|seat| Arc::ptr_eq(seat.topic(), topic)) {
-            Some(i) => self.seats.swap_remove(i),
-            None => Seat::new(topic),
+    fn subscription(&mut self, topic: &Arc<TopicShared>) -> TopicSubscription {
+        let mut subscriptions = self.subscriptions.iter();
+        match subscriptions.position(|subscription| Arc::ptr_eq(subscription.topic(), topic)) {
+            Some(i) => self.subscriptions.swap_remove(i),
+            None => TopicSubscription::new(topic),
         }
     }
 
     /// Takes in the partitions that were added to the topics it is subscribed to.
     fn take_added(&mut self) {
-        for seat in &self.seats {
-            if !seat.topic().is_deleted() {
-                self.assigned.extend(added(seat, &self.entry));
+        for subscription in &self.subscriptions {
+            if !subscription.topic().is_deleted() {
+                self.assigned.extend(added(subscription, &self.entry));
             }
         }
     }
 
-    fn replace(&mut self, given: Given, partitions: Vec<(Arc<TopicInner>, u32)>, seats: Vec<Seat>) {
+    fn replace(
+        &mut self,
+        given: AssignmentMode,
+        partitions: Vec<(Arc<TopicShared>, u32)>,
+        subscriptions: Vec<TopicSubscription>,
+    ) {
         let mut old = core::mem::take(&mut self.assigned);
-        let old_seats = core::mem::replace(&mut self.seats, seats);
+        let old_seats = core::mem::replace(&mut self.subscriptions, subscriptions);
         // One pin at a time: joining a partition may pin.
         for assigned in &mut old {
             assigned.cursor.unpin();
         }
         for (topic, partition) in partitions {
-            let same = |a: &Assigned| a.partition == partition && Arc::ptr_eq(&a.topic, &topic);
+            let same =
+                |a: &AssignedPartition| a.partition == partition && Arc::ptr_eq(&a.topic, &topic);
             if self.assigned.iter().any(same) {
                 continue; // named twice
             }
             self.assigned.push(match old.iter().position(same) {
                 Some(i) => old.swap_remove(i),
-                None => Assigned::join(&topic, partition, self.config.offset_reset)
+                None => AssignedPartition::join(&topic, partition, self.config.offset_reset)
                     .watched(&self.entry.card, false),
             });
         }
         // The partitions left behind go before the seats that their holds sat on.
         drop(old);
         drop(old_seats);
-        let waits = self.seats.iter().map(|seat| &seat.topic().config().wait);
+        let waits = self
+            .subscriptions
+            .iter()
+            .map(|subscription| &subscription.topic().config().wait);
         self.wait = WaitStrategy::most_patient(waits);
         self.given = (!self.assigned.is_empty()).then_some(given);
         self.next = 0;
         self.pinned = 0;
         if self.assigned.len() >= MANY {
-            self.rotation.make_room(self.assigned.len());
+            self.poll_order.make_room(self.assigned.len());
         }
     }
 
@@ -372,7 +384,7 @@ impl Consumer {
     /// What was found in partition `i`.
     #[inline(always)]
     pub(crate) fn batch(&mut self, i: usize) -> Batch<'_> {
-        let Assigned {
+        let AssignedPartition {
             topic,
             partition,
             cursor,
@@ -445,9 +457,9 @@ impl Consumer {
     #[inline(never)]
     fn glance_around(&mut self) -> Option<Option<usize>> {
         let count = self.assigned.len();
-        let mut rotation = core::mem::take(&mut self.rotation);
-        let found = rotation.look(count, |i, again| self.glance_or_poll(i, again));
-        self.rotation = rotation;
+        let mut poll_order = core::mem::take(&mut self.poll_order);
+        let found = poll_order.look(count, |i, again| self.glance_or_poll(i, again));
+        self.poll_order = poll_order;
         let found = found.ok()?;
         if let Some(i) = found {
             self.next = self.behind(i);
@@ -500,33 +512,33 @@ impl Consumer {
         }
         // What a wait before this has left there (a future that was leaked, a panic of the user's) is
         // not this thread.
-        self.sleeper.withdraw();
-        let mut waiter = Waiter::new(self.wait.clone(), timeout);
+        self.waiter.withdraw();
+        let mut schedule = WaitSchedule::new(self.wait.clone(), timeout);
         let found = loop {
             match self.look() {
                 Ok(None) => {}
                 found => break found,
             }
-            match waiter.next() {
-                Next::TimeUp => break Ok(None),
-                Next::Look => {}
-                Next::Sleep(limit) if self.is_enrolled() => {
+            match schedule.next() {
+                NextStep::TimeUp => break Ok(None),
+                NextStep::Look => {}
+                NextStep::Sleep(limit) if self.is_enrolled() => {
                     let most = self.member.as_ref().map_or(limit, |m| m.most_sleep());
-                    self.sleeper.sleep(limit.min(most), true);
+                    self.waiter.sleep(limit.min(most), true);
                 }
-                Next::Sleep(_) => {
+                NextStep::Sleep(_) => {
                     let lists = lists(&self.wakeup, self.member.as_deref(), &self.assigned);
-                    self.sleeper.enrol_thread(lists);
+                    self.waiter.enrol_thread(lists);
                 }
             }
         };
-        self.sleeper.withdraw();
+        self.waiter.withdraw();
         found
     }
 
     /// The same for a task that is woken when it is worth another look.
     pub(crate) fn find_for(&mut self, waker: &Waker) -> Poll<Result<usize, ConsumeError>> {
-        self.sleeper.withdraw();
+        self.waiter.withdraw();
         if let Some(Some(i)) = self.glance_round() {
             return Poll::Ready(Ok(i));
         }
@@ -540,22 +552,22 @@ impl Consumer {
                 Err(error) => break Err(error),
             }
             if self.is_enrolled() {
-                if self.sleeper.is_unsure() {
+                if self.waiter.is_unsure() {
                     waker.wake_by_ref();
                 }
                 return Poll::Pending;
             }
             let lists = lists(&self.wakeup, self.member.as_deref(), &self.assigned);
-            self.sleeper.enrol(waker, lists);
+            self.waiter.enrol(waker, lists);
         };
-        self.sleeper.withdraw();
+        self.waiter.withdraw();
         Poll::Ready(found)
     }
 
     /// Whether it is on the lists of all that it reads. (That may change at every look.)
     fn is_enrolled(&self) -> bool {
         let lists = lists(&self.wakeup, self.member.as_deref(), &self.assigned);
-        self.sleeper.is_enrolled(lists)
+        self.waiter.is_enrolled(lists)
     }
 
     /// One look at everything that may end a poll.
@@ -565,26 +577,26 @@ impl Consumer {
         }
         self.attend()?;
         if let Some(found) = self.look_round()? {
-            self.rotation.found(found);
+            self.poll_order.found(found);
             self.next = self.behind(found);
             return Ok(Some(found));
         }
         // With nothing to read: what others see of it is exact until it goes on.
-        self.assigned.iter().for_each(Assigned::show);
-        self.tell_closed()?;
+        self.assigned.iter().for_each(AssignedPartition::show);
+        self.report_closed()?;
         Ok(None)
     }
 
     /// After a round in vain: of each topic that is closed and read to its end the poll says so.
     /// Once, as long as there are others; and then always.
-    fn tell_closed(&mut self) -> Result<(), ConsumeError> {
+    fn report_closed(&mut self) -> Result<(), ConsumeError> {
         if !self.assigned.iter().any(|a| a.topic.is_closed()) {
             return Ok(());
         }
         // One look at each partition, however many there are.
-        let is = |topic: &Arc<TopicInner>| {
+        let is = |topic: &Arc<TopicShared>| {
             let topic = topic.clone();
-            move |other: &&Arc<TopicInner>| Arc::ptr_eq(&topic, other)
+            move |other: &&Arc<TopicShared>| Arc::ptr_eq(&topic, other)
         };
         let (mut untold, mut unread) = (Vec::new(), Vec::new());
         for assigned in self.assigned.iter().filter(|a| a.topic.is_closed()) {
@@ -592,7 +604,7 @@ impl Consumer {
             if !unread.iter().any(is(topic)) && !assigned.is_drained() {
                 unread.push(topic);
             }
-            if !assigned.told_closed && !untold.iter().any(is(topic)) {
+            if !assigned.closed_reported && !untold.iter().any(is(topic)) {
                 untold.push(topic);
             }
         }
@@ -602,7 +614,7 @@ impl Consumer {
             return Ok(());
         };
         for assigned in &mut self.assigned {
-            assigned.told_closed |= Arc::ptr_eq(&assigned.topic, &topic);
+            assigned.closed_reported |= Arc::ptr_eq(&assigned.topic, &topic);
         }
         Err(ConsumeError::Closed {
             topic: topic.name().clone(),
@@ -612,8 +624,8 @@ impl Consumer {
     /// Nothing will ever be read again, as far as this consumer knows: it has told so of every topic
     /// that it reads. A member may still get partitions of those that are open.
     pub(crate) fn is_over(&self) -> bool {
-        let over = |a: &Assigned| a.told_closed || a.topic.is_deleted();
-        let is_over = |topic: &Arc<TopicInner>| {
+        let over = |a: &AssignedPartition| a.closed_reported || a.topic.is_deleted();
+        let is_over = |topic: &Arc<TopicShared>| {
             let mut of_it = self
                 .assigned
                 .iter()
@@ -631,7 +643,7 @@ impl Consumer {
         self.refresh();
         let count = self.assigned.len();
         if count >= MANY {
-            self.rotation.make_room(count);
+            self.poll_order.make_room(count);
         }
         let mut i = self.next;
         for _ in 0..count {
@@ -693,8 +705,11 @@ impl Consumer {
 }
 
 /// The partitions that were added to the topic of a consumer's seat.
-fn added<'s>(seat: &Seat, entry: &'s Entry) -> impl Iterator<Item = Assigned> + use<'s> {
-    let added = seat.take_added().into_iter();
+fn added<'s>(
+    subscription: &TopicSubscription,
+    entry: &'s Registration,
+) -> impl Iterator<Item = AssignedPartition> + use<'s> {
+    let added = subscription.take_added().into_iter();
     added.map(|assigned| assigned.watched(&entry.card, false))
 }
 
@@ -703,12 +718,12 @@ fn added<'s>(seat: &Seat, entry: &'s Entry) -> impl Iterator<Item = Assigned> + 
 fn lists<'a>(
     wakeup: &'a Wakeup,
     member: Option<&'a Membership>,
-    assigned: &'a [Assigned],
-) -> impl Iterator<Item = &'a Arc<Sleepers>> {
+    assigned: &'a [AssignedPartition],
+) -> impl Iterator<Item = &'a Arc<EventCount>> {
     let topics = member.map_or(&[][..], Membership::topics);
     let topics = topics.iter().map(|topic| topic.waiting_for_changes());
-    let partitions = assigned.iter().map(Assigned::waiting_for_records);
-    iter::once(wakeup.sleepers())
+    let partitions = assigned.iter().map(AssignedPartition::waiting_for_records);
+    iter::once(wakeup.event_count())
         .chain(topics)
         .chain(partitions)
 }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 /// Of one partition, by its producers.
 #[derive(Default)]
-pub(crate) struct PartitionCounts {
+pub(crate) struct PartitionCounters {
     /// The latest segment for which a roll found a gate in its way.
     stalled: Count,
     /// Rolls that a reader held up.
@@ -25,9 +25,9 @@ pub(crate) struct PartitionCounts {
 }
 
 /// On cache lines of its own, apart from the partition: who counts need not know that.
-pub(crate) type SharedCounts = Arc<CachePadded<PartitionCounts>>;
+pub(crate) type SharedCounters = Arc<CachePadded<PartitionCounters>>;
 
-impl PartitionCounts {
+impl PartitionCounters {
     /// The roll to segment `next` found a gate in its way. It counts once, however often it is
     /// tried.
     pub(crate) fn stall(&self, next: u64) {
@@ -49,7 +49,7 @@ mod tests {
 
     #[test]
     fn a_roll_that_is_tried_again_is_one_stall() {
-        let counts = PartitionCounts::default();
+        let counts = PartitionCounters::default();
         for next in [1, 1, 1, 2, 1, 7, 7] {
             counts.stall(next);
         }

@@ -339,7 +339,7 @@ pub enum ConsumeError {
         /// The group's generation now.
         current: u64,
         /// Why.
-        reason: Fence,
+        reason: FenceReason,
     },
     /// The offset to commit is past the end of the partition. Nothing was committed.
     #[error(
@@ -390,7 +390,7 @@ pub enum ConsumeError {
 /// Why a member of a group was fenced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum Fence {
+pub enum FenceReason {
     /// It had not polled for [`max_poll_interval`](crate::ConsumerConfig::max_poll_interval).
     MaxPollInterval,
     /// Another consumer came with its [`instance_id`](crate::ConsumerConfig::instance_id). This
@@ -398,11 +398,11 @@ pub enum Fence {
     InstanceId,
 }
 
-impl std::fmt::Display for Fence {
+impl std::fmt::Display for FenceReason {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
-            Fence::MaxPollInterval => "it had not polled for max_poll_interval",
-            Fence::InstanceId => "another consumer has taken its instance_id",
+            FenceReason::MaxPollInterval => "it had not polled for max_poll_interval",
+            FenceReason::InstanceId => "another consumer has taken its instance_id",
         })
     }
 }

@@ -7,10 +7,10 @@
 use crate::batch::Batch;
 use crate::consumer::Consumer;
 use crate::error::{BatchError, ConsumeError, SendError};
-use crate::lane::{How, tell_blocked};
+use crate::lane::{Patience, report_blocked};
 use crate::producer::Producer;
-use crate::record::{FrameMetadata, Record, RecordMetadata, Route};
-use crate::segment::ClaimStep;
+use crate::record::{Destination, FrameMetadata, Record, RecordMetadata};
+use crate::segment::ClaimMode;
 use crate::send_batch::BatchMetadata;
 use core::fmt;
 use core::future::Future;
@@ -56,7 +56,7 @@ impl Consumer {
 }
 
 #[allow(private_bounds)]
-impl<S: ClaimStep> Producer<S> {
+impl<S: ClaimMode> Producer<S> {
     /// Sends a record, as soon as there is room. As [`send`](Self::send) for a task, without
     /// [`max_block`](crate::TopicConfig::max_block).
     ///
@@ -81,7 +81,7 @@ impl<S: ClaimStep> Producer<S> {
     /// See [`Producer`]; never `Full`.
     pub fn send_values_async<'a, T: IntoBytes + Immutable>(
         &'a mut self,
-        route: Route<'a>,
+        route: Destination<'a>,
         values: &'a [T],
     ) -> SendValuesAsync<'a, S> {
         SendValuesAsync {
@@ -140,7 +140,7 @@ impl<'c> Future for PollAsync<'c> {
 impl Drop for PollAsync<'_> {
     fn drop(&mut self) {
         if let Some(consumer) = &mut self.consumer {
-            consumer.sleeper.withdraw();
+            consumer.waiter.withdraw();
         }
     }
 }
@@ -148,14 +148,14 @@ impl Drop for PollAsync<'_> {
 /// The future of [`Producer::send_async`].
 #[allow(private_bounds)]
 #[must_use = "futures do nothing unless they are awaited"]
-pub struct SendAsync<'a, S: ClaimStep> {
+pub struct SendAsync<'a, S: ClaimMode> {
     producer: Option<&'a mut Producer<S>>,
     waits_for: Option<u32>,
     record: Record<'a>,
 }
 
 #[allow(private_bounds)]
-impl<S: ClaimStep> Future for SendAsync<'_, S> {
+impl<S: ClaimMode> Future for SendAsync<'_, S> {
     type Output = Result<RecordMetadata, SendError>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
@@ -170,10 +170,10 @@ impl<S: ClaimStep> Future for SendAsync<'_, S> {
 /// The future of [`Producer::send_values_async`].
 #[allow(private_bounds)]
 #[must_use = "futures do nothing unless they are awaited"]
-pub struct SendValuesAsync<'a, S: ClaimStep> {
+pub struct SendValuesAsync<'a, S: ClaimMode> {
     producer: Option<&'a mut Producer<S>>,
     waits_for: Option<u32>,
-    route: Route<'a>,
+    route: Destination<'a>,
     values: &'a [u8],
     records: usize,
     /// Bytes of each.
@@ -181,7 +181,7 @@ pub struct SendValuesAsync<'a, S: ClaimStep> {
 }
 
 #[allow(private_bounds)]
-impl<S: ClaimStep> Future for SendValuesAsync<'_, S> {
+impl<S: ClaimMode> Future for SendValuesAsync<'_, S> {
     type Output = Result<FrameMetadata, SendError>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
@@ -194,17 +194,17 @@ impl<S: ClaimStep> Future for SendValuesAsync<'_, S> {
 }
 
 /// One attempt at a send that goes as a whole.
-fn attempt<S: ClaimStep, T>(
+fn attempt<S: ClaimMode, T>(
     producer: &mut Option<&mut Producer<S>>,
     waits_for: &mut Option<u32>,
     context: &mut Context<'_>,
-    append: impl FnOnce(&mut Producer<S>, How<'_>) -> Result<T, SendError>,
+    append: impl FnOnce(&mut Producer<S>, Patience<'_>) -> Result<T, SendError>,
 ) -> Poll<Result<T, SendError>> {
     let Some(waiting) = producer.as_deref_mut() else {
         return Poll::Pending;
     };
-    waiting.sleeper.withdraw();
-    match append(waiting, How::Task(context.waker())) {
+    waiting.waiter.withdraw();
+    match append(waiting, Patience::Task(context.waker())) {
         Err(SendError::Full { partition, .. }) => {
             wait_for(waits_for, partition, waiting);
             Poll::Pending
@@ -217,16 +217,16 @@ fn attempt<S: ClaimStep, T>(
 }
 
 /// A future waits for room in a partition: it counts once, however often it is polled.
-fn wait_for<S: ClaimStep>(waits_for: &mut Option<u32>, partition: u32, producer: &Producer<S>) {
+fn wait_for<S: ClaimMode>(waits_for: &mut Option<u32>, partition: u32, producer: &Producer<S>) {
     if waits_for.replace(partition) != Some(partition) {
-        tell_blocked(&producer.topic, partition);
+        report_blocked(&producer.topic, partition);
     }
 }
 
 /// The future of [`Producer::send_batch_async`].
 #[allow(private_bounds)]
 #[must_use = "futures do nothing unless they are awaited"]
-pub struct SendBatchAsync<'a, S: ClaimStep> {
+pub struct SendBatchAsync<'a, S: ClaimMode> {
     producer: Option<&'a mut Producer<S>>,
     waits_for: Option<u32>,
     records: &'a [Record<'a>],
@@ -237,7 +237,7 @@ pub struct SendBatchAsync<'a, S: ClaimStep> {
 }
 
 #[allow(private_bounds)]
-impl<'a, S: ClaimStep> Future for SendBatchAsync<'a, S> {
+impl<'a, S: ClaimMode> Future for SendBatchAsync<'a, S> {
     type Output = Result<BatchMetadata<'a>, BatchError>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
@@ -245,11 +245,13 @@ impl<'a, S: ClaimStep> Future for SendBatchAsync<'a, S> {
         let Some(producer) = this.producer.take() else {
             return Poll::Pending;
         };
-        producer.sleeper.withdraw();
+        producer.waiter.withdraw();
         let time = match this.time {
             Some(time) => match producer.check() {
                 Ok(()) => time,
-                Err(cause) => return Poll::Ready(Err(producer.scratch.refused(cause, this.next))),
+                Err(cause) => {
+                    return Poll::Ready(Err(producer.batch_plan.refused(cause, this.next)));
+                }
             },
             None => {
                 if let Err(error) = producer.plan_batch(this.records) {
@@ -258,7 +260,7 @@ impl<'a, S: ClaimStep> Future for SendBatchAsync<'a, S> {
                 *this.time.insert(producer.time())
             }
         };
-        let how = How::Task(context.waker());
+        let how = Patience::Task(context.waker());
         match producer.append_shares(this.records, time, this.next, how) {
             Ok(()) => Poll::Ready(Ok(producer.appended(this.records, time))),
             Err((partition, SendError::Full { .. })) => {
@@ -267,7 +269,9 @@ impl<'a, S: ClaimStep> Future for SendBatchAsync<'a, S> {
                 this.producer = Some(producer);
                 Poll::Pending
             }
-            Err((partition, cause)) => Poll::Ready(Err(producer.scratch.refused(cause, partition))),
+            Err((partition, cause)) => {
+                Poll::Ready(Err(producer.batch_plan.refused(cause, partition)))
+            }
         }
     }
 }
@@ -276,16 +280,16 @@ impl<'a, S: ClaimStep> Future for SendBatchAsync<'a, S> {
 macro_rules! send_future {
     ($($name:ident),*) => {$(
         #[allow(private_bounds)]
-        impl<S: ClaimStep> Drop for $name<'_, S> {
+        impl<S: ClaimMode> Drop for $name<'_, S> {
             fn drop(&mut self) {
                 if let Some(producer) = &mut self.producer {
-                    producer.sleeper.withdraw();
+                    producer.waiter.withdraw();
                 }
             }
         }
 
         #[allow(private_bounds)]
-        impl<S: ClaimStep> fmt::Debug for $name<'_, S> {
+        impl<S: ClaimMode> fmt::Debug for $name<'_, S> {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.debug_struct(stringify!($name))
                     .field("producer", &self.producer)

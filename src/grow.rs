@@ -9,7 +9,7 @@ use std::sync::OnceLock;
 /// Racks: for indices of 16 bits beyond the first array.
 const RACKS: usize = 17;
 
-pub(crate) struct Grow<T> {
+pub(crate) struct AppendVec<T> {
     first: Box<[T]>,
     racks: [OnceLock<Box<[OnceLock<T>]>>; RACKS],
 }
@@ -27,9 +27,9 @@ pub(crate) fn places(rack: usize) -> usize {
     1 << rack.saturating_sub(1)
 }
 
-impl<T> Grow<T> {
-    pub(crate) fn new(first: Box<[T]>) -> Grow<T> {
-        Grow {
+impl<T> AppendVec<T> {
+    pub(crate) fn new(first: Box<[T]>) -> AppendVec<T> {
+        AppendVec {
             first,
             racks: Default::default(),
         }
@@ -89,7 +89,7 @@ mod tests {
 
     #[test]
     fn what_is_in_it_is_found_and_does_not_move() {
-        let grow = Grow::new(vec![0, 1, 2].into());
+        let grow = AppendVec::new(vec![0, 1, 2].into());
         let second: *const i32 = grow.get(1).unwrap();
         assert_eq!((grow.get(3), grow.get(100_000)), (None, None));
         for n in 3..100 {

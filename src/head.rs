@@ -36,20 +36,20 @@ const OTHER: u64 = 1 << (u64::BITS - 1) | STATE | PARTITION | 1 << (UNIT_BITS - 
 ///
 /// Records are uppermost and units lowest because each send takes both out: one instruction each.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Head(pub(crate) u64);
+pub(crate) struct SegmentState(pub(crate) u64);
 
-impl Head {
+impl SegmentState {
     /// No head at all: of no open segment, and so without room.
-    pub(crate) const NONE: Head = Head(0);
+    pub(crate) const NONE: SegmentState = SegmentState(0);
 
-    pub(crate) fn fresh(partition: u16, number: u64) -> Head {
+    pub(crate) fn fresh(partition: u16, number: u64) -> SegmentState {
         debug_assert!(u32::from(partition) < MAX_PARTITIONS && number < MAX_NUMBER);
         let upper = number >> (UNIT_BITS - 1);
-        Head(upper << RECORD_SHIFT | u64::from(partition) << UNIT_BITS | number & UNITS)
+        SegmentState(upper << RECORD_SHIFT | u64::from(partition) << UNIT_BITS | number & UNITS)
     }
 
-    pub(crate) fn open(partition: u16) -> Head {
-        Head(OPEN | u64::from(partition) << UNIT_BITS)
+    pub(crate) fn open(partition: u16) -> SegmentState {
+        SegmentState(OPEN | u64::from(partition) << UNIT_BITS)
     }
 
     pub(crate) fn is_fresh(self) -> bool {
@@ -57,14 +57,14 @@ impl Head {
     }
 
     pub(crate) fn is_fresh_as(self, partition: u16, number: u64) -> bool {
-        self == Head::fresh(partition, number)
+        self == SegmentState::fresh(partition, number)
     }
 
     /// The open head of a segment in which all of so many records and units are claimed: what
     /// [`has_room`](Self::has_room) compares with.
     #[inline]
-    pub(crate) fn full(partition: u16, records: u32, units: u32) -> Head {
-        Head::open(partition).after(records, units)
+    pub(crate) fn full(partition: u16, records: u32, units: u32) -> SegmentState {
+        SegmentState::open(partition).after(records, units)
     }
 
     /// Whether this head, of a segment of the shape of `full`, is open in the partition of `full`
@@ -80,7 +80,7 @@ impl Head {
     /// - Fresh: what stands for units is a part of the number, so they may borrow and leave that bit
     ///   zero. State and partition differ by more than one, whatever the partitions.
     #[inline(always)]
-    pub(crate) fn has_room(self, full: Head, records: u32, units: u32) -> bool {
+    pub(crate) fn has_room(self, full: SegmentState, records: u32, units: u32) -> bool {
         debug_assert!((1..=full.claimed_records()).contains(&records) && units <= MAX_UNITS);
         let next = self.0.wrapping_add(Self::amount(records, units));
         full.0.wrapping_sub(next) & OTHER == 0
@@ -88,7 +88,7 @@ impl Head {
 
     #[inline]
     pub(crate) fn is_open_in(self, partition: u16) -> bool {
-        self.0 & (STATE | PARTITION) == Head::open(partition).0
+        self.0 & (STATE | PARTITION) == SegmentState::open(partition).0
     }
 
     pub(crate) fn is_sealed_in(self, partition: u16) -> bool {
@@ -126,14 +126,14 @@ impl Head {
         (self.0 & UNITS) as u32
     }
 
-    pub(crate) fn sealed(self) -> Head {
-        Head(self.0 & !STATE | SEALED)
+    pub(crate) fn sealed(self) -> SegmentState {
+        SegmentState(self.0 & !STATE | SEALED)
     }
 
     /// This open head after a claim of so much.
     #[inline(always)]
-    pub(crate) fn after(self, records: u32, units: u32) -> Head {
-        Head(self.0 + Self::amount(records, units))
+    pub(crate) fn after(self, records: u32, units: u32) -> SegmentState {
+        SegmentState(self.0 + Self::amount(records, units))
     }
 
     #[inline(always)]
@@ -149,7 +149,7 @@ mod tests {
     #[test]
     fn the_head_keeps_its_fields_apart_at_their_limits() {
         let partition = (MAX_PARTITIONS - 1) as u16;
-        let fresh = Head::fresh(partition, MAX_NUMBER - 1);
+        let fresh = SegmentState::fresh(partition, MAX_NUMBER - 1);
         assert!(fresh.is_fresh() && fresh.is_fresh_as(partition, MAX_NUMBER - 1));
         assert!(!fresh.is_fresh_as(partition - 1, MAX_NUMBER - 1));
         assert!(!fresh.is_fresh_as(partition, MAX_NUMBER - 2));
@@ -157,7 +157,7 @@ mod tests {
         assert!(!fresh.is_open_in(partition) && !fresh.is_sealed_in(partition));
 
         let (records, units) = (MAX_RECORDS, MAX_UNITS);
-        let open = Head::open(partition).after(records, units);
+        let open = SegmentState::open(partition).after(records, units);
         assert!(open.is_open_in(partition) && !open.is_open_in(partition - 1));
         assert_eq!((open.records(), open.units()), (records, units));
         let sealed = open.sealed();
@@ -167,7 +167,7 @@ mod tests {
         assert_eq!(sealed.partition(), partition);
         assert_eq!((fresh.used_units(), open.used_units()), (0, units));
         let numbers = [0, 1, UNITS, UNITS + 1, MAX_NUMBER - 1];
-        let fresh = numbers.map(|number| Head::fresh(partition, number));
+        let fresh = numbers.map(|number| SegmentState::fresh(partition, number));
         for (i, head) in fresh.into_iter().enumerate() {
             assert!(head.is_fresh() && head.partition() == partition);
             assert_eq!(
@@ -175,7 +175,7 @@ mod tests {
                 core::array::from_fn(|j| i == j)
             );
         }
-        assert!(Head(0).is_fresh_as(0, 0));
+        assert!(SegmentState(0).is_fresh_as(0, 0));
     }
 
     #[test]
@@ -184,11 +184,11 @@ mod tests {
         let shapes = [1, 2, 7, MAX_RECORDS].map(|records| [1, 9, MAX_UNITS].map(|u| (records, u)));
         for (most, units) in shapes.into_iter().flatten() {
             for partition in [0, 1, last - 1, last] {
-                let full = Head::full(partition, most, units);
+                let full = SegmentState::full(partition, most, units);
                 assert!(full.is_open_in(partition));
                 assert_eq!((full.records(), full.units()), (most, units));
                 // One subtraction says what the fields say one by one.
-                let plain = |head: Head, (n, k): (u32, u32)| {
+                let plain = |head: SegmentState, (n, k): (u32, u32)| {
                     head.is_open_in(partition)
                         && head.records() + n <= most
                         && head.units() + k <= units
@@ -201,7 +201,7 @@ mod tests {
                     let has = head.has_room(full, n, k);
                     assert_eq!(has, plain(head, (n, k)), "{head:x?} {full:x?} {n} {k}");
                 }
-                let claimed = |records, units| Head::open(partition).after(records, units);
+                let claimed = |records, units| SegmentState::open(partition).after(records, units);
                 assert!(claimed(0, 0).has_room(full, most, units));
                 assert!(claimed(most - 1, units - 1).has_room(full, 1, 1));
                 assert!(!claimed(most, 0).has_room(full, 1, 0));
@@ -211,7 +211,7 @@ mod tests {
     }
 
     /// Of every state, at the limits of every field, in neighbouring and in far partitions.
-    fn heads(most: u32, units: u32) -> impl Iterator<Item = Head> {
+    fn heads(most: u32, units: u32) -> impl Iterator<Item = SegmentState> {
         let last = (MAX_PARTITIONS - 1) as u16;
         let partitions = [0, 1, 2, last - 2, last - 1, last].into_iter();
         partitions.flat_map(move |partition| {
@@ -222,13 +222,13 @@ mod tests {
                 .into_iter()
                 .flat_map(move |u| lower.map(|l| u << 25 | l));
             let numbers = numbers.filter(|&number| number < MAX_NUMBER);
-            let fresh = numbers.map(move |number| Head::fresh(partition, number));
+            let fresh = numbers.map(move |number| SegmentState::fresh(partition, number));
             let claimed = [0, 1, most / 2, most - 1, most].into_iter();
             let used = [0, 1, units / 2, units - 1, units];
             let open = claimed.flat_map(move |records| {
-                used.map(|units| Head::open(partition).after(records, units))
+                used.map(|units| SegmentState::open(partition).after(records, units))
             });
-            let ended = open.clone().map(Head::sealed);
+            let ended = open.clone().map(SegmentState::sealed);
             fresh.chain(open).chain(ended)
         })
     }

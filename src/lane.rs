@@ -3,64 +3,67 @@
 
 use crate::error::SendError;
 use crate::frame::UNIT;
-use crate::head::Head;
+use crate::head::SegmentState;
 use crate::partition::Blocked;
-use crate::segment::{self, ClaimStep, Segment, Target};
-use crate::topic_inner::TopicInner;
+use crate::segment::{self, ClaimMode, ClaimTarget, Segment};
+use crate::topic_inner::TopicShared;
 use crate::trace::event;
-use crate::wait::{Next, Sleeper, Waiter};
+use crate::wait::{NextStep, WaitSchedule, Waiter};
 use std::task::Waker;
 use std::time::Duration;
 
 /// What a producer remembers of one partition: on a line of its own, which a shift finds.
 #[repr(align(64))]
-pub(crate) struct Lane {
+pub(crate) struct PartitionAppender {
     /// The segment of the last claim. (A copy: the topic keeps its memory.)
-    target: Target,
-    full: Head,
+    target: ClaimTarget,
+    full: SegmentState,
     /// Where the last claim has left the segment's head; none where that is not known. For the
-    /// exclusive producer alone, who is the only one to write it ([`ClaimStep::look`]).
-    last: Head,
+    /// exclusive producer alone, who is the only one to write it ([`ClaimMode::look`]).
+    last: SegmentState,
 }
 
 /// A lane for each partition.
-pub(crate) struct Lanes {
+pub(crate) struct Appenders {
     /// That of the only partition: in the producer itself. Where that lies on the caller's stack, as
     /// most do, nothing has to be looked up, and what was just stored need not be waited for.
     ///
     /// Where there are more partitions it is nobody's: it has no head to claim from, and gets none.
-    only: Lane,
+    only: PartitionAppender,
     /// Those of all partitions; empty where there is one.
-    many: Box<[Lane]>,
+    many: Box<[PartitionAppender]>,
 }
 
-impl Lanes {
-    pub(crate) fn new(topic: &TopicInner, partitions: u32) -> Lanes {
-        let mut lanes = Lanes {
-            only: Lane::new(topic, 0),
+impl Appenders {
+    pub(crate) fn new(topic: &TopicShared, partitions: u32) -> Appenders {
+        let mut appenders = Appenders {
+            only: PartitionAppender::new(topic, 0),
             many: Box::default(),
         };
-        lanes.grow(topic, partitions);
-        lanes
+        appenders.grow(topic, partitions);
+        appenders
     }
 
     /// Adds lanes until there is one for each of so many partitions.
-    pub(crate) fn grow(&mut self, topic: &TopicInner, partitions: u32) {
+    pub(crate) fn grow(&mut self, topic: &TopicShared, partitions: u32) {
         if partitions as usize <= self.len() {
             return;
         }
         let mut known = core::mem::take(&mut self.many).into_vec();
         if known.is_empty() {
-            known.push(core::mem::replace(&mut self.only, Lane::new(topic, 0)));
+            known.push(core::mem::replace(
+                &mut self.only,
+                PartitionAppender::new(topic, 0),
+            ));
         }
-        let more = (known.len() as u32..partitions).map(|p| Lane::new(topic, p));
+        let more = (known.len() as u32..partitions).map(|p| PartitionAppender::new(topic, p));
         self.many = known.into_iter().chain(more).collect();
     }
 
     /// Forgets where the heads are: the segments are sealed, or about to be.
     pub(crate) fn forget(&mut self) {
-        for lane in self.many.iter_mut().chain([&mut self.only]) {
-            lane.last = Head::NONE;
+        for appender in self.many.iter_mut().chain([&mut self.only]) {
+            appender.last = SegmentState::NONE;
         }
     }
 
@@ -71,23 +74,23 @@ impl Lanes {
 
     /// The lane of the only partition, for who knows that it is the only one.
     #[inline(always)]
-    pub(crate) fn only(&mut self) -> &mut Lane {
+    pub(crate) fn only(&mut self) -> &mut PartitionAppender {
         debug_assert!(self.many.is_empty());
         &mut self.only
     }
 
     #[inline(always)]
-    pub(crate) fn get(&mut self, partition: u32) -> Option<&mut Lane> {
+    pub(crate) fn get(&mut self, partition: u32) -> Option<&mut PartitionAppender> {
         match self.many.get_mut(partition as usize) {
             None if partition == 0 => Some(&mut self.only),
-            lane => lane,
+            appender => appender,
         }
     }
 }
 
 /// What a send does where there is no room.
 #[derive(Clone, Copy)]
-pub(crate) enum How<'w> {
+pub(crate) enum Patience<'w> {
     /// Gives up at once.
     Try,
     /// Waits, up to `max_block`.
@@ -96,34 +99,34 @@ pub(crate) enum How<'w> {
     Task(&'w Waker),
 }
 
-impl Lane {
-    pub(crate) fn new(topic: &TopicInner, partition: u32) -> Lane {
+impl PartitionAppender {
+    pub(crate) fn new(topic: &TopicShared, partition: u32) -> PartitionAppender {
         let readers = topic.pool().readers(partition as u16);
-        Lane {
-            target: Target {
+        PartitionAppender {
+            target: ClaimTarget {
                 // Any will do: nothing is known of its head, and a head says whose it is.
                 segment: topic.pool().get(0).clone(),
                 readers: readers.waiting_for_records().clone(),
                 counts: topic.partition(partition).counts().clone(),
             },
             full: topic.pool().shape().full(partition as u16),
-            last: Head::NONE,
+            last: SegmentState::NONE,
         }
     }
 
     /// Claims a frame, if the segment of the last claim has room for it.
     #[inline(always)]
-    pub(crate) fn try_claim<S: ClaimStep>(
+    pub(crate) fn try_claim<S: ClaimMode>(
         &mut self,
         records: u32,
         units: u32,
-    ) -> Option<segment::Claim<'_>> {
+    ) -> Option<segment::FrameClaim<'_>> {
         let segment = self.target.segment.clone();
         let head = segment
             .try_claim::<S>(self.last, self.full, records, units)
             .ok()?;
         self.last = head.after(records, units);
-        let claim = segment::Claim::new::<S>(&self.target, segment, head, records, units);
+        let claim = segment::FrameClaim::new::<S>(&self.target, segment, head, records, units);
         Some(claim)
     }
 }
@@ -131,54 +134,54 @@ impl Lane {
 /// Claims a frame: a record, or records that fit a segment. Apart from `self`, so that what
 /// else a producer has stays free to use while the claim lives.
 #[inline(always)]
-pub(crate) fn claim_frame<'p, S: ClaimStep>(
-    topic: &TopicInner,
-    lanes: &'p mut Lanes,
-    sleeper: &mut Sleeper,
+pub(crate) fn claim_frame<'p, S: ClaimMode>(
+    topic: &TopicShared,
+    appenders: &'p mut Appenders,
+    waiter: &mut Waiter,
     partition: u32,
     (records, units): (u32, u32),
-    how: How<'_>,
-) -> Result<segment::Claim<'p>, SendError> {
-    let partitions = lanes.len() as u32;
-    let Some(lane) = lanes.get(partition) else {
+    how: Patience<'_>,
+) -> Result<segment::FrameClaim<'p>, SendError> {
+    let partitions = appenders.len() as u32;
+    let Some(appender) = appenders.get(partition) else {
         return Err(SendError::PartitionOutOfRange {
             partition,
             partitions,
         });
     };
-    let segment = &mut lane.target.segment;
-    let head = match segment.try_claim::<S>(lane.last, lane.full, records, units) {
+    let segment = &mut appender.target.segment;
+    let head = match segment.try_claim::<S>(appender.last, appender.full, records, units) {
         Ok(head) => head,
         Err(_) => {
             // What follows may seal the segment, and find no other.
-            lane.last = Head::NONE;
-            claim_slowly::<S>(topic, partition, segment, sleeper, (records, units), how)?
+            appender.last = SegmentState::NONE;
+            claim_slowly::<S>(topic, partition, segment, waiter, (records, units), how)?
         }
     };
-    lane.last = head.after(records, units);
-    let segment = lane.target.segment.clone();
-    let claim = segment::Claim::new::<S>(&lane.target, segment, head, records, units);
+    appender.last = head.after(records, units);
+    let segment = appender.target.segment.clone();
+    let claim = segment::FrameClaim::new::<S>(&appender.target, segment, head, records, units);
     Ok(claim)
 }
 
 /// Claims a frame where the segment of the last claim has no room for it.
 #[cold]
 #[inline(never)]
-fn claim_slowly<S: ClaimStep>(
-    topic: &TopicInner,
+fn claim_slowly<S: ClaimMode>(
+    topic: &TopicShared,
     partition: u32,
     cached: &mut Segment,
-    sleeper: &mut Sleeper,
+    waiter: &mut Waiter,
     (records, units): (u32, u32),
-    how: How<'_>,
-) -> Result<Head, SendError> {
+    how: Patience<'_>,
+) -> Result<SegmentState, SendError> {
     let pool = topic.pool();
     if units > pool.shape().units {
         return Err(too_large(topic, units as usize * UNIT));
     }
     let claim = || topic.partition(partition).claim::<S>(pool, records, units);
     let claimed = match claim() {
-        Err(blocked) => wait_for_room(topic, partition, sleeper, how, blocked, claim),
+        Err(blocked) => wait_for_room(topic, partition, waiter, how, blocked, claim),
         Ok(claimed) => Ok(claimed),
     };
     if S::EXCLUSIVE && matches!(claimed, Err(SendError::Closed { .. })) {
@@ -192,17 +195,17 @@ fn claim_slowly<S: ClaimStep>(
 /// Claims again and again, as long as the producer is to wait. A task that is to wait is told that
 /// the partition is full, and is on the list of those who are woken.
 fn wait_for_room<T>(
-    topic: &TopicInner,
+    topic: &TopicShared,
     partition: u32,
-    sleeper: &mut Sleeper,
-    how: How<'_>,
+    waiter: &mut Waiter,
+    how: Patience<'_>,
     mut blocked: Blocked,
     claim: impl Fn() -> Result<T, Blocked>,
 ) -> Result<T, SendError> {
     let config = topic.config();
     let limit = match how {
-        How::Wait => config.max_block,
-        How::Try | How::Task(_) => Duration::ZERO,
+        Patience::Wait => config.max_block,
+        Patience::Try | Patience::Task(_) => Duration::ZERO,
     };
     let room = [topic
         .pool()
@@ -211,12 +214,12 @@ fn wait_for_room<T>(
         .clone()];
     // What a wait before this has left there (a future that was leaked, a panic of the user's) is not
     // this thread or task.
-    sleeper.withdraw();
+    waiter.withdraw();
     let is_full = matches!(blocked, Blocked::Reader | Blocked::Segments);
     if is_full && !limit.is_zero() {
-        tell_blocked(topic, partition);
+        report_blocked(topic, partition);
     }
-    let mut waiter = Waiter::new(config.wait.clone(), limit);
+    let mut schedule = WaitSchedule::new(config.wait.clone(), limit);
     let result = loop {
         match blocked {
             Blocked::Reader | Blocked::Segments => {}
@@ -235,24 +238,24 @@ fn wait_for_room<T>(
             partition,
             waited,
         };
-        match (how, waiter.next()) {
-            (How::Task(waker), _) if sleeper.is_enrolled(room.iter()) => {
-                if sleeper.is_unsure() || !told {
+        match (how, schedule.next()) {
+            (Patience::Task(waker), _) if waiter.is_enrolled(room.iter()) => {
+                if waiter.is_unsure() || !told {
                     waker.wake_by_ref();
                 }
                 return Err(full(Duration::ZERO));
             }
-            (How::Task(waker), _) => sleeper.enrol(waker, room.iter()),
-            (_, Next::TimeUp) => {
-                let waited = waiter.waited();
-                tell_refused(topic, partition, waited);
+            (Patience::Task(waker), _) => waiter.enrol(waker, room.iter()),
+            (_, NextStep::TimeUp) => {
+                let waited = schedule.waited();
+                report_refused(topic, partition, waited);
                 break Err(full(waited));
             }
-            (_, Next::Look) => {}
-            (_, Next::Sleep(limit)) if sleeper.is_enrolled(room.iter()) => {
-                sleeper.sleep(limit, told);
+            (_, NextStep::Look) => {}
+            (_, NextStep::Sleep(limit)) if waiter.is_enrolled(room.iter()) => {
+                waiter.sleep(limit, told);
             }
-            (_, Next::Sleep(_)) => sleeper.enrol_thread(room.iter()),
+            (_, NextStep::Sleep(_)) => waiter.enrol_thread(room.iter()),
         }
         if topic.is_closed() {
             break Err(closed(topic));
@@ -262,12 +265,12 @@ fn wait_for_room<T>(
             Err(again) => blocked = again,
         }
     };
-    sleeper.withdraw();
+    waiter.withdraw();
     result
 }
 
 /// A send has to wait for room.
-pub(crate) fn tell_blocked(topic: &TopicInner, partition: u32) {
+pub(crate) fn report_blocked(topic: &TopicShared, partition: u32) {
     topic.partition(partition).counts().blocked.add(1);
     event!(
         debug,
@@ -278,7 +281,7 @@ pub(crate) fn tell_blocked(topic: &TopicInner, partition: u32) {
 }
 
 /// A send is refused because there is no room.
-fn tell_refused(topic: &TopicInner, partition: u32, waited: Duration) {
+fn report_refused(topic: &TopicShared, partition: u32, waited: Duration) {
     topic.partition(partition).counts().refused.add(1);
     event!(
         warn,
@@ -290,14 +293,14 @@ fn tell_refused(topic: &TopicInner, partition: u32, waited: Duration) {
 }
 
 #[cold]
-pub(crate) fn closed(topic: &TopicInner) -> SendError {
+pub(crate) fn closed(topic: &TopicShared) -> SendError {
     SendError::Closed {
         topic: topic.name().clone(),
     }
 }
 
 #[cold]
-pub(crate) fn too_large(topic: &TopicInner, bytes: usize) -> SendError {
+pub(crate) fn too_large(topic: &TopicShared, bytes: usize) -> SendError {
     SendError::RecordTooLarge {
         size: bytes as u64,
         max: topic.pool().shape().data_bytes() as u64,

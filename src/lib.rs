@@ -68,18 +68,20 @@ pub use claim::Claim;
 pub use config::{ConsumerConfig, HoldBack, OffsetReset, Overflow, Timestamps, TopicConfig};
 pub use consumer::{Consumer, TopicPartition};
 pub use encode::Headers;
-pub use error::{BatchError, ConsumeError, Fence, GroupError, SendError, TopicError, ViewError};
+pub use error::{
+    BatchError, ConsumeError, FenceReason, GroupError, SendError, TopicError, ViewError,
+};
 pub use futures::{PollAsync, SendAsync, SendBatchAsync, SendValuesAsync};
 pub use group::{
     Assignment, Assignor, CooperativeStickyAssignor, GroupDescription, GroupMember, GroupView,
-    MemberDescription, MemberId, PartitionDescription, Protocol, RangeAssignor, Rebalance,
-    RebalanceListener, RoundRobinAssignor, StickyAssignor, TopicView,
+    MemberDescription, MemberId, PartitionDescription, RangeAssignor, Rebalance, RebalanceListener,
+    RebalanceProtocol, RoundRobinAssignor, StickyAssignor, TopicView,
 };
-pub use partitioner::{Choice, Murmur2, Partitioner, RoundRobin, Xxh3};
+pub use partitioner::{Murmur2, PartitionChoice, Partitioner, RoundRobin, Xxh3};
 pub use producer::{ExclusiveProducer, Producer};
-pub use record::{FrameMetadata, Header, NO_TIMESTAMP, Record, RecordMetadata, Route};
+pub use record::{Destination, FrameMetadata, Header, NO_TIMESTAMP, Record, RecordMetadata};
 pub use records::{RecordRef, Records};
-pub use segment::{Exclusive, Shared};
+pub use segment::{ExclusiveMode, SharedMode};
 pub use send_batch::{BatchMetadata, BatchMetadataIter};
 pub use stats::{
     BrokerSnapshot, ConsumerPartitionStats, ConsumerStats, GroupPartitionStats, GroupStats,
@@ -89,7 +91,7 @@ pub use stats::{
 pub use stream::{OwnedRecord, RecordStream};
 pub use times::OffsetAndTimestamp;
 pub use topic::Topic;
-pub use wait::{Pause, WaitPolicy, WaitStrategy};
+pub use wait::{WaitAction, WaitPolicy, WaitStrategy};
 pub use wakeup::WakeupHandle;
 
 /// What callers may rely on: handles move between threads, and shared ones are shared.

@@ -21,7 +21,7 @@
 //!
 //! # Invariants
 //!
-//! - **M1** The pointer of a block points at `Shape::block_bytes` bytes, zeroed when made,
+//! - **M1** The pointer of a block points at `SegmentShape::block_bytes` bytes, zeroed when made,
 //!   128-byte aligned (`Slab::allocate` sees to that), that live as long as the slab. Zero is a valid state of every word.
 //! - **M2** A slab outlives every use of its blocks: whoever holds a block, or a copy of one,
 //!   holds the slab (by way of the topic).
@@ -38,7 +38,7 @@
 #![allow(unsafe_code)]
 
 use crate::frame::UNIT;
-use crate::head::{Head, MAX_RECORDS, MAX_UNITS};
+use crate::head::{MAX_RECORDS, MAX_UNITS, SegmentState};
 
 const HEADER_BYTES: usize = 256;
 const ALIGN: usize = 128;
@@ -53,14 +53,14 @@ const OWN_ALIGN: usize = 16;
 
 /// The measures of a segment, the same for all of a topic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Shape {
+pub(crate) struct SegmentShape {
     /// Slots for records; the index has one more, for END.
     pub(crate) records: u32,
     /// Units of 8 bytes of data.
     pub(crate) units: u32,
 }
 
-impl Shape {
+impl SegmentShape {
     /// Within the limits of the words, and never overflowing in what follows.
     pub(crate) fn is_valid(self) -> bool {
         (1..=MAX_RECORDS).contains(&self.records) && (1..=MAX_UNITS).contains(&self.units)
@@ -72,8 +72,8 @@ impl Shape {
 
     /// What the head of such a segment is compared with by those who claim in it.
     #[inline]
-    pub(crate) fn full(self, partition: u16) -> Head {
-        Head::full(partition, self.records, self.units)
+    pub(crate) fn full(self, partition: u16) -> SegmentState {
+        SegmentState::full(partition, self.records, self.units)
     }
 
     fn data_start(self) -> usize {
@@ -94,7 +94,7 @@ pub(crate) use crate::memory_loom::{Block, Bytes, Index, ReadAccess, Slab, Write
 
 #[cfg(not(loom))]
 mod plain {
-    use super::{ALIGN, HEADER_BYTES, OWN_ALIGN, SLOTS_IN_LINE, Shape};
+    use super::{ALIGN, HEADER_BYTES, OWN_ALIGN, SLOTS_IN_LINE, SegmentShape};
     use crate::prefetch;
     use crate::sync::{AtomicU64, Ordering, ord};
     use core::marker::PhantomData;
@@ -107,7 +107,7 @@ mod plain {
         start: NonNull<u8>,
         allocated: NonNull<u8>,
         layout: Layout,
-        shape: Shape,
+        shape: SegmentShape,
         count: usize,
     }
 
@@ -119,7 +119,7 @@ mod plain {
     impl Slab {
         /// Memory for `count` blocks, zeroed, not touched yet (the system gives pages at
         /// their first use). `None` when the system refuses or the size overflows.
-        pub(crate) fn allocate(shape: Shape, count: usize) -> Option<Slab> {
+        pub(crate) fn allocate(shape: SegmentShape, count: usize) -> Option<Slab> {
             let bytes = shape.block_bytes().checked_mul(count)?;
             // Aligned here: asked for more than its own alignment, the system's allocator has to
             // write the zeros itself, and all of the memory would be touched.
@@ -192,7 +192,7 @@ mod plain {
         }
 
         #[inline]
-        pub(crate) fn head(&self) -> &AtomicU64 {
+        pub(crate) fn state(&self) -> &AtomicU64 {
             self.word(0)
         }
 
@@ -227,7 +227,7 @@ mod plain {
         }
 
         #[inline]
-        pub(crate) fn began(&self) -> &AtomicU64 {
+        pub(crate) fn created_at(&self) -> &AtomicU64 {
             self.word(160)
         }
 
@@ -429,12 +429,12 @@ mod tests {
     #[test]
     fn blocks_do_not_overlap_and_are_aligned() {
         for (records, units) in [(1, 1), (2, 3), (63, 1000), (1000, 7)] {
-            let shape = Shape { records, units };
+            let shape = SegmentShape { records, units };
             let slab = Slab::allocate(shape, 3).unwrap();
             let blocks: Vec<_> = slab.blocks().collect();
             assert_eq!(blocks.len(), 3);
             for block in &blocks {
-                assert_eq!(block.head() as *const _ as usize % ALIGN, 0);
+                assert_eq!(block.state() as *const _ as usize % ALIGN, 0);
                 let mut access = block.write_access(0, shape.data_bytes());
                 // SAFETY: the whole data of a block that nobody else uses.
                 let data = unsafe { block.claimed(0, shape.data_bytes(), &mut access) };
@@ -449,7 +449,7 @@ mod tests {
 
     #[test]
     fn a_slab_that_no_machine_can_hold_is_refused() {
-        let shape = Shape {
+        let shape = SegmentShape {
             records: MAX_RECORDS,
             units: MAX_UNITS,
         };

@@ -3,19 +3,19 @@
 #![allow(unsafe_code)]
 
 use crate::frame::UNIT;
-use crate::memory::{SLOTS_IN_LINE, Shape};
+use crate::memory::{SLOTS_IN_LINE, SegmentShape};
 use crate::sync::{AtomicU64, Ordering, Shadow, ord};
 use core::cell::UnsafeCell;
 use loom::cell::{self, ConstPtr, MutPtr};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 pub(crate) struct Slab {
-    shape: Shape,
+    shape: SegmentShape,
     count: usize,
 }
 
 impl Slab {
-    pub(crate) fn allocate(shape: Shape, count: usize) -> Option<Slab> {
+    pub(crate) fn allocate(shape: SegmentShape, count: usize) -> Option<Slab> {
         Some(Slab { shape, count })
     }
 
@@ -28,15 +28,15 @@ impl Slab {
 
 /// One segment's memory. A copy is the same memory.
 #[derive(Clone)]
-pub(crate) struct Block(Arc<Words>);
+pub(crate) struct Block(Arc<BlockWords>);
 
-struct Words {
+struct BlockWords {
     head: AtomicU64,
     number: AtomicU64,
     base: AtomicU64,
     recycled: AtomicU64,
     latest: AtomicU64,
-    began: AtomicU64,
+    created_at: AtomicU64,
     before: AtomicU64,
     index: Box<[AtomicU64]>,
     /// For each slot, a cell that was written by whoever emptied it last.
@@ -47,23 +47,23 @@ struct Words {
 }
 
 // SAFETY: as in the plain build; loom checks M4 through the shadows.
-unsafe impl Send for Words {}
+unsafe impl Send for BlockWords {}
 // SAFETY: as above.
-unsafe impl Sync for Words {}
+unsafe impl Sync for BlockWords {}
 
 fn units(at: usize, len: usize) -> core::ops::Range<usize> {
     at / UNIT..(at + len).div_ceil(UNIT)
 }
 
 impl Block {
-    fn new(shape: Shape) -> Block {
-        Block(Arc::new(Words {
+    fn new(shape: SegmentShape) -> Block {
+        Block(Arc::new(BlockWords {
             head: AtomicU64::new(0),
             number: AtomicU64::new(0),
             base: AtomicU64::new(0),
             recycled: AtomicU64::new(0),
             latest: AtomicU64::new(0),
-            began: AtomicU64::new(0),
+            created_at: AtomicU64::new(0),
             before: AtomicU64::new(0),
             index: (0..=shape.records).map(|_| AtomicU64::new(0)).collect(),
             emptied: (0..=shape.records)
@@ -76,7 +76,7 @@ impl Block {
         }))
     }
 
-    pub(crate) fn head(&self) -> &AtomicU64 {
+    pub(crate) fn state(&self) -> &AtomicU64 {
         &self.0.head
     }
 
@@ -112,8 +112,8 @@ impl Block {
         &self.0.latest
     }
 
-    pub(crate) fn began(&self) -> &AtomicU64 {
-        &self.0.began
+    pub(crate) fn created_at(&self) -> &AtomicU64 {
+        &self.0.created_at
     }
 
     pub(crate) fn before(&self) -> &AtomicU64 {

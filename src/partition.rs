@@ -47,11 +47,11 @@
 //! segment; any other call that closes it goes on from there. Sealing exchanges `head`, so it is
 //! not for times when an exclusive producer may be claiming (S1): `topic` says when it is done.
 
-use crate::counts::SharedCounts;
-use crate::head::{Head, MAX_NUMBER};
-use crate::pool::Pool;
-use crate::retention::Retention;
-use crate::segment::{ClaimStep, Mark, Segment};
+use crate::counts::SharedCounters;
+use crate::head::{MAX_NUMBER, SegmentState};
+use crate::pool::SegmentPool;
+use crate::retention::RetentionLimits;
+use crate::segment::{ClaimMode, RetentionMark, Segment};
 use crate::sync::{AtomicU64, fence, ord, spin_loop};
 use crossbeam_utils::CachePadded;
 
@@ -85,16 +85,16 @@ pub(crate) fn last_base(records: u32) -> u64 {
 
 /// One word of the table: `end:1 | number:47 | index:16`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-struct Entry(u64);
+struct TableEntry(u64);
 
-impl Entry {
+impl TableEntry {
     /// No segment follows that would be put here (T5).
     const END: u64 = 1 << 63;
     /// No segment ever has this number.
-    const NONE: Entry = Entry(!Self::END);
+    const NONE: TableEntry = TableEntry(!Self::END);
 
-    fn new(number: u64, index: u16) -> Entry {
-        Entry(number << INDEX_BITS | u64::from(index))
+    fn new(number: u64, index: u16) -> TableEntry {
+        TableEntry(number << INDEX_BITS | u64::from(index))
     }
 
     fn number(self) -> u64 {
@@ -116,27 +116,27 @@ impl Entry {
 
 /// The read-mostly words that say which segments are live. Hints, the first two: the entry
 /// for a number, or a hold, confirms what they say.
-struct Live {
+struct LogBounds {
     active: AtomicU64,
     log_start: AtomicU64,
     /// The offset up to which records were deleted. It only grows, and is never past the end.
     /// Neither appending nor reading on looks at it, and nothing is retired for it: bounds
     /// and lookups know it, and readers are told to look (`topic_inner.rs`, P13).
-    floor: AtomicU64,
+    deleted_before: AtomicU64,
 }
 
 pub(crate) struct Partition {
     id: u16,
     /// Whether readers hold back the log start (`Backpressure`).
     gated: bool,
-    live: CachePadded<Live>,
+    live: CachePadded<LogBounds>,
     table: Box<[AtomicU64]>,
-    retention: Option<Retention>,
-    counts: SharedCounts,
+    retention: Option<RetentionLimits>,
+    counts: SharedCounters,
 }
 
 /// What a look at a live segment found.
-pub(crate) struct Look {
+pub(crate) struct SegmentBounds {
     /// Its first offset.
     pub(crate) base: u64,
     /// Units of the partition's segments before it.
@@ -163,39 +163,39 @@ impl Partition {
         id: u16,
         segments: usize,
         gated: bool,
-        retention: Option<Retention>,
-        pool: &Pool,
+        retention: Option<RetentionLimits>,
+        pool: &SegmentPool,
         index: u16,
         (first, base): (u64, u64),
     ) -> Partition {
         let segment = pool.get(index);
-        segment.set_mark(Mark::new(&retention, 0));
+        segment.set_retention_mark(RetentionMark::new(&retention, 0));
         segment.prepare(id, first, base);
         segment.open(id, first);
         let at = (first % segments as u64) as usize;
         let entry = |i| {
             if i == at {
-                Entry::new(first, index)
+                TableEntry::new(first, index)
             } else {
-                Entry::NONE
+                TableEntry::NONE
             }
         };
         Partition {
             id,
             gated,
-            live: CachePadded::new(Live {
+            live: CachePadded::new(LogBounds {
                 active: AtomicU64::new(first),
                 log_start: AtomicU64::new(first),
-                floor: AtomicU64::new(0),
+                deleted_before: AtomicU64::new(0),
             }),
             table: (0..segments).map(|i| AtomicU64::new(entry(i).0)).collect(),
             retention,
-            counts: SharedCounts::default(),
+            counts: SharedCounters::default(),
         }
     }
 
     /// What is counted of it.
-    pub(crate) fn counts(&self) -> &SharedCounts {
+    pub(crate) fn counts(&self) -> &SharedCounters {
         &self.counts
     }
 
@@ -203,7 +203,7 @@ impl Partition {
         self.id
     }
 
-    pub(crate) fn retention(&self) -> Option<&Retention> {
+    pub(crate) fn retention(&self) -> Option<&RetentionLimits> {
         self.retention.as_ref()
     }
 
@@ -224,13 +224,13 @@ impl Partition {
     }
 
     /// No record before this offset is to be read.
-    pub(crate) fn floor(&self) -> u64 {
-        self.live.floor.load(ord!(Relaxed))
+    pub(crate) fn deleted_before(&self) -> u64 {
+        self.live.deleted_before.load(ord!(Relaxed))
     }
 
     /// Raises the floor to an offset that is not past the end.
-    pub(crate) fn raise_floor(&self, before: u64) {
-        self.live.floor.fetch_max(before, ord!(Relaxed));
+    pub(crate) fn raise_deleted_before(&self, before: u64) {
+        self.live.deleted_before.fetch_max(before, ord!(Relaxed));
     }
 
     /// In a model: how many segments are live.
@@ -243,9 +243,9 @@ impl Partition {
         &self.table[(number % self.table.len() as u64) as usize]
     }
 
-    fn entry(&self, number: u64) -> Entry {
+    fn entry(&self, number: u64) -> TableEntry {
         // Acquire, from whoever put it there: the segment's number, base and zeroed index.
-        Entry(self.slot(number).load(ord!("partition.entry", P3, Acquire)))
+        TableEntry(self.slot(number).load(ord!("partition.entry", P3, Acquire)))
     }
 
     /// The index in the pool of a live segment; `None` if it is not there yet or not any more.
@@ -261,12 +261,12 @@ impl Partition {
     /// segment. What a producer does when the segment of its last claim has no more room.
     #[cold]
     #[inline(never)]
-    pub(crate) fn claim<S: ClaimStep>(
+    pub(crate) fn claim<S: ClaimMode>(
         &self,
-        pool: &Pool,
+        pool: &SegmentPool,
         records: u32,
         units: u32,
-    ) -> Result<(u16, Head), Blocked> {
+    ) -> Result<(u16, SegmentState), Blocked> {
         debug_assert!(records <= pool.shape().records && units <= pool.shape().units);
         let mut tries = 0;
         loop {
@@ -276,7 +276,7 @@ impl Partition {
                 continue;
             };
             let segment = pool.get(index);
-            let head = segment.head();
+            let head = segment.state();
             if head.is_fresh_as(self.id, number) {
                 segment.open(self.id, number);
             } else if head.is_open_in(self.id) {
@@ -302,7 +302,7 @@ impl Partition {
     }
 
     /// Ends the log, with what is claimed by then. Not while an exclusive producer may claim.
-    pub(crate) fn close(&self, pool: &Pool) {
+    pub(crate) fn close(&self, pool: &SegmentPool) {
         loop {
             let number = self.active();
             let next = number + 1;
@@ -320,7 +320,7 @@ impl Partition {
                 // The mark is all there is to see.
                 let marked = self.slot(next).compare_exchange(
                     entry.0,
-                    entry.0 | Entry::END,
+                    entry.0 | TableEntry::END,
                     ord!(Relaxed),
                     ord!(Relaxed),
                 );
@@ -334,7 +334,7 @@ impl Partition {
                 continue;
             };
             let segment = pool.get(index);
-            let head = segment.head();
+            let head = segment.state();
             if head.is_sealed_in(self.id) {
                 return;
             }
@@ -350,20 +350,26 @@ impl Partition {
 
     /// The end of a log that is closed: one past its last offset, which is final. `None` while it
     /// may still grow.
-    pub(crate) fn end(&self, pool: &Pool) -> Option<u64> {
+    pub(crate) fn end(&self, pool: &SegmentPool) -> Option<u64> {
         let number = self.active();
         if !self.entry(number + 1).is_end() {
             return None;
         }
         // The last segment is never retired, so it has the life that is meant (T5).
         let segment = pool.get(self.find(number)?);
-        let head = segment.head_unheld();
+        let head = segment.state_unheld();
         let end = segment.base_unheld() + u64::from(head.records());
         head.is_sealed_in(self.id).then_some(end)
     }
 
     /// Steps 2 to 4 of the roll from segment `number`, sealed as `head`.
-    fn roll(&self, pool: &Pool, number: u64, index: u16, head: Head) -> Result<(), Blocked> {
+    fn roll(
+        &self,
+        pool: &SegmentPool,
+        number: u64,
+        index: u16,
+        head: SegmentState,
+    ) -> Result<(), Blocked> {
         let next = number + 1;
         if next >= MAX_NUMBER {
             return Err(Blocked::Exhausted);
@@ -385,19 +391,23 @@ impl Partition {
             let Some(taken) = pool.take(hint) else {
                 return Err(Blocked::Segments);
             };
-            let before = full.mark().before.wrapping_add(head.units().into());
-            pool.get(taken).set_mark(Mark::new(&self.retention, before));
+            let before = full
+                .retention_mark()
+                .before
+                .wrapping_add(head.units().into());
+            pool.get(taken)
+                .set_retention_mark(RetentionMark::new(&self.retention, before));
             pool.get(taken).prepare(self.id, next, base);
             // Release, to everybody who finds the segment: its number, base and zeroed index.
             let put = self.slot(next).compare_exchange(
                 old.0,
-                Entry::new(next, taken).0,
+                TableEntry::new(next, taken).0,
                 ord!("partition.install", P3, Release),
                 ord!(Relaxed),
             );
             if let Err(found) = put {
                 pool.put(taken);
-                if Entry(found).is_end() {
+                if TableEntry(found).is_end() {
                     return Err(Blocked::Closed);
                 }
             }
@@ -412,7 +422,7 @@ impl Partition {
 
     /// Retires the oldest segment if the ring has no room for segment `next`, and those that
     /// retention gives up; answers the index of the last.
-    fn make_room(&self, pool: &Pool, next: u64) -> Result<Option<u16>, Blocked> {
+    fn make_room(&self, pool: &SegmentPool, next: u64) -> Result<Option<u16>, Blocked> {
         let mut last = None;
         loop {
             let start = self.log_start();
@@ -444,7 +454,7 @@ impl Partition {
 
     /// Moves the log start past segment `start`, where the caller has just seen it and which is
     /// not the active one, and puts the segment into the pool.
-    pub(crate) fn retire(&self, pool: &Pool, start: u64) -> Retired {
+    pub(crate) fn retire(&self, pool: &SegmentPool, start: u64) -> Retired {
         if self.gated {
             // Between seeing where the log starts and looking at the gates: a reader
             // that still found the log start here or before is seen.
@@ -473,7 +483,7 @@ impl Partition {
     // ---- lookups, by threads that hold nothing ------------------------------------------
 
     /// Index and base of a live segment; `None` if it is not, or not any more.
-    fn lookup(&self, pool: &Pool, number: u64) -> Option<(u16, u64)> {
+    fn lookup(&self, pool: &SegmentPool, number: u64) -> Option<(u16, u64)> {
         let index = self.find(number)?;
         let base = pool.get(index).base_unheld();
         // A later life's base would have brought that life's log start with it.
@@ -481,12 +491,12 @@ impl Partition {
     }
 
     /// All that is to see of a live segment; `None` if it is not, or not any more.
-    pub(crate) fn look(&self, pool: &Pool, number: u64) -> Option<Look> {
+    pub(crate) fn look(&self, pool: &SegmentPool, number: u64) -> Option<SegmentBounds> {
         let segment = pool.get(self.find(number)?);
         let (base, before) = (segment.base_unheld(), segment.before_unheld());
-        let head = segment.head_unheld();
+        let head = segment.state_unheld();
         // As in `lookup`, for each of the three.
-        (self.log_start() <= number).then_some(Look {
+        (self.log_start() <= number).then_some(SegmentBounds {
             base,
             before,
             records: head.records(),
@@ -495,21 +505,21 @@ impl Partition {
     }
 
     /// The first offset retained.
-    pub(crate) fn log_start_offset(&self, pool: &Pool) -> u64 {
+    pub(crate) fn log_start_offset(&self, pool: &SegmentPool) -> u64 {
         loop {
             if let Some((_, base)) = self.lookup(pool, self.log_start()) {
-                return base.max(self.floor());
+                return base.max(self.deleted_before());
             }
             spin_loop();
         }
     }
 
     /// One past the last offset claimed.
-    pub(crate) fn log_end_offset(&self, pool: &Pool) -> u64 {
+    pub(crate) fn log_end_offset(&self, pool: &SegmentPool) -> u64 {
         loop {
             let number = self.active();
             if let Some((index, base)) = self.lookup(pool, number) {
-                let head = pool.get(index).head_unheld();
+                let head = pool.get(index).state_unheld();
                 if self.log_start() <= number {
                     return base + u64::from(head.records());
                 }
@@ -519,24 +529,24 @@ impl Partition {
     }
 
     /// The live segment where reading begins, now.
-    pub(crate) fn first(&self, pool: &Pool) -> u64 {
-        let deleted = match self.floor() {
+    pub(crate) fn first(&self, pool: &SegmentPool) -> u64 {
+        let deleted = match self.deleted_before() {
             0 => None,
-            floor => self.segment_of(pool, floor),
+            deleted_before => self.segment_of(pool, deleted_before),
         };
         deleted.unwrap_or_else(|| self.log_start())
     }
 
     /// The live segment with the greatest base at or below `offset`; `None` when the log
     /// starts after it.
-    pub(crate) fn locate(&self, pool: &Pool, offset: u64) -> Option<u64> {
-        if offset < self.floor() {
+    pub(crate) fn locate(&self, pool: &SegmentPool, offset: u64) -> Option<u64> {
+        if offset < self.deleted_before() {
             return None;
         }
         self.segment_of(pool, offset)
     }
 
-    fn segment_of(&self, pool: &Pool, offset: u64) -> Option<u64> {
+    fn segment_of(&self, pool: &SegmentPool, offset: u64) -> Option<u64> {
         'again: loop {
             let (mut low, mut high) = (self.log_start(), self.active());
             match self.lookup(pool, low) {

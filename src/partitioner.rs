@@ -4,14 +4,14 @@
 //! [`Partitioner`]; and for a record without a key, a partition that the producer stays with
 //! for a while.
 
-use crate::record::{Record, Route};
+use crate::record::{Destination, Record};
 use core::fmt;
 use std::sync::Arc;
 use xxhash_rust::xxh3::xxh3_64;
 
 /// What a [`Partitioner`] answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Choice {
+pub enum PartitionChoice {
     /// This partition. One that the topic does not have refuses the record.
     Partition(u32),
     /// The one the producer is staying with: it moves to the next partition every 16 KiB
@@ -44,7 +44,7 @@ pub enum Choice {
 /// ```
 pub trait Partitioner: fmt::Debug + Send + Sync {
     /// Chooses for a record with this key (or none) in a topic of so many partitions.
-    fn choose(&self, key: Option<&[u8]>, partitions: u32) -> Choice;
+    fn choose(&self, key: Option<&[u8]>, partitions: u32) -> PartitionChoice;
 }
 
 /// The default: `(xxh3_64(key) * partitions) >> 64`, and sticky without a key.
@@ -66,24 +66,24 @@ fn xxh3(key: &[u8], partitions: u32) -> u32 {
 }
 
 impl Partitioner for Xxh3 {
-    fn choose(&self, key: Option<&[u8]>, partitions: u32) -> Choice {
-        key.map_or(Choice::Sticky, |key| {
-            Choice::Partition(xxh3(key, partitions))
+    fn choose(&self, key: Option<&[u8]>, partitions: u32) -> PartitionChoice {
+        key.map_or(PartitionChoice::Sticky, |key| {
+            PartitionChoice::Partition(xxh3(key, partitions))
         })
     }
 }
 
 impl Partitioner for Murmur2 {
-    fn choose(&self, key: Option<&[u8]>, partitions: u32) -> Choice {
-        key.map_or(Choice::Sticky, |key| {
-            Choice::Partition((murmur2(key) & 0x7fff_ffff) % partitions)
+    fn choose(&self, key: Option<&[u8]>, partitions: u32) -> PartitionChoice {
+        key.map_or(PartitionChoice::Sticky, |key| {
+            PartitionChoice::Partition((murmur2(key) & 0x7fff_ffff) % partitions)
         })
     }
 }
 
 impl Partitioner for RoundRobin {
-    fn choose(&self, _key: Option<&[u8]>, _partitions: u32) -> Choice {
-        Choice::RoundRobin
+    fn choose(&self, _key: Option<&[u8]>, _partitions: u32) -> PartitionChoice {
+        PartitionChoice::RoundRobin
     }
 }
 
@@ -173,11 +173,11 @@ impl Router {
     }
 
     /// The partition of a route, for `bytes` of values.
-    pub(crate) fn route(&mut self, route: Route<'_>, bytes: usize) -> Result<u32, u32> {
+    pub(crate) fn route(&mut self, route: Destination<'_>, bytes: usize) -> Result<u32, u32> {
         match route {
-            Route::Partition(partition) => self.checked(partition),
-            Route::Key(key) => self.key(Some(key), bytes),
-            Route::Any => self.key(None, bytes),
+            Destination::Partition(partition) => self.checked(partition),
+            Destination::Key(key) => self.key(Some(key), bytes),
+            Destination::Any => self.key(None, bytes),
         }
     }
 
@@ -195,7 +195,7 @@ impl Router {
         match (&self.partitioner, key) {
             (None, _) if self.partitions == 1 => Ok(0),
             (None, Some(key)) => Ok(xxh3(key, self.partitions)),
-            (None, None) => self.choice(Choice::Sticky, bytes),
+            (None, None) => self.choice(PartitionChoice::Sticky, bytes),
             (Some(partitioner), key) => {
                 let choice = partitioner.choose(key, self.partitions);
                 self.choice(choice, bytes)
@@ -203,10 +203,10 @@ impl Router {
         }
     }
 
-    fn choice(&mut self, choice: Choice, bytes: usize) -> Result<u32, u32> {
+    fn choice(&mut self, choice: PartitionChoice, bytes: usize) -> Result<u32, u32> {
         match choice {
-            Choice::Partition(partition) => self.checked(partition),
-            Choice::Sticky => {
+            PartitionChoice::Partition(partition) => self.checked(partition),
+            PartitionChoice::Sticky => {
                 let partition = self.sticky;
                 match self.sticky_left.checked_sub(bytes.max(1)) {
                     Some(left) => self.sticky_left = left,
@@ -217,7 +217,7 @@ impl Router {
                 }
                 Ok(partition)
             }
-            Choice::RoundRobin => {
+            PartitionChoice::RoundRobin => {
                 let partition = self.turn;
                 self.turn = self.after(partition);
                 Ok(partition)
@@ -266,10 +266,10 @@ mod tests {
                 for i in 0..partitions * 100 {
                     let key = format!("user-{i}");
                     let choose = || partitioner.choose(Some(key.as_bytes()), partitions);
-                    let Choice::Partition(partition) = choose() else {
+                    let PartitionChoice::Partition(partition) = choose() else {
                         panic!("a key was not hashed");
                     };
-                    assert_eq!(choose(), Choice::Partition(partition));
+                    assert_eq!(choose(), PartitionChoice::Partition(partition));
                     used[partition as usize] += 1;
                 }
                 assert!(used.iter().all(|&n| n > 40), "{partitioner:?} {used:?}");
@@ -309,14 +309,14 @@ mod tests {
         #[derive(Debug)]
         struct Wrong;
         impl Partitioner for Wrong {
-            fn choose(&self, _: Option<&[u8]>, partitions: u32) -> Choice {
-                Choice::Partition(partitions)
+            fn choose(&self, _: Option<&[u8]>, partitions: u32) -> PartitionChoice {
+                PartitionChoice::Partition(partitions)
             }
         }
         let mut router = Router::new(Some(Arc::new(Wrong)), 3, 0);
         assert_eq!(router.record(&Record::new(b"")), Err(3));
         assert_eq!(router.record(&Record::new(b"").partition(9)), Err(9));
         assert_eq!(router.record(&Record::new(b"").partition(2)), Ok(2));
-        assert_eq!(router.route(Route::Partition(3), 1), Err(3));
+        assert_eq!(router.route(Destination::Partition(3), 1), Err(3));
     }
 }

@@ -20,9 +20,9 @@
 //! memory, or the topic has all the segments it can number), the handle is made all the same,
 //! and then such a stop may make producers wait.
 
-use crate::grow::{Grow, place, places};
-use crate::memory::{Shape, Slab};
-use crate::readers::Readers;
+use crate::grow::{AppendVec, place, places};
+use crate::memory::{SegmentShape, Slab};
+use crate::readers::ReaderHolds;
 use crate::segment::Segment;
 use crate::sync::{AtomicU64, Mutex, MutexGuard, lock, ord};
 use std::sync::OnceLock;
@@ -33,15 +33,15 @@ pub(crate) const MAX_SEGMENTS: usize = u16::MAX as usize;
 /// One bit a segment: in the pool.
 type Bits = Box<[AtomicU64]>;
 
-pub(crate) struct Pool {
-    segments: Grow<Segment>,
+pub(crate) struct SegmentPool {
+    segments: AppendVec<Segment>,
     /// For the segments that were there from the start, and for each rack of later ones.
     bits: Bits,
     later_bits: [OnceLock<Bits>; 17],
-    readers: Grow<Readers>,
+    readers: AppendVec<ReaderHolds>,
     /// Threads that wait may come to sleep.
     may_sleep: bool,
-    shape: Shape,
+    shape: SegmentShape,
     // Last: the segments lie in its slabs (memory.rs, M2).
     growth: Mutex<Growth>,
 }
@@ -76,7 +76,7 @@ fn new_bits(count: usize, in_pool: bool) -> Bits {
         .collect()
 }
 
-fn new_slab(shape: Shape, count: usize, prefault: bool) -> Option<Slab> {
+fn new_slab(shape: SegmentShape, count: usize, prefault: bool) -> Option<Slab> {
     let mut slab = Slab::allocate(shape, count)?;
     if prefault {
         slab.prefault();
@@ -84,24 +84,28 @@ fn new_slab(shape: Shape, count: usize, prefault: bool) -> Option<Slab> {
     Some(slab)
 }
 
-impl Pool {
+impl SegmentPool {
     /// A pool of `count` segments for `partitions` partitions, all in the pool. `None` when
     /// the memory cannot be had.
     pub(crate) fn new(
-        shape: Shape,
+        shape: SegmentShape,
         count: usize,
         partitions: usize,
         prefault: bool,
         may_sleep: bool,
-    ) -> Option<Pool> {
+    ) -> Option<SegmentPool> {
         debug_assert!(shape.is_valid() && count <= MAX_SEGMENTS);
         let slab = new_slab(shape, count, prefault)?;
         let segments = slab.blocks().map(|block| Segment::new(block, shape));
-        Some(Pool {
-            segments: Grow::new(segments.collect()),
+        Some(SegmentPool {
+            segments: AppendVec::new(segments.collect()),
             bits: new_bits(count, true),
             later_bits: Default::default(),
-            readers: Grow::new((0..partitions).map(|_| Readers::new(may_sleep)).collect()),
+            readers: AppendVec::new(
+                (0..partitions)
+                    .map(|_| ReaderHolds::new(may_sleep))
+                    .collect(),
+            ),
             may_sleep,
             shape,
             growth: Mutex::new(Growth {
@@ -114,7 +118,7 @@ impl Pool {
         })
     }
 
-    pub(crate) fn shape(&self) -> Shape {
+    pub(crate) fn shape(&self) -> SegmentShape {
         self.shape
     }
 
@@ -129,7 +133,7 @@ impl Pool {
 
     /// Who reads a partition.
     #[inline]
-    pub(crate) fn readers(&self, partition: u16) -> &Readers {
+    pub(crate) fn readers(&self, partition: u16) -> &ReaderHolds {
         match self.readers.get(partition.into()) {
             Some(readers) => readers,
             // Partitions are numbered only after their readers are in their place.
@@ -223,7 +227,7 @@ impl Pool {
 
     /// Empties a segment that has just been taken, unless somebody still uses it.
     fn make_empty(&self, segment: &Segment) -> bool {
-        let head = segment.head();
+        let head = segment.state();
         if head.is_fresh() {
             return true; // never opened in this life
         }
@@ -295,7 +299,7 @@ impl Pool {
         let index = self.grow(&mut growth, segments, partitions, prefault)?;
         for _ in 0..partitions {
             let next = self.readers.first() + growth.readers;
-            self.readers.add(next, Readers::new(self.may_sleep));
+            self.readers.add(next, ReaderHolds::new(self.may_sleep));
             growth.readers += 1;
         }
         Ok(index)
@@ -325,7 +329,7 @@ mod tests {
     use super::*;
     use std::collections::BTreeSet;
 
-    const SHAPE: Shape = Shape {
+    const SHAPE: SegmentShape = SegmentShape {
         records: 2,
         units: 4,
     };
@@ -334,7 +338,7 @@ mod tests {
     fn every_segment_is_taken_once_wherever_the_search_begins() {
         for count in [1, 2, 63, 64, 65, 130] {
             for hint in [0, 1, count / 2, count - 1, count, count + 2, count + 3] {
-                let pool = Pool::new(SHAPE, count, 1, false, true).unwrap();
+                let pool = SegmentPool::new(SHAPE, count, 1, false, true).unwrap();
                 for _ in 0..3 {
                     pool.enter();
                 }
@@ -355,7 +359,7 @@ mod tests {
 
     #[test]
     fn segments_that_were_added_are_taken_near_the_hint_and_once() {
-        let pool = Pool::new(SHAPE, 3, 1, false, true).unwrap();
+        let pool = SegmentPool::new(SHAPE, 3, 1, false, true).unwrap();
         pool.enter();
         let first = pool.add_partitions(2, 200, false).unwrap();
         assert_eq!(first, 4);
@@ -375,7 +379,7 @@ mod tests {
 
     #[test]
     fn handles_that_come_and_go_make_no_more_spares() {
-        let pool = Pool::new(SHAPE, 3, 1, false, true).unwrap();
+        let pool = SegmentPool::new(SHAPE, 3, 1, false, true).unwrap();
         let before = pool.bytes();
         for _ in 0..100 {
             pool.enter();

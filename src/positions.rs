@@ -4,7 +4,7 @@ use crate::consumer::{Consumer, TopicPartition};
 use crate::cursor::Cursor;
 use crate::error::ConsumeError;
 use crate::partition::Partition;
-use crate::pool::Pool;
+use crate::pool::SegmentPool;
 use crate::times::{self, OffsetAndTimestamp};
 use std::collections::BTreeMap;
 
@@ -42,7 +42,7 @@ impl Consumer {
         topic: &str,
         partition: u32,
         offset: u64,
-        go: impl FnOnce(&mut Cursor, &Partition, &Pool, u64),
+        go: impl FnOnce(&mut Cursor, &Partition, &SegmentPool, u64),
     ) -> Result<(), ConsumeError> {
         let i = self.position_of(topic, partition)?;
         let assigned = &mut self.assigned[i];
@@ -52,7 +52,7 @@ impl Consumer {
         }
         go(&mut assigned.cursor, log, assigned.topic.pool(), offset);
         assigned.positioned = true;
-        assigned.told_closed = false;
+        assigned.closed_reported = false;
         Ok(())
     }
 
@@ -102,7 +102,7 @@ impl Consumer {
         &mut self,
         topic: &str,
         partition: u32,
-        go: impl FnOnce(&mut Cursor, &Partition, &Pool),
+        go: impl FnOnce(&mut Cursor, &Partition, &SegmentPool),
     ) -> Result<(), ConsumeError> {
         let i = self.position_of(topic, partition)?;
         self.pin_only(i);
@@ -110,7 +110,7 @@ impl Consumer {
         let log = assigned.topic.partition(assigned.partition);
         go(&mut assigned.cursor, log, assigned.topic.pool());
         assigned.positioned = true;
-        assigned.told_closed = false;
+        assigned.closed_reported = false;
         Ok(())
     }
 
@@ -217,7 +217,7 @@ impl Consumer {
     fn bounds(
         &self,
         partitions: &[TopicPartition],
-        bound: fn(&Partition, &Pool) -> u64,
+        bound: fn(&Partition, &SegmentPool) -> u64,
     ) -> Result<BTreeMap<TopicPartition, u64>, ConsumeError> {
         let bound_of = |wanted: &TopicPartition| {
             let topic = self.find_partition(wanted)?;

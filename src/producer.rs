@@ -1,7 +1,7 @@
 //! Sending: from a record to a published frame.
 //!
 //! Shared and exclusive producers are one type with one step different
-//! ([`ClaimStep`]). A send takes no lock, allocates nothing, and
+//! ([`ClaimMode`]). A send takes no lock, allocates nothing, and
 //! looks at nothing that consumers write, except when a segment is full.
 
 use crate::clock;
@@ -10,20 +10,20 @@ use crate::encode;
 use crate::error::SendError;
 use crate::frame::UNIT;
 use crate::head::MAX_UNITS;
-use crate::lane::{self, How, Lane, Lanes, closed, too_large};
+use crate::lane::{self, Appenders, PartitionAppender, Patience, closed, too_large};
 use crate::partitioner::Router;
 use crate::record::{NO_TIMESTAMP, Record, RecordMetadata};
-use crate::segment::{self, ClaimStep, Exclusive, Shared};
-use crate::send_batch::Scratch;
-use crate::topic_inner::{State, TopicInner};
-use crate::wait::Sleeper;
+use crate::segment::{self, ClaimMode, ExclusiveMode, SharedMode};
+use crate::send_batch::BatchPlan;
+use crate::topic_inner::{TopicShared, TopicState};
+use crate::wait::Waiter;
 use core::fmt;
 use core::marker::PhantomData;
 use std::sync::Arc;
 
 /// A producer that has its topic for itself: see
 /// [`Topic::exclusive_producer`](crate::Topic::exclusive_producer).
-pub type ExclusiveProducer = Producer<Exclusive>;
+pub type ExclusiveProducer = Producer<ExclusiveMode>;
 
 /// Sends records to one topic.
 ///
@@ -51,25 +51,25 @@ pub type ExclusiveProducer = Producer<Exclusive>;
 /// has the topic for itself; `Exhausted` at the end of all offsets. A refused record was
 /// not appended, and is still the caller's.
 #[allow(private_bounds)]
-pub struct Producer<S: ClaimStep = Shared> {
-    pub(crate) topic: Arc<TopicInner>,
+pub struct Producer<S: ClaimMode = SharedMode> {
+    pub(crate) topic: Arc<TopicShared>,
     pub(crate) router: Router,
     /// For each partition, where its last claim was.
-    pub(crate) lanes: Lanes,
+    pub(crate) appenders: Appenders,
     /// The topic's state when this was last brought up to it; none before it was admitted: when
     /// no exclusive producer was there, which stays so.
-    seen: State,
+    seen: TopicState,
     /// The same where records that name nothing go to partition 0 and have no time; none elsewhere.
-    plain: State,
-    quick: Quick,
-    pub(crate) scratch: Scratch,
-    pub(crate) sleeper: Sleeper,
+    plain: TopicState,
+    quick: FastPath,
+    pub(crate) batch_plan: BatchPlan,
+    pub(crate) waiter: Waiter,
     step: PhantomData<fn() -> S>,
 }
 
 /// What is known beforehand of the records that name neither partition nor time.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Quick {
+enum FastPath {
     /// Their key tells the partition, and they have no time.
     Keyed,
     /// Their key tells the partition, and their time is that of the append.
@@ -84,7 +84,7 @@ const MAX_BYTES: usize = MAX_UNITS as usize * UNIT;
 /// Writes a record into its claim, and publishes it.
 #[inline(always)]
 fn fill(
-    mut claim: segment::Claim<'_>,
+    mut claim: segment::FrameClaim<'_>,
     partition: u32,
     record: &Record<'_>,
     time: Option<i64>,
@@ -101,8 +101,8 @@ fn fill(
 
 /// Appends a record if the segment of the last claim has room for it.
 #[inline(always)]
-fn append_quickly<S: ClaimStep>(
-    lane: &mut Lane,
+fn append_quickly<S: ClaimMode>(
+    appender: &mut PartitionAppender,
     partition: u32,
     record: &Record<'_>,
     time: Option<i64>,
@@ -111,38 +111,38 @@ fn append_quickly<S: ClaimStep>(
     if bytes > MAX_BYTES {
         return None;
     }
-    let claim = lane.try_claim::<S>(1, (bytes / UNIT) as u32)?;
+    let claim = appender.try_claim::<S>(1, (bytes / UNIT) as u32)?;
     Some(fill(claim, partition, record, time))
 }
 
-impl Producer<Shared> {
-    pub(crate) fn shared(topic: Arc<TopicInner>) -> Self {
+impl Producer<SharedMode> {
+    pub(crate) fn shared(topic: Arc<TopicShared>) -> Self {
         let (others, admitted) = topic.enter_shared();
         Self::new(topic, others as u32, admitted)
     }
 }
 
-impl Producer<Exclusive> {
+impl Producer<ExclusiveMode> {
     /// The topic has let its caller in as the only producer.
-    pub(crate) fn exclusive(topic: Arc<TopicInner>) -> Self {
+    pub(crate) fn exclusive(topic: Arc<TopicShared>) -> Self {
         Self::new(topic, 0, true)
     }
 }
 
 #[allow(private_bounds)]
-impl<S: ClaimStep> Producer<S> {
+impl<S: ClaimMode> Producer<S> {
     /// A producer beside `others`. Without keys, they begin at different partitions.
-    fn new(topic: Arc<TopicInner>, others: u32, admitted: bool) -> Self {
+    fn new(topic: Arc<TopicShared>, others: u32, admitted: bool) -> Self {
         let partitioner = topic.config().partitioner.clone();
         let partitions = topic.partitions();
         let mut producer = Producer {
             router: Router::new(partitioner, partitions, others),
-            lanes: Lanes::new(&topic, partitions),
-            seen: State::NONE,
-            plain: State::NONE,
-            quick: Quick::No,
-            scratch: Scratch::default(),
-            sleeper: Sleeper::default(),
+            appenders: Appenders::new(&topic, partitions),
+            seen: TopicState::NONE,
+            plain: TopicState::NONE,
+            quick: FastPath::No,
+            batch_plan: BatchPlan::default(),
+            waiter: Waiter::default(),
             step: PhantomData,
             topic,
         };
@@ -167,7 +167,7 @@ impl<S: ClaimStep> Producer<S> {
     /// See [`Producer`].
     #[inline(always)]
     pub fn send(&mut self, record: Record<'_>) -> Result<RecordMetadata, SendError> {
-        self.append(&record, How::Wait)
+        self.append(&record, Patience::Wait)
     }
 
     /// Sends a record if there is room at once.
@@ -176,7 +176,7 @@ impl<S: ClaimStep> Producer<S> {
     /// See [`Producer`].
     #[inline(always)]
     pub fn try_send(&mut self, record: Record<'_>) -> Result<RecordMetadata, SendError> {
-        self.append(&record, How::Try)
+        self.append(&record, Patience::Try)
     }
 
     /// The usual sends, compiled into their caller, where most of it falls away: what a record
@@ -185,12 +185,12 @@ impl<S: ClaimStep> Producer<S> {
     pub(crate) fn append(
         &mut self,
         record: &Record<'_>,
-        how: How<'_>,
+        how: Patience<'_>,
     ) -> Result<RecordMetadata, SendError> {
         if record.is_simple() {
             let state = self.topic.state();
             let appended = if state == self.plain && record.given_partition().is_none() {
-                append_quickly::<S>(self.lanes.only(), 0, record, None)
+                append_quickly::<S>(self.appenders.only(), 0, record, None)
             } else if state == self.seen {
                 self.append_keyed(record)
             } else {
@@ -207,15 +207,15 @@ impl<S: ClaimStep> Producer<S> {
 
     #[inline(always)]
     fn append_keyed(&mut self, record: &Record<'_>) -> Option<RecordMetadata> {
-        if self.quick == Quick::No {
+        if self.quick == FastPath::No {
             return None;
         }
         let partition = self.router.quick(record)?;
-        let lane = self.lanes.get(partition)?;
-        if self.quick == Quick::Timed {
-            append_quickly::<S>(lane, partition, record, Some(clock::now()))
+        let appender = self.appenders.get(partition)?;
+        if self.quick == FastPath::Timed {
+            append_quickly::<S>(appender, partition, record, Some(clock::now()))
         } else {
-            append_quickly::<S>(lane, partition, record, None)
+            append_quickly::<S>(appender, partition, record, None)
         }
     }
 
@@ -224,7 +224,7 @@ impl<S: ClaimStep> Producer<S> {
     fn append_any(
         &mut self,
         record: &Record<'_>,
-        how: How<'_>,
+        how: Patience<'_>,
     ) -> Result<RecordMetadata, SendError> {
         self.check()?;
         let time = match record.given_timestamp() {
@@ -258,12 +258,12 @@ impl<S: ClaimStep> Producer<S> {
         if self.topic.is_closed() {
             if S::EXCLUSIVE {
                 // Nobody else may end what only this producer appends to; and from here on it does not.
-                self.lanes.forget();
+                self.appenders.forget();
                 self.topic.end_logs();
             }
             return Err(closed(&self.topic));
         }
-        if self.seen == State::NONE && !self.topic.is_shared() {
+        if self.seen == TopicState::NONE && !self.topic.is_shared() {
             return Err(SendError::ExclusiveProducer {
                 topic: topic.clone(),
             });
@@ -276,18 +276,18 @@ impl<S: ClaimStep> Producer<S> {
     fn admit(&mut self) {
         self.seen = self.topic.refreshed();
         let partitions = self.seen.partitions();
-        if partitions as usize > self.lanes.len() {
-            self.lanes.grow(&self.topic, partitions);
+        if partitions as usize > self.appenders.len() {
+            self.appenders.grow(&self.topic, partitions);
             self.router.grow(partitions);
         }
         self.quick = match self.topic.config().timestamps {
-            _ if !self.router.is_default() => Quick::No,
-            Timestamps::Append => Quick::Timed,
-            Timestamps::Given => Quick::Keyed,
+            _ if !self.router.is_default() => FastPath::No,
+            Timestamps::Append => FastPath::Timed,
+            Timestamps::Given => FastPath::Keyed,
         };
         self.plain = match self.quick {
-            Quick::Keyed if partitions == 1 => self.seen,
-            _ => State::NONE,
+            FastPath::Keyed if partitions == 1 => self.seen,
+            _ => TopicState::NONE,
         };
     }
 
@@ -316,18 +316,18 @@ impl<S: ClaimStep> Producer<S> {
         partition: u32,
         records: u32,
         units: u32,
-        how: How<'_>,
-    ) -> Result<segment::Claim<'_>, SendError> {
+        how: Patience<'_>,
+    ) -> Result<segment::FrameClaim<'_>, SendError> {
         let size = (records, units);
-        let (lanes, sleeper) = (&mut self.lanes, &mut self.sleeper);
-        lane::claim_frame::<S>(&self.topic, lanes, sleeper, partition, size, how)
+        let (appenders, waiter) = (&mut self.appenders, &mut self.waiter);
+        lane::claim_frame::<S>(&self.topic, appenders, waiter, partition, size, how)
     }
 
     #[cold]
     pub(crate) fn out_of_range(&self, partition: u32) -> SendError {
         SendError::PartitionOutOfRange {
             partition,
-            partitions: self.lanes.len() as u32,
+            partitions: self.appenders.len() as u32,
         }
     }
 }
@@ -340,21 +340,21 @@ pub(crate) fn check_time(time: i64) -> Result<i64, SendError> {
     Ok(time)
 }
 
-impl Clone for Producer<Shared> {
+impl Clone for Producer<SharedMode> {
     fn clone(&self) -> Self {
         Self::shared(self.topic.clone())
     }
 }
 
 #[allow(private_bounds)]
-impl<S: ClaimStep> Drop for Producer<S> {
+impl<S: ClaimMode> Drop for Producer<S> {
     fn drop(&mut self) {
         self.topic.leave_producer(S::EXCLUSIVE);
     }
 }
 
 #[allow(private_bounds)]
-impl<S: ClaimStep> fmt::Debug for Producer<S> {
+impl<S: ClaimMode> fmt::Debug for Producer<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Producer")
             .field("topic", self.topic.name())

@@ -22,13 +22,13 @@
 //! Readers may sleep until something is published, and producers until a gate moves on: there is a
 //! list for each. Every word that is stored, and every reader that leaves, is told to the second.
 
-use crate::sleepers::Sleepers;
+use crate::sleepers::EventCount;
 use crate::sync::{AtomicU64, Count, epoch, ord};
 use crossbeam_utils::CachePadded;
 use std::sync::Arc;
 
 /// The word of a reader that holds nothing.
-pub(crate) const NOTHING: u64 = u64::MAX;
+pub(crate) const NO_SEGMENT: u64 = u64::MAX;
 
 /// Set in the word of a reader whose hold is a pin whatever the policy: above every segment
 /// number, so that it is never the lowest.
@@ -38,7 +38,7 @@ const PIN: u64 = 1 << 63;
 pub(crate) struct Hold {
     line: CachePadded<Line>,
     /// Who waits for it to move on.
-    waiting_for_room: Arc<Sleepers>,
+    waiting_for_room: Arc<EventCount>,
 }
 
 struct Line {
@@ -48,7 +48,7 @@ struct Line {
 }
 
 impl Hold {
-    /// Holds segment `number`, or [`NOTHING`], instead of what was held before.
+    /// Holds segment `number`, or [`NO_SEGMENT`], instead of what was held before.
     #[inline]
     pub(crate) fn set(&self, number: u64) {
         // Release: the reads from the segment held before happened before its reuse.
@@ -71,33 +71,33 @@ impl Hold {
 }
 
 /// The readers of one partition.
-pub(crate) struct Readers {
+pub(crate) struct ReaderHolds {
     list: epoch::Cell<Box<[Arc<Hold>]>>,
-    waiting_for_records: Arc<Sleepers>,
-    waiting_for_room: Arc<Sleepers>,
+    waiting_for_records: Arc<EventCount>,
+    waiting_for_room: Arc<EventCount>,
 }
 
-impl Readers {
-    /// Those of one partition. `fence`: see [`Sleepers::new`].
-    pub(crate) fn new(fence: bool) -> Readers {
-        Readers {
+impl ReaderHolds {
+    /// Those of one partition. `fence`: see [`EventCount::new`].
+    pub(crate) fn new(fence: bool) -> ReaderHolds {
+        ReaderHolds {
             list: epoch::Cell::new(Box::default()),
-            waiting_for_records: Arc::new(Sleepers::new(fence)),
-            waiting_for_room: Arc::new(Sleepers::new(fence)),
+            waiting_for_records: Arc::new(EventCount::new(fence)),
+            waiting_for_room: Arc::new(EventCount::new(fence)),
         }
     }
 
     /// Who sleeps until something is published.
-    pub(crate) fn waiting_for_records(&self) -> &Arc<Sleepers> {
+    pub(crate) fn waiting_for_records(&self) -> &Arc<EventCount> {
         &self.waiting_for_records
     }
 
     /// Who sleeps until a gate moves on.
-    pub(crate) fn waiting_for_room(&self) -> &Arc<Sleepers> {
+    pub(crate) fn waiting_for_room(&self) -> &Arc<EventCount> {
         &self.waiting_for_room
     }
 
-    /// Adds a reader that holds segment `number`, or [`NOTHING`].
+    /// Adds a reader that holds segment `number`, or [`NO_SEGMENT`].
     pub(crate) fn join(&self, number: u64) -> Arc<Hold> {
         let hold = Arc::new(Hold {
             line: CachePadded::new(Line {
@@ -138,7 +138,7 @@ impl Readers {
                 list.iter()
                     .map(|hold| hold.line.word.load(ord!(Relaxed)))
                     .min()
-                    .unwrap_or(NOTHING)
+                    .unwrap_or(NO_SEGMENT)
             })
     }
 
@@ -162,8 +162,8 @@ mod tests {
 
     #[test]
     fn the_lowest_hold_is_found_while_readers_come_and_go() {
-        let readers = Readers::new(true);
-        assert_eq!(readers.lowest(), NOTHING);
+        let readers = ReaderHolds::new(true);
+        assert_eq!(readers.lowest(), NO_SEGMENT);
         let (a, b) = (readers.join(5), readers.join(3));
         assert_eq!(readers.lowest(), 3);
         assert!(readers.holds(5) && readers.holds(3) && !readers.holds(4));
@@ -172,13 +172,13 @@ mod tests {
         readers.leave(&a);
         assert_eq!(readers.lowest(), 9);
         assert!(!readers.holds(5));
-        let c = readers.join(NOTHING);
+        let c = readers.join(NO_SEGMENT);
         c.pin(4);
         assert_eq!(readers.lowest(), 9, "a pin is no gate");
         assert!(readers.holds(4));
         readers.leave(&c);
         assert!(!readers.holds(4));
         readers.leave(&b);
-        assert_eq!(readers.lowest(), NOTHING);
+        assert_eq!(readers.lowest(), NO_SEGMENT);
     }
 }

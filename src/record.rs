@@ -146,7 +146,7 @@ impl<'a> Record<'a> {
 
 /// Where an append goes, for the calls that take no [`Record`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Route<'a> {
+pub enum Destination<'a> {
     /// The partition of this key, as the topic's partitioner has it.
     Key(&'a [u8]),
     /// This partition.

@@ -7,12 +7,12 @@
 //! descriptors may be read again (M5), and they are as `frame.rs` says.
 #![allow(unsafe_code)]
 
-use crate::cursor::Run;
+use crate::cursor::RecordRun;
 use crate::encode::Headers;
 use crate::frame::{Descriptor, Kind, TABLE_HEAD, UNIFORM_HEAD};
 use crate::memory::Bytes;
 use crate::record::NO_TIMESTAMP;
-use crate::segment::{Known, Segment};
+use crate::segment::{PublishedIndex, Segment};
 use core::fmt;
 
 /// A record lent out of the ring.
@@ -141,7 +141,7 @@ unsafe fn read_i64(bytes: Bytes<'_>, at: usize) -> i64 {
 
 /// A frame of several records, decoded once.
 #[derive(Clone, Copy)]
-enum Several {
+enum BatchLayout {
     /// Its descriptors begin here.
     Table { at: usize },
     /// Its values begin here, each of this length.
@@ -152,7 +152,7 @@ enum Several {
 #[derive(Clone)]
 pub struct Records<'b> {
     /// `None`: no records.
-    pub(crate) place: Option<(Known<'b>, Bytes<'b>)>,
+    pub(crate) place: Option<(PublishedIndex<'b>, Bytes<'b>)>,
     /// As the run's.
     singles: bool,
     base: u64,
@@ -162,7 +162,7 @@ pub struct Records<'b> {
     /// is open), how many of them are behind us, what it is, and its time.
     count: u32,
     within: u32,
-    several: Several,
+    several: BatchLayout,
     time: i64,
 }
 
@@ -175,7 +175,7 @@ pub(crate) struct ValueRun {
 
 impl<'b> Records<'b> {
     #[inline]
-    pub(crate) fn new(run: &Run, segment: &'b Segment) -> Records<'b> {
+    pub(crate) fn new(run: &RecordRun, segment: &'b Segment) -> Records<'b> {
         let mut records = Records {
             place: Some((segment.known(), segment.bytes())),
             singles: run.singles,
@@ -203,7 +203,7 @@ impl<'b> Records<'b> {
             left: 0,
             count: 0,
             within: 0,
-            several: Several::Table { at: 0 },
+            several: BatchLayout::Table { at: 0 },
             time: NO_TIMESTAMP,
         }
     }
@@ -216,11 +216,11 @@ impl<'b> Records<'b> {
         unsafe {
             self.time = read_i64(bytes, at);
             self.several = match descriptor.kind() {
-                Kind::Uniform => Several::Uniform {
+                Kind::Uniform => BatchLayout::Uniform {
                     at: at + UNIFORM_HEAD,
                     length: read_u32(bytes, at + 8) as usize,
                 },
-                _ => Several::Table {
+                _ => BatchLayout::Table {
                     at: at + TABLE_HEAD,
                 },
             };
@@ -232,7 +232,7 @@ impl<'b> Records<'b> {
     /// With no frame open: steps over aborted frames to the next one, and answers its
     /// descriptor if it is a single record, which is then behind us; frames of several are
     /// opened.
-    fn next_frame(&mut self, known: Known<'b>, bytes: Bytes<'b>) -> Option<Descriptor> {
+    fn next_frame(&mut self, known: PublishedIndex<'b>, bytes: Bytes<'b>) -> Option<Descriptor> {
         loop {
             // SAFETY: B1: records are left, so this frame is part of the run.
             let descriptor = unsafe { known.descriptor(self.slot) };
@@ -296,12 +296,12 @@ impl<'b> Records<'b> {
         }
         let offset = self.offset_within();
         let run = match self.several {
-            Several::Uniform { at, length } => ValueRun {
+            BatchLayout::Uniform { at, length } => ValueRun {
                 at: at + self.within as usize * length,
                 length,
                 count: (self.count - self.within).min(self.left),
             },
-            Several::Table { at } => single(self.table_entry(bytes, at)),
+            BatchLayout::Table { at } => single(self.table_entry(bytes, at)),
         };
         self.pass(run.count);
         Some((offset, run))
@@ -310,7 +310,7 @@ impl<'b> Records<'b> {
     /// The next record, when it is not simply the next single one. Takes and gives the whole
     /// state, so that in a loop over single records it stays in registers.
     #[inline(never)]
-    fn next_slowly(mut self, known: Known<'b>, bytes: Bytes<'b>) -> (RecordRef<'b>, Self) {
+    fn next_slowly(mut self, known: PublishedIndex<'b>, bytes: Bytes<'b>) -> (RecordRef<'b>, Self) {
         if self.count == 0 {
             if let Some(descriptor) = self.next_frame(known, bytes) {
                 self.left -= 1;
@@ -321,7 +321,7 @@ impl<'b> Records<'b> {
         }
         let (offset, time) = (self.offset_within(), self.time);
         let record = match self.several {
-            Several::Uniform { at, length } => RecordRef {
+            BatchLayout::Uniform { at, length } => RecordRef {
                 bytes,
                 at: at + self.within as usize * length,
                 length,
@@ -329,7 +329,7 @@ impl<'b> Records<'b> {
                 time,
                 offset,
             },
-            Several::Table { at } => {
+            BatchLayout::Table { at } => {
                 RecordRef::new(bytes, self.table_entry(bytes, at), time, offset)
             }
         };
@@ -357,7 +357,7 @@ impl<'b> Iterator for Records<'b> {
                 return Some(RecordRef::new(bytes, descriptor, NO_TIMESTAMP, offset));
             }
         }
-        if let (1.., Several::Uniform { at, length }) = (self.count, self.several) {
+        if let (1.., BatchLayout::Uniform { at, length }) = (self.count, self.several) {
             let record = RecordRef {
                 bytes,
                 at: at + self.within as usize * length,

@@ -18,28 +18,28 @@
 use crate::clock;
 use crate::frame::UNIT;
 use crate::partition::{Partition, Retired};
-use crate::pool::Pool;
-use crate::segment::Mark;
+use crate::pool::SegmentPool;
+use crate::segment::RetentionMark;
 use crate::sync::spin_loop;
 use std::time::Duration;
 
 /// What is kept, in a topic that limits it.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Retention {
+pub(crate) struct RetentionLimits {
     /// Nanoseconds; `u64::MAX`: for ever.
     time: u64,
     /// Units; `u64::MAX`: all.
     units: u64,
 }
 
-impl Retention {
+impl RetentionLimits {
     /// `None` when neither is limited.
-    pub(crate) fn new(time: Option<Duration>, bytes: Option<u64>) -> Option<Retention> {
+    pub(crate) fn new(time: Option<Duration>, bytes: Option<u64>) -> Option<RetentionLimits> {
         if time.is_none() && bytes.is_none() {
             return None;
         }
         let nanos = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
-        Some(Retention {
+        Some(RetentionLimits {
             time: time.map_or(u64::MAX, nanos),
             units: bytes.map_or(u64::MAX, |bytes| bytes.div_ceil(UNIT as u64)),
         })
@@ -47,9 +47,9 @@ impl Retention {
 
     /// Whether the segment before `next` goes, where the last is `last`, and `units` are claimed in
     /// it: it is old enough, or as much as is to be kept is there without it.
-    fn gives_up(&self, now: u64, next: Mark, last: Mark, units: u32) -> bool {
+    fn gives_up(&self, now: u64, next: RetentionMark, last: RetentionMark, units: u32) -> bool {
         // (Wrong marks of segments that were recycled under us may be in any order.)
-        let age = now.saturating_sub(next.began);
+        let age = now.saturating_sub(next.created_at);
         let rest = last.before.wrapping_sub(next.before);
         let rest = rest.wrapping_add(units.into());
         (self.time != u64::MAX && age >= self.time)
@@ -57,11 +57,11 @@ impl Retention {
     }
 }
 
-impl Mark {
+impl RetentionMark {
     /// That of a segment that is just being prepared: now, if anybody asks for the time.
-    pub(crate) fn new(retention: &Option<Retention>, before: u64) -> Mark {
-        let began = retention.map_or(0, |_| clock::monotonic());
-        Mark { began, before }
+    pub(crate) fn new(retention: &Option<RetentionLimits>, before: u64) -> RetentionMark {
+        let created_at = retention.map_or(0, |_| clock::monotonic());
+        RetentionMark { created_at, before }
     }
 }
 
@@ -69,7 +69,7 @@ impl Partition {
     /// Whether retention gives segment `start` up, where `last` is the last. To rely on it, find
     /// the log still starting at `start` afterwards. `None`: these are not the ones, or this
     /// thread does not see them yet.
-    pub(crate) fn outlived(&self, pool: &Pool, start: u64, last: u64) -> Option<bool> {
+    pub(crate) fn outlived(&self, pool: &SegmentPool, start: u64, last: u64) -> Option<bool> {
         let Some(retention) = self.retention() else {
             return Some(false);
         };
@@ -78,12 +78,12 @@ impl Partition {
         }
         let next = pool.get(self.find(start + 1)?);
         let last = pool.get(self.find(last)?);
-        let (units, now) = (last.head().used_units(), clock::monotonic());
-        Some(retention.gives_up(now, next.mark(), last.mark(), units))
+        let (units, now) = (last.state().used_units(), clock::monotonic());
+        Some(retention.gives_up(now, next.retention_mark(), last.retention_mark(), units))
     }
 
     /// Retires what retention gives up, as far as gates allow.
-    pub(crate) fn apply_retention(&self, pool: &Pool) {
+    pub(crate) fn apply_retention(&self, pool: &SegmentPool) {
         loop {
             let start = self.log_start();
             match self.outlived(pool, start, self.active()) {
@@ -109,9 +109,9 @@ mod tests {
 
     #[test]
     fn limits_are_as_given_and_the_longest_are_none() {
-        assert!(Retention::new(None, None).is_none());
+        assert!(RetentionLimits::new(None, None).is_none());
         let some = |time, bytes| {
-            let retention = Retention::new(time, bytes).unwrap();
+            let retention = RetentionLimits::new(time, bytes).unwrap();
             (retention.time, retention.units)
         };
         assert_eq!(some(Some(Duration::ZERO), None), (0, u64::MAX));
@@ -122,18 +122,25 @@ mod tests {
 
     #[test]
     fn a_segment_goes_when_the_next_began_long_enough_ago() {
-        let retention = Retention::new(Some(Duration::from_nanos(10)), None).unwrap();
-        let mark = |began| Mark { began, before: 0 };
-        for (began, now, goes) in [(5, 14, false), (5, 15, true), (5, 99, true), (5, 4, false)] {
-            let found = retention.gives_up(now, mark(began), mark(0), 1000);
-            assert_eq!(found, goes, "{began} {now}");
+        let retention = RetentionLimits::new(Some(Duration::from_nanos(10)), None).unwrap();
+        let mark = |created_at| RetentionMark {
+            created_at,
+            before: 0,
+        };
+        for (created_at, now, goes) in [(5, 14, false), (5, 15, true), (5, 99, true), (5, 4, false)]
+        {
+            let found = retention.gives_up(now, mark(created_at), mark(0), 1000);
+            assert_eq!(found, goes, "{created_at} {now}");
         }
     }
 
     #[test]
     fn a_segment_goes_when_as_much_as_is_to_be_kept_is_behind_it() {
-        let retention = Retention::new(None, Some(80)).unwrap();
-        let mark = |before| Mark { began: 0, before };
+        let retention = RetentionLimits::new(None, Some(80)).unwrap();
+        let mark = |before| RetentionMark {
+            created_at: 0,
+            before,
+        };
         for (before, units, goes) in [(4, 0, false), (4, 5, false), (4, 6, true), (10, 0, true)] {
             let found = retention.gives_up(0, mark(0), mark(before), units);
             assert_eq!(found, goes, "{before} {units}");

@@ -26,7 +26,7 @@ const RECORDS: usize = 32;
 const LIVES: u8 = 4;
 
 #[derive(Default)]
-pub(crate) struct Rotation {
+pub(crate) struct PollOrder {
     /// Where the round goes on.
     next: usize,
     /// The busy ones, the one whose turn is next in front.
@@ -37,15 +37,15 @@ pub(crate) struct Rotation {
     records: usize,
 }
 
-impl Rotation {
+impl PollOrder {
     /// For so many partitions, all new. What is kept otherwise are hints, which may be of
     /// partitions that have changed places.
     #[cold]
     fn begin(&mut self, count: usize) {
-        *self = Rotation {
+        *self = PollOrder {
             busy: VecDeque::with_capacity(count),
             lives: vec![0; count].into(),
-            ..Rotation::default()
+            ..PollOrder::default()
         };
     }
 
@@ -146,7 +146,7 @@ mod tests {
             }
         }
 
-        fn poll(&mut self, rotation: &mut Rotation) -> Option<usize> {
+        fn poll(&mut self, rotation: &mut PollOrder) -> Option<usize> {
             self.looks = 0;
             let found = rotation.look(self.records.len(), |i, _| {
                 self.looks += 1;
@@ -157,7 +157,7 @@ mod tests {
             found.unwrap()
         }
 
-        fn polls(&mut self, rotation: &mut Rotation, count: usize) -> Vec<Option<usize>> {
+        fn polls(&mut self, rotation: &mut PollOrder, count: usize) -> Vec<Option<usize>> {
             (0..count).map(|_| self.poll(rotation)).collect()
         }
     }
@@ -166,7 +166,7 @@ mod tests {
 
     #[test]
     fn one_busy_partition_among_many_costs_a_few_looks() {
-        let (mut log, mut rotation) = (Log::new(1000), Rotation::default());
+        let (mut log, mut rotation) = (Log::new(1000), PollOrder::default());
         log.records[700] = ALWAYS;
         assert_eq!(log.poll(&mut rotation), Some(700));
         for _ in 0..10_000 {
@@ -179,7 +179,7 @@ mod tests {
     fn a_record_in_an_idle_partition_is_found_within_the_bound() {
         for count in [17, 100, 1000] {
             for busy in [vec![3], vec![0, 1, 16], (0..count / 2).collect()] {
-                let (mut log, mut rotation) = (Log::new(count), Rotation::default());
+                let (mut log, mut rotation) = (Log::new(count), PollOrder::default());
                 busy.iter().for_each(|&i| log.records[i] = ALWAYS);
                 log.polls(&mut rotation, 3 * count);
                 for idle in (0..count).filter(|i| !busy.contains(i)).step_by(7) {
@@ -195,7 +195,7 @@ mod tests {
 
     #[test]
     fn all_that_comes_at_once_is_found_in_as_many_polls() {
-        let (mut log, mut rotation) = (Log::new(100), Rotation::default());
+        let (mut log, mut rotation) = (Log::new(100), PollOrder::default());
         log.records[50] = ALWAYS;
         log.polls(&mut rotation, 500);
         let others = (0..100).filter(|&i| i != 50);
@@ -210,7 +210,7 @@ mod tests {
 
     #[test]
     fn busy_partitions_take_turns() {
-        let (mut log, mut rotation) = (Log::new(1000), Rotation::default());
+        let (mut log, mut rotation) = (Log::new(1000), PollOrder::default());
         let busy = [5, 6, 999];
         busy.iter().for_each(|&i| log.records[i] = ALWAYS);
         log.polls(&mut rotation, 2000);
@@ -222,7 +222,7 @@ mod tests {
 
     #[test]
     fn finding_nothing_takes_a_look_at_all() {
-        let (mut log, mut rotation) = (Log::new(100), Rotation::default());
+        let (mut log, mut rotation) = (Log::new(100), PollOrder::default());
         log.records[42] = 5;
         (0..5).for_each(|_| assert_eq!(log.poll(&mut rotation), Some(42)));
         for _ in 0..10 {
@@ -238,7 +238,7 @@ mod tests {
 
     #[test]
     fn long_polls_go_further_in_the_round() {
-        let mut rotation = Rotation::default();
+        let mut rotation = PollOrder::default();
         let mut looks = 0;
         for _ in 0..2 {
             looks = 0;
@@ -253,7 +253,7 @@ mod tests {
 
     #[test]
     fn what_fails_is_told_and_forgets_nobody() {
-        let (mut log, mut rotation) = (Log::new(20), Rotation::default());
+        let (mut log, mut rotation) = (Log::new(20), PollOrder::default());
         log.records[9] = ALWAYS;
         log.polls(&mut rotation, 1);
         let failing = rotation.look(20, |i, _| if i == 9 { Err("no") } else { Ok(0) });
@@ -264,7 +264,7 @@ mod tests {
 
     #[test]
     fn another_number_of_partitions_begins_anew() {
-        let (mut log, mut rotation) = (Log::new(100), Rotation::default());
+        let (mut log, mut rotation) = (Log::new(100), PollOrder::default());
         log.records[99] = ALWAYS;
         log.polls(&mut rotation, 1);
         let mut log = Log::new(20);

@@ -32,21 +32,21 @@
 //!   read after the descriptor was loaded (Acquire, P2); nobody writes them again in this life.
 #![allow(unsafe_code)]
 
-use crate::counts::SharedCounts;
+use crate::counts::SharedCounters;
 use crate::frame::{Descriptor, Kind, UNIT};
-use crate::head::Head;
-use crate::memory::{Block, Bytes, Index, SLOTS_IN_LINE, Shape, WriteAccess};
-use crate::sleepers::Sleepers;
+use crate::head::SegmentState;
+use crate::memory::{Block, Bytes, Index, SLOTS_IN_LINE, SegmentShape, WriteAccess};
+use crate::sleepers::EventCount;
 use crate::sync::{AtomicU64, ord, store_alone};
 use core::mem::ManuallyDrop;
 use std::sync::Arc;
 
 /// What retention goes by, and what is told of a partition's bytes.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Mark {
+pub(crate) struct RetentionMark {
     /// When the life was prepared, by [`clock::monotonic`](crate::clock::monotonic): all that is
     /// in the segments before it was claimed by then. Zero where retention does not ask for it.
-    pub(crate) began: u64,
+    pub(crate) created_at: u64,
     /// Units of the partition's segments before it, from the first on.
     pub(crate) before: u64,
 }
@@ -58,7 +58,7 @@ const FIRST_TIME: u64 = 2;
 
 /// How a producer moves `head` on: the one step in which the kinds of producer differ.
 #[allow(unreachable_pub)] // in the bounds of the public `Producer`, and not to be named
-pub trait ClaimStep: 'static {
+pub trait ClaimMode: 'static {
     /// Whether this is the topic's only producer.
     const EXCLUSIVE: bool;
 
@@ -71,13 +71,13 @@ pub trait ClaimStep: 'static {
 
 /// Claims with a compare-and-swap, beside any number of other producers.
 #[derive(Debug)]
-pub struct Shared;
+pub struct SharedMode;
 
 /// Claims with a plain store, as the topic's only producer.
 #[derive(Debug)]
-pub struct Exclusive;
+pub struct ExclusiveMode;
 
-impl ClaimStep for Shared {
+impl ClaimMode for SharedMode {
     const EXCLUSIVE: bool = false;
 
     #[inline(always)]
@@ -98,7 +98,7 @@ impl ClaimStep for Shared {
     }
 }
 
-impl ClaimStep for Exclusive {
+impl ClaimMode for ExclusiveMode {
     const EXCLUSIVE: bool = true;
 
     #[inline(always)]
@@ -129,16 +129,16 @@ fn published(slot: &AtomicU64) -> Descriptor {
 #[derive(Clone)]
 pub(crate) struct Segment {
     block: Block,
-    shape: Shape,
+    shape: SegmentShape,
 }
 
 impl Segment {
-    pub(crate) fn new(block: Block, shape: Shape) -> Segment {
+    pub(crate) fn new(block: Block, shape: SegmentShape) -> Segment {
         Segment { block, shape }
     }
 
     #[inline]
-    pub(crate) fn shape(&self) -> Shape {
+    pub(crate) fn shape(&self) -> SegmentShape {
         self.shape
     }
 
@@ -160,25 +160,25 @@ impl Segment {
     }
 
     /// Claims `records` slots and `units` units, both at once, and answers what the head was
-    /// before: the claim begins there ([`Claim::new`]). Refused, it answers what the head is:
+    /// before: the claim begins there ([`FrameClaim::new`]). Refused, it answers what the head is:
     /// not open in the partition, or without room for so much. `last` is what the caller knows of the
-    /// head ([`ClaimStep::look`]), and `full` is [`Head::full`] of the partition, for segments of
+    /// head ([`ClaimMode::look`]), and `full` is [`SegmentState::full`] of the partition, for segments of
     /// this shape.
     ///
     /// The answers are words, and the claim is put together by the caller, so that all of it
     /// stays in registers.
     #[inline(always)]
-    pub(crate) fn try_claim<S: ClaimStep>(
+    pub(crate) fn try_claim<S: ClaimMode>(
         &self,
-        last: Head,
-        full: Head,
+        last: SegmentState,
+        full: SegmentState,
         records: u32,
         units: u32,
-    ) -> Result<Head, Head> {
-        let word = self.block.head();
+    ) -> Result<SegmentState, SegmentState> {
+        let word = self.block.state();
         let mut seen = S::look(word, last.0);
         loop {
-            let head = Head(seen);
+            let head = SegmentState(seen);
             if !head.has_room(full, records, units) {
                 return Err(head);
             }
@@ -196,9 +196,9 @@ impl Segment {
     /// Ends the claiming, if `seen` is still the head. Whoever does it owes END, and pays at
     /// once: a thread that stops in between keeps this one segment from being recycled, and
     /// readers find the end in `head`.
-    pub(crate) fn seal(&self, seen: Head) {
+    pub(crate) fn seal(&self, seen: SegmentState) {
         // Acquire: the zeroing of the slot that END goes to happened before.
-        let sealed = self.block.head().compare_exchange(
+        let sealed = self.block.state().compare_exchange(
             seen.0,
             seen.sealed().0,
             ord!("segment.seal", P1, Acquire),
@@ -220,9 +220,9 @@ impl Segment {
         // Release, to whoever claims in this life: that it is the active segment, and its entry
         // in the table. (Base and index come with the release of whoever prepared it.) Failing
         // means that another thread has opened it.
-        let _ = self.block.head().compare_exchange(
-            Head::fresh(partition, number).0,
-            Head::open(partition).0,
+        let _ = self.block.state().compare_exchange(
+            SegmentState::fresh(partition, number).0,
+            SegmentState::open(partition).0,
             ord!("segment.open", P11, Release),
             ord!(Relaxed),
         );
@@ -230,8 +230,8 @@ impl Segment {
 
     /// The head, as a hint: a claim or a seal tells whether it was true.
     #[inline]
-    pub(crate) fn head(&self) -> Head {
-        Head(self.block.head().load(ord!(Relaxed)))
+    pub(crate) fn state(&self) -> SegmentState {
+        SegmentState(self.block.state().load(ord!(Relaxed)))
     }
 
     // ---- reading ------------------------------------------------------------------------
@@ -277,8 +277,8 @@ impl Segment {
 
     /// The descriptors that a cursor has found published in this life.
     #[inline]
-    pub(crate) fn known(&self) -> Known<'_> {
-        Known(self.block.index_view())
+    pub(crate) fn known(&self) -> PublishedIndex<'_> {
+        PublishedIndex(self.block.index_view())
     }
 
     /// The data, for reading published frames while the segment is held.
@@ -324,23 +324,25 @@ impl Segment {
 
     /// When this life began, and what had been appended before it. Right if the segment is live
     /// after it was asked (`retention.rs`).
-    pub(crate) fn mark(&self) -> Mark {
-        Mark {
-            began: self.block.began().load(ord!(Relaxed)),
+    pub(crate) fn retention_mark(&self) -> RetentionMark {
+        RetentionMark {
+            created_at: self.block.created_at().load(ord!(Relaxed)),
             before: self.block.before().load(ord!(Relaxed)),
         }
     }
 
     /// Marks the life that is to begin. Only for the segment's one owner, before
     /// [`prepare`](Self::prepare).
-    pub(crate) fn set_mark(&self, mark: Mark) {
-        if mark.began != 0 {
-            self.block.began().store(mark.began, ord!(Relaxed));
+    pub(crate) fn set_retention_mark(&self, mark: RetentionMark) {
+        if mark.created_at != 0 {
+            self.block
+                .created_at()
+                .store(mark.created_at, ord!(Relaxed));
         }
         // Release, to lookups that do not hold the segment, as in `prepare`.
         self.block
             .before()
-            .store(mark.before, ord!("segment.set_mark", P7, Release));
+            .store(mark.before, ord!("segment.set_retention_mark", P7, Release));
     }
 
     /// Base and head for who does not hold the segment and checks afterwards, by the log
@@ -360,11 +362,11 @@ impl Segment {
     }
 
     /// See [`base_unheld`](Self::base_unheld).
-    pub(crate) fn head_unheld(&self) -> Head {
-        Head(
+    pub(crate) fn state_unheld(&self) -> SegmentState {
+        SegmentState(
             self.block
-                .head()
-                .load(ord!("segment.head_unheld", P7, Acquire)),
+                .state()
+                .load(ord!("segment.state_unheld", P7, Acquire)),
         )
     }
 
@@ -423,8 +425,8 @@ impl Segment {
             .store(base, ord!("segment.prepare_base", P7, Release));
         // Release, to whoever claims in this life, by way of the exchanges that open the
         // segment and claim before it: its base and its zeroed index. To lookups as well (P7).
-        self.block.head().swap(
-            Head::fresh(partition, number).0,
+        self.block.state().swap(
+            SegmentState::fresh(partition, number).0,
             ord!("segment.prepare_head", P1, Release),
         );
     }
@@ -432,9 +434,9 @@ impl Segment {
 
 /// See [`Segment::known`].
 #[derive(Clone, Copy)]
-pub(crate) struct Known<'a>(Index<'a>);
+pub(crate) struct PublishedIndex<'a>(Index<'a>);
 
-impl Known<'_> {
+impl PublishedIndex<'_> {
     /// # Safety
     /// M5: the slot was found published in this life, and the segment is held.
     #[inline(always)]
@@ -445,12 +447,12 @@ impl Known<'_> {
 }
 
 /// Where a producer claims: a segment, and what its partition's producers share.
-pub(crate) struct Target {
+pub(crate) struct ClaimTarget {
     pub(crate) segment: Segment,
     /// Who sleeps until something is published there.
-    pub(crate) readers: Arc<Sleepers>,
+    pub(crate) readers: Arc<EventCount>,
     /// For the claims that are given up. The others do not look at it.
-    pub(crate) counts: SharedCounts,
+    pub(crate) counts: SharedCounters,
 }
 
 /// The exclusive right to fill a claimed frame and publish it.
@@ -460,13 +462,13 @@ pub(crate) struct Target {
 ///
 /// All its fields are whole words: narrower ones are written to the stack apart and read
 /// back together, which stalls every send (`docs/performance.md`).
-pub(crate) struct Claim<'a> {
-    target: &'a Target,
+pub(crate) struct FrameClaim<'a> {
+    target: &'a ClaimTarget,
     /// The target's memory: a copy, so that where it is need not be read again after each store.
     block: Block,
     base: u64,
     /// The head before the claim: slot and unit of its beginning.
-    head: Head,
+    head: SegmentState,
     records: u64,
     bytes: usize,
     access: WriteAccess,
@@ -479,17 +481,17 @@ const AHEAD: usize = 512;
 /// The lines of so many bytes are fetched at most.
 const MOST_AHEAD: usize = 1024;
 
-impl<'a> Claim<'a> {
+impl<'a> FrameClaim<'a> {
     /// The claim that moved the head of the target's segment on from `head` by so many records and
     /// units. Whoever made that step makes this, once.
     #[inline(always)]
-    pub(crate) fn new<S: ClaimStep>(
-        target: &'a Target,
+    pub(crate) fn new<S: ClaimMode>(
+        target: &'a ClaimTarget,
         segment: Segment,
-        head: Head,
+        head: SegmentState,
         records: u32,
         units: u32,
-    ) -> Claim<'a> {
+    ) -> FrameClaim<'a> {
         let bytes = units as usize * UNIT;
         let slot = head.claimed_records();
         // Once a line: producers that claim by turns would take it from each other at each claim.
@@ -499,7 +501,7 @@ impl<'a> Claim<'a> {
         }
         // At each claim, of one unit as well: only those that begin a line was measured, and is slower.
         segment.will_write(head.units() as usize * UNIT, bytes);
-        Claim {
+        FrameClaim {
             target,
             // SAFETY: M6: after the claim (S2), and used only until it is published.
             base: unsafe { segment.block.known_base() },
@@ -557,9 +559,9 @@ impl<'a> Claim<'a> {
     }
 }
 
-impl Target {
+impl ClaimTarget {
     #[inline(always)]
-    fn publish(&self, block: &Block, head: Head, descriptor: Descriptor) {
+    fn publish(&self, block: &Block, head: SegmentState, descriptor: Descriptor) {
         block.fill_slot(
             head.claimed_records(),
             descriptor.0,
@@ -572,14 +574,14 @@ impl Target {
     /// values: so that claims that are published stay in registers.
     #[cold]
     #[inline(never)]
-    fn give_up(&self, head: Head, records: u64) {
+    fn give_up(&self, head: SegmentState, records: u64) {
         self.counts.abort(records);
         let aborted = Descriptor::new(Kind::Aborted, head.units(), records);
         self.publish(&self.segment.block, head, aborted);
     }
 }
 
-impl Drop for Claim<'_> {
+impl Drop for FrameClaim<'_> {
     fn drop(&mut self) {
         // The access may end after this store: nobody reads the bytes of an aborted frame,
         // and the plain build's access is nothing at all. Under loom it must end first.

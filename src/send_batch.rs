@@ -3,15 +3,15 @@
 use crate::encode::Share;
 use crate::error::{BatchError, SendError};
 use crate::frame::UNIT;
-use crate::lane::{self, How};
+use crate::lane::{self, Patience};
 use crate::producer::{Producer, check_time};
 use crate::record::{Record, RecordMetadata};
-use crate::segment::ClaimStep;
+use crate::segment::ClaimMode;
 use core::fmt;
 
 /// What `send_batch` works out, kept from call to call so that it need not allocate.
 #[derive(Default)]
-pub(crate) struct Scratch {
+pub(crate) struct BatchPlan {
     /// For each partition: its share, where its records begin in `order`, and the base
     /// offset of its frame.
     shares: Vec<Share>,
@@ -24,7 +24,7 @@ pub(crate) struct Scratch {
     order: Vec<u32>,
 }
 
-impl Scratch {
+impl BatchPlan {
     /// The shares from `partition` on were not appended.
     #[cold]
     pub(crate) fn refused(&self, cause: SendError, partition: usize) -> BatchError {
@@ -40,7 +40,7 @@ impl Scratch {
 }
 
 #[allow(private_bounds)]
-impl<S: ClaimStep> Producer<S> {
+impl<S: ClaimMode> Producer<S> {
     /// Sends a batch: each partition's share as one frame, which readers see all of or
     /// nothing. Waits for room up to `max_block` for each share.
     ///
@@ -68,7 +68,7 @@ impl<S: ClaimStep> Producer<S> {
         &'a mut self,
         records: &'a [Record<'a>],
     ) -> Result<BatchMetadata<'a>, BatchError> {
-        self.append_batch(records, How::Wait)
+        self.append_batch(records, Patience::Wait)
     }
 
     /// Sends a batch, without waiting for room.
@@ -79,18 +79,18 @@ impl<S: ClaimStep> Producer<S> {
         &'a mut self,
         records: &'a [Record<'a>],
     ) -> Result<BatchMetadata<'a>, BatchError> {
-        self.append_batch(records, How::Try)
+        self.append_batch(records, Patience::Try)
     }
 
     fn append_batch<'a>(
         &'a mut self,
         records: &'a [Record<'a>],
-        how: How<'_>,
+        how: Patience<'_>,
     ) -> Result<BatchMetadata<'a>, BatchError> {
         self.plan_batch(records)?;
         let time = self.time();
         self.append_shares(records, time, 0, how)
-            .map_err(|(partition, cause)| self.scratch.refused(cause, partition))?;
+            .map_err(|(partition, cause)| self.batch_plan.refused(cause, partition))?;
         Ok(self.appended(records, time))
     }
 
@@ -101,7 +101,7 @@ impl<S: ClaimStep> Producer<S> {
         time: i64,
     ) -> BatchMetadata<'a> {
         BatchMetadata {
-            scratch: &self.scratch,
+            plan: &self.batch_plan,
             records,
             time,
         }
@@ -122,32 +122,32 @@ impl<S: ClaimStep> Producer<S> {
         records: &[Record<'_>],
         time: i64,
         first: usize,
-        how: How<'_>,
+        how: Patience<'_>,
     ) -> Result<(), (usize, SendError)> {
-        for partition in first..self.scratch.shares.len() {
-            let share = self.scratch.shares[partition];
+        for partition in first..self.batch_plan.shares.len() {
+            let share = self.batch_plan.shares[partition];
             if share.records == 0 {
                 continue;
             }
             // `plan` has checked that both fit.
             let units = share.bytes() / UNIT;
-            // (Not by way of `self`, whose scratch is read while the claim lives.)
+            // (Not by way of `self`, whose plan is read while the claim lives.)
             let mut claim = lane::claim_frame::<S>(
                 &self.topic,
-                &mut self.lanes,
-                &mut self.sleeper,
+                &mut self.appenders,
+                &mut self.waiter,
                 partition as u32,
                 (share.records as u32, units as u32),
                 how,
             )
             .map_err(|cause| (partition, cause))?;
             let (unit, base) = (claim.unit(), claim.offset());
-            let scratch = &self.scratch;
-            let order = &scratch.order[scratch.starts[partition] as usize..][..share.records];
+            let plan = &self.batch_plan;
+            let order = &plan.order[plan.starts[partition] as usize..][..share.records];
             let records = order.iter().map(|&i| &records[i as usize]);
             let descriptor = share.write(claim.bytes(), unit, records, time);
             claim.publish(descriptor);
-            self.scratch.bases[partition] = base;
+            self.batch_plan.bases[partition] = base;
         }
         Ok(())
     }
@@ -155,13 +155,13 @@ impl<S: ClaimStep> Producer<S> {
     /// Works out each partition's share of a batch, and refuses what could never go in.
     fn plan(&mut self, records: &[Record<'_>]) -> Result<(), SendError> {
         self.check()?;
-        let partitions = self.lanes.len();
-        let scratch = &mut self.scratch;
-        scratch.shares.clear();
-        scratch.shares.resize(partitions, Share::default());
-        scratch.bases.resize(partitions, 0);
-        scratch.partitions.clear();
-        scratch.ranks.clear();
+        let partitions = self.appenders.len();
+        let plan = &mut self.batch_plan;
+        plan.shares.clear();
+        plan.shares.resize(partitions, Share::default());
+        plan.bases.resize(partitions, 0);
+        plan.partitions.clear();
+        plan.ranks.clear();
         for record in records {
             if let Some(time) = record.given_timestamp() {
                 check_time(time)?;
@@ -170,15 +170,15 @@ impl<S: ClaimStep> Producer<S> {
                 Ok(partition) => partition,
                 Err(wrong) => return Err(self.out_of_range(wrong)),
             };
-            let share = &mut scratch.shares[partition as usize];
-            scratch.partitions.push(partition);
-            scratch.ranks.push(share.records as u32);
+            let share = &mut plan.shares[partition as usize];
+            plan.partitions.push(partition);
+            plan.ranks.push(share.records as u32);
             share.add(record);
         }
         let mut start = 0;
-        scratch.starts.clear();
-        for (partition, share) in scratch.shares.iter().enumerate() {
-            scratch.starts.push(start);
+        plan.starts.clear();
+        for (partition, share) in plan.shares.iter().enumerate() {
+            plan.starts.push(start);
             start += share.records as u32;
             let shape = self.topic.pool().shape();
             let bytes = share.bytes();
@@ -192,10 +192,10 @@ impl<S: ClaimStep> Producer<S> {
                 });
             }
         }
-        scratch.order.resize(records.len(), 0);
-        let places = scratch.partitions.iter().zip(&scratch.ranks);
+        plan.order.resize(records.len(), 0);
+        let places = plan.partitions.iter().zip(&plan.ranks);
         for (i, (&partition, &rank)) in places.enumerate() {
-            scratch.order[(scratch.starts[partition as usize] + rank) as usize] = i as u32;
+            plan.order[(plan.starts[partition as usize] + rank) as usize] = i as u32;
         }
         Ok(())
     }
@@ -204,7 +204,7 @@ impl<S: ClaimStep> Producer<S> {
 /// Where the records of a batch went, in the order they were given.
 #[derive(Clone, Copy)]
 pub struct BatchMetadata<'a> {
-    scratch: &'a Scratch,
+    plan: &'a BatchPlan,
     records: &'a [Record<'a>],
     time: i64,
 }
@@ -223,11 +223,11 @@ impl<'a> BatchMetadata<'a> {
     /// Where record `i` of the batch went.
     pub fn get(&self, i: usize) -> Option<RecordMetadata> {
         let record = self.records.get(i)?;
-        let partition = self.scratch.partitions[i];
-        let rank = u64::from(self.scratch.ranks[i]);
+        let partition = self.plan.partitions[i];
+        let rank = u64::from(self.plan.ranks[i]);
         Some(RecordMetadata {
             partition,
-            offset: self.scratch.bases[partition as usize] + rank,
+            offset: self.plan.bases[partition as usize] + rank,
             timestamp: record.given_timestamp().unwrap_or(self.time),
         })
     }

@@ -3,17 +3,17 @@
 use crate::encode;
 use crate::error::SendError;
 use crate::frame::{self, Descriptor, Kind, UNIFORM_HEAD, UNIT};
-use crate::lane::How;
+use crate::lane::Patience;
 use crate::producer::Producer;
-use crate::record::{FrameMetadata, Route};
-use crate::segment::ClaimStep;
+use crate::record::{Destination, FrameMetadata};
+use crate::segment::ClaimMode;
 use zerocopy::{Immutable, IntoBytes};
 
 #[allow(private_bounds)]
-impl<S: ClaimStep> Producer<S> {
+impl<S: ClaimMode> Producer<S> {
     /// Sends fixed-size values as one frame, which readers see all of or nothing: the
     /// fastest way in. They are records without keys, readable one by one, or in place as
-    /// `T` through [`Batch::values`](crate::Batch::values). With `Route::Key` the key only
+    /// `T` through [`Batch::values`](crate::Batch::values). With `Destination::Key` the key only
     /// chooses the partition.
     ///
     /// ```
@@ -30,7 +30,7 @@ impl<S: ClaimStep> Producer<S> {
     #[inline]
     pub fn send_values<T: IntoBytes + Immutable>(
         &mut self,
-        route: Route<'_>,
+        route: Destination<'_>,
         values: &[T],
     ) -> Result<FrameMetadata, SendError> {
         self.append_values(
@@ -38,7 +38,7 @@ impl<S: ClaimStep> Producer<S> {
             values.as_bytes(),
             values.len(),
             size_of::<T>(),
-            How::Wait,
+            Patience::Wait,
         )
     }
 
@@ -49,7 +49,7 @@ impl<S: ClaimStep> Producer<S> {
     #[inline]
     pub fn try_send_values<T: IntoBytes + Immutable>(
         &mut self,
-        route: Route<'_>,
+        route: Destination<'_>,
         values: &[T],
     ) -> Result<FrameMetadata, SendError> {
         self.append_values(
@@ -57,17 +57,17 @@ impl<S: ClaimStep> Producer<S> {
             values.as_bytes(),
             values.len(),
             size_of::<T>(),
-            How::Try,
+            Patience::Try,
         )
     }
 
     pub(crate) fn append_values(
         &mut self,
-        route: Route<'_>,
+        route: Destination<'_>,
         values: &[u8],
         records: usize,
         value: usize,
-        how: How<'_>,
+        how: Patience<'_>,
     ) -> Result<FrameMetadata, SendError> {
         self.check()?;
         let partition = self.router.route(route, values.len());

@@ -43,7 +43,7 @@ const FENCED: u64 = 1;
 const SOMEBODY: u64 = 2;
 
 /// Whose thread or task is to be woken when something happens.
-pub(crate) struct Sleepers(CachePadded<Inner>);
+pub(crate) struct EventCount(CachePadded<Inner>);
 
 struct Inner {
     /// [`FENCED`], [`SOMEBODY`]. Written under the lock, and before anybody else has it.
@@ -65,17 +65,17 @@ struct List {
     spare: Vec<(u64, Waker)>,
 }
 
-impl Sleepers {
+impl EventCount {
     /// With `fence`, notifiers fence where the system's asymmetric fence is missing. Without, nobody
     /// may rely on being woken there: see [`wakes`](Self::wakes).
-    pub(crate) fn new(fence: bool) -> Sleepers {
+    pub(crate) fn new(fence: bool) -> EventCount {
         let ordered = fence || barrier::is_asymmetric();
         let nobody = if ordered && !barrier::is_asymmetric() {
             FENCED
         } else {
             0
         };
-        Sleepers(CachePadded::new(Inner {
+        EventCount(CachePadded::new(Inner {
             asleep: AtomicU64::new(nobody),
             rung: AtomicU64::new(0),
             list: Mutex::new(List::default()),
@@ -313,7 +313,7 @@ mod tests {
 
     #[test]
     fn who_sleeps_is_woken_once_and_who_left_is_not() {
-        let sleepers = Sleepers::new(true);
+        let sleepers = EventCount::new(true);
         let (a, waker_a) = counter();
         let (b, waker_b) = counter();
         sleepers.notify();
@@ -328,7 +328,7 @@ mod tests {
 
     #[test]
     fn a_waker_may_enrol_again_and_all_are_woken_though_some_panic() {
-        struct Again(Arc<Sleepers>, Waker);
+        struct Again(Arc<EventCount>, Waker);
         impl Wake for Again {
             fn wake(self: Arc<Self>) {
                 self.0.enrol(self.1.clone());
@@ -340,7 +340,7 @@ mod tests {
                 panic!("a waker's own");
             }
         }
-        let sleepers = Arc::new(Sleepers::new(true));
+        let sleepers = Arc::new(EventCount::new(true));
         let (count, waker) = counter();
         sleepers.enrol(waker.clone());
         sleepers.enrol(Arc::new(Panics).into());
@@ -354,7 +354,7 @@ mod tests {
 
     #[test]
     fn who_is_put_off_is_woken_when_the_last_lock_is_gone() {
-        let sleepers = Sleepers::new(true);
+        let sleepers = EventCount::new(true);
         let (count, waker) = counter();
         sleepers.enrol(waker);
         let (outer, inner) = (later(), later());
@@ -367,7 +367,7 @@ mod tests {
 
     #[test]
     fn what_is_rung_while_the_lock_is_taken_is_done_by_who_has_it() {
-        let sleepers = Sleepers::new(true);
+        let sleepers = EventCount::new(true);
         let (count, waker) = counter();
         sleepers.enrol(waker);
         let list = sleepers.lock();

@@ -67,7 +67,7 @@ impl Shadow {
 }
 
 /// One of loom's words, with the operations that the source uses.
-#[allow(unreachable_pub)] // as `ClaimStep`, which names it
+#[allow(unreachable_pub)] // as `ClaimMode`, which names it
 pub struct AtomicU64 {
     word: loom::sync::atomic::AtomicU64,
     /// Written by [`store_alone`], read before every exchange.

@@ -13,16 +13,16 @@
 //! until it is recycled. Whoever leaves it holds the segment, so the life is the right one
 //! (S4), and several leave the same.
 
-use crate::assigned::Seat;
-use crate::cursor::{Run, in_force};
+use crate::assigned::TopicSubscription;
+use crate::cursor::{RecordRun, in_force};
 use crate::frame::Kind;
 use crate::partition::Partition;
-use crate::readers::{Hold, NOTHING};
+use crate::readers::{Hold, NO_SEGMENT};
 use crate::record::NO_TIMESTAMP;
 use crate::records::Records;
 use crate::segment::Segment;
 use crate::sync::spin_loop;
-use crate::topic_inner::TopicInner;
+use crate::topic_inner::TopicShared;
 use std::sync::Arc;
 
 /// A record's offset and time, as
@@ -39,17 +39,17 @@ pub struct OffsetAndTimestamp {
 struct Pin<'t> {
     partition: &'t Partition,
     hold: Arc<Hold>,
-    seat: Seat,
+    subscription: TopicSubscription,
 }
 
 impl<'t> Pin<'t> {
-    fn new(topic: &'t Arc<TopicInner>, partition: &'t Partition) -> Pin<'t> {
-        let seat = Seat::new(topic);
-        let hold = topic.pool().readers(partition.id()).join(NOTHING);
+    fn new(topic: &'t Arc<TopicShared>, partition: &'t Partition) -> Pin<'t> {
+        let subscription = TopicSubscription::new(topic);
+        let hold = topic.pool().readers(partition.id()).join(NO_SEGMENT);
         Pin {
             partition,
             hold,
-            seat,
+            subscription,
         }
     }
 
@@ -62,13 +62,13 @@ impl<'t> Pin<'t> {
 
 impl Drop for Pin<'_> {
     fn drop(&mut self) {
-        let pool = self.seat.topic().pool();
+        let pool = self.subscription.topic().pool();
         pool.readers(self.partition.id()).leave(&self.hold);
     }
 }
 
 /// How a look through a segment ended.
-enum Look {
+enum Scan {
     Found(OffsetAndTimestamp),
     /// At its end, which is this slot.
     Through(u32),
@@ -78,13 +78,13 @@ enum Look {
 
 /// The earliest record of `time` or later, or else the offset at which the search ended.
 pub(crate) fn find(
-    topic: &Arc<TopicInner>,
+    topic: &Arc<TopicShared>,
     partition: u32,
     time: i64,
 ) -> Result<OffsetAndTimestamp, u64> {
     let (log, pool) = (topic.partition(partition), topic.pool());
     let pin = Pin::new(topic, log);
-    let floor = log.floor();
+    let deleted_before = log.deleted_before();
     let mut number = log.first(pool);
     loop {
         if !pin.hold(number) {
@@ -96,10 +96,12 @@ pub(crate) fn find(
             continue;
         };
         let segment = pool.get(index);
-        let slot = match look_through(segment, log, time, floor) {
-            Look::Found(found) => return Ok(found),
-            Look::Stopped(slot) => return Err((segment.base() + u64::from(slot)).max(floor)),
-            Look::Through(slot) => slot,
+        let slot = match look_through(segment, log, time, deleted_before) {
+            Scan::Found(found) => return Ok(found),
+            Scan::Stopped(slot) => {
+                return Err((segment.base() + u64::from(slot)).max(deleted_before));
+            }
+            Scan::Through(slot) => slot,
         };
         number += 1;
         if log.find(number).is_none() {
@@ -107,7 +109,7 @@ pub(crate) fn find(
             // log start behind it, and what this thread has found there brings that with it (P3).
             let start = log.log_start();
             if start < number {
-                return Err((segment.base() + u64::from(slot)).max(floor));
+                return Err((segment.base() + u64::from(slot)).max(deleted_before));
             }
             number = start;
         }
@@ -115,7 +117,7 @@ pub(crate) fn find(
 }
 
 /// Looks through a segment, which is held.
-fn look_through(segment: &Segment, log: &Partition, time: i64, floor: u64) -> Look {
+fn look_through(segment: &Segment, log: &Partition, time: i64, deleted_before: u64) -> Scan {
     if segment.latest().is_some_and(|latest| latest < time) {
         // Two words with no order between them: this thread may know the latest time of a segment
         // that has come to its end, and yet see an older head, of fewer records. Then the search
@@ -124,7 +126,7 @@ fn look_through(segment: &Segment, log: &Partition, time: i64, floor: u64) -> Lo
         // same; and the end is behind every record that was there before the call, because its
         // claim happened before this look at the head, which then cannot be older. A head is where
         // a claim ends, whenever it was, so that a reader may begin there.
-        return Look::Through(segment.head().records());
+        return Scan::Through(segment.state().records());
     }
     let base = segment.base();
     let mut latest = NO_TIMESTAMP;
@@ -136,23 +138,23 @@ fn look_through(segment: &Segment, log: &Partition, time: i64, floor: u64) -> Lo
             Kind::Aborted => {}
             Kind::Empty => {
                 // Whoever owes END may have stopped before it: then the head says as much.
-                let head = segment.head();
+                let head = segment.state();
                 if !head.is_sealed_in(log.id()) || head.records() != slot {
-                    return Look::Stopped(slot);
+                    return Scan::Stopped(slot);
                 }
                 break;
             }
             _ => {
-                let run = Run {
+                let run = RecordRun {
                     base,
                     slot,
                     records: frame.slots(),
-                    ..Run::default()
+                    ..RecordRun::default()
                 };
                 for record in Records::new(&run, segment) {
                     let timestamp = record.timestamp();
-                    if timestamp >= time && record.offset() >= floor {
-                        return Look::Found(OffsetAndTimestamp {
+                    if timestamp >= time && record.offset() >= deleted_before {
+                        return Scan::Found(OffsetAndTimestamp {
                             offset: record.offset(),
                             timestamp,
                         });
@@ -164,5 +166,5 @@ fn look_through(segment: &Segment, log: &Partition, time: i64, floor: u64) -> Lo
         slot += frame.slots();
     }
     segment.set_latest(latest);
-    Look::Through(slot)
+    Scan::Through(slot)
 }

@@ -1,13 +1,13 @@
 //! The public handle of a topic.
 
-use crate::assigned::Seat;
+use crate::assigned::TopicSubscription;
 use crate::config::TopicConfig;
 use crate::error::TopicError;
 use crate::partition::Partition;
 use crate::producer::Producer;
-use crate::segment::{Exclusive, Shared};
+use crate::segment::{ExclusiveMode, SharedMode};
 use crate::times::{self, OffsetAndTimestamp};
-use crate::topic_inner::TopicInner;
+use crate::topic_inner::TopicShared;
 use crate::trace::event;
 use core::fmt;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use std::sync::Arc;
 /// then report `Closed`.
 #[derive(Clone)]
 pub struct Topic {
-    inner: Arc<TopicInner>,
+    inner: Arc<TopicShared>,
 }
 
 #[cfg(loom)]
@@ -37,11 +37,11 @@ impl Topic {
 impl Topic {
     pub(crate) fn new(name: &str, config: TopicConfig) -> Result<Topic, TopicError> {
         Ok(Topic {
-            inner: Arc::new(TopicInner::new(name, config)?),
+            inner: Arc::new(TopicShared::new(name, config)?),
         })
     }
 
-    pub(crate) fn inner(&self) -> &Arc<TopicInner> {
+    pub(crate) fn inner(&self) -> &Arc<TopicShared> {
         &self.inner
     }
 
@@ -98,7 +98,7 @@ impl Topic {
     ///
     /// It brings a spare segment to the topic's pool (see [`TopicConfig`]). While an
     /// exclusive producer lives, it can be made but not send.
-    pub fn producer(&self) -> Producer<Shared> {
+    pub fn producer(&self) -> Producer<SharedMode> {
         Producer::shared(self.inner.clone())
     }
 
@@ -118,7 +118,7 @@ impl Topic {
     /// # Errors
     /// [`TopicError::ProducersExist`] while any other producer of the topic lives, and
     /// [`TopicError::Closed`] after the topic was closed or deleted.
-    pub fn exclusive_producer(&self) -> Result<Producer<Exclusive>, TopicError> {
+    pub fn exclusive_producer(&self) -> Result<Producer<ExclusiveMode>, TopicError> {
         if self.inner.is_closed() {
             return Err(TopicError::Closed {
                 topic: self.inner.name().clone(),
@@ -287,7 +287,7 @@ impl Topic {
                 log_end,
             });
         }
-        log.raise_floor(before);
+        log.raise_deleted_before(before);
         self.inner.change();
         Ok(log.log_start_offset(pool))
     }
@@ -312,10 +312,10 @@ impl Topic {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn apply_retention(&self) {
-        let seat = Seat::new(&self.inner);
+        let subscription = TopicSubscription::new(&self.inner);
         for partition in 0..self.partitions() {
             let partition = self.inner.partition(partition);
-            partition.apply_retention(seat.topic().pool());
+            partition.apply_retention(subscription.topic().pool());
         }
     }
 

@@ -3,13 +3,13 @@
 
 use crate::config::{Overflow, TopicConfig, name_fault};
 use crate::error::TopicError;
-use crate::grow::Grow;
+use crate::grow::AppendVec;
 use crate::head::{MAX_NUMBER, MAX_PARTITIONS};
-use crate::memory::Shape;
+use crate::memory::SegmentShape;
 use crate::partition::{Partition, last_base};
-use crate::pool::{MAX_SEGMENTS, NoSegments, Pool};
-use crate::readers::{Hold, NOTHING};
-use crate::sleepers::Sleepers;
+use crate::pool::{MAX_SEGMENTS, NoSegments, SegmentPool};
+use crate::readers::{Hold, NO_SEGMENT};
+use crate::sleepers::EventCount;
 use crate::sync::{AtomicU64, Mutex, MutexGuard, lock, ord};
 use std::sync::Arc;
 
@@ -18,11 +18,11 @@ const EXCLUSIVE: u64 = 1 << 63;
 
 /// The topic's state: `changes:47 | partitions:15 | deleted:1 | closed:1`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct State(u64);
+pub(crate) struct TopicState(u64);
 
-impl State {
+impl TopicState {
     /// That of no topic.
-    pub(crate) const NONE: State = State(u64::MAX);
+    pub(crate) const NONE: TopicState = TopicState(u64::MAX);
     /// Nothing more is appended.
     const CLOSED: u64 = 1;
     /// Nor is anything read any more.
@@ -30,8 +30,8 @@ impl State {
     const PARTITION: u64 = 1 << 2;
     const CHANGE: u64 = 1 << 17;
 
-    fn of(partitions: u32) -> State {
-        State(u64::from(partitions) * Self::PARTITION)
+    fn of(partitions: u32) -> TopicState {
+        TopicState(u64::from(partitions) * Self::PARTITION)
     }
 
     pub(crate) fn partitions(self) -> u32 {
@@ -44,11 +44,11 @@ impl State {
 pub(crate) type Inbox = Mutex<Vec<(u32, Arc<Hold>)>>;
 
 /// What all handles of a topic share.
-pub(crate) struct TopicInner {
+pub(crate) struct TopicShared {
     name: Arc<str>,
     config: TopicConfig,
-    pool: Pool,
-    partitions: Grow<Partition>,
+    pool: SegmentPool,
+    partitions: AppendVec<Partition>,
     /// Read by every send and poll, written seldom: whether the topic is closed, how many
     /// partitions it has, and how often something was changed that a handle must look at (P13).
     state: AtomicU64,
@@ -57,11 +57,11 @@ pub(crate) struct TopicInner {
     /// Who produces (row P9).
     producers: AtomicU64,
     /// Who sleeps until something is changed, also who reads none of its partitions now.
-    waiting_for_changes: Arc<Sleepers>,
+    waiting_for_changes: Arc<EventCount>,
 }
 
-impl TopicInner {
-    pub(crate) fn new(name: &str, config: TopicConfig) -> Result<TopicInner, TopicError> {
+impl TopicShared {
+    pub(crate) fn new(name: &str, config: TopicConfig) -> Result<TopicShared, TopicError> {
         if let Some(reason) = name_fault(name) {
             return Err(TopicError::InvalidName {
                 name: name.to_owned(),
@@ -74,7 +74,7 @@ impl TopicInner {
             bytes: (shape.block_bytes() as u64).saturating_mul(segments as u64),
         };
         let may_sleep = config.wait.may_sleep();
-        let pool = Pool::new(shape, segments, partitions, config.prefault, may_sleep)
+        let pool = SegmentPool::new(shape, segments, partitions, config.prefault, may_sleep)
             .ok_or_else(out_of_memory)?;
         let gated = config.overflow == Overflow::Backpressure;
         let first = first(&config, shape);
@@ -89,16 +89,16 @@ impl TopicInner {
             })
             .collect::<Option<_>>()
             .ok_or_else(out_of_memory)?;
-        let state = AtomicU64::new(State::of(config.partitions).0);
-        Ok(TopicInner {
+        let state = AtomicU64::new(TopicState::of(config.partitions).0);
+        Ok(TopicShared {
             name: name.into(),
             config,
             pool,
-            partitions: Grow::new(partitions),
+            partitions: AppendVec::new(partitions),
             state,
             subscribers: Mutex::new(Vec::new()),
             producers: AtomicU64::new(0),
-            waiting_for_changes: Arc::new(Sleepers::new(may_sleep)),
+            waiting_for_changes: Arc::new(EventCount::new(may_sleep)),
         })
     }
 
@@ -116,7 +116,7 @@ impl TopicInner {
     }
 
     #[inline]
-    pub(crate) fn pool(&self) -> &Pool {
+    pub(crate) fn pool(&self) -> &SegmentPool {
         &self.pool
     }
 
@@ -137,19 +137,19 @@ impl TopicInner {
     /// Whether nothing more is to be appended. A hint: a partition's end tells what was.
     #[inline]
     pub(crate) fn is_closed(&self) -> bool {
-        self.state().0 & State::CLOSED != 0
+        self.state().0 & TopicState::CLOSED != 0
     }
 
     /// Whether the topic was deleted. A hint: it takes nothing back.
     #[inline]
     pub(crate) fn is_deleted(&self) -> bool {
-        self.state().0 & State::DELETED != 0
+        self.state().0 & TopicState::DELETED != 0
     }
 
     /// Nothing is to be appended or read any more.
     pub(crate) fn delete(&self) {
         self.state
-            .fetch_or(State::CLOSED | State::DELETED, ord!(Relaxed));
+            .fetch_or(TopicState::CLOSED | TopicState::DELETED, ord!(Relaxed));
         self.notify_all();
     }
 
@@ -166,7 +166,7 @@ impl TopicInner {
         let subscribers = self.subscribers();
         // Acquire, from the exclusive producers that came or went before: that they did.
         self.state
-            .fetch_or(State::CLOSED, ord!("topic.close", P17, Acquire));
+            .fetch_or(TopicState::CLOSED, ord!("topic.close", P17, Acquire));
         drop(subscribers);
         if self.is_shared() {
             self.end_logs();
@@ -184,7 +184,7 @@ impl TopicInner {
     }
 
     /// Who sleeps until something is changed.
-    pub(crate) fn waiting_for_changes(&self) -> &Arc<Sleepers> {
+    pub(crate) fn waiting_for_changes(&self) -> &Arc<EventCount> {
         &self.waiting_for_changes
     }
 
@@ -200,16 +200,16 @@ impl TopicInner {
 
     /// What every handle remembers, to see at a glance that nothing has changed.
     #[inline]
-    pub(crate) fn state(&self) -> State {
-        State(self.state.load(ord!(Relaxed)))
+    pub(crate) fn state(&self) -> TopicState {
+        TopicState(self.state.load(ord!(Relaxed)))
     }
 
     /// The state to be remembered by a handle that looks at everything afterwards. It is never
     /// that of a closed topic.
-    pub(crate) fn refreshed(&self) -> State {
+    pub(crate) fn refreshed(&self) -> TopicState {
         // Acquire, from whoever has changed it: the change.
         let state = self.state.load(ord!("topic.refreshed", P13, Acquire));
-        State(state & !(State::CLOSED | State::DELETED))
+        TopicState(state & !(TopicState::CLOSED | TopicState::DELETED))
     }
 
     /// Has every handle look. Not under a lock: it wakes those who sleep.
@@ -219,7 +219,7 @@ impl TopicInner {
     }
 
     fn count_change(&self, added: u32) {
-        let change = State::CHANGE + State::of(added).0;
+        let change = TopicState::CHANGE + TopicState::of(added).0;
         self.state
             .fetch_add(change, ord!("topic.change", P13, Release));
     }
@@ -286,7 +286,7 @@ impl TopicInner {
             let new = Partition::new(id as u16, segments, gated, kept, pool, index, first);
             self.partitions.add(id as usize, new);
             // Before anybody can send there: nothing that is sent is missed.
-            let number = if gated { first.0 } else { NOTHING };
+            let number = if gated { first.0 } else { NO_SEGMENT };
             for inbox in subscribers.iter() {
                 let hold = pool.readers(id as u16).join(number);
                 let mut inbox = lock(inbox);
@@ -357,7 +357,7 @@ impl TopicInner {
 }
 
 /// Number and offset of every partition's first segment.
-fn first(config: &TopicConfig, shape: Shape) -> (u64, u64) {
+fn first(config: &TopicConfig, shape: SegmentShape) -> (u64, u64) {
     let (number, offset) = config.first();
     (
         number.min(MAX_NUMBER - 1),

@@ -1,12 +1,12 @@
 //! How a thread waits: consumers for records, producers for room.
 //!
-//! A [`Waiter`] says what to do next, from its first look to its last; a [`Sleeper`] is the thread,
-//! or the task, that is put on the lists of [`Sleepers`] when it comes to sleeping. Whoever waits
-//! does the same in all cases: look; ask the waiter; and when that says [`Next::Sleep`], enrol, look
+//! A [`WaitSchedule`] says what to do next, from its first look to its last; a [`Waiter`] is the thread,
+//! or the task, that is put on the lists of [`EventCount`] when it comes to sleeping. Whoever waits
+//! does the same in all cases: look; ask the waiter; and when that says [`NextStep::Sleep`], enrol, look
 //! once more, and only then sleep (row P15 in `sleepers.rs`).
 
 use crate::barrier;
-use crate::sleepers::Sleepers;
+use crate::sleepers::EventCount;
 use crate::sync::{AtomicU64, Thread, current_thread, ord, park, spin_loop, yield_now};
 use core::fmt::Debug;
 use std::sync::Arc;
@@ -63,13 +63,13 @@ pub trait WaitPolicy: Debug + Send + Sync {
     /// What to do after so many looks in vain, 1 or more. Called at every look of a wait, so it
     /// should be quick. If it panics, so does the poll or send that waits, and nothing else is
     /// touched.
-    fn next(&self, looks: u32) -> Pause;
+    fn next(&self, looks: u32) -> WaitAction;
 }
 
 /// What to do until the next look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum Pause {
+pub enum WaitAction {
     /// So many spin hints, 1,000 at most.
     Spin(u32),
     /// Gives the core to whoever wants it.
@@ -107,22 +107,24 @@ impl PartialEq for WaitStrategy {
 impl Eq for WaitStrategy {}
 
 impl WaitStrategy {
-    fn next(&self, looks: u32) -> Pause {
+    fn next(&self, looks: u32) -> WaitAction {
         let spinning = looks <= SPINNING;
         match self {
             // A model has nothing to spin for.
             #[cfg(loom)]
-            WaitStrategy::Block => Pause::Sleep,
+            WaitStrategy::Block => WaitAction::Sleep,
             WaitStrategy::Custom(policy) => policy.next(looks),
-            WaitStrategy::BusySpin => Pause::Spin(SPINS),
-            _ if spinning => Pause::Spin(SPINS),
-            WaitStrategy::Yield => Pause::Yield,
-            WaitStrategy::Backoff if looks <= SPINNING + YIELDING => Pause::Yield,
-            WaitStrategy::Backoff => Pause::Nap(NAP.saturating_mul(looks - SPINNING - YIELDING)),
+            WaitStrategy::BusySpin => WaitAction::Spin(SPINS),
+            _ if spinning => WaitAction::Spin(SPINS),
+            WaitStrategy::Yield => WaitAction::Yield,
+            WaitStrategy::Backoff if looks <= SPINNING + YIELDING => WaitAction::Yield,
+            WaitStrategy::Backoff => {
+                WaitAction::Nap(NAP.saturating_mul(looks - SPINNING - YIELDING))
+            }
             #[cfg(not(loom))]
-            WaitStrategy::Block if looks <= SPINNING + YIELDING_FIRST => Pause::Yield,
+            WaitStrategy::Block if looks <= SPINNING + YIELDING_FIRST => WaitAction::Yield,
             #[cfg(not(loom))]
-            WaitStrategy::Block => Pause::Sleep,
+            WaitStrategy::Block => WaitAction::Sleep,
         }
     }
 
@@ -153,7 +155,7 @@ impl WaitStrategy {
 }
 
 /// One wait, from its first look to its last.
-pub(crate) struct Waiter {
+pub(crate) struct WaitSchedule {
     strategy: WaitStrategy,
     limit: Duration,
     start: Option<Instant>,
@@ -164,7 +166,7 @@ pub(crate) struct Waiter {
 
 /// What to do after a look in vain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Next {
+pub(crate) enum NextStep {
     /// Give up.
     TimeUp,
     /// Look again: some time has passed.
@@ -173,10 +175,10 @@ pub(crate) enum Next {
     Sleep(Duration),
 }
 
-impl Waiter {
+impl WaitSchedule {
     #[inline]
-    pub(crate) fn new(strategy: WaitStrategy, limit: Duration) -> Waiter {
-        Waiter {
+    pub(crate) fn new(strategy: WaitStrategy, limit: Duration) -> WaitSchedule {
+        WaitSchedule {
             strategy,
             limit,
             start: None,
@@ -187,36 +189,36 @@ impl Waiter {
 
     /// Passes some time, or says what else is to be done.
     #[cold]
-    pub(crate) fn next(&mut self) -> Next {
+    pub(crate) fn next(&mut self) -> NextStep {
         if self.limit.is_zero() {
-            return Next::TimeUp;
+            return NextStep::TimeUp;
         }
         let start = *self.start.get_or_insert_with(Instant::now);
         self.looks = self.looks.saturating_add(1);
         let pause = self.strategy.next(self.looks);
-        if let Pause::Spin(hints) = pause {
+        if let WaitAction::Spin(hints) = pause {
             for _ in 0..hints.min(MOST_SPINS) {
                 spin_loop();
             }
             // The clock costs more than the spins: look at it now and then.
             self.unclocked = self.unclocked.wrapping_add(1);
             if self.unclocked % 16 != 0 {
-                return Next::Look;
+                return NextStep::Look;
             }
         }
         let Some(left) = self.limit.checked_sub(start.elapsed()) else {
-            return Next::TimeUp;
+            return NextStep::TimeUp;
         };
         if left.is_zero() {
-            return Next::TimeUp;
+            return NextStep::TimeUp;
         }
         match pause {
-            Pause::Spin(_) | Pause::Nothing => {}
-            Pause::Yield => yield_now(),
-            Pause::Nap(nap) => std::thread::sleep(nap.min(LONGEST_NAP).min(left)),
-            Pause::Sleep => return Next::Sleep(left),
+            WaitAction::Spin(_) | WaitAction::Nothing => {}
+            WaitAction::Yield => yield_now(),
+            WaitAction::Nap(nap) => std::thread::sleep(nap.min(LONGEST_NAP).min(left)),
+            WaitAction::Sleep => return NextStep::Sleep(left),
         }
-        Next::Look
+        NextStep::Look
     }
 
     /// How long this wait has taken.
@@ -244,10 +246,10 @@ impl Wake for Parker {
 
 /// What a producer or consumer has to sleep with.
 #[derive(Default)]
-pub(crate) struct Sleeper {
+pub(crate) struct Waiter {
     parker: Option<Arc<Parker>>,
     /// The lists that it is on, with its number there.
-    enrolled: Vec<(Arc<Sleepers>, u64)>,
+    enrolled: Vec<(Arc<EventCount>, u64)>,
     /// Something may happen without its being woken.
     unsure: bool,
 }
@@ -255,13 +257,13 @@ pub(crate) struct Sleeper {
 /// A sleeper that may not be woken looks so often.
 const UNSURE: Duration = Duration::from_millis(1);
 
-impl Sleeper {
+impl Waiter {
     /// Has this waker woken when any of these is notified. What it waits for has to be looked for
     /// once more afterwards.
     pub(crate) fn enrol<'s>(
         &mut self,
         waker: &Waker,
-        lists: impl Iterator<Item = &'s Arc<Sleepers>>,
+        lists: impl Iterator<Item = &'s Arc<EventCount>>,
     ) {
         self.withdraw();
         self.unsure = false;
@@ -275,7 +277,7 @@ impl Sleeper {
     }
 
     /// The same for this thread, which is then to [`sleep`](Self::sleep).
-    pub(crate) fn enrol_thread<'s>(&mut self, lists: impl Iterator<Item = &'s Arc<Sleepers>>) {
+    pub(crate) fn enrol_thread<'s>(&mut self, lists: impl Iterator<Item = &'s Arc<EventCount>>) {
         let thread = current_thread();
         let parker = match self.parker.take() {
             Some(parker) if parker.thread.id() == thread.id() => parker,
@@ -291,7 +293,7 @@ impl Sleeper {
     }
 
     /// Whether it is on exactly these lists, or has been woken from them.
-    pub(crate) fn is_enrolled<'s>(&self, lists: impl Iterator<Item = &'s Arc<Sleepers>>) -> bool {
+    pub(crate) fn is_enrolled<'s>(&self, lists: impl Iterator<Item = &'s Arc<EventCount>>) -> bool {
         let here = self.enrolled.iter().map(|(list, _)| Arc::as_ptr(list));
         !self.enrolled.is_empty() && here.eq(lists.map(Arc::as_ptr))
     }
@@ -338,7 +340,7 @@ impl Sleeper {
     }
 }
 
-impl Drop for Sleeper {
+impl Drop for Waiter {
     fn drop(&mut self) {
         self.withdraw();
     }
@@ -353,13 +355,13 @@ mod tests {
         #[derive(Debug)]
         struct InTurns;
         impl WaitPolicy for InTurns {
-            fn next(&self, looks: u32) -> Pause {
+            fn next(&self, looks: u32) -> WaitAction {
                 match looks % 5 {
-                    0 => Pause::Spin(u32::MAX),
-                    1 => Pause::Yield,
-                    2 => Pause::Nap(Duration::MAX),
-                    3 => Pause::Nothing,
-                    _ => Pause::Sleep,
+                    0 => WaitAction::Spin(u32::MAX),
+                    1 => WaitAction::Yield,
+                    2 => WaitAction::Nap(Duration::MAX),
+                    3 => WaitAction::Nothing,
+                    _ => WaitAction::Sleep,
                 }
             }
         }
@@ -373,12 +375,12 @@ mod tests {
     }
 
     /// One turn of a wait that finds nothing; `false` when the time is up.
-    fn turn(waiter: &mut Waiter, sleeper: &mut Sleeper, lists: &[Arc<Sleepers>]) -> bool {
-        match waiter.next() {
-            Next::TimeUp => return false,
-            Next::Look => {}
-            Next::Sleep(limit) if sleeper.is_enrolled(lists.iter()) => sleeper.sleep(limit, true),
-            Next::Sleep(_) => sleeper.enrol_thread(lists.iter()),
+    fn turn(schedule: &mut WaitSchedule, waiter: &mut Waiter, lists: &[Arc<EventCount>]) -> bool {
+        match schedule.next() {
+            NextStep::TimeUp => return false,
+            NextStep::Look => {}
+            NextStep::Sleep(limit) if waiter.is_enrolled(lists.iter()) => waiter.sleep(limit, true),
+            NextStep::Sleep(_) => waiter.enrol_thread(lists.iter()),
         }
         true
     }
@@ -386,24 +388,27 @@ mod tests {
     #[test]
     fn every_strategy_ends_soon_after_its_limit() {
         for strategy in all() {
-            let lists = [Arc::new(Sleepers::new(true))];
-            let mut sleeper = Sleeper::default();
-            let mut waiter = Waiter::new(strategy.clone(), Duration::from_millis(20));
-            while turn(&mut waiter, &mut sleeper, &lists) {}
-            assert!(waiter.waited() >= Duration::from_millis(20), "{strategy:?}");
-            assert!(waiter.waited() < Duration::from_secs(5), "{strategy:?}");
+            let lists = [Arc::new(EventCount::new(true))];
+            let mut waiter = Waiter::default();
+            let mut schedule = WaitSchedule::new(strategy.clone(), Duration::from_millis(20));
+            while turn(&mut schedule, &mut waiter, &lists) {}
+            assert!(
+                schedule.waited() >= Duration::from_millis(20),
+                "{strategy:?}"
+            );
+            assert!(schedule.waited() < Duration::from_secs(5), "{strategy:?}");
             assert_eq!(lists[0].len(), 0, "{strategy:?}");
         }
     }
 
     #[test]
     fn a_wait_ends_however_many_looks_came_before() {
-        let lists = [Arc::new(Sleepers::new(true))];
+        let lists = [Arc::new(EventCount::new(true))];
         for strategy in all() {
-            let mut waiter = Waiter::new(strategy.clone(), Duration::from_millis(5));
-            let mut sleeper = Sleeper::default();
-            waiter.looks = u32::MAX - 3;
-            let looks = (0..100_000_000).take_while(|_| turn(&mut waiter, &mut sleeper, &lists));
+            let mut schedule = WaitSchedule::new(strategy.clone(), Duration::from_millis(5));
+            let mut waiter = Waiter::default();
+            schedule.looks = u32::MAX - 3;
+            let looks = (0..100_000_000).take_while(|_| turn(&mut schedule, &mut waiter, &lists));
             assert!(looks.count() < 100_000_000, "{strategy:?} waits for ever");
         }
     }
@@ -411,9 +416,9 @@ mod tests {
     #[test]
     fn no_time_to_wait_means_no_wait() {
         for strategy in all() {
-            let mut waiter = Waiter::new(strategy, Duration::ZERO);
-            assert_eq!(waiter.next(), Next::TimeUp);
-            assert_eq!(waiter.waited(), Duration::ZERO);
+            let mut schedule = WaitSchedule::new(strategy, Duration::ZERO);
+            assert_eq!(schedule.next(), NextStep::TimeUp);
+            assert_eq!(schedule.waited(), Duration::ZERO);
         }
     }
 
@@ -431,19 +436,19 @@ mod tests {
 
     #[test]
     fn a_thread_sleeps_until_one_of_its_lists_is_notified() {
-        let lists = [(); 3].map(|()| Arc::new(Sleepers::new(true)));
+        let lists = [(); 3].map(|()| Arc::new(EventCount::new(true)));
         for list in &lists {
-            let mut sleeper = Sleeper::default();
-            sleeper.enrol_thread(lists.iter());
-            assert!(sleeper.is_enrolled(lists.iter()));
-            assert!(!sleeper.is_enrolled(lists[1..].iter()));
+            let mut waiter = Waiter::default();
+            waiter.enrol_thread(lists.iter());
+            assert!(waiter.is_enrolled(lists.iter()));
+            assert!(!waiter.is_enrolled(lists[1..].iter()));
             let other = list.clone();
             let notifier = thread::spawn(move || {
                 thread::sleep(Duration::from_millis(20));
                 other.notify();
             });
             let start = Instant::now();
-            sleeper.sleep(Duration::from_secs(60), true);
+            waiter.sleep(Duration::from_secs(60), true);
             assert!(start.elapsed() >= Duration::from_millis(20));
             assert!(start.elapsed() < Duration::from_secs(30));
             assert!(lists.iter().all(|list| list.len() == 0));
@@ -453,13 +458,13 @@ mod tests {
 
     #[test]
     fn a_wake_up_for_something_else_is_handed_on() {
-        let list = [Arc::new(Sleepers::new(true))];
+        let list = [Arc::new(EventCount::new(true))];
         let this = thread::current();
-        let mut sleeper = Sleeper::default();
-        sleeper.enrol_thread(list.iter());
+        let mut waiter = Waiter::default();
+        waiter.enrol_thread(list.iter());
         this.unpark(); // what this thread is to find when it parks for itself
         let start = Instant::now();
-        sleeper.sleep(Duration::from_millis(50), true);
+        waiter.sleep(Duration::from_millis(50), true);
         assert!(start.elapsed() >= Duration::from_millis(50));
         thread::park_timeout(Duration::from_secs(60));
         assert!(start.elapsed() < Duration::from_secs(30));
@@ -467,14 +472,14 @@ mod tests {
 
     #[test]
     fn a_sleeper_that_nobody_is_sure_to_wake_does_not_sleep_long() {
-        let unsure = Sleepers::new(false);
+        let unsure = EventCount::new(false);
         let lists = [Arc::new(unsure)];
-        let mut sleeper = Sleeper::default();
-        sleeper.enrol_thread(lists.iter());
-        assert_eq!(sleeper.is_unsure(), !barrier::is_asymmetric());
-        sleeper.unsure = true;
+        let mut waiter = Waiter::default();
+        waiter.enrol_thread(lists.iter());
+        assert_eq!(waiter.is_unsure(), !barrier::is_asymmetric());
+        waiter.unsure = true;
         let start = Instant::now();
-        sleeper.sleep(Duration::from_secs(60), true);
+        waiter.sleep(Duration::from_secs(60), true);
         assert!(start.elapsed() < Duration::from_secs(30));
     }
 }

@@ -4,7 +4,7 @@
 //! once, and it lies alone on its cache line, so that a consumer that nobody wakes up only reads
 //! what it has. Beside it is the list on which the consumer sleeps for what is said to it alone.
 
-use crate::sleepers::Sleepers;
+use crate::sleepers::EventCount;
 use crate::sync::{AtomicU64, ord};
 use crossbeam_utils::CachePadded;
 use std::fmt;
@@ -14,14 +14,14 @@ use std::sync::Arc;
 #[derive(Clone)]
 pub(crate) struct Wakeup {
     set: Arc<CachePadded<AtomicU64>>,
-    sleepers: Arc<Sleepers>,
+    event_count: Arc<EventCount>,
 }
 
 impl Default for Wakeup {
     fn default() -> Self {
         Wakeup {
             set: Arc::new(CachePadded::new(AtomicU64::new(0))),
-            sleepers: Arc::new(Sleepers::new(true)),
+            event_count: Arc::new(EventCount::new(true)),
         }
     }
 }
@@ -40,8 +40,8 @@ impl Wakeup {
     }
 
     /// On which the consumer sleeps, beside those of its partitions.
-    pub(crate) fn sleepers(&self) -> &Arc<Sleepers> {
-        &self.sleepers
+    pub(crate) fn event_count(&self) -> &Arc<EventCount> {
+        &self.event_count
     }
 
     pub(crate) fn handle(&self) -> WakeupHandle {
@@ -82,7 +82,7 @@ impl WakeupHandle {
     pub fn wakeup(&self) {
         // Release, to the poll that ends: all that the caller did before.
         self.0.set.store(1, ord!("wakeup.set", P12, Release));
-        self.0.sleepers.notify();
+        self.0.event_count.notify();
     }
 }
 

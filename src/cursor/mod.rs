@@ -20,16 +20,16 @@ mod seek;
 
 use crate::frame::{Descriptor, Kind};
 use crate::partition::Partition;
-use crate::pool::Pool;
-use crate::readers::{Hold, NOTHING};
+use crate::pool::SegmentPool;
+use crate::readers::{Hold, NO_SEGMENT};
 use crate::segment::Segment;
 use crate::sync::fence;
-use pace::Pace;
+use pace::ReadBackoff;
 use std::sync::Arc;
 
 /// Some frames that a cursor has read past: they stay readable while it holds them.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Run {
+pub(crate) struct RecordRun {
     /// Offset of slot 0.
     pub(crate) base: u64,
     /// Slot of the first frame.
@@ -46,7 +46,7 @@ pub(crate) struct Run {
 
 /// The cursor is outside what is retained.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Outside {
+pub(crate) enum OutOfRange {
     /// Its records are gone: others were appended over them.
     Overtaken,
     /// It was told to go there.
@@ -55,7 +55,7 @@ pub(crate) enum Outside {
 
 /// Whether the cursor is where its offset is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Place {
+enum CursorPosition {
     /// At the frame that holds it, or will.
     There,
     /// It was retained when the cursor was sent there, and has still to be found.
@@ -82,15 +82,15 @@ pub(crate) struct Cursor {
     /// The frame it is at, and how many of the frame's records it has read.
     slot: u32,
     skip: u32,
-    place: Place,
+    place: CursorPosition,
     /// Where it was sent, until it is there.
     sought: u64,
     lost: u64,
     /// Where in the segment's data the next value will probably be.
     next_value: usize,
-    pace: Pace,
+    backoff: ReadBackoff,
     /// What the last poll read, which a batch lends out.
-    run: Run,
+    run: RecordRun,
 }
 
 /// What a cursor can tell without moving.
@@ -114,44 +114,48 @@ pub(crate) fn in_force(partition: &Partition, number: u64) -> bool {
 
 impl Cursor {
     /// A cursor at the log start. It holds that segment if the partition is gated, from now.
-    pub(crate) fn join(partition: &Partition, pool: &Pool) -> Cursor {
+    pub(crate) fn join(partition: &Partition, pool: &SegmentPool) -> Cursor {
         Self::join_as(partition.is_gated(), partition, pool)
     }
 
     /// A cursor at the log start that never holds back the log start: see `group/tenure.rs` for
     /// who does it in its place.
-    pub(crate) fn join_ungated(partition: &Partition, pool: &Pool) -> Cursor {
+    pub(crate) fn join_ungated(partition: &Partition, pool: &SegmentPool) -> Cursor {
         Self::join_as(false, partition, pool)
     }
 
-    fn join_as(gate: bool, partition: &Partition, pool: &Pool) -> Cursor {
-        let first = if gate { partition.log_start() } else { NOTHING };
+    fn join_as(gate: bool, partition: &Partition, pool: &SegmentPool) -> Cursor {
+        let first = if gate {
+            partition.log_start()
+        } else {
+            NO_SEGMENT
+        };
         let hold = pool.readers(partition.id()).join(first);
         Self::with_as(gate, hold, partition, pool)
     }
 
     /// A cursor at the log start, with a hold that is on the partition's list.
-    pub(crate) fn with(hold: Arc<Hold>, partition: &Partition, pool: &Pool) -> Cursor {
+    pub(crate) fn with(hold: Arc<Hold>, partition: &Partition, pool: &SegmentPool) -> Cursor {
         Self::with_as(partition.is_gated(), hold, partition, pool)
     }
 
-    fn with_as(gate: bool, hold: Arc<Hold>, partition: &Partition, pool: &Pool) -> Cursor {
+    fn with_as(gate: bool, hold: Arc<Hold>, partition: &Partition, pool: &SegmentPool) -> Cursor {
         let number = partition.log_start();
         let mut cursor = Cursor {
             hold,
             gate,
-            held: NOTHING,
+            held: NO_SEGMENT,
             number,
             segment: pool.get(0).clone(), // any will do: it enters one at once
             base: 0,
             slot: 0,
             skip: 0,
-            place: Place::There,
+            place: CursorPosition::There,
             sought: 0,
             lost: 0,
             next_value: 0,
-            pace: Pace::new(),
-            run: Run::default(),
+            backoff: ReadBackoff::new(),
+            run: RecordRun::default(),
         };
         cursor.go_to_start(partition, pool);
         cursor
@@ -159,7 +163,12 @@ impl Cursor {
 
     /// A cursor that was to read from `first` on, with a hold that is on the partition's list.
     /// What has gone by since counts as lost.
-    pub(crate) fn from(hold: Arc<Hold>, partition: &Partition, pool: &Pool, first: u64) -> Cursor {
+    pub(crate) fn from(
+        hold: Arc<Hold>,
+        partition: &Partition,
+        pool: &SegmentPool,
+        first: u64,
+    ) -> Cursor {
         let mut cursor = Self::with(hold, partition, pool);
         cursor.unpin();
         cursor.resume_at(partition, pool, first);
@@ -167,7 +176,7 @@ impl Cursor {
     }
 
     /// Takes the cursor off the partition's list.
-    pub(crate) fn leave(&self, partition: &Partition, pool: &Pool) {
+    pub(crate) fn leave(&self, partition: &Partition, pool: &SegmentPool) {
         pool.readers(partition.id()).leave(&self.hold);
     }
 
@@ -175,15 +184,15 @@ impl Cursor {
     #[inline]
     pub(crate) fn position(&self) -> u64 {
         match self.place {
-            Place::There => self.base + u64::from(self.slot + self.skip),
-            Place::Known | Place::Sought => self.sought,
+            CursorPosition::There => self.base + u64::from(self.slot + self.skip),
+            CursorPosition::Known | CursorPosition::Sought => self.sought,
         }
     }
 
     /// The position, if the cursor is there: what lies before it was read, or stepped over.
     #[inline(always)]
     pub(crate) fn reached(&self) -> Option<u64> {
-        (self.place == Place::There).then(|| self.base + u64::from(self.slot + self.skip))
+        (self.place == CursorPosition::There).then(|| self.base + u64::from(self.slot + self.skip))
     }
 
     /// The segment it is in, or was when it was sent elsewhere.
@@ -194,10 +203,10 @@ impl Cursor {
 
     /// Whether this offset, which is not past the position, lies in the segment it is in.
     pub(crate) fn is_in_segment_of(&self, offset: u64) -> bool {
-        self.place == Place::There && offset >= self.base
+        self.place == CursorPosition::There && offset >= self.base
     }
 
-    /// The segment that its hold is known to hold; [`NOTHING`] if there is none.
+    /// The segment that its hold is known to hold; [`NO_SEGMENT`] if there is none.
     pub(crate) fn held(&self) -> u64 {
         self.held
     }
@@ -219,9 +228,9 @@ impl Cursor {
     /// Lets go of a pin, so that the one consumer's pins in its many partitions are one at
     /// a time. A gate stays.
     pub(crate) fn unpin(&mut self) {
-        if !self.gate && self.held != NOTHING {
-            self.held = NOTHING;
-            self.hold.set(NOTHING);
+        if !self.gate && self.held != NO_SEGMENT {
+            self.held = NO_SEGMENT;
+            self.hold.set(NO_SEGMENT);
         }
     }
 
@@ -237,11 +246,11 @@ impl Cursor {
             self.hold.pin(number);
         }
         let live = in_force(partition, number);
-        self.held = if live { number } else { NOTHING };
+        self.held = if live { number } else { NO_SEGMENT };
         if !live && !self.gate {
             // Not to be left behind: nothing would take it back, and the segment may be idle
             // in the pool. (A gate is set again before anything else happens.)
-            self.hold.set(NOTHING);
+            self.hold.set(NO_SEGMENT);
         }
         live
     }
@@ -253,13 +262,13 @@ impl Cursor {
         self.slot = 0;
         self.skip = 0;
         self.next_value = 0;
-        self.place = Place::There;
+        self.place = CursorPosition::There;
     }
 
     /// Whether a poll might do anything: without a hold, and without touching anything.
     #[inline]
     pub(crate) fn may_move(&self, partition: &Partition) -> bool {
-        self.place != Place::There || !self.look().is_empty() || self.has_moved(partition)
+        self.place != CursorPosition::There || !self.look().is_empty() || self.has_moved(partition)
     }
 
     /// Whether the log has gone on to other segments than the cursor's.
@@ -270,7 +279,7 @@ impl Cursor {
 
     /// The frames that the last poll read past, and their segment.
     #[inline]
-    pub(crate) fn run(&self) -> (&Run, &Segment) {
+    pub(crate) fn run(&self) -> (&RecordRun, &Segment) {
         (&self.run, &self.segment)
     }
 
@@ -287,24 +296,24 @@ impl Cursor {
         partition: impl FnOnce() -> &'p Partition,
         max: u32,
     ) -> Glance {
-        if self.place != Place::There {
+        if self.place != CursorPosition::There {
             return Glance::Unsure;
         }
-        let stood = self.pace.stands();
+        let stood = self.backoff.stands();
         if stood {
             // Whoever waits has the value's line on its way beside the descriptor's: one line's
             // time, not two. In a stream it would only take the line from the producer.
             if ahead {
                 self.segment.will_read(self.next_value);
             }
-        } else if self.pace.is_due() {
-            self.pace.wait(again());
+        } else if self.backoff.is_due() {
+            self.backoff.wait(again());
         }
         let descriptor = self.look();
         if descriptor.is_empty() {
             // (Not written again: where a round goes through many, those lines stay clean.)
             if !stood {
-                self.pace.found_nothing();
+                self.backoff.found_nothing();
             }
             return if self.has_moved(partition()) {
                 Glance::Unsure
@@ -326,11 +335,11 @@ impl Cursor {
     pub(crate) fn poll(
         &mut self,
         partition: &Partition,
-        pool: &Pool,
+        pool: &SegmentPool,
         max: u32,
-    ) -> Result<bool, Outside> {
+    ) -> Result<bool, OutOfRange> {
         loop {
-            if self.place != Place::There && !self.resolve(partition, pool)? {
+            if self.place != CursorPosition::There && !self.resolve(partition, pool)? {
                 return Ok(false);
             }
             let descriptor = self.look();
@@ -341,7 +350,7 @@ impl Cursor {
                 continue;
             }
             if !self.hold(partition, self.number) {
-                return Err(Outside::Overtaken);
+                return Err(OutOfRange::Overtaken);
             }
             match descriptor.kind() {
                 Kind::End => {
@@ -381,9 +390,9 @@ impl Cursor {
 
     /// With nothing published at the cursor: whether it has something to read elsewhere, now
     /// that this has moved it there.
-    fn is_behind(&mut self, partition: &Partition, pool: &Pool) -> Result<bool, Outside> {
+    fn is_behind(&mut self, partition: &Partition, pool: &SegmentPool) -> Result<bool, OutOfRange> {
         if !self.gate && partition.log_start() > self.number {
-            return Err(Outside::Overtaken);
+            return Err(OutOfRange::Overtaken);
         }
         if partition.active() <= self.number {
             return Ok(false);
@@ -391,9 +400,9 @@ impl Cursor {
         // The segment is sealed. If its last frame has been read, then whoever owes END has
         // stopped before it: the head says as much.
         if !self.hold(partition, self.number) {
-            return Err(Outside::Overtaken);
+            return Err(OutOfRange::Overtaken);
         }
-        let head = self.segment.head();
+        let head = self.segment.state();
         Ok(head.is_sealed_in(partition.id())
             && head.records() == self.slot
             && self.next_segment(partition, pool))
@@ -402,7 +411,7 @@ impl Cursor {
     /// Moves from the end of a segment to the next, if that is there. The segment is held.
     #[cold]
     #[inline(never)]
-    fn next_segment(&mut self, partition: &Partition, pool: &Pool) -> bool {
+    fn next_segment(&mut self, partition: &Partition, pool: &SegmentPool) -> bool {
         let next = self.number + 1;
         let Some(index) = partition.find(next) else {
             return false;
@@ -440,7 +449,7 @@ impl Cursor {
             descriptor = self.segment.descriptor(slot);
         }
         let lost = core::mem::take(&mut self.lost);
-        self.run = Run {
+        self.run = RecordRun {
             base: self.base,
             slot: start,
             skip: self.skip,
@@ -456,11 +465,11 @@ impl Cursor {
         // (After a seek not quite: it is for a hint.)
         let bytes = end.wrapping_sub(core::mem::replace(&mut self.next_value, end));
         if slot < stop && descriptor.is_empty() {
-            self.pace.found(slot - start, bytes);
+            self.backoff.found(slot - start, bytes);
         } else if slot - start == max {
-            self.pace.found_more();
+            self.backoff.found_more();
         } else {
-            self.pace.found_end();
+            self.backoff.found_end();
         }
     }
 
@@ -499,7 +508,7 @@ impl Cursor {
         }
         self.run.records = records;
         self.run.singles = false;
-        self.pace.found_more();
+        self.backoff.found_more();
         self.slot = slot;
         self.skip = skip;
     }
@@ -510,9 +519,9 @@ impl Cursor {
     pub(crate) fn settle<'p>(
         &mut self,
         partition: impl FnOnce() -> &'p Partition,
-        pool: impl FnOnce() -> &'p Pool,
+        pool: impl FnOnce() -> &'p SegmentPool,
     ) {
-        if self.gate && self.place == Place::There && self.look().kind() == Kind::End {
+        if self.gate && self.place == CursorPosition::There && self.look().kind() == Kind::End {
             self.next_segment(partition(), pool());
         }
     }

@@ -45,7 +45,7 @@ const HINTS: u32 = 32;
 const MORE_HINTS: u32 = 64;
 
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Pace {
+pub(super) struct ReadBackoff {
     /// Polls in a row that found little; 1 if the last one found much.
     streak: u32,
     /// With such a streak the next look comes later; with a longer one that was in vain.
@@ -59,9 +59,9 @@ pub(super) struct Pace {
     bytes: usize,
 }
 
-impl Pace {
-    pub(super) const fn new() -> Pace {
-        Pace {
+impl ReadBackoff {
+    pub(super) const fn new() -> ReadBackoff {
+        ReadBackoff {
             streak: 1,
             patience: FIRST,
             hints: HINTS,
@@ -186,7 +186,7 @@ mod tests {
     use super::*;
 
     /// A poll of the only partition that has something: whether it waited.
-    fn poll_of(pace: &mut Pace, records: u32, bytes: usize) -> bool {
+    fn poll_of(pace: &mut ReadBackoff, records: u32, bytes: usize) -> bool {
         let waited = !pace.stands() && pace.is_due() && pace.wait(true);
         match records {
             0 if pace.stands() => {}
@@ -197,12 +197,12 @@ mod tests {
     }
 
     /// The same of short records.
-    fn poll(pace: &mut Pace, records: u32) -> bool {
+    fn poll(pace: &mut ReadBackoff, records: u32) -> bool {
         poll_of(pace, records, 8)
     }
 
     /// Polls until one waits, all of which find so many: how many did not wait.
-    fn until_it_waits(pace: &mut Pace, records: u32) -> usize {
+    fn until_it_waits(pace: &mut ReadBackoff, records: u32) -> usize {
         (0..NEVER).take_while(|_| !poll(pace, records)).count()
     }
 
@@ -210,7 +210,7 @@ mod tests {
 
     #[test]
     fn who_finds_few_again_and_again_waits_as_long_as_it_is_worth_it() {
-        let mut pace = Pace::new();
+        let mut pace = ReadBackoff::new();
         assert!(!poll(&mut pace, 0));
         let polls = until_it_waits(&mut pace, WORTH - 1);
         assert_eq!(polls, FIRST as usize);
@@ -220,7 +220,7 @@ mod tests {
         assert_eq!((polls, pace.hints), (FIRST as usize - 1, MORE_HINTS));
         let polls = until_it_waits(&mut pace, WORTH - 1);
         assert_eq!((polls, pace.hints), (2 * FIRST as usize - 1, HINTS));
-        pace = Pace::new();
+        pace = ReadBackoff::new();
         (0..FIRST - 1).for_each(|_| assert!(!poll(&mut pace, 1)));
         (0..100).for_each(|_| assert!(poll(&mut pace, WORTH)));
         // The first that finds few again ends it.
@@ -230,7 +230,7 @@ mod tests {
 
     #[test]
     fn waits_in_vain_become_rare() {
-        let mut pace = Pace::new();
+        let mut pace = ReadBackoff::new();
         let mut waits = 0;
         for _ in 0..1_000_000 {
             waits += usize::from(poll(&mut pace, 1));
@@ -248,7 +248,7 @@ mod tests {
     #[test]
     fn a_wait_for_long_records_that_finds_nothing_was_in_vain() {
         for (bytes, in_vain) in [(8, false), (LONG, true)] {
-            let mut pace = Pace::new();
+            let mut pace = ReadBackoff::new();
             while !pace.is_due() {
                 assert!(!poll_of(&mut pace, 1, bytes));
             }
@@ -261,7 +261,7 @@ mod tests {
     #[test]
     fn a_record_that_comes_alone_is_not_waited_with() {
         for bytes in [8, LONG, 2 * MUCH] {
-            let mut pace = Pace::new();
+            let mut pace = ReadBackoff::new();
             for _ in 0..10_000 {
                 assert!(!poll_of(&mut pace, 1, bytes));
                 assert!(!poll(&mut pace, 0));
@@ -277,7 +277,7 @@ mod tests {
     #[test]
     fn long_records_are_waited_for_though_now_and_then_nothing_is_there() {
         // Two polls that find two each, and a look that finds nothing, again and again.
-        let is_due = |pace: &mut Pace, bytes| {
+        let is_due = |pace: &mut ReadBackoff, bytes| {
             [2, 2, 0].iter().cycle().take(300).any(|&records| {
                 let due = pace.is_due();
                 if !due {
@@ -286,8 +286,8 @@ mod tests {
                 due
             })
         };
-        assert!(!is_due(&mut Pace::new(), LONG - 1));
-        let mut pace = Pace::new();
+        assert!(!is_due(&mut ReadBackoff::new(), LONG - 1));
+        let mut pace = ReadBackoff::new();
         assert!(is_due(&mut pace, LONG));
         // And on, as long as it brings much.
         (0..100).for_each(|_| assert!(poll_of(&mut pace, 4, 1024)));
@@ -295,8 +295,8 @@ mod tests {
 
     #[test]
     fn long_batches_are_no_reason_to_wait() {
-        assert_eq!(until_it_waits(&mut Pace::new(), MANY), NEVER);
-        let mut pace = Pace::new();
+        assert_eq!(until_it_waits(&mut ReadBackoff::new(), MANY), NEVER);
+        let mut pace = ReadBackoff::new();
         assert!((0..NEVER).all(|_| !poll_of(&mut pace, 1, MUCH)));
     }
 
@@ -304,7 +304,7 @@ mod tests {
     fn a_wait_that_brings_no_more_than_came_without_is_not_worth_it() {
         // What is read is sent by this thread, so many at a time.
         for (records, bytes) in [(WORTH, 8), (MANY - 1, 8), (1, MUCH)] {
-            let mut pace = Pace::new();
+            let mut pace = ReadBackoff::new();
             (0..FIRST).for_each(|_| _ = poll_of(&mut pace, records.min(MANY - 1), 8));
             let waits = (0..10_000).filter(|_| poll_of(&mut pace, records, bytes));
             assert!(waits.count() < 50, "{records} of {bytes}");
@@ -313,9 +313,9 @@ mod tests {
 
     #[test]
     fn who_reads_what_has_been_there_for_long_does_not_wait() {
-        let mut pace = Pace::new();
-        let end: fn(&mut Pace) = Pace::found_end;
-        for found in [end, Pace::found_more] {
+        let mut pace = ReadBackoff::new();
+        let end: fn(&mut ReadBackoff) = ReadBackoff::found_end;
+        for found in [end, ReadBackoff::found_more] {
             while !pace.is_due() {
                 poll(&mut pace, 1);
             }
@@ -334,7 +334,7 @@ mod tests {
 
     #[test]
     fn partitions_that_take_turns_are_not_waited_for() {
-        let mut pace = Pace::new();
+        let mut pace = ReadBackoff::new();
         for _ in 0..1000 {
             assert!(!(pace.is_due() && pace.wait(false)));
             pace.found(1, 8);

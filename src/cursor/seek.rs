@@ -1,42 +1,42 @@
 //! Sending a cursor elsewhere. A seek remembers where to, and under a gate holds it back; the next
 //! poll finds the frame.
 
-use super::{Cursor, Outside, Place};
+use super::{Cursor, CursorPosition, OutOfRange};
 use crate::frame::Kind;
 use crate::partition::Partition;
-use crate::pool::Pool;
+use crate::pool::SegmentPool;
 use crate::sync::spin_loop;
 
 impl Cursor {
     /// Goes to an offset where a reader before it was, lazily. What has gone of the log from
     /// there on counts as lost.
-    pub(crate) fn resume_at(&mut self, partition: &Partition, pool: &Pool, offset: u64) {
+    pub(crate) fn resume_at(&mut self, partition: &Partition, pool: &SegmentPool, offset: u64) {
         self.seek(partition, pool, offset);
-        self.place = Place::Known;
+        self.place = CursorPosition::Known;
     }
 
     /// Goes to `offset`, lazily: the next poll finds it, or finds it outside. What is retained
     /// from there on now is held back from now if the partition is gated.
-    pub(crate) fn seek(&mut self, partition: &Partition, pool: &Pool, offset: u64) {
+    pub(crate) fn seek(&mut self, partition: &Partition, pool: &SegmentPool, offset: u64) {
         self.sought = offset;
-        self.place = Place::Sought;
+        self.place = CursorPosition::Sought;
         self.show();
         loop {
             let located = partition.locate(pool, offset);
             if located.is_some() && offset <= partition.log_end_offset(pool) {
-                self.place = Place::Known;
+                self.place = CursorPosition::Known;
             }
             let number = located.unwrap_or_else(|| partition.first(pool));
             if !self.gate || self.hold(partition, number) {
                 return;
             }
-            self.place = Place::Sought;
+            self.place = CursorPosition::Sought;
             spin_loop();
         }
     }
 
     /// Goes to the first offset retained.
-    pub(crate) fn go_to_start(&mut self, partition: &Partition, pool: &Pool) {
+    pub(crate) fn go_to_start(&mut self, partition: &Partition, pool: &SegmentPool) {
         loop {
             let number = partition.log_start();
             if self.hold(partition, number) {
@@ -44,12 +44,12 @@ impl Cursor {
                 if let Some(index) = partition.find(number) {
                     let segment = pool.get(index);
                     self.enter(number, segment, segment.base());
-                    let floor = partition.floor();
-                    if floor > self.base {
-                        self.seek(partition, pool, floor);
+                    let deleted_before = partition.deleted_before();
+                    if deleted_before > self.base {
+                        self.seek(partition, pool, deleted_before);
                     }
                     // The floor is retained, unless the log goes on meanwhile.
-                    if self.place != Place::Sought {
+                    if self.place != CursorPosition::Sought {
                         self.show();
                         return;
                     }
@@ -60,7 +60,7 @@ impl Cursor {
     }
 
     /// Goes past the last offset claimed.
-    pub(crate) fn go_to_end(&mut self, partition: &Partition, pool: &Pool) {
+    pub(crate) fn go_to_end(&mut self, partition: &Partition, pool: &SegmentPool) {
         loop {
             let number = partition.active();
             if self.hold(partition, number) {
@@ -68,7 +68,7 @@ impl Cursor {
                     let segment = pool.get(index);
                     self.enter(number, segment, segment.base());
                     // A claim's end is where a frame begins, published or not.
-                    self.slot = segment.head().records();
+                    self.slot = segment.state().records();
                     self.show();
                     return;
                 }
@@ -79,13 +79,13 @@ impl Cursor {
 
     /// When records were deleted: if this cursor was before them, the next poll finds it overtaken.
     /// A gate goes on to where reading begins now.
-    pub(crate) fn look_at_floor(&mut self, partition: &Partition, pool: &Pool) {
+    pub(crate) fn skip_deleted(&mut self, partition: &Partition, pool: &SegmentPool) {
         let position = self.position();
-        if position >= partition.floor() {
+        if position >= partition.deleted_before() {
             return;
         }
         let place = match self.place {
-            Place::There => Place::Known,
+            CursorPosition::There => CursorPosition::Known,
             sought => sought,
         };
         self.seek(partition, pool, position);
@@ -93,7 +93,7 @@ impl Cursor {
     }
 
     /// Goes to the log start after having been overtaken, and counts what it missed; answers that.
-    pub(crate) fn catch_up(&mut self, partition: &Partition, pool: &Pool) -> u64 {
+    pub(crate) fn catch_up(&mut self, partition: &Partition, pool: &SegmentPool) -> u64 {
         let from = self.position();
         self.go_to_start(partition, pool);
         let lost = self.position() - from;
@@ -104,12 +104,16 @@ impl Cursor {
     /// Finds the frame of the offset sought; `false` while a frame before it is unpublished,
     /// so that nobody can say where it begins.
     #[cold]
-    pub(super) fn resolve(&mut self, partition: &Partition, pool: &Pool) -> Result<bool, Outside> {
+    pub(super) fn resolve(
+        &mut self,
+        partition: &Partition,
+        pool: &SegmentPool,
+    ) -> Result<bool, OutOfRange> {
         let (number, index) = loop {
             let Some(number) = partition.locate(pool, self.sought) else {
                 return Err(match self.place {
-                    Place::Known => Outside::Overtaken,
-                    _ => Outside::Sought,
+                    CursorPosition::Known => OutOfRange::Overtaken,
+                    _ => OutOfRange::Sought,
                 });
             };
             if self.hold(partition, number) {
@@ -120,10 +124,10 @@ impl Cursor {
             spin_loop();
         };
         let segment = pool.get(index);
-        let count = segment.head().records();
+        let count = segment.state().records();
         let wanted = self.sought - segment.base();
         if wanted > u64::from(count) {
-            return Err(Outside::Sought);
+            return Err(OutOfRange::Sought);
         }
         let wanted = wanted as u32;
         // Where a claim ends, a frame begins; and one begins at 0. Otherwise the frame that

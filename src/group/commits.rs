@@ -1,10 +1,10 @@
-//! Committing, and asking what was committed. `tenure.rs` says when a commit counts.
+//! Committing, and asking what was committed. `ownership.rs` says when a commit counts.
 
-use crate::assigned::Assigned;
+use crate::assigned::AssignedPartition;
 use crate::config::HoldBack;
 use crate::consumer::{Consumer, TopicPartition};
 use crate::error::ConsumeError;
-use crate::topic_inner::TopicInner;
+use crate::topic_inner::TopicShared;
 use std::sync::Arc;
 
 impl Consumer {
@@ -20,7 +20,7 @@ impl Consumer {
     /// [`ConsumeError::NotAMember`]; [`ConsumeError::Closed`] only if a topic is deleted while
     /// this runs.
     pub fn commit(&mut self) -> Result<(), ConsumeError> {
-        let counts = |(_, a): &(usize, &Assigned)| a.positioned && !a.topic.is_deleted();
+        let counts = |(_, a): &(usize, &AssignedPartition)| a.positioned && !a.topic.is_deleted();
         let all = self.assigned.iter().enumerate().filter(counts);
         let all = all.map(|(i, assigned)| (i, assigned.cursor.position()));
         let all = all.collect();
@@ -84,7 +84,7 @@ impl Consumer {
     }
 
     /// Begins where its group has committed, in the partitions that it was not assigned before.
-    pub(crate) fn resume_at_committed(&mut self, before: &[(Arc<TopicInner>, u32)]) {
+    pub(crate) fn resume_at_committed(&mut self, before: &[(Arc<TopicShared>, u32)]) {
         let group = self.config.group.as_ref();
         let Some(group) = group.and_then(|name| self.groups.find(name)) else {
             return;
@@ -105,7 +105,7 @@ impl Consumer {
         let Some(member) = &self.member else {
             return Ok(());
         };
-        match member.words.fenced() {
+        match member.signals.fenced() {
             Some(reason) => Err(member.error(reason)),
             None => Ok(()),
         }
@@ -146,33 +146,34 @@ impl Consumer {
         let Some(member) = &self.member else {
             return Ok(());
         };
-        let tenures = all.iter().filter_map(|&(i, offset)| {
+        let ownerships = all.iter().filter_map(|&(i, offset)| {
             let owned = self.assigned[i].owned.as_ref()?;
-            Some((&owned.tenure, offset))
+            Some((&owned.ownership, offset))
         });
         // What is committed already need not be committed again, which leaves one partition,
         // most often: that is done without the lock.
-        let mut new = tenures.filter(|(tenure, offset)| tenure.committed() != Some(*offset));
+        let mut new =
+            ownerships.filter(|(ownership, offset)| ownership.committed() != Some(*offset));
         match (new.next(), new.next()) {
-            (Some((tenure, offset)), None) => {
-                tenure.commit(offset);
-                if !member.words.commit_counts() {
-                    let tenure = tenure.clone();
+            (Some((ownership, offset)), None) => {
+                ownership.commit(offset);
+                if !member.signals.commit_counts() {
+                    let ownership = ownership.clone();
                     let fenced = self.check_fenced();
-                    return if tenure.has_taken(offset) {
+                    return if ownership.has_taken(offset) {
                         Ok(())
                     } else {
                         fenced
                     };
                 }
             }
-            (None, _) if member.words.commit_counts() => {}
+            (None, _) if member.signals.commit_counts() => {}
             (None, _) => return self.check_fenced(),
             (Some(first), Some(second)) => {
                 let several = [first, second].into_iter().chain(new);
-                let several = several.map(|(tenure, offset)| (&**tenure, offset));
+                let several = several.map(|(ownership, offset)| (&**ownership, offset));
                 let coordinator = member.group.lock();
-                coordinator.commit_owned(&member.words, member.generation, several)?;
+                coordinator.commit_owned(&member.signals, member.generation, several)?;
             }
         }
         if self.config.hold_back == HoldBack::Committed {
@@ -185,7 +186,7 @@ impl Consumer {
 }
 
 /// Whether this can be committed.
-fn check(assigned: &Assigned, offset: u64) -> Result<(), ConsumeError> {
+fn check(assigned: &AssignedPartition, offset: u64) -> Result<(), ConsumeError> {
     let topic = &assigned.topic;
     if topic.is_deleted() {
         return Err(ConsumeError::Closed {
@@ -214,7 +215,7 @@ fn check(assigned: &Assigned, offset: u64) -> Result<(), ConsumeError> {
     })
 }
 
-impl Assigned {
+impl AssignedPartition {
     /// After a commit: holds what lies behind it, or behind the position if that is before it.
     fn hold_from(&mut self, committed: u64) {
         let from = committed.min(self.cursor.position());

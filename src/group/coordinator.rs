@@ -13,12 +13,12 @@
 
 use super::assignor::{self, Assignment, GroupMember, GroupView, MemberId, TopicView};
 use super::members::Member;
-use super::place::{Grant, Key, Place};
-use super::tenure::{Tenure, Words};
-use crate::assigned::Seat;
+use super::place::{Grant, GroupPartition, Key};
+use super::tenure::{MemberSignals, Ownership};
+use crate::assigned::TopicSubscription;
 use crate::config::ConsumerConfig;
 use crate::consumer::TopicPartition;
-use crate::error::{ConsumeError, Fence};
+use crate::error::{ConsumeError, FenceReason};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,9 +29,9 @@ pub(crate) struct Coordinator {
     pub(crate) assignor: Option<(String, bool)>,
     pub(crate) generation: u64,
     pub(crate) members: BTreeMap<MemberId, Member>,
-    pub(crate) places: BTreeMap<Key, Place>,
+    pub(crate) places: BTreeMap<Key, GroupPartition>,
     /// One for each topic that it knows: it gets the partitions that are added.
-    pub(super) seats: Vec<Seat>,
+    pub(super) subscriptions: Vec<TopicSubscription>,
     /// How many partitions the members' topics had at the last assignment.
     partitions: u64,
     pub(super) next_id: u64,
@@ -49,11 +49,11 @@ pub(crate) enum Step {
         shortest_interval: Duration,
     },
     /// It is fenced.
-    Fenced(Fence),
+    Fenced(FenceReason),
     /// To run its assignor, and [`Coordinator::install`] the answer.
     Assign { change: u64, group: GroupView },
     /// To give these back: [`Coordinator::release`].
-    Release(Vec<(Key, Arc<Tenure>)>),
+    Release(Vec<(Key, Arc<Ownership>)>),
     /// To read these: they are its own now.
     Take(Vec<Grant>),
 }
@@ -66,7 +66,7 @@ impl Coordinator {
             generation: 0,
             members: BTreeMap::new(),
             places: BTreeMap::new(),
-            seats: Vec::new(),
+            subscriptions: Vec::new(),
             partitions: 0,
             next_id: 0,
             changes: 0,
@@ -84,8 +84,8 @@ impl Coordinator {
     }
 
     pub(super) fn signal_all(&self) {
-        for words in self.members.values().filter_map(|m| m.words.as_ref()) {
-            words.signal();
+        for signals in self.members.values().filter_map(|m| m.signals.as_ref()) {
+            signals.signal();
         }
     }
 
@@ -97,8 +97,13 @@ impl Coordinator {
     }
 
     /// What this member has to do next; called again until that is nothing.
-    pub(crate) fn step(&mut self, id: MemberId, words: &Words, config: &ConsumerConfig) -> Step {
-        if let Some(reason) = words.fenced() {
+    pub(crate) fn step(
+        &mut self,
+        id: MemberId,
+        signals: &MemberSignals,
+        config: &ConsumerConfig,
+    ) -> Step {
+        if let Some(reason) = signals.fenced() {
             return Step::Fenced(reason);
         }
         self.take_added();
@@ -120,9 +125,9 @@ impl Coordinator {
             false
         };
         let release = self.places.iter().filter_map(|(key, place)| {
-            let (owner, tenure) = place.owner.as_ref()?;
+            let (owner, ownership) = place.owner.as_ref()?;
             let goes = *owner == id && (wait || place.target != Some(id));
-            goes.then(|| (key.clone(), tenure.clone()))
+            goes.then(|| (key.clone(), ownership.clone()))
         });
         let release: Vec<_> = release.collect();
         if !release.is_empty() {
@@ -134,7 +139,7 @@ impl Coordinator {
                 return Step::Take(grants);
             }
         }
-        words.seen();
+        signals.seen();
         let intervals = self.members.values().map(|m| m.max_poll_interval);
         Step::Done {
             generation: self.generation,
@@ -151,7 +156,7 @@ impl Coordinator {
     }
 
     /// The error of a member that was fenced in this generation of its own.
-    pub(crate) fn fenced(&self, generation: u64, reason: Fence) -> ConsumeError {
+    pub(crate) fn fenced(&self, generation: u64, reason: FenceReason) -> ConsumeError {
         ConsumeError::Fenced {
             group: self.name.clone(),
             generation,
@@ -231,9 +236,9 @@ impl Coordinator {
                 let found = open.find(|t| &**t.name() == topic);
                 let Some(topic) = found else { continue };
                 let place = self.places.entry((topic.name().clone(), *partition));
-                let place = place.or_insert_with(|| Place::new(topic));
+                let place = place.or_insert_with(|| GroupPartition::new(topic));
                 if !Arc::ptr_eq(&place.topic, topic) {
-                    *place = Place::new(topic); // another topic of that name
+                    *place = GroupPartition::new(topic); // another topic of that name
                 }
                 place.target = Some(id);
             }

@@ -153,14 +153,14 @@ impl fmt::Debug for Rebalance<'_> {
 }
 
 /// What a listener is told.
-pub(super) enum Event {
+pub(super) enum RebalanceEvent {
     Assigned,
     Revoked,
     Lost,
 }
 
 impl Consumer {
-    pub(super) fn tell(&mut self, event: Event, partitions: &[TopicPartition]) {
+    pub(super) fn notify_listener(&mut self, event: RebalanceEvent, partitions: &[TopicPartition]) {
         let listener = self.member.as_mut().and_then(|m| m.listener.take());
         let Some(mut listener) = listener else { return };
         if !partitions.is_empty() {
@@ -170,9 +170,9 @@ impl Consumer {
                     partitions,
                 };
                 match event {
-                    Event::Assigned => listener.assigned(&mut rebalance),
-                    Event::Revoked => listener.revoked(&mut rebalance),
-                    Event::Lost => listener.lost(partitions),
+                    RebalanceEvent::Assigned => listener.assigned(&mut rebalance),
+                    RebalanceEvent::Revoked => listener.revoked(&mut rebalance),
+                    RebalanceEvent::Lost => listener.lost(partitions),
                 }
             });
         }

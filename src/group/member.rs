@@ -6,18 +6,18 @@
 
 use super::assignor::{Assignment, GroupView, MemberId};
 use super::coordinator::Step;
-use super::listener::{Event, RebalanceListener};
-use super::members::Asked;
+use super::listener::{RebalanceEvent, RebalanceListener};
+use super::members::JoinRequest;
 use super::owned::{give_up, take_gate};
 use super::place::{Grant, Key, Returned};
-use super::tenure::{Tenure, Words};
+use super::tenure::{MemberSignals, Ownership};
 use super::{Group, Groups};
-use crate::assigned::Assigned;
+use crate::assigned::AssignedPartition;
 use crate::config::{ConsumerConfig, HoldBack};
 use crate::consumer::{Consumer, TopicPartition};
-use crate::error::{ConsumeError, Fence};
-use crate::sleepers::Sleepers;
-use crate::topic_inner::TopicInner;
+use crate::error::{ConsumeError, FenceReason};
+use crate::sleepers::EventCount;
+use crate::topic_inner::TopicShared;
 use crate::trace::event;
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,9 +30,9 @@ const MOST_POLLS: u32 = 64;
 pub(crate) struct Membership {
     pub(super) group: Arc<Group>,
     pub(super) id: MemberId,
-    pub(super) words: Arc<Words>,
+    pub(super) signals: Arc<MemberSignals>,
     pub(super) generation: u64,
-    topics: Vec<Arc<TopicInner>>,
+    topics: Vec<Arc<TopicShared>>,
     /// How many partitions its topics had when it was last in step with its group.
     partitions: u64,
     pub(super) listener: Option<Box<dyn RebalanceListener>>,
@@ -54,18 +54,18 @@ impl Membership {
     /// At the beginning of a poll: what the poll before returned is committed, and it has been
     /// counted. `false` if there is more to do than that.
     #[inline(always)]
-    pub(crate) fn turn(&mut self, assigned: &[Assigned], next: usize) -> bool {
-        self.words.count_poll();
+    pub(crate) fn turn(&mut self, assigned: &[AssignedPartition], next: usize) -> bool {
+        self.signals.count_poll();
         // The partition read last is the one before the next. (After a change it may be another,
         // whose position was also reached by earlier polls.)
         let behind = if next == 0 { assigned.len() } else { next };
         let last = assigned.get(behind.wrapping_sub(1));
         let kept_up = !self.follows || last.is_none_or(|last| last.keep_up(self.auto_commit));
         self.until_watch = self.until_watch.saturating_sub(1);
-        kept_up && self.until_watch != 0 && self.words.is_quiet()
+        kept_up && self.until_watch != 0 && self.signals.is_quiet()
     }
 
-    pub(crate) fn topics(&self) -> &[Arc<TopicInner>] {
+    pub(crate) fn topics(&self) -> &[Arc<TopicShared>] {
         &self.topics
     }
 
@@ -77,7 +77,7 @@ impl Membership {
         self.watch_period
     }
 
-    pub(super) fn error(&self, reason: Fence) -> ConsumeError {
+    pub(super) fn error(&self, reason: FenceReason) -> ConsumeError {
         self.group.lock().fenced(self.generation, reason)
     }
 }
@@ -117,21 +117,21 @@ impl Consumer {
     pub(crate) fn subscribe_as_member(
         &mut self,
         name: &Arc<str>,
-        topics: Vec<Arc<TopicInner>>,
+        topics: Vec<Arc<TopicShared>>,
         listener: Option<Box<dyn RebalanceListener>>,
     ) -> Result<(), ConsumeError> {
         match &mut self.member {
-            Some(member) if member.words.fenced().is_none() => {
+            Some(member) if member.signals.fenced().is_none() => {
                 let mut coordinator = member.group.lock();
-                coordinator.subscribe(member.id, &member.words, topics.clone())?;
+                coordinator.subscribe(member.id, &member.signals, topics.clone())?;
                 drop(coordinator);
                 member.topics = topics;
                 member.listener = listener;
             }
             _ => {
                 // Only who is let in lets go of what it had before it was fenced.
-                let sleepers = self.wakeup.sleepers();
-                let new = Membership::join(&self.groups, &self.config, sleepers, name, topics)?;
+                let event_count = self.wakeup.event_count();
+                let new = Membership::join(&self.groups, &self.config, event_count, name, topics)?;
                 let old = self.member.replace(Box::new(new));
                 let lost = self.assignment();
                 self.assigned.clear();
@@ -139,7 +139,7 @@ impl Consumer {
                 if let Some(member) = &mut self.member {
                     member.listener = old.and_then(|old| old.listener);
                 }
-                self.tell(Event::Lost, &lost);
+                self.notify_listener(RebalanceEvent::Lost, &lost);
                 if let Some(member) = &mut self.member {
                     member.listener = listener;
                 }
@@ -152,14 +152,18 @@ impl Consumer {
     /// member with a name may `stay`: its partitions are kept for the next of that name.
     pub(crate) fn leave_group(&mut self, tell: bool, stay: bool) {
         let Some(member) = &self.member else { return };
-        let fenced = member.words.fenced().is_some();
+        let fenced = member.signals.fenced().is_some();
         if tell {
             if member.auto_commit {
                 self.commit_reached();
             }
-            let event = if fenced { Event::Lost } else { Event::Revoked };
+            let event = if fenced {
+                RebalanceEvent::Lost
+            } else {
+                RebalanceEvent::Revoked
+            };
             let all = self.assignment();
-            self.tell(event, &all);
+            self.notify_listener(event, &all);
         }
         let Some(member) = self.member.take() else {
             return; // it was left when the listener panicked
@@ -169,7 +173,7 @@ impl Consumer {
         let now = (self.config.clock)();
         let released = gone.iter_mut().filter_map(give_up);
         let mut coordinator = member.group.lock();
-        coordinator.leave(member.id, &member.words, released, now, stay);
+        coordinator.leave(member.id, &member.signals, released, now, stay);
         drop(coordinator);
     }
 
@@ -180,7 +184,7 @@ impl Consumer {
         let Some(member) = &mut self.member else {
             return Ok(());
         };
-        member.words.count_poll();
+        member.signals.count_poll();
         if member.follows {
             self.move_gates();
         }
@@ -193,7 +197,7 @@ impl Consumer {
     fn move_gates(&mut self) {
         let Some(member) = &self.member else { return };
         for assigned in &mut self.assigned {
-            if !assigned.keep_up(member.auto_commit) && member.words.commit_counts() {
+            if !assigned.keep_up(member.auto_commit) && member.signals.commit_counts() {
                 let position = assigned.cursor.position();
                 if let Some(owned) = &mut assigned.owned {
                     owned.hold(position);
@@ -217,13 +221,13 @@ impl Consumer {
             }
         }
         if self.assigned.iter().any(|a| a.topic.is_deleted()) {
-            let of_them = |a: &Assigned| a.topic.is_deleted();
+            let of_them = |a: &AssignedPartition| a.topic.is_deleted();
             let (gone, rest) = self.assigned.drain(..).partition::<Vec<_>, _>(of_them);
             self.assigned = rest;
             self.next = 0;
-            let lost: Vec<_> = gone.iter().map(Assigned::named).collect();
+            let lost: Vec<_> = gone.iter().map(AssignedPartition::named).collect();
             drop(gone);
-            self.tell(Event::Lost, &lost);
+            self.notify_listener(RebalanceEvent::Lost, &lost);
         }
         match topic {
             Some(topic) => Err(ConsumeError::Closed {
@@ -245,13 +249,13 @@ impl Consumer {
             }
             // More of them are no signal: whoever sees them first has a new assignment made.
             let partitions = count_partitions(&member.topics);
-            if member.words.is_quiet() && member.partitions == partitions {
+            if member.signals.is_quiet() && member.partitions == partitions {
                 return Ok(());
             }
             let step = member
                 .group
                 .lock()
-                .step(member.id, &member.words, &self.config);
+                .step(member.id, &member.signals, &self.config);
             match step {
                 Step::Done {
                     generation,
@@ -269,7 +273,7 @@ impl Consumer {
                     let lost = self.assignment();
                     self.assigned.clear();
                     self.next = 0;
-                    self.tell(Event::Lost, &lost);
+                    self.notify_listener(RebalanceEvent::Lost, &lost);
                     return Err(error);
                 }
                 Step::Assign { change, group } => self.assign_group(change, &group)?,
@@ -284,12 +288,18 @@ impl Consumer {
         let Some(mut member) = self.member.take() else {
             return Ok(());
         };
-        let joined = match member.words.fenced() {
-            Some(Fence::InstanceId) => Err(member.error(Fence::InstanceId)),
+        let joined = match member.signals.fenced() {
+            Some(FenceReason::InstanceId) => Err(member.error(FenceReason::InstanceId)),
             _ => {
                 let (name, topics) = (member.group.name.clone(), member.topics.clone());
                 let groups = &self.groups;
-                Membership::join(groups, &self.config, self.wakeup.sleepers(), &name, topics)
+                Membership::join(
+                    groups,
+                    &self.config,
+                    self.wakeup.event_count(),
+                    &name,
+                    topics,
+                )
             }
         };
         match joined {
@@ -328,7 +338,7 @@ impl Consumer {
     }
 
     /// Also what it does not read any more, because the topic is closed.
-    fn release(&mut self, all: &[(Key, Arc<Tenure>)]) {
+    fn release(&mut self, all: &[(Key, Arc<Ownership>)]) {
         let Some(member) = &self.member else { return };
         if member.auto_commit {
             self.commit_reached();
@@ -336,23 +346,23 @@ impl Consumer {
         let named = all.iter();
         let named = named.map(|((t, p), _)| TopicPartition::new(&**t, *p));
         let named: Vec<_> = named.collect();
-        self.tell(Event::Revoked, &named);
+        self.notify_listener(RebalanceEvent::Revoked, &named);
         let Some(member) = &self.member else { return };
         // First they are not read any more, then they are given back.
-        let goes = |a: &Assigned| all.iter().any(|(_, tenure)| a.is_in(tenure));
+        let goes = |a: &AssignedPartition| all.iter().any(|(_, ownership)| a.is_in(ownership));
         let (mut gone, rest) = self.assigned.drain(..).partition::<Vec<_>, _>(goes);
         self.assigned = rest;
         self.next = 0;
-        let released = all.iter().map(|(key, tenure)| Returned {
+        let released = all.iter().map(|(key, ownership)| Returned {
             key: key.clone(),
-            tenure: tenure.clone(),
+            ownership: ownership.clone(),
             gate: gone
                 .iter_mut()
-                .find(|a| a.is_in(tenure))
+                .find(|a| a.is_in(ownership))
                 .and_then(take_gate),
         });
         let mut coordinator = member.group.lock();
-        coordinator.release(&member.words, released);
+        coordinator.release(&member.signals, released);
         drop(coordinator);
     }
 
@@ -360,12 +370,12 @@ impl Consumer {
         let mut named = Vec::new();
         let commits = self.config.auto_commit;
         for grant in grants {
-            let assigned = Assigned::own(grant).watched(self.card(), commits);
+            let assigned = AssignedPartition::own(grant).watched(self.card(), commits);
             named.push(assigned.named());
             self.assigned.push(assigned);
         }
         self.next = 0;
-        self.tell(Event::Assigned, &named);
+        self.notify_listener(RebalanceEvent::Assigned, &named);
     }
 
     /// Commits, without a promise, where the polls so far have come to.
@@ -392,7 +402,7 @@ impl Consumer {
         } else {
             member.polls_a_watch = 1;
             member.watched = now;
-            member.group.lock().watch(member.id, &member.words, now);
+            member.group.lock().watch(member.id, &member.signals, now);
         }
         member.until_watch = member.polls_a_watch;
     }
@@ -402,20 +412,20 @@ impl Membership {
     fn join(
         groups: &Groups,
         config: &ConsumerConfig,
-        sleepers: &Arc<Sleepers>,
+        event_count: &Arc<EventCount>,
         name: &Arc<str>,
-        topics: Vec<Arc<TopicInner>>,
+        topics: Vec<Arc<TopicShared>>,
     ) -> Result<Membership, ConsumeError> {
-        let words = Arc::new(Words::new(sleepers));
-        let asked = Asked::of(config);
+        let signals = Arc::new(MemberSignals::new(event_count));
+        let asked = JoinRequest::of(config);
         let join = |coordinator: &mut super::Coordinator| {
-            coordinator.join(config, asked, topics.clone(), &words)
+            coordinator.join(config, asked, topics.clone(), &signals)
         };
         let (group, id) = groups.with(name, join)?;
         Ok(Membership {
             group,
             id,
-            words,
+            signals,
             generation: 0,
             topics,
             partitions: 0,
@@ -431,7 +441,7 @@ impl Membership {
     }
 }
 
-pub(super) fn count_partitions(topics: &[Arc<TopicInner>]) -> u64 {
+pub(super) fn count_partitions(topics: &[Arc<TopicShared>]) -> u64 {
     topics
         .iter()
         .map(|topic| u64::from(topic.partitions()))

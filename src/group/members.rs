@@ -1,22 +1,22 @@
 //! Members that come, go, and die. Under the coordinator's lock, as all of it (`coordinator.rs` has
 //! G1 and G2).
 
-use super::assignor::{MemberId, Protocol};
+use super::assignor::{MemberId, RebalanceProtocol};
 use super::coordinator::Coordinator;
 use super::place::{Returned, rest};
-use super::tenure::Words;
+use super::tenure::MemberSignals;
 use crate::config::ConsumerConfig;
-use crate::error::{ConsumeError, Fence};
-use crate::topic_inner::TopicInner;
+use crate::error::{ConsumeError, FenceReason};
+use crate::topic_inner::TopicShared;
 use std::sync::Arc;
 use std::time::Duration;
 
 /// One member.
 pub(crate) struct Member {
     pub(crate) instance_id: Option<Arc<str>>,
-    pub(crate) topics: Vec<Arc<TopicInner>>,
+    pub(crate) topics: Vec<Arc<TopicShared>>,
     /// `None`: its consumer is gone, and its place kept for the next of its name.
-    pub(super) words: Option<Arc<Words>>,
+    pub(super) signals: Option<Arc<MemberSignals>>,
     pub(super) max_poll_interval: Duration,
     /// How often it had polled when somebody last looked, and when that was first so.
     seen: (u64, Duration),
@@ -24,23 +24,23 @@ pub(crate) struct Member {
 
 impl Member {
     pub(crate) fn is_live(&self) -> bool {
-        self.words.is_some()
+        self.signals.is_some()
     }
 }
 
 /// What a consumer that joins brings along. It is the user's code that says it, so that it is
 /// asked before the lock is taken.
-pub(crate) struct Asked {
+pub(crate) struct JoinRequest {
     assignor: String,
     eager: bool,
     now: Duration,
 }
 
-impl Asked {
-    pub(crate) fn of(config: &ConsumerConfig) -> Asked {
-        Asked {
+impl JoinRequest {
+    pub(crate) fn of(config: &ConsumerConfig) -> JoinRequest {
+        JoinRequest {
             assignor: config.assignor.name().to_owned(),
-            eager: config.assignor.protocol() == Protocol::Eager,
+            eager: config.assignor.protocol() == RebalanceProtocol::Eager,
             now: (config.clock)(),
         }
     }
@@ -51,12 +51,12 @@ impl Coordinator {
     pub(crate) fn join(
         &mut self,
         config: &ConsumerConfig,
-        asked: Asked,
-        topics: Vec<Arc<TopicInner>>,
-        words: &Arc<Words>,
+        asked: JoinRequest,
+        topics: Vec<Arc<TopicShared>>,
+        signals: &Arc<MemberSignals>,
     ) -> Result<MemberId, ConsumeError> {
         refuse_closed(&topics)?;
-        let Asked {
+        let JoinRequest {
             assignor: offered,
             eager,
             now,
@@ -86,7 +86,7 @@ impl Coordinator {
         let before = self.members.iter().find(|(_, member)| named(member));
         let id = match before.map(|(&id, _)| id) {
             Some(id) => {
-                self.fence(id, Fence::InstanceId);
+                self.fence(id, FenceReason::InstanceId);
                 id
             }
             None => {
@@ -98,14 +98,14 @@ impl Coordinator {
         let new = Member {
             instance_id: config.instance_id.clone(),
             topics: topics.clone(),
-            words: Some(words.clone()),
+            signals: Some(signals.clone()),
             max_poll_interval: config.max_poll_interval,
-            seen: (words.polls(), now),
+            seen: (signals.polls(), now),
         };
         let old = self.members.insert(id, new);
         let same = |old: Member| same_topics(&old.topics, &topics);
         if old.is_some_and(same) {
-            words.signal();
+            signals.signal();
             self.signal_all(); // they may have a shorter interval to watch
         } else {
             self.change();
@@ -117,11 +117,11 @@ impl Coordinator {
     pub(crate) fn subscribe(
         &mut self,
         id: MemberId,
-        words: &Words,
-        topics: Vec<Arc<TopicInner>>,
+        signals: &MemberSignals,
+        topics: Vec<Arc<TopicShared>>,
     ) -> Result<(), ConsumeError> {
         refuse_closed(&topics)?;
-        if words.fenced().is_some() {
+        if signals.fenced().is_some() {
             return Ok(());
         }
         if let Some(member) = self.members.get_mut(&id) {
@@ -139,18 +139,18 @@ impl Coordinator {
     pub(crate) fn leave(
         &mut self,
         id: MemberId,
-        words: &Words,
+        signals: &MemberSignals,
         released: impl Iterator<Item = Returned>,
         now: Duration,
         stay: bool,
     ) {
-        if words.fenced().is_some() {
+        if signals.fenced().is_some() {
             return;
         }
-        self.release(words, released);
+        self.release(signals, released);
         match self.members.get_mut(&id) {
             Some(member) if stay && member.instance_id.is_some() => {
-                member.words = None;
+                member.signals = None;
                 member.seen.1 = now;
             }
             _ => self.remove(id),
@@ -168,35 +168,35 @@ impl Coordinator {
     }
 
     /// Ends all that a member has, from another's thread. What it stores from now on is nowhere.
-    fn fence(&mut self, id: MemberId, reason: Fence) {
-        let Some(words) = self.members.get_mut(&id).and_then(|m| m.words.take()) else {
+    fn fence(&mut self, id: MemberId, reason: FenceReason) {
+        let Some(signals) = self.members.get_mut(&id).and_then(|m| m.signals.take()) else {
             return;
         };
-        words.fence(reason);
+        signals.fence(reason);
         for ((_, partition), place) in &mut self.places {
             if !place.is_owned_by(id) {
                 continue;
             }
-            let tenure = place.owner.take();
-            place.end_tenure(tenure.as_ref().and_then(|(_, t)| t.take()));
+            let ownership = place.owner.take();
+            place.end_ownership(ownership.as_ref().and_then(|(_, t)| t.take()));
             // G2: the new gate is in force before the old one goes.
             rest(place, *partition, None);
-            if let Some((_, tenure)) = tenure {
-                tenure.drop_gate(&place.topic, *partition);
+            if let Some((_, ownership)) = ownership {
+                ownership.drop_gate(&place.topic, *partition);
             }
         }
-        words.wake();
+        signals.wake();
     }
 
     /// Fences whoever has not polled for too long, and lets go of names that nobody came back to.
     /// Not for a fenced observer: its id may be another's by now, whose polls these are not.
-    pub(crate) fn watch(&mut self, observer: MemberId, words: &Words, now: Duration) {
-        if words.fenced().is_some() {
+    pub(crate) fn watch(&mut self, observer: MemberId, signals: &MemberSignals, now: Duration) {
+        if signals.fenced().is_some() {
             return;
         }
         let mut dead = Vec::new();
         for (&id, member) in &mut self.members {
-            let polls = member.words.as_ref().map_or(member.seen.0, |w| w.polls());
+            let polls = member.signals.as_ref().map_or(member.seen.0, |w| w.polls());
             if id == observer || polls != member.seen.0 {
                 member.seen = (polls, now);
             } else if !member.max_poll_interval.is_zero()
@@ -206,7 +206,7 @@ impl Coordinator {
             }
         }
         for id in dead {
-            self.fence(id, Fence::MaxPollInterval);
+            self.fence(id, FenceReason::MaxPollInterval);
             self.remove(id);
         }
     }
@@ -216,10 +216,11 @@ impl Coordinator {
     }
 
     /// The topic is gone, and all that was known of it.
-    pub(crate) fn forget_topic(&mut self, topic: &Arc<TopicInner>) {
+    pub(crate) fn forget_topic(&mut self, topic: &Arc<TopicShared>) {
         self.places
             .retain(|_, place| !Arc::ptr_eq(&place.topic, topic));
-        self.seats.retain(|seat| !Arc::ptr_eq(seat.topic(), topic));
+        self.subscriptions
+            .retain(|subscription| !Arc::ptr_eq(subscription.topic(), topic));
         let mut read = false;
         for member in self.members.values_mut() {
             let before = member.topics.len();
@@ -244,7 +245,8 @@ impl Coordinator {
             return false;
         }
         self.places.retain(|(name, _), _| &**name != topic);
-        self.seats.retain(|seat| &**seat.topic().name() != topic);
+        self.subscriptions
+            .retain(|subscription| &**subscription.topic().name() != topic);
         true
     }
 }
@@ -252,7 +254,7 @@ impl Coordinator {
 /// Under the lock: a topic that is closed later is forgotten later ([`Coordinator::forget_topic`]),
 /// so that none stays.
 pub(super) fn refuse_closed<'t>(
-    topics: impl IntoIterator<Item = &'t Arc<TopicInner>>,
+    topics: impl IntoIterator<Item = &'t Arc<TopicShared>>,
 ) -> Result<(), ConsumeError> {
     match topics.into_iter().find(|topic| topic.is_deleted()) {
         Some(topic) => Err(ConsumeError::Closed {
@@ -262,8 +264,8 @@ pub(super) fn refuse_closed<'t>(
     }
 }
 
-fn same_topics(a: &[Arc<TopicInner>], b: &[Arc<TopicInner>]) -> bool {
-    let within = |a: &[Arc<TopicInner>], b: &[Arc<TopicInner>]| {
+fn same_topics(a: &[Arc<TopicShared>], b: &[Arc<TopicShared>]) -> bool {
+    let within = |a: &[Arc<TopicShared>], b: &[Arc<TopicShared>]| {
         a.iter().all(|x| b.iter().any(|y| Arc::ptr_eq(x, y)))
     };
     within(a, b) && within(b, a)

@@ -54,21 +54,21 @@ mod place;
 mod tenure;
 
 pub use assignor::{
-    Assignment, Assignor, CooperativeStickyAssignor, GroupMember, GroupView, MemberId, Protocol,
-    RangeAssignor, RoundRobinAssignor, StickyAssignor, TopicView,
+    Assignment, Assignor, CooperativeStickyAssignor, GroupMember, GroupView, MemberId,
+    RangeAssignor, RebalanceProtocol, RoundRobinAssignor, StickyAssignor, TopicView,
 };
 pub use describe::{GroupDescription, MemberDescription, PartitionDescription};
 pub use listener::{Rebalance, RebalanceListener};
 
 pub(crate) use coordinator::Coordinator;
 pub(crate) use member::Membership;
-pub(crate) use owned::Owned;
-pub(crate) use tenure::Tenure;
+pub(crate) use owned::OwnedPartition;
+pub(crate) use tenure::Ownership;
 
 use crate::error::{ConsumeError, GroupError};
 use crate::sleepers::{Later, later};
 use crate::sync::{Mutex, MutexGuard, lock};
-use crate::topic_inner::TopicInner;
+use crate::topic_inner::TopicShared;
 use core::ops::{Deref, DerefMut};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -92,9 +92,9 @@ impl Group {
     }
 
     /// A panic under the lock is a bug of ours alone: no user's code runs there.
-    pub(crate) fn lock(&self) -> Locked<'_> {
+    pub(crate) fn lock(&self) -> LockedGroup<'_> {
         let later = later();
-        Locked {
+        LockedGroup {
             coordinator: lock(&self.coordinator),
             _later: later,
         }
@@ -102,12 +102,12 @@ impl Group {
 }
 
 /// The coordinator, locked. Who was to be woken is woken after it is let go of.
-pub(crate) struct Locked<'g> {
+pub(crate) struct LockedGroup<'g> {
     coordinator: MutexGuard<'g, Coordinator>,
     _later: Later,
 }
 
-impl Deref for Locked<'_> {
+impl Deref for LockedGroup<'_> {
     type Target = Coordinator;
 
     fn deref(&self) -> &Coordinator {
@@ -115,7 +115,7 @@ impl Deref for Locked<'_> {
     }
 }
 
-impl DerefMut for Locked<'_> {
+impl DerefMut for LockedGroup<'_> {
     fn deref_mut(&mut self) -> &mut Coordinator {
         &mut self.coordinator
     }
@@ -183,7 +183,7 @@ impl Groups {
     }
 
     /// No group remembers this topic any more.
-    pub(crate) fn forget_topic(&self, topic: &Arc<TopicInner>) {
+    pub(crate) fn forget_topic(&self, topic: &Arc<TopicShared>) {
         for group in self.all() {
             group.lock().forget_topic(topic);
         }

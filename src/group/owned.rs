@@ -1,24 +1,24 @@
 //! What a member has of the partitions that it owns.
 
 use super::place::{Grant, Key, Returned};
-use super::tenure::{Gate, Tenure};
-use crate::assigned::{Assigned, Seat};
+use super::tenure::{GroupGate, Ownership};
+use crate::assigned::{AssignedPartition, TopicSubscription};
 use crate::consumer::TopicPartition;
 use std::sync::Arc;
 
 /// What a consumer has of a partition that it owns in a group.
-pub(crate) struct Owned {
-    pub(super) tenure: Arc<Tenure>,
-    gate: Option<Gate>,
+pub(crate) struct OwnedPartition {
+    pub(super) ownership: Arc<Ownership>,
+    gate: Option<GroupGate>,
     /// The segment that the gate holds; without a gate, one that no cursor comes to.
     gate_at: u64,
     /// For the cursor's pin.
-    _seat: Seat,
+    _subscription: TopicSubscription,
 }
 
-impl Owned {
-    pub(crate) fn tenure(&self) -> &Arc<Tenure> {
-        &self.tenure
+impl OwnedPartition {
+    pub(crate) fn ownership(&self) -> &Arc<Ownership> {
+        &self.ownership
     }
 
     pub(super) fn hold(&mut self, offset: u64) {
@@ -41,9 +41,9 @@ impl Owned {
     }
 
     /// When records were deleted: nothing of them is held any more.
-    pub(crate) fn look_at_floor(&mut self) {
+    pub(crate) fn skip_deleted(&mut self) {
         if let Some(gate) = &mut self.gate {
-            gate.look_at_floor();
+            gate.skip_deleted();
             self.gate_at = gate.held();
         }
     }
@@ -57,19 +57,19 @@ impl Owned {
     }
 }
 
-impl Assigned {
+impl AssignedPartition {
     /// What a member has come to own.
-    pub(super) fn own(grant: Grant) -> Assigned {
-        let seat = Seat::new(&grant.topic);
-        let mut assigned = Assigned::join_ungated(&grant.topic, grant.partition);
+    pub(super) fn own(grant: Grant) -> AssignedPartition {
+        let subscription = TopicSubscription::new(&grant.topic);
+        let mut assigned = AssignedPartition::join_ungated(&grant.topic, grant.partition);
         if let Some(start) = grant.start {
             assigned.resume_at(start);
         }
-        assigned.owned = Some(Owned {
-            gate_at: grant.gate.as_ref().map_or(u64::MAX, Gate::held),
-            tenure: grant.tenure,
+        assigned.owned = Some(OwnedPartition {
+            gate_at: grant.gate.as_ref().map_or(u64::MAX, GroupGate::held),
+            ownership: grant.ownership,
             gate: grant.gate,
-            _seat: seat,
+            _subscription: subscription,
         });
         assigned
     }
@@ -84,14 +84,14 @@ impl Assigned {
             return true;
         };
         if commit {
-            owned.tenure.commit(position);
+            owned.ownership.commit(position);
         }
         self.cursor.segment_number() <= owned.gate_at
     }
 
-    pub(super) fn is_in(&self, tenure: &Arc<Tenure>) -> bool {
+    pub(super) fn is_in(&self, ownership: &Arc<Ownership>) -> bool {
         let owned = self.owned.as_ref();
-        owned.is_some_and(|owned| Arc::ptr_eq(&owned.tenure, tenure))
+        owned.is_some_and(|owned| Arc::ptr_eq(&owned.ownership, ownership))
     }
 
     fn key(&self) -> Key {
@@ -104,15 +104,15 @@ impl Assigned {
 }
 
 /// What goes back to the coordinator of a partition that was owned.
-pub(super) fn give_up(assigned: &mut Assigned) -> Option<Returned> {
-    let tenure = assigned.owned.as_ref()?.tenure.clone();
+pub(super) fn give_up(assigned: &mut AssignedPartition) -> Option<Returned> {
+    let ownership = assigned.owned.as_ref()?.ownership.clone();
     Some(Returned {
         key: assigned.key(),
-        tenure,
+        ownership,
         gate: take_gate(assigned),
     })
 }
 
-pub(super) fn take_gate(assigned: &mut Assigned) -> Option<Gate> {
+pub(super) fn take_gate(assigned: &mut AssignedPartition) -> Option<GroupGate> {
     assigned.owned.as_mut()?.gate.take()
 }

@@ -4,20 +4,20 @@
 use super::assignor::MemberId;
 use super::coordinator::Coordinator;
 use super::members::refuse_closed;
-use super::tenure::{Gate, Tenure, Words};
-use crate::assigned::Seat;
+use super::tenure::{GroupGate, MemberSignals, Ownership};
+use crate::assigned::TopicSubscription;
 use crate::config::OffsetReset;
 use crate::error::ConsumeError;
 use crate::sync::Count;
-use crate::topic_inner::TopicInner;
+use crate::topic_inner::TopicShared;
 use std::sync::Arc;
 
 /// A partition in a group, by its topic's name.
 pub(crate) type Key = (Arc<str>, u32);
 
 /// What the group knows of one partition. It survives the group's members.
-pub(crate) struct Place {
-    pub(crate) topic: Arc<TopicInner>,
+pub(crate) struct GroupPartition {
+    pub(crate) topic: Arc<TopicShared>,
     /// Where the next owner begins, if anybody has begun yet.
     pub(crate) start: Option<u64>,
     /// `start` was committed, and is not just where the first owner began.
@@ -25,16 +25,16 @@ pub(crate) struct Place {
     /// Whose it is by the last assignment.
     pub(super) target: Option<MemberId>,
     /// Whose it is.
-    pub(crate) owner: Option<(MemberId, Arc<Tenure>)>,
+    pub(crate) owner: Option<(MemberId, Arc<Ownership>)>,
     /// Holds back what lies from `start` on, while nobody owns the partition.
-    gate: Option<Gate>,
+    gate: Option<GroupGate>,
     /// Offsets that went by its owners unread, one after another.
     pub(crate) lost: Arc<Count>,
 }
 
-impl Place {
-    pub(super) fn new(topic: &Arc<TopicInner>) -> Place {
-        Place {
+impl GroupPartition {
+    pub(super) fn new(topic: &Arc<TopicShared>) -> GroupPartition {
+        GroupPartition {
             topic: topic.clone(),
             start: None,
             is_committed: false,
@@ -51,8 +51,8 @@ impl Place {
 
     /// What is committed now.
     pub(crate) fn committed(&self) -> Option<u64> {
-        let tenure = self.owner.as_ref().and_then(|(_, t)| t.committed());
-        tenure.or(self.start.filter(|_| self.is_committed))
+        let ownership = self.owner.as_ref().and_then(|(_, t)| t.committed());
+        ownership.or(self.start.filter(|_| self.is_committed))
     }
 
     /// Commits, with no owner.
@@ -60,7 +60,7 @@ impl Place {
         self.start = Some(offset);
         self.is_committed = true;
         if self.gate.is_none() {
-            self.gate = Gate::join(&self.topic, partition);
+            self.gate = GroupGate::join(&self.topic, partition);
         }
         if let Some(gate) = &mut self.gate {
             gate.go(offset);
@@ -68,7 +68,7 @@ impl Place {
     }
 
     /// After a tenure that committed this: the next owner begins there.
-    pub(super) fn end_tenure(&mut self, committed: Option<u64>) {
+    pub(super) fn end_ownership(&mut self, committed: Option<u64>) {
         if let Some(offset) = committed {
             self.start = Some(offset);
             self.is_committed = true;
@@ -79,10 +79,10 @@ impl Place {
 
 /// A partition that a member has come to own.
 pub(crate) struct Grant {
-    pub(crate) topic: Arc<TopicInner>,
+    pub(crate) topic: Arc<TopicShared>,
     pub(crate) partition: u32,
-    pub(crate) tenure: Arc<Tenure>,
-    pub(crate) gate: Option<Gate>,
+    pub(crate) ownership: Arc<Ownership>,
+    pub(crate) gate: Option<GroupGate>,
     /// Where it begins; `None` when nobody knows ([`OffsetReset::None`]).
     pub(crate) start: Option<u64>,
 }
@@ -90,35 +90,38 @@ pub(crate) struct Grant {
 /// A partition that its owner gives back.
 pub(crate) struct Returned {
     pub(crate) key: Key,
-    pub(crate) tenure: Arc<Tenure>,
-    pub(crate) gate: Option<Gate>,
+    pub(crate) ownership: Arc<Ownership>,
+    pub(crate) gate: Option<GroupGate>,
 }
 
 impl Coordinator {
     // ---- partitions that are added ------------------------------------------------------
 
     /// From now on nothing is missed of partitions that are added to this topic.
-    pub(super) fn watch_topic(&mut self, topic: &Arc<TopicInner>) {
+    pub(super) fn watch_topic(&mut self, topic: &Arc<TopicShared>) {
         if !self
-            .seats
+            .subscriptions
             .iter()
-            .any(|seat| Arc::ptr_eq(seat.topic(), topic))
+            .any(|subscription| Arc::ptr_eq(subscription.topic(), topic))
         {
-            let mut seat = Seat::new(topic);
-            seat.subscribe();
-            self.seats.push(seat);
+            let mut subscription = TopicSubscription::new(topic);
+            subscription.subscribe();
+            self.subscriptions.push(subscription);
         }
     }
 
     /// What was added to the group's topics is to be read from its first record on, whatever the
     /// members' [`OffsetReset`].
     pub(super) fn take_added(&mut self) {
-        for seat in &self.seats {
-            let topic = seat.topic();
-            for (partition, hold) in seat.take_holds() {
-                let (gate, start) = Gate::of_added(topic, partition, hold);
+        for subscription in &self.subscriptions {
+            let topic = subscription.topic();
+            for (partition, hold) in subscription.take_holds() {
+                let (gate, start) = GroupGate::of_added(topic, partition, hold);
                 let key = (topic.name().clone(), partition);
-                let place = self.places.entry(key).or_insert_with(|| Place::new(topic));
+                let place = self
+                    .places
+                    .entry(key)
+                    .or_insert_with(|| GroupPartition::new(topic));
                 if Arc::ptr_eq(&place.topic, topic) && place.start.is_none() {
                     (place.gate, place.start) = (gate, Some(start));
                 }
@@ -137,18 +140,18 @@ impl Coordinator {
             }
             let mut gate = place.gate.take();
             match &mut gate {
-                Some(gate) => gate.look_at_floor(),
-                None => gate = Gate::join(&place.topic, partition),
+                Some(gate) => gate.skip_deleted(),
+                None => gate = GroupGate::join(&place.topic, partition),
             }
             if place.start.is_none() {
                 place.start = begin(&place.topic, partition, reset, &mut gate);
             }
-            let tenure = Arc::new(Tenure::new(gate.as_ref(), &place.lost));
-            place.owner = Some((id, tenure.clone()));
+            let ownership = Arc::new(Ownership::new(gate.as_ref(), &place.lost));
+            place.owner = Some((id, ownership.clone()));
             grants.push(Grant {
                 topic: place.topic.clone(),
                 partition,
-                tenure,
+                ownership,
                 gate,
                 start: place.start,
             });
@@ -159,24 +162,33 @@ impl Coordinator {
     /// Takes partitions back from their owner, by its own hand, with the gates that it had. It is
     /// the tenure that counts: one of a topic that was deleted is not one of the next topic of
     /// that name.
-    pub(crate) fn release(&mut self, words: &Words, released: impl Iterator<Item = Returned>) {
-        if words.fenced().is_some() {
+    pub(crate) fn release(
+        &mut self,
+        signals: &MemberSignals,
+        released: impl Iterator<Item = Returned>,
+    ) {
+        if signals.fenced().is_some() {
             return;
         }
-        for Returned { key, tenure, gate } in released {
+        for Returned {
+            key,
+            ownership,
+            gate,
+        } in released
+        {
             let Some(place) = self.places.get_mut(&key) else {
                 continue;
             };
             let owner = place.owner.as_ref();
-            if !owner.is_some_and(|(_, t)| Arc::ptr_eq(t, &tenure)) {
+            if !owner.is_some_and(|(_, t)| Arc::ptr_eq(t, &ownership)) {
                 continue;
             }
             let committed = place.owner.as_ref().and_then(|(_, t)| t.committed());
-            place.end_tenure(committed);
+            place.end_ownership(committed);
             rest(place, key.1, gate);
             let target = place.target.and_then(|target| self.members.get(&target));
-            if let Some(words) = target.and_then(|member| member.words.as_ref()) {
-                words.signal();
+            if let Some(signals) = target.and_then(|member| member.signals.as_ref()) {
+                signals.signal();
             }
         }
         self.signal_if_free();
@@ -187,15 +199,15 @@ impl Coordinator {
     /// Commits several partitions of one owner, all of them or, if it is fenced, none.
     pub(crate) fn commit_owned<'t>(
         &self,
-        words: &Words,
+        signals: &MemberSignals,
         generation: u64,
-        commits: impl Iterator<Item = (&'t Tenure, u64)>,
+        commits: impl Iterator<Item = (&'t Ownership, u64)>,
     ) -> Result<(), ConsumeError> {
-        if let Some(reason) = words.fenced() {
+        if let Some(reason) = signals.fenced() {
             return Err(self.fenced(generation, reason));
         }
-        for (tenure, offset) in commits {
-            tenure.commit(offset);
+        for (ownership, offset) in commits {
+            ownership.commit(offset);
         }
         Ok(())
     }
@@ -203,7 +215,7 @@ impl Coordinator {
     /// Commits from outside, which only a group without members allows.
     pub(crate) fn commit_unowned(
         &mut self,
-        commits: &[(Arc<TopicInner>, u32, u64)],
+        commits: &[(Arc<TopicShared>, u32, u64)],
     ) -> Result<(), ConsumeError> {
         if !self.members.is_empty() {
             return Err(ConsumeError::NotAMember {
@@ -214,9 +226,12 @@ impl Coordinator {
         refuse_closed(commits.iter().map(|(topic, ..)| topic))?;
         for (topic, partition, offset) in commits {
             let key = (topic.name().clone(), *partition);
-            let place = self.places.entry(key).or_insert_with(|| Place::new(topic));
+            let place = self
+                .places
+                .entry(key)
+                .or_insert_with(|| GroupPartition::new(topic));
             if !Arc::ptr_eq(&place.topic, topic) {
-                *place = Place::new(topic);
+                *place = GroupPartition::new(topic);
             }
             place.commit(*partition, *offset);
         }
@@ -224,7 +239,7 @@ impl Coordinator {
     }
 
     /// What is committed in a partition of this very topic.
-    pub(crate) fn committed(&self, topic: &Arc<TopicInner>, partition: u32) -> Option<u64> {
+    pub(crate) fn committed(&self, topic: &Arc<TopicShared>, partition: u32) -> Option<u64> {
         let place = self.places.get(&(topic.name().clone(), partition))?;
         let here = Arc::ptr_eq(&place.topic, topic);
         place.committed().filter(|_| here)
@@ -233,8 +248,8 @@ impl Coordinator {
 
 /// A partition without an owner is held from where the next one begins (G2): by the gate that the
 /// last one had, or by a new one.
-pub(super) fn rest(place: &mut Place, partition: u32, gate: Option<Gate>) {
-    let mut gate = gate.or_else(|| Gate::join(&place.topic, partition));
+pub(super) fn rest(place: &mut GroupPartition, partition: u32, gate: Option<GroupGate>) {
+    let mut gate = gate.or_else(|| GroupGate::join(&place.topic, partition));
     if let (Some(gate), Some(start)) = (&mut gate, place.start) {
         gate.go(start);
     }
@@ -244,10 +259,10 @@ pub(super) fn rest(place: &mut Place, partition: u32, gate: Option<Gate>) {
 /// Where a group begins in a partition that it has not read yet. It keeps that, so that what
 /// comes between the first owner and its first commit is skipped by nobody.
 fn begin(
-    topic: &Arc<TopicInner>,
+    topic: &Arc<TopicShared>,
     partition: u32,
     reset: OffsetReset,
-    gate: &mut Option<Gate>,
+    gate: &mut Option<GroupGate>,
 ) -> Option<u64> {
     let (log, pool) = (topic.partition(partition), topic.pool());
     Some(match (reset, gate) {

@@ -7,11 +7,11 @@
 //!
 //! # Who may touch what
 //!
-//! - `Words::signal` is written under the coordinator's lock only, and read by its member at each
+//! - `MemberSignals::signal` is written under the coordinator's lock only, and read by its member at each
 //!   poll. It is a hint: what it is about is looked up under the lock.
-//! - `Words::polls` is written by its member alone, and looked at by others.
-//! - `Tenure::committed` is written by the owner alone, without the lock, and read by others.
-//! - `Tenure::taken` is written once, by who fences the owner, under the lock.
+//! - `MemberSignals::polls` is written by its member alone, and looked at by others.
+//! - `Ownership::committed` is written by the owner alone, without the lock, and read by others.
+//! - `Ownership::taken` is written once, by who fences the owner, under the lock.
 //! - The tenure's **gate** is the group's hold on the partition's log under `Backpressure`. It
 //!   belongs to the owner while there is one, and otherwise rests in the coordinator.
 //!
@@ -39,14 +39,14 @@
 //! to another segment. Each pin brings its spare segment, and each gate one for the moment in which
 //! it is set and not yet in force (`pool.rs`).
 
-use crate::assigned::Seat;
+use crate::assigned::TopicSubscription;
 use crate::cursor::Cursor;
-use crate::error::Fence;
+use crate::error::FenceReason;
 use crate::partition::NO_OFFSET;
 use crate::readers::Hold;
-use crate::sleepers::Sleepers;
+use crate::sleepers::EventCount;
 use crate::sync::{AtomicU64, Count, fence, ord};
-use crate::topic_inner::TopicInner;
+use crate::topic_inner::TopicShared;
 use crossbeam_utils::CachePadded;
 use std::sync::{Arc, OnceLock};
 
@@ -58,19 +58,19 @@ const EXPIRED: u64 = 2;
 const REPLACED: u64 = 4;
 
 /// What a member and the others tell each other without a lock.
-pub(crate) struct Words {
+pub(crate) struct MemberSignals {
     signal: CachePadded<AtomicU64>,
     polls: CachePadded<AtomicU64>,
     /// On which the member sleeps.
-    sleepers: Arc<Sleepers>,
+    event_count: Arc<EventCount>,
 }
 
-impl Words {
-    pub(crate) fn new(sleepers: &Arc<Sleepers>) -> Words {
-        Words {
+impl MemberSignals {
+    pub(crate) fn new(event_count: &Arc<EventCount>) -> MemberSignals {
+        MemberSignals {
             signal: CachePadded::new(AtomicU64::new(CHANGED)),
             polls: CachePadded::new(AtomicU64::new(0)),
-            sleepers: sleepers.clone(),
+            event_count: event_count.clone(),
         }
     }
 
@@ -95,7 +95,7 @@ impl Words {
     pub(crate) fn signal(&self) {
         let signal = self.signal.load(ord!(Relaxed));
         self.signal.store(signal | CHANGED, ord!(Relaxed));
-        self.sleepers.notify();
+        self.event_count.notify();
     }
 
     /// Under the lock, by the member: it has looked everything up.
@@ -105,26 +105,26 @@ impl Words {
     }
 
     /// Under the lock, before the member's tenures are ended.
-    pub(crate) fn fence(&self, reason: Fence) {
+    pub(crate) fn fence(&self, reason: FenceReason) {
         let word = match reason {
-            Fence::MaxPollInterval => EXPIRED,
-            Fence::InstanceId => REPLACED,
+            FenceReason::MaxPollInterval => EXPIRED,
+            FenceReason::InstanceId => REPLACED,
         };
         self.signal.store(word, ord!(Relaxed));
         // Between this and the look at what was committed.
-        fence!("tenure.end", P14);
+        fence!("ownership.end", P14);
     }
 
     /// Wakes the member, to look: when what it is to find is there.
     pub(crate) fn wake(&self) {
-        self.sleepers.notify();
+        self.event_count.notify();
     }
 
     /// Whether the member is fenced. Under the lock it is the truth, and otherwise a hint.
-    pub(crate) fn fenced(&self) -> Option<Fence> {
+    pub(crate) fn fenced(&self) -> Option<FenceReason> {
         match self.signal.load(ord!(Relaxed)) {
-            word if word & REPLACED != 0 => Some(Fence::InstanceId),
-            word if word & EXPIRED != 0 => Some(Fence::MaxPollInterval),
+            word if word & REPLACED != 0 => Some(FenceReason::InstanceId),
+            word if word & EXPIRED != 0 => Some(FenceReason::MaxPollInterval),
             _ => None,
         }
     }
@@ -133,13 +133,13 @@ impl Words {
     /// will.
     pub(crate) fn commit_counts(&self) -> bool {
         // Between the commit and the look at the signal.
-        fence!("tenure.commit", P14);
+        fence!("ownership.commit", P14);
         self.fenced().is_none()
     }
 }
 
 /// What a tenure's owner and the coordinator both know.
-pub(crate) struct Tenure {
+pub(crate) struct Ownership {
     /// [`NO_OFFSET`]: nothing was committed in it.
     committed: AtomicU64,
     taken: OnceLock<Option<u64>>,
@@ -148,9 +148,9 @@ pub(crate) struct Tenure {
     lost: Arc<Count>,
 }
 
-impl Tenure {
-    pub(crate) fn new(gate: Option<&Gate>, lost: &Arc<Count>) -> Tenure {
-        Tenure {
+impl Ownership {
+    pub(crate) fn new(gate: Option<&GroupGate>, lost: &Arc<Count>) -> Ownership {
+        Ownership {
             lost: lost.clone(),
             committed: AtomicU64::new(NO_OFFSET),
             taken: OnceLock::new(),
@@ -187,7 +187,7 @@ impl Tenure {
     }
 
     /// Takes the tenure's gate out of force, wherever its owner may move it.
-    pub(crate) fn drop_gate(&self, topic: &TopicInner, partition: u32) {
+    pub(crate) fn drop_gate(&self, topic: &TopicShared, partition: u32) {
         if let Some(hold) = &self.gate {
             let id = topic.partition(partition).id();
             topic.pool().readers(id).leave(hold);
@@ -196,19 +196,19 @@ impl Tenure {
 }
 
 /// A group's hold on a partition's log.
-pub(crate) struct Gate {
-    topic: Arc<TopicInner>,
+pub(crate) struct GroupGate {
+    topic: Arc<TopicShared>,
     partition: u32,
     cursor: Cursor,
-    _seat: Seat,
+    _subscription: TopicSubscription,
 }
 
-impl Gate {
+impl GroupGate {
     /// A gate at the log start, or none under `DropOldest`.
-    pub(crate) fn join(topic: &Arc<TopicInner>, partition: u32) -> Option<Gate> {
+    pub(crate) fn join(topic: &Arc<TopicShared>, partition: u32) -> Option<GroupGate> {
         let log = topic.partition(partition);
-        log.is_gated().then(|| Gate {
-            _seat: Seat::new(topic),
+        log.is_gated().then(|| GroupGate {
+            _subscription: TopicSubscription::new(topic),
             cursor: Cursor::join(log, topic.pool()),
             topic: topic.clone(),
             partition,
@@ -218,13 +218,13 @@ impl Gate {
     /// The gate of a partition that was just added, by its hold, which is in force; none under
     /// `DropOldest`. And the partition's first offset.
     pub(crate) fn of_added(
-        topic: &Arc<TopicInner>,
+        topic: &Arc<TopicShared>,
         partition: u32,
         hold: Arc<Hold>,
-    ) -> (Option<Gate>, u64) {
+    ) -> (Option<GroupGate>, u64) {
         let log = topic.partition(partition);
-        let gate = Gate {
-            _seat: Seat::new(topic),
+        let gate = GroupGate {
+            _subscription: TopicSubscription::new(topic),
             cursor: Cursor::with(hold, log, topic.pool()),
             topic: topic.clone(),
             partition,
@@ -234,9 +234,9 @@ impl Gate {
     }
 
     /// When records were deleted: nothing of them is held any more.
-    pub(crate) fn look_at_floor(&mut self) {
+    pub(crate) fn skip_deleted(&mut self) {
         let log = self.topic.partition(self.partition);
-        self.cursor.look_at_floor(log, self.topic.pool());
+        self.cursor.skip_deleted(log, self.topic.pool());
     }
 
     /// Holds what is retained from `offset` on.
@@ -270,7 +270,7 @@ impl Gate {
     }
 }
 
-impl Drop for Gate {
+impl Drop for GroupGate {
     fn drop(&mut self) {
         let log = self.topic.partition(self.partition);
         self.cursor.leave(log, self.topic.pool());

@@ -6,7 +6,7 @@
 
 use crate::frame::UNIT;
 use crate::partition::Partition;
-use crate::pool::Pool;
+use crate::pool::SegmentPool;
 use crate::sync::spin_loop;
 
 /// Looks for a log start that stands still, at most. Each takes some nanoseconds, where it takes
@@ -19,7 +19,7 @@ const TRIES: u32 = 1;
 
 /// Where a log is, at one moment.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Extent {
+pub(crate) struct LogExtent {
     /// The first offset retained, and one past the last.
     pub(crate) start: u64,
     pub(crate) end: u64,
@@ -32,12 +32,12 @@ pub(crate) struct Extent {
 }
 
 impl Partition {
-    pub(crate) fn extent(&self, pool: &Pool) -> Extent {
+    pub(crate) fn extent(&self, pool: &SegmentPool) -> LogExtent {
         let mut tries = 0;
         loop {
             let first = self.log_start();
             // Before the end is looked at: so it is not past the end.
-            let floor = self.floor();
+            let deleted_before = self.deleted_before();
             let Some(at_start) = self.look(pool, first) else {
                 spin_loop();
                 continue;
@@ -56,8 +56,8 @@ impl Partition {
             let end = at_end.base + u64::from(at_end.records);
             let units = at_end.before + u64::from(at_end.units);
             let bytes = |units: u64| units.saturating_mul(UNIT as u64);
-            return Extent {
-                start: at_start.base.max(floor).min(end),
+            return LogExtent {
+                start: at_start.base.max(deleted_before).min(end),
                 end,
                 first,
                 active,
@@ -69,7 +69,7 @@ impl Partition {
 
     /// How far a reader may have come that was at `position` and has not left that segment since,
     /// where the log ends at `end`.
-    pub(crate) fn reach(&self, pool: &Pool, position: u64, end: u64) -> u64 {
+    pub(crate) fn reach(&self, pool: &SegmentPool, position: u64, end: u64) -> u64 {
         let Some(number) = self.locate(pool, position) else {
             return position; // before the log start, in a segment that is gone
         };

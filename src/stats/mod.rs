@@ -51,14 +51,16 @@ pub use types::{
     BrokerSnapshot, ConsumerPartitionStats, ConsumerStats, GroupPartitionStats, GroupStats,
     PartitionStats, TopicStats,
 };
-pub(crate) use watched::{ConsumerCard, Consumers, CursorCard, Entry, Watch};
+pub(crate) use watched::{
+    ConsumerRegistry, CursorRegistration, RegisteredConsumer, RegisteredCursor, Registration,
+};
 
 use crate::broker::Broker;
 use crate::consumer::Consumer;
-use crate::group::{Group, Tenure};
+use crate::group::{Group, Ownership};
 use crate::topic::Topic;
-use crate::topic_inner::TopicInner;
-use log::Extent;
+use crate::topic_inner::TopicShared;
+use log::LogExtent;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -117,9 +119,9 @@ impl Broker {
                 let key = group.map(|group| (group, key(&cursor.topic, cursor.partition)));
                 let committed = key.and_then(|key| *committed.get(&key)?);
                 let seen = cursor.place(*position, log, committed);
-                if let Some(tenure) = &cursor.tenure {
-                    let tenure = Arc::as_ptr(tenure);
-                    owners.insert(tenure, (&*card.client_id, seen.position));
+                if let Some(ownership) = &cursor.ownership {
+                    let ownership = Arc::as_ptr(ownership);
+                    owners.insert(ownership, (&*card.client_id, seen.position));
                 }
                 stats.partitions.push(seen);
             }
@@ -198,7 +200,7 @@ impl Consumer {
 }
 
 /// A consumer without its partitions.
-fn describe(card: &ConsumerCard) -> ConsumerStats {
+fn describe(card: &RegisteredConsumer) -> ConsumerStats {
     ConsumerStats {
         id: card.id,
         client_id: card.client_id.to_string(),
@@ -210,10 +212,10 @@ fn describe(card: &ConsumerCard) -> ConsumerStats {
 
 /// A reader between two positions, in a log.
 fn place(
-    (topic, partition): (&Arc<TopicInner>, u32),
+    (topic, partition): (&Arc<TopicShared>, u32),
     least: u64,
     most: u64,
-    log: Extent,
+    log: LogExtent,
     committed: Option<u64>,
 ) -> ConsumerPartitionStats {
     // One that was sent past the end goes there by its reset policy; where that is, nobody knows.
@@ -236,13 +238,13 @@ fn place(
 // ---- first, where everybody is ------------------------------------------------------------
 
 struct SeenConsumer {
-    card: Arc<ConsumerCard>,
+    card: Arc<RegisteredConsumer>,
     /// Each with the position that it told.
-    cursors: Vec<(Arc<CursorCard>, u64)>,
+    cursors: Vec<(Arc<RegisteredCursor>, u64)>,
 }
 
 impl SeenConsumer {
-    fn look(card: &Arc<ConsumerCard>) -> SeenConsumer {
+    fn look(card: &Arc<RegisteredConsumer>) -> SeenConsumer {
         let cursors = card.cursors().into_iter();
         let cursors = cursors.map(|cursor| {
             let position = cursor.hold.position().get();
@@ -255,15 +257,15 @@ impl SeenConsumer {
     }
 }
 
-impl CursorCard {
+impl RegisteredCursor {
     /// Where it is, having told of `told` before `log` was looked at.
-    fn place(&self, told: u64, log: Extent, committed: Option<u64>) -> ConsumerPartitionStats {
+    fn place(&self, told: u64, log: LogExtent, committed: Option<u64>) -> ConsumerPartitionStats {
         let at = (&self.topic, self.partition);
         let partition = at.0.partition(at.1);
         let reach = partition.reach(at.0.pool(), told, log.end);
         // What was committed as it polled is nearer, if it is of the same segment.
-        let tenure = self.tenure.as_ref().filter(|_| self.commits);
-        let near = tenure.and_then(|tenure| tenure.committed());
+        let ownership = self.ownership.as_ref().filter(|_| self.commits);
+        let near = ownership.and_then(|ownership| ownership.committed());
         let near = near.filter(|near| (told..=reach).contains(near));
         ConsumerPartitionStats {
             lost: self.lost.get(),
@@ -280,9 +282,9 @@ struct SeenGroup {
 }
 
 struct SeenPlace {
-    topic: Arc<TopicInner>,
+    topic: Arc<TopicShared>,
     partition: u32,
-    tenure: Option<Arc<Tenure>>,
+    ownership: Option<Arc<Ownership>>,
     committed: Option<u64>,
     lost: u64,
 }
@@ -294,7 +296,7 @@ impl SeenGroup {
         let places = places.map(|(&(_, partition), place)| SeenPlace {
             topic: place.topic.clone(),
             partition,
-            tenure: place.owner.as_ref().map(|(_, tenure)| tenure.clone()),
+            ownership: place.owner.as_ref().map(|(_, ownership)| ownership.clone()),
             committed: place.committed(),
             lost: place.lost.get(),
         });
@@ -309,13 +311,13 @@ impl SeenGroup {
     fn describe(
         &self,
         logs: &mut Logs,
-        owners: &BTreeMap<*const Tenure, (&str, u64)>,
+        owners: &BTreeMap<*const Ownership, (&str, u64)>,
     ) -> GroupStats {
         let places = self.places.iter();
         let partitions = places.map(|place| {
             let log = logs.of(&place.topic, place.partition);
-            let tenure = place.tenure.as_ref();
-            let owner = tenure.and_then(|tenure| owners.get(&Arc::as_ptr(tenure)));
+            let ownership = place.ownership.as_ref();
+            let owner = ownership.and_then(|ownership| owners.get(&Arc::as_ptr(ownership)));
             GroupPartitionStats {
                 topic: place.topic.name().to_string(),
                 partition: place.partition,
@@ -340,23 +342,23 @@ impl SeenGroup {
 
 // ---- then, where the logs are -------------------------------------------------------------
 
-type LogKey = (*const TopicInner, u32);
+type LogKey = (*const TopicShared, u32);
 
-fn key(topic: &Arc<TopicInner>, partition: u32) -> LogKey {
+fn key(topic: &Arc<TopicShared>, partition: u32) -> LogKey {
     (Arc::as_ptr(topic), partition)
 }
 
 /// The extents that were looked at: each once, so that all of a snapshot agrees.
 #[derive(Default)]
-struct Logs(BTreeMap<LogKey, Extent>);
+struct Logs(BTreeMap<LogKey, LogExtent>);
 
 impl Logs {
-    fn of(&mut self, topic: &Arc<TopicInner>, partition: u32) -> Extent {
+    fn of(&mut self, topic: &Arc<TopicShared>, partition: u32) -> LogExtent {
         let look = || topic.partition(partition).extent(topic.pool());
         *self.0.entry(key(topic, partition)).or_insert_with(look)
     }
 
-    fn topic(&mut self, topic: &Arc<TopicInner>) -> TopicStats {
+    fn topic(&mut self, topic: &Arc<TopicShared>) -> TopicStats {
         let (config, shape) = (topic.config(), topic.pool().shape());
         let partitions = (0..topic.partitions()).map(|id| self.partition(topic, id));
         TopicStats {
@@ -370,7 +372,7 @@ impl Logs {
         }
     }
 
-    fn partition(&mut self, topic: &Arc<TopicInner>, id: u32) -> PartitionStats {
+    fn partition(&mut self, topic: &Arc<TopicShared>, id: u32) -> PartitionStats {
         let counts = topic.partition(id).counts();
         // Before the end is looked at: what was given up had been claimed.
         let (aborted_frames, aborted_records) =

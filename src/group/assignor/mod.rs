@@ -26,7 +26,7 @@ impl fmt::Display for MemberId {
 
 /// What members give back before the assignor runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Protocol {
+pub enum RebalanceProtocol {
     /// Everything: nobody reads while the group rebalances, and all begin anew where the group
     /// has committed.
     Eager,
@@ -72,7 +72,7 @@ pub trait Assignor: fmt::Debug + Send + Sync {
     fn name(&self) -> &str;
 
     /// What members give back before it runs.
-    fn protocol(&self) -> Protocol;
+    fn protocol(&self) -> RebalanceProtocol;
 
     /// Shares all partitions of the group's topics.
     ///

@@ -1,4 +1,4 @@
-use super::{Assignment, Assignor, GroupView, Protocol};
+use super::{Assignment, Assignor, GroupView, RebalanceProtocol};
 use crate::consumer::TopicPartition;
 
 /// Each topic by itself: its partitions in order, in as many runs as it has members; the first
@@ -14,8 +14,8 @@ impl Assignor for RangeAssignor {
         "range"
     }
 
-    fn protocol(&self) -> Protocol {
-        Protocol::Eager
+    fn protocol(&self) -> RebalanceProtocol {
+        RebalanceProtocol::Eager
     }
 
     fn assign(&self, group: &GroupView) -> Assignment {

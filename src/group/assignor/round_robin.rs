@@ -1,4 +1,4 @@
-use super::{Assignment, Assignor, GroupView, Protocol};
+use super::{Assignment, Assignor, GroupView, RebalanceProtocol};
 
 /// All partitions of all topics in order, dealt out to the members by turns; who does not read
 /// the topic is passed over (Kafka's `RoundRobinAssignor`). Eager.
@@ -10,8 +10,8 @@ impl Assignor for RoundRobinAssignor {
         "roundrobin"
     }
 
-    fn protocol(&self) -> Protocol {
-        Protocol::Eager
+    fn protocol(&self) -> RebalanceProtocol {
+        RebalanceProtocol::Eager
     }
 
     fn assign(&self, group: &GroupView) -> Assignment {

@@ -10,7 +10,7 @@
 //! and load balancing*, 2003). Each step makes the sum of the squared loads less, so it ends. With
 //! equal subscriptions every way is one move, and the loads end within one of each other.
 
-use super::{Assignment, Assignor, GroupView, Protocol};
+use super::{Assignment, Assignor, GroupView, RebalanceProtocol};
 use crate::consumer::TopicPartition;
 use std::collections::{BTreeMap, VecDeque};
 
@@ -29,8 +29,8 @@ impl Assignor for StickyAssignor {
         "sticky"
     }
 
-    fn protocol(&self) -> Protocol {
-        Protocol::Eager
+    fn protocol(&self) -> RebalanceProtocol {
+        RebalanceProtocol::Eager
     }
 
     fn assign(&self, group: &GroupView) -> Assignment {
@@ -43,8 +43,8 @@ impl Assignor for CooperativeStickyAssignor {
         "cooperative-sticky"
     }
 
-    fn protocol(&self) -> Protocol {
-        Protocol::Cooperative
+    fn protocol(&self) -> RebalanceProtocol {
+        RebalanceProtocol::Cooperative
     }
 
     fn assign(&self, group: &GroupView) -> Assignment {
