@@ -10,89 +10,54 @@
     )
 )]
 
-mod assigned;
-mod barrier;
-mod batch;
 mod broker;
-mod claim;
 mod clock;
-mod config;
 mod consumer;
-mod counts;
-mod cursor;
-mod encode;
 mod error;
-mod frame;
-mod futures;
+mod events;
 mod group;
-mod grow;
-mod head;
-mod lane;
-mod memory;
-#[cfg(loom)]
-mod memory_loom;
-mod partition;
-mod partitioner;
-mod pool;
-mod positions;
-#[cfg(not(loom))]
-mod prefetch;
+mod log;
 mod producer;
-mod readers;
 mod record;
-mod records;
-mod retention;
-mod rotation;
-mod segment;
-mod send_batch;
-mod send_values;
-#[cfg(loom)]
-pub mod sites_loom;
-mod sleepers;
 mod stats;
-#[cfg(feature = "stream")]
-mod stream;
 mod sync;
-#[cfg(loom)]
-mod sync_loom;
-mod times;
 mod topic;
-mod topic_inner;
-mod trace;
 mod wait;
-mod wakeup;
 
-pub use batch::{Batch, Values};
 pub use broker::Broker;
-pub use claim::Claim;
-pub use config::{ConsumerConfig, HoldBack, OffsetReset, Overflow, Timestamps, TopicConfig};
-pub use consumer::{Consumer, TopicPartition};
-pub use encode::Headers;
+pub use consumer::{
+    Batch, Consumer, ConsumerConfig, HoldBack, PollAsync, Rebalance, RebalanceListener,
+};
+#[cfg(feature = "stream")]
+pub use consumer::{OwnedRecord, RecordStream};
 pub use error::{
     BatchError, ConsumeError, FenceReason, GroupError, SendError, TopicError, ViewError,
 };
-pub use futures::{PollAsync, SendAsync, SendBatchAsync, SendValuesAsync};
 pub use group::{
     Assignment, Assignor, CooperativeStickyAssignor, GroupDescription, GroupMember, GroupView,
-    MemberDescription, MemberId, PartitionDescription, RangeAssignor, Rebalance, RebalanceListener,
-    RebalanceProtocol, RoundRobinAssignor, StickyAssignor, TopicView,
+    MemberDescription, MemberId, PartitionDescription, RangeAssignor, RebalanceProtocol,
+    RoundRobinAssignor, StickyAssignor, TopicView,
 };
-pub use partitioner::{Murmur2, PartitionChoice, Partitioner, RoundRobin, Xxh3};
-pub use producer::{ExclusiveProducer, Producer};
+pub use log::cursor::OffsetReset;
+pub use log::overflow::Overflow;
+pub use log::segment::{ExclusiveMode, Headers, RecordRef, Records, SharedMode, Values};
+pub use log::time_lookup::OffsetAndTimestamp;
+pub use producer::{
+    BatchMetadata, BatchMetadataIter, Claim, ExclusiveProducer, Producer, SendAsync,
+    SendBatchAsync, SendValuesAsync,
+};
 pub use record::{Destination, FrameMetadata, Header, NO_TIMESTAMP, Record, RecordMetadata};
-pub use records::{RecordRef, Records};
-pub use segment::{ExclusiveMode, SharedMode};
-pub use send_batch::{BatchMetadata, BatchMetadataIter};
 pub use stats::{
     BrokerSnapshot, ConsumerPartitionStats, ConsumerStats, GroupPartitionStats, GroupStats,
     PartitionStats, TopicStats,
 };
-#[cfg(feature = "stream")]
-pub use stream::{OwnedRecord, RecordStream};
-pub use times::OffsetAndTimestamp;
-pub use topic::Topic;
-pub use wait::{WaitAction, WaitPolicy, WaitStrategy};
-pub use wakeup::WakeupHandle;
+#[cfg(loom)]
+pub use sync::ordering_sites;
+pub use topic::{
+    Murmur2, PartitionChoice, Partitioner, RoundRobin, Timestamps, Topic, TopicConfig,
+    TopicPartition, Xxh3,
+};
+pub use wait::{WaitAction, WaitPolicy, WaitStrategy, WakeupHandle};
 
 /// What callers may rely on: handles move between threads, and shared ones are shared.
 const _: () = {

@@ -38,109 +38,77 @@
 //! wants something.
 
 #[cfg(any(feature = "prometheus", feature = "metrics"))]
-mod families;
-mod log;
+mod metric_families;
+#[cfg(feature = "metrics")]
+mod metrics_recorder;
 #[cfg(feature = "prometheus")]
 mod prometheus;
-#[cfg(feature = "metrics")]
-mod recorder;
-mod types;
-mod watched;
+mod snapshot;
 
-pub use types::{
+pub use snapshot::{
     BrokerSnapshot, ConsumerPartitionStats, ConsumerStats, GroupPartitionStats, GroupStats,
     PartitionStats, TopicStats,
 };
-pub(crate) use watched::{
-    ConsumerRegistry, CursorRegistration, RegisteredConsumer, RegisteredCursor, Registration,
-};
 
-use crate::broker::Broker;
-use crate::consumer::Consumer;
-use crate::group::{Group, Ownership};
-use crate::topic::Topic;
-use crate::topic_inner::TopicShared;
-use log::LogExtent;
+use crate::consumer::{Consumer, ConsumerRegistry, RegisteredConsumer, RegisteredCursor};
+use crate::group::{Group, Groups, Ownership};
+use crate::log::partition::LogExtent;
+use crate::topic::{Topic, TopicShared};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-impl Broker {
-    /// All there is to see of the broker now: topics, groups, and the consumers that live.
-    ///
-    /// It may be taken from any thread, at any rate: it stops nobody, and neither sending nor
-    /// polling does anything for it. Each number was true at some moment of the call, and
-    /// `log_start <= position <= log_end` holds for every position. Of two snapshots that one thread
-    /// takes, no counter of a partition is lower in the later. A thousand partitions and a thousand
-    /// cursors take about a third of a millisecond.
-    ///
-    /// ```
-    /// # use ringlog::{Broker, ConsumerConfig, Record, TopicConfig};
-    /// let broker = Broker::new();
-    /// let topic = broker.create_topic("orders", TopicConfig::new())?;
-    /// let mut consumer = broker.consumer(ConsumerConfig::new().client_id("billing"));
-    /// consumer.subscribe(&["orders"])?;
-    /// topic.producer().send(Record::new("login"))?;
-    ///
-    /// let snapshot = broker.snapshot();
-    /// assert_eq!(snapshot.topics[0].partitions[0].appended_records, 1);
-    /// let billing = &snapshot.consumers[0];
-    /// assert_eq!((&*billing.client_id, billing.partitions[0].lag), ("billing", 1));
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    pub fn snapshot(&self) -> BrokerSnapshot {
-        // Where everybody is, and only then where the logs end.
-        let consumers: Vec<_> = self
-            .consumers()
-            .all()
-            .iter()
-            .map(SeenConsumer::look)
-            .collect();
-        let groups: Vec<_> = self.groups().all().iter().map(SeenGroup::look).collect();
-        let mut logs = Logs::default();
-        let topics = self.topics();
-        let topics = topics.iter().map(|topic| logs.topic(topic.inner()));
-        let topics = topics.collect();
+/// The numbers of these topics, groups and consumers now: see `Broker::snapshot`.
+pub(crate) fn snapshot(
+    topics: &[Topic],
+    groups: &Groups,
+    consumers: &ConsumerRegistry,
+) -> BrokerSnapshot {
+    // Where everybody is, and only then where the logs end.
+    let consumers: Vec<_> = consumers.all().iter().map(SeenConsumer::look).collect();
+    let groups: Vec<_> = groups.all().iter().map(SeenGroup::look).collect();
+    let mut logs = Logs::default();
+    let topics = topics.iter().map(|topic| logs.topic(topic.inner()));
+    let topics = topics.collect();
 
-        let mut committed = BTreeMap::new();
-        for group in &groups {
-            for place in &group.places {
-                let key = (&*group.name, key(&place.topic, place.partition));
-                committed.insert(key, place.committed);
+    let mut committed = BTreeMap::new();
+    for group in &groups {
+        for place in &group.places {
+            let key = (&*group.name, key(&place.topic, place.partition));
+            committed.insert(key, place.committed);
+        }
+    }
+    let mut owners = BTreeMap::new();
+    let mut told = Vec::new();
+    for consumer in &consumers {
+        let card = &consumer.card;
+        let mut stats = describe(card);
+        for (cursor, position) in &consumer.cursors {
+            let log = logs.of(&cursor.topic, cursor.partition);
+            let group = card.group.as_deref();
+            let key = group.map(|group| (group, key(&cursor.topic, cursor.partition)));
+            let committed = key.and_then(|key| *committed.get(&key)?);
+            let seen = cursor.place(*position, log, committed);
+            if let Some(ownership) = &cursor.ownership {
+                let ownership = Arc::as_ptr(ownership);
+                owners.insert(ownership, (&*card.client_id, seen.position));
             }
+            stats.partitions.push(seen);
         }
-        let mut owners = BTreeMap::new();
-        let mut told = Vec::new();
-        for consumer in &consumers {
-            let card = &consumer.card;
-            let mut stats = describe(card);
-            for (cursor, position) in &consumer.cursors {
-                let log = logs.of(&cursor.topic, cursor.partition);
-                let group = card.group.as_deref();
-                let key = group.map(|group| (group, key(&cursor.topic, cursor.partition)));
-                let committed = key.and_then(|key| *committed.get(&key)?);
-                let seen = cursor.place(*position, log, committed);
-                if let Some(ownership) = &cursor.ownership {
-                    let ownership = Arc::as_ptr(ownership);
-                    owners.insert(ownership, (&*card.client_id, seen.position));
-                }
-                stats.partitions.push(seen);
-            }
-            told.push(stats);
-        }
-        let groups = groups
-            .iter()
-            .map(|group| group.describe(&mut logs, &owners));
-        BrokerSnapshot {
-            topics,
-            groups: groups.collect(),
-            consumers: told,
-        }
+        told.push(stats);
+    }
+    let groups = groups
+        .iter()
+        .map(|group| group.describe(&mut logs, &owners));
+    BrokerSnapshot {
+        topics,
+        groups: groups.collect(),
+        consumers: told,
     }
 }
 
 impl Topic {
     /// What has happened in the topic so far, partition by partition, and what it retains now:
-    /// one of the [`snapshot`](Broker::snapshot)'s topics.
+    /// one of the [`snapshot`](crate::Broker::snapshot)'s topics.
     ///
     /// ```
     /// # use ringlog::{Broker, Record, TopicConfig};
@@ -163,7 +131,7 @@ impl Topic {
 
 impl Consumer {
     /// Where this consumer is, exactly, in each partition that it reads, and how far behind. What
-    /// others see of it ([`Broker::snapshot`]) is brought up to date by this.
+    /// others see of it ([`Broker::snapshot`](crate::Broker::snapshot)) is brought up to date by this.
     ///
     /// ```
     /// # use ringlog::{Broker, ConsumerConfig, Record, TopicConfig};

@@ -1,7 +1,7 @@
 //! Prometheus's text format, version 0.0.4.
 
-use super::families::{Kind, Sink};
-use super::types::BrokerSnapshot;
+use super::metric_families::{Kind, Sink};
+use super::snapshot::BrokerSnapshot;
 use core::fmt::Write;
 
 impl BrokerSnapshot {

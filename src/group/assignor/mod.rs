@@ -8,7 +8,7 @@ pub use range::RangeAssignor;
 pub use round_robin::RoundRobinAssignor;
 pub use sticky::{CooperativeStickyAssignor, StickyAssignor};
 
-use crate::consumer::TopicPartition;
+use crate::topic::TopicPartition;
 use core::fmt;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

@@ -1,5 +1,5 @@
 use super::{Assignment, Assignor, GroupView, RebalanceProtocol};
-use crate::consumer::TopicPartition;
+use crate::topic::TopicPartition;
 
 /// Each topic by itself: its partitions in order, in as many runs as it has members; the first
 /// runs are one longer where it does not come out even (Kafka's `RangeAssignor`).

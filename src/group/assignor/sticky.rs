@@ -11,7 +11,7 @@
 //! equal subscriptions every way is one move, and the loads end within one of each other.
 
 use super::{Assignment, Assignor, GroupView, RebalanceProtocol};
-use crate::consumer::TopicPartition;
+use crate::topic::TopicPartition;
 use std::collections::{BTreeMap, VecDeque};
 
 /// Balanced, and members keep what they have as far as that allows (Kafka's `StickyAssignor`).

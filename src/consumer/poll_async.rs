@@ -1,0 +1,85 @@
+use super::Consumer;
+use super::batch::Batch;
+use crate::error::ConsumeError;
+use core::fmt;
+use core::future::Future;
+use core::pin::Pin;
+use core::task::{Context, Poll};
+
+impl Consumer {
+    /// Reads the next records of one partition, as soon as there are some. As
+    /// [`poll`](Self::poll) for a task, and the batch is never empty. (A task that reads a long log
+    /// in a loop never has to wait: it should give way to others now and then.)
+    ///
+    /// Dropped before it is ready, it has read nothing, and the position is where it was.
+    ///
+    /// A member of a group is alive to its group only while it polls: a task that waits here is
+    /// woken by its group's changes, but does not find out by itself that *another* member is dead.
+    /// Where members may die, have the task poll now and then (`tokio::time::timeout`).
+    ///
+    /// ```
+    /// use ringlog::{Broker, ConsumerConfig, Record, TopicConfig};
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
+    /// let broker = Broker::new();
+    /// let topic = broker.create_topic("orders", TopicConfig::new())?;
+    /// let mut consumer = broker.consumer(ConsumerConfig::new());
+    /// consumer.subscribe(&["orders"])?;
+    ///
+    /// tokio::spawn(async move { topic.producer().send_async(Record::new("login")).await });
+    /// let batch = consumer.poll_async().await?;
+    /// assert_eq!(batch.len(), 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`poll`](Self::poll).
+    pub fn poll_async(&mut self) -> PollAsync<'_> {
+        PollAsync {
+            consumer: Some(self),
+        }
+    }
+}
+
+/// The future of [`Consumer::poll_async`].
+#[must_use = "futures do nothing unless they are awaited"]
+pub struct PollAsync<'c> {
+    /// None when it is done. Polled again, it stays pending.
+    consumer: Option<&'c mut Consumer>,
+}
+
+impl<'c> Future for PollAsync<'c> {
+    type Output = Result<Batch<'c>, ConsumeError>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let Some(consumer) = self.consumer.as_deref_mut() else {
+            return Poll::Pending;
+        };
+        let Poll::Ready(found) = consumer.find_for(context.waker()) else {
+            return Poll::Pending;
+        };
+        match (self.consumer.take(), found) {
+            (Some(consumer), Ok(i)) => Poll::Ready(Ok(consumer.batch(i))),
+            (_, Err(error)) => Poll::Ready(Err(error)),
+            (None, Ok(_)) => Poll::Pending,
+        }
+    }
+}
+
+impl Drop for PollAsync<'_> {
+    fn drop(&mut self) {
+        if let Some(consumer) = &mut self.consumer {
+            consumer.waiter.withdraw();
+        }
+    }
+}
+
+impl fmt::Debug for PollAsync<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PollAsync")
+            .field("consumer", &self.consumer)
+            .finish()
+    }
+}

@@ -1,0 +1,9 @@
+pub(crate) mod counters;
+pub(crate) mod cursor;
+pub(crate) mod holds;
+pub(crate) mod overflow;
+pub(crate) mod partition;
+pub(crate) mod retention;
+pub(crate) mod segment;
+pub(crate) mod segment_pool;
+pub(crate) mod time_lookup;

@@ -1,0 +1,426 @@
+//! Sending: from a record to a published frame.
+//!
+//! Shared and exclusive producers are one type with one step different
+//! ([`ClaimMode`]). A send takes no lock, allocates nothing, and
+//! looks at nothing that consumers write, except when a segment is full.
+
+mod appender;
+mod batch;
+mod batch_plan;
+mod in_place;
+mod router;
+mod send_async;
+mod values;
+
+pub use batch::{BatchMetadata, BatchMetadataIter};
+pub use in_place::Claim;
+pub use send_async::{SendAsync, SendBatchAsync, SendValuesAsync};
+
+pub(crate) use router::Router;
+
+use crate::clock;
+use crate::error::{SendError, TopicError};
+use crate::log::segment::{
+    ClaimMode, ExclusiveMode, FrameClaim, MAX_UNITS, SharedMode, UNIT, record_bytes, write_record,
+};
+use crate::log::segment_pool::SpareSegment;
+use crate::record::{NO_TIMESTAMP, Record, RecordMetadata};
+use crate::topic::{Timestamps, Topic, TopicShared, TopicState};
+use crate::wait::Waiter;
+use appender::{Appenders, PartitionAppender, Patience, claim_frame, closed, too_large};
+use batch_plan::BatchPlan;
+use core::fmt;
+use core::marker::PhantomData;
+use std::sync::Arc;
+
+impl Topic {
+    /// A producer beside any number of others.
+    ///
+    /// It brings a spare segment to the topic's pool (see [`TopicConfig`]). While an
+    /// exclusive producer lives, it can be made but not send.
+    pub fn producer(&self) -> Producer<SharedMode> {
+        Producer::shared(self.inner().clone())
+    }
+
+    /// A producer that has the topic for itself, and appends for less: its claims are plain
+    /// stores.
+    ///
+    /// ```
+    /// # use ringlog::{Broker, Record, TopicConfig};
+    /// # let broker = Broker::new();
+    /// let topic = broker.create_topic("ticks", TopicConfig::new())?;
+    /// let mut producer = topic.exclusive_producer()?;
+    /// assert!(topic.exclusive_producer().is_err());
+    /// producer.send(Record::new(b"tick"))?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`TopicError::ProducersExist`] while any other producer of the topic lives, and
+    /// [`TopicError::Closed`] after the topic was closed or deleted.
+    pub fn exclusive_producer(&self) -> Result<Producer<ExclusiveMode>, TopicError> {
+        if self.inner().is_closed() {
+            return Err(TopicError::Closed {
+                topic: self.inner().name().clone(),
+            });
+        }
+        match self.inner().enter_exclusive() {
+            Ok(()) if self.inner().is_closed() => {
+                self.inner().leave_producer(true); // it was closed meanwhile
+                Err(TopicError::Closed {
+                    topic: self.inner().name().clone(),
+                })
+            }
+            Ok(()) => Ok(Producer::exclusive(self.inner().clone())),
+            Err((shared, exclusive)) => Err(TopicError::ProducersExist {
+                topic: self.inner().name().clone(),
+                shared,
+                exclusive,
+            }),
+        }
+    }
+}
+
+/// A producer that has its topic for itself: see
+/// [`Topic::exclusive_producer`](crate::Topic::exclusive_producer).
+pub type ExclusiveProducer = Producer<ExclusiveMode>;
+
+/// Sends records to one topic.
+///
+/// Each thread has its own: clone it. A clone is a producer of its own, with a place of its
+/// own in the topic.
+///
+/// ```
+/// # use ringlog::{Broker, Record, TopicConfig};
+/// # let broker = Broker::new();
+/// let topic = broker.create_topic("orders", TopicConfig::new().partitions(3))?;
+/// let mut producer = topic.producer();
+/// let first = producer.send(Record::new(b"login").key(b"user-001"))?;
+/// let second = producer.send(Record::new(b"purchase").key(b"user-001"))?;
+/// assert_eq!(first.partition, second.partition);
+/// assert_eq!(first.offset + 1, second.offset);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # Errors
+///
+/// All sending calls refuse with [`SendError`]: `RecordTooLarge` or `BatchTooLarge` when the
+/// frame could never fit; `PartitionOutOfRange`; `InvalidTimestamp`; `Full` when there was
+/// no room within [`max_block`](crate::TopicConfig::max_block), or at once for the `try_`
+/// calls; `Closed` after the topic was [closed](crate::Topic::close) or deleted; `ExclusiveProducer` while another producer
+/// has the topic for itself; `Exhausted` at the end of all offsets. A refused record was
+/// not appended, and is still the caller's.
+#[allow(private_bounds)]
+pub struct Producer<S: ClaimMode = SharedMode> {
+    pub(crate) topic: Arc<TopicShared>,
+    pub(crate) router: Router,
+    /// For each partition, where its last claim was.
+    pub(crate) appenders: Appenders,
+    /// The topic's state when this was last brought up to it; none before it was admitted: when
+    /// no exclusive producer was there, which stays so.
+    seen: TopicState,
+    /// The same where records that name nothing go to partition 0 and have no time; none elsewhere.
+    plain: TopicState,
+    quick: FastPath,
+    pub(crate) batch_plan: BatchPlan,
+    pub(crate) waiter: Waiter,
+    step: PhantomData<fn() -> S>,
+    _spare: SpareSegment,
+}
+
+/// What is known beforehand of the records that name neither partition nor time.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum FastPath {
+    /// Their key tells the partition, and they have no time.
+    Keyed,
+    /// Their key tells the partition, and their time is that of the append.
+    Timed,
+    /// Nothing: the producer is not admitted yet, or has a partitioner of the user's.
+    No,
+}
+
+/// The most bytes that any segment could hold.
+const MAX_BYTES: usize = MAX_UNITS as usize * UNIT;
+
+/// Writes a record into its claim, and publishes it.
+#[inline(always)]
+fn fill(
+    mut claim: FrameClaim<'_>,
+    partition: u32,
+    record: &Record<'_>,
+    time: Option<i64>,
+) -> RecordMetadata {
+    let (unit, offset) = (claim.unit(), claim.offset());
+    let descriptor = write_record(claim.bytes(), unit, record, time);
+    claim.publish(descriptor);
+    RecordMetadata {
+        partition,
+        offset,
+        timestamp: time.unwrap_or(NO_TIMESTAMP),
+    }
+}
+
+/// Appends a record if the segment of the last claim has room for it.
+#[inline(always)]
+fn append_quickly<S: ClaimMode>(
+    appender: &mut PartitionAppender,
+    partition: u32,
+    record: &Record<'_>,
+    time: Option<i64>,
+) -> Option<RecordMetadata> {
+    let bytes = record_bytes(record, time.is_some());
+    if bytes > MAX_BYTES {
+        return None;
+    }
+    let claim = appender.try_claim::<S>(1, (bytes / UNIT) as u32)?;
+    Some(fill(claim, partition, record, time))
+}
+
+impl Producer<SharedMode> {
+    pub(crate) fn shared(topic: Arc<TopicShared>) -> Self {
+        let (others, admitted) = topic.enter_shared();
+        Self::new(topic, others as u32, admitted)
+    }
+}
+
+impl Producer<ExclusiveMode> {
+    /// The topic has let its caller in as the only producer.
+    pub(crate) fn exclusive(topic: Arc<TopicShared>) -> Self {
+        Self::new(topic, 0, true)
+    }
+}
+
+#[allow(private_bounds)]
+impl<S: ClaimMode> Producer<S> {
+    /// A producer beside `others`. Without keys, they begin at different partitions.
+    fn new(topic: Arc<TopicShared>, others: u32, admitted: bool) -> Self {
+        let partitioner = topic.config().partitioner.clone();
+        let partitions = topic.partitions();
+        let mut producer = Producer {
+            router: Router::new(partitioner, partitions, others),
+            appenders: Appenders::new(&topic, partitions),
+            seen: TopicState::NONE,
+            plain: TopicState::NONE,
+            quick: FastPath::No,
+            batch_plan: BatchPlan::default(),
+            waiter: Waiter::default(),
+            step: PhantomData,
+            _spare: topic.pool().spare(),
+            topic,
+        };
+        if admitted {
+            producer.admit();
+        }
+        producer
+    }
+
+    /// Sends nothing any more. The same as dropping it: what it has sent is published, and nothing
+    /// is kept back.
+    pub fn close(self) {}
+
+    /// The topic's name.
+    pub fn topic(&self) -> &str {
+        self.topic.name()
+    }
+
+    /// Sends a record, waiting up to [`max_block`](crate::TopicConfig::max_block) for room.
+    ///
+    /// # Errors
+    /// See [`Producer`].
+    #[inline(always)]
+    pub fn send(&mut self, record: Record<'_>) -> Result<RecordMetadata, SendError> {
+        self.append(&record, Patience::Wait)
+    }
+
+    /// Sends a record if there is room at once.
+    ///
+    /// # Errors
+    /// See [`Producer`].
+    #[inline(always)]
+    pub fn try_send(&mut self, record: Record<'_>) -> Result<RecordMetadata, SendError> {
+        self.append(&record, Patience::Try)
+    }
+
+    /// The usual sends, compiled into their caller, where most of it falls away: what a record
+    /// has is known there. Everything else is for [`append_any`](Self::append_any).
+    #[inline(always)]
+    pub(crate) fn append(
+        &mut self,
+        record: &Record<'_>,
+        how: Patience<'_>,
+    ) -> Result<RecordMetadata, SendError> {
+        if record.is_simple() {
+            let state = self.topic.state();
+            let appended = if state == self.plain && record.given_partition().is_none() {
+                append_quickly::<S>(self.appenders.only(), 0, record, None)
+            } else if state == self.seen {
+                self.append_keyed(record)
+            } else {
+                None
+            };
+            if let Some(metadata) = appended {
+                return Ok(metadata);
+            }
+        }
+        // A copy, made here: the record itself then need not lie in memory for the usual sends.
+        let record = *record;
+        self.append_any(&record, how)
+    }
+
+    #[inline(always)]
+    fn append_keyed(&mut self, record: &Record<'_>) -> Option<RecordMetadata> {
+        if self.quick == FastPath::No {
+            return None;
+        }
+        let partition = self.router.quick(record)?;
+        let appender = self.appenders.get(partition)?;
+        if self.quick == FastPath::Timed {
+            append_quickly::<S>(appender, partition, record, Some(clock::now()))
+        } else {
+            append_quickly::<S>(appender, partition, record, None)
+        }
+    }
+
+    /// Any send of one record.
+    #[inline(never)]
+    fn append_any(
+        &mut self,
+        record: &Record<'_>,
+        how: Patience<'_>,
+    ) -> Result<RecordMetadata, SendError> {
+        self.check()?;
+        let time = match record.given_timestamp() {
+            Some(time) => Some(check_time(time)?),
+            None => match self.topic.config().timestamps {
+                Timestamps::Append => Some(clock::now()),
+                Timestamps::Given => None,
+            },
+        };
+        let partition = self.router.record(record);
+        let partition = partition.map_err(|wrong| self.out_of_range(wrong))?;
+        let units = self.units(record_bytes(record, time.is_some()))?;
+        let claim = self.claim_frame(partition, 1, units, how)?;
+        Ok(fill(claim, partition, record, time))
+    }
+
+    // ---- the parts of a send ------------------------------------------------------------
+
+    /// May this producer send at all?
+    #[inline]
+    pub(crate) fn check(&mut self) -> Result<(), SendError> {
+        if self.topic.state() == self.seen {
+            return Ok(());
+        }
+        self.check_slowly()
+    }
+
+    #[cold]
+    fn check_slowly(&mut self) -> Result<(), SendError> {
+        let topic = self.topic.name();
+        if self.topic.is_closed() {
+            if S::EXCLUSIVE {
+                // Nobody else may end what only this producer appends to; and from here on it does not.
+                self.appenders.forget();
+                self.topic.end_logs();
+            }
+            return Err(closed(&self.topic));
+        }
+        if self.seen == TopicState::NONE && !self.topic.is_shared() {
+            return Err(SendError::ExclusiveProducer {
+                topic: topic.clone(),
+            });
+        }
+        self.admit();
+        Ok(())
+    }
+
+    /// From now on no exclusive producer can be there; and the partitions are all known.
+    fn admit(&mut self) {
+        self.seen = self.topic.refreshed();
+        let partitions = self.seen.partitions();
+        if partitions as usize > self.appenders.len() {
+            self.appenders.grow(&self.topic, partitions);
+            self.router.grow(partitions);
+        }
+        self.quick = match self.topic.config().timestamps {
+            _ if !self.router.is_default() => FastPath::No,
+            Timestamps::Append => FastPath::Timed,
+            Timestamps::Given => FastPath::Keyed,
+        };
+        self.plain = match self.quick {
+            FastPath::Keyed if partitions == 1 => self.seen,
+            _ => TopicState::NONE,
+        };
+    }
+
+    /// The time of records that were given none.
+    pub(crate) fn time(&self) -> i64 {
+        match self.topic.config().timestamps {
+            Timestamps::Append => clock::now(),
+            Timestamps::Given => NO_TIMESTAMP,
+        }
+    }
+
+    /// A record's bytes as units, if any segment could hold so many. (Whether this topic's can
+    /// is found where it does not fit: [`claim_frame`].)
+    #[inline]
+    pub(crate) fn units(&self, bytes: usize) -> Result<u32, SendError> {
+        if bytes > MAX_BYTES {
+            return Err(too_large(&self.topic, bytes));
+        }
+        Ok((bytes / UNIT) as u32)
+    }
+
+    /// See [`claim_frame`].
+    #[inline(always)]
+    pub(crate) fn claim_frame(
+        &mut self,
+        partition: u32,
+        records: u32,
+        units: u32,
+        how: Patience<'_>,
+    ) -> Result<FrameClaim<'_>, SendError> {
+        let size = (records, units);
+        let (appenders, waiter) = (&mut self.appenders, &mut self.waiter);
+        claim_frame::<S>(&self.topic, appenders, waiter, partition, size, how)
+    }
+
+    #[cold]
+    pub(crate) fn out_of_range(&self, partition: u32) -> SendError {
+        SendError::PartitionOutOfRange {
+            partition,
+            partitions: self.appenders.len() as u32,
+        }
+    }
+}
+
+#[inline]
+pub(crate) fn check_time(time: i64) -> Result<i64, SendError> {
+    if time < 0 {
+        return Err(SendError::InvalidTimestamp { timestamp: time });
+    }
+    Ok(time)
+}
+
+impl Clone for Producer<SharedMode> {
+    fn clone(&self) -> Self {
+        Self::shared(self.topic.clone())
+    }
+}
+
+#[allow(private_bounds)]
+impl<S: ClaimMode> Drop for Producer<S> {
+    fn drop(&mut self) {
+        self.topic.leave_producer(S::EXCLUSIVE);
+    }
+}
+
+#[allow(private_bounds)]
+impl<S: ClaimMode> fmt::Debug for Producer<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Producer")
+            .field("topic", self.topic.name())
+            .field("exclusive", &S::EXCLUSIVE)
+            .finish_non_exhaustive()
+    }
+}

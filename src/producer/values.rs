@@ -1,0 +1,112 @@
+//! Sending fixed-size values: all of them as one frame.
+
+use super::Producer;
+use super::appender::Patience;
+use crate::error::SendError;
+use crate::log::segment::{
+    ClaimMode, Descriptor, Kind, UNIFORM_HEAD, UNIT, uniform_bytes, write_uniform_head,
+};
+use crate::record::{Destination, FrameMetadata};
+use zerocopy::{Immutable, IntoBytes};
+
+#[allow(private_bounds)]
+impl<S: ClaimMode> Producer<S> {
+    /// Sends fixed-size values as one frame, which readers see all of or nothing: the
+    /// fastest way in. They are records without keys, readable one by one, or in place as
+    /// `T` through [`Batch::values`](crate::Batch::values). With `Destination::Key` the key only
+    /// chooses the partition.
+    ///
+    /// ```
+    /// # use ringlog::{Broker, Route, TopicConfig};
+    /// # let broker = Broker::new();
+    /// let topic = broker.create_topic("ticks", TopicConfig::new())?;
+    /// let sent = topic.producer().send_values(Route::Any, &[1.5f64, 2.5])?;
+    /// assert_eq!((sent.base_offset, sent.records), (0, 2));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// See [`Producer`].
+    #[inline]
+    pub fn send_values<T: IntoBytes + Immutable>(
+        &mut self,
+        route: Destination<'_>,
+        values: &[T],
+    ) -> Result<FrameMetadata, SendError> {
+        self.append_values(
+            route,
+            values.as_bytes(),
+            values.len(),
+            size_of::<T>(),
+            Patience::Wait,
+        )
+    }
+
+    /// Sends fixed-size values, without waiting for room.
+    ///
+    /// # Errors
+    /// See [`Producer`].
+    #[inline]
+    pub fn try_send_values<T: IntoBytes + Immutable>(
+        &mut self,
+        route: Destination<'_>,
+        values: &[T],
+    ) -> Result<FrameMetadata, SendError> {
+        self.append_values(
+            route,
+            values.as_bytes(),
+            values.len(),
+            size_of::<T>(),
+            Patience::Try,
+        )
+    }
+
+    pub(crate) fn append_values(
+        &mut self,
+        route: Destination<'_>,
+        values: &[u8],
+        records: usize,
+        value: usize,
+        how: Patience<'_>,
+    ) -> Result<FrameMetadata, SendError> {
+        self.check()?;
+        let partition = self.router.route(route, values.len());
+        let partition = partition.map_err(|wrong| self.out_of_range(wrong))?;
+        let shape = self.topic.pool().shape();
+        let bytes = uniform_bytes(records, value);
+        if bytes > shape.data_bytes() || records > shape.records as usize {
+            return Err(SendError::BatchTooLarge {
+                partition,
+                records: records as u64,
+                size: bytes as u64,
+                max_records: shape.records.into(),
+                max: shape.data_bytes() as u64,
+            });
+        }
+        let units = (bytes / UNIT) as u32;
+        let timestamp = self.time();
+        if records == 0 {
+            return Ok(FrameMetadata {
+                partition,
+                base_offset: self
+                    .topic
+                    .partition(partition)
+                    .log_end_offset(self.topic.pool()),
+                records: 0,
+                timestamp,
+            });
+        }
+        let mut claim = self.claim_frame(partition, records as u32, units, how)?;
+        let (unit, base_offset) = (claim.unit(), claim.offset());
+        let out = claim.bytes();
+        write_uniform_head(out, value, timestamp);
+        out[UNIFORM_HEAD..][..values.len()].copy_from_slice(values);
+        claim.publish(Descriptor::new(Kind::Uniform, unit, records as u64));
+        Ok(FrameMetadata {
+            partition,
+            base_offset,
+            records: records as u64,
+            timestamp,
+        })
+    }
+}
