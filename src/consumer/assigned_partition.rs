@@ -36,11 +36,10 @@ impl AssignedPartition {
         partition: u32,
         reset: OffsetReset,
     ) -> AssignedPartition {
-        let (log, pool) = (topic.partition(partition), topic.pool());
         let seen = topic.refreshed(); // first: what is changed later is looked at later
-        let mut cursor = Cursor::join(log, pool);
+        let mut cursor = Cursor::join(topic.partition(partition));
         if reset == OffsetReset::Latest {
-            cursor.go_to_end(log, pool);
+            cursor.go_to_end();
         }
         Self::new(topic, partition, cursor, seen, reset != OffsetReset::None)
     }
@@ -117,14 +116,13 @@ impl AssignedPartition {
     /// The same for a member of a group: nowhere yet, and it never holds back the log start.
     pub(crate) fn join_ungated(topic: &Arc<TopicShared>, partition: u32) -> AssignedPartition {
         let seen = topic.refreshed();
-        let cursor = Cursor::join_ungated(topic.partition(partition), topic.pool());
+        let cursor = Cursor::join_ungated(topic.partition(partition));
         Self::new(topic, partition, cursor, seen, false)
     }
 
     /// Goes on where another was: see [`Cursor::resume_at`].
     pub(crate) fn resume_at(&mut self, offset: u64) {
-        let log = self.topic.partition(self.partition);
-        self.cursor.resume_at(log, self.topic.pool(), offset);
+        self.cursor.resume_at(offset);
         self.positioned = true;
     }
 
@@ -134,14 +132,12 @@ impl AssignedPartition {
 
     /// Who sleeps until something is published here.
     pub(crate) fn waiting_for_records(&self) -> &Arc<EventCount> {
-        let pool = self.topic.pool();
-        pool.readers(self.partition as u16).waiting_for_records()
+        self.cursor.partition().readers().waiting_for_records()
     }
 
     /// All of it is read, and nothing more will come.
     pub(crate) fn is_drained(&self) -> bool {
-        let log = self.topic.partition(self.partition);
-        let end = log.end(self.topic.pool());
+        let end = self.cursor.partition().end();
         end.is_some_and(|end| self.cursor.position() >= end)
     }
 
@@ -154,9 +150,7 @@ impl AssignedPartition {
         if self.paused {
             return Glance::Nothing;
         }
-        let topic = &self.topic;
-        self.cursor
-            .glance(again, ahead, || topic.partition(self.partition), max)
+        self.cursor.glance(again, ahead, max)
     }
 
     /// Something may have changed in the topic.
@@ -170,8 +164,7 @@ impl AssignedPartition {
         let behind = self.is_behind();
         if behind {
             self.seen = self.topic.refreshed();
-            let (log, pool) = (self.topic.partition(self.partition), self.topic.pool());
-            self.cursor.skip_deleted(log, pool);
+            self.cursor.skip_deleted();
             if let Some(owned) = &mut self.owned {
                 owned.skip_deleted();
             }
@@ -182,63 +175,45 @@ impl AssignedPartition {
     /// Whether there was something to read: then it is the cursor's run.
     pub(crate) fn poll(&mut self, config: &ConsumerConfig) -> Result<bool, ConsumeError> {
         loop {
-            let (log, pool) = (self.topic.partition(self.partition), self.topic.pool());
-            let outside = match self.cursor.poll(log, pool, config.max_poll_records) {
+            let outside = match self.cursor.poll(config.max_poll_records) {
                 Ok(found) => return Ok(found),
                 Err(outside) => outside,
             };
             match (config.offset_reset, outside) {
                 (OffsetReset::None, _) => {
                     let position = self.cursor.position();
-                    if outside == OutOfRange::Overtaken && log.log_start_offset(pool) <= position {
+                    if outside == OutOfRange::Overtaken
+                        && self.cursor.partition().log_start_offset() <= position
+                    {
                         // It had read its segment to the end before that was retired, and has
                         // missed nothing.
-                        self.cursor.seek(log, pool, position);
+                        self.cursor.seek(position);
                         continue;
                     }
+                    let log = self.cursor.partition();
                     return Err(ConsumeError::OffsetOutOfRange {
                         topic: self.topic.name().clone(),
                         partition: self.partition,
                         position,
-                        log_start: log.log_start_offset(pool),
-                        log_end: log.log_end_offset(pool),
+                        log_start: log.log_start_offset(),
+                        log_end: log.log_end_offset(),
                     });
                 }
                 (_, OutOfRange::Overtaken) => {
-                    let lost = self.cursor.catch_up(log, pool);
+                    let lost = self.cursor.catch_up();
                     self.report_lost(lost);
                 }
-                (OffsetReset::Earliest, OutOfRange::Sought) => self.cursor.go_to_start(log, pool),
-                (OffsetReset::Latest, OutOfRange::Sought) => self.cursor.go_to_end(log, pool),
+                (OffsetReset::Earliest, OutOfRange::Sought) => self.cursor.go_to_start(),
+                (OffsetReset::Latest, OutOfRange::Sought) => self.cursor.go_to_end(),
             }
         }
-    }
-}
-
-/// The partitions that were added to the topic since the last call, to be read from their start.
-pub(super) fn take_added(subscription: &TopicSubscription) -> Vec<AssignedPartition> {
-    let topic = subscription.topic();
-    let added = subscription.take_holds().into_iter();
-    let added = added.map(|(partition, hold)| {
-        let seen = topic.refreshed();
-        let (log, pool) = (topic.partition(partition), topic.pool());
-        let cursor = Cursor::from(hold, log, pool, topic.first().1);
-        AssignedPartition::new(topic, partition, cursor, seen, true)
-    });
-    added.collect()
-}
-
-impl Drop for AssignedPartition {
-    fn drop(&mut self) {
-        let log = self.topic.partition(self.partition);
-        self.cursor.leave(log, self.topic.pool());
     }
 }
 
 impl AssignedPartition {
     /// What a member has come to own.
     pub(super) fn own(grant: Grant) -> AssignedPartition {
-        let subscription = TopicSubscription::new(&grant.topic);
+        let spare = grant.topic.pool().spare();
         let mut assigned = AssignedPartition::join_ungated(&grant.topic, grant.partition);
         if let Some(start) = grant.start {
             assigned.resume_at(start);
@@ -247,7 +222,7 @@ impl AssignedPartition {
             gate_at: grant.gate.as_ref().map_or(u64::MAX, GroupGate::held),
             ownership: grant.ownership,
             gate: grant.gate,
-            _subscription: subscription,
+            _spare: spare,
         });
         assigned
     }
@@ -279,4 +254,16 @@ impl AssignedPartition {
     pub(super) fn named(&self) -> TopicPartition {
         TopicPartition::new(&**self.topic.name(), self.partition)
     }
+}
+
+/// The partitions that were added to the topic since the last call, to be read from their start.
+pub(super) fn take_added(subscription: &TopicSubscription) -> Vec<AssignedPartition> {
+    let topic = subscription.topic();
+    let added = subscription.take_holds().into_iter();
+    let added = added.map(|(partition, hold)| {
+        let seen = topic.refreshed();
+        let cursor = Cursor::from(hold, topic.partition(partition), topic.first().1);
+        AssignedPartition::new(topic, partition, cursor, seen, true)
+    });
+    added.collect()
 }

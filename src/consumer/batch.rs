@@ -153,8 +153,8 @@ impl Drop for Batch<'_> {
     fn drop(&mut self) {
         #[cfg(loom)]
         drop(self.access.take());
-        if let Some((cursor, topic, partition)) = &mut self.read {
-            cursor.settle(|| topic.partition(*partition), || topic.pool());
+        if let Some((cursor, ..)) = &mut self.read {
+            cursor.settle();
         }
     }
 }

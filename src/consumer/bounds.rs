@@ -2,7 +2,6 @@ use super::Consumer;
 use super::positions::check_time;
 use crate::error::ConsumeError;
 use crate::log::partition::Partition;
-use crate::log::segment_pool::SegmentPool;
 use crate::log::time_lookup;
 use crate::log::time_lookup::OffsetAndTimestamp;
 use crate::topic::{Topic, TopicPartition};
@@ -54,12 +53,12 @@ impl Consumer {
     fn bounds(
         &self,
         partitions: &[TopicPartition],
-        bound: fn(&Partition, &SegmentPool) -> u64,
+        bound: fn(&Partition) -> u64,
     ) -> Result<BTreeMap<TopicPartition, u64>, ConsumeError> {
         let bound_of = |wanted: &TopicPartition| {
             let topic = self.find_partition(wanted)?;
             let topic = topic.inner();
-            let offset = bound(topic.partition(wanted.partition), topic.pool());
+            let offset = bound(topic.partition(wanted.partition));
             Ok((wanted.clone(), offset))
         };
         partitions.iter().map(bound_of).collect()
@@ -88,11 +87,7 @@ impl Consumer {
         }
         let find = |((wanted, _), (topic, time)): (&(TopicPartition, i64), &(_, i64))| {
             let topic: &Topic = topic;
-            let found = time_lookup::find(
-                topic.inner().partition(wanted.partition),
-                topic.inner().pool(),
-                *time,
-            );
+            let found = time_lookup::find(topic.inner().partition(wanted.partition), *time);
             (wanted.clone(), found.ok())
         };
         Ok(times.iter().zip(&topics).map(find).collect())

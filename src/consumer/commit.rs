@@ -202,9 +202,7 @@ fn check(assigned: &AssignedPartition, offset: u64) -> Result<(), ConsumeError> 
     {
         return Ok(());
     }
-    let log_end = topic
-        .partition(assigned.partition)
-        .log_end_offset(topic.pool());
+    let log_end = topic.partition(assigned.partition).log_end_offset();
     if offset <= log_end {
         return Ok(());
     }

@@ -2,7 +2,7 @@
 
 use super::assigned_partition::AssignedPartition;
 use crate::group::{GroupGate, Ownership, Returned};
-use crate::topic::TopicSubscription;
+use crate::log::segment_pool::SpareSegment;
 use std::sync::Arc;
 
 /// What a consumer has of a partition that it owns in a group.
@@ -12,7 +12,7 @@ pub(crate) struct OwnedPartition {
     /// The segment that the gate holds; without a gate, one that no cursor comes to.
     pub(super) gate_at: u64,
     /// For the cursor's pin.
-    pub(super) _subscription: TopicSubscription,
+    pub(super) _spare: SpareSegment,
 }
 
 impl OwnedPartition {

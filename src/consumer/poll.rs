@@ -345,8 +345,7 @@ impl Consumer {
                 partition: assigned.partition,
             });
         }
-        let log = assigned.topic.partition(assigned.partition);
-        if !assigned.cursor.may_move(log) {
+        if !assigned.cursor.may_move() {
             return Ok(false);
         }
         self.pin_only(i);

@@ -3,8 +3,6 @@
 use super::Consumer;
 use crate::error::ConsumeError;
 use crate::log::cursor::Cursor;
-use crate::log::partition::Partition;
-use crate::log::segment_pool::SegmentPool;
 use crate::log::time_lookup;
 
 pub(super) fn check_time(time: i64) -> Result<i64, ConsumeError> {
@@ -41,15 +39,14 @@ impl Consumer {
         topic: &str,
         partition: u32,
         offset: u64,
-        go: impl FnOnce(&mut Cursor, &Partition, &SegmentPool, u64),
+        go: impl FnOnce(&mut Cursor, u64),
     ) -> Result<(), ConsumeError> {
         let i = self.position_of(topic, partition)?;
         let assigned = &mut self.assigned[i];
-        let log = assigned.topic.partition(partition);
         if let Some(owned) = &mut assigned.owned {
             owned.hold_back_to(offset);
         }
-        go(&mut assigned.cursor, log, assigned.topic.pool(), offset);
+        go(&mut assigned.cursor, offset);
         assigned.positioned = true;
         assigned.closed_reported = false;
         Ok(())
@@ -88,9 +85,8 @@ impl Consumer {
         time: i64,
     ) -> Result<u64, ConsumeError> {
         let i = self.position_of(topic, partition)?;
-        let shared = &self.assigned[i].topic;
-        let (log, pool) = (shared.partition(partition), shared.pool());
-        let offset = match time_lookup::find(log, pool, check_time(time)?) {
+        let log = self.assigned[i].cursor.partition();
+        let offset = match time_lookup::find(log, check_time(time)?) {
             Ok(found) => found.offset,
             Err(end) => end,
         };
@@ -103,13 +99,12 @@ impl Consumer {
         &mut self,
         topic: &str,
         partition: u32,
-        go: impl FnOnce(&mut Cursor, &Partition, &SegmentPool),
+        go: impl FnOnce(&mut Cursor),
     ) -> Result<(), ConsumeError> {
         let i = self.position_of(topic, partition)?;
         self.pin_only(i);
         let assigned = &mut self.assigned[i];
-        let log = assigned.topic.partition(assigned.partition);
-        go(&mut assigned.cursor, log, assigned.topic.pool());
+        go(&mut assigned.cursor);
         assigned.positioned = true;
         assigned.closed_reported = false;
         Ok(())
@@ -131,8 +126,8 @@ impl Consumer {
     pub fn lag(&self, topic: &str, partition: u32) -> Result<u64, ConsumeError> {
         let i = self.position_of(topic, partition)?;
         let assigned = &self.assigned[i];
-        let log = assigned.topic.partition(partition);
-        let end = log.log_end_offset(assigned.topic.pool());
+        let log = assigned.cursor.partition();
+        let end = log.log_end_offset();
         Ok(end.saturating_sub(assigned.cursor.position()))
     }
 
@@ -145,8 +140,8 @@ impl Consumer {
     pub fn lead(&self, topic: &str, partition: u32) -> Result<u64, ConsumeError> {
         let i = self.position_of(topic, partition)?;
         let assigned = &self.assigned[i];
-        let log = assigned.topic.partition(partition);
-        let start = log.log_start_offset(assigned.topic.pool());
+        let log = assigned.cursor.partition();
+        let start = log.log_start_offset();
         Ok(assigned.cursor.position().saturating_sub(start))
     }
 

@@ -71,7 +71,7 @@ impl Coordinator {
                 partition: TopicPartition::new(&**topic, *partition),
                 owner: place.owner.as_ref().map(|(id, _)| *id),
                 committed: place.committed(),
-                log_end: log.log_end_offset(place.topic.pool()),
+                log_end: log.log_end_offset(),
             }
         });
         GroupDescription {

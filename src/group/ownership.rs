@@ -42,9 +42,8 @@
 use super::gate::GroupGate;
 use crate::error::FenceReason;
 use crate::log::holds::Hold;
-use crate::log::partition::NO_OFFSET;
+use crate::log::partition::{NO_OFFSET, Partition};
 use crate::sync::{AtomicU64, Count, fence, ord};
-use crate::topic::TopicShared;
 use crate::wait::EventCount;
 use crossbeam_utils::CachePadded;
 use std::sync::{Arc, OnceLock};
@@ -188,10 +187,9 @@ impl Ownership {
     }
 
     /// Takes the tenure's gate out of force, wherever its owner may move it.
-    pub(crate) fn drop_gate(&self, topic: &TopicShared, partition: u32) {
+    pub(crate) fn drop_gate(&self, log: &Partition) {
         if let Some(hold) = &self.gate {
-            let id = topic.partition(partition).id();
-            topic.pool().readers(id).leave(hold);
+            log.readers().leave(hold);
         }
     }
 }

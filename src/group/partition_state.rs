@@ -53,7 +53,7 @@ impl GroupPartition {
         self.start = Some(offset);
         self.is_committed = true;
         if self.gate.is_none() {
-            self.gate = GroupGate::join(&self.topic, partition);
+            self.gate = GroupGate::join(self.topic.partition(partition));
         }
         if let Some(gate) = &mut self.gate {
             gate.go(offset);

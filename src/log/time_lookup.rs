@@ -16,7 +16,7 @@
 use super::holds::{Hold, NO_SEGMENT};
 use crate::log::partition::Partition;
 use crate::log::segment::{Kind, RecordRun, Records, Segment};
-use crate::log::segment_pool::{SegmentPool, SpareSegment};
+use crate::log::segment_pool::SpareSegment;
 use crate::record::NO_TIMESTAMP;
 use crate::sync::spin_loop;
 use std::sync::Arc;
@@ -34,18 +34,16 @@ pub struct OffsetAndTimestamp {
 /// A lookup's hold on one segment of a partition.
 struct Pin<'p> {
     partition: &'p Partition,
-    pool: &'p SegmentPool,
     hold: Arc<Hold>,
     _spare: SpareSegment,
 }
 
 impl<'p> Pin<'p> {
-    fn new(partition: &'p Partition, pool: &'p Arc<SegmentPool>) -> Pin<'p> {
-        let spare = pool.spare();
+    fn new(partition: &'p Partition) -> Pin<'p> {
+        let spare = partition.pool().spare();
         Pin {
             partition,
-            pool,
-            hold: pool.readers(partition.id()).join(NO_SEGMENT),
+            hold: partition.readers().join(NO_SEGMENT),
             _spare: spare,
         }
     }
@@ -59,7 +57,7 @@ impl<'p> Pin<'p> {
 
 impl Drop for Pin<'_> {
     fn drop(&mut self) {
-        self.pool.readers(self.partition.id()).leave(&self.hold);
+        self.partition.readers().leave(&self.hold);
     }
 }
 
@@ -73,14 +71,11 @@ enum Scan {
 }
 
 /// The earliest record of `time` or later, or else the offset at which the search ended.
-pub(crate) fn find(
-    log: &Partition,
-    pool: &Arc<SegmentPool>,
-    time: i64,
-) -> Result<OffsetAndTimestamp, u64> {
-    let pin = Pin::new(log, pool);
+pub(crate) fn find(log: &Partition, time: i64) -> Result<OffsetAndTimestamp, u64> {
+    let pin = Pin::new(log);
+    let pool = log.pool();
     let deleted_before = log.deleted_before();
-    let mut number = log.first(pool);
+    let mut number = log.first();
     loop {
         if !pin.hold(number) {
             number = log.log_start();

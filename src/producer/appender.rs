@@ -177,7 +177,7 @@ fn claim_slowly<S: ClaimMode>(
     if units > pool.shape().units {
         return Err(too_large(topic, units as usize * UNIT));
     }
-    let claim = || topic.partition(partition).claim::<S>(pool, records, units);
+    let claim = || topic.partition(partition).claim::<S>(records, units);
     let claimed = match claim() {
         Err(blocked) => wait_for_room(topic, partition, waiter, how, blocked, claim),
         Ok(claimed) => Ok(claimed),

@@ -88,10 +88,7 @@ impl<S: ClaimMode> Producer<S> {
         if records == 0 {
             return Ok(FrameMetadata {
                 partition,
-                base_offset: self
-                    .topic
-                    .partition(partition)
-                    .log_end_offset(self.topic.pool()),
+                base_offset: self.topic.partition(partition).log_end_offset(),
                 records: 0,
                 timestamp,
             });

@@ -157,7 +157,7 @@ impl Consumer {
             let group = group.as_ref();
             let at = (&assigned.topic, assigned.partition);
             let committed = group.and_then(|group| group.lock().committed(at.0, at.1));
-            let log = at.0.partition(at.1).extent(at.0.pool());
+            let log = at.0.partition(at.1).extent();
             stats.partitions.push(ConsumerPartitionStats {
                 lost: assigned.lost(),
                 ..place(at, position, position, log, committed)
@@ -230,7 +230,7 @@ impl RegisteredCursor {
     fn place(&self, told: u64, log: LogExtent, committed: Option<u64>) -> ConsumerPartitionStats {
         let at = (&self.topic, self.partition);
         let partition = at.0.partition(at.1);
-        let reach = partition.reach(at.0.pool(), told, log.end);
+        let reach = partition.reach(told, log.end);
         // What was committed as it polled is nearer, if it is of the same segment.
         let ownership = self.ownership.as_ref().filter(|_| self.commits);
         let near = ownership.and_then(|ownership| ownership.committed());
@@ -322,7 +322,7 @@ struct Logs(BTreeMap<LogKey, LogExtent>);
 
 impl Logs {
     fn of(&mut self, topic: &Arc<TopicShared>, partition: u32) -> LogExtent {
-        let look = || topic.partition(partition).extent(topic.pool());
+        let look = || topic.partition(partition).extent();
         *self.0.entry(key(topic, partition)).or_insert_with(look)
     }
 

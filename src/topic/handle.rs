@@ -26,7 +26,7 @@ impl Topic {
     /// segment is live, or can be taken. None is lost.
     pub fn assert_no_segment_is_lost(&self) {
         let partitions = (0..self.partitions()).map(|p| self.inner.partition(p));
-        let live: usize = partitions.map(Partition::live).sum();
+        let live: usize = partitions.map(|log| log.live()).sum();
         let (all, free) = self.inner.pool().take_all();
         assert_eq!(live + free, all, "{live} live, {free} free, {all} in all");
     }
@@ -151,7 +151,7 @@ impl Topic {
     /// [`TopicError::PartitionOutOfRange`].
     pub fn log_start_offset(&self, partition: u32) -> Result<u64, TopicError> {
         let partition = self.partition(partition)?;
-        Ok(partition.log_start_offset(self.inner.pool()))
+        Ok(partition.log_start_offset())
     }
 
     /// One past the partition's last offset: what the next record will get. Records that
@@ -161,7 +161,7 @@ impl Topic {
     /// [`TopicError::PartitionOutOfRange`].
     pub fn log_end_offset(&self, partition: u32) -> Result<u64, TopicError> {
         let partition = self.partition(partition)?;
-        Ok(partition.log_end_offset(self.inner.pool()))
+        Ok(partition.log_end_offset())
     }
 
     /// The earliest retained record whose time is at or after `time`, in milliseconds since 1970
@@ -186,7 +186,7 @@ impl Topic {
         if time < 0 {
             return Err(TopicError::InvalidTimestamp { timestamp: time });
         }
-        Ok(time_lookup::find(log, self.inner.pool(), time).ok())
+        Ok(time_lookup::find(log, time).ok())
     }
 
     /// Deletes the records of a partition before offset `before`, as Kafka's `deleteRecords` does,
@@ -228,20 +228,19 @@ impl Topic {
                 topic: self.inner.name().clone(),
             });
         }
-        let pool = self.inner.pool();
-        let log_end = log.log_end_offset(pool);
+        let log_end = log.log_end_offset();
         if before > log_end {
             return Err(TopicError::OffsetOutOfRange {
                 topic: self.inner.name().clone(),
                 partition,
                 offset: before,
-                log_start: log.log_start_offset(pool),
+                log_start: log.log_start_offset(),
                 log_end,
             });
         }
         log.raise_deleted_before(before);
         self.inner.change();
-        Ok(log.log_start_offset(pool))
+        Ok(log.log_start_offset())
     }
 
     /// Gives up what the topic keeps no longer, by [`TopicConfig::retention`] and
@@ -264,11 +263,10 @@ impl Topic {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn apply_retention(&self) {
-        let pool = self.inner.pool();
-        let _spare = pool.spare();
+        let _spare = self.inner.pool().spare();
         for partition in 0..self.partitions() {
             let partition = self.inner.partition(partition);
-            partition.apply_retention(pool);
+            partition.apply_retention();
         }
     }
 

@@ -20,7 +20,7 @@ pub(crate) struct TopicShared {
     name: Arc<str>,
     config: TopicConfig,
     pub(super) pool: Arc<SegmentPool>,
-    partitions: AppendVec<Partition>,
+    partitions: AppendVec<Arc<Partition>>,
     /// Read by every send and poll, written seldom: whether the topic is closed, how many
     /// partitions it has, and how often something was changed that a handle must look at (P13).
     pub(super) state: AtomicU64,
@@ -56,9 +56,8 @@ impl TopicShared {
                 let (segments, kept) = (config.segments as usize, config.limits());
                 let near = usize::from(id) * (segments + 1);
                 let index = pool.take(near as u16)?;
-                Some(Partition::new(
-                    id, segments, gated, kept, &pool, index, first,
-                ))
+                let new = Partition::new(id, segments, gated, kept, &pool, index, first);
+                Some(Arc::new(new))
             })
             .collect::<Option<_>>()
             .ok_or_else(out_of_memory)?;
@@ -95,7 +94,7 @@ impl TopicShared {
 
     /// A partition whose number has been checked.
     #[inline]
-    pub(crate) fn partition(&self, partition: u32) -> &Partition {
+    pub(crate) fn partition(&self, partition: u32) -> &Arc<Partition> {
         match self.partitions.get(partition as usize) {
             Some(partition) => partition,
             None => unreachable!("a partition whose number was not checked"),
@@ -151,7 +150,7 @@ impl TopicShared {
     /// Ends the logs of a topic that is closed. Not while an exclusive producer may claim.
     pub(crate) fn end_logs(&self) {
         for partition in 0..self.partitions() {
-            self.partition(partition).close(&self.pool);
+            self.partition(partition).close();
         }
         self.notify_all();
     }
@@ -257,7 +256,7 @@ impl TopicShared {
             let segments = config.segments as usize;
             let (kept, first) = (config.limits(), first(config, pool.shape()));
             let new = Partition::new(id as u16, segments, gated, kept, pool, index, first);
-            self.partitions.add(id as usize, new);
+            self.partitions.add(id as usize, Arc::new(new));
             // Before anybody can send there: nothing that is sent is missed.
             let number = if gated { first.0 } else { NO_SEGMENT };
             for inbox in subscribers.iter() {

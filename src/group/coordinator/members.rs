@@ -149,7 +149,7 @@ impl Coordinator {
             // G2: the new gate is in force before the old one goes.
             rest(place, *partition, None);
             if let Some((_, ownership)) = ownership {
-                ownership.drop_gate(&place.topic, *partition);
+                ownership.drop_gate(place.topic.partition(*partition));
             }
         }
         signals.wake();

@@ -34,7 +34,7 @@ impl Coordinator {
         for subscription in &self.subscriptions {
             let topic = subscription.topic();
             for (partition, hold) in subscription.take_holds() {
-                let (gate, start) = GroupGate::of_added(topic, partition, hold);
+                let (gate, start) = GroupGate::of_added(topic.partition(partition), hold);
                 let key = (topic.name().clone(), partition);
                 let place = self
                     .places
@@ -59,7 +59,7 @@ impl Coordinator {
             let mut gate = place.gate.take();
             match &mut gate {
                 Some(gate) => gate.skip_deleted(),
-                None => gate = GroupGate::join(&place.topic, partition),
+                None => gate = GroupGate::join(place.topic.partition(partition)),
             }
             if place.start.is_none() {
                 place.start = begin(&place.topic, partition, reset, &mut gate);
@@ -167,7 +167,7 @@ impl Coordinator {
 /// A partition without an owner is held from where the next one begins (G2): by the gate that the
 /// last one had, or by a new one.
 pub(super) fn rest(place: &mut GroupPartition, partition: u32, gate: Option<GroupGate>) {
-    let mut gate = gate.or_else(|| GroupGate::join(&place.topic, partition));
+    let mut gate = gate.or_else(|| GroupGate::join(place.topic.partition(partition)));
     if let (Some(gate), Some(start)) = (&mut gate, place.start) {
         gate.go(start);
     }
@@ -182,12 +182,12 @@ fn begin(
     reset: OffsetReset,
     gate: &mut Option<GroupGate>,
 ) -> Option<u64> {
-    let (log, pool) = (topic.partition(partition), topic.pool());
+    let log = topic.partition(partition);
     Some(match (reset, gate) {
         (OffsetReset::None, _) => return None,
         (OffsetReset::Earliest, Some(gate)) => gate.go_to_start(),
-        (OffsetReset::Earliest, None) => log.log_start_offset(pool),
+        (OffsetReset::Earliest, None) => log.log_start_offset(),
         (OffsetReset::Latest, Some(gate)) => gate.go_to_end(),
-        (OffsetReset::Latest, None) => log.log_end_offset(pool),
+        (OffsetReset::Latest, None) => log.log_end_offset(),
     })
 }

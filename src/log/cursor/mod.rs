@@ -24,7 +24,6 @@ pub use offset_reset::OffsetReset;
 use crate::log::holds::{Hold, NO_SEGMENT};
 use crate::log::partition::Partition;
 use crate::log::segment::{Descriptor, Kind, RecordRun, Segment};
-use crate::log::segment_pool::SegmentPool;
 use read_backoff::ReadBackoff;
 use std::sync::Arc;
 
@@ -54,6 +53,7 @@ enum CursorPosition {
 const BACKLOG: u32 = if cfg!(loom) { 1 } else { 256 };
 
 pub(crate) struct Cursor {
+    partition: Arc<Partition>,
     hold: Arc<Hold>,
     /// Its hold is a gate, not a pin. (A pin it may be also where the partition is gated.)
     gate: bool,
@@ -89,39 +89,40 @@ pub(crate) enum Glance {
 
 impl Cursor {
     /// A cursor at the log start. It holds that segment if the partition is gated, from now.
-    pub(crate) fn join(partition: &Partition, pool: &SegmentPool) -> Cursor {
-        Self::join_as(partition.is_gated(), partition, pool)
+    pub(crate) fn join(partition: &Arc<Partition>) -> Cursor {
+        Self::join_as(partition.is_gated(), partition)
     }
 
     /// A cursor at the log start that never holds back the log start: see `group/tenure.rs` for
     /// who does it in its place.
-    pub(crate) fn join_ungated(partition: &Partition, pool: &SegmentPool) -> Cursor {
-        Self::join_as(false, partition, pool)
+    pub(crate) fn join_ungated(partition: &Arc<Partition>) -> Cursor {
+        Self::join_as(false, partition)
     }
 
-    fn join_as(gate: bool, partition: &Partition, pool: &SegmentPool) -> Cursor {
+    fn join_as(gate: bool, partition: &Arc<Partition>) -> Cursor {
         let first = if gate {
             partition.log_start()
         } else {
             NO_SEGMENT
         };
-        let hold = pool.readers(partition.id()).join(first);
-        Self::with_as(gate, hold, partition, pool)
+        let hold = partition.readers().join(first);
+        Self::with_as(gate, hold, partition)
     }
 
     /// A cursor at the log start, with a hold that is on the partition's list.
-    pub(crate) fn with(hold: Arc<Hold>, partition: &Partition, pool: &SegmentPool) -> Cursor {
-        Self::with_as(partition.is_gated(), hold, partition, pool)
+    pub(crate) fn with(hold: Arc<Hold>, partition: &Arc<Partition>) -> Cursor {
+        Self::with_as(partition.is_gated(), hold, partition)
     }
 
-    fn with_as(gate: bool, hold: Arc<Hold>, partition: &Partition, pool: &SegmentPool) -> Cursor {
+    fn with_as(gate: bool, hold: Arc<Hold>, partition: &Arc<Partition>) -> Cursor {
         let number = partition.log_start();
         let mut cursor = Cursor {
+            partition: partition.clone(),
             hold,
             gate,
             held: NO_SEGMENT,
             number,
-            segment: pool.get(0).clone(), // any will do: it enters one at once
+            segment: partition.pool().get(0).clone(), // any will do: it enters one at once
             base: 0,
             slot: 0,
             skip: 0,
@@ -132,27 +133,21 @@ impl Cursor {
             backoff: ReadBackoff::new(),
             run: RecordRun::default(),
         };
-        cursor.go_to_start(partition, pool);
+        cursor.go_to_start();
         cursor
     }
 
     /// A cursor that was to read from `first` on, with a hold that is on the partition's list.
     /// What has gone by since counts as lost.
-    pub(crate) fn from(
-        hold: Arc<Hold>,
-        partition: &Partition,
-        pool: &SegmentPool,
-        first: u64,
-    ) -> Cursor {
-        let mut cursor = Self::with(hold, partition, pool);
+    pub(crate) fn from(hold: Arc<Hold>, partition: &Arc<Partition>, first: u64) -> Cursor {
+        let mut cursor = Self::with(hold, partition);
         cursor.unpin();
-        cursor.resume_at(partition, pool, first);
+        cursor.resume_at(first);
         cursor
     }
 
-    /// Takes the cursor off the partition's list.
-    pub(crate) fn leave(&self, partition: &Partition, pool: &SegmentPool) {
-        pool.readers(partition.id()).leave(&self.hold);
+    pub(crate) fn partition(&self) -> &Arc<Partition> {
+        &self.partition
     }
 
     /// The next offset to be read.
@@ -211,16 +206,16 @@ impl Cursor {
 
     /// Holds segment `number`; `false` if the log start has passed it.
     #[inline]
-    fn hold(&mut self, partition: &Partition, number: u64) -> bool {
+    fn hold(&mut self, number: u64) -> bool {
         if self.held == number {
-            return self.gate || partition.log_start() <= number;
+            return self.gate || self.partition.log_start() <= number;
         }
         if self.gate {
             self.hold.set(number);
         } else {
             self.hold.pin(number);
         }
-        let live = partition.confirm_hold(number);
+        let live = self.partition.confirm_hold(number);
         self.held = if live { number } else { NO_SEGMENT };
         if !live && !self.gate {
             // Not to be left behind: nothing would take it back, and the segment may be idle
@@ -230,9 +225,9 @@ impl Cursor {
         live
     }
 
-    fn enter(&mut self, number: u64, segment: &Segment, base: u64) {
+    fn enter(&mut self, number: u64, segment: Segment, base: u64) {
         self.number = number;
-        self.segment = segment.clone();
+        self.segment = segment;
         self.base = base;
         self.slot = 0;
         self.skip = 0;
@@ -242,14 +237,14 @@ impl Cursor {
 
     /// Whether a poll might do anything: without a hold, and without touching anything.
     #[inline]
-    pub(crate) fn may_move(&self, partition: &Partition) -> bool {
-        self.place != CursorPosition::There || !self.look().is_empty() || self.has_moved(partition)
+    pub(crate) fn may_move(&self) -> bool {
+        self.place != CursorPosition::There || !self.look().is_empty() || self.has_moved()
     }
 
     /// Whether the log has gone on to other segments than the cursor's.
     #[inline]
-    fn has_moved(&self, partition: &Partition) -> bool {
-        partition.active() > self.number || partition.log_start() > self.number
+    fn has_moved(&self) -> bool {
+        self.partition.active() > self.number || self.partition.log_start() > self.number
     }
 
     /// The frames that the last poll read past, and their segment.
@@ -264,13 +259,7 @@ impl Cursor {
     /// was this cursor that found something last, so it may be that it should look later. `ahead`: the
     /// next value is asked for as well, which is worth it for few cursors.
     #[inline(always)]
-    pub(crate) fn glance<'p>(
-        &mut self,
-        again: impl FnOnce() -> bool,
-        ahead: bool,
-        partition: impl FnOnce() -> &'p Partition,
-        max: u32,
-    ) -> Glance {
+    pub(crate) fn glance(&mut self, again: impl FnOnce() -> bool, ahead: bool, max: u32) -> Glance {
         if self.place != CursorPosition::There {
             return Glance::Unsure;
         }
@@ -290,14 +279,14 @@ impl Cursor {
             if !stood {
                 self.backoff.found_nothing();
             }
-            return if self.has_moved(partition()) {
+            return if self.has_moved() {
                 Glance::Unsure
             } else {
                 Glance::Nothing
             };
         }
         let held =
-            self.held == self.number && (self.gate || partition().log_start() <= self.number);
+            self.held == self.number && (self.gate || self.partition.log_start() <= self.number);
         if !held || matches!(descriptor.kind(), Kind::End | Kind::Aborted) {
             return Glance::Unsure;
         }
@@ -307,29 +296,24 @@ impl Cursor {
 
     /// Reads past the next frames, `max` records of them at most, all of one segment: they are the
     /// [`run`](Self::run). `false` when there is nothing to read yet.
-    pub(crate) fn poll(
-        &mut self,
-        partition: &Partition,
-        pool: &SegmentPool,
-        max: u32,
-    ) -> Result<bool, OutOfRange> {
+    pub(crate) fn poll(&mut self, max: u32) -> Result<bool, OutOfRange> {
         loop {
-            if self.place != CursorPosition::There && !self.resolve(partition, pool)? {
+            if self.place != CursorPosition::There && !self.resolve()? {
                 return Ok(false);
             }
             let descriptor = self.look();
             if descriptor.is_empty() {
-                if !self.is_behind(partition, pool)? {
+                if !self.is_behind()? {
                     return Ok(false);
                 }
                 continue;
             }
-            if !self.hold(partition, self.number) {
+            if !self.hold(self.number) {
                 return Err(OutOfRange::Overtaken);
             }
             match descriptor.kind() {
                 Kind::End => {
-                    if !self.next_segment(partition, pool) {
+                    if !self.next_segment() {
                         return Ok(false);
                     }
                 }
@@ -365,30 +349,30 @@ impl Cursor {
 
     /// With nothing published at the cursor: whether it has something to read elsewhere, now
     /// that this has moved it there.
-    fn is_behind(&mut self, partition: &Partition, pool: &SegmentPool) -> Result<bool, OutOfRange> {
-        if !self.gate && partition.log_start() > self.number {
+    fn is_behind(&mut self) -> Result<bool, OutOfRange> {
+        if !self.gate && self.partition.log_start() > self.number {
             return Err(OutOfRange::Overtaken);
         }
-        if partition.active() <= self.number {
+        if self.partition.active() <= self.number {
             return Ok(false);
         }
         // The segment is sealed. If its last frame has been read, then whoever owes END has
         // stopped before it: the head says as much.
-        if !self.hold(partition, self.number) {
+        if !self.hold(self.number) {
             return Err(OutOfRange::Overtaken);
         }
         let head = self.segment.state();
-        Ok(head.is_sealed_in(partition.id())
+        Ok(head.is_sealed_in(self.partition.id())
             && head.records() == self.slot
-            && self.next_segment(partition, pool))
+            && self.next_segment())
     }
 
     /// Moves from the end of a segment to the next, if that is there. The segment is held.
     #[cold]
     #[inline(never)]
-    fn next_segment(&mut self, partition: &Partition, pool: &SegmentPool) -> bool {
+    fn next_segment(&mut self) -> bool {
         let next = self.number + 1;
-        let Some(index) = partition.find(next) else {
+        let Some(index) = self.partition.find(next) else {
             return false;
         };
         if self.gate {
@@ -398,7 +382,8 @@ impl Cursor {
             self.held = next;
         }
         // Its base is where this one ends (T2 of partition.rs).
-        self.enter(next, pool.get(index), self.position());
+        let segment = self.partition.pool().get(index).clone();
+        self.enter(next, segment, self.position());
         self.show();
         true
     }
@@ -491,13 +476,15 @@ impl Cursor {
     /// When a batch is given back: moves a gate out of a segment that has been read to its
     /// end, so that producers waiting for it need not wait for the next poll.
     #[inline]
-    pub(crate) fn settle<'p>(
-        &mut self,
-        partition: impl FnOnce() -> &'p Partition,
-        pool: impl FnOnce() -> &'p SegmentPool,
-    ) {
+    pub(crate) fn settle(&mut self) {
         if self.gate && self.place == CursorPosition::There && self.look().kind() == Kind::End {
-            self.next_segment(partition(), pool());
+            self.next_segment();
         }
+    }
+}
+
+impl Drop for Cursor {
+    fn drop(&mut self) {
+        self.partition.readers().leave(&self.hold);
     }
 }

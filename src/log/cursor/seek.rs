@@ -2,32 +2,30 @@
 //! poll finds the frame.
 
 use super::{Cursor, CursorPosition, OutOfRange};
-use crate::log::partition::Partition;
 use crate::log::segment::Kind;
-use crate::log::segment_pool::SegmentPool;
 use crate::sync::spin_loop;
 
 impl Cursor {
     /// Goes to an offset where a reader before it was, lazily. What has gone of the log from
     /// there on counts as lost.
-    pub(crate) fn resume_at(&mut self, partition: &Partition, pool: &SegmentPool, offset: u64) {
-        self.seek(partition, pool, offset);
+    pub(crate) fn resume_at(&mut self, offset: u64) {
+        self.seek(offset);
         self.place = CursorPosition::Known;
     }
 
     /// Goes to `offset`, lazily: the next poll finds it, or finds it outside. What is retained
     /// from there on now is held back from now if the partition is gated.
-    pub(crate) fn seek(&mut self, partition: &Partition, pool: &SegmentPool, offset: u64) {
+    pub(crate) fn seek(&mut self, offset: u64) {
         self.sought = offset;
         self.place = CursorPosition::Sought;
         self.show();
         loop {
-            let located = partition.locate(pool, offset);
-            if located.is_some() && offset <= partition.log_end_offset(pool) {
+            let located = self.partition.locate(offset);
+            if located.is_some() && offset <= self.partition.log_end_offset() {
                 self.place = CursorPosition::Known;
             }
-            let number = located.unwrap_or_else(|| partition.first(pool));
-            if !self.gate || self.hold(partition, number) {
+            let number = located.unwrap_or_else(|| self.partition.first());
+            if !self.gate || self.hold(number) {
                 return;
             }
             self.place = CursorPosition::Sought;
@@ -36,17 +34,18 @@ impl Cursor {
     }
 
     /// Goes to the first offset retained.
-    pub(crate) fn go_to_start(&mut self, partition: &Partition, pool: &SegmentPool) {
+    pub(crate) fn go_to_start(&mut self) {
         loop {
-            let number = partition.log_start();
-            if self.hold(partition, number) {
+            let number = self.partition.log_start();
+            if self.hold(number) {
                 // Held, it keeps its place in the table, but this thread may not see it yet.
-                if let Some(index) = partition.find(number) {
-                    let segment = pool.get(index);
-                    self.enter(number, segment, segment.base());
-                    let deleted_before = partition.deleted_before();
+                if let Some(index) = self.partition.find(number) {
+                    let segment = self.partition.pool().get(index).clone();
+                    let base = segment.base();
+                    self.enter(number, segment, base);
+                    let deleted_before = self.partition.deleted_before();
                     if deleted_before > self.base {
-                        self.seek(partition, pool, deleted_before);
+                        self.seek(deleted_before);
                     }
                     // The floor is retained, unless the log goes on meanwhile.
                     if self.place != CursorPosition::Sought {
@@ -60,15 +59,16 @@ impl Cursor {
     }
 
     /// Goes past the last offset claimed.
-    pub(crate) fn go_to_end(&mut self, partition: &Partition, pool: &SegmentPool) {
+    pub(crate) fn go_to_end(&mut self) {
         loop {
-            let number = partition.active();
-            if self.hold(partition, number) {
-                if let Some(index) = partition.find(number) {
-                    let segment = pool.get(index);
-                    self.enter(number, segment, segment.base());
+            let number = self.partition.active();
+            if self.hold(number) {
+                if let Some(index) = self.partition.find(number) {
+                    let segment = self.partition.pool().get(index).clone();
+                    let base = segment.base();
+                    self.enter(number, segment, base);
                     // A claim's end is where a frame begins, published or not.
-                    self.slot = segment.state().records();
+                    self.slot = self.segment.state().records();
                     self.show();
                     return;
                 }
@@ -79,23 +79,23 @@ impl Cursor {
 
     /// When records were deleted: if this cursor was before them, the next poll finds it overtaken.
     /// A gate goes on to where reading begins now.
-    pub(crate) fn skip_deleted(&mut self, partition: &Partition, pool: &SegmentPool) {
+    pub(crate) fn skip_deleted(&mut self) {
         let position = self.position();
-        if position >= partition.deleted_before() {
+        if position >= self.partition.deleted_before() {
             return;
         }
         let place = match self.place {
             CursorPosition::There => CursorPosition::Known,
             sought => sought,
         };
-        self.seek(partition, pool, position);
+        self.seek(position);
         self.place = place;
     }
 
     /// Goes to the log start after having been overtaken, and counts what it missed; answers that.
-    pub(crate) fn catch_up(&mut self, partition: &Partition, pool: &SegmentPool) -> u64 {
+    pub(crate) fn catch_up(&mut self) -> u64 {
         let from = self.position();
-        self.go_to_start(partition, pool);
+        self.go_to_start();
         let lost = self.position() - from;
         self.lost += lost;
         lost
@@ -104,26 +104,22 @@ impl Cursor {
     /// Finds the frame of the offset sought; `false` while a frame before it is unpublished,
     /// so that nobody can say where it begins.
     #[cold]
-    pub(super) fn resolve(
-        &mut self,
-        partition: &Partition,
-        pool: &SegmentPool,
-    ) -> Result<bool, OutOfRange> {
+    pub(super) fn resolve(&mut self) -> Result<bool, OutOfRange> {
         let (number, index) = loop {
-            let Some(number) = partition.locate(pool, self.sought) else {
+            let Some(number) = self.partition.locate(self.sought) else {
                 return Err(match self.place {
                     CursorPosition::Known => OutOfRange::Overtaken,
                     _ => OutOfRange::Sought,
                 });
             };
-            if self.hold(partition, number) {
-                if let Some(index) = partition.find(number) {
+            if self.hold(number) {
+                if let Some(index) = self.partition.find(number) {
                     break (number, index);
                 }
             }
             spin_loop();
         };
-        let segment = pool.get(index);
+        let segment = self.partition.pool().get(index).clone();
         let count = segment.state().records();
         let wanted = self.sought - segment.base();
         if wanted > u64::from(count) {
@@ -147,7 +143,8 @@ impl Cursor {
                 slot = end;
             }
         }
-        self.enter(number, segment, segment.base());
+        let base = segment.base();
+        self.enter(number, segment, base);
         self.skip = wanted.saturating_sub(slot);
         self.slot = slot;
         Ok(true)

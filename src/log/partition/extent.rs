@@ -6,7 +6,6 @@
 
 use super::Partition;
 use crate::log::segment::UNIT;
-use crate::log::segment_pool::SegmentPool;
 use crate::sync::spin_loop;
 
 /// Looks for a log start that stands still, at most. Each takes some nanoseconds, where it takes
@@ -33,19 +32,19 @@ pub(crate) struct LogExtent {
 }
 
 impl Partition {
-    pub(crate) fn extent(&self, pool: &SegmentPool) -> LogExtent {
+    pub(crate) fn extent(&self) -> LogExtent {
         let mut tries = 0;
         loop {
             let first = self.log_start();
             // Before the end is looked at: so it is not past the end.
             let deleted_before = self.deleted_before();
-            let Some(at_start) = self.look(pool, first) else {
+            let Some(at_start) = self.look(first) else {
                 spin_loop();
                 continue;
             };
             let (active, at_end) = loop {
                 let active = self.active();
-                match self.look(pool, active) {
+                match self.look(active) {
                     Some(at_end) => break (active, at_end),
                     None => spin_loop(),
                 }
@@ -70,11 +69,11 @@ impl Partition {
 
     /// How far a reader may have come that was at `position` and has not left that segment since,
     /// where the log ends at `end`.
-    pub(crate) fn reach(&self, pool: &SegmentPool, position: u64, end: u64) -> u64 {
-        let Some(number) = self.locate(pool, position) else {
+    pub(crate) fn reach(&self, position: u64, end: u64) -> u64 {
+        let Some(number) = self.locate(position) else {
             return position; // before the log start, in a segment that is gone
         };
-        match self.look(pool, number + 1) {
+        match self.look(number + 1) {
             Some(next) => next.base.min(end),
             None => end,
         }

@@ -1,5 +1,4 @@
 use super::Partition;
-use crate::log::segment_pool::SegmentPool;
 use crate::sync::spin_loop;
 
 /// What a look at a live segment found.
@@ -15,16 +14,16 @@ pub(crate) struct SegmentBounds {
 
 impl Partition {
     /// Index and base of a live segment; `None` if it is not, or not any more.
-    fn lookup(&self, pool: &SegmentPool, number: u64) -> Option<(u16, u64)> {
+    fn lookup(&self, number: u64) -> Option<(u16, u64)> {
         let index = self.find(number)?;
-        let base = pool.get(index).base_unheld();
+        let base = self.pool.get(index).base_unheld();
         // A later life's base would have brought that life's log start with it.
         (self.log_start() <= number).then_some((index, base))
     }
 
     /// All that is to see of a live segment; `None` if it is not, or not any more.
-    pub(crate) fn look(&self, pool: &SegmentPool, number: u64) -> Option<SegmentBounds> {
-        let segment = pool.get(self.find(number)?);
+    pub(crate) fn look(&self, number: u64) -> Option<SegmentBounds> {
+        let segment = self.pool.get(self.find(number)?);
         let (base, before) = (segment.base_unheld(), segment.before_unheld());
         let head = segment.state_unheld();
         // As in `lookup`, for each of the three.
@@ -37,9 +36,9 @@ impl Partition {
     }
 
     /// The first offset retained.
-    pub(crate) fn log_start_offset(&self, pool: &SegmentPool) -> u64 {
+    pub(crate) fn log_start_offset(&self) -> u64 {
         loop {
-            if let Some((_, base)) = self.lookup(pool, self.log_start()) {
+            if let Some((_, base)) = self.lookup(self.log_start()) {
                 return base.max(self.deleted_before());
             }
             spin_loop();
@@ -47,11 +46,11 @@ impl Partition {
     }
 
     /// One past the last offset claimed.
-    pub(crate) fn log_end_offset(&self, pool: &SegmentPool) -> u64 {
+    pub(crate) fn log_end_offset(&self) -> u64 {
         loop {
             let number = self.active();
-            if let Some((index, base)) = self.lookup(pool, number) {
-                let head = pool.get(index).state_unheld();
+            if let Some((index, base)) = self.lookup(number) {
+                let head = self.pool.get(index).state_unheld();
                 if self.log_start() <= number {
                     return base + u64::from(head.records());
                 }
@@ -61,27 +60,27 @@ impl Partition {
     }
 
     /// The live segment where reading begins, now.
-    pub(crate) fn first(&self, pool: &SegmentPool) -> u64 {
+    pub(crate) fn first(&self) -> u64 {
         let deleted = match self.deleted_before() {
             0 => None,
-            deleted_before => self.segment_of(pool, deleted_before),
+            deleted_before => self.segment_of(deleted_before),
         };
         deleted.unwrap_or_else(|| self.log_start())
     }
 
     /// The live segment with the greatest base at or below `offset`; `None` when the log
     /// starts after it.
-    pub(crate) fn locate(&self, pool: &SegmentPool, offset: u64) -> Option<u64> {
+    pub(crate) fn locate(&self, offset: u64) -> Option<u64> {
         if offset < self.deleted_before() {
             return None;
         }
-        self.segment_of(pool, offset)
+        self.segment_of(offset)
     }
 
-    fn segment_of(&self, pool: &SegmentPool, offset: u64) -> Option<u64> {
+    fn segment_of(&self, offset: u64) -> Option<u64> {
         'again: loop {
             let (mut low, mut high) = (self.log_start(), self.active());
-            match self.lookup(pool, low) {
+            match self.lookup(low) {
                 Some((_, base)) if base > offset => return None,
                 Some(_) => {}
                 None => {
@@ -92,7 +91,7 @@ impl Partition {
             // The base of `low` is at or below the offset; find the last such segment.
             while low < high {
                 let middle = low + (high - low).div_ceil(2);
-                match self.lookup(pool, middle) {
+                match self.lookup(middle) {
                     Some((_, base)) if base <= offset => low = middle,
                     Some(_) => high = middle - 1,
                     None => {

@@ -55,11 +55,13 @@ mod roll;
 pub(crate) use extent::LogExtent;
 
 use crate::log::counters::SharedCounters;
+use crate::log::holds::ReaderHolds;
 use crate::log::retention::RetentionLimits;
 use crate::log::segment::RetentionMark;
 use crate::log::segment_pool::SegmentPool;
 use crate::sync::{AtomicU64, fence, ord};
 use crossbeam_utils::CachePadded;
+use std::sync::Arc;
 
 /// Why an append cannot go on at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -128,6 +130,7 @@ struct LogBounds {
 }
 
 pub(crate) struct Partition {
+    pool: Arc<SegmentPool>,
     id: u16,
     /// Whether readers hold back the log start (`Backpressure`).
     gated: bool,
@@ -145,7 +148,7 @@ impl Partition {
         segments: usize,
         gated: bool,
         retention: Option<RetentionLimits>,
-        pool: &SegmentPool,
+        pool: &Arc<SegmentPool>,
         index: u16,
         (first, base): (u64, u64),
     ) -> Partition {
@@ -162,6 +165,7 @@ impl Partition {
             }
         };
         Partition {
+            pool: pool.clone(),
             id,
             gated,
             live: CachePadded::new(LogBounds {
@@ -178,6 +182,18 @@ impl Partition {
     /// What is counted of it.
     pub(crate) fn counts(&self) -> &SharedCounters {
         &self.counts
+    }
+
+    /// The topic's segments.
+    #[inline]
+    pub(crate) fn pool(&self) -> &Arc<SegmentPool> {
+        &self.pool
+    }
+
+    /// The holds of this partition's readers, and the threads that wait for it.
+    #[inline]
+    pub(crate) fn readers(&self) -> &ReaderHolds {
+        self.pool.readers(self.id)
     }
 
     pub(crate) fn id(&self) -> u16 {

@@ -2,7 +2,6 @@ use super::{Blocked, Partition};
 use crate::clock;
 use crate::log::retention::RetentionLimits;
 use crate::log::segment::RetentionMark;
-use crate::log::segment_pool::SegmentPool;
 use crate::sync::{fence, ord, spin_loop};
 
 /// How an attempt to retire a segment ended.
@@ -18,7 +17,7 @@ pub(crate) enum Retired {
 impl Partition {
     /// Retires the oldest segment if the ring has no room for segment `next`, and those that
     /// retention gives up; answers the index of the last.
-    pub(super) fn make_room(&self, pool: &SegmentPool, next: u64) -> Result<Option<u16>, Blocked> {
+    pub(super) fn make_room(&self, next: u64) -> Result<Option<u16>, Blocked> {
         let mut last = None;
         loop {
             let start = self.log_start();
@@ -26,7 +25,7 @@ impl Partition {
             // the table has it, or had it, and the caller's step 3 fails.
             let full = next >= start + self.table.len() as u64;
             if !full {
-                match self.outlived(pool, start, next - 1) {
+                match self.outlived(start, next - 1) {
                     Some(true) => {}
                     Some(false) => return Ok(last),
                     None => {
@@ -35,7 +34,7 @@ impl Partition {
                     }
                 }
             }
-            match self.retire(pool, start) {
+            match self.retire(start) {
                 Retired::Done(index) if self.retention.is_none() => return Ok(Some(index)),
                 Retired::Done(index) => last = Some(index),
                 Retired::Gated if full => {
@@ -50,12 +49,12 @@ impl Partition {
 
     /// Moves the log start past segment `start`, where the caller has just seen it and which is
     /// not the active one, and puts the segment into the pool.
-    pub(crate) fn retire(&self, pool: &SegmentPool, start: u64) -> Retired {
+    pub(crate) fn retire(&self, start: u64) -> Retired {
         if self.gated {
             // Between seeing where the log starts and looking at the gates: a reader
             // that still found the log start here or before is seen.
             fence!("partition.gates", P5);
-            if pool.readers(self.id).lowest() <= start {
+            if self.readers().lowest() <= start {
                 return Retired::Gated;
             }
         }
@@ -72,7 +71,7 @@ impl Partition {
         // Between moving the log start and anybody's look at the holds: a reader
         // that did not see the move is seen by whoever takes the segment (P8).
         fence!("partition.retire", P5);
-        pool.put(index);
+        self.pool.put(index);
         Retired::Done(index)
     }
 }
@@ -89,24 +88,24 @@ impl Partition {
     /// Whether retention gives segment `start` up, where `last` is the last. To rely on it, find
     /// the log still starting at `start` afterwards. `None`: these are not the ones, or this
     /// thread does not see them yet.
-    pub(crate) fn outlived(&self, pool: &SegmentPool, start: u64, last: u64) -> Option<bool> {
+    pub(crate) fn outlived(&self, start: u64, last: u64) -> Option<bool> {
         let Some(retention) = self.retention() else {
             return Some(false);
         };
         if start >= last {
             return Some(false);
         }
-        let next = pool.get(self.find(start + 1)?);
-        let last = pool.get(self.find(last)?);
+        let next = self.pool.get(self.find(start + 1)?);
+        let last = self.pool.get(self.find(last)?);
         let (units, now) = (last.state().used_units(), clock::monotonic());
         Some(retention.gives_up(now, next.retention_mark(), last.retention_mark(), units))
     }
 
     /// Retires what retention gives up, as far as gates allow.
-    pub(crate) fn apply_retention(&self, pool: &SegmentPool) {
+    pub(crate) fn apply_retention(&self) {
         loop {
             let start = self.log_start();
-            match self.outlived(pool, start, self.active()) {
+            match self.outlived(start, self.active()) {
                 Some(true) => {}
                 Some(false) => return,
                 None => {
@@ -114,7 +113,7 @@ impl Partition {
                     continue;
                 }
             }
-            match self.retire(pool, start) {
+            match self.retire(start) {
                 Retired::Done(_) => {}
                 Retired::Gated => return,
                 Retired::Elsewhere => spin_loop(),

@@ -1,10 +1,9 @@
 use super::{Blocked, Partition, TableEntry, last_base};
 use crate::log::segment::{ClaimMode, MAX_NUMBER, RetentionMark, Segment, SegmentState};
-use crate::log::segment_pool::SegmentPool;
 use crate::sync::{ord, spin_loop};
 
 /// Tries to find a free segment before saying that there is none. One is always there
-/// (`pool.rs`), but it may move behind the search while others take and give back.
+/// (`segment_pool.rs`), but it may move behind the search while others take and give back.
 const TRIES: u32 = 64;
 
 impl Partition {
@@ -15,11 +14,10 @@ impl Partition {
     #[inline(never)]
     pub(crate) fn claim<S: ClaimMode>(
         &self,
-        pool: &SegmentPool,
         records: u32,
         units: u32,
     ) -> Result<(u16, SegmentState), Blocked> {
-        debug_assert!(records <= pool.shape().records && units <= pool.shape().units);
+        debug_assert!(records <= self.pool.shape().records && units <= self.pool.shape().units);
         let mut tries = 0;
         loop {
             let number = self.active();
@@ -27,19 +25,19 @@ impl Partition {
                 spin_loop(); // `active` has moved on, or its news is faster than the entry's
                 continue;
             };
-            let segment = pool.get(index);
+            let segment = self.pool.get(index);
             let head = segment.state();
             if head.is_fresh_as(self.id, number) {
                 segment.open(self.id, number);
             } else if head.is_open_in(self.id) {
-                let full = pool.shape().full(self.id);
+                let full = self.pool.shape().full(self.id);
                 match segment.try_claim::<S>(head, full, records, units) {
                     Ok(head) => return Ok((index, head)),
                     Err(head) if head.is_open_in(self.id) => segment.seal(head),
                     Err(_) => {}
                 }
             } else if head.is_sealed_in(self.id) {
-                match self.roll(pool, number, index, head) {
+                match self.roll(number, index, head) {
                     Ok(()) => {}
                     Err(Blocked::Segments) if tries < TRIES => {
                         tries += 1;
@@ -54,7 +52,7 @@ impl Partition {
     }
 
     /// Ends the log, with what is claimed by then. Not while an exclusive producer may claim.
-    pub(crate) fn close(&self, pool: &SegmentPool) {
+    pub(crate) fn close(&self) {
         loop {
             let number = self.active();
             let next = number + 1;
@@ -85,7 +83,7 @@ impl Partition {
                 spin_loop(); // the news of `active` is faster than the entry's
                 continue;
             };
-            let segment = pool.get(index);
+            let segment = self.pool.get(index);
             let head = segment.state();
             if head.is_sealed_in(self.id) {
                 return;
@@ -102,26 +100,20 @@ impl Partition {
 
     /// The end of a log that is closed: one past its last offset, which is final. `None` while it
     /// may still grow.
-    pub(crate) fn end(&self, pool: &SegmentPool) -> Option<u64> {
+    pub(crate) fn end(&self) -> Option<u64> {
         let number = self.active();
         if !self.entry(number + 1).is_end() {
             return None;
         }
         // The last segment is never retired, so it has the life that is meant (T5).
-        let segment = pool.get(self.find(number)?);
+        let segment = self.pool.get(self.find(number)?);
         let head = segment.state_unheld();
         let end = segment.base_unheld() + u64::from(head.records());
         head.is_sealed_in(self.id).then_some(end)
     }
 
     /// Steps 2 to 4 of the roll from segment `number`, sealed as `head`.
-    fn roll(
-        &self,
-        pool: &SegmentPool,
-        number: u64,
-        index: u16,
-        head: SegmentState,
-    ) -> Result<(), Blocked> {
+    fn roll(&self, number: u64, index: u16, head: SegmentState) -> Result<(), Blocked> {
         let next = number + 1;
         if next >= MAX_NUMBER {
             return Err(Blocked::Exhausted);
@@ -132,24 +124,25 @@ impl Partition {
         }
         if old.is_none() || old.number() < next {
             // Before anything is given up for it.
-            let full: &Segment = pool.get(index);
+            let full: &Segment = self.pool.get(index);
             let base = full.base().saturating_add(u64::from(head.records()));
-            if base > last_base(pool.shape().records) {
+            if base > last_base(self.pool.shape().records) {
                 return Err(Blocked::Exhausted);
             }
             // The segment just retired, if any, is the first choice for the next: it is in
             // the caches.
-            let hint = self.make_room(pool, next)?.unwrap_or(index);
-            let Some(taken) = pool.take(hint) else {
+            let hint = self.make_room(next)?.unwrap_or(index);
+            let Some(taken) = self.pool.take(hint) else {
                 return Err(Blocked::Segments);
             };
             let before = full
                 .retention_mark()
                 .before
                 .wrapping_add(head.units().into());
-            pool.get(taken)
+            self.pool
+                .get(taken)
                 .set_retention_mark(RetentionMark::new(&self.retention, before));
-            pool.get(taken).prepare(self.id, next, base);
+            self.pool.get(taken).prepare(self.id, next, base);
             // Release, to everybody who finds the segment: its number, base and zeroed index.
             let put = self.slot(next).compare_exchange(
                 old.0,
@@ -158,7 +151,7 @@ impl Partition {
                 ord!(Relaxed),
             );
             if let Err(found) = put {
-                pool.put(taken);
+                self.pool.put(taken);
                 if TableEntry(found).is_end() {
                     return Err(Blocked::Closed);
                 }
