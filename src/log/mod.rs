@@ -3,6 +3,7 @@ pub(crate) mod cursor;
 pub(crate) mod holds;
 pub(crate) mod overflow;
 pub(crate) mod partition;
+pub(crate) mod partition_id;
 pub(crate) mod retention;
 pub(crate) mod segment;
 pub(crate) mod segment_pool;

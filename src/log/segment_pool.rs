@@ -21,6 +21,7 @@
 //! and then such a stop may make producers wait.
 
 use super::holds::ReaderHolds;
+use crate::log::partition_id::PartitionId;
 use crate::log::segment::{Segment, SegmentShape, Slab};
 use crate::sync::{AppendVec, AtomicU64, Mutex, MutexGuard, bucket_len, bucket_of, lock, ord};
 use std::sync::{Arc, OnceLock};
@@ -131,8 +132,8 @@ impl SegmentPool {
 
     /// Who reads a partition.
     #[inline]
-    pub(crate) fn readers(&self, partition: u16) -> &ReaderHolds {
-        match self.readers.get(partition.into()) {
+    pub(crate) fn readers(&self, partition: PartitionId) -> &ReaderHolds {
+        match self.readers.get(partition.index()) {
             Some(readers) => readers,
             // Partitions are numbered only after their readers are in their place.
             None => unreachable!("a partition without its readers"),
@@ -250,7 +251,7 @@ impl SegmentPool {
         let taken: Vec<_> = core::iter::from_fn(|| self.take(0)).collect();
         for &index in &taken {
             // A segment that is in the pool is retired, or fresh.
-            self.get(index).prepare(0, 0, 0);
+            self.get(index).prepare(PartitionId::new(0), 0, 0);
             self.put(index);
         }
         (all, taken.len())
@@ -369,7 +370,7 @@ mod tests {
         let _spare = pool.spare();
         let first = pool.add_partitions(2, 200, false).unwrap();
         assert_eq!(first, 4);
-        pool.readers(2);
+        pool.readers(PartitionId::new(2));
         assert_eq!(pool.take(100), Some(100));
         let mut seen = BTreeSet::from([4, 5, 100]);
         while let Some(index) = pool.take(150) {

@@ -99,15 +99,15 @@ pub(crate) enum Patience<'w> {
 
 impl PartitionAppender {
     pub(crate) fn new(topic: &TopicShared, partition: u32) -> PartitionAppender {
-        let readers = topic.pool().readers(partition as u16);
+        let log = topic.partition(partition);
         PartitionAppender {
             target: ClaimTarget {
                 // Any will do: nothing is known of its head, and a head says whose it is.
                 segment: topic.pool().get(0).clone(),
-                readers: readers.waiting_for_records().clone(),
-                counts: topic.partition(partition).counts().clone(),
+                readers: log.readers().waiting_for_records().clone(),
+                counts: log.counts().clone(),
             },
-            full: topic.pool().shape().full(partition as u16),
+            full: topic.pool().shape().full(log.id()),
             last: SegmentState::NONE,
         }
     }
@@ -206,8 +206,8 @@ fn wait_for_room<T>(
         Patience::Try | Patience::Task(_) => Duration::ZERO,
     };
     let room = [topic
-        .pool()
-        .readers(partition as u16)
+        .partition(partition)
+        .readers()
         .waiting_for_room()
         .clone()];
     // What a wait before this has left there (a future that was leaked, a panic of the user's) is not

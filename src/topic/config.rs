@@ -3,8 +3,9 @@
 use super::partitioner::Partitioner;
 use crate::error::TopicError;
 use crate::log::overflow::Overflow;
+use crate::log::partition_id::MAX_PARTITIONS;
 use crate::log::retention::RetentionLimits;
-use crate::log::segment::{MAX_PARTITIONS, MAX_RECORDS, MAX_UNITS, SegmentShape, UNIT};
+use crate::log::segment::{MAX_RECORDS, MAX_UNITS, SegmentShape, UNIT};
 use crate::log::segment_pool::MAX_SEGMENTS;
 use crate::wait::WaitStrategy;
 use std::sync::Arc;

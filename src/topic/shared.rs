@@ -9,7 +9,8 @@ use crate::error::TopicError;
 use crate::log::holds::NO_SEGMENT;
 use crate::log::overflow::Overflow;
 use crate::log::partition::{Partition, last_base};
-use crate::log::segment::{MAX_NUMBER, MAX_PARTITIONS, SegmentShape};
+use crate::log::partition_id::{MAX_PARTITIONS, PartitionId};
+use crate::log::segment::{MAX_NUMBER, SegmentShape};
 use crate::log::segment_pool::{MAX_SEGMENTS, NoSegments, SegmentPool};
 use crate::sync::{AppendVec, AtomicU64, Mutex, MutexGuard, lock, ord};
 use crate::wait::EventCount;
@@ -51,12 +52,20 @@ impl TopicShared {
         let pool = Arc::new(pool);
         let gated = config.overflow == Overflow::Backpressure;
         let first = first(&config, shape);
-        let partitions = (0..config.partitions as u16)
+        let partitions = (0..config.partitions)
             .map(|id| {
                 let (segments, kept) = (config.segments as usize, config.limits());
-                let near = usize::from(id) * (segments + 1);
+                let near = id as usize * (segments + 1);
                 let index = pool.take(near as u16)?;
-                let new = Partition::new(id, segments, gated, kept, &pool, index, first);
+                let new = Partition::new(
+                    PartitionId::new(id),
+                    segments,
+                    gated,
+                    kept,
+                    &pool,
+                    index,
+                    first,
+                );
                 Some(Arc::new(new))
             })
             .collect::<Option<_>>()
@@ -164,7 +173,7 @@ impl TopicShared {
     fn notify_all(&self) {
         self.waiting_for_changes.notify();
         for partition in 0..self.partitions() {
-            let readers = self.pool.readers(partition as u16);
+            let readers = self.partition(partition).readers();
             readers.waiting_for_records().notify();
             readers.waiting_for_room().notify();
         }
@@ -255,12 +264,20 @@ impl TopicShared {
         for (id, index) in (before..total).zip(index..) {
             let segments = config.segments as usize;
             let (kept, first) = (config.limits(), first(config, pool.shape()));
-            let new = Partition::new(id as u16, segments, gated, kept, pool, index, first);
+            let new = Partition::new(
+                PartitionId::new(id),
+                segments,
+                gated,
+                kept,
+                pool,
+                index,
+                first,
+            );
             self.partitions.add(id as usize, Arc::new(new));
             // Before anybody can send there: nothing that is sent is missed.
             let number = if gated { first.0 } else { NO_SEGMENT };
             for inbox in subscribers.iter() {
-                let hold = pool.readers(id as u16).join(number);
+                let hold = pool.readers(PartitionId::new(id)).join(number);
                 let mut inbox = lock(inbox);
                 inbox.push((id, hold));
             }

@@ -53,7 +53,7 @@ impl Drop for TopicSubscription {
             self.topic.unsubscribe(inbox);
             // Partitions that it never took in leave their holds here.
             for (partition, hold) in self.take_holds() {
-                self.topic.pool().readers(partition as u16).leave(&hold);
+                self.topic.partition(partition).readers().leave(&hold);
             }
         }
     }

@@ -56,6 +56,7 @@ pub(crate) use extent::LogExtent;
 
 use crate::log::counters::SharedCounters;
 use crate::log::holds::ReaderHolds;
+use crate::log::partition_id::PartitionId;
 use crate::log::retention::RetentionLimits;
 use crate::log::segment::RetentionMark;
 use crate::log::segment_pool::SegmentPool;
@@ -131,7 +132,7 @@ struct LogBounds {
 
 pub(crate) struct Partition {
     pool: Arc<SegmentPool>,
-    id: u16,
+    id: PartitionId,
     /// Whether readers hold back the log start (`Backpressure`).
     gated: bool,
     live: CachePadded<LogBounds>,
@@ -144,7 +145,7 @@ impl Partition {
     /// A partition whose first segment is number `first`, at offset `base` (both zero but
     /// in tests): the one at `index`, which the caller has taken from the pool.
     pub(crate) fn new(
-        id: u16,
+        id: PartitionId,
         segments: usize,
         gated: bool,
         retention: Option<RetentionLimits>,
@@ -196,7 +197,7 @@ impl Partition {
         self.pool.readers(self.id)
     }
 
-    pub(crate) fn id(&self) -> u16 {
+    pub(crate) fn id(&self) -> PartitionId {
         self.id
     }
 

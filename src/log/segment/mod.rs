@@ -54,8 +54,9 @@ pub(crate) use frame::{
 };
 pub(crate) use records::RecordRun;
 pub(crate) use shape::SegmentShape;
-pub(crate) use state::{MAX_NUMBER, MAX_PARTITIONS, MAX_RECORDS, MAX_UNITS, SegmentState};
+pub(crate) use state::{MAX_NUMBER, MAX_RECORDS, MAX_UNITS, SegmentState};
 
+use crate::log::partition_id::PartitionId;
 use crate::sync::{AtomicU64, ord};
 #[cfg(loom)]
 pub(crate) use memory::ReadAccess;
@@ -126,7 +127,7 @@ impl Segment {
     }
 
     /// Opens a fresh segment that the caller found in the partition's table under `number`.
-    pub(crate) fn open(&self, partition: u16, number: u64) {
+    pub(crate) fn open(&self, partition: PartitionId, number: u64) {
         // Release, to whoever claims in this life: that it is the active segment, and its entry
         // in the table. (Base and index come with the release of whoever prepared it.) Failing
         // means that another thread has opened it.
@@ -322,7 +323,7 @@ impl Segment {
 
     /// Makes the segment fresh for a new life. Only for its one owner, and only when its
     /// index is all zero.
-    pub(crate) fn prepare(&self, partition: u16, number: u64, base: u64) {
+    pub(crate) fn prepare(&self, partition: PartitionId, number: u64, base: u64) {
         self.block.number().store(number, ord!(Relaxed));
         // Release, to lookups that do not hold the segment; everybody else gets it through
         // the table (P3) or the claim (P1).

@@ -1,5 +1,6 @@
 use super::descriptor::UNIT;
 use super::state::{MAX_RECORDS, MAX_UNITS, SegmentState};
+use crate::log::partition_id::PartitionId;
 
 pub(super) const HEADER_BYTES: usize = 256;
 
@@ -30,7 +31,7 @@ impl SegmentShape {
 
     /// What the head of such a segment is compared with by those who claim in it.
     #[inline]
-    pub(crate) fn full(self, partition: u16) -> SegmentState {
+    pub(crate) fn full(self, partition: PartitionId) -> SegmentState {
         SegmentState::full(partition, self.records, self.units)
     }
 

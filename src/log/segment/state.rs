@@ -1,8 +1,9 @@
 //! The bits of a segment's `head` word: pure arithmetic. What each state allows whom is told
 //! at the head of `segment.rs`.
 
-/// The most partitions a topic can have: a partition's number must fit its field of `head`.
-pub(crate) const MAX_PARTITIONS: u32 = 1 << 14;
+use crate::log::partition_id::{MAX_PARTITIONS, PartitionId};
+
+const _: () = assert!(MAX_PARTITIONS <= 1 << PARTITION_BITS);
 
 /// Segment numbers stay under this: so many bits are left for them in a fresh head.
 pub(crate) const MAX_NUMBER: u64 = (1 << 47) - 1;
@@ -52,28 +53,30 @@ impl SegmentState {
     /// No head at all: of no open segment, and so without room.
     pub(crate) const NONE: SegmentState = SegmentState(0);
 
-    pub(crate) fn fresh(partition: u16, number: u64) -> SegmentState {
-        debug_assert!(u32::from(partition) < MAX_PARTITIONS && number < MAX_NUMBER);
+    pub(crate) fn fresh(partition: PartitionId, number: u64) -> SegmentState {
+        debug_assert!(number < MAX_NUMBER);
         let upper = number >> (UNIT_BITS - 1);
-        SegmentState(upper << RECORD_SHIFT | u64::from(partition) << UNIT_BITS | number & UNITS)
+        SegmentState(
+            upper << RECORD_SHIFT | u64::from(partition.number()) << UNIT_BITS | number & UNITS,
+        )
     }
 
-    pub(crate) fn open(partition: u16) -> SegmentState {
-        SegmentState(OPEN | u64::from(partition) << UNIT_BITS)
+    pub(crate) fn open(partition: PartitionId) -> SegmentState {
+        SegmentState(OPEN | u64::from(partition.number()) << UNIT_BITS)
     }
 
     pub(crate) fn is_fresh(self) -> bool {
         self.0 & STATE == 0
     }
 
-    pub(crate) fn is_fresh_as(self, partition: u16, number: u64) -> bool {
+    pub(crate) fn is_fresh_as(self, partition: PartitionId, number: u64) -> bool {
         self == SegmentState::fresh(partition, number)
     }
 
     /// The open head of a segment in which all of so many records and units are claimed: what
     /// [`has_room`](Self::has_room) compares with.
     #[inline]
-    pub(crate) fn full(partition: u16, records: u32, units: u32) -> SegmentState {
+    pub(crate) fn full(partition: PartitionId, records: u32, units: u32) -> SegmentState {
         SegmentState::open(partition).after(records, units)
     }
 
@@ -97,16 +100,16 @@ impl SegmentState {
     }
 
     #[inline]
-    pub(crate) fn is_open_in(self, partition: u16) -> bool {
+    pub(crate) fn is_open_in(self, partition: PartitionId) -> bool {
         self.0 & (STATE | PARTITION) == SegmentState::open(partition).0
     }
 
-    pub(crate) fn is_sealed_in(self, partition: u16) -> bool {
-        self.0 & (STATE | PARTITION) == SEALED | u64::from(partition) << UNIT_BITS
+    pub(crate) fn is_sealed_in(self, partition: PartitionId) -> bool {
+        self.0 & (STATE | PARTITION) == SEALED | u64::from(partition.number()) << UNIT_BITS
     }
 
-    pub(crate) fn partition(self) -> u16 {
-        ((self.0 & PARTITION) >> UNIT_BITS) as u16
+    pub(crate) fn partition(self) -> PartitionId {
+        PartitionId::new(((self.0 & PARTITION) >> UNIT_BITS) as u32)
     }
 
     /// Records claimed; none in a fresh segment.
@@ -156,19 +159,24 @@ impl SegmentState {
 mod tests {
     use super::*;
 
+    /// The partition that many numbers before another.
+    fn near(partition: PartitionId, before: u32) -> PartitionId {
+        PartitionId::new(partition.number() - before)
+    }
+
     #[test]
     fn the_head_keeps_its_fields_apart_at_their_limits() {
-        let partition = (MAX_PARTITIONS - 1) as u16;
+        let partition = PartitionId::new(MAX_PARTITIONS - 1);
         let fresh = SegmentState::fresh(partition, MAX_NUMBER - 1);
         assert!(fresh.is_fresh() && fresh.is_fresh_as(partition, MAX_NUMBER - 1));
-        assert!(!fresh.is_fresh_as(partition - 1, MAX_NUMBER - 1));
+        assert!(!fresh.is_fresh_as(near(partition, 1), MAX_NUMBER - 1));
         assert!(!fresh.is_fresh_as(partition, MAX_NUMBER - 2));
         assert_eq!((fresh.partition(), fresh.records()), (partition, 0));
         assert!(!fresh.is_open_in(partition) && !fresh.is_sealed_in(partition));
 
         let (records, units) = (MAX_RECORDS, MAX_UNITS);
         let open = SegmentState::open(partition).after(records, units);
-        assert!(open.is_open_in(partition) && !open.is_open_in(partition - 1));
+        assert!(open.is_open_in(partition) && !open.is_open_in(near(partition, 1)));
         assert_eq!((open.records(), open.units()), (records, units));
         let sealed = open.sealed();
         assert!(sealed.is_sealed_in(partition) && !sealed.is_open_in(partition));
@@ -185,15 +193,20 @@ mod tests {
                 core::array::from_fn(|j| i == j)
             );
         }
-        assert!(SegmentState(0).is_fresh_as(0, 0));
+        assert!(SegmentState(0).is_fresh_as(PartitionId::new(0), 0));
     }
 
     #[test]
     fn there_is_room_in_an_open_head_of_the_partition_alone() {
-        let last = (MAX_PARTITIONS - 1) as u16;
+        let last = PartitionId::new(MAX_PARTITIONS - 1);
         let shapes = [1, 2, 7, MAX_RECORDS].map(|records| [1, 9, MAX_UNITS].map(|u| (records, u)));
         for (most, units) in shapes.into_iter().flatten() {
-            for partition in [0, 1, last - 1, last] {
+            for partition in [
+                PartitionId::new(0),
+                PartitionId::new(1),
+                near(last, 1),
+                last,
+            ] {
                 let full = SegmentState::full(partition, most, units);
                 assert!(full.is_open_in(partition));
                 assert_eq!((full.records(), full.units()), (most, units));
@@ -222,8 +235,16 @@ mod tests {
 
     /// Of every state, at the limits of every field, in neighbouring and in far partitions.
     fn heads(most: u32, units: u32) -> impl Iterator<Item = SegmentState> {
-        let last = (MAX_PARTITIONS - 1) as u16;
-        let partitions = [0, 1, 2, last - 2, last - 1, last].into_iter();
+        let last = PartitionId::new(MAX_PARTITIONS - 1);
+        let partitions = [
+            PartitionId::new(0),
+            PartitionId::new(1),
+            PartitionId::new(2),
+            near(last, 2),
+            near(last, 1),
+            last,
+        ]
+        .into_iter();
         partitions.flat_map(move |partition| {
             // Whose lower part stands where units do, and whose upper part where records do.
             let upper = [0, 1, u64::from(most), MAX_NUMBER >> 25];
