@@ -177,7 +177,7 @@ impl Consumer {
     #[cold]
     #[inline(never)]
     fn wait_for_records(&mut self, timeout: Duration) -> Result<Option<usize>, ConsumeError> {
-        if self.given.is_none() {
+        if self.mode.is_none() {
             return Err(ConsumeError::NotSubscribed);
         }
         let strategy = self.wait.clone();
@@ -193,7 +193,7 @@ impl Consumer {
         if let QuickRound::Found(i) = self.quick_round() {
             return Poll::Ready(Ok(i));
         }
-        if self.given.is_none() {
+        if self.mode.is_none() {
             return Poll::Ready(Err(ConsumeError::NotSubscribed));
         }
         let strategy = self.wait.clone();
