@@ -1,11 +1,10 @@
-//! What a consumer has of one topic and of one partition.
+//! One partition that a consumer reads: its cursor, and the topic's state as the consumer knows it.
 
 use super::config::ConsumerConfig;
 use super::owned_partition::OwnedPartition;
 use super::registry::{CursorRegistration, RegisteredConsumer, RegisteredCursor};
 use crate::error::ConsumeError;
 use crate::events::event;
-use crate::group::{Grant, GroupGate, Key, Ownership};
 use crate::log::cursor::{Cursor, Glance, OffsetReset, OutOfRange};
 use crate::sync::Count;
 use crate::topic::{TopicPartition, TopicShared, TopicState, TopicSubscription};
@@ -17,38 +16,55 @@ pub(crate) struct AssignedPartition {
     pub(crate) topic: Arc<TopicShared>,
     pub(crate) partition: u32,
     pub(crate) cursor: Cursor,
-    /// The topic's state when this was last brought up to it.
-    seen: TopicState,
-    /// It has a position, so that polling is meaningful (`OffsetReset::None` gives none).
-    pub(crate) positioned: bool,
-    pub(crate) paused: bool,
-    /// A poll has said that the topic is closed and read to its end, and no seek came since.
-    pub(crate) closed_reported: bool,
-    /// What it has of it as a member of a group.
-    pub(crate) owned: Option<OwnedPartition>,
-    /// What others may know of it.
-    watch: Option<CursorRegistration>,
+    /// The topic's state at the last [`refresh`](Self::refresh).
+    seen_state: TopicState,
+    /// The partition has a position, so that it can be polled. (`OffsetReset::None` gives none.)
+    pub(super) positioned: bool,
+    pub(super) paused: bool,
+    /// A poll has reported that the topic is closed and read to its end, with no seek since.
+    pub(super) closed_reported: bool,
+    /// What the consumer has of the partition as a member of a group.
+    pub(super) owned: Option<OwnedPartition>,
+    /// The entry by which snapshots see the cursor.
+    registration: Option<CursorRegistration>,
 }
 
 impl AssignedPartition {
-    pub(crate) fn join(
+    /// A partition of a consumer outside groups, read from where `reset` says. A gated partition's
+    /// records are held back from now on.
+    pub(super) fn join(
         topic: &Arc<TopicShared>,
         partition: u32,
         reset: OffsetReset,
     ) -> AssignedPartition {
-        let seen = topic.refreshed(); // first: what is changed later is looked at later
+        // Loaded first: a later change is then found by a later poll.
+        let seen_state = topic.refreshed();
         let mut cursor = Cursor::join(topic.partition(partition));
         if reset == OffsetReset::Latest {
             cursor.go_to_end();
         }
-        Self::new(topic, partition, cursor, seen, reset != OffsetReset::None)
+        Self::new(
+            topic,
+            partition,
+            cursor,
+            seen_state,
+            reset != OffsetReset::None,
+        )
     }
 
-    pub(super) fn new(
+    /// A partition of a group's member. It has no position yet, and its cursor never holds back the
+    /// log start.
+    pub(super) fn join_ungated(topic: &Arc<TopicShared>, partition: u32) -> AssignedPartition {
+        let seen_state = topic.refreshed();
+        let cursor = Cursor::join_ungated(topic.partition(partition));
+        Self::new(topic, partition, cursor, seen_state, false)
+    }
+
+    fn new(
         topic: &Arc<TopicShared>,
         partition: u32,
         mut cursor: Cursor,
-        seen: TopicState,
+        seen_state: TopicState,
         positioned: bool,
     ) -> AssignedPartition {
         cursor.unpin();
@@ -56,55 +72,89 @@ impl AssignedPartition {
             topic: topic.clone(),
             partition,
             cursor,
-            seen,
+            seen_state,
             positioned,
             paused: false,
             closed_reported: false,
             owned: None,
-            watch: None,
+            registration: None,
         }
     }
 
-    /// Puts it on its consumer's card, for who wants to see where that is.
-    pub(crate) fn watched(
+    /// Registers the cursor with its consumer, for snapshots.
+    pub(super) fn registered_with(
         mut self,
         consumer: &Arc<RegisteredConsumer>,
-        commits: bool,
+        commits_each_poll: bool,
     ) -> AssignedPartition {
         let cursor = RegisteredCursor {
             topic: self.topic.clone(),
             partition: self.partition,
             hold: self.cursor.hold_word().clone(),
-            ownership: self.owned.as_ref().map(|owned| owned.ownership().clone()),
-            commits,
+            ownership: self.ownership().cloned(),
+            commits_each_poll,
             lost: Count::default(),
         };
-        self.watch = Some(CursorRegistration::new(consumer, cursor));
+        self.registration = Some(CursorRegistration::new(consumer, cursor));
         self
     }
 
-    /// Leaves word of its position: see [`Cursor::show`].
-    pub(crate) fn show(&self) {
+    pub(super) fn matches(&self, topic: &str, partition: u32) -> bool {
+        self.partition == partition && &**self.topic.name() == topic
+    }
+
+    pub(super) fn topic_partition(&self) -> TopicPartition {
+        TopicPartition::new(&**self.topic.name(), self.partition)
+    }
+
+    /// The event count that is notified when records are published in this partition.
+    pub(super) fn waiting_for_records(&self) -> &Arc<EventCount> {
+        self.cursor.partition().readers().waiting_for_records()
+    }
+
+    // ---- the position -------------------------------------------------------------------
+
+    /// Continues at an offset where an earlier reader stopped: see [`Cursor::resume_at`].
+    pub(super) fn resume_at(&mut self, offset: u64) {
+        self.cursor.resume_at(offset);
+        self.positioned = true;
+    }
+
+    /// The cursor was sent to another position.
+    pub(super) fn has_sought(&mut self) {
+        self.positioned = true;
+        self.closed_reported = false;
+    }
+
+    /// Stores the exact position for snapshots: see [`Cursor::show`].
+    pub(crate) fn publish_position(&self) {
         self.cursor.show();
     }
 
-    /// How many offsets went by unread, as far as its polls have found it.
-    pub(crate) fn lost(&self) -> u64 {
-        self.watch.as_ref().map_or(0, CursorRegistration::lost)
+    /// Whether all records are read and no more can come.
+    pub(super) fn is_drained(&self) -> bool {
+        let end = self.cursor.partition().end();
+        end.is_some_and(|end| self.cursor.position() >= end)
     }
 
-    /// It was overtaken, and so many offsets have gone by unread.
+    /// Offsets that were dropped unread, as far as polls have found it.
+    pub(crate) fn lost(&self) -> u64 {
+        let registration = self.registration.as_ref();
+        registration.map_or(0, CursorRegistration::lost)
+    }
+
+    /// The cursor was overtaken, and `lost` offsets were dropped unread.
     #[cold]
     fn report_lost(&self, lost: u64) {
-        let Some(watch) = self.watch.as_ref().filter(|_| lost > 0) else {
+        let Some(registration) = self.registration.as_ref().filter(|_| lost > 0) else {
             return;
         };
-        watch.lose(lost);
+        registration.add_lost(lost);
         let to = self.cursor.position();
         event!(
             warn,
             "consumer lapped",
-            client_id = watch.client_id(),
+            client_id = registration.client_id(),
             topic = &**self.topic.name(),
             partition = self.partition,
             from = to - lost,
@@ -113,39 +163,13 @@ impl AssignedPartition {
         );
     }
 
-    /// The same for a member of a group: nowhere yet, and it never holds back the log start.
-    pub(crate) fn join_ungated(topic: &Arc<TopicShared>, partition: u32) -> AssignedPartition {
-        let seen = topic.refreshed();
-        let cursor = Cursor::join_ungated(topic.partition(partition));
-        Self::new(topic, partition, cursor, seen, false)
-    }
+    // ---- polling ------------------------------------------------------------------------
 
-    /// Goes on where another was: see [`Cursor::resume_at`].
-    pub(crate) fn resume_at(&mut self, offset: u64) {
-        self.cursor.resume_at(offset);
-        self.positioned = true;
-    }
-
-    pub(crate) fn is(&self, topic: &str, partition: u32) -> bool {
-        self.partition == partition && &**self.topic.name() == topic
-    }
-
-    /// Who sleeps until something is published here.
-    pub(crate) fn waiting_for_records(&self) -> &Arc<EventCount> {
-        self.cursor.partition().readers().waiting_for_records()
-    }
-
-    /// All of it is read, and nothing more will come.
-    pub(crate) fn is_drained(&self) -> bool {
-        let end = self.cursor.partition().end();
-        end.is_some_and(|end| self.cursor.position() >= end)
-    }
-
-    /// The usual poll: see [`Cursor::glance`].
+    /// The fast path of a poll: see [`Cursor::glance`].
     #[inline(always)]
-    pub(crate) fn glance(&mut self, again: impl FnOnce() -> bool, ahead: bool, max: u32) -> Glance {
-        if self.is_behind() || !self.positioned {
-            return Glance::Unsure; // to be told so
+    pub(super) fn glance(&mut self, again: impl FnOnce() -> bool, ahead: bool, max: u32) -> Glance {
+        if self.topic_has_changed() || !self.positioned {
+            return Glance::Unsure; // the full poll refreshes, or reports the missing position
         }
         if self.paused {
             return Glance::Nothing;
@@ -153,40 +177,42 @@ impl AssignedPartition {
         self.cursor.glance(again, ahead, max)
     }
 
-    /// Something may have changed in the topic.
+    /// Whether the topic's state differs from the one last seen.
     #[inline]
-    pub(crate) fn is_behind(&self) -> bool {
-        self.topic.state() != self.seen
+    pub(super) fn topic_has_changed(&self) -> bool {
+        self.topic.state() != self.seen_state
     }
 
-    /// Looks at what has changed in the topic, if anything has.
-    pub(crate) fn refresh(&mut self) -> bool {
-        let behind = self.is_behind();
-        if behind {
-            self.seen = self.topic.refreshed();
+    /// Follows a change of the topic's state. Returns whether there was one.
+    pub(super) fn refresh(&mut self) -> bool {
+        let changed = self.topic_has_changed();
+        if changed {
+            self.seen_state = self.topic.refreshed();
             self.cursor.skip_deleted();
             if let Some(owned) = &mut self.owned {
                 owned.skip_deleted();
             }
         }
-        behind
+        changed
     }
 
-    /// Whether there was something to read: then it is the cursor's run.
-    pub(crate) fn poll(&mut self, config: &ConsumerConfig) -> Result<bool, ConsumeError> {
+    /// Reads the next records. Returns whether there were any; they are the cursor's run.
+    ///
+    /// Errors: `OffsetOutOfRange`, under `OffsetReset::None` only.
+    pub(super) fn poll(&mut self, config: &ConsumerConfig) -> Result<bool, ConsumeError> {
         loop {
-            let outside = match self.cursor.poll(config.max_poll_records) {
+            let out_of_range = match self.cursor.poll(config.max_poll_records) {
                 Ok(found) => return Ok(found),
-                Err(outside) => outside,
+                Err(out_of_range) => out_of_range,
             };
-            match (config.offset_reset, outside) {
+            match (config.offset_reset, out_of_range) {
                 (OffsetReset::None, _) => {
                     let position = self.cursor.position();
-                    if outside == OutOfRange::Overtaken
+                    if out_of_range == OutOfRange::Overtaken
                         && self.cursor.partition().log_start_offset() <= position
                     {
-                        // It had read its segment to the end before that was retired, and has
-                        // missed nothing.
+                        // The cursor had read its segment to the end before that was retired, so
+                        // it has missed nothing.
                         self.cursor.seek(position);
                         continue;
                     }
@@ -210,60 +236,18 @@ impl AssignedPartition {
     }
 }
 
-impl AssignedPartition {
-    /// What a member has come to own.
-    pub(super) fn own(grant: Grant) -> AssignedPartition {
-        let spare = grant.topic.pool().spare();
-        let mut assigned = AssignedPartition::join_ungated(&grant.topic, grant.partition);
-        if let Some(start) = grant.start {
-            assigned.resume_at(start);
-        }
-        assigned.owned = Some(OwnedPartition {
-            gate_at: grant.gate.as_ref().map_or(u64::MAX, GroupGate::held),
-            ownership: grant.ownership,
-            gate: grant.gate,
-            _spare: spare,
-        });
-        assigned
-    }
-
-    /// Commits the position, if that is to be; `false` if the gate can move on.
-    #[inline(always)]
-    pub(super) fn keep_up(&self, commit: bool) -> bool {
-        // Where it was sent and has not come to yet is nothing to commit.
-        let (Some(owned), Some(position), true) =
-            (&self.owned, self.cursor.reached(), self.positioned)
-        else {
-            return true;
-        };
-        if commit {
-            owned.ownership.commit(position);
-        }
-        self.cursor.segment_number() <= owned.gate_at
-    }
-
-    pub(super) fn is_in(&self, ownership: &Arc<Ownership>) -> bool {
-        let owned = self.owned.as_ref();
-        owned.is_some_and(|owned| Arc::ptr_eq(&owned.ownership, ownership))
-    }
-
-    pub(super) fn key(&self) -> Key {
-        (self.topic.name().clone(), self.partition)
-    }
-
-    pub(super) fn named(&self) -> TopicPartition {
-        TopicPartition::new(&**self.topic.name(), self.partition)
-    }
-}
-
-/// The partitions that were added to the topic since the last call, to be read from their start.
-pub(super) fn take_added(subscription: &TopicSubscription) -> Vec<AssignedPartition> {
+/// The partitions that were added to the topic since the last call, read from their first offset
+/// and registered with `consumer`.
+pub(super) fn added_partitions(
+    subscription: &TopicSubscription,
+    consumer: &Arc<RegisteredConsumer>,
+) -> impl Iterator<Item = AssignedPartition> {
     let topic = subscription.topic();
     let added = subscription.take_holds().into_iter();
-    let added = added.map(|(partition, hold)| {
-        let seen = topic.refreshed();
+    added.map(move |(partition, hold)| {
+        let seen_state = topic.refreshed();
         let cursor = Cursor::from(hold, topic.partition(partition), topic.first().1);
-        AssignedPartition::new(topic, partition, cursor, seen, true)
-    });
-    added.collect()
+        AssignedPartition::new(topic, partition, cursor, seen_state, true)
+            .registered_with(consumer, false)
+    })
 }

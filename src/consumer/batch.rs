@@ -1,11 +1,14 @@
-//! What a poll gives: records lent out of the ring, one partition's run.
+//! What a poll returns: a run of one partition's records, borrowed from the ring without a copy.
 //!
 //! # Invariant
 //!
-//! **B1** A [`Batch`] borrows its consumer, so the consumer's cursor cannot move on while
-//! the batch lives, and the cursor holds the batch's segment (`cursor/mod.rs`); every frame of
-//! the batch's run was found published. So its bytes may be read, by M4 of `memory.rs`,
-//! for as long as the batch is borrowed.
+//! **B1** A [`Batch`] borrows its consumer. So the consumer's cursor cannot move while the batch
+//! lives, and the cursor holds the batch's segment (`log/cursor/mod.rs`). Every frame of the
+//! batch's run was found published. So its bytes may be read, by M4 (`log/segment/memory/`), for as
+//! long as the batch is borrowed.
+//!
+//! This file establishes B1 and has no unsafe code. The unsafe blocks that rely on it are in
+//! `log/segment/records.rs` and `log/segment/values.rs`.
 
 use crate::error::ViewError;
 use crate::log::cursor::Cursor;
@@ -14,69 +17,87 @@ use crate::topic::TopicShared;
 use core::fmt;
 use zerocopy::{FromBytes, Immutable};
 
-/// Records of one partition, in order, lent out of the ring without a copy.
+/// Records of one partition, in order, borrowed from the ring without a copy.
 ///
-/// While a batch is held, its records stay where they are. Under `Backpressure` producers
-/// may come to wait for it; under `DropOldest` they go on, and the batch stays readable.
+/// The records stay in place while the batch lives. Under
+/// [`Backpressure`](crate::Overflow::Backpressure) producers may have to wait for it. Under
+/// [`DropOldest`](crate::Overflow::DropOldest) they do not, and the batch stays readable all the
+/// same.
+///
+/// A batch borrows its [`Consumer`](crate::Consumer): drop it before the next poll.
 pub struct Batch<'c> {
-    /// The cursor, whose run it is, the topic and the partition; `None`: nothing came in time.
-    read: Option<(&'c mut Cursor, &'c TopicShared, u32)>,
-    /// The models' check that the run may be read for as long as the batch lives.
+    /// `None` for an empty batch.
+    source: Option<BatchSource<'c>>,
+    /// The models check that the run may be read for as long as the batch lives.
     #[cfg(loom)]
     access: Option<crate::log::segment::ReadAccess>,
 }
 
+/// Where a batch's records come from.
+struct BatchSource<'c> {
+    /// The cursor whose run the batch is.
+    cursor: &'c mut Cursor,
+    topic: &'c TopicShared,
+    partition: u32,
+}
+
 impl<'c> Batch<'c> {
     #[inline]
-    pub(crate) fn empty() -> Batch<'c> {
+    pub(super) fn empty() -> Batch<'c> {
         Batch {
-            read: None,
+            source: None,
             #[cfg(loom)]
             access: None,
         }
     }
 
-    /// What the cursor has just read.
+    /// The run that the cursor has just read.
     #[inline]
-    pub(crate) fn new(cursor: &'c mut Cursor, topic: &'c TopicShared, partition: u32) -> Batch<'c> {
+    pub(super) fn new(cursor: &'c mut Cursor, topic: &'c TopicShared, partition: u32) -> Batch<'c> {
         Batch {
             #[cfg(loom)]
             access: Some(cover(cursor)),
-            read: Some((cursor, topic, partition)),
+            source: Some(BatchSource {
+                cursor,
+                topic,
+                partition,
+            }),
         }
     }
 
     #[inline]
     fn run(&self) -> Option<&RecordRun> {
-        self.read.as_ref().map(|(cursor, ..)| cursor.run().0)
+        self.source.as_ref().map(|source| source.cursor.run().0)
     }
 
-    /// How many records.
+    /// The number of records.
     #[inline]
     pub fn len(&self) -> usize {
         self.run().map_or(0, |run| run.records as usize)
     }
 
-    /// Whether nothing came in time.
+    /// Whether there are no records: none came in time.
     #[inline]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// The topic's name; empty when the batch is.
+    /// The topic's name. The empty string if the batch is empty.
     pub fn topic(&self) -> &str {
-        self.read.as_ref().map_or("", |(_, topic, _)| topic.name())
+        self.source
+            .as_ref()
+            .map_or("", |source| source.topic.name())
     }
 
-    /// The partition; 0 when the batch is empty.
+    /// The partition's number. 0 if the batch is empty.
     pub fn partition(&self) -> u32 {
-        self.read.as_ref().map_or(0, |&(.., partition)| partition)
+        self.source.as_ref().map_or(0, |source| source.partition)
     }
 
-    /// How many offsets of this partition went by unread between the last batch from it and
-    /// this one, because they were dropped before this consumer came to them
-    /// ([`Overflow::DropOldest`](crate::Overflow::DropOldest)); aborted claims among them
-    /// count too.
+    /// Offsets of this partition that were dropped unread between the batch before and this one,
+    /// because the consumer was overtaken
+    /// ([`Overflow::DropOldest`](crate::Overflow::DropOldest)). The offsets of aborted claims among
+    /// them count too.
     pub fn lost(&self) -> u64 {
         self.run().map_or(0, |run| run.lost)
     }
@@ -84,34 +105,34 @@ impl<'c> Batch<'c> {
     /// The records, in order.
     #[inline]
     pub fn iter(&self) -> Records<'_> {
-        match &self.read {
-            Some((cursor, ..)) => {
-                let (run, segment) = cursor.run();
+        match &self.source {
+            Some(source) => {
+                let (run, segment) = source.cursor.run();
                 Records::new(run, segment)
             }
             None => Records::empty(),
         }
     }
 
-    /// The values as fixed-size values, in place.
+    /// The records' values as values of type `T`, in place.
     ///
     /// ```
-    /// # use ringlog::{Broker, ConsumerConfig, Route, TopicConfig};
+    /// # use ringlog::{Broker, ConsumerConfig, Destination, TopicConfig};
     /// # use std::time::Duration;
     /// # let broker = Broker::new();
     /// # let topic = broker.create_topic("ticks", TopicConfig::new())?;
     /// # let mut consumer = broker.consumer(ConsumerConfig::new());
     /// # consumer.subscribe(&["ticks"])?;
-    /// topic.producer().send_values(Route::Any, &[1u64, 2, 3])?;
+    /// topic.producer().send_values(Destination::Any, &[1u64, 2, 3])?;
     /// let batch = consumer.poll(Duration::from_millis(100))?;
     /// assert_eq!(batch.values::<u64>()?.sum::<u64>(), 6);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     ///
     /// # Errors
-    /// [`ViewError::Size`] if any value's length is not the size of `T`, and
-    /// [`ViewError::Alignment`] if `T` needs an alignment above 8; both before the first
-    /// value.
+    /// [`ViewError::Size`] if a value's length is not the size of `T`, and
+    /// [`ViewError::Alignment`] if `T` needs an alignment above 8. Both are found before the first
+    /// value is returned.
     pub fn values<T>(&self) -> Result<Values<'_, T>, ViewError>
     where
         T: FromBytes + Immutable,
@@ -136,8 +157,7 @@ impl<'c> Batch<'c> {
     }
 }
 
-/// Checks, in the models, that all of the run's frames may be read for as long as the batch
-/// lives.
+/// Has the models check that all the run's frames may be read for as long as the batch lives.
 #[cfg(loom)]
 fn cover(cursor: &Cursor) -> crate::log::segment::ReadAccess {
     let (run, segment) = cursor.run();
@@ -153,8 +173,8 @@ impl Drop for Batch<'_> {
     fn drop(&mut self) {
         #[cfg(loom)]
         drop(self.access.take());
-        if let Some((cursor, ..)) = &mut self.read {
-            cursor.settle();
+        if let Some(source) = &mut self.source {
+            source.cursor.settle();
         }
     }
 }

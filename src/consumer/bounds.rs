@@ -1,17 +1,19 @@
+//! The offsets of any partition of the broker: log start, log end, and by time.
+
 use super::Consumer;
 use super::positions::check_time;
 use crate::error::ConsumeError;
 use crate::log::partition::Partition;
 use crate::log::time_lookup;
 use crate::log::time_lookup::OffsetAndTimestamp;
-use crate::topic::{Topic, TopicPartition};
+use crate::topic::TopicPartition;
 use std::collections::BTreeMap;
 
 impl Consumer {
     /// The first offset that each of these partitions retains.
     ///
-    /// The partitions may be of any topics, whether this consumer reads them or not; nothing is
-    /// moved.
+    /// The partitions may be of any topics, whether this consumer reads them or not. No position
+    /// moves.
     ///
     /// ```
     /// # use ringlog::{Broker, ConsumerConfig, Record, TopicConfig, TopicPartition};
@@ -30,7 +32,8 @@ impl Consumer {
     /// ```
     ///
     /// # Errors
-    /// [`ConsumeError::UnknownTopic`] and [`ConsumeError::PartitionOutOfRange`].
+    /// [`ConsumeError::UnknownTopic`] and [`ConsumeError::PartitionOutOfRange`] for a partition
+    /// that does not exist.
     pub fn beginning_offsets(
         &self,
         partitions: &[TopicPartition],
@@ -38,11 +41,12 @@ impl Consumer {
         self.bounds(partitions, Partition::log_start_offset)
     }
 
-    /// One past the last offset of each of these partitions: what the next record will get.
+    /// The offset past the last record of each of these partitions, which the next record gets.
     /// Otherwise as [`beginning_offsets`](Self::beginning_offsets).
     ///
     /// # Errors
-    /// [`ConsumeError::UnknownTopic`] and [`ConsumeError::PartitionOutOfRange`].
+    /// [`ConsumeError::UnknownTopic`] and [`ConsumeError::PartitionOutOfRange`] for a partition
+    /// that does not exist.
     pub fn end_offsets(
         &self,
         partitions: &[TopicPartition],
@@ -56,40 +60,37 @@ impl Consumer {
         bound: fn(&Partition) -> u64,
     ) -> Result<BTreeMap<TopicPartition, u64>, ConsumeError> {
         let bound_of = |wanted: &TopicPartition| {
-            let topic = self.find_partition(wanted)?;
-            let topic = topic.inner();
-            let offset = bound(topic.partition(wanted.partition));
-            Ok((wanted.clone(), offset))
+            let found = self.find_partition(wanted)?;
+            Ok((wanted.clone(), bound(found.log())))
         };
         partitions.iter().map(bound_of).collect()
     }
 
-    /// For each of these partitions, the earliest retained record whose time is at or after the
-    /// one given, in milliseconds since 1970 UTC; `None` when there is none.
+    /// For each of these partitions and times, the earliest retained record whose timestamp is at
+    /// or after the time, in milliseconds since 1970 UTC. `None` if there is no such record.
     ///
-    /// Times need not be in order: whatever they are, no record before the one found has such a
-    /// time. Records without a time are never found. The search ends where a consumer's reading
-    /// would end now: before a record that another thread is just copying in. A partition asked
-    /// for twice is answered for the last time given. Otherwise as
-    /// [`beginning_offsets`](Self::beginning_offsets);
+    /// Timestamps need not be in order: no record before the one found has such a timestamp.
+    /// Records without a timestamp are never found. The search ends where reading would end now:
+    /// before a record that another thread is still copying in. If a partition is named twice, its
+    /// last time counts. Otherwise as [`beginning_offsets`](Self::beginning_offsets);
     /// [`Topic::offset_for_time`](crate::Topic::offset_for_time) says what it costs.
     ///
     /// # Errors
-    /// [`ConsumeError::UnknownTopic`], [`ConsumeError::PartitionOutOfRange`], and
-    /// [`ConsumeError::InvalidTimestamp`] for a time below zero.
+    /// [`ConsumeError::UnknownTopic`] and [`ConsumeError::PartitionOutOfRange`] for a partition
+    /// that does not exist; [`ConsumeError::InvalidTimestamp`] for a time below zero.
     pub fn offsets_for_times(
         &self,
         times: &[(TopicPartition, i64)],
     ) -> Result<BTreeMap<TopicPartition, Option<OffsetAndTimestamp>>, ConsumeError> {
-        let mut topics = Vec::new();
+        // All arguments are checked before the first search.
+        let mut searches = Vec::with_capacity(times.len());
         for (wanted, time) in times {
-            topics.push((self.find_partition(wanted)?, check_time(*time)?));
+            searches.push((wanted, self.find_partition(wanted)?, check_time(*time)?));
         }
-        let find = |((wanted, _), (topic, time)): (&(TopicPartition, i64), &(_, i64))| {
-            let topic: &Topic = topic;
-            let found = time_lookup::find(topic.inner().partition(wanted.partition), *time);
-            (wanted.clone(), found.ok())
-        };
-        Ok(times.iter().zip(&topics).map(find).collect())
+        let results = searches.into_iter().map(|(wanted, found, time)| {
+            let record = time_lookup::find(found.log(), time);
+            (wanted.clone(), record.ok())
+        });
+        Ok(results.collect())
     }
 }

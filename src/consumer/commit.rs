@@ -1,36 +1,55 @@
-//! Committing, and asking what was committed. `ownership.rs` says when a commit counts.
+//! Committing offsets, and looking up committed ones. `group/ownership.rs` says when a commit
+//! counts.
 
 use super::Consumer;
 use super::assigned_partition::AssignedPartition;
 use super::config::HoldBack;
+use super::resolved_partition::ResolvedPartition;
 use crate::error::ConsumeError;
 use crate::group::Coordinator;
-use crate::topic::{TopicPartition, TopicShared};
-use std::sync::Arc;
+use crate::topic::TopicPartition;
+
+/// An offset to commit in one of the consumer's partitions.
+struct PendingCommit {
+    /// The partition's index in `Consumer::assigned`.
+    index: usize,
+    /// The next offset to read.
+    offset: u64,
+}
 
 impl Consumer {
-    /// Commits the positions of all its partitions: the group goes on there if this member does
-    /// not. All of them are committed, or none. Those of topics that were deleted are left out:
-    /// there is nothing to go on with.
+    /// Commits the positions of all the consumer's partitions: all of them, or none. The group's
+    /// next reader of a partition continues there.
     ///
-    /// A consumer that was `assign`ed its partitions can commit while its group has no members.
+    /// Partitions without a position and partitions of deleted topics are left out. A consumer that
+    /// was [`assign`](Self::assign)ed its partitions can commit while its group has no members.
     ///
     /// # Errors
-    /// [`ConsumeError::NoGroup`]; [`ConsumeError::Fenced`] when this member is none any more;
-    /// [`ConsumeError::CommitPastEnd`] when it was sent past the end and has not polled since;
-    /// [`ConsumeError::NotAMember`]; [`ConsumeError::Closed`] only if a topic is deleted while
-    /// this runs.
+    /// Nothing is committed after an error.
+    ///
+    /// - [`ConsumeError::NoGroup`] without a configured group.
+    /// - [`ConsumeError::Fenced`] if this consumer is no longer a member of its group.
+    /// - [`ConsumeError::CommitPastEnd`] if a position is past the end: the consumer was sent there
+    ///   and has not polled since.
+    /// - [`ConsumeError::NotAMember`] if the group has members, and this consumer, which was
+    ///   `assign`ed its partitions, is none of them.
+    /// - [`ConsumeError::Closed`] only if a topic is deleted during this call.
     pub fn commit(&mut self) -> Result<(), ConsumeError> {
-        let counts = |(_, a): &(usize, &AssignedPartition)| a.positioned && !a.topic.is_deleted();
-        let all = self.assigned.iter().enumerate().filter(counts);
-        let all = all.map(|(i, assigned)| (i, assigned.cursor.position()));
-        let all = all.collect();
-        self.commit_all(all, "commit")
+        let assigned = self.assigned.iter().enumerate();
+        let included = assigned.filter(|(_, a)| a.positioned && !a.topic.is_deleted());
+        let commits = included.map(|(index, assigned)| PendingCommit {
+            index,
+            offset: assigned.cursor.position(),
+        });
+        let commits: Vec<_> = commits.collect();
+        self.commit_all(&commits, "commit")
     }
 
-    /// Commits these offsets, each the *next* one to be read: all of them, or none. They may go
-    /// back, as in Kafka; what is not retained any more by then is lost. Of a partition that is
-    /// named twice the last counts.
+    /// Commits these offsets, each the *next* one to read: all of them, or none.
+    ///
+    /// An offset may be lower than the one committed before, as in Kafka. Records that are no
+    /// longer retained when a reader continues there are lost. If a partition is named twice, the
+    /// last offset counts.
     ///
     /// ```
     /// # use ringlog::{Broker, ConsumerConfig, Record, TopicConfig, TopicPartition};
@@ -51,115 +70,106 @@ impl Consumer {
     /// ```
     ///
     /// # Errors
-    /// As [`commit`](Self::commit), and [`ConsumeError::NotAssigned`]; [`ConsumeError::Closed`] if
-    /// the topic of one was deleted.
+    /// As [`commit`](Self::commit), with [`ConsumeError::CommitPastEnd`] for one of these offsets.
+    /// Also [`ConsumeError::NotAssigned`] for a partition that this consumer does not read, and
+    /// [`ConsumeError::Closed`] for one whose topic was deleted. Nothing is committed after an
+    /// error.
     pub fn commit_offsets(
         &mut self,
         offsets: &[(TopicPartition, u64)],
     ) -> Result<(), ConsumeError> {
-        self.check_fenced()?;
-        let mut all: Vec<(usize, u64)> = Vec::with_capacity(offsets.len());
-        for (at, offset) in offsets {
-            let i = self.position_of(&at.topic, at.partition)?;
-            match all.iter_mut().find(|(before, _)| *before == i) {
-                Some(before) => before.1 = *offset,
-                None => all.push((i, *offset)),
+        if let Some(member) = &self.member {
+            member.check_fenced()?;
+        }
+        let mut commits: Vec<PendingCommit> = Vec::with_capacity(offsets.len());
+        for (partition, offset) in offsets {
+            let (index, offset) = (
+                self.index_of(&partition.topic, partition.partition)?,
+                *offset,
+            );
+            match commits.iter_mut().find(|commit| commit.index == index) {
+                Some(commit) => commit.offset = offset,
+                None => commits.push(PendingCommit { index, offset }),
             }
         }
-        self.commit_all(all, "commit_offsets")
+        self.commit_all(&commits, "commit_offsets")
     }
 
-    /// What its group has committed in a partition of any topic: the next offset to be read by
-    /// whoever gets it next. `None` if nothing was.
+    /// The offset that the consumer's group has committed in this partition: the next one to read.
+    /// `None` if the group has committed nothing there.
+    ///
+    /// The partition may be of any topic, whether this consumer reads it or not.
     ///
     /// # Errors
-    /// [`ConsumeError::NoGroup`]; [`ConsumeError::UnknownTopic`];
-    /// [`ConsumeError::PartitionOutOfRange`].
+    /// [`ConsumeError::NoGroup`] without a configured group; [`ConsumeError::UnknownTopic`] and
+    /// [`ConsumeError::PartitionOutOfRange`] if there is no such partition.
     pub fn committed(&self, topic: &str, partition: u32) -> Result<Option<u64>, ConsumeError> {
         let Some(name) = &self.config.group else {
             return Err(ConsumeError::NoGroup { asked: "committed" });
         };
-        let topic = self.find_partition(&TopicPartition::new(topic, partition))?;
+        let found = self.find_partition(&TopicPartition::new(topic, partition))?;
         let group = self.groups.find(name);
-        Ok(group.and_then(|group| group.lock().committed(topic.inner(), partition)))
+        Ok(group.and_then(|group| group.lock().committed(&found.topic, partition)))
     }
 
-    /// Begins where its group has committed, in the partitions that it was not assigned before.
-    pub(crate) fn resume_at_committed(&mut self, before: &[(Arc<TopicShared>, u32)]) {
+    /// Moves to the group's committed offsets, but for the partitions that were assigned before.
+    pub(super) fn resume_at_committed(&mut self, before: &[ResolvedPartition]) {
         let Some(group) = self.group() else {
             return;
         };
         let coordinator = group.lock();
         for assigned in &mut self.assigned {
             let committed = coordinator.committed(&assigned.topic, assigned.partition);
-            let is_old = before.iter().any(|(topic, partition)| {
-                Arc::ptr_eq(topic, &assigned.topic) && *partition == assigned.partition
-            });
-            if let (Some(offset), false) = (committed, is_old) {
+            let is_new = !before.iter().any(|old| old.is_read_by(assigned));
+            if let (Some(offset), true) = (committed, is_new) {
                 assigned.resume_at(offset);
             }
         }
     }
 
-    fn check_fenced(&self) -> Result<(), ConsumeError> {
-        let Some(member) = &self.member else {
-            return Ok(());
-        };
-        match member.signals.fenced() {
-            Some(reason) => Err(member.error(reason)),
-            None => Ok(()),
-        }
-    }
-
     fn commit_all(
         &mut self,
-        all: Vec<(usize, u64)>,
+        commits: &[PendingCommit],
         asked: &'static str,
     ) -> Result<(), ConsumeError> {
         let Some(name) = self.config.group.clone() else {
             return Err(ConsumeError::NoGroup { asked });
         };
-        for &(i, offset) in &all {
-            check(&self.assigned[i], offset)?;
+        for commit in commits {
+            check_offset(&self.assigned[commit.index], commit.offset)?;
         }
         if self.member.is_some() {
-            return self.commit_as_member(&all);
+            return self.commit_as_member(commits);
         }
-        if all.is_empty() {
+        if commits.is_empty() {
             return Ok(());
         }
-        let offsets: Vec<_> = all
-            .iter()
-            .map(|&(i, offset)| {
-                (
-                    self.assigned[i].topic.clone(),
-                    self.assigned[i].partition,
-                    offset,
-                )
-            })
-            .collect();
-        let commit = |group: &mut Coordinator| group.commit_unowned(&offsets);
+        let offsets = commits.iter().map(|commit| {
+            let assigned = &self.assigned[commit.index];
+            (assigned.topic.clone(), assigned.partition, commit.offset)
+        });
+        let offsets: Vec<_> = offsets.collect();
+        let commit = |coordinator: &mut Coordinator| coordinator.commit_unowned(&offsets);
         self.groups.with(&name, commit).map(|_| ())
     }
 
-    fn commit_as_member(&mut self, all: &[(usize, u64)]) -> Result<(), ConsumeError> {
+    fn commit_as_member(&mut self, commits: &[PendingCommit]) -> Result<(), ConsumeError> {
         let Some(member) = &self.member else {
             return Ok(());
         };
-        let ownerships = all.iter().filter_map(|&(i, offset)| {
-            let owned = self.assigned[i].owned.as_ref()?;
-            Some((&owned.ownership, offset))
+        // Offsets that are committed already are left out. That mostly leaves one partition, which
+        // is committed without the group's lock.
+        let mut new = commits.iter().filter_map(|commit| {
+            let ownership = self.assigned[commit.index].ownership()?;
+            let is_new = ownership.committed() != Some(commit.offset);
+            is_new.then_some((&**ownership, commit.offset))
         });
-        // What is committed already need not be committed again, which leaves one partition,
-        // most often: that is done without the lock.
-        let mut new =
-            ownerships.filter(|(ownership, offset)| ownership.committed() != Some(*offset));
         match (new.next(), new.next()) {
             (Some((ownership, offset)), None) => {
                 ownership.commit(offset);
-                if !member.signals.commit_counts() {
-                    let ownership = ownership.clone();
-                    let fenced = self.check_fenced();
+                if !member.commit_counts() {
+                    // Takes the lock, after which it is settled what the group has taken.
+                    let fenced = member.check_fenced();
                     return if ownership.has_taken(offset) {
                         Ok(())
                     } else {
@@ -167,38 +177,32 @@ impl Consumer {
                     };
                 }
             }
-            (None, _) if member.signals.commit_counts() => {}
-            (None, _) => return self.check_fenced(),
             (Some(first), Some(second)) => {
-                let several = [first, second].into_iter().chain(new);
-                let several = several.map(|(ownership, offset)| (&**ownership, offset));
-                let coordinator = member.group.lock();
-                coordinator.commit_owned(&member.signals, member.generation, several)?;
+                member.commit_together([first, second].into_iter().chain(new))?;
             }
+            (None, _) if member.commit_counts() => {}
+            (None, _) => return member.check_fenced(),
         }
         if self.config.hold_back == HoldBack::Committed {
-            for &(i, offset) in all {
-                self.assigned[i].hold_from(offset);
+            for commit in commits {
+                self.assigned[commit.index].hold_uncommitted(commit.offset);
             }
         }
         Ok(())
     }
 }
 
-/// Whether this can be committed.
-fn check(assigned: &AssignedPartition, offset: u64) -> Result<(), ConsumeError> {
+/// Whether this offset can be committed. Errors: `Closed` and `CommitPastEnd`.
+fn check_offset(assigned: &AssignedPartition, offset: u64) -> Result<(), ConsumeError> {
     let topic = &assigned.topic;
     if topic.is_deleted() {
         return Err(ConsumeError::Closed {
             topic: topic.name().clone(),
         });
     }
-    // What was read is there: most often there is no need to look at what producers write.
-    if assigned
-        .cursor
-        .reached()
-        .is_some_and(|reached| offset <= reached)
-    {
+    // What was read exists. So the words that producers write are seldom loaded here.
+    let reached = assigned.cursor.reached();
+    if reached.is_some_and(|reached| offset <= reached) {
         return Ok(());
     }
     let log_end = topic.partition(assigned.partition).log_end_offset();
@@ -211,18 +215,4 @@ fn check(assigned: &AssignedPartition, offset: u64) -> Result<(), ConsumeError> 
         offset,
         log_end,
     })
-}
-
-impl AssignedPartition {
-    /// After a commit: holds what lies behind it, or behind the position if that is before it.
-    fn hold_from(&mut self, committed: u64) {
-        let from = committed.min(self.cursor.position());
-        let there = self.cursor.is_in_segment_of(from);
-        let number = self.cursor.segment_number();
-        if let Some(owned) = &mut self.owned {
-            if !(there && owned.holds(number)) {
-                owned.hold(from);
-            }
-        }
-    }
 }

@@ -1,3 +1,5 @@
+//! A consumer's configuration, and what is checked of it.
+
 use crate::clock;
 use crate::error::ConsumeError;
 use crate::group::{Assignor, CooperativeStickyAssignor};
@@ -6,42 +8,56 @@ use crate::topic::name_fault;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// What a group keeps its producers from overwriting, under
-/// [`Overflow::Backpressure`](Overflow::Backpressure).
+/// What a group keeps producers from overwriting under
+/// [`Overflow::Backpressure`](crate::Overflow::Backpressure).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 pub enum HoldBack {
-    /// Everything from the committed offset on: whoever gets the partition next reads on there
-    /// and misses nothing. A group that commits seldom stops its producers soon, and one that
-    /// never does stops them for good when the segments are full.
+    /// Everything from the committed offset on. The partition's next owner continues there and
+    /// misses nothing. A group that commits seldom soon makes its producers wait. One that never
+    /// commits stops them for good when the segments are full.
     #[default]
     Committed,
-    /// Everything from the position on, as for a consumer outside groups. What was read and not
-    /// committed may be gone when another member begins at the committed offset: it is then
-    /// told how much ([`Batch::lost`](crate::Batch::lost)). Of a partition that no member has,
-    /// what lies behind the committed offset is kept as far as it is still there.
+    /// Everything from the position on, as for a consumer outside groups. What was read but not
+    /// committed may be gone when another member begins at the committed offset; then
+    /// [`Batch::lost`](crate::Batch::lost) says how much. In a partition without an owner, what is
+    /// still retained from the committed offset on is kept.
     Read,
 }
 
-/// How a consumer is made.
+/// The configuration of a [`Consumer`](crate::Consumer). Each setting has a default.
+///
+/// The settings are checked by [`subscribe`](crate::Consumer::subscribe) and
+/// [`assign`](crate::Consumer::assign).
+///
+/// ```
+/// use ringlog::{Broker, ConsumerConfig, OffsetReset};
+///
+/// let config = ConsumerConfig::new()
+///     .group("billing")
+///     .offset_reset(OffsetReset::Latest)
+///     .max_poll_records(100);
+/// let consumer = Broker::new().consumer(config);
+/// assert_eq!(consumer.client_id(), "consumer-billing-1");
+/// ```
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct ConsumerConfig {
-    pub(crate) offset_reset: OffsetReset,
-    pub(crate) max_poll_records: u32,
-    pub(crate) client_id: Option<Arc<str>>,
-    pub(crate) group: Option<Arc<str>>,
-    pub(crate) instance_id: Option<Arc<str>>,
-    pub(crate) assignor: Arc<dyn Assignor>,
-    pub(crate) auto_commit: bool,
-    pub(crate) hold_back: HoldBack,
-    pub(crate) max_poll_interval: Duration,
-    pub(crate) clock: Clock,
+    pub(super) offset_reset: OffsetReset,
+    pub(super) max_poll_records: u32,
+    pub(super) client_id: Option<Arc<str>>,
+    pub(super) group: Option<Arc<str>>,
+    pub(super) instance_id: Option<Arc<str>>,
+    pub(super) assignor: Arc<dyn Assignor>,
+    pub(super) auto_commit: bool,
+    pub(super) hold_back: HoldBack,
+    pub(super) max_poll_interval: Duration,
+    pub(super) clock: Clock,
 }
 
-/// Time since some moment, the same for all consumers of a group.
-pub(crate) type Clock = fn() -> Duration;
+/// A clock: the time since a fixed moment, which is the same for all consumers of a group.
+pub(super) type Clock = fn() -> Duration;
 
-/// The least `max_poll_interval`: a thread that waits in `poll` sleeps for up to 1 ms.
+/// The smallest `max_poll_interval`. A thread that waits in `poll` may sleep for 1 ms at a time.
 const MIN_POLL_INTERVAL: Duration = Duration::from_millis(10);
 
 impl Default for ConsumerConfig {
@@ -62,27 +78,30 @@ impl Default for ConsumerConfig {
 }
 
 impl ConsumerConfig {
-    /// From the earliest record, 500 records a poll at most, in no group.
+    /// The defaults: no group, from the earliest record, at most 500 records a poll.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Where to begin. Default [`OffsetReset::Earliest`]. A member of a group begins where the
-    /// group was; this is for partitions that the group has not read yet.
+    /// Where to begin in a partition without a position, and what to do about a position outside
+    /// what is retained. Default [`OffsetReset::Earliest`].
+    ///
+    /// In a group this applies to partitions that the group has not read yet. In the others a
+    /// member begins where the group was.
     pub fn offset_reset(mut self, reset: OffsetReset) -> Self {
         self.offset_reset = reset;
         self
     }
 
-    /// The most records of one batch: 1 or more. Default 500, as Kafka's.
+    /// The most records in one batch: 1 or more. Default 500, as in Kafka.
     pub fn max_poll_records(mut self, records: u32) -> Self {
         self.max_poll_records = records;
         self
     }
 
-    /// A name that tells it from others, to whoever watches ([`Broker::snapshot`]): 1 to 249 bytes
-    /// that print. It need not be the only one of that name. Default, as Kafka's: `consumer-1`,
-    /// or in a group `consumer-billing-1`, with a number that counts the broker's consumers.
+    /// A name for this consumer in snapshots ([`Broker::snapshot`]): 1 to 249 bytes that print. It
+    /// need not be unique. Default, as in Kafka: `consumer-1`, or `consumer-billing-1` in a group,
+    /// with a number that counts the broker's consumers.
     ///
     /// [`Broker::snapshot`]: crate::Broker::snapshot
     pub fn client_id(mut self, name: impl AsRef<str>) -> Self {
@@ -90,75 +109,80 @@ impl ConsumerConfig {
         self
     }
 
-    /// The group that it belongs to: 1 to 249 bytes that print. Default none.
+    /// The consumer's group: 1 to 249 bytes that print. Default none.
     ///
-    /// With a group, `subscribe` makes the consumer a member: the members share the partitions
-    /// of their topics, each is read by one of them, and goes over to another when members come
-    /// and go. `assign` makes it no member, but it begins where the group has committed, and may
-    /// commit while the group has no members.
+    /// With a group, [`subscribe`](crate::Consumer::subscribe) makes the consumer a member. The
+    /// members share the partitions of their topics: each partition is read by one member, and
+    /// moves to another when members join and leave.
+    ///
+    /// [`assign`](crate::Consumer::assign) does not make the consumer a member. But it begins at
+    /// the group's committed offsets, and can commit while the group has no members.
     pub fn group(mut self, name: impl AsRef<str>) -> Self {
         self.group = Some(name.as_ref().into());
         self
     }
 
-    /// A name for this member that outlives it (Kafka's `group.instance.id`): 1 to 249 bytes that
-    /// print. Default none.
+    /// A name for this member that outlives the consumer (Kafka's `group.instance.id`): 1 to 249
+    /// bytes that print. It needs a [`group`](Self::group). Default none.
     ///
-    /// When such a member is dropped, its partitions are kept for it, and a consumer with the
-    /// same name gets them back without a rebalance. They go to others when it has been away for
-    /// [`max_poll_interval`](Self::max_poll_interval) (never, if that is off), or when it
-    /// unsubscribes. If a second consumer comes with the name of a live one, the older is fenced
-    /// for good.
+    /// When such a member is dropped or closed, the group keeps its partitions for it. A consumer
+    /// of the same name gets them back without a rebalance. They move to other members when it has
+    /// been away for [`max_poll_interval`](Self::max_poll_interval) (never, if that is off), or at
+    /// once when it unsubscribes. If a second consumer joins with the name of a live one, the older
+    /// one is fenced for good.
     pub fn instance_id(mut self, name: impl AsRef<str>) -> Self {
         self.instance_id = Some(name.as_ref().into());
         self
     }
 
-    /// Who gets which partition. All members of a group must use one of the same name. Default
-    /// [`CooperativeStickyAssignor`].
+    /// Decides which member of the group gets which partition. All members must use an assignor of
+    /// the same name. Default [`CooperativeStickyAssignor`].
     pub fn assignor(mut self, assignor: impl Assignor + 'static) -> Self {
         self.assignor = Arc::new(assignor);
         self
     }
 
-    /// Whether each poll of a member commits what the polls before it have returned: at least
-    /// once, nothing is lost when a member dies. Default `true`.
+    /// Whether each poll of a member commits what the polls before it have returned. Default
+    /// `true`.
     ///
-    /// Kafka does so every five seconds because a commit costs it a request. Here it is one
-    /// plain store, so it is done at every poll, and a partition that goes over to another
-    /// member goes on exactly behind the last batch. Consumers that were `assign`ed their
-    /// partitions commit only when told to.
+    /// Delivery is then at least once: nothing is lost when a member dies. Kafka commits every five
+    /// seconds, because a commit is a request there. Here it is one plain store, so each poll does
+    /// it, and the next owner of a partition continues exactly after the last batch. A consumer
+    /// that was [`assign`](crate::Consumer::assign)ed its partitions commits only by
+    /// [`commit`](crate::Consumer::commit) and [`commit_offsets`](crate::Consumer::commit_offsets).
     pub fn auto_commit(mut self, auto_commit: bool) -> Self {
         self.auto_commit = auto_commit;
         self
     }
 
-    /// What a member keeps its producers from overwriting under `Backpressure`. Default
-    /// [`HoldBack::Committed`].
+    /// What a member keeps producers from overwriting under
+    /// [`Backpressure`](crate::Overflow::Backpressure). Default [`HoldBack::Committed`].
     pub fn hold_back(mut self, hold_back: HoldBack) -> Self {
         self.hold_back = hold_back;
         self
     }
 
-    /// A member that has not polled for so long is taken for dead, and its partitions go to
-    /// others: 10 ms or more, or zero for never. Default five minutes, as Kafka's.
+    /// The longest time between two polls of a live member: 10 ms or more, or zero for no limit.
+    /// Default five minutes, as in Kafka.
     ///
-    /// Only other members that poll notice it, up to a quarter of the time (and 64 polls) later.
-    /// The dead one's next poll or commit is [`Fenced`](crate::ConsumeError::Fenced); the poll after that joins
-    /// again.
+    /// A member that has not polled for longer is taken for dead, and its partitions move to other
+    /// members. Only other members that poll notice it, up to a quarter of the interval (and 64
+    /// polls) later. The expelled member's next poll or commit is
+    /// [`Fenced`](crate::ConsumeError::Fenced). The poll after that joins again.
     pub fn max_poll_interval(mut self, interval: Duration) -> Self {
         self.max_poll_interval = interval;
         self
     }
 
-    /// Takes the time from `clock`, for tests.
+    /// Replaces the clock, for tests.
     #[doc(hidden)]
     pub fn clock(mut self, clock: fn() -> Duration) -> Self {
         self.clock = clock;
         self
     }
 
-    pub(crate) fn validate(&self) -> Result<(), ConsumeError> {
+    /// Errors: `InvalidConfig`, `InvalidName`, and `NoGroup` for an `instance_id` without a group.
+    pub(super) fn validate(&self) -> Result<(), ConsumeError> {
         if self.max_poll_records == 0 {
             return Err(ConsumeError::InvalidConfig {
                 setting: "max_poll_records",

@@ -1,76 +1,44 @@
+//! A consumer's membership in a group: the calls to the coordinator and the fast start of a poll.
+//!
+//! The membership has no partitions; those are in the consumer, which does the steps of the
+//! protocol with them (`rebalance.rs`).
+
 use super::assigned_partition::AssignedPartition;
-use super::config::{ConsumerConfig, HoldBack};
+use super::config::{Clock, ConsumerConfig, HoldBack};
+use super::liveness_watch::LivenessWatch;
 use super::rebalance_listener::RebalanceListener;
 use crate::error::{ConsumeError, FenceReason};
-use crate::group::Coordinator;
-use crate::group::MemberId;
-use crate::group::{Group, Groups, JoinRequest, MemberSignals};
+use crate::events::event;
+use crate::group::{Assignment, GroupView, JoinRequest, MemberId, MemberSignals};
+use crate::group::{Coordinator, Group, Groups, Ownership, Returned, Step};
+use crate::log::cursor::OffsetReset;
 use crate::topic::TopicShared;
 use crate::wait::EventCount;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Polls between two looks at the clock, at most: a member that polls without a pause looks
-/// once in so many.
-pub(super) const MOST_POLLS: u32 = 64;
-
 /// What a consumer knows of the group that it is a member of.
-pub(crate) struct Membership {
-    pub(super) group: Arc<Group>,
-    pub(super) id: MemberId,
-    pub(super) signals: Arc<MemberSignals>,
-    pub(super) generation: u64,
-    pub(super) topics: Vec<Arc<TopicShared>>,
-    /// How many partitions its topics had when it was last in step with its group.
-    pub(super) partitions: u64,
-    pub(super) listener: Option<Box<dyn RebalanceListener>>,
-    /// It was fenced and has been told so: the next poll joins again.
-    pub(super) is_out: bool,
-    pub(super) auto_commit: bool,
-    /// Its gates follow what its polls return.
-    pub(super) follows: bool,
-    /// Polls until it looks whether others are dead; how many there are between two such looks;
-    /// when the last was.
-    pub(super) until_watch: u32,
-    pub(super) polls_a_watch: u32,
-    pub(super) watched: Duration,
-    /// How often to look: an eighth of the shortest time that any member may not poll.
-    pub(super) watch_period: Duration,
+pub(super) struct Membership {
+    group: Arc<Group>,
+    id: MemberId,
+    signals: Arc<MemberSignals>,
+    generation: u64,
+    topics: Vec<Arc<TopicShared>>,
+    /// The number of partitions of its topics when the member was last in step with its group.
+    partitions: u64,
+    listener: Option<Box<dyn RebalanceListener>>,
+    /// The member was fenced and a poll has reported it: the next poll joins again.
+    fence_reported: bool,
+    auto_commit: bool,
+    /// The member's gates move forward with what its polls return, not only with its commits.
+    gates_follow_reads: bool,
+    liveness: LivenessWatch,
 }
 
 impl Membership {
-    /// At the beginning of a poll: what the poll before returned is committed, and it has been
-    /// counted. `false` if there is more to do than that.
-    #[inline(always)]
-    pub(crate) fn turn(&mut self, assigned: &[AssignedPartition], next: usize) -> bool {
-        self.signals.count_poll();
-        // The partition read last is the one before the next. (After a change it may be another,
-        // whose position was also reached by earlier polls.)
-        let behind = if next == 0 { assigned.len() } else { next };
-        let last = assigned.get(behind.wrapping_sub(1));
-        let kept_up = !self.follows || last.is_none_or(|last| last.keep_up(self.auto_commit));
-        self.until_watch = self.until_watch.saturating_sub(1);
-        kept_up && self.until_watch != 0 && self.signals.is_quiet()
-    }
-
-    pub(crate) fn topics(&self) -> &[Arc<TopicShared>] {
-        &self.topics
-    }
-
-    /// How long it may sleep without looking whether others are dead.
-    pub(crate) fn most_sleep(&self) -> Duration {
-        if self.watch_period.is_zero() {
-            return Duration::MAX;
-        }
-        self.watch_period
-    }
-
-    pub(super) fn error(&self, reason: FenceReason) -> ConsumeError {
-        self.group.lock().fenced(self.generation, reason)
-    }
-}
-
-impl Membership {
+    /// Joins the group `name`, which is created if there is none.
+    ///
+    /// Errors: `Closed` if a topic is deleted; `OtherAssignor`.
     pub(super) fn join(
         groups: &Groups,
         config: &ConsumerConfig,
@@ -97,20 +65,221 @@ impl Membership {
             topics,
             partitions: 0,
             listener: None,
-            is_out: false,
+            fence_reported: false,
             auto_commit: config.auto_commit,
-            follows: config.auto_commit || config.hold_back == HoldBack::Read,
-            until_watch: 1,
-            polls_a_watch: 1,
-            watched: Duration::ZERO,
-            watch_period: Duration::ZERO,
+            gates_follow_reads: config.auto_commit || config.hold_back == HoldBack::Read,
+            liveness: LivenessWatch::new(),
         })
+    }
+
+    // ---- polling ------------------------------------------------------------------------
+
+    /// The fast start of a poll: counts the poll and commits what the poll before it returned.
+    /// Returns whether that is all there is to do for the group.
+    #[inline(always)]
+    pub(super) fn begin_poll(&mut self, assigned: &[AssignedPartition], next: usize) -> bool {
+        self.signals.count_poll();
+        // The partition read last is the one before `next`. (After a change of the assignment it
+        // may be another, whose position was also reached by earlier polls.)
+        let after_last = if next == 0 { assigned.len() } else { next };
+        let last = assigned.get(after_last.wrapping_sub(1));
+        let gate_is_current =
+            !self.gates_follow_reads || last.is_none_or(|last| last.follow_reads(self.auto_commit));
+        let clock_due = self.liveness.count_poll();
+        gate_is_current && !clock_due && self.signals.is_quiet()
+    }
+
+    /// Counts a poll that takes the slow path.
+    pub(super) fn count_poll(&self) {
+        self.signals.count_poll();
+    }
+
+    /// Now and then has the coordinator fence members that have stopped polling.
+    pub(super) fn check_liveness(&mut self, clock: Clock) {
+        if let Some(now) = self.liveness.check_due(clock) {
+            self.group.lock().watch(self.id, &self.signals, now);
+        }
+    }
+
+    /// How long the member may sleep before it checks the others' liveness again.
+    pub(super) fn longest_park(&self) -> Duration {
+        self.liveness.longest_park()
+    }
+
+    /// The next step of the protocol that this member has to take; `None` if it is in step with
+    /// its group. `Step::Done` has been taken when this returns it.
+    pub(super) fn next_step(&mut self, reset: OffsetReset) -> Option<Step> {
+        // Added partitions set no signal: the first member to see them makes an assignment due.
+        let partitions = count_partitions(&self.topics);
+        if self.signals.is_quiet() && self.partitions == partitions {
+            return None;
+        }
+        let step = self.group.lock().step(self.id, &self.signals, reset);
+        if let Step::Done {
+            generation,
+            shortest_interval,
+        } = &step
+        {
+            self.generation = *generation;
+            self.partitions = partitions;
+            self.liveness.set_shortest_interval(*shortest_interval);
+        }
+        Some(step)
+    }
+
+    /// Offers the group an assignment of `group`, its state at `change`. It counts unless another
+    /// change or another member's assignment came first.
+    ///
+    /// Errors: `BadAssignment`.
+    pub(super) fn install(
+        &self,
+        change: u64,
+        group: &GroupView,
+        assignment: &Assignment,
+    ) -> Result<(), ConsumeError> {
+        let mut coordinator = self.group.lock();
+        let installed = coordinator.install(change, group, assignment)?;
+        let (generation, members) = (coordinator.generation, coordinator.live_members());
+        drop(coordinator);
+        if installed {
+            event!(
+                info,
+                "group rebalanced",
+                group = &**self.group.name(),
+                generation = generation,
+                members = members,
+            );
+        }
+        Ok(())
+    }
+
+    /// Gives partitions back to the group.
+    pub(super) fn release(&self, returned: impl Iterator<Item = Returned>) {
+        self.group.lock().release(&self.signals, returned);
+    }
+
+    /// Leaves the group and gives its partitions back. They are kept for the next member of the
+    /// same instance id if `keep_instance` says so and this one has such an id.
+    pub(super) fn leave(
+        &self,
+        returned: impl Iterator<Item = Returned>,
+        now: Duration,
+        keep_instance: bool,
+    ) {
+        let mut coordinator = self.group.lock();
+        coordinator.leave(self.id, &self.signals, returned, now, keep_instance);
+    }
+
+    // ---- being fenced -------------------------------------------------------------------
+
+    /// Why the member is fenced, if it is. A hint unless the group's lock is held.
+    pub(super) fn fence_reason(&self) -> Option<FenceReason> {
+        self.signals.fenced()
+    }
+
+    /// Errors: `Fenced`, after the group's lock was taken once.
+    pub(super) fn check_fenced(&self) -> Result<(), ConsumeError> {
+        match self.fence_reason() {
+            Some(reason) => Err(self.fenced_error(reason)),
+            None => Ok(()),
+        }
+    }
+
+    pub(super) fn fenced_error(&self, reason: FenceReason) -> ConsumeError {
+        self.group.lock().fenced(self.generation, reason)
+    }
+
+    /// The error of the poll that finds the member fenced. The next poll joins again.
+    pub(super) fn report_fenced(&mut self, reason: FenceReason) -> ConsumeError {
+        self.fence_reported = true;
+        self.fenced_error(reason)
+    }
+
+    pub(super) fn is_fence_reported(&self) -> bool {
+        self.fence_reported
+    }
+
+    // ---- commits ------------------------------------------------------------------------
+
+    /// After a commit without the lock: whether it counts (row P14 in `group/ownership.rs`).
+    pub(super) fn commit_counts(&self) -> bool {
+        self.signals.commit_counts()
+    }
+
+    /// Commits several partitions under the group's lock: all of them, or none.
+    ///
+    /// Errors: `Fenced`.
+    pub(super) fn commit_together<'o>(
+        &self,
+        commits: impl Iterator<Item = (&'o Ownership, u64)>,
+    ) -> Result<(), ConsumeError> {
+        let coordinator = self.group.lock();
+        coordinator.commit_owned(&self.signals, self.generation, commits)
+    }
+
+    pub(super) fn auto_commit(&self) -> bool {
+        self.auto_commit
+    }
+
+    pub(super) fn gates_follow_reads(&self) -> bool {
+        self.gates_follow_reads
+    }
+
+    // ---- what it is subscribed to -------------------------------------------------------
+
+    pub(super) fn id(&self) -> MemberId {
+        self.id
+    }
+
+    pub(super) fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    pub(super) fn group_name(&self) -> &Arc<str> {
+        self.group.name()
+    }
+
+    pub(super) fn topics(&self) -> &[Arc<TopicShared>] {
+        &self.topics
+    }
+
+    /// Subscribes to other topics, with another listener.
+    ///
+    /// Errors: `Closed` if a topic is deleted; nothing is changed then.
+    pub(super) fn resubscribe(
+        &mut self,
+        topics: Vec<Arc<TopicShared>>,
+        listener: Option<Box<dyn RebalanceListener>>,
+    ) -> Result<(), ConsumeError> {
+        let mut coordinator = self.group.lock();
+        coordinator.subscribe(self.id, &self.signals, topics.clone())?;
+        drop(coordinator);
+        self.topics = topics;
+        self.listener = listener;
+        Ok(())
+    }
+
+    /// One of its topics that was deleted. It is removed from the subscription unless all are
+    /// deleted, so that it is returned once or, if all are, each time.
+    pub(super) fn take_deleted_topic(&mut self) -> Option<Arc<TopicShared>> {
+        let mut topics = self.topics.iter();
+        let deleted = topics.find(|topic| topic.is_deleted())?.clone();
+        if self.topics.iter().any(|topic| !topic.is_deleted()) {
+            self.topics.retain(|topic| !Arc::ptr_eq(topic, &deleted));
+        }
+        Some(deleted)
+    }
+
+    pub(super) fn take_listener(&mut self) -> Option<Box<dyn RebalanceListener>> {
+        self.listener.take()
+    }
+
+    pub(super) fn set_listener(&mut self, listener: Option<Box<dyn RebalanceListener>>) {
+        self.listener = listener;
     }
 }
 
-pub(super) fn count_partitions(topics: &[Arc<TopicShared>]) -> u64 {
-    topics
-        .iter()
-        .map(|topic| u64::from(topic.partitions()))
-        .sum()
+fn count_partitions(topics: &[Arc<TopicShared>]) -> u64 {
+    let counts = topics.iter().map(|topic| u64::from(topic.partitions()));
+    counts.sum()
 }

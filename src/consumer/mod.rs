@@ -1,10 +1,25 @@
-//! Reading: which partitions, where in each, and batches out of them.
+//! Consumers: which partitions they read, from where, and the batches that they return.
+//!
+//! | file | contents |
+//! |---|---|
+//! | `config.rs` | the configuration |
+//! | `subscribe.rs`, `resolved_partition.rs` | which partitions are read; partitions by name |
+//! | `assigned_partition.rs` | one partition: its cursor, and the topic's state |
+//! | `owned_partition.rs` | the same partition in a group: its ownership and gate |
+//! | `poll.rs`, `poll_order.rs` | polling; the order in which many partitions are checked |
+//! | `batch.rs`, `poll_async.rs`, `stream.rs` | what a poll returns; polling from tasks |
+//! | `positions.rs`, `bounds.rs` | the consumer's own positions; any partition's offsets |
+//! | `commit.rs` | committing offsets |
+//! | `membership.rs`, `liveness_watch.rs` | the consumer's membership in a group |
+//! | `rebalance.rs`, `rebalance_listener.rs` | the steps of the group's protocol; the callbacks |
+//! | `registry.rs` | the broker's live consumers, for snapshots |
 
 mod assigned_partition;
 mod batch;
 mod bounds;
 mod commit;
 mod config;
+mod liveness_watch;
 mod membership;
 mod owned_partition;
 mod poll;
@@ -14,6 +29,7 @@ mod positions;
 mod rebalance;
 mod rebalance_listener;
 mod registry;
+mod resolved_partition;
 #[cfg(feature = "stream")]
 mod stream;
 mod subscribe;
@@ -34,20 +50,21 @@ use crate::wait::{WaitStrategy, Waiter, Wakeup, WakeupHandle};
 use core::fmt;
 use membership::Membership;
 use poll_order::PollOrder;
+use rebalance::LeaveReason;
 use registry::Registration;
 use std::sync::Arc;
 use subscribe::AssignmentMode;
 
-/// With so many partitions or more, a poll does not look at all of them.
-const MANY: usize = 17;
+/// With this many partitions or more, a poll does not check all of them.
+const MANY_PARTITIONS: usize = 17;
 
-/// Reads topics: every partition of those it is subscribed to, or the partitions it is
-/// assigned.
+/// Reads records: of all partitions of the topics it is subscribed to, or of the partitions that it
+/// is assigned.
 ///
-/// Each consumer has positions of its own; several consumers of a topic each read all of it, unless
-/// they are members of one [`group`](ConsumerConfig::group): then they share it.
-/// Consumers come and go while producers run. Dropping one lets go of everything it held
-/// back.
+/// Each consumer has its own positions. Several consumers of a topic each read all of it, unless
+/// they are members of one [`group`](ConsumerConfig::group): then they share its partitions.
+/// Consumers can be created and dropped while producers run. A dropped consumer holds nothing back
+/// any more.
 ///
 /// ```
 /// use ringlog::{Broker, ConsumerConfig, Record, TopicConfig};
@@ -70,33 +87,33 @@ pub struct Consumer {
     groups: Arc<Groups>,
     config: ConsumerConfig,
     mode: Option<AssignmentMode>,
-    /// What it is in a group, while it is subscribed.
+    /// The membership in a group, while the consumer is subscribed with one.
     member: Option<Box<Membership>>,
     assigned: Vec<AssignedPartition>,
     subscriptions: Vec<TopicSubscription>,
     wait: WaitStrategy,
-    /// Where the next poll begins to look, so that no partition starves: behind the one read last.
+    /// The partition that the next poll checks first: the one after that read last, so that none
+    /// starves.
     next: usize,
-    /// Where it looks if there are [`MANY`] partitions.
+    /// The order of the checks if there are [`MANY_PARTITIONS`].
     poll_order: PollOrder,
-    /// The partition that may have a pin: one at a time (pool.rs).
+    /// The partition that may have a pin: one at a time (`log/segment_pool.rs`).
     pinned: usize,
     wakeup: Wakeup,
-    /// What its polls sleep with.
+    /// The waiter of its polls.
     waiter: Waiter,
-    /// Its place in the broker's list of consumers.
-    entry: Registration,
+    registration: Registration,
 }
 
 impl Consumer {
     pub(crate) fn new(
         directory: Directory,
         groups: Arc<Groups>,
-        consumers: &Arc<ConsumerRegistry>,
+        registry: &Arc<ConsumerRegistry>,
         config: ConsumerConfig,
     ) -> Consumer {
         Consumer {
-            entry: consumers.enter(&config),
+            registration: registry.register(&config),
             directory,
             groups,
             config,
@@ -113,45 +130,47 @@ impl Consumer {
         }
     }
 
-    /// Its name: the one that it was mode, or the one it got
-    /// ([`ConsumerConfig::client_id`]).
+    /// The consumer's name: the configured [`client_id`](ConsumerConfig::client_id), or the default
+    /// one.
     pub fn client_id(&self) -> &str {
-        &self.entry.card.client_id
+        &self.registered().client_id
     }
 
-    /// Its group, if it has one that exists.
+    /// The configured group, if it exists.
     pub(crate) fn group(&self) -> Option<Arc<Group>> {
         let name = self.config.group.as_ref()?;
         self.groups.find(name)
     }
 
-    /// The partitions that it reads.
+    /// The partitions that the consumer reads.
     pub(crate) fn assigned(&self) -> &[AssignedPartition] {
         &self.assigned
     }
 
-    /// What others may know of it.
-    pub(crate) fn card(&self) -> &Arc<RegisteredConsumer> {
-        &self.entry.card
+    /// The consumer's entry in the registry.
+    pub(crate) fn registered(&self) -> &Arc<RegisteredConsumer> {
+        self.registration.consumer()
     }
 
-    /// What ends this consumer's polls from another thread: see [`WakeupHandle`].
+    /// A handle that ends this consumer's polls from another thread: see [`WakeupHandle`].
     pub fn wakeup_handle(&self) -> WakeupHandle {
         self.wakeup.handle()
     }
 
-    /// Reads nothing any more and lets go of all it held back. Unlike one that is just dropped, a
-    /// member of a group first commits what its polls have returned, if it does so by itself, and
-    /// its listener is told.
+    /// Drops the consumer, after a member of a group has left it in order.
+    ///
+    /// Such a member first commits what its polls have returned, if it has
+    /// [`auto_commit`](ConsumerConfig::auto_commit), and calls its listener. A member that is just
+    /// dropped does neither.
     pub fn close(mut self) {
-        self.leave_group(true, true);
+        self.leave_group(LeaveReason::Closed);
     }
 }
 
 impl Drop for Consumer {
     fn drop(&mut self) {
-        self.leave_group(false, true);
-        // The pins go before the seats they sit on.
+        self.leave_group(LeaveReason::Dropped);
+        // Drops the cursors before the spare segments that pay for their pins.
         self.unsubscribe();
     }
 }

@@ -1,71 +1,137 @@
-//! What a member has of the partitions that it owns.
+//! A partition as a member of a group owns it: the ownership, the gate, and what polls, commits and
+//! seeks do with them.
+//!
+//! The member's cursor has a pin. What the group holds back under `Backpressure` is held by the
+//! gate, which belongs to the owner while there is one (`group/ownership.rs`).
 
 use super::assigned_partition::AssignedPartition;
-use crate::group::{GroupGate, Ownership, Returned};
+use crate::group::{Grant, GroupGate, Ownership, Returned};
 use crate::log::segment_pool::SpareSegment;
 use std::sync::Arc;
 
 /// What a consumer has of a partition that it owns in a group.
-pub(crate) struct OwnedPartition {
-    pub(super) ownership: Arc<Ownership>,
-    pub(super) gate: Option<GroupGate>,
-    /// The segment that the gate holds; without a gate, one that no cursor comes to.
-    pub(super) gate_at: u64,
-    /// For the cursor's pin.
-    pub(super) _spare: SpareSegment,
+pub(super) struct OwnedPartition {
+    ownership: Arc<Ownership>,
+    gate: Option<GroupGate>,
+    /// The segment that the gate holds. Without a gate: `u64::MAX`, which no cursor reaches.
+    gate_segment: u64,
+    /// The spare segment that pays for the cursor's pin.
+    _spare: SpareSegment,
 }
 
 impl OwnedPartition {
-    pub(crate) fn ownership(&self) -> &Arc<Ownership> {
-        &self.ownership
-    }
-
-    pub(super) fn hold(&mut self, offset: u64) {
+    /// Holds what lies from `offset` on, and nothing before it.
+    pub(super) fn hold_from(&mut self, offset: u64) {
         if let Some(gate) = &mut self.gate {
             gate.go(offset);
-            self.gate_at = gate.held();
+            self.gate_segment = gate.held();
         }
     }
 
-    pub(super) fn holds(&self, segment: u64) -> bool {
-        self.gate_at == segment || self.gate.is_none()
+    /// Before the cursor seeks to `offset`: holds what lies from there on too, and never less than
+    /// before.
+    pub(super) fn hold_also_from(&mut self, offset: u64) {
+        if self.gate.as_ref().is_some_and(|gate| offset < gate.from()) {
+            self.hold_from(offset);
+        }
     }
 
-    /// Holds all that is retained, before the cursor goes to its start.
-    pub(crate) fn hold_all(&mut self) {
+    /// Before the cursor seeks to the log start: holds all that is retained.
+    pub(super) fn hold_all(&mut self) {
         if let Some(gate) = &mut self.gate {
             gate.go_to_start();
-            self.gate_at = gate.held();
+            self.gate_segment = gate.held();
         }
     }
 
-    /// When records were deleted: nothing of them is held any more.
-    pub(crate) fn skip_deleted(&mut self) {
+    /// After records were deleted: holds nothing of them any more.
+    pub(super) fn skip_deleted(&mut self) {
         if let Some(gate) = &mut self.gate {
             gate.skip_deleted();
-            self.gate_at = gate.held();
+            self.gate_segment = gate.held();
         }
     }
 
-    /// Before the cursor is sent to an offset: holds what lies from there on too. Never less than
-    /// before.
-    pub(crate) fn hold_back_to(&mut self, offset: u64) {
-        if self.gate.as_ref().is_some_and(|gate| offset < gate.from()) {
-            self.hold(offset);
-        }
+    /// Whether the gate needs no move to hold exactly from this segment on.
+    fn holds_from_segment(&self, number: u64) -> bool {
+        self.gate_segment == number || self.gate.is_none()
     }
 }
 
-/// What goes back to the coordinator of a partition that was owned.
-pub(super) fn give_up(assigned: &mut AssignedPartition) -> Option<Returned> {
-    let ownership = assigned.owned.as_ref()?.ownership.clone();
-    Some(Returned {
-        key: assigned.key(),
-        ownership,
-        gate: take_gate(assigned),
-    })
-}
+impl AssignedPartition {
+    /// The partition of a grant, from the moment that the member owns it.
+    pub(super) fn from_grant(grant: Grant) -> AssignedPartition {
+        let spare = grant.topic.pool().spare();
+        let mut assigned = AssignedPartition::join_ungated(&grant.topic, grant.partition);
+        if let Some(start) = grant.start {
+            assigned.resume_at(start);
+        }
+        assigned.owned = Some(OwnedPartition {
+            gate_segment: grant.gate.as_ref().map_or(u64::MAX, GroupGate::held),
+            ownership: grant.ownership,
+            gate: grant.gate,
+            _spare: spare,
+        });
+        assigned
+    }
 
-pub(super) fn take_gate(assigned: &mut AssignedPartition) -> Option<GroupGate> {
-    assigned.owned.as_mut()?.gate.take()
+    /// The ownership, if the consumer reads the partition as a member of a group.
+    pub(super) fn ownership(&self) -> Option<&Arc<Ownership>> {
+        self.owned.as_ref().map(|owned| &owned.ownership)
+    }
+
+    pub(super) fn is_owned_by(&self, ownership: &Arc<Ownership>) -> bool {
+        let own = self.ownership();
+        own.is_some_and(|own| Arc::ptr_eq(own, ownership))
+    }
+
+    /// Commits the position that polls have reached, if `commit` says so. Returns `false` if the
+    /// gate holds an older segment than the cursor's, so that it can move forward.
+    #[inline(always)]
+    pub(super) fn follow_reads(&self, commit: bool) -> bool {
+        // A position that was sought and is not reached yet is not committed.
+        let (Some(owned), Some(position), true) =
+            (&self.owned, self.cursor.reached(), self.positioned)
+        else {
+            return true;
+        };
+        if commit {
+            owned.ownership.commit(position);
+        }
+        self.cursor.segment_number() <= owned.gate_segment
+    }
+
+    /// Moves the gate to the position. The caller has checked that the member is not fenced (P14).
+    pub(super) fn move_gate(&mut self) {
+        let position = self.cursor.position();
+        if let Some(owned) = &mut self.owned {
+            owned.hold_from(position);
+        }
+    }
+
+    /// After a commit: holds from the committed offset on, or from the position if that is lower.
+    pub(super) fn hold_uncommitted(&mut self, committed: u64) {
+        let from = committed.min(self.cursor.position());
+        let in_cursor_segment = self.cursor.is_in_segment_of(from);
+        let number = self.cursor.segment_number();
+        if let Some(owned) = &mut self.owned {
+            if !(in_cursor_segment && owned.holds_from_segment(number)) {
+                owned.hold_from(from);
+            }
+        }
+    }
+
+    /// What the coordinator gets back; `None` if the partition is not owned in a group.
+    pub(super) fn give_back(&mut self) -> Option<Returned> {
+        let ownership = self.ownership()?.clone();
+        Some(Returned {
+            key: (self.topic.name().clone(), self.partition),
+            ownership,
+            gate: self.take_gate(),
+        })
+    }
+
+    pub(super) fn take_gate(&mut self) -> Option<GroupGate> {
+        self.owned.as_mut()?.gate.take()
+    }
 }

@@ -1,8 +1,21 @@
+//! Polling: the fast round over the partitions, the full poll behind it, and the wait for records.
+//!
+//! ```text
+//! poll ── quick_round ── Found ─────────────────────────────► batch
+//!              │ Nothing, Unsure
+//!              └─ wait ── full_poll ── found, or an error ──► batch, error
+//!                  ▲          │ nothing
+//!                  └──────────┘ spin, sleep                 ► empty batch: out of time
+//! ```
+//!
+//! A quick round only reads what it takes to find a frame at a cursor. Everything else that can end
+//! a poll (a wake-up, the group, a closed topic, a lost position) is left to the full poll.
+
 use super::assigned_partition::AssignedPartition;
 use super::batch::Batch;
 use super::membership::Membership;
 use super::poll_order::next_in_round;
-use super::{Consumer, MANY};
+use super::{Consumer, MANY_PARTITIONS};
 use crate::error::ConsumeError;
 use crate::log::cursor::Glance;
 use crate::topic::TopicShared;
@@ -12,49 +25,65 @@ use std::sync::Arc;
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
-/// Of many partitions, the descriptor to be looked at so many looks later is on its way: they are
+/// Among many partitions, the descriptor of the one this many checks ahead is prefetched: they are
 /// too many for the caches.
-const LOOKS_AHEAD: usize = 8;
+const PREFETCH_DISTANCE: usize = 8;
 
-/// What a quick look at the partitions found.
+/// What a quick round over the partitions found.
 enum QuickRound {
-    /// This partition has records: they are its cursor's run.
+    /// Records of the partition at this index, which are its cursor's run.
     Found(usize),
     Nothing,
-    /// It takes a full poll to tell.
+    /// Only a full poll can decide.
     Unsure,
 }
 
-/// It takes a full poll to tell what a partition has.
+/// Only a full poll can decide what a partition has.
 struct Unsure;
 
 impl Consumer {
-    /// Reads the next records of one partition, waiting for some up to `timeout`. The batch
-    /// is empty when none came.
+    /// Reads the next records of one partition, and waits for up to `timeout` if there are none.
+    /// The batch is empty if none came in time.
     ///
-    /// Partitions with records take turns. Of more than 16, those that had records lately are looked
-    /// at first, and the others a few at each poll, so that one busy partition among thousands is
-    /// read as fast as it would be alone. A record in a partition that had none is found after a
-    /// quarter as many polls as there are partitions, at most, and one more for each other partition
-    /// that comes to have some meanwhile; at once, where the others have none.
-    ///
-    /// A consumer that polls again and again, finds a few records each time, and so gets in the way
-    /// of a producer that it is faster than, looks one or two microseconds later, as long as it finds
-    /// many then, and at least twice of what it found before. A record that comes alone is never waited with; with [`WaitStrategy::BusySpin`] none is.
-    ///
-    /// The position moves past what is returned, as Kafka's does; [`seek`](Self::seek) goes
+    /// The position moves past the returned records, as Kafka's does. [`seek`](Self::seek) moves it
     /// back.
     ///
+    /// # Order of the partitions
+    /// Partitions that have records take turns. With up to 16 partitions, a poll can check all of
+    /// them. With more, it checks the partitions that had records lately and a few of the others,
+    /// and all of them only if it finds nothing. So one busy partition among thousands is read as
+    /// fast as it would be alone.
+    ///
+    /// A record in a partition that had none is found after at most a quarter as many polls as
+    /// there are partitions, and one more poll for each other partition that gets records
+    /// meanwhile. If the other partitions have no records, it is found at once.
+    ///
+    /// # Back-off
+    /// A consumer that is faster than a producer finds a few records at each of its polls, and
+    /// slows that producer down. Such a consumer makes its next check one or two microseconds
+    /// later. It does so for as long as the later check finds many records, and at least twice as
+    /// many as an immediate one did. A record that comes alone is never delayed. With
+    /// [`WaitStrategy::BusySpin`] no record is.
+    ///
     /// # Errors
-    /// [`ConsumeError::NotSubscribed`] without partitions; [`ConsumeError::Wakeup`] when it was
-    /// woken up; [`ConsumeError::Closed`] when one of its topics was deleted, and when one was
-    /// [closed](Topic::close) and all of it is read, once for each if there are others; with
-    /// [`OffsetReset::None`](crate::OffsetReset::None)
-    /// [`ConsumeError::OffsetOutOfRange`] for a position outside what is retained, and
-    /// [`ConsumeError::NoPosition`] before the first seek. Of a member of a group also
-    /// [`ConsumeError::Fenced`], once, and the next poll joins again; and
-    /// [`ConsumeError::BadAssignment`]. Then a topic that was deleted is told once, if there are
-    /// others.
+    /// - [`ConsumeError::NotSubscribed`] before any [`subscribe`](Self::subscribe) or
+    ///   [`assign`](Self::assign).
+    /// - [`ConsumeError::Wakeup`] after [`WakeupHandle::wakeup`](crate::WakeupHandle::wakeup).
+    /// - [`ConsumeError::Closed`] if a topic was deleted. Also if a topic was
+    ///   [closed](crate::Topic::close) and all of it is read: once for each such topic, and at each
+    ///   poll when the consumer has no other topics left.
+    /// - [`ConsumeError::OffsetOutOfRange`] if a position is outside what is retained, and
+    ///   [`ConsumeError::NoPosition`] before the first seek in a partition. Both only under
+    ///   [`OffsetReset::None`](crate::OffsetReset::None).
+    ///
+    /// A member of a group gets `Closed` for a deleted topic once, unless all its topics are
+    /// deleted. It also gets:
+    ///
+    /// - [`ConsumeError::Fenced`], once, when the group has expelled it. The next poll joins again,
+    ///   which can fail with [`ConsumeError::OtherAssignor`]. If another consumer has taken its
+    ///   `instance_id`, each poll is `Fenced` until this one subscribes again.
+    /// - [`ConsumeError::BadAssignment`] if its assignor has returned an assignment that is not
+    ///   valid.
     #[inline]
     pub fn poll(&mut self, timeout: Duration) -> Result<Batch<'_>, ConsumeError> {
         let i = match self.quick_round() {
@@ -68,9 +97,19 @@ impl Consumer {
         Ok(self.batch(i))
     }
 
-    /// What was found in partition `i`.
+    /// Reads the next records of one partition without waiting. The batch is empty if there are
+    /// none now.
+    ///
+    /// # Errors
+    /// As [`poll`](Self::poll).
+    #[inline]
+    pub fn try_poll(&mut self) -> Result<Batch<'_>, ConsumeError> {
+        self.poll(Duration::ZERO)
+    }
+
+    /// The run that was found in partition `i`.
     #[inline(always)]
-    pub(crate) fn batch(&mut self, i: usize) -> Batch<'_> {
+    pub(super) fn batch(&mut self, i: usize) -> Batch<'_> {
         let AssignedPartition {
             topic,
             partition,
@@ -80,16 +119,9 @@ impl Consumer {
         Batch::new(cursor, topic, *partition)
     }
 
-    /// Reads the next records of one partition, if there are any now.
-    ///
-    /// # Errors
-    /// As [`poll`](Self::poll).
-    #[inline]
-    pub fn try_poll(&mut self) -> Result<Batch<'_>, ConsumeError> {
-        self.poll(Duration::ZERO)
-    }
+    // ---- the fast path ------------------------------------------------------------------
 
-    /// The usual look at every partition once, beginning behind the one read last.
+    /// Checks each partition once, beginning after the one read last.
     #[inline(always)]
     fn quick_round(&mut self) -> QuickRound {
         let count = self.assigned.len();
@@ -97,45 +129,45 @@ impl Consumer {
             return QuickRound::Unsure;
         }
         if let Some(member) = &mut self.member {
-            if !member.turn(&self.assigned, self.next) {
+            if !member.begin_poll(&self.assigned, self.next) {
                 return QuickRound::Unsure;
             }
         }
-        if count >= MANY {
+        if count >= MANY_PARTITIONS {
             return self.quick_round_of_many();
         }
         let (first, max) = (self.next, self.config.max_poll_records);
         let mut i = first;
         loop {
-            let behind = next_in_round(i, count);
-            // The last one of the round is the one that had something last.
-            let again = || behind == first && self.wait != WaitStrategy::BusySpin;
+            let next = next_in_round(i, count);
+            // The last partition of the round is the one that was read last.
+            let again = || next == first && self.wait != WaitStrategy::BusySpin;
             let Some(assigned) = self.assigned.get_mut(i) else {
-                return QuickRound::Unsure; // there are none: the full poll says so
+                return QuickRound::Unsure; // there are none, which the full poll reports
             };
             match assigned.glance(again, true, max) {
                 Glance::Found => {
-                    self.next = behind;
+                    self.next = next;
                     return QuickRound::Found(i);
                 }
                 Glance::Nothing => {}
                 Glance::Unsure => return QuickRound::Unsure,
             }
-            if behind == first {
+            if next == first {
                 return QuickRound::Nothing;
             }
-            i = behind;
+            i = next;
         }
     }
 
-    /// The same for many partitions, of which it looks at some only, unless they have nothing. A
-    /// partition about which a quick look cannot decide is polled in full at once: the others need
-    /// not be for that.
+    /// The quick round over many partitions, of which it checks only some unless they have nothing.
+    /// A partition about which a glance cannot decide is polled in full at once, so that the others
+    /// need not be.
     #[inline(never)]
     fn quick_round_of_many(&mut self) -> QuickRound {
         let count = self.assigned.len();
         let mut poll_order = core::mem::take(&mut self.poll_order);
-        let found = poll_order.look(count, |i, again| self.poll_of_many(i, again));
+        let found = poll_order.find(count, |i, again| self.check_one_of_many(i, again));
         self.poll_order = poll_order;
         match found {
             Ok(Some(i)) => {
@@ -147,10 +179,10 @@ impl Consumer {
         }
     }
 
-    /// How many records partition `i` has to read, which are its cursor's run now.
+    /// Reads partition `i`. Returns how many records its cursor's run has.
     #[inline(always)]
-    fn poll_of_many(&mut self, i: usize, again: bool) -> Result<usize, Unsure> {
-        if let Some(later) = self.assigned.get(i + LOOKS_AHEAD) {
+    fn check_one_of_many(&mut self, i: usize, again: bool) -> Result<usize, Unsure> {
+        if let Some(later) = self.assigned.get(i + PREFETCH_DISTANCE) {
             later.cursor.will_look();
         }
         let assigned = &mut self.assigned[i];
@@ -158,22 +190,24 @@ impl Consumer {
         match assigned.glance(again, false, self.config.max_poll_records) {
             Glance::Nothing => Ok(0),
             Glance::Found => Ok(assigned.cursor.run().0.records as usize),
-            Glance::Unsure => self.poll_apart(i),
+            Glance::Unsure => self.poll_one_of_many(i),
         }
     }
 
     #[cold]
     #[inline(never)]
-    fn poll_apart(&mut self, i: usize) -> Result<usize, Unsure> {
-        if self.assigned[i].is_behind() {
-            return Err(Unsure); // what has changed is for the full poll, all of it
+    fn poll_one_of_many(&mut self, i: usize) -> Result<usize, Unsure> {
+        if self.assigned[i].topic_has_changed() {
+            return Err(Unsure); // the full poll follows all of the change
         }
         let found = self.poll_partition(i).map_err(|_| Unsure)?;
         let (run, _) = self.assigned[i].cursor.run();
         Ok(if found { run.records as usize } else { 0 })
     }
 
-    /// Waits until a partition has something, or the time is up.
+    // ---- the wait and the full poll -----------------------------------------------------
+
+    /// Waits until a partition has records or the time is up (`None`).
     #[cold]
     #[inline(never)]
     fn wait_for_records(&mut self, timeout: Duration) -> Result<Option<usize>, ConsumeError> {
@@ -187,7 +221,7 @@ impl Consumer {
         }
     }
 
-    /// The same for a task, which is woken when another look may find something.
+    /// Polls for a task. If that is pending, the task is woken when another poll may find records.
     pub(super) fn poll_for_task(&mut self, waker: &Waker) -> Poll<Result<usize, ConsumeError>> {
         self.waiter.withdraw();
         if let QuickRound::Found(i) = self.quick_round() {
@@ -203,80 +237,31 @@ impl Consumer {
         }
     }
 
-    /// One look at everything that may end a poll.
+    /// Checks everything that can end a poll, once. Returns the index of a partition that has
+    /// records.
     fn full_poll(&mut self) -> Result<Option<usize>, ConsumeError> {
         if self.wakeup.take() {
             return Err(ConsumeError::Wakeup);
         }
-        self.attend()?;
+        self.serve_group()?;
         if let Some(found) = self.full_round()? {
-            self.poll_order.found(found);
+            self.poll_order.mark_busy(found);
             self.next = next_in_round(found, self.assigned.len());
             return Ok(Some(found));
         }
-        // With nothing to read, the position that others see is exact until it moves on.
-        self.assigned.iter().for_each(AssignedPartition::show);
+        // With nothing to read, snapshots see the exact position until it moves on.
+        let assigned = self.assigned.iter();
+        assigned.for_each(AssignedPartition::publish_position);
         self.report_closed()?;
         Ok(None)
     }
 
-    /// After a round in vain: of each topic that is closed and read to its end the poll says so.
-    /// Once, as long as there are others; and then always.
-    fn report_closed(&mut self) -> Result<(), ConsumeError> {
-        if !self.assigned.iter().any(|a| a.topic.is_closed()) {
-            return Ok(());
-        }
-        // One look at each partition, however many there are.
-        let is = |topic: &Arc<TopicShared>| {
-            let topic = topic.clone();
-            move |other: &&Arc<TopicShared>| Arc::ptr_eq(&topic, other)
-        };
-        let (mut untold, mut unread) = (Vec::new(), Vec::new());
-        for assigned in self.assigned.iter().filter(|a| a.topic.is_closed()) {
-            let topic = &assigned.topic;
-            if !unread.iter().any(is(topic)) && !assigned.is_drained() {
-                unread.push(topic);
-            }
-            if !assigned.closed_reported && !untold.iter().any(is(topic)) {
-                untold.push(topic);
-            }
-        }
-        let new = untold.into_iter().find(|t| !unread.iter().any(is(t)));
-        let first = self.assigned.first().map(|a| &a.topic);
-        let Some(topic) = new.or_else(|| first.filter(|_| self.is_over())).cloned() else {
-            return Ok(());
-        };
-        for assigned in &mut self.assigned {
-            assigned.closed_reported |= Arc::ptr_eq(&assigned.topic, &topic);
-        }
-        Err(ConsumeError::Closed {
-            topic: topic.name().clone(),
-        })
-    }
-
-    /// Nothing will ever be read again, as far as this consumer knows: it has told so of every topic
-    /// that it reads. A member may still get partitions of those that are open.
-    pub(crate) fn is_over(&self) -> bool {
-        let over = |a: &AssignedPartition| a.closed_reported || a.topic.is_deleted();
-        let is_over = |topic: &Arc<TopicShared>| {
-            let mut of_it = self
-                .assigned
-                .iter()
-                .filter(|a| Arc::ptr_eq(&a.topic, topic));
-            topic.is_deleted() || (of_it.clone().next().is_some() && of_it.all(over))
-        };
-        match &self.member {
-            Some(member) => member.topics().iter().all(is_over),
-            None => self.assigned.iter().all(over),
-        }
-    }
-
-    /// Looks at every partition once, beginning behind the one read last.
+    /// Polls each partition once, beginning after the one read last.
     fn full_round(&mut self) -> Result<Option<usize>, ConsumeError> {
         self.refresh();
         let count = self.assigned.len();
-        if count >= MANY {
-            self.poll_order.make_room(count);
+        if count >= MANY_PARTITIONS {
+            self.poll_order.resize(count);
         }
         let mut i = self.next;
         for _ in 0..count {
@@ -288,15 +273,15 @@ impl Consumer {
         Ok(None)
     }
 
-    /// Looks at what has changed in the topics.
+    /// Follows the changes of the topics.
     fn refresh(&mut self) {
         let mut changed = false;
         for assigned in &mut self.assigned {
             changed |= assigned.refresh();
         }
-        // Behind the states that were just read: what they tell of is there.
+        // After the states were loaded: the partitions that they include are in the inbox by now.
         if changed {
-            self.take_added();
+            self.assign_added_partitions();
         }
     }
 
@@ -323,10 +308,10 @@ impl Consumer {
         self.assigned[i].poll(&self.config)
     }
 
-    /// Before partition `i` may pin a segment, the one that did so last lets go.
+    /// Before partition `i` may pin a segment, the partition that did so last gives up its pin.
     #[inline]
-    pub(crate) fn pin_only(&mut self, i: usize) {
-        // A member has brought a spare for each of its pins.
+    pub(super) fn pin_only(&mut self, i: usize) {
+        // A member has a spare segment for each of its pins.
         if self.pinned != i && self.member.is_none() {
             if let Some(last) = self.assigned.get_mut(self.pinned) {
                 last.cursor.unpin();
@@ -334,9 +319,62 @@ impl Consumer {
             self.pinned = i;
         }
     }
+
+    // ---- closed topics ------------------------------------------------------------------
+
+    /// After a round that found nothing: reports each topic that is closed and read to its end,
+    /// once while the consumer has other topics, and then at each poll.
+    fn report_closed(&mut self) -> Result<(), ConsumeError> {
+        if !self.assigned.iter().any(|a| a.topic.is_closed()) {
+            return Ok(());
+        }
+        // Each partition is visited once, however many there are.
+        let (mut unreported, mut unread) = (Vec::new(), Vec::new());
+        for assigned in self.assigned.iter().filter(|a| a.topic.is_closed()) {
+            let topic = &assigned.topic;
+            if !contains(&unread, topic) && !assigned.is_drained() {
+                unread.push(topic);
+            }
+            if !assigned.closed_reported && !contains(&unreported, topic) {
+                unreported.push(topic);
+            }
+        }
+        let mut unreported = unreported.into_iter();
+        let new = unreported.find(|topic| !contains(&unread, topic));
+        let any = self.assigned.first().map(|a| &a.topic);
+        let Some(topic) = new.or_else(|| any.filter(|_| self.is_finished())).cloned() else {
+            return Ok(());
+        };
+        for assigned in &mut self.assigned {
+            assigned.closed_reported |= Arc::ptr_eq(&assigned.topic, &topic);
+        }
+        Err(ConsumeError::Closed {
+            topic: topic.name().clone(),
+        })
+    }
+
+    /// Whether nothing can be read any more, as far as this consumer has found: it has reported
+    /// each of its topics as closed, or they are deleted. A member may still get partitions of
+    /// topics that are open.
+    pub(super) fn is_finished(&self) -> bool {
+        let finished = |a: &AssignedPartition| a.closed_reported || a.topic.is_deleted();
+        let topic_finished = |topic: &Arc<TopicShared>| {
+            let assigned = self.assigned.iter();
+            let mut of_topic = assigned.filter(|a| Arc::ptr_eq(&a.topic, topic));
+            topic.is_deleted() || (of_topic.clone().next().is_some() && of_topic.all(finished))
+        };
+        match &self.member {
+            Some(member) => member.topics().iter().all(topic_finished),
+            None => self.assigned.iter().all(finished),
+        }
+    }
 }
 
-/// A consumer waits for records of its partitions, and for all else that ends a poll.
+fn contains(topics: &[&Arc<TopicShared>], topic: &Arc<TopicShared>) -> bool {
+    topics.iter().any(|other| Arc::ptr_eq(other, topic))
+}
+
+/// A consumer waits for records of its partitions, and for everything else that ends a poll.
 impl WaitFor for Consumer {
     type Output = Result<usize, ConsumeError>;
 
@@ -348,8 +386,8 @@ impl WaitFor for Consumer {
         }
     }
 
-    /// The consumer's own event count and that of each partition. A member also waits for changes of
-    /// its topics: a partition that is added may become its own, whichever member reads the rest.
+    /// The consumer's own event count and that of each partition. A member also waits for changes
+    /// of its topics: an added partition may be assigned to it, whichever member reads the others.
     fn enrolment(&mut self) -> (&mut Waiter, impl Iterator<Item = &Arc<EventCount>>) {
         let topics = self.member.as_deref().map_or(&[][..], Membership::topics);
         let topics = topics.iter().map(|topic| topic.waiting_for_changes());
@@ -359,9 +397,9 @@ impl WaitFor for Consumer {
         (&mut self.waiter, own.chain(topics).chain(partitions))
     }
 
-    /// A member looks now and then whether another is dead.
+    /// A member wakes now and then to check whether the other members are alive.
     fn longest_park(&self) -> Duration {
         let member = self.member.as_ref();
-        member.map_or(Duration::MAX, |member| member.most_sleep())
+        member.map_or(Duration::MAX, |member| member.longest_park())
     }
 }

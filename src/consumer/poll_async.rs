@@ -1,3 +1,5 @@
+//! Polling from a task: the future of the next batch.
+
 use super::Consumer;
 use super::batch::Batch;
 use crate::error::ConsumeError;
@@ -7,15 +9,16 @@ use core::pin::Pin;
 use core::task::{Context, Poll};
 
 impl Consumer {
-    /// Reads the next records of one partition, as soon as there are some. As
-    /// [`poll`](Self::poll) for a task, and the batch is never empty. (A task that reads a long log
-    /// in a loop never has to wait: it should give way to others now and then.)
+    /// Reads the next records of one partition as soon as there are some: [`poll`](Self::poll) for
+    /// a task, without a timeout. The batch is never empty.
     ///
-    /// Dropped before it is ready, it has read nothing, and the position is where it was.
+    /// Cancel safe: a future that is dropped before it is ready has read nothing, and the position
+    /// has not moved. The future does not yield while there are records, so a task that reads a
+    /// long log in a loop should yield to others now and then.
     ///
-    /// A member of a group is alive to its group only while it polls: a task that waits here is
-    /// woken by its group's changes, but does not find out by itself that *another* member is dead.
-    /// Where members may die, have the task poll now and then (`tokio::time::timeout`).
+    /// A member of a group counts as alive only while it polls. A task that waits here is woken by
+    /// changes of its group, but does not find out by itself that *another* member is dead. If
+    /// members may die, let the task poll now and then (`tokio::time::timeout`).
     ///
     /// ```
     /// use ringlog::{Broker, ConsumerConfig, Record, TopicConfig};
@@ -46,7 +49,7 @@ impl Consumer {
 /// The future of [`Consumer::poll_async`].
 #[must_use = "futures do nothing unless they are awaited"]
 pub struct PollAsync<'c> {
-    /// None when it is done. Polled again, it stays pending.
+    /// `None` when the future has completed. Polled again, it stays pending.
     consumer: Option<&'c mut Consumer>,
 }
 

@@ -1,4 +1,4 @@
-//! Where a consumer is, and where it might be: seeking, and asking about partitions.
+//! A consumer's positions in its own partitions: seeking, lag and lead, pausing.
 
 use super::Consumer;
 use crate::error::ConsumeError;
@@ -13,155 +13,154 @@ pub(super) fn check_time(time: i64) -> Result<i64, ConsumeError> {
 }
 
 impl Consumer {
-    pub(crate) fn position_of(&self, topic: &str, partition: u32) -> Result<usize, ConsumeError> {
+    /// The index of this partition among the assigned ones. Errors: `NotAssigned`.
+    pub(super) fn index_of(&self, topic: &str, partition: u32) -> Result<usize, ConsumeError> {
         let mut assigned = self.assigned.iter();
         assigned
-            .position(|a| a.is(topic, partition))
+            .position(|a| a.matches(topic, partition))
             .ok_or_else(|| ConsumeError::NotAssigned {
                 topic: topic.to_owned(),
                 partition,
             })
     }
 
-    /// Reads on from `offset` in this partition. An offset outside what is retained shows at
-    /// the next poll, by the [`OffsetReset`](crate::OffsetReset) policy. One that is retained now is read under
-    /// `Backpressure`; under `DropOldest` it may be gone by the next poll, and then counts as
-    /// lost.
+    /// Continues at `offset` in this partition.
+    ///
+    /// The next poll deals with an offset outside what is retained, as
+    /// [`offset_reset`](crate::ConsumerConfig::offset_reset) says. An offset that is retained now
+    /// will be read under `Backpressure`. Under `DropOldest` it may be gone by the next poll, and
+    /// then counts as lost.
     ///
     /// # Errors
-    /// [`ConsumeError::NotAssigned`].
+    /// [`ConsumeError::NotAssigned`] if the consumer does not read this partition.
     pub fn seek(&mut self, topic: &str, partition: u32, offset: u64) -> Result<(), ConsumeError> {
-        self.seek_by(topic, partition, offset, Cursor::seek)
-    }
-
-    fn seek_by(
-        &mut self,
-        topic: &str,
-        partition: u32,
-        offset: u64,
-        go: impl FnOnce(&mut Cursor, u64),
-    ) -> Result<(), ConsumeError> {
-        let i = self.position_of(topic, partition)?;
-        let assigned = &mut self.assigned[i];
-        if let Some(owned) = &mut assigned.owned {
-            owned.hold_back_to(offset);
-        }
-        go(&mut assigned.cursor, offset);
-        assigned.positioned = true;
-        assigned.closed_reported = false;
+        let i = self.index_of(topic, partition)?;
+        self.seek_to(i, offset, Cursor::seek);
         Ok(())
     }
 
-    /// Reads on from the first record that this partition retains now.
+    /// Continues at the first offset that this partition retains now.
     ///
     /// # Errors
-    /// [`ConsumeError::NotAssigned`].
+    /// [`ConsumeError::NotAssigned`] if the consumer does not read this partition.
     pub fn seek_to_beginning(&mut self, topic: &str, partition: u32) -> Result<(), ConsumeError> {
-        let i = self.position_of(topic, partition)?;
+        let i = self.index_of(topic, partition)?;
         if let Some(owned) = &mut self.assigned[i].owned {
             owned.hold_all();
         }
-        self.seek_with(topic, partition, Cursor::go_to_start)
+        self.move_cursor(i, Cursor::go_to_start);
+        Ok(())
     }
 
-    /// Reads on past the last record that this partition has now.
+    /// Continues past the last offset that this partition has now.
     ///
     /// # Errors
-    /// [`ConsumeError::NotAssigned`].
+    /// [`ConsumeError::NotAssigned`] if the consumer does not read this partition.
     pub fn seek_to_end(&mut self, topic: &str, partition: u32) -> Result<(), ConsumeError> {
-        self.seek_with(topic, partition, Cursor::go_to_end)
+        let i = self.index_of(topic, partition)?;
+        self.move_cursor(i, Cursor::go_to_end);
+        Ok(())
     }
 
-    /// Reads on from the first record of `time` or later, in milliseconds since 1970 UTC; when
-    /// there is none, from where the records that can be read now end. Answers the position. What
-    /// is found is what [`offsets_for_times`](Self::offsets_for_times) finds.
+    /// Continues at the first record with a timestamp at or after `time`, in milliseconds since
+    /// 1970 UTC. Returns the new position.
+    ///
+    /// If there is no such record, the consumer continues where the records that can be read now
+    /// end. The search is that of [`offsets_for_times`](Self::offsets_for_times).
     ///
     /// # Errors
-    /// [`ConsumeError::NotAssigned`]; [`ConsumeError::InvalidTimestamp`] for a time below zero.
+    /// [`ConsumeError::NotAssigned`] if the consumer does not read this partition;
+    /// [`ConsumeError::InvalidTimestamp`] for a time below zero.
     pub fn seek_to_time(
         &mut self,
         topic: &str,
         partition: u32,
         time: i64,
     ) -> Result<u64, ConsumeError> {
-        let i = self.position_of(topic, partition)?;
+        let i = self.index_of(topic, partition)?;
         let log = self.assigned[i].cursor.partition();
         let offset = match time_lookup::find(log, check_time(time)?) {
             Ok(found) => found.offset,
             Err(end) => end,
         };
-        // It was retained, or the end: what goes by before the next poll counts as lost.
-        self.seek_by(topic, partition, offset, Cursor::resume_at)?;
+        // The offset was retained, or the end: what is dropped before the next poll counts as lost.
+        self.seek_to(i, offset, Cursor::resume_at);
         Ok(offset)
     }
 
-    fn seek_with(
-        &mut self,
-        topic: &str,
-        partition: u32,
-        go: impl FnOnce(&mut Cursor),
-    ) -> Result<(), ConsumeError> {
-        let i = self.position_of(topic, partition)?;
+    /// Sends partition `i`'s cursor to an offset, which the next poll finds.
+    fn seek_to(&mut self, i: usize, offset: u64, seek: impl FnOnce(&mut Cursor, u64)) {
+        let assigned = &mut self.assigned[i];
+        if let Some(owned) = &mut assigned.owned {
+            owned.hold_also_from(offset);
+        }
+        seek(&mut assigned.cursor, offset);
+        assigned.has_sought();
+    }
+
+    /// Moves partition `i`'s cursor at once, which may pin a segment.
+    fn move_cursor(&mut self, i: usize, go: impl FnOnce(&mut Cursor)) {
         self.pin_only(i);
         let assigned = &mut self.assigned[i];
         go(&mut assigned.cursor);
-        assigned.positioned = true;
-        assigned.closed_reported = false;
-        Ok(())
+        assigned.has_sought();
     }
 
-    /// The next offset that this consumer reads in this partition.
+    /// The position: the next offset that this consumer reads in this partition.
     ///
     /// # Errors
-    /// [`ConsumeError::NotAssigned`].
+    /// [`ConsumeError::NotAssigned`] if the consumer does not read this partition.
     pub fn position(&self, topic: &str, partition: u32) -> Result<u64, ConsumeError> {
-        let i = self.position_of(topic, partition)?;
+        let i = self.index_of(topic, partition)?;
         Ok(self.assigned[i].cursor.position())
     }
 
-    /// How many offsets this partition has from the position on: `log_end_offset - position`.
+    /// Offsets from the position to the end of this partition: `log_end_offset - position`
+    /// (Kafka's `records-lag`). Zero for a position past the end.
     ///
     /// # Errors
-    /// [`ConsumeError::NotAssigned`].
+    /// [`ConsumeError::NotAssigned`] if the consumer does not read this partition.
     pub fn lag(&self, topic: &str, partition: u32) -> Result<u64, ConsumeError> {
-        let i = self.position_of(topic, partition)?;
+        let i = self.index_of(topic, partition)?;
         let assigned = &self.assigned[i];
         let log = assigned.cursor.partition();
         let end = log.log_end_offset();
         Ok(end.saturating_sub(assigned.cursor.position()))
     }
 
-    /// How many offsets this partition retains before the position: `position - log_start_offset`
-    /// (Kafka's `records-lead`). Under `DropOldest` a lead near zero says that the consumer is
-    /// about to lose records; one that was overtaken has none.
+    /// Offsets that this partition retains before the position: `position - log_start_offset`
+    /// (Kafka's `records-lead`).
+    ///
+    /// Under `DropOldest` a lead near zero means that the consumer is about to lose records. Zero
+    /// for a consumer that was overtaken.
     ///
     /// # Errors
-    /// [`ConsumeError::NotAssigned`].
+    /// [`ConsumeError::NotAssigned`] if the consumer does not read this partition.
     pub fn lead(&self, topic: &str, partition: u32) -> Result<u64, ConsumeError> {
-        let i = self.position_of(topic, partition)?;
+        let i = self.index_of(topic, partition)?;
         let assigned = &self.assigned[i];
         let log = assigned.cursor.partition();
         let start = log.log_start_offset();
         Ok(assigned.cursor.position().saturating_sub(start))
     }
 
-    /// Does not read this partition until [`resume`](Self::resume). It stays assigned, and
-    /// under `Backpressure` still holds back its producers.
+    /// Stops reading this partition until [`resume`](Self::resume). It stays assigned, and under
+    /// `Backpressure` still holds back its producers.
     ///
     /// # Errors
-    /// [`ConsumeError::NotAssigned`].
+    /// [`ConsumeError::NotAssigned`] if the consumer does not read this partition.
     pub fn pause(&mut self, topic: &str, partition: u32) -> Result<(), ConsumeError> {
-        let i = self.position_of(topic, partition)?;
+        let i = self.index_of(topic, partition)?;
         self.assigned[i].paused = true;
         Ok(())
     }
 
-    /// Reads this partition again.
+    /// Reads a paused partition again, from its position on.
     ///
     /// # Errors
-    /// [`ConsumeError::NotAssigned`].
+    /// [`ConsumeError::NotAssigned`] if the consumer does not read this partition.
     pub fn resume(&mut self, topic: &str, partition: u32) -> Result<(), ConsumeError> {
-        let i = self.position_of(topic, partition)?;
+        let i = self.index_of(topic, partition)?;
         self.assigned[i].paused = false;
         Ok(())
     }

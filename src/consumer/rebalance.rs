@@ -1,29 +1,48 @@
-//! The consumer's side of a group: what its polls do.
+//! A member's part in its group: joining, leaving, and the protocol's steps in its polls.
 //!
-//! A poll begins with [`Membership::turn`], which is all there is of groups on its usual way: it
+//! A poll starts with [`Membership::begin_poll`], which is all that the fast path has of groups. It
 //! commits what the poll before returned (a plain store), counts the poll (another), and loads the
-//! signal. What it cannot do so goes to [`Consumer::attend`], off the way.
+//! member's signal. Whatever it cannot do is left to [`Consumer::serve_group`], on the slow path.
 
 use super::Consumer;
 use super::assigned_partition::AssignedPartition;
-use super::membership::{MOST_POLLS, Membership, count_partitions};
-use super::owned_partition::{give_up, take_gate};
+use super::membership::Membership;
 use super::rebalance_listener::{RebalanceEvent, RebalanceListener};
 use crate::error::{ConsumeError, FenceReason};
-use crate::events::event;
-use crate::group::{Assignment, GroupView, MemberId};
-use crate::group::{Grant, Key, Ownership, Returned, Step};
+use crate::group::{Assignment, Grant, GroupView, Key, MemberId, Ownership, Returned, Step};
 use crate::topic::{TopicPartition, TopicShared};
 use std::sync::Arc;
+
+/// Why a consumer leaves its group.
+#[derive(Clone, Copy)]
+pub(super) enum LeaveReason {
+    Closed,
+    Dropped,
+    Unsubscribed,
+    /// The listener or the assignor has panicked.
+    Panicked,
+}
+
+impl LeaveReason {
+    /// Whether the member commits automatically and calls its listener before it leaves.
+    fn is_orderly(self) -> bool {
+        matches!(self, LeaveReason::Closed | LeaveReason::Unsubscribed)
+    }
+
+    /// Whether the partitions are kept for the next member of the same instance id.
+    fn keeps_instance(self) -> bool {
+        matches!(self, LeaveReason::Closed | LeaveReason::Dropped)
+    }
+}
 
 impl Consumer {
     // ---- joining and leaving ------------------------------------------------------------
 
-    /// As [`subscribe`](Self::subscribe), with a listener that is told which partitions this
-    /// member gets and loses. A later `subscribe` replaces it.
+    /// Subscribes as [`subscribe`](Self::subscribe) does, with a listener that is called when this
+    /// member gets and loses partitions. A later `subscribe` replaces it.
     ///
     /// # Errors
-    /// As [`subscribe`](Self::subscribe), and [`ConsumeError::NoGroup`] without a group.
+    /// As [`subscribe`](Self::subscribe), and [`ConsumeError::NoGroup`] without a configured group.
     pub fn subscribe_with<N: AsRef<str>>(
         &mut self,
         topics: &[N],
@@ -37,133 +56,120 @@ impl Consumer {
         self.subscribe_to(topics, Some(Box::new(listener)))
     }
 
-    /// The generation of the group's assignment that this member has its partitions by: 0 before
-    /// the first. `None` outside groups.
+    /// The generation of the group's assignment that this member last followed; 0 before the first.
+    /// `None` if the consumer is not a member of a group.
     pub fn generation(&self) -> Option<u64> {
-        self.member.as_ref().map(|member| member.generation)
+        self.member.as_ref().map(|member| member.generation())
     }
 
-    /// Which member it is. `None` outside groups.
+    /// The consumer's id in its group. `None` if the consumer is not a member of a group.
     pub fn member_id(&self) -> Option<MemberId> {
-        self.member.as_ref().map(|member| member.id)
+        self.member.as_ref().map(|member| member.id())
     }
 
-    pub(crate) fn subscribe_as_member(
+    pub(super) fn subscribe_as_member(
         &mut self,
-        name: &Arc<str>,
+        group: &Arc<str>,
         topics: Vec<Arc<TopicShared>>,
         listener: Option<Box<dyn RebalanceListener>>,
     ) -> Result<(), ConsumeError> {
         match &mut self.member {
-            Some(member) if member.signals.fenced().is_none() => {
-                let mut coordinator = member.group.lock();
-                coordinator.subscribe(member.id, &member.signals, topics.clone())?;
-                drop(coordinator);
-                member.topics = topics;
-                member.listener = listener;
+            Some(member) if member.fence_reason().is_none() => {
+                member.resubscribe(topics, listener)?;
             }
             _ => {
-                // Only who is let in lets go of what it had before it was fenced.
-                let event_count = self.wakeup.event_count();
-                let new = Membership::join(&self.groups, &self.config, event_count, name, topics)?;
-                let old = self.member.replace(Box::new(new));
-                let lost = self.assignment();
-                self.assigned.clear();
-                self.next = 0;
-                if let Some(member) = &mut self.member {
-                    member.listener = old.and_then(|old| old.listener);
-                }
+                // What a fenced member still has is given up only after the group has let it in.
+                let new = self.join_group(group, topics)?;
+                let old = self.member.replace(new);
+                let lost = self.clear_assigned();
+                self.set_listener(old.and_then(|mut old| old.take_listener()));
                 self.notify_listener(RebalanceEvent::Lost, &lost);
-                if let Some(member) = &mut self.member {
-                    member.listener = listener;
-                }
+                self.set_listener(listener);
             }
         }
         Ok(())
     }
 
-    /// Leaves the group, if it is in one, with all its partitions. The listener may be told. A
-    /// member with a name may `stay`: its partitions are kept for the next of that name.
-    pub(crate) fn leave_group(&mut self, tell: bool, stay: bool) {
+    fn join_group(
+        &self,
+        group: &Arc<str>,
+        topics: Vec<Arc<TopicShared>>,
+    ) -> Result<Box<Membership>, ConsumeError> {
+        let event_count = self.wakeup.event_count();
+        Membership::join(&self.groups, &self.config, event_count, group, topics).map(Box::new)
+    }
+
+    /// Leaves the group, if the consumer is a member of one, with all its partitions.
+    pub(super) fn leave_group(&mut self, reason: LeaveReason) {
         let Some(member) = &self.member else { return };
-        let fenced = member.signals.fenced().is_some();
-        if tell {
-            if member.auto_commit {
+        let event = match member.fence_reason() {
+            Some(_) => RebalanceEvent::Lost,
+            None => RebalanceEvent::Revoked,
+        };
+        if reason.is_orderly() {
+            if member.auto_commit() {
                 self.commit_reached();
             }
-            let event = if fenced {
-                RebalanceEvent::Lost
-            } else {
-                RebalanceEvent::Revoked
-            };
             let all = self.assignment();
             self.notify_listener(event, &all);
         }
         let Some(member) = self.member.take() else {
-            return; // it was left when the listener panicked
+            return; // a listener that panicked has left already
         };
-        // First they are not read any more, then they are given back.
-        let mut gone = core::mem::take(&mut self.assigned);
+        // The partitions are no longer read when they are given back.
+        let mut given_up = core::mem::take(&mut self.assigned);
         let now = (self.config.clock)();
-        let released = gone.iter_mut().filter_map(give_up);
-        let mut coordinator = member.group.lock();
-        coordinator.leave(member.id, &member.signals, released, now, stay);
-        drop(coordinator);
+        let returned = given_up.iter_mut().filter_map(AssignedPartition::give_back);
+        member.leave(returned, now, reason.keeps_instance());
     }
 
     // ---- polling ------------------------------------------------------------------------
 
-    /// Does what there is to do in the group before a poll goes on to look for records.
-    pub(crate) fn attend(&mut self) -> Result<(), ConsumeError> {
-        let Some(member) = &mut self.member else {
+    /// Does what a poll has to do for the group before it looks for records.
+    ///
+    /// Errors: `Closed` for a deleted topic; `Fenced`; `BadAssignment`; and those of joining again.
+    pub(super) fn serve_group(&mut self) -> Result<(), ConsumeError> {
+        let Some(member) = &self.member else {
             return Ok(());
         };
-        member.signals.count_poll();
-        if member.follows {
+        member.count_poll();
+        if member.gates_follow_reads() {
             self.move_gates();
         }
-        self.watch();
-        self.leave_closed_topics()?;
-        self.sync()
+        if let Some(member) = &mut self.member {
+            member.check_liveness(self.config.clock);
+        }
+        self.leave_deleted_topics()?;
+        self.sync_with_group()
     }
 
-    /// The gates go on to where the member has read. Not any more if it is fenced (P14).
+    /// Moves the gates to where the member has read, unless it is fenced (P14).
     fn move_gates(&mut self) {
         let Some(member) = &self.member else { return };
         for assigned in &mut self.assigned {
-            if !assigned.keep_up(member.auto_commit) && member.signals.commit_counts() {
-                let position = assigned.cursor.position();
-                if let Some(owned) = &mut assigned.owned {
-                    owned.hold(position);
-                }
+            if !assigned.follow_reads(member.auto_commit()) && member.commit_counts() {
+                assigned.move_gate();
             }
         }
     }
 
-    /// Of topics that were deleted nothing is read any more, also of those that it was subscribed
-    /// to before. An error says so of each that it still is subscribed to: once, or for ever if
-    /// all are gone.
-    fn leave_closed_topics(&mut self) -> Result<(), ConsumeError> {
+    /// Stops reading the partitions of deleted topics, also of topics subscribed to earlier.
+    ///
+    /// Errors: `Closed` for each deleted topic that is still subscribed to: once, or at each poll
+    /// if all topics are deleted.
+    fn leave_deleted_topics(&mut self) -> Result<(), ConsumeError> {
         let Some(member) = &mut self.member else {
             return Ok(());
         };
-        let mut closed = member.topics.iter().filter(|topic| topic.is_deleted());
-        let topic = closed.next().cloned();
-        if let Some(topic) = &topic {
-            if member.topics.iter().any(|topic| !topic.is_deleted()) {
-                member.topics.retain(|t| !Arc::ptr_eq(t, topic));
-            }
-        }
+        let deleted = member.take_deleted_topic();
         if self.assigned.iter().any(|a| a.topic.is_deleted()) {
-            let of_them = |a: &AssignedPartition| a.topic.is_deleted();
-            let (gone, rest) = self.assigned.drain(..).partition::<Vec<_>, _>(of_them);
-            self.assigned = rest;
-            self.next = 0;
-            let lost: Vec<_> = gone.iter().map(AssignedPartition::named).collect();
-            drop(gone);
+            let removed = self.remove_assigned(|a| a.topic.is_deleted());
+            let lost = removed.iter().map(AssignedPartition::topic_partition);
+            let lost: Vec<_> = lost.collect();
+            drop(removed);
             self.notify_listener(RebalanceEvent::Lost, &lost);
         }
-        match topic {
+        match deleted {
             Some(topic) => Err(ConsumeError::Closed {
                 topic: topic.name().clone(),
             }),
@@ -171,174 +177,135 @@ impl Consumer {
         }
     }
 
-    /// Goes the steps of the protocol (`mod.rs`) that this member has to go.
-    fn sync(&mut self) -> Result<(), ConsumeError> {
+    /// Takes the protocol's steps (`group/mod.rs`) that this member has to take.
+    fn sync_with_group(&mut self) -> Result<(), ConsumeError> {
         loop {
             let Some(member) = &mut self.member else {
                 return Ok(());
             };
-            if member.is_out {
+            if member.is_fence_reported() {
                 self.join_again()?;
                 continue;
             }
-            // More of them are no signal: whoever sees them first has a new assignment made.
-            let partitions = count_partitions(&member.topics);
-            if member.signals.is_quiet() && member.partitions == partitions {
-                return Ok(());
-            }
-            let step =
-                member
-                    .group
-                    .lock()
-                    .step(member.id, &member.signals, self.config.offset_reset);
-            match step {
-                Step::Done {
-                    generation,
-                    shortest_interval,
-                } => {
-                    member.generation = generation;
-                    member.partitions = partitions;
-                    member.watch_period = shortest_interval / 8;
-                    member.until_watch = 1;
-                    return Ok(());
-                }
-                Step::Fenced(reason) => {
-                    member.is_out = true;
-                    let error = member.error(reason);
-                    let lost = self.assignment();
-                    self.assigned.clear();
-                    self.next = 0;
+            match member.next_step(self.config.offset_reset) {
+                None | Some(Step::Done { .. }) => return Ok(()),
+                Some(Step::Fenced(reason)) => {
+                    let error = member.report_fenced(reason);
+                    let lost = self.clear_assigned();
                     self.notify_listener(RebalanceEvent::Lost, &lost);
                     return Err(error);
                 }
-                Step::Assign { change, group } => self.assign_group(change, &group)?,
-                Step::Release(all) => self.release(&all),
-                Step::Take(grants) => self.take(grants),
+                Some(Step::Assign { change, group }) => self.assign_group(change, &group)?,
+                Some(Step::Release(released)) => self.release(&released),
+                Some(Step::Take(grants)) => self.take_grants(grants),
             }
         }
     }
 
-    /// After it was fenced. Not if another has its name: that is for the user to settle.
+    /// Joins the group again after the member was fenced.
+    ///
+    /// Errors: `Fenced` if another consumer has taken its instance id, which the application has to
+    /// settle; and those of `Membership::join`.
     fn join_again(&mut self) -> Result<(), ConsumeError> {
-        let Some(mut member) = self.member.take() else {
-            return Ok(());
-        };
-        let joined = match member.signals.fenced() {
-            Some(FenceReason::InstanceId) => Err(member.error(FenceReason::InstanceId)),
-            _ => {
-                let (name, topics) = (member.group.name().clone(), member.topics.clone());
-                let groups = &self.groups;
-                Membership::join(
-                    groups,
-                    &self.config,
-                    self.wakeup.event_count(),
-                    &name,
-                    topics,
-                )
-            }
-        };
-        match joined {
-            Ok(mut new) => {
-                new.listener = member.listener.take();
-                self.member = Some(Box::new(new));
-                Ok(())
-            }
-            Err(error) => {
-                self.member = Some(member);
-                Err(error)
-            }
-        }
-    }
-
-    fn assign_group(&mut self, change: u64, group: &GroupView) -> Result<(), ConsumeError> {
-        let assignor = self.config.assignor.clone();
-        let assignment: Assignment = self.call(|_| assignor.assign(group));
         let Some(member) = &self.member else {
             return Ok(());
         };
-        let mut coordinator = member.group.lock();
-        let installed = coordinator.install(change, group, &assignment)?;
-        let (generation, members) = (coordinator.generation, coordinator.live_members());
-        drop(coordinator);
-        if installed {
-            event!(
-                info,
-                "group rebalanced",
-                group = &**member.group.name(),
-                generation = generation,
-                members = members,
-            );
+        if let Some(reason @ FenceReason::InstanceId) = member.fence_reason() {
+            return Err(member.fenced_error(reason));
         }
+        let new = self.join_group(member.group_name(), member.topics().to_vec())?;
+        let old = self.member.replace(new);
+        self.set_listener(old.and_then(|mut old| old.take_listener()));
         Ok(())
     }
 
-    /// Also what it does not read any more, because the topic is closed.
-    fn release(&mut self, all: &[(Key, Arc<Ownership>)]) {
-        let Some(member) = &self.member else { return };
-        if member.auto_commit {
-            self.commit_reached();
+    /// Runs the assignor, without a lock, and offers the group its assignment.
+    fn assign_group(&mut self, change: u64, group: &GroupView) -> Result<(), ConsumeError> {
+        let assignor = self.config.assignor.clone();
+        let assignment: Assignment = self.call_user_code(|_| assignor.assign(group));
+        match &self.member {
+            Some(member) => member.install(change, group, &assignment),
+            None => Ok(()),
         }
-        let named = all.iter();
-        let named = named.map(|((t, p), _)| TopicPartition::new(&**t, *p));
-        let named: Vec<_> = named.collect();
-        self.notify_listener(RebalanceEvent::Revoked, &named);
-        let Some(member) = &self.member else { return };
-        // First they are not read any more, then they are given back.
-        let goes = |a: &AssignedPartition| all.iter().any(|(_, ownership)| a.is_in(ownership));
-        let (mut gone, rest) = self.assigned.drain(..).partition::<Vec<_>, _>(goes);
-        self.assigned = rest;
-        self.next = 0;
-        let released = all.iter().map(|(key, ownership)| Returned {
-            key: key.clone(),
-            ownership: ownership.clone(),
-            gate: gone
-                .iter_mut()
-                .find(|a| a.is_in(ownership))
-                .and_then(take_gate),
-        });
-        let mut coordinator = member.group.lock();
-        coordinator.release(&member.signals, released);
-        drop(coordinator);
     }
 
-    fn take(&mut self, grants: Vec<Grant>) {
-        let mut named = Vec::new();
-        let commits = self.config.auto_commit;
+    /// Gives back partitions that the group wants for others. Among them may be some that the
+    /// consumer no longer reads because their topic was deleted.
+    fn release(&mut self, released: &[(Key, Arc<Ownership>)]) {
+        let Some(member) = &self.member else { return };
+        if member.auto_commit() {
+            self.commit_reached();
+        }
+        let revoked = released.iter();
+        let revoked =
+            revoked.map(|((topic, partition), _)| TopicPartition::new(&**topic, *partition));
+        let revoked: Vec<_> = revoked.collect();
+        self.notify_listener(RebalanceEvent::Revoked, &revoked);
+        if self.member.is_none() {
+            return;
+        }
+        // The partitions are no longer read when they are given back.
+        let is_released = |a: &AssignedPartition| released.iter().any(|(_, o)| a.is_owned_by(o));
+        let mut given_up = self.remove_assigned(is_released);
+        let returned = released.iter().map(|(key, ownership)| {
+            let mut given_up = given_up.iter_mut();
+            let assigned = given_up.find(|assigned| assigned.is_owned_by(ownership));
+            Returned {
+                key: key.clone(),
+                ownership: ownership.clone(),
+                gate: assigned.and_then(AssignedPartition::take_gate),
+            }
+        });
+        if let Some(member) = &self.member {
+            member.release(returned);
+        }
+    }
+
+    fn take_grants(&mut self, grants: Vec<Grant>) {
+        let mut taken = Vec::new();
+        let commits_each_poll = self.config.auto_commit;
         for grant in grants {
-            let assigned = AssignedPartition::own(grant).watched(self.card(), commits);
-            named.push(assigned.named());
+            let assigned = AssignedPartition::from_grant(grant)
+                .registered_with(self.registration.consumer(), commits_each_poll);
+            taken.push(assigned.topic_partition());
             self.assigned.push(assigned);
         }
         self.next = 0;
-        self.notify_listener(RebalanceEvent::Assigned, &named);
+        self.notify_listener(RebalanceEvent::Assigned, &taken);
     }
 
-    /// Commits, without a promise, where the polls so far have come to.
+    // ---- helpers ------------------------------------------------------------------------
+
+    /// Commits the positions that polls have reached, by plain stores: a fenced member's count for
+    /// nothing.
     fn commit_reached(&mut self) {
         for assigned in &self.assigned {
-            assigned.keep_up(true);
+            assigned.follow_reads(true);
         }
     }
 
-    /// Now and then: whether another member is dead.
-    fn watch(&mut self) {
-        let clock = self.config.clock;
-        let Some(member) = &mut self.member else {
-            return;
-        };
-        let period = member.watch_period;
-        if period.is_zero() {
-            member.until_watch = u32::MAX;
-            return;
+    /// Removes the assigned partitions for which `is_removed` holds, and returns them.
+    fn remove_assigned(
+        &mut self,
+        is_removed: impl Fn(&AssignedPartition) -> bool,
+    ) -> Vec<AssignedPartition> {
+        let (removed, kept) = self.assigned.drain(..).partition(is_removed);
+        self.assigned = kept;
+        self.next = 0;
+        removed
+    }
+
+    /// Stops reading all assigned partitions, and returns which they were.
+    fn clear_assigned(&mut self) -> Vec<TopicPartition> {
+        let assignment = self.assignment();
+        self.assigned.clear();
+        self.next = 0;
+        assignment
+    }
+
+    fn set_listener(&mut self, listener: Option<Box<dyn RebalanceListener>>) {
+        if let Some(member) = &mut self.member {
+            member.set_listener(listener);
         }
-        let now = clock();
-        if now.saturating_sub(member.watched) < period {
-            member.polls_a_watch = (member.polls_a_watch * 2).min(MOST_POLLS);
-        } else {
-            member.polls_a_watch = 1;
-            member.watched = now;
-            member.group.lock().watch(member.id, &member.signals, now);
-        }
-        member.until_watch = member.polls_a_watch;
     }
 }

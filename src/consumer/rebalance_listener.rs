@@ -1,17 +1,18 @@
-//! Telling the user what a member has and has not any more.
+//! The application's callbacks when a member gets and loses partitions.
 
 use super::Consumer;
+use super::rebalance::LeaveReason;
 use crate::error::ConsumeError;
 use crate::topic::TopicPartition;
 use core::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
-/// Is told when a member of a group gets partitions and loses them (Kafka's
+/// Callbacks for when a member of a group gets and loses partitions (Kafka's
 /// `ConsumerRebalanceListener`).
 ///
-/// It is called from the member's own `poll`, `unsubscribe` or `subscribe`, and never with a lock
-/// held; not when the consumer is dropped. If it panics, the member leaves the group, and the panic
-/// goes on to the caller.
+/// They are called from the member's own `poll`, `subscribe`, `unsubscribe` or `close`, never with
+/// a lock held, and not when the consumer is dropped. If one panics, the member leaves the group,
+/// and the panic continues in the caller.
 ///
 /// ```
 /// use ringlog::{
@@ -25,10 +26,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 ///         println!("got {:?}", rebalance.partitions());
 ///     }
 ///     fn revoked(&mut self, rebalance: &mut Rebalance<'_>) {
-///         rebalance.commit().ok(); // the last chance to
+///         rebalance.commit().ok(); // the last chance
 ///     }
 ///     fn lost(&mut self, partitions: &[TopicPartition]) {
-///         println!("{partitions:?} are somebody else's by now");
+///         println!("{partitions:?} may have other owners by now");
 ///     }
 /// }
 ///
@@ -39,48 +40,49 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub trait RebalanceListener: Send {
-    /// These partitions are the member's from now on. Nothing was read from them yet.
+    /// The member owns these partitions from now on. Nothing was read from them yet.
     fn assigned(&mut self, rebalance: &mut Rebalance<'_>) {
         let _ = rebalance;
     }
 
-    /// These partitions are to go to others, and are still the member's while this runs. What
-    /// earlier polls returned is committed already, if the member does so by itself.
+    /// The member gives up these partitions, and still owns them during this call. With
+    /// [`auto_commit`](crate::ConsumerConfig::auto_commit), what earlier polls returned is
+    /// committed already.
     fn revoked(&mut self, rebalance: &mut Rebalance<'_>) {
         let _ = rebalance;
     }
 
-    /// These partitions are gone: the member was fenced, or their topic was deleted. Nothing can
-    /// be committed any more.
+    /// The member no longer owns these partitions: it was fenced, or their topic was deleted.
+    /// Nothing can be committed there any more.
     fn lost(&mut self, partitions: &[TopicPartition]) {
         let _ = partitions;
     }
 }
 
-/// What a [`RebalanceListener`] may do with its consumer meanwhile.
+/// The partitions of one rebalance, and what a [`RebalanceListener`] may do with its consumer.
 pub struct Rebalance<'c> {
-    pub(super) consumer: &'c mut Consumer,
-    pub(super) partitions: &'c [TopicPartition],
+    consumer: &'c mut Consumer,
+    partitions: &'c [TopicPartition],
 }
 
 impl Rebalance<'_> {
-    /// The partitions that come or go.
+    /// The partitions that the member gets or gives up.
     pub fn partitions(&self) -> &[TopicPartition] {
         self.partitions
     }
 
-    /// As [`Consumer::commit`].
+    /// Calls [`Consumer::commit`].
     ///
     /// # Errors
-    /// As there.
+    /// As [`Consumer::commit`].
     pub fn commit(&mut self) -> Result<(), ConsumeError> {
         self.consumer.commit()
     }
 
-    /// As [`Consumer::commit_offsets`].
+    /// Calls [`Consumer::commit_offsets`].
     ///
     /// # Errors
-    /// As there.
+    /// As [`Consumer::commit_offsets`].
     pub fn commit_offsets(
         &mut self,
         offsets: &[(TopicPartition, u64)],
@@ -88,58 +90,58 @@ impl Rebalance<'_> {
         self.consumer.commit_offsets(offsets)
     }
 
-    /// As [`Consumer::committed`].
+    /// Calls [`Consumer::committed`].
     ///
     /// # Errors
-    /// As there.
+    /// As [`Consumer::committed`].
     pub fn committed(&self, topic: &str, partition: u32) -> Result<Option<u64>, ConsumeError> {
         self.consumer.committed(topic, partition)
     }
 
-    /// As [`Consumer::position`].
+    /// Calls [`Consumer::position`].
     ///
     /// # Errors
-    /// As there.
+    /// As [`Consumer::position`].
     pub fn position(&self, topic: &str, partition: u32) -> Result<u64, ConsumeError> {
         self.consumer.position(topic, partition)
     }
 
-    /// As [`Consumer::seek`].
+    /// Calls [`Consumer::seek`].
     ///
     /// # Errors
-    /// As there.
+    /// As [`Consumer::seek`].
     pub fn seek(&mut self, topic: &str, partition: u32, offset: u64) -> Result<(), ConsumeError> {
         self.consumer.seek(topic, partition, offset)
     }
 
-    /// As [`Consumer::seek_to_beginning`].
+    /// Calls [`Consumer::seek_to_beginning`].
     ///
     /// # Errors
-    /// As there.
+    /// As [`Consumer::seek_to_beginning`].
     pub fn seek_to_beginning(&mut self, topic: &str, partition: u32) -> Result<(), ConsumeError> {
         self.consumer.seek_to_beginning(topic, partition)
     }
 
-    /// As [`Consumer::seek_to_end`].
+    /// Calls [`Consumer::seek_to_end`].
     ///
     /// # Errors
-    /// As there.
+    /// As [`Consumer::seek_to_end`].
     pub fn seek_to_end(&mut self, topic: &str, partition: u32) -> Result<(), ConsumeError> {
         self.consumer.seek_to_end(topic, partition)
     }
 
-    /// As [`Consumer::pause`].
+    /// Calls [`Consumer::pause`].
     ///
     /// # Errors
-    /// As there.
+    /// As [`Consumer::pause`].
     pub fn pause(&mut self, topic: &str, partition: u32) -> Result<(), ConsumeError> {
         self.consumer.pause(topic, partition)
     }
 
-    /// As [`Consumer::resume`].
+    /// Calls [`Consumer::resume`].
     ///
     /// # Errors
-    /// As there.
+    /// As [`Consumer::resume`].
     pub fn resume(&mut self, topic: &str, partition: u32) -> Result<(), ConsumeError> {
         self.consumer.resume(topic, partition)
     }
@@ -153,7 +155,7 @@ impl fmt::Debug for Rebalance<'_> {
     }
 }
 
-/// What a listener is told.
+/// Which of the listener's callbacks is called.
 pub(super) enum RebalanceEvent {
     Assigned,
     Revoked,
@@ -161,11 +163,12 @@ pub(super) enum RebalanceEvent {
 }
 
 impl Consumer {
+    /// Calls the listener, if there is one and there are partitions.
     pub(super) fn notify_listener(&mut self, event: RebalanceEvent, partitions: &[TopicPartition]) {
-        let listener = self.member.as_mut().and_then(|m| m.listener.take());
+        let listener = self.member.as_mut().and_then(|m| m.take_listener());
         let Some(mut listener) = listener else { return };
         if !partitions.is_empty() {
-            self.call(|consumer| {
+            self.call_user_code(|consumer| {
                 let mut rebalance = Rebalance {
                     consumer,
                     partitions,
@@ -178,17 +181,17 @@ impl Consumer {
             });
         }
         if let Some(member) = &mut self.member {
-            member.listener = Some(listener);
+            member.set_listener(Some(listener));
         }
     }
 
-    /// Runs what is not ours. If it panics, the member leaves the group, so that the others go
-    /// on, and the panic goes on to the caller.
-    pub(super) fn call<R>(&mut self, theirs: impl FnOnce(&mut Consumer) -> R) -> R {
-        match catch_unwind(AssertUnwindSafe(|| theirs(self))) {
+    /// Runs a listener or an assignor. If it panics, the member leaves the group, so that the other
+    /// members get its partitions, and the panic continues in the caller.
+    pub(super) fn call_user_code<R>(&mut self, user_code: impl FnOnce(&mut Consumer) -> R) -> R {
+        match catch_unwind(AssertUnwindSafe(|| user_code(self))) {
             Ok(result) => result,
             Err(panic) => {
-                self.leave_group(false, false);
+                self.leave_group(LeaveReason::Panicked);
                 self.unsubscribe();
                 resume_unwind(panic)
             }

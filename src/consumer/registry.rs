@@ -1,10 +1,10 @@
-//! The consumers that live, for whoever wants to see them.
+//! The registry of a broker's live consumers, for snapshots.
 //!
-//! A consumer has a card in its broker's list from when it is made until it is dropped, and each
-//! partition that it reads has one on the consumer's card. They are written when partitions come
-//! and go, under locks that no poll takes otherwise. What changes as it polls is in words: the
-//! position that its hold tells (`readers.rs`), what its tenure has committed (`group/ownership.rs`)
-//! and what it lost.
+//! A consumer is registered from its creation until it is dropped. So is each partition that it
+//! reads, with its consumer. Entries are added and removed under locks that no poll takes
+//! otherwise. What changes at each poll lies in atomic words that an entry refers to: the position
+//! in the reader's hold (`log/holds.rs`), the committed offset of the ownership
+//! (`group/ownership.rs`) and the counts of lost offsets.
 
 use super::config::ConsumerConfig;
 use crate::group::Ownership;
@@ -14,99 +14,105 @@ use crate::sync::lock_std as lock;
 use crate::topic::TopicShared;
 use std::sync::{Arc, Mutex};
 
-fn remove<T>(list: &mut Vec<Arc<T>>, item: &Arc<T>) {
-    list.retain(|other| !Arc::ptr_eq(other, item));
-}
-
-/// The consumers of a broker.
+/// The live consumers of a broker.
 #[derive(Default)]
-pub(crate) struct ConsumerRegistry(Mutex<List>);
+pub(crate) struct ConsumerRegistry(Mutex<Consumers>);
 
 #[derive(Default)]
-struct List {
-    /// How many there have been.
-    made: u64,
-    /// Those that live.
-    cards: Vec<Arc<RegisteredConsumer>>,
+struct Consumers {
+    /// Consumers created so far.
+    created: u64,
+    live: Vec<Arc<RegisteredConsumer>>,
 }
 
 impl ConsumerRegistry {
-    /// Counts a consumer in, and gives it a name if it has none: as Kafka does.
-    pub(crate) fn enter(self: &Arc<Self>, config: &ConsumerConfig) -> Registration {
-        let mut list = lock(&self.0);
-        list.made += 1;
-        let id = list.made;
-        let made = || match &config.group {
+    /// Registers a consumer. Without a configured client id it gets one as Kafka's do:
+    /// `consumer-1`, or `consumer-billing-1` in a group.
+    pub(super) fn register(self: &Arc<Self>, config: &ConsumerConfig) -> Registration {
+        let mut consumers = lock(&self.0);
+        consumers.created += 1;
+        let id = consumers.created;
+        let default_name = || match &config.group {
             Some(group) => format!("consumer-{group}-{id}").into(),
             None => format!("consumer-{id}").into(),
         };
-        let card = Arc::new(RegisteredConsumer {
+        let consumer = Arc::new(RegisteredConsumer {
             id,
-            client_id: config.client_id.clone().unwrap_or_else(made),
+            client_id: config.client_id.clone().unwrap_or_else(default_name),
             group: config.group.clone(),
             lost: Count::default(),
             cursors: Mutex::default(),
         });
-        list.cards.push(card.clone());
+        consumers.live.push(consumer.clone());
         Registration {
-            all: self.clone(),
-            card,
+            registry: self.clone(),
+            consumer,
         }
     }
 
+    /// All live consumers, in the order of their creation.
     pub(crate) fn all(&self) -> Vec<Arc<RegisteredConsumer>> {
-        lock(&self.0).cards.clone()
+        lock(&self.0).live.clone()
     }
 }
 
-/// A consumer's place in the list: it goes with it.
-pub(crate) struct Registration {
-    all: Arc<ConsumerRegistry>,
-    pub(crate) card: Arc<RegisteredConsumer>,
+/// A consumer's entry in the registry. Dropping it removes the entry.
+pub(super) struct Registration {
+    registry: Arc<ConsumerRegistry>,
+    consumer: Arc<RegisteredConsumer>,
+}
+
+impl Registration {
+    pub(super) fn consumer(&self) -> &Arc<RegisteredConsumer> {
+        &self.consumer
+    }
 }
 
 impl Drop for Registration {
     fn drop(&mut self) {
-        remove(&mut lock(&self.all.0).cards, &self.card);
+        remove(&mut lock(&self.registry.0).live, &self.consumer);
     }
 }
 
-/// What others may know of a consumer.
+/// What a snapshot can see of a consumer.
 pub(crate) struct RegisteredConsumer {
+    /// The number of this consumer among all that the broker created, from 1.
     pub(crate) id: u64,
     pub(crate) client_id: Arc<str>,
     pub(crate) group: Option<Arc<str>>,
-    /// In all partitions that it ever had.
+    /// Offsets lost in all partitions that the consumer ever read.
     pub(crate) lost: Count,
     cursors: Mutex<Vec<Arc<RegisteredCursor>>>,
 }
 
 impl RegisteredConsumer {
+    /// The cursors of the partitions that the consumer reads now.
     pub(crate) fn cursors(&self) -> Vec<Arc<RegisteredCursor>> {
         lock(&self.cursors).clone()
     }
 }
 
-/// What others may know of its place in one partition.
+/// What a snapshot can see of a consumer's cursor in one partition.
 pub(crate) struct RegisteredCursor {
     pub(crate) topic: Arc<TopicShared>,
     pub(crate) partition: u32,
     pub(crate) hold: Arc<Hold>,
-    /// What it has of it as a member of a group.
+    /// The ownership under which a group's member reads the partition.
     pub(crate) ownership: Option<Arc<Ownership>>,
-    /// The tenure is told the position at each poll.
-    pub(crate) commits: bool,
+    /// Each poll commits the position to the ownership.
+    pub(crate) commits_each_poll: bool,
+    /// Offsets lost in this partition since the consumer began to read it.
     pub(crate) lost: Count,
 }
 
-/// A partition's place on its consumer's card: it goes with it.
-pub(crate) struct CursorRegistration {
+/// A cursor's entry with its consumer. Dropping it removes the entry.
+pub(super) struct CursorRegistration {
     consumer: Arc<RegisteredConsumer>,
     cursor: Arc<RegisteredCursor>,
 }
 
 impl CursorRegistration {
-    pub(crate) fn new(
+    pub(super) fn new(
         consumer: &Arc<RegisteredConsumer>,
         cursor: RegisteredCursor,
     ) -> CursorRegistration {
@@ -118,16 +124,16 @@ impl CursorRegistration {
         }
     }
 
-    pub(crate) fn client_id(&self) -> &str {
+    pub(super) fn client_id(&self) -> &str {
         &self.consumer.client_id
     }
 
-    pub(crate) fn lost(&self) -> u64 {
+    pub(super) fn lost(&self) -> u64 {
         self.cursor.lost.get()
     }
 
-    /// So many offsets went by unread.
-    pub(crate) fn lose(&self, lost: u64) {
+    /// Counts `lost` more offsets that were dropped unread.
+    pub(super) fn add_lost(&self, lost: u64) {
         self.consumer.lost.add(lost);
         self.cursor.lost.add(lost);
         if let Some(ownership) = &self.cursor.ownership {
@@ -140,4 +146,8 @@ impl Drop for CursorRegistration {
     fn drop(&mut self) {
         remove(&mut lock(&self.consumer.cursors), &self.cursor);
     }
+}
+
+fn remove<T>(list: &mut Vec<Arc<T>>, item: &Arc<T>) {
+    list.retain(|other| !Arc::ptr_eq(other, item));
 }

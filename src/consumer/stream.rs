@@ -1,4 +1,4 @@
-//! A consumer as a stream of records that are its reader's own.
+//! A consumer as a `Stream` of owned records.
 
 use super::Consumer;
 use super::batch::Batch;
@@ -9,45 +9,47 @@ use futures_core::{FusedStream, Stream};
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-/// A record that was copied out of the ring.
+/// A record copied out of the ring.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct OwnedRecord {
-    /// The topic.
+    /// The topic's name.
     pub topic: Arc<str>,
-    /// The partition.
+    /// The partition's number.
     pub partition: u32,
-    /// The offset there.
+    /// The offset in the partition.
     pub offset: u64,
-    /// Milliseconds since 1970 UTC; [`NO_TIMESTAMP`](crate::NO_TIMESTAMP) without one.
+    /// In milliseconds since 1970 UTC; [`NO_TIMESTAMP`](crate::NO_TIMESTAMP) without one.
     pub timestamp: i64,
-    /// The key, if it has one.
+    /// The key, if the record has one.
     pub key: Option<Vec<u8>>,
     /// The value; `None` for a tombstone.
     pub value: Option<Vec<u8>>,
-    /// The headers, in their order.
+    /// The headers, in order: each a name, and a value unless that is null.
     pub headers: Vec<(String, Option<Vec<u8>>)>,
-    /// Offsets that the reader missed just before this record.
+    /// Offsets that were dropped unread just before this record:
+    /// [`Batch::lost`](crate::Batch::lost).
     pub lost: u64,
 }
 
-/// A consumer's records, one by one: [`Consumer::into_stream`].
+/// A stream of a consumer's records, one at a time: see [`Consumer::into_stream`].
 ///
-/// It reads a batch at a time, copies it, and hands it out. A stream ends when all of the consumer's
-/// topics are closed and read; every other error is an item, after which the stream goes on (a
-/// wake-up, a fenced member) or ends (nothing is subscribed, all topics are deleted).
+/// The stream reads a batch, copies it, and returns its records. It ends without an error when all
+/// the consumer's topics are closed and read. Every other error is an item. After an error the
+/// stream continues (a wake-up, a fenced member) or ends (no subscription, all topics deleted).
 ///
-/// What it has read and not handed out yet counts as returned by the consumer's poll; an automatic
-/// commit follows with the poll after that, when all of it has been handed out.
+/// Records that are copied and not returned yet count as returned by the consumer's poll. The next
+/// poll commits them automatically, and comes when all of them have been returned.
 #[derive(Debug)]
 pub struct RecordStream {
     consumer: Consumer,
-    read: VecDeque<OwnedRecord>,
+    /// Records that were copied and are not returned yet.
+    buffered: VecDeque<OwnedRecord>,
     ended: bool,
 }
 
 impl Consumer {
-    /// Its records as a stream, from its positions on.
+    /// Turns the consumer into a stream of its records, from its positions on.
     ///
     /// ```
     /// use ringlog::{Broker, ConsumerConfig, Record, TopicConfig};
@@ -74,26 +76,26 @@ impl Consumer {
     pub fn into_stream(self) -> RecordStream {
         RecordStream {
             consumer: self,
-            read: VecDeque::new(),
+            buffered: VecDeque::new(),
             ended: false,
         }
     }
 }
 
 impl RecordStream {
-    /// The consumer, to commit, seek or pause with. What was read already is still handed out.
+    /// The consumer, to commit, seek or pause with. Records copied before are still returned.
     pub fn consumer(&mut self) -> &mut Consumer {
         &mut self.consumer
     }
 
-    /// The consumer again, at the first record that was not handed out.
+    /// Turns the stream back into the consumer, at the first record that was not returned.
     ///
     /// # Errors
-    /// As [`Consumer::seek`], and the consumer is dropped then: its partition is another member's by
-    /// now, or its topic is gone. Who wants to go on all the same seeks by [`consumer`](Self::consumer)
-    /// and drains the stream.
+    /// [`ConsumeError::NotAssigned`] if the consumer no longer reads that record's partition: it
+    /// has moved to another member, or its topic was deleted. The consumer is dropped then. To keep
+    /// it, drain the stream first, and use [`consumer`](Self::consumer).
     pub fn into_consumer(mut self) -> Result<Consumer, ConsumeError> {
-        if let Some(next) = self.read.front() {
+        if let Some(next) = self.buffered.front() {
             let (topic, partition, offset) = (next.topic.clone(), next.partition, next.offset);
             self.consumer.seek(&topic, partition, offset)?;
         }
@@ -106,7 +108,7 @@ impl Stream for RecordStream {
 
     fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = self.get_mut();
-        if let Some(record) = this.read.pop_front() {
+        if let Some(record) = this.buffered.pop_front() {
             return Poll::Ready(Some(Ok(record)));
         }
         if this.ended {
@@ -115,12 +117,12 @@ impl Stream for RecordStream {
         match this.consumer.poll_for_task(context.waker()) {
             Poll::Pending => Poll::Pending,
             Poll::Ready(Ok(i)) => {
-                copy(&this.consumer.batch(i), &mut this.read);
-                Poll::Ready(this.read.pop_front().map(Ok))
+                copy_records(&this.consumer.batch(i), &mut this.buffered);
+                Poll::Ready(this.buffered.pop_front().map(Ok))
             }
             Poll::Ready(Err(error)) => {
                 let closed = matches!(error, ConsumeError::Closed { .. });
-                let all_closed = closed && this.consumer.is_over();
+                let all_closed = closed && this.consumer.is_finished();
                 this.ended = all_closed || matches!(error, ConsumeError::NotSubscribed);
                 if all_closed && !this.consumer.assigned.iter().any(|a| a.topic.is_deleted()) {
                     return Poll::Ready(None);
@@ -131,22 +133,22 @@ impl Stream for RecordStream {
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
-        let all = self.ended.then_some(self.read.len());
-        (self.read.len(), all)
+        let buffered = self.buffered.len();
+        (buffered, self.ended.then_some(buffered))
     }
 }
 
 impl FusedStream for RecordStream {
     fn is_terminated(&self) -> bool {
-        self.ended && self.read.is_empty()
+        self.ended && self.buffered.is_empty()
     }
 }
 
-fn copy(batch: &Batch<'_>, read: &mut VecDeque<OwnedRecord>) {
+fn copy_records(batch: &Batch<'_>, buffered: &mut VecDeque<OwnedRecord>) {
     let topic: Arc<str> = batch.topic().into();
     let mut lost = batch.lost();
     for record in batch {
-        read.push_back(OwnedRecord {
+        buffered.push_back(OwnedRecord {
             topic: topic.clone(),
             partition: batch.partition(),
             offset: record.offset(),

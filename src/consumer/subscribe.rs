@@ -1,13 +1,16 @@
-use super::assigned_partition::{AssignedPartition, take_added};
+//! Which partitions a consumer reads: `subscribe`, `assign` and `unsubscribe`.
+
+use super::assigned_partition::{AssignedPartition, added_partitions};
+use super::rebalance::LeaveReason;
 use super::rebalance_listener::RebalanceListener;
-use super::registry::Registration;
-use super::{Consumer, MANY};
+use super::resolved_partition::ResolvedPartition;
+use super::{Consumer, MANY_PARTITIONS};
 use crate::error::ConsumeError;
-use crate::topic::{Topic, TopicPartition, TopicShared, TopicSubscription};
+use crate::topic::{TopicPartition, TopicShared, TopicSubscription};
 use crate::wait::WaitStrategy;
 use std::sync::Arc;
 
-/// How the consumer was given its partitions. The two do not mix.
+/// How the consumer came to its partitions. The two ways do not mix.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum AssignmentMode {
     Subscribe,
@@ -24,206 +27,202 @@ impl AssignmentMode {
 }
 
 impl Consumer {
-    /// Reads all partitions of these topics from now on, instead of what it read before.
-    /// Partitions that it read already keep their positions; in the others it begins as
-    /// [`OffsetReset`](crate::OffsetReset) says, now. No topics: as [`unsubscribe`](Self::unsubscribe).
+    /// Reads all partitions of these topics from now on, instead of what the consumer read before.
     ///
-    /// With a [`group`](ConsumerConfig::group) this makes it a member, which gets and gives back its
-    /// share of the partitions in its polls.
+    /// Partitions that it already read keep their positions. In the others it begins where
+    /// [`offset_reset`](crate::ConsumerConfig::offset_reset) says, as of this call. Partitions that
+    /// are added to the topics later are read too, from their first record. An empty list does the
+    /// same as [`unsubscribe`](Self::unsubscribe).
+    ///
+    /// With a [`group`](crate::ConsumerConfig::group) this makes the consumer a member. Its polls
+    /// then take and give back its share of the partitions.
     ///
     /// # Errors
-    /// [`ConsumeError::UnknownTopic`]; [`ConsumeError::Closed`];
-    /// [`ConsumeError::MixedAssignment`] after `assign`; [`ConsumeError::InvalidConfig`] if
-    /// the consumer's settings are outside their limits; with a group also
-    /// [`ConsumeError::InvalidName`] and [`ConsumeError::OtherAssignor`]. The old subscription stays
-    /// then.
+    /// The old subscription stays in force after an error.
+    ///
+    /// - [`ConsumeError::UnknownTopic`] for a name that the broker does not have.
+    /// - [`ConsumeError::MixedAssignment`] after [`assign`](Self::assign), until `unsubscribe`.
+    /// - [`ConsumeError::InvalidConfig`], [`ConsumeError::InvalidName`] and
+    ///   [`ConsumeError::NoGroup`] if the consumer's configuration is not valid: a number is
+    ///   outside its limits, a name breaks its rule, or there is an `instance_id` without a group.
+    /// - With a group, [`ConsumeError::Closed`] if a topic was deleted meanwhile, and
+    ///   [`ConsumeError::OtherAssignor`] if the group's members use another assignor.
     pub fn subscribe<N: AsRef<str>>(&mut self, topics: &[N]) -> Result<(), ConsumeError> {
         self.subscribe_to(topics, None)
     }
 
-    pub(crate) fn subscribe_to<N: AsRef<str>>(
+    pub(super) fn subscribe_to<N: AsRef<str>>(
         &mut self,
         names: &[N],
         listener: Option<Box<dyn RebalanceListener>>,
     ) -> Result<(), ConsumeError> {
-        self.check_given(AssignmentMode::Subscribe)?;
-        let mut found: Vec<Arc<TopicShared>> = Vec::new();
+        self.check_mode(AssignmentMode::Subscribe)?;
+        let mut topics: Vec<Arc<TopicShared>> = Vec::new();
         for name in names {
             let topic = self.find_topic(name.as_ref())?;
-            if !found.iter().any(|t| Arc::ptr_eq(t, topic.inner())) {
-                found.push(topic.inner().clone());
+            if !topics.iter().any(|other| Arc::ptr_eq(other, &topic)) {
+                topics.push(topic);
             }
         }
-        let group = self.config.group.clone().filter(|_| !found.is_empty());
-        if let Some(group) = group {
-            let waits = found.iter().map(|topic| &topic.config().wait);
-            let wait = WaitStrategy::most_patient(waits);
-            self.subscribe_as_member(&group, found, listener)?;
-            (self.wait, self.mode) = (wait, Some(AssignmentMode::Subscribe));
-            return Ok(());
+        match self.config.group.clone() {
+            Some(group) if !topics.is_empty() => {
+                let wait = WaitStrategy::most_patient(topics.iter().map(|t| &t.config().wait));
+                self.subscribe_as_member(&group, topics, listener)?;
+                (self.wait, self.mode) = (wait, Some(AssignmentMode::Subscribe));
+            }
+            _ => self.subscribe_alone(topics),
         }
-        // From here on nothing is refused. Who subscribes first and counts then misses none.
-        self.leave_group(true, false);
-        let mut subscriptions: Vec<TopicSubscription> = Vec::new();
-        let mut partitions = Vec::new();
-        for topic in found {
-            let mut subscription = self.subscription(&topic);
-            let there = subscription.subscribe();
-            self.assigned.extend(added(&subscription, &self.entry));
-            // One that is just being added it may have before the topic tells of it.
-            let here = self.assigned.iter();
-            let here = here.filter(|a| Arc::ptr_eq(&a.topic, &topic));
-            let all = here.map(|a| a.partition + 1).fold(there, u32::max);
-            partitions.extend((0..all).map(|p| (topic.clone(), p)));
-            subscriptions.push(subscription);
-        }
-        self.replace(AssignmentMode::Subscribe, partitions, subscriptions);
-        // What was added meanwhile is in the states that the partitions remember.
-        self.take_added();
         Ok(())
     }
 
-    /// Reads exactly these partitions from now on; otherwise as
-    /// [`subscribe`](Self::subscribe). With a group it begins where that has committed, and is no
-    /// member of it.
+    /// Subscribes outside groups. Nothing fails here.
+    fn subscribe_alone(&mut self, topics: Vec<Arc<TopicShared>>) {
+        self.leave_group(LeaveReason::Unsubscribed);
+        let mut subscriptions: Vec<TopicSubscription> = Vec::new();
+        let mut partitions = Vec::new();
+        for topic in topics {
+            // Subscribed before the partitions are counted, so that none is missed.
+            let mut subscription = self.take_subscription(&topic);
+            let counted = subscription.subscribe();
+            let consumer = self.registration.consumer();
+            self.assigned
+                .extend(added_partitions(&subscription, consumer));
+            // A partition that is being added may be in the inbox before the topic counts it.
+            let of_topic = self.assigned.iter();
+            let of_topic = of_topic.filter(|a| Arc::ptr_eq(&a.topic, &topic));
+            let count = of_topic.map(|a| a.partition + 1).fold(counted, u32::max);
+            partitions.extend((0..count).map(|partition| ResolvedPartition {
+                topic: topic.clone(),
+                partition,
+            }));
+            subscriptions.push(subscription);
+        }
+        self.replace_assignment(AssignmentMode::Subscribe, &partitions, subscriptions);
+        // The states that the partitions have seen may include partitions added meanwhile.
+        self.assign_added_partitions();
+    }
+
+    /// Reads exactly these partitions from now on, instead of what the consumer read before.
+    ///
+    /// Positions are as with [`subscribe`](Self::subscribe). With a
+    /// [`group`](crate::ConsumerConfig::group) the consumer begins at the group's committed
+    /// offsets, and does not become a member. A partition named twice counts once.
     ///
     /// # Errors
-    /// As [`subscribe`](Self::subscribe), and [`ConsumeError::PartitionOutOfRange`].
+    /// The old assignment stays in force after an error.
+    ///
+    /// - [`ConsumeError::UnknownTopic`] and [`ConsumeError::PartitionOutOfRange`] for a partition
+    ///   that does not exist.
+    /// - [`ConsumeError::MixedAssignment`] after `subscribe`, until
+    ///   [`unsubscribe`](Self::unsubscribe).
+    /// - [`ConsumeError::InvalidConfig`], [`ConsumeError::InvalidName`] and
+    ///   [`ConsumeError::NoGroup`] as with `subscribe`.
     pub fn assign(&mut self, partitions: &[TopicPartition]) -> Result<(), ConsumeError> {
-        self.check_given(AssignmentMode::Assign)?;
-        let mut found = Vec::new();
-        for wanted in partitions {
-            let topic = self.find_partition(wanted)?;
-            found.push((topic.inner().clone(), wanted.partition));
-        }
+        self.check_mode(AssignmentMode::Assign)?;
+        let wanted = partitions.iter().map(|wanted| self.find_partition(wanted));
+        let wanted = wanted.collect::<Result<Vec<_>, _>>()?;
         let mut subscriptions: Vec<TopicSubscription> = Vec::new();
-        for (topic, _) in &found {
-            if !subscriptions
-                .iter()
-                .any(|subscription| Arc::ptr_eq(subscription.topic(), topic))
-            {
-                subscriptions.push(self.subscription(topic));
+        for ResolvedPartition { topic, .. } in &wanted {
+            let mut topics = subscriptions.iter().map(TopicSubscription::topic);
+            if !topics.any(|other| Arc::ptr_eq(other, topic)) {
+                subscriptions.push(self.take_subscription(topic));
             }
         }
-        let before = self.assigned.iter();
-        let before: Vec<_> = before.map(|a| (a.topic.clone(), a.partition)).collect();
-        self.replace(AssignmentMode::Assign, found, subscriptions);
+        let before = self.assigned.iter().map(|assigned| ResolvedPartition {
+            topic: assigned.topic.clone(),
+            partition: assigned.partition,
+        });
+        let before: Vec<_> = before.collect();
+        self.replace_assignment(AssignmentMode::Assign, &wanted, subscriptions);
         self.resume_at_committed(&before);
         Ok(())
     }
 
-    /// Reads nothing any more, and holds nothing back. `subscribe` and `assign` are both
-    /// possible again. A member leaves its group; it commits first, if it does so by itself.
+    /// Reads nothing from now on, and holds nothing back. Both `subscribe` and `assign` are
+    /// possible again.
+    ///
+    /// A member leaves its group. With [`auto_commit`](crate::ConsumerConfig::auto_commit) it first
+    /// commits what its polls have returned.
     pub fn unsubscribe(&mut self) {
-        self.leave_group(true, false);
+        self.leave_group(LeaveReason::Unsubscribed);
         self.assigned.clear();
         self.subscriptions.clear();
         self.mode = None;
     }
 
-    /// The partitions that it reads.
+    /// The partitions that the consumer reads now.
     pub fn assignment(&self) -> Vec<TopicPartition> {
         let assigned = self.assigned.iter();
-        assigned
-            .map(|a| TopicPartition::new(&**a.topic.name(), a.partition))
-            .collect()
+        assigned.map(AssignedPartition::topic_partition).collect()
     }
 
-    fn check_given(&self, asked: AssignmentMode) -> Result<(), ConsumeError> {
+    fn check_mode(&self, requested: AssignmentMode) -> Result<(), ConsumeError> {
         self.config.validate()?;
         match self.mode {
-            Some(given) if given != asked => Err(ConsumeError::MixedAssignment {
-                given: given.name(),
-                asked: asked.name(),
+            Some(mode) if mode != requested => Err(ConsumeError::MixedAssignment {
+                given: mode.name(),
+                asked: requested.name(),
             }),
             _ => Ok(()),
         }
     }
 
-    fn find_topic(&self, name: &str) -> Result<Topic, ConsumeError> {
-        self.directory
-            .find(name)
-            .ok_or_else(|| ConsumeError::UnknownTopic {
-                name: name.to_owned(),
-            })
-    }
-
-    pub(crate) fn find_partition(&self, wanted: &TopicPartition) -> Result<Topic, ConsumeError> {
-        let topic = self.find_topic(&wanted.topic)?;
-        if wanted.partition >= topic.partitions() {
-            return Err(ConsumeError::PartitionOutOfRange {
-                topic: topic.inner().name().clone(),
-                partition: wanted.partition,
-                partitions: topic.partitions(),
-            });
-        }
-        Ok(topic)
-    }
-
-    /// The seat that it has at this topic, or a new one.
-    fn subscription(&mut self, topic: &Arc<TopicShared>) -> TopicSubscription {
-        let mut subscriptions = self.subscriptions.iter();
-        match subscriptions.position(|subscription| Arc::ptr_eq(subscription.topic(), topic)) {
+    /// The consumer's subscription to this topic, or a new one.
+    fn take_subscription(&mut self, topic: &Arc<TopicShared>) -> TopicSubscription {
+        let mut topics = self.subscriptions.iter().map(TopicSubscription::topic);
+        match topics.position(|other| Arc::ptr_eq(other, topic)) {
             Some(i) => self.subscriptions.swap_remove(i),
             None => TopicSubscription::new(topic),
         }
     }
 
-    /// Takes in the partitions that were added to the topics it is subscribed to.
-    pub(super) fn take_added(&mut self) {
+    /// Reads also the partitions that were added to the subscribed topics.
+    pub(super) fn assign_added_partitions(&mut self) {
         for subscription in &self.subscriptions {
             if !subscription.topic().is_deleted() {
-                self.assigned.extend(added(subscription, &self.entry));
+                let consumer = self.registration.consumer();
+                self.assigned
+                    .extend(added_partitions(subscription, consumer));
             }
         }
     }
 
-    fn replace(
+    fn replace_assignment(
         &mut self,
-        given: AssignmentMode,
-        partitions: Vec<(Arc<TopicShared>, u32)>,
+        mode: AssignmentMode,
+        partitions: &[ResolvedPartition],
         subscriptions: Vec<TopicSubscription>,
     ) {
         let mut old = core::mem::take(&mut self.assigned);
-        let old_seats = core::mem::replace(&mut self.subscriptions, subscriptions);
-        // One pin at a time: joining a partition may pin.
+        let old_subscriptions = core::mem::replace(&mut self.subscriptions, subscriptions);
+        // The consumer pins one segment at a time (`segment_pool.rs`), and joining may pin.
         for assigned in &mut old {
             assigned.cursor.unpin();
         }
-        for (topic, partition) in partitions {
-            let same =
-                |a: &AssignedPartition| a.partition == partition && Arc::ptr_eq(&a.topic, &topic);
-            if self.assigned.iter().any(same) {
+        for wanted in partitions {
+            if self.assigned.iter().any(|a| wanted.is_read_by(a)) {
                 continue; // named twice
             }
-            self.assigned.push(match old.iter().position(same) {
+            let assigned = match old.iter().position(|a| wanted.is_read_by(a)) {
                 Some(i) => old.swap_remove(i),
-                None => AssignedPartition::join(&topic, partition, self.config.offset_reset)
-                    .watched(&self.entry.card, false),
-            });
+                None => {
+                    let reset = self.config.offset_reset;
+                    AssignedPartition::join(&wanted.topic, wanted.partition, reset)
+                        .registered_with(self.registration.consumer(), false)
+                }
+            };
+            self.assigned.push(assigned);
         }
-        // The partitions left behind go before the seats that their holds sat on.
+        // Cursors are dropped before the spare segments that pay for their holds.
         drop(old);
-        drop(old_seats);
-        let waits = self
-            .subscriptions
-            .iter()
-            .map(|subscription| &subscription.topic().config().wait);
-        self.wait = WaitStrategy::most_patient(waits);
-        self.mode = (!self.assigned.is_empty()).then_some(given);
+        drop(old_subscriptions);
+        let topics = self.subscriptions.iter().map(TopicSubscription::topic);
+        self.wait = WaitStrategy::most_patient(topics.map(|topic| &topic.config().wait));
+        self.mode = (!self.assigned.is_empty()).then_some(mode);
         self.next = 0;
         self.pinned = 0;
-        if self.assigned.len() >= MANY {
-            self.poll_order.make_room(self.assigned.len());
+        if self.assigned.len() >= MANY_PARTITIONS {
+            self.poll_order.resize(self.assigned.len());
         }
     }
-}
-
-/// The partitions that were added to the topic of a consumer's seat.
-fn added<'s>(
-    subscription: &TopicSubscription,
-    entry: &'s Registration,
-) -> impl Iterator<Item = AssignedPartition> + use<'s> {
-    let added = take_added(subscription).into_iter();
-    added.map(|assigned| assigned.watched(&entry.card, false))
 }

@@ -148,10 +148,10 @@ impl Consumer {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn stats(&self) -> ConsumerStats {
-        let mut stats = describe(self.card());
+        let mut stats = describe(self.registered());
         let group = self.group();
         for assigned in self.assigned() {
-            assigned.show();
+            assigned.publish_position();
             let position = assigned.cursor.position();
             let group = group.as_ref();
             let at = (&assigned.topic, assigned.partition);
@@ -231,7 +231,7 @@ impl RegisteredCursor {
         let partition = at.0.partition(at.1);
         let reach = partition.reach(told, log.end);
         // What was committed as it polled is nearer, if it is of the same segment.
-        let ownership = self.ownership.as_ref().filter(|_| self.commits);
+        let ownership = self.ownership.as_ref().filter(|_| self.commits_each_poll);
         let near = ownership.and_then(|ownership| ownership.committed());
         let near = near.filter(|near| (told..=reach).contains(near));
         ConsumerPartitionStats {
