@@ -107,7 +107,7 @@ impl Membership {
     }
 
     /// The next step of the protocol that this member has to take; `None` if it is in step with
-    /// its group. `Step::Done` has been taken when this returns it.
+    /// its group. `Step::Done` is applied here before it is returned.
     pub(super) fn next_step(&mut self, reset: OffsetReset) -> Option<Step> {
         // Added partitions set no signal: the first member to see them makes an assignment due.
         let partitions = count_partitions(&self.topics);
