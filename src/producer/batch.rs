@@ -4,7 +4,7 @@ use super::appender::{Refusal, WhenFull, claim_frame};
 use super::batch_plan::BatchPlan;
 use super::{Producer, check_time};
 use crate::error::{BatchError, SendError};
-use crate::log::segment::{ClaimMode, Share, UNIT};
+use crate::log::segment::{BatchShare, ClaimMode, UNIT};
 use crate::record::{Record, RecordMetadata};
 use core::fmt;
 
@@ -101,7 +101,7 @@ impl<S: ClaimMode> Producer<S> {
             // `plan` has checked that both fit.
             let units = share.bytes() / UNIT;
             // (Not by way of `self`, whose plan is read while the claim lives.)
-            let mut claim = claim_frame::<S>(
+            let claim = claim_frame::<S>(
                 &self.topic,
                 &mut self.appenders,
                 &mut self.waiter,
@@ -110,13 +110,10 @@ impl<S: ClaimMode> Producer<S> {
                 when_full,
             )
             .map_err(|cause| (partition, cause))?;
-            let (unit, base) = (claim.unit(), claim.offset());
             let plan = &self.batch_plan;
             let order = &plan.order[plan.starts[partition] as usize..][..share.records];
             let records = order.iter().map(|&i| &records[i as usize]);
-            let descriptor = share.write(claim.bytes(), unit, records, time);
-            claim.publish(descriptor);
-            self.batch_plan.bases[partition] = base;
+            self.batch_plan.bases[partition] = claim.publish_batch(&share, records, time);
         }
         Ok(())
     }
@@ -127,7 +124,7 @@ impl<S: ClaimMode> Producer<S> {
         let partitions = self.appenders.len();
         let plan = &mut self.batch_plan;
         plan.shares.clear();
-        plan.shares.resize(partitions, Share::default());
+        plan.shares.resize(partitions, BatchShare::default());
         plan.bases.resize(partitions, 0);
         plan.partitions.clear();
         plan.ranks.clear();

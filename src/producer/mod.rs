@@ -21,7 +21,7 @@ pub(crate) use router::Router;
 use crate::clock;
 use crate::error::{SendError, TopicError};
 use crate::log::segment::{
-    ClaimMode, ExclusiveMode, FrameClaim, MAX_UNITS, SharedMode, UNIT, record_bytes, write_record,
+    ClaimMode, ExclusiveMode, FrameClaim, MAX_UNITS, SharedMode, UNIT, record_size,
 };
 use crate::log::segment_pool::SpareSegment;
 use crate::record::{NO_TIMESTAMP, Record, RecordMetadata};
@@ -146,17 +146,14 @@ const MAX_BYTES: usize = MAX_UNITS as usize * UNIT;
 /// Writes a record into its claim, and publishes it.
 #[inline(always)]
 fn fill(
-    mut claim: FrameClaim<'_>,
+    claim: FrameClaim<'_>,
     partition: u32,
     record: &Record<'_>,
     time: Option<i64>,
 ) -> RecordMetadata {
-    let (unit, offset) = (claim.unit(), claim.offset());
-    let descriptor = write_record(claim.bytes(), unit, record, time);
-    claim.publish(descriptor);
     RecordMetadata {
         partition,
-        offset,
+        offset: claim.publish_record(record, time),
         timestamp: time.unwrap_or(NO_TIMESTAMP),
     }
 }
@@ -169,7 +166,7 @@ fn append_to<S: ClaimMode>(
     record: &Record<'_>,
     time: Option<i64>,
 ) -> Option<RecordMetadata> {
-    let bytes = record_bytes(record, time.is_some());
+    let bytes = record_size(record, time.is_some());
     if bytes > MAX_BYTES {
         return None;
     }
@@ -326,7 +323,7 @@ impl<S: ClaimMode> Producer<S> {
         };
         let partition = self.router.record(record);
         let partition = partition.map_err(|wrong| self.out_of_range(wrong))?;
-        let units = self.units(record_bytes(record, time.is_some()))?;
+        let units = self.units(record_size(record, time.is_some()))?;
         let claim = self.claim_frame(partition, 1, units, when_full)?;
         Ok(fill(claim, partition, record, time))
     }

@@ -3,9 +3,7 @@
 use super::Producer;
 use super::appender::{Refusal, WhenFull};
 use crate::error::SendError;
-use crate::log::segment::{
-    ClaimMode, Descriptor, Kind, UNIFORM_HEAD, UNIT, uniform_bytes, write_uniform_head,
-};
+use crate::log::segment::{ClaimMode, UNIT, uniform_size};
 use crate::record::{Destination, FrameMetadata};
 use zerocopy::{Immutable, IntoBytes};
 
@@ -73,7 +71,7 @@ impl<S: ClaimMode> Producer<S> {
         let partition = self.router.route(route, values.len());
         let partition = partition.map_err(|wrong| self.out_of_range(wrong))?;
         let shape = self.topic.pool().shape();
-        let bytes = uniform_bytes(records, value);
+        let bytes = uniform_size(records, value);
         if bytes > shape.data_bytes() || records > shape.records as usize {
             return Err(Refusal::Error(SendError::BatchTooLarge {
                 partition,
@@ -93,15 +91,10 @@ impl<S: ClaimMode> Producer<S> {
                 timestamp,
             });
         }
-        let mut claim = self.claim_frame(partition, records as u32, units, when_full)?;
-        let (unit, base_offset) = (claim.unit(), claim.offset());
-        let out = claim.bytes();
-        write_uniform_head(out, value, timestamp);
-        out[UNIFORM_HEAD..][..values.len()].copy_from_slice(values);
-        claim.publish(Descriptor::new(Kind::Uniform, unit, records as u64));
+        let claim = self.claim_frame(partition, records as u32, units, when_full)?;
         Ok(FrameMetadata {
             partition,
-            base_offset,
+            base_offset: claim.publish_values(values, value, timestamp),
             records: records as u64,
             timestamp,
         })
