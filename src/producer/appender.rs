@@ -227,7 +227,7 @@ fn wait_for_room<T>(
                     partition,
                 });
             }
-            Blocked::Closed => break Err(closed(topic)),
+            Blocked::Closed => break Err(topic.closed_error()),
         }
         // A segment that comes free is not told to anybody; nor is it often waited for.
         let told = blocked == Blocked::Reader;
@@ -256,7 +256,7 @@ fn wait_for_room<T>(
             (_, NextStep::Sleep(_)) => waiter.enrol_thread(room.iter()),
         }
         if topic.is_closed() {
-            break Err(closed(topic));
+            break Err(topic.closed_error());
         }
         match claim() {
             Ok(claimed) => break Ok(claimed),
@@ -288,13 +288,6 @@ fn report_refused(topic: &TopicShared, partition: u32, waited: Duration) {
         partition = partition,
         waited_ms = waited.as_millis() as u64,
     );
-}
-
-#[cold]
-pub(crate) fn closed(topic: &TopicShared) -> SendError {
-    SendError::Closed {
-        topic: topic.name().clone(),
-    }
 }
 
 #[cold]

@@ -2,13 +2,11 @@
 
 use super::Producer;
 use super::appender::Patience;
-use crate::clock;
 use crate::error::SendError;
 use crate::log::segment::{
     ClaimMode, Descriptor, Flags, FrameClaim, padded, record_size, write_behind,
 };
 use crate::record::{Destination, NO_TIMESTAMP, RecordMetadata};
-use crate::topic::Timestamps;
 use core::fmt;
 use core::ops::{Deref, DerefMut};
 
@@ -65,10 +63,7 @@ impl<S: ClaimMode> Producer<S> {
         self.check()?;
         let partition = self.router.route(route, len);
         let partition = partition.map_err(|wrong| self.out_of_range(wrong))?;
-        let time = match self.topic.config().timestamps {
-            Timestamps::Append => Some(clock::now()),
-            Timestamps::Given => None,
-        };
+        let time = self.topic.config().timestamps.stamp();
         let bytes = record_size(len, time.is_some(), key.map(<[u8]>::len), 0);
         let units = self.units(bytes)?;
         let mut frame = self.claim_frame(partition, 1, units, Patience::Wait)?;
