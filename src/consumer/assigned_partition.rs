@@ -8,7 +8,7 @@ use crate::events::event;
 use crate::group::{Grant, GroupGate, Key, Ownership};
 use crate::log::cursor::{Cursor, Glance, OffsetReset, OutOfRange};
 use crate::sync::Count;
-use crate::topic::{TopicPartition, TopicShared, TopicState, TopicSubscription};
+use crate::topic::{AddedPartition, TopicPartition, TopicShared, TopicState, TopicSubscription};
 use crate::wait::EventCount;
 use std::sync::Arc;
 
@@ -36,7 +36,7 @@ impl AssignedPartition {
         partition: u32,
         reset: OffsetReset,
     ) -> AssignedPartition {
-        let seen = topic.refreshed(); // first: what is changed later is looked at later
+        let seen = topic.acquire_state(); // first: what is changed later is looked at later
         let mut cursor = Cursor::join(topic.partition(partition));
         if reset == OffsetReset::Latest {
             cursor.go_to_end();
@@ -115,7 +115,7 @@ impl AssignedPartition {
 
     /// The same for a member of a group: nowhere yet, and it never holds back the log start.
     pub(crate) fn join_ungated(topic: &Arc<TopicShared>, partition: u32) -> AssignedPartition {
-        let seen = topic.refreshed();
+        let seen = topic.acquire_state();
         let cursor = Cursor::join_ungated(topic.partition(partition));
         Self::new(topic, partition, cursor, seen, false)
     }
@@ -163,7 +163,7 @@ impl AssignedPartition {
     pub(crate) fn refresh(&mut self) -> bool {
         let behind = self.is_behind();
         if behind {
-            self.seen = self.topic.refreshed();
+            self.seen = self.topic.acquire_state();
             self.cursor.skip_deleted();
             if let Some(owned) = &mut self.owned {
                 owned.skip_deleted();
@@ -259,10 +259,10 @@ impl AssignedPartition {
 /// The partitions that were added to the topic since the last call, to be read from their start.
 pub(super) fn take_added(subscription: &TopicSubscription) -> Vec<AssignedPartition> {
     let topic = subscription.topic();
-    let added = subscription.take_holds().into_iter();
-    let added = added.map(|(partition, hold)| {
-        let seen = topic.refreshed();
-        let cursor = Cursor::from(hold, topic.partition(partition), topic.first().1);
+    let added = subscription.take_added().into_iter();
+    let added = added.map(|AddedPartition { partition, hold }| {
+        let seen = topic.acquire_state();
+        let cursor = Cursor::from(hold, topic.partition(partition), topic.origin().offset);
         AssignedPartition::new(topic, partition, cursor, seen, true)
     });
     added.collect()

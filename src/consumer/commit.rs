@@ -188,11 +188,7 @@ impl Consumer {
 /// Whether this can be committed.
 fn check(assigned: &AssignedPartition, offset: u64) -> Result<(), ConsumeError> {
     let topic = &assigned.topic;
-    if topic.is_deleted() {
-        return Err(ConsumeError::Closed {
-            topic: topic.name().clone(),
-        });
-    }
+    topic.refuse_deleted()?;
     // What was read is there: most often there is no need to look at what producers write.
     if assigned
         .cursor

@@ -249,9 +249,7 @@ impl Consumer {
         for assigned in &mut self.assigned {
             assigned.closed_reported |= Arc::ptr_eq(&assigned.topic, &topic);
         }
-        Err(ConsumeError::Closed {
-            topic: topic.name().clone(),
-        })
+        Err(topic.closed_error())
     }
 
     /// Nothing will ever be read again, as far as this consumer knows: it has told so of every topic
@@ -302,11 +300,7 @@ impl Consumer {
 
     fn poll_partition(&mut self, i: usize) -> Result<bool, ConsumeError> {
         let assigned = &self.assigned[i];
-        if assigned.topic.is_deleted() {
-            return Err(ConsumeError::Closed {
-                topic: assigned.topic.name().clone(),
-            });
-        }
+        assigned.topic.refuse_deleted()?;
         if assigned.paused {
             return Ok(false);
         }

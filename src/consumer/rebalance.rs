@@ -164,9 +164,7 @@ impl Consumer {
             self.notify_listener(RebalanceEvent::Lost, &lost);
         }
         match topic {
-            Some(topic) => Err(ConsumeError::Closed {
-                topic: topic.name().clone(),
-            }),
+            Some(topic) => Err(topic.closed_error()),
             None => Ok(()),
         }
     }

@@ -299,7 +299,7 @@ impl<S: ClaimMode> WaitFor for Room<'_, S> {
             Err(Blocked::Reader) => Attempt::Pending { notified: true },
             // No event count is notified of a segment that comes free, which is seldom waited for.
             Err(Blocked::Segments) => Attempt::Pending { notified: false },
-            Err(Blocked::Closed) => Attempt::Ready(Err(closed(self.topic))),
+            Err(Blocked::Closed) => Attempt::Ready(Err(self.topic.closed_error())),
             Err(Blocked::Exhausted) => Attempt::Ready(Err(SendError::Exhausted {
                 topic: self.topic.name().clone(),
                 partition: self.partition,
@@ -334,13 +334,6 @@ fn report_refused(topic: &TopicShared, partition: u32, waited: Duration) {
         partition = partition,
         waited_ms = waited.as_millis() as u64,
     );
-}
-
-#[cold]
-pub(crate) fn closed(topic: &TopicShared) -> SendError {
-    SendError::Closed {
-        topic: topic.name().clone(),
-    }
 }
 
 #[cold]

@@ -2,11 +2,9 @@
 
 use super::Producer;
 use super::appender::WhenFull;
-use crate::clock;
 use crate::error::SendError;
 use crate::log::segment::{ClaimMode, RecordClaim, in_place_size};
 use crate::record::{Destination, NO_TIMESTAMP, RecordMetadata};
-use crate::topic::Timestamps;
 use core::fmt;
 use core::ops::{Deref, DerefMut};
 
@@ -62,10 +60,7 @@ impl<S: ClaimMode> Producer<S> {
         self.check()?;
         let partition = self.router.route(route, len);
         let partition = partition.map_err(|wrong| self.out_of_range(wrong))?;
-        let time = match self.topic.config().timestamps {
-            Timestamps::Append => Some(clock::now()),
-            Timestamps::Given => None,
-        };
+        let time = self.topic.config().timestamps.stamp();
         let bytes = in_place_size(len, key.map(<[u8]>::len), time.is_some());
         let units = self.units(bytes)?;
         let frame = self.claim_frame(partition, 1, units, WhenFull::Block)?;

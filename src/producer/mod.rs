@@ -27,7 +27,7 @@ use crate::log::segment_pool::SpareSegment;
 use crate::record::{NO_TIMESTAMP, Record, RecordMetadata};
 use crate::topic::{Timestamps, Topic, TopicShared, TopicState};
 use crate::wait::Waiter;
-use appender::{Appenders, PartitionAppender, Refusal, WhenFull, claim_frame, closed, too_large};
+use appender::{Appenders, PartitionAppender, Refusal, WhenFull, claim_frame, too_large};
 use batch_plan::BatchPlan;
 use core::fmt;
 use core::marker::PhantomData;
@@ -60,25 +60,16 @@ impl Topic {
     /// [`TopicError::ProducersExist`] while any other producer of the topic lives, and
     /// [`TopicError::Closed`] after the topic was closed or deleted.
     pub fn exclusive_producer(&self) -> Result<Producer<ExclusiveMode>, TopicError> {
-        if self.inner().is_closed() {
-            return Err(TopicError::Closed {
-                topic: self.inner().name().clone(),
-            });
+        let topic = self.inner();
+        if topic.is_closed() {
+            return Err(topic.closed_error());
         }
-        match self.inner().enter_exclusive() {
-            Ok(()) if self.inner().is_closed() => {
-                self.inner().leave_producer(true); // it was closed meanwhile
-                Err(TopicError::Closed {
-                    topic: self.inner().name().clone(),
-                })
-            }
-            Ok(()) => Ok(Producer::exclusive(self.inner().clone())),
-            Err((shared, exclusive)) => Err(TopicError::ProducersExist {
-                topic: self.inner().name().clone(),
-                shared,
-                exclusive,
-            }),
+        topic.enter_exclusive()?;
+        if topic.is_closed() {
+            topic.leave_producer(true); // it was closed meanwhile
+            return Err(topic.closed_error());
         }
+        Ok(Producer::exclusive(topic.clone()))
     }
 }
 
@@ -176,8 +167,8 @@ fn append_to<S: ClaimMode>(
 
 impl Producer<SharedMode> {
     pub(crate) fn shared(topic: Arc<TopicShared>) -> Self {
-        let (others, admitted) = topic.enter_shared();
-        Self::new(topic, others as u32, admitted)
+        let admission = topic.enter_shared();
+        Self::new(topic, admission.others as u32, admission.admitted)
     }
 }
 
@@ -316,10 +307,7 @@ impl<S: ClaimMode> Producer<S> {
         self.check()?;
         let time = match record.given_timestamp() {
             Some(time) => Some(check_time(time)?),
-            None => match self.topic.config().timestamps {
-                Timestamps::Append => Some(clock::now()),
-                Timestamps::Given => None,
-            },
+            None => self.topic.config().timestamps.stamp(),
         };
         let partition = self.router.record(record);
         let partition = partition.map_err(|wrong| self.out_of_range(wrong))?;
@@ -348,9 +336,9 @@ impl<S: ClaimMode> Producer<S> {
                 self.appenders.forget();
                 self.topic.end_logs();
             }
-            return Err(closed(&self.topic));
+            return Err(self.topic.closed_error());
         }
-        if self.seen == TopicState::NONE && !self.topic.is_shared() {
+        if self.seen == TopicState::NONE && self.topic.has_exclusive_producer() {
             return Err(SendError::ExclusiveProducer {
                 topic: topic.clone(),
             });
@@ -361,7 +349,7 @@ impl<S: ClaimMode> Producer<S> {
 
     /// From now on no exclusive producer can be there; and the partitions are all known.
     fn admit(&mut self) {
-        self.seen = self.topic.refreshed();
+        self.seen = self.topic.acquire_state();
         let partitions = self.seen.partitions();
         if partitions as usize > self.appenders.len() {
             self.appenders.grow(&self.topic, partitions);
@@ -380,10 +368,8 @@ impl<S: ClaimMode> Producer<S> {
 
     /// The time of records that were given none.
     pub(crate) fn time(&self) -> i64 {
-        match self.topic.config().timestamps {
-            Timestamps::Append => clock::now(),
-            Timestamps::Given => NO_TIMESTAMP,
-        }
+        let time = self.topic.config().timestamps.stamp();
+        time.unwrap_or(NO_TIMESTAMP)
     }
 
     /// A record's bytes as units, if any segment could hold so many. (Whether this topic's can

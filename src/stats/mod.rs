@@ -331,7 +331,7 @@ impl Logs {
         TopicStats {
             name: topic.name().to_string(),
             overflow: config.overflow,
-            producers: topic.producers(),
+            producers: topic.producer_count(),
             memory_bytes: topic.pool().bytes() as u64,
             max_records: u64::from(config.segments) * u64::from(shape.records),
             max_bytes: u64::from(config.segments) * shape.data_bytes() as u64,
@@ -345,18 +345,18 @@ impl Logs {
         let (aborted_frames, aborted_records) =
             (counts.aborted_frames.get(), counts.aborted_records.get());
         let log = self.of(topic, id);
-        let (first_segment, first_offset) = topic.first();
+        let origin = topic.origin();
         PartitionStats {
             partition: id,
             log_start: log.start,
             log_end: log.end,
-            appended_records: log.end - first_offset,
+            appended_records: log.end - origin.offset,
             appended_bytes: log.appended_bytes,
             retained_bytes: log.retained_bytes,
             aborted_frames,
             aborted_records,
-            rolls: log.active - first_segment,
-            retired_segments: log.first - first_segment,
+            rolls: log.active - origin.segment,
+            retired_segments: log.first - origin.segment,
             reader_stalls: counts.stalls.get(),
             blocked_sends: counts.blocked.get(),
             refused_sends: counts.refused.get(),

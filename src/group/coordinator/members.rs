@@ -28,7 +28,7 @@ impl Coordinator {
             topics,
         } = request;
         let eager = protocol == RebalanceProtocol::Eager;
-        refuse_closed(&topics)?;
+        refuse_deleted(&topics)?;
         match &self.assignor {
             Some((name, is_eager))
                 if (name, *is_eager) != (&offered, eager) && !self.members.is_empty() =>
@@ -87,7 +87,7 @@ impl Coordinator {
         signals: &MemberSignals,
         topics: Vec<Arc<TopicShared>>,
     ) -> Result<(), ConsumeError> {
-        refuse_closed(&topics)?;
+        refuse_deleted(&topics)?;
         if signals.fenced().is_some() {
             return Ok(());
         }
@@ -220,15 +220,8 @@ impl Coordinator {
 
 /// Under the lock: a topic that is closed later is forgotten later ([`Coordinator::forget_topic`]),
 /// so that none stays.
-pub(super) fn refuse_closed<'t>(
-    topics: impl IntoIterator<Item = &'t Arc<TopicShared>>,
-) -> Result<(), ConsumeError> {
-    match topics.into_iter().find(|topic| topic.is_deleted()) {
-        Some(topic) => Err(ConsumeError::Closed {
-            topic: topic.name().clone(),
-        }),
-        None => Ok(()),
-    }
+fn refuse_deleted(topics: &[Arc<TopicShared>]) -> Result<(), ConsumeError> {
+    topics.iter().try_for_each(|topic| topic.refuse_deleted())
 }
 
 fn same_topics(a: &[Arc<TopicShared>], b: &[Arc<TopicShared>]) -> bool {

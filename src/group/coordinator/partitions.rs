@@ -2,14 +2,13 @@
 //! it is nobody's. Under the coordinator's lock, as all of it (`coordinator.rs` has G1 and G2).
 
 use super::Coordinator;
-use super::members::refuse_closed;
 use crate::error::ConsumeError;
 use crate::group::assignor::MemberId;
 use crate::group::gate::GroupGate;
 use crate::group::ownership::{MemberSignals, Ownership};
 use crate::group::partition_state::{Grant, GroupPartition, Returned};
 use crate::log::cursor::OffsetReset;
-use crate::topic::{TopicShared, TopicSubscription};
+use crate::topic::{AddedPartition, TopicShared, TopicSubscription};
 use std::sync::Arc;
 
 impl Coordinator {
@@ -33,7 +32,7 @@ impl Coordinator {
     pub(super) fn take_added(&mut self) {
         for subscription in &self.subscriptions {
             let topic = subscription.topic();
-            for (partition, hold) in subscription.take_holds() {
+            for AddedPartition { partition, hold } in subscription.take_added() {
                 let (gate, start) = GroupGate::of_added(topic.partition(partition), hold);
                 let key = (topic.name().clone(), partition);
                 let place = self
@@ -141,7 +140,9 @@ impl Coordinator {
                 members: self.members.len(),
             });
         }
-        refuse_closed(commits.iter().map(|(topic, ..)| topic))?;
+        for (topic, ..) in commits {
+            topic.refuse_deleted()?;
+        }
         for (topic, partition, offset) in commits {
             let key = (topic.name().clone(), *partition);
             let place = self

@@ -130,6 +130,14 @@ struct LogBounds {
     deleted_before: AtomicU64,
 }
 
+/// Where a partition's log begins: the number of its first segment, and that segment's first
+/// offset. Both are zero but in tests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct LogOrigin {
+    pub(crate) segment: u64,
+    pub(crate) offset: u64,
+}
+
 pub(crate) struct Partition {
     pool: Arc<SegmentPool>,
     id: PartitionId,
@@ -142,8 +150,8 @@ pub(crate) struct Partition {
 }
 
 impl Partition {
-    /// A partition whose first segment is number `first`, at offset `base` (both zero but
-    /// in tests): the one at `index`, which the caller has taken from the pool.
+    /// A partition whose log begins at `origin`, in the segment at `index`, which the caller has
+    /// taken from the pool.
     pub(crate) fn new(
         id: PartitionId,
         segments: usize,
@@ -151,11 +159,12 @@ impl Partition {
         retention: Option<RetentionLimits>,
         pool: &Arc<SegmentPool>,
         index: u16,
-        (first, base): (u64, u64),
+        origin: LogOrigin,
     ) -> Partition {
+        let first = origin.segment;
         let segment = pool.get(index);
         segment.set_retention_mark(RetentionMark::new(&retention, 0));
-        segment.prepare(id, first, base);
+        segment.prepare(id, first, origin.offset);
         segment.open(id, first);
         let at = (first % segments as u64) as usize;
         let entry = |i| {
