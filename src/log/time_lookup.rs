@@ -92,7 +92,6 @@ impl TimeLookup {
 /// Looks up the earliest record at or after `time`, in milliseconds since 1970 UTC.
 pub(crate) fn find(log: &Partition, time: i64) -> TimeLookup {
     let pin = Pin::new(log);
-    let pool = log.pool();
     let deleted_before = log.deleted_before();
     let mut number = log.first();
     loop {
@@ -100,11 +99,10 @@ pub(crate) fn find(log: &Partition, time: i64) -> TimeLookup {
             number = log.log_start();
             continue;
         }
-        let Some(index) = log.find(number) else {
+        let Some(segment) = log.segment(number) else {
             spin_loop(); // it is there, but this thread may not see it yet
             continue;
         };
-        let segment = pool.get(index);
         let slot = match look_through(segment, log, time, deleted_before) {
             Scan::Found(found) => return TimeLookup::Found(found),
             Scan::Stopped(slot) => {
@@ -114,7 +112,7 @@ pub(crate) fn find(log: &Partition, time: i64) -> TimeLookup {
             Scan::Through(slot) => slot,
         };
         number += 1;
-        if log.find(number).is_none() {
+        if log.segment(number).is_none() {
             // Not there yet, or not any more: then whoever put another in its place has seen the
             // log start behind it, and what this thread has found there brings that with it (P3).
             let start = log.log_start();

@@ -173,8 +173,7 @@ fn claim_slowly<S: ClaimMode>(
     (records, units): (u32, u32),
     how: Patience<'_>,
 ) -> Result<SegmentState, SendError> {
-    let pool = topic.pool();
-    if units > pool.shape().units {
+    if units > topic.pool().shape().units {
         return Err(too_large(topic, units as usize * UNIT));
     }
     let claim = || topic.partition(partition).claim::<S>(records, units);
@@ -185,8 +184,8 @@ fn claim_slowly<S: ClaimMode>(
     if S::EXCLUSIVE && matches!(claimed, Err(SendError::Closed { .. })) {
         topic.end_logs();
     }
-    let (index, head) = claimed?;
-    *cached = pool.get(index).clone();
+    let (segment, head) = claimed?;
+    *cached = segment.clone();
     Ok(head)
 }
 
