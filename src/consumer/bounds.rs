@@ -88,7 +88,7 @@ impl Consumer {
         let find = |((wanted, _), (topic, time)): (&(TopicPartition, i64), &(_, i64))| {
             let topic: &Topic = topic;
             let found = time_lookup::find(topic.inner().partition(wanted.partition), *time);
-            (wanted.clone(), found.ok())
+            (wanted.clone(), found.found())
         };
         Ok(times.iter().zip(&topics).map(find).collect())
     }

@@ -3,7 +3,7 @@
 use super::Consumer;
 use crate::error::ConsumeError;
 use crate::log::cursor::Cursor;
-use crate::log::time_lookup;
+use crate::log::time_lookup::{self, TimeLookup};
 
 pub(super) fn check_time(time: i64) -> Result<i64, ConsumeError> {
     if time < 0 {
@@ -87,8 +87,8 @@ impl Consumer {
         let i = self.position_of(topic, partition)?;
         let log = self.assigned[i].cursor.partition();
         let offset = match time_lookup::find(log, check_time(time)?) {
-            Ok(found) => found.offset,
-            Err(end) => end,
+            TimeLookup::Found(found) => found.offset,
+            TimeLookup::NotFound { end } => end,
         };
         // It was retained, or the end: what goes by before the next poll counts as lost.
         self.seek_by(topic, partition, offset, Cursor::resume_at)?;

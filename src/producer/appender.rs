@@ -210,8 +210,7 @@ fn claim_slowly<S: ClaimMode>(
     (records, units): (u32, u32),
     when_full: WhenFull<'_>,
 ) -> Result<SegmentState, Refusal> {
-    let pool = topic.pool();
-    if units > pool.shape().units {
+    if units > topic.pool().shape().units {
         return Err(too_large(topic, units as usize * UNIT).into());
     }
     let claimed = topic.partition(partition).claim::<S>(records, units);
@@ -229,28 +228,28 @@ fn claim_slowly<S: ClaimMode>(
     if S::EXCLUSIVE && matches!(claimed, Err(Refusal::Error(SendError::Closed { .. }))) {
         topic.end_logs();
     }
-    let (index, head) = claimed?;
-    *cached = pool.get(index).clone();
+    let (segment, head) = claimed?;
+    *cached = segment.clone();
     Ok(head)
 }
 
 /// Room for a frame in a partition that had none.
-struct Room<'a, S> {
-    topic: &'a TopicShared,
+struct Room<'t, 'w, S> {
+    topic: &'t TopicShared,
     partition: u32,
     /// Records and units.
     size: (u32, u32),
-    waiter: &'a mut Waiter,
+    waiter: &'w mut Waiter,
     /// What the claim before the wait found: the first attempt need not make it again.
     blocked: Option<Blocked>,
     mode: PhantomData<S>,
 }
 
 /// The segment in which a frame was claimed, and its state before the claim.
-type Claimed = (u16, SegmentState);
+type Claimed<'t> = (&'t Segment, SegmentState);
 
-impl<S: ClaimMode> Room<'_, S> {
-    fn wait(mut self, when_full: WhenFull<'_>) -> Result<Claimed, Refusal> {
+impl<'t, S: ClaimMode> Room<'t, '_, S> {
+    fn wait(mut self, when_full: WhenFull<'_>) -> Result<Claimed<'t>, Refusal> {
         let (topic, partition) = (self.topic, self.partition);
         let patience = match when_full {
             WhenFull::Fail => Patience::UpTo(Duration::ZERO),
@@ -275,7 +274,7 @@ impl<S: ClaimMode> Room<'_, S> {
         }
     }
 
-    fn claim(&self) -> Result<Claimed, Blocked> {
+    fn claim(&self) -> Result<Claimed<'t>, Blocked> {
         if self.topic.is_closed() {
             return Err(Blocked::Closed);
         }
@@ -286,8 +285,8 @@ impl<S: ClaimMode> Room<'_, S> {
     }
 }
 
-impl<S: ClaimMode> WaitFor for Room<'_, S> {
-    type Output = Result<Claimed, SendError>;
+impl<'t, S: ClaimMode> WaitFor for Room<'t, '_, S> {
+    type Output = Result<Claimed<'t>, SendError>;
 
     fn attempt(&mut self) -> Attempt<Self::Output> {
         let claimed = match self.blocked.take() {

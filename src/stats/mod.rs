@@ -195,8 +195,8 @@ fn place(
         committed,
         log_start: log.start,
         log_end: log.end,
-        lag: log.end - position,
-        lead: position - log.start,
+        lag: log.lag(position),
+        lead: log.lead(position),
         lost: 0,
         overtaken: log.start.saturating_sub(least),
     }

@@ -217,7 +217,7 @@ impl Topic {
         if time < 0 {
             return Err(TopicError::InvalidTimestamp { timestamp: time });
         }
-        Ok(time_lookup::find(log, time).ok())
+        Ok(time_lookup::find(log, time).found())
     }
 
     /// Deletes the records of a partition before offset `before`, as Kafka's `deleteRecords` does.
