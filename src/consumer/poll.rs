@@ -183,7 +183,7 @@ impl Consumer {
             }
             match schedule.next() {
                 NextStep::TimeUp => break Ok(None),
-                NextStep::Look => {}
+                NextStep::Retry => {}
                 NextStep::Sleep(limit) if self.is_enrolled() => {
                     let most = self.member.as_ref().map_or(limit, |m| m.most_sleep());
                     self.waiter.sleep(limit.min(most), true);
@@ -214,7 +214,7 @@ impl Consumer {
                 Err(error) => break Err(error),
             }
             if self.is_enrolled() {
-                if self.waiter.is_unsure() {
+                if self.waiter.may_miss_wakeups() {
                     waker.wake_by_ref();
                 }
                 return Poll::Pending;

@@ -238,7 +238,7 @@ fn wait_for_room<T>(
         };
         match (how, schedule.next()) {
             (Patience::Task(waker), _) if waiter.is_enrolled(room.iter()) => {
-                if waiter.is_unsure() || !told {
+                if waiter.may_miss_wakeups() || !told {
                     waker.wake_by_ref();
                 }
                 return Err(full(Duration::ZERO));
@@ -249,7 +249,7 @@ fn wait_for_room<T>(
                 report_refused(topic, partition, waited);
                 break Err(full(waited));
             }
-            (_, NextStep::Look) => {}
+            (_, NextStep::Retry) => {}
             (_, NextStep::Sleep(limit)) if waiter.is_enrolled(room.iter()) => {
                 waiter.sleep(limit, told);
             }

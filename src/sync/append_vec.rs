@@ -37,7 +37,7 @@ impl<T> AppendVec<T> {
 
     /// How many it had from the start.
     #[inline]
-    pub(crate) fn first(&self) -> usize {
+    pub(crate) fn initial_len(&self) -> usize {
         self.first.len()
     }
 
@@ -56,7 +56,7 @@ impl<T> AppendVec<T> {
     }
 
     /// Fills the next place, which is `index`. For one thread at a time.
-    pub(crate) fn add(&self, index: usize, item: T) {
+    pub(crate) fn fill(&self, index: usize, item: T) {
         let (bucket, at) = bucket_of(index - self.first.len());
         let empty = || (0..bucket_len(bucket)).map(|_| OnceLock::new()).collect();
         let filled = self.buckets[bucket].get_or_init(empty)[at].set(item);
@@ -93,7 +93,7 @@ mod tests {
         let second: *const i32 = grow.get(1).unwrap();
         assert_eq!((grow.get(3), grow.get(100_000)), (None, None));
         for n in 3..100 {
-            grow.add(n as usize, n);
+            grow.fill(n as usize, n);
             assert!((0..=n).all(|i| grow.get(i as usize) == Some(&i)));
             assert_eq!(grow.get(n as usize + 1), None);
         }

@@ -70,7 +70,7 @@ impl Shadow {
 #[allow(unreachable_pub)] // as `ClaimMode`, which names it
 pub struct AtomicU64 {
     word: loom::sync::atomic::AtomicU64,
-    /// Written by [`store_alone`], read before every exchange.
+    /// Written by [`store_exclusive`], read before every exchange.
     alone: Shadow,
 }
 
@@ -93,7 +93,7 @@ impl AtomicU64 {
     /// # Safety
     /// Every store of it happened before, and none comes before this thread says so.
     #[track_caller]
-    pub(crate) unsafe fn load_alone(&self) -> u64 {
+    pub(crate) unsafe fn unsync_load(&self) -> u64 {
         // SAFETY: the caller's promise, and loom checks it.
         unsafe { self.word.unsync_load() }
     }
@@ -174,7 +174,7 @@ impl AtomicU64 {
 /// stores and exchanges ran, where the language has one only if they happen one before the
 /// other: so that is what it is asked.
 #[track_caller]
-pub(crate) fn store_alone(word: &AtomicU64, value: u64, order: Ordering) {
+pub(crate) fn store_exclusive(word: &AtomicU64, value: u64, order: Ordering) {
     word.alone.write();
     word.store(value, order);
 }

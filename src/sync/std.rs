@@ -21,7 +21,7 @@ pub(crate) fn pass_time(hints: u32) {
 
 /// A plain store to a word that others exchange, at other times.
 #[inline(always)]
-pub(crate) fn store_alone(word: &AtomicU64, value: u64, order: Ordering) {
+pub(crate) fn store_exclusive(word: &AtomicU64, value: u64, order: Ordering) {
     word.store(value, order);
 }
 

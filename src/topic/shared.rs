@@ -273,7 +273,7 @@ impl TopicShared {
                 index,
                 first,
             );
-            self.partitions.add(id as usize, Arc::new(new));
+            self.partitions.fill(id as usize, Arc::new(new));
             // Before anybody can send there: nothing that is sent is missed.
             let number = if gated { first.0 } else { NO_SEGMENT };
             for inbox in subscribers.iter() {

@@ -23,7 +23,7 @@ pub(crate) enum NextStep {
     /// Give up.
     TimeUp,
     /// Look again: some time has passed.
-    Look,
+    Retry,
     /// Sleep until woken, this long at most.
     Sleep(Duration),
 }
@@ -56,7 +56,7 @@ impl WaitSchedule {
             // The clock costs more than the spins: look at it now and then.
             self.unclocked = self.unclocked.wrapping_add(1);
             if self.unclocked % 16 != 0 {
-                return NextStep::Look;
+                return NextStep::Retry;
             }
         }
         let Some(left) = self.limit.checked_sub(start.elapsed()) else {
@@ -71,7 +71,7 @@ impl WaitSchedule {
             WaitAction::Nap(nap) => std::thread::sleep(nap.min(LONGEST_NAP).min(left)),
             WaitAction::Sleep => return NextStep::Sleep(left),
         }
-        NextStep::Look
+        NextStep::Retry
     }
 
     /// How long this wait has taken.

@@ -37,7 +37,7 @@ fn all() -> [WaitStrategy; 5] {
 fn turn(schedule: &mut WaitSchedule, waiter: &mut Waiter, lists: &[Arc<EventCount>]) -> bool {
     match schedule.next() {
         NextStep::TimeUp => return false,
-        NextStep::Look => {}
+        NextStep::Retry => {}
         NextStep::Sleep(limit) if waiter.is_enrolled(lists.iter()) => waiter.sleep(limit, true),
         NextStep::Sleep(_) => waiter.enrol_thread(lists.iter()),
     }
@@ -135,7 +135,10 @@ fn a_sleeper_that_nobody_is_sure_to_wake_does_not_sleep_long() {
     let lists = [Arc::new(unsure)];
     let mut waiter = Waiter::default();
     waiter.enrol_thread(lists.iter());
-    assert_eq!(waiter.is_unsure(), !asymmetric_fence::is_asymmetric());
+    assert_eq!(
+        waiter.may_miss_wakeups(),
+        !asymmetric_fence::is_asymmetric()
+    );
     waiter.unsure = true;
     let start = Instant::now();
     waiter.sleep(Duration::from_secs(60), true);

@@ -77,7 +77,7 @@ impl Waiter {
     }
 
     /// Whether it may have to look again without having been woken.
-    pub(crate) fn is_unsure(&self) -> bool {
+    pub(crate) fn may_miss_wakeups(&self) -> bool {
         self.unsure
     }
 
