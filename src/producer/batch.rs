@@ -2,10 +2,10 @@
 
 use super::appender::{Patience, claim_frame};
 use super::batch_plan::BatchPlan;
-use super::{Producer, check_time};
+use super::Producer;
 use crate::error::{BatchError, SendError};
 use crate::log::segment::{ClaimMode, Share, UNIT};
-use crate::record::{Record, RecordMetadata};
+use crate::record::{Record, RecordMetadata, check_timestamp};
 use core::fmt;
 
 #[allow(private_bounds)]
@@ -133,7 +133,7 @@ impl<S: ClaimMode> Producer<S> {
         plan.ranks.clear();
         for record in records {
             if let Some(time) = record.given_timestamp() {
-                check_time(time)?;
+                check_timestamp(time)?;
             }
             let partition = match self.router.record(record) {
                 Ok(partition) => partition,

@@ -24,7 +24,7 @@ use crate::log::segment::{
     ClaimMode, ExclusiveMode, FrameClaim, MAX_UNITS, SharedMode, UNIT, record_bytes, write_record,
 };
 use crate::log::segment_pool::SpareSegment;
-use crate::record::{NO_TIMESTAMP, Record, RecordMetadata};
+use crate::record::{NO_TIMESTAMP, Record, RecordMetadata, check_timestamp};
 use crate::topic::{Timestamps, Topic, TopicShared, TopicState};
 use crate::wait::Waiter;
 use appender::{Appenders, PartitionAppender, Patience, claim_frame, closed, too_large};
@@ -290,7 +290,7 @@ impl<S: ClaimMode> Producer<S> {
     ) -> Result<RecordMetadata, SendError> {
         self.check()?;
         let time = match record.given_timestamp() {
-            Some(time) => Some(check_time(time)?),
+            Some(time) => Some(check_timestamp(time)?),
             None => match self.topic.config().timestamps {
                 Timestamps::Append => Some(clock::now()),
                 Timestamps::Given => None,
@@ -392,14 +392,6 @@ impl<S: ClaimMode> Producer<S> {
             partitions: self.appenders.len() as u32,
         }
     }
-}
-
-#[inline]
-pub(crate) fn check_time(time: i64) -> Result<i64, SendError> {
-    if time < 0 {
-        return Err(SendError::InvalidTimestamp { timestamp: time });
-    }
-    Ok(time)
 }
 
 impl Clone for Producer<SharedMode> {

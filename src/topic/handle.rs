@@ -7,6 +7,7 @@ use crate::events::event;
 use crate::log::partition::Partition;
 use crate::log::time_lookup;
 use crate::log::time_lookup::OffsetAndTimestamp;
+use crate::record::check_timestamp;
 use core::fmt;
 use std::sync::Arc;
 
@@ -183,9 +184,7 @@ impl Topic {
         time: i64,
     ) -> Result<Option<OffsetAndTimestamp>, TopicError> {
         let log = self.partition(partition)?;
-        if time < 0 {
-            return Err(TopicError::InvalidTimestamp { timestamp: time });
-        }
+        let time = check_timestamp(time)?;
         Ok(time_lookup::find(log, time).ok())
     }
 
