@@ -1,8 +1,8 @@
 //! Sending many records at once: each partition's share as one frame.
 
+use super::Producer;
 use super::appender::{Patience, claim_frame};
 use super::batch_plan::BatchPlan;
-use super::Producer;
 use crate::error::{BatchError, SendError};
 use crate::log::segment::{ClaimMode, Share, UNIT};
 use crate::record::{Record, RecordMetadata, check_timestamp};
