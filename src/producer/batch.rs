@@ -1,7 +1,7 @@
 //! Sending many records at once: each partition's share as one frame.
 
 use super::Producer;
-use super::appender::{Patience, claim_frame};
+use super::appender::{Refusal, WhenFull, claim_frame};
 use super::batch_plan::BatchPlan;
 use crate::error::{BatchError, SendError};
 use crate::log::segment::{ClaimMode, Share, UNIT};
@@ -37,7 +37,7 @@ impl<S: ClaimMode> Producer<S> {
         &'a mut self,
         records: &'a [Record<'a>],
     ) -> Result<BatchMetadata<'a>, BatchError> {
-        self.append_batch(records, Patience::Wait)
+        self.append_batch(records, WhenFull::Block)
     }
 
     /// Sends a batch, without waiting for room.
@@ -48,18 +48,18 @@ impl<S: ClaimMode> Producer<S> {
         &'a mut self,
         records: &'a [Record<'a>],
     ) -> Result<BatchMetadata<'a>, BatchError> {
-        self.append_batch(records, Patience::Try)
+        self.append_batch(records, WhenFull::Fail)
     }
 
     fn append_batch<'a>(
         &'a mut self,
         records: &'a [Record<'a>],
-        how: Patience<'_>,
+        when_full: WhenFull<'_>,
     ) -> Result<BatchMetadata<'a>, BatchError> {
         self.plan_batch(records)?;
         let time = self.time();
-        self.append_shares(records, time, 0, how)
-            .map_err(|(partition, cause)| self.batch_plan.refused(cause, partition))?;
+        self.append_shares(records, time, 0, when_full)
+            .map_err(|(partition, refusal)| self.batch_plan.refused(refusal.into(), partition))?;
         Ok(self.appended(records, time))
     }
 
@@ -91,8 +91,8 @@ impl<S: ClaimMode> Producer<S> {
         records: &[Record<'_>],
         time: i64,
         first: usize,
-        how: Patience<'_>,
-    ) -> Result<(), (usize, SendError)> {
+        when_full: WhenFull<'_>,
+    ) -> Result<(), (usize, Refusal)> {
         for partition in first..self.batch_plan.shares.len() {
             let share = self.batch_plan.shares[partition];
             if share.records == 0 {
@@ -107,7 +107,7 @@ impl<S: ClaimMode> Producer<S> {
                 &mut self.waiter,
                 partition as u32,
                 (share.records as u32, units as u32),
-                how,
+                when_full,
             )
             .map_err(|cause| (partition, cause))?;
             let (unit, base) = (claim.unit(), claim.offset());

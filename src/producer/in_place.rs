@@ -1,7 +1,7 @@
 //! A record written in place.
 
 use super::Producer;
-use super::appender::Patience;
+use super::appender::WhenFull;
 use crate::clock;
 use crate::error::SendError;
 use crate::log::segment::{
@@ -71,7 +71,7 @@ impl<S: ClaimMode> Producer<S> {
         };
         let bytes = record_size(len, time.is_some(), key.map(<[u8]>::len), 0);
         let units = self.units(bytes)?;
-        let mut frame = self.claim_frame(partition, 1, units, Patience::Wait)?;
+        let mut frame = self.claim_frame(partition, 1, units, WhenFull::Block)?;
         write_behind(frame.bytes(), padded(len), key, &[], time);
         let flags = Flags {
             key: key.is_some(),

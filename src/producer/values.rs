@@ -1,7 +1,7 @@
 //! Sending fixed-size values: all of them as one frame.
 
 use super::Producer;
-use super::appender::Patience;
+use super::appender::{Refusal, WhenFull};
 use crate::error::SendError;
 use crate::log::segment::{
     ClaimMode, Descriptor, Kind, UNIFORM_HEAD, UNIT, uniform_bytes, write_uniform_head,
@@ -33,13 +33,13 @@ impl<S: ClaimMode> Producer<S> {
         route: Destination<'_>,
         values: &[T],
     ) -> Result<FrameMetadata, SendError> {
-        self.append_values(
+        Ok(self.append_values(
             route,
             values.as_bytes(),
             values.len(),
             size_of::<T>(),
-            Patience::Wait,
-        )
+            WhenFull::Block,
+        )?)
     }
 
     /// Sends fixed-size values, without waiting for room.
@@ -52,13 +52,13 @@ impl<S: ClaimMode> Producer<S> {
         route: Destination<'_>,
         values: &[T],
     ) -> Result<FrameMetadata, SendError> {
-        self.append_values(
+        Ok(self.append_values(
             route,
             values.as_bytes(),
             values.len(),
             size_of::<T>(),
-            Patience::Try,
-        )
+            WhenFull::Fail,
+        )?)
     }
 
     pub(crate) fn append_values(
@@ -67,21 +67,21 @@ impl<S: ClaimMode> Producer<S> {
         values: &[u8],
         records: usize,
         value: usize,
-        how: Patience<'_>,
-    ) -> Result<FrameMetadata, SendError> {
+        when_full: WhenFull<'_>,
+    ) -> Result<FrameMetadata, Refusal> {
         self.check()?;
         let partition = self.router.route(route, values.len());
         let partition = partition.map_err(|wrong| self.out_of_range(wrong))?;
         let shape = self.topic.pool().shape();
         let bytes = uniform_bytes(records, value);
         if bytes > shape.data_bytes() || records > shape.records as usize {
-            return Err(SendError::BatchTooLarge {
+            return Err(Refusal::Error(SendError::BatchTooLarge {
                 partition,
                 records: records as u64,
                 size: bytes as u64,
                 max_records: shape.records.into(),
                 max: shape.data_bytes() as u64,
-            });
+            }));
         }
         let units = (bytes / UNIT) as u32;
         let timestamp = self.time();
@@ -93,7 +93,7 @@ impl<S: ClaimMode> Producer<S> {
                 timestamp,
             });
         }
-        let mut claim = self.claim_frame(partition, records as u32, units, how)?;
+        let mut claim = self.claim_frame(partition, records as u32, units, when_full)?;
         let (unit, base_offset) = (claim.unit(), claim.offset());
         let out = claim.bytes();
         write_uniform_head(out, value, timestamp);

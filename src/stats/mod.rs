@@ -149,9 +149,8 @@ impl Consumer {
     /// ```
     pub fn stats(&self) -> ConsumerStats {
         let mut stats = describe(self.card());
-        let group = self.config.group.as_ref();
-        let group = group.and_then(|name| self.groups.find(name));
-        for assigned in &self.assigned {
+        let group = self.group();
+        for assigned in self.assigned() {
             assigned.show();
             let position = assigned.cursor.position();
             let group = group.as_ref();

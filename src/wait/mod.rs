@@ -5,6 +5,7 @@ mod schedule;
 mod strategy;
 #[cfg(test)]
 mod tests;
+mod wait_loop;
 mod waiter;
 mod wakeup;
 
@@ -13,6 +14,6 @@ pub use wakeup::WakeupHandle;
 
 pub(crate) use deferred_wakes::{DeferredWakes, defer_wakes};
 pub(crate) use event_count::EventCount;
-pub(crate) use schedule::{NextStep, WaitSchedule};
+pub(crate) use wait_loop::{Attempt, Patience, WaitFor, Waited, wait};
 pub(crate) use waiter::Waiter;
 pub(crate) use wakeup::Wakeup;
