@@ -188,7 +188,7 @@ impl Consumer {
 /// Whether this can be committed.
 fn check(assigned: &AssignedPartition, offset: u64) -> Result<(), ConsumeError> {
     let topic = &assigned.topic;
-    topic.refuse_deleted()?;
+    topic.refuse_deleted::<ConsumeError>()?;
     // What was read is there: most often there is no need to look at what producers write.
     if assigned
         .cursor

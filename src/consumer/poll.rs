@@ -300,7 +300,7 @@ impl Consumer {
 
     fn poll_partition(&mut self, i: usize) -> Result<bool, ConsumeError> {
         let assigned = &self.assigned[i];
-        assigned.topic.refuse_deleted()?;
+        assigned.topic.refuse_deleted::<ConsumeError>()?;
         if assigned.paused {
             return Ok(false);
         }

@@ -4,13 +4,7 @@ use super::Consumer;
 use crate::error::ConsumeError;
 use crate::log::cursor::Cursor;
 use crate::log::time_lookup::{self, TimeLookup};
-
-pub(super) fn check_time(time: i64) -> Result<i64, ConsumeError> {
-    if time < 0 {
-        return Err(ConsumeError::InvalidTimestamp { timestamp: time });
-    }
-    Ok(time)
-}
+use crate::record::check_timestamp;
 
 impl Consumer {
     pub(crate) fn position_of(&self, topic: &str, partition: u32) -> Result<usize, ConsumeError> {
@@ -86,7 +80,7 @@ impl Consumer {
     ) -> Result<u64, ConsumeError> {
         let i = self.position_of(topic, partition)?;
         let log = self.assigned[i].cursor.partition();
-        let offset = match time_lookup::find(log, check_time(time)?) {
+        let offset = match time_lookup::find(log, check_timestamp(time)?) {
             TimeLookup::Found(found) => found.offset,
             TimeLookup::NotFound { end } => end,
         };

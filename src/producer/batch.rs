@@ -1,11 +1,11 @@
 //! Sending many records at once: each partition's share as one frame.
 
+use super::Producer;
 use super::appender::{Refusal, WhenFull, claim_frame};
 use super::batch_plan::BatchPlan;
-use super::{Producer, check_time};
 use crate::error::{BatchError, SendError};
 use crate::log::segment::{BatchShare, ClaimMode, UNIT};
-use crate::record::{Record, RecordMetadata};
+use crate::record::{Record, RecordMetadata, check_timestamp};
 use core::fmt;
 
 #[allow(private_bounds)]
@@ -130,7 +130,7 @@ impl<S: ClaimMode> Producer<S> {
         plan.ranks.clear();
         for record in records {
             if let Some(time) = record.given_timestamp() {
-                check_time(time)?;
+                check_timestamp(time)?;
             }
             let partition = match self.router.record(record) {
                 Ok(partition) => partition,

@@ -24,7 +24,7 @@ use crate::log::segment::{
     ClaimMode, ExclusiveMode, FrameClaim, MAX_UNITS, SharedMode, UNIT, record_size,
 };
 use crate::log::segment_pool::SpareSegment;
-use crate::record::{NO_TIMESTAMP, Record, RecordMetadata};
+use crate::record::{NO_TIMESTAMP, Record, RecordMetadata, check_timestamp};
 use crate::topic::{Timestamps, Topic, TopicShared, TopicState};
 use crate::wait::Waiter;
 use appender::{Appenders, PartitionAppender, Refusal, WhenFull, claim_frame, too_large};
@@ -306,7 +306,7 @@ impl<S: ClaimMode> Producer<S> {
     ) -> Result<RecordMetadata, Refusal> {
         self.check()?;
         let time = match record.given_timestamp() {
-            Some(time) => Some(check_time(time)?),
+            Some(time) => Some(check_timestamp(time).map_err(SendError::from)?),
             None => self.topic.config().timestamps.stamp(),
         };
         let partition = self.router.record(record);
@@ -403,14 +403,6 @@ impl<S: ClaimMode> Producer<S> {
             partitions: self.appenders.len() as u32,
         }
     }
-}
-
-#[inline]
-pub(crate) fn check_time(time: i64) -> Result<i64, SendError> {
-    if time < 0 {
-        return Err(SendError::InvalidTimestamp { timestamp: time });
-    }
-    Ok(time)
 }
 
 impl Clone for Producer<SharedMode> {

@@ -93,7 +93,7 @@ pub(crate) fn wait<W: WaitFor>(
             let is_enrolled = target.is_enrolled();
             let (waiter, event_counts) = target.enrolment();
             if is_enrolled {
-                if waiter.is_unsure() || !notified {
+                if waiter.may_miss_wakeups() || !notified {
                     waker.wake_by_ref();
                 }
                 return Waited::Pending;
@@ -103,7 +103,7 @@ pub(crate) fn wait<W: WaitFor>(
         }
         match schedule.next() {
             NextStep::TimeUp => break Waited::TimedOut(schedule.waited()),
-            NextStep::Look => {}
+            NextStep::Retry => {}
             NextStep::Sleep(limit) => {
                 let limit = limit.min(target.longest_park());
                 let is_enrolled = target.is_enrolled();

@@ -141,7 +141,7 @@ impl Coordinator {
             });
         }
         for (topic, ..) in commits {
-            topic.refuse_deleted()?;
+            topic.refuse_deleted::<ConsumeError>()?;
         }
         for (topic, partition, offset) in commits {
             let key = (topic.name().clone(), *partition);

@@ -7,7 +7,7 @@ use super::state::SegmentState;
 use crate::log::counters::SharedCounters;
 use crate::log::segment::memory::{Block, WriteAccess};
 use crate::record::Record;
-use crate::sync::{AtomicU64, ord, spin_loop, store_alone};
+use crate::sync::{AtomicU64, ord, spin_loop, store_exclusive};
 use crate::wait::EventCount;
 use core::mem::ManuallyDrop;
 use std::sync::Arc;
@@ -69,7 +69,7 @@ impl ClaimMode for ExclusiveMode {
         // This producer opened the life itself, or took the topic over from those who did
         // (P9); nobody else writes `head` while it is open (S1). Release, because a plain store
         // does not carry on the release of whoever prepared the life, which lookups need (P7).
-        store_alone(head, next, ord!("segment.claim_alone", P7, Release));
+        store_exclusive(head, next, ord!("segment.claim_alone", P7, Release));
         Ok(())
     }
 }
