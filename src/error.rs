@@ -130,7 +130,7 @@ pub enum SendError {
     RecordTooLarge {
         /// Bytes the record takes in the log: value, key, headers and timestamp, padded.
         size: u64,
-        /// Bytes a segment holds ([`TopicConfig::segment_bytes`](crate::TopicConfig::segment_bytes)).
+        /// Bytes a segment holds: [`segment_bytes`](crate::TopicConfig::segment_bytes).
         max: u64,
     },
     /// One partition's share of a batch is larger than a segment. Waiting would not help.

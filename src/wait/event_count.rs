@@ -50,8 +50,8 @@
 //! # Wakers are the user's code
 //!
 //! They are woken and dropped outside the lock. A thread that notifies under another of ringlog's
-//! locks [defers the wakes](super::defer_wakes). The panic of a waker is contained: the notifier has
-//! no part in it, and may be inside a protocol step or a drop.
+//! locks [defers the wakes](super::defer_wakes). The panic of a waker is contained: the notifier
+//! has no part in it, and may be inside a protocol step or a drop.
 
 use super::asymmetric_fence;
 use super::deferred_wakes::{contain_panic, wake_or_defer};

@@ -5,7 +5,7 @@
 //! | file | what it holds |
 //! |---|---|
 //! | `strategy.rs` | [`WaitStrategy`]: spin, yield, nap or sleep, as configured |
-//! | `schedule.rs` | [`WaitSchedule`](schedule::WaitSchedule): the steps of one wait under a strategy and a time limit |
+//! | `schedule.rs` | the steps of one wait, under a strategy and a time limit |
 //! | `wait_loop.rs` | [`wait()`]: the one loop, for threads and for tasks |
 //! | `event_count.rs` | [`EventCount`]: the wait list that notifiers check |
 //! | `waiter.rs` | [`Waiter`]: a producer's or consumer's enrolment in event counts |

@@ -17,8 +17,8 @@ pub enum WaitStrategy {
     BusySpin,
     /// Spins briefly, then yields the core to other threads.
     Yield,
-    /// Spins, then yields, then sleeps for 50 µs to 1 ms at a time. No thread has to be woken, so a
-    /// send never makes a system call.
+    /// Spins, then yields, then sleeps for 50 µs to 1 ms at a time. No thread has to be woken, so
+    /// a send never makes a system call.
     Backoff,
     /// Spins and yields briefly, then sleeps until woken. A send that wakes a sleeping thread takes
     /// some microseconds longer.
@@ -141,9 +141,9 @@ impl WaitStrategy {
         patient.cloned().unwrap_or_default()
     }
 
-    /// Whether threads that wait on a topic with this strategy may come to sleep. Then its notifiers
-    /// must fence where there is no asymmetric fence. Where they do not, a waiting task keeps
-    /// attempting.
+    /// Whether threads that wait on a topic with this strategy may come to sleep. Then its
+    /// notifiers must fence where there is no asymmetric fence. Where they do not, a waiting task
+    /// keeps attempting.
     pub(crate) fn may_sleep(&self) -> bool {
         if cfg!(loom) {
             return matches!(self, WaitStrategy::Block);

@@ -1,8 +1,8 @@
 //! Wake-ups: ending a consumer's poll from another thread.
 //!
-//! Each consumer has one word, set by its handles and cleared by its poll. A poll loads it once. The
-//! word has a cache line to itself (no false sharing), so without wake-ups that line stays in the
-//! consumer's cache. Beside it is the event count for what concerns this consumer alone.
+//! Each consumer has one word, set by its handles and cleared by its poll. A poll loads it once.
+//! The word has a cache line to itself (no false sharing), so without wake-ups that line stays in
+//! the consumer's cache. Beside it is the event count for what concerns this consumer alone.
 
 use super::event_count::EventCount;
 use crate::sync::{AtomicU64, ord};
