@@ -120,6 +120,16 @@ impl<'a> Record<'a> {
         self.value.is_some() && self.headers.is_empty() && self.timestamp.is_none()
     }
 
+    /// Where it is to go: the partition it names, or the one of its key.
+    #[inline(always)]
+    pub(crate) fn destination(&self) -> Destination<'a> {
+        match (self.partition, self.key) {
+            (Some(partition), _) => Destination::Partition(partition),
+            (None, Some(key)) => Destination::Key(key),
+            (None, None) => Destination::Any,
+        }
+    }
+
     /// The value; empty for a tombstone.
     #[inline]
     pub fn value(&self) -> &'a [u8] {

@@ -1,7 +1,7 @@
 //! A record written in place.
 
 use super::Producer;
-use super::appender::WhenFull;
+use super::appender::{FrameSize, WhenFull};
 use crate::error::SendError;
 use crate::log::segment::{ClaimMode, RecordClaim, in_place_size};
 use crate::record::{Destination, NO_TIMESTAMP, RecordMetadata};
@@ -53,17 +53,18 @@ impl<S: ClaimMode> Producer<S> {
     /// See [`Producer`].
     pub fn claim(
         &mut self,
-        route: Destination<'_>,
+        destination: Destination<'_>,
         key: Option<&[u8]>,
         len: usize,
     ) -> Result<Claim<'_>, SendError> {
         self.check()?;
-        let partition = self.router.route(route, len);
-        let partition = partition.map_err(|wrong| self.out_of_range(wrong))?;
-        let time = self.topic.config().timestamps.stamp();
+        let partition = self.router.choose(destination, len)?;
+        let time = self.appenders.topic.config().timestamps.stamp();
         let bytes = in_place_size(len, key.map(<[u8]>::len), time.is_some());
-        let units = self.units(bytes)?;
-        let frame = self.claim_frame(partition, 1, units, WhenFull::Block)?;
+        let size = FrameSize::of_record(&self.appenders.topic, bytes)?;
+        let frame = self
+            .appenders
+            .claim::<S>(partition, size, WhenFull::Block)?;
         let record = frame.in_place(len, key, time);
         Ok(Claim {
             metadata: RecordMetadata {
