@@ -11,7 +11,7 @@ pub(crate) struct Machine {
     /// How many cores this process may use.
     pub(crate) cores: usize,
     /// The cores that threads are pinned to: the first producer's, the first consumer's, then
-    /// the other producers' and the other consumers'. Empty: nothing is pinned.
+    /// the other producers' and the other consumers'. Empty if nothing is pinned.
     pub(crate) pinned: Vec<usize>,
     pub(crate) os: String,
     pub(crate) arch: &'static str,

@@ -75,7 +75,7 @@ trait WakingSender: Send {
     fn send_and_wake(&mut self, message: u64) -> Result<(), Failure>;
 }
 
-/// SleepingReceiver until a message arrives.
+/// Sleeps until a message arrives.
 trait SleepingReceiver: Send {
     fn receive(&mut self) -> Result<u64, Failure>;
 }
@@ -203,7 +203,7 @@ channel! {
 /// Stores a message in a word, and unparks the thread that waits for it.
 struct UnparkingSender(Arc<CachePadded<AtomicU64>>, Option<Thread>);
 
-/// ParkingReceiver its thread until the word holds a message.
+/// Parks its thread until the word holds a message.
 struct ParkingReceiver(Arc<CachePadded<AtomicU64>>);
 
 impl WakingSender for UnparkingSender {

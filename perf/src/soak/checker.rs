@@ -19,7 +19,7 @@ use std::sync::Arc;
 pub(crate) struct Checker {
     pub(crate) ledger: Arc<Ledger>,
     partitions: Vec<PartitionProgress>,
-    /// Which record a reader that seeks back has found at an offset.
+    /// For a reader that seeks back: the record that it has read at each offset.
     recall: Vec<(u64, Option<RecordId>)>,
     pub(crate) bytes: u64,
     batches: u64,
@@ -75,7 +75,7 @@ impl Checker {
         self
     }
 
-    // ---- the position of the reader ---------------------------------------------------------------
+    // ---- the position of the reader ----------------------------------------------------------
 
     /// The reader continues at `offset` of this partition or, if not `exact`, anywhere after it.
     pub(crate) fn begin(&mut self, partition: u32, offset: u64, exact: bool) {
@@ -119,7 +119,7 @@ impl Checker {
         &self.partitions
     }
 
-    // ---- the records ---------------------------------------------------------------------
+    // ---- the records -------------------------------------------------------------------------
 
     /// Checks a batch, every byte of it.
     pub(crate) fn batch(&mut self, batch: &Batch<'_>) -> Result<(), Fault> {
@@ -148,7 +148,7 @@ impl Checker {
         }
     }
 
-    /// Checks `values()` of a batch whose values have one size: the same values, in position.
+    /// Checks `values()` of a batch whose values have one size: the same values, in place.
     fn values<const W: usize>(&self, batch: &Batch<'_>) -> Result<(), Fault> {
         let Ok(values) = batch.values::<[u64; W]>() else {
             return match batch.iter().all(|record| record.value().len() == 8 * W) {
@@ -276,8 +276,8 @@ impl ReadPosition {
             ));
         }
         if lost > 0 {
-            // The reader continues at a past log start, so an offset that is retained even now
-            // cannot have been lost.
+            // The reader continues where the log started at some earlier moment. So an offset that
+            // is retained even now cannot have been lost.
             let from = ledger.log_start(partition)?.clamp(next, offset);
             if ledger.aborted_in(partition, from..offset) != offset - from {
                 return Err(format!(

@@ -41,7 +41,7 @@ pub(crate) struct PartitionTotal {
     pub(crate) digest: u64,
 }
 
-/// The largest change of a clock while a round runs.
+/// The tolerance for a clock that is set while a round runs.
 const CLOCK_SLACK_MS: i64 = 3_600_000;
 
 const NO_HOME: u32 = u32::MAX;
@@ -73,7 +73,7 @@ impl Ledger {
         })
     }
 
-    // ---- for producers ----------------------------------------------------------------
+    // ---- for producers -----------------------------------------------------------------------
 
     /// Enters that the claim of this offset will be given up.
     pub(crate) fn abort(&self, partition: u32, offset: u64) {
@@ -97,7 +97,7 @@ impl Ledger {
         self.producing.load(Ordering::Acquire) == 0
     }
 
-    // ---- for consumers ------------------------------------------------------------------
+    // ---- for consumers -----------------------------------------------------------------------
 
     /// What was published. Exact once the ledger is final.
     pub(crate) fn published(&self, partition: u32) -> PartitionTotal {

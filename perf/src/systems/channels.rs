@@ -1,7 +1,7 @@
 //! Peers that send one message at a time, each described by its differences from the others.
 //!
-//! The macro generates the same `System`, `Sender` and `Receiver` for all of them. Every
-//! expression stands in its loop as it is written here, so nothing is added to the timed path.
+//! The macro generates the same `System`, `Sender` and `Receiver` for all of them. The
+//! expressions are inlined into the timed loop as they are written here, and nothing is added.
 
 use super::system::{Endpoints, MANY, Receiver, Sender, Shape, System};
 use crate::failure::Failure;
@@ -13,10 +13,11 @@ use tokio::sync::broadcast::error::TryRecvError;
 
 /// Generates a system without batches.
 ///
-/// - `open`: the endpoints for a shape; messages are `[u8; N]`.
+/// - `ends`: the types of the endpoints; messages are `[u8; N]`.
+/// - `open`: the endpoints for a shape.
 /// - `send`: sends `*message`; `Ok(false)` if there is no room.
-/// - `receive`: an attempt to receive, the pattern of a success with a reference to the message,
-///   and the arms of all other results.
+/// - `receive`: an attempt to receive, then the arms for its result. The first arm is a success,
+///   with a reference to the message; the others return from the call.
 macro_rules! channel {
     (
         $(#[$doc:meta])*

@@ -89,8 +89,8 @@ impl TransientReader<'_> {
                 let some = (from..partitions).map(|p| TopicPartition::new(&*own, p));
                 as_fault(consumer.assign(&some.collect::<Vec<_>>()))?;
             }
-            rng => {
-                let names = if rng == 1 { &all[..] } else { &[own] };
+            choice => {
+                let names = if choice == 1 { &all[..] } else { &[own] };
                 let subscribed = match consumer.subscribe(names) {
                     Err(ConsumeError::MixedAssignment { .. }) => {
                         consumer.unsubscribe();
@@ -138,8 +138,8 @@ impl TransientReader<'_> {
         Ok(())
     }
 
-    /// Checks the error of a poll: only a position outside the retained offsets may fail, and only
-    /// under `OffsetReset::None`.
+    /// Checks the error of a poll, and seeks to the beginning. Only a position outside the retained
+    /// offsets may fail, and only under `OffsetReset::None`.
     fn out_of_range(
         &mut self,
         consumer: &mut Consumer,

@@ -4,7 +4,7 @@ use super::handle::ProducerHandle;
 use super::sender::{Refusal, SoakSender};
 use crate::soak::record::id::{HEADER, KEYS, LARGEST, RecordId, SendKind, key_bytes};
 use crate::soak::record::parts::is_tombstone;
-use ringlog::{Header, Record, RecordMetadata, Route};
+use ringlog::{BatchError, BatchMetadata, Header, Record, RecordMetadata, Route};
 use std::panic::{AssertUnwindSafe, catch_unwind, panic_any, resume_unwind};
 
 /// The call that sends a record.
@@ -221,7 +221,6 @@ impl SoakSender<'_> {
     /// one length, which ringlog appends by another path.
     fn batch(&mut self, handle: &mut ProducerHandle) -> Result<(), Refusal> {
         let plan = &self.ledger.plan;
-        let (gated, salt) = (plan.gated(), plan.salt);
         let fit = (plan.bytes as u64 - 8) / (BATCH_OVERHEAD as u64 + 8);
         let count = self
             .rng
@@ -229,12 +228,24 @@ impl SoakSender<'_> {
         // All of them may be sent to one partition, and must fit there.
         let most = (plan.bytes - 8) / count as usize / 8 * 8 - BATCH_OVERHEAD;
         let plain = most >= 16 && self.rng.one_in(4);
-        let plain_length = self.rng.between(8, most.clamp(8, 40) as u64);
+        let items = self.batch_items(count, most as u64, plain);
+        let records: Vec<_> = items.iter().map(|item| item.record(plain)).collect();
+        let wait = !self.rng.one_in(4);
+        match handle.send_batch(&records, wait) {
+            Ok(sent) => self.check_batch(&items, &sent, plain),
+            Err(refused) => self.refused_batch(&items, &refused, wait),
+        }
+    }
+
+    /// The records of a batch, with values of at most `most` bytes.
+    fn batch_items(&mut self, count: u64, most: u64, plain: bool) -> Vec<BatchItem> {
+        let (gated, salt) = (self.ledger.plan.gated(), self.ledger.plan.salt);
+        let plain_length = self.rng.between(8, most.clamp(8, 40));
         let mut items = Vec::with_capacity(count as usize);
         for _ in 0..count {
             let (key, length) = match plain {
                 true => (0, plain_length),
-                false => (self.key(), self.rng.below((most as u64).min(SHORT))),
+                false => (self.key(), self.rng.below(most.min(SHORT))),
             };
             // A batch that is refused in part reports only the records that are not in the log.
             // To know where the others are, their partitions must be known before the call.
@@ -256,35 +267,25 @@ impl SoakSender<'_> {
                 value,
             });
         }
-        let records: Vec<_> = items.iter().map(|item| item.record(plain)).collect();
-        let wait = !self.rng.one_in(4);
-        let sent = match handle.send_batch(&records, wait) {
-            Ok(sent) => sent,
-            Err(refused) => {
-                let (appended, missing) = (refused.appended, &refused.refused);
-                if appended + missing.len() != items.len() || (appended > 0 && !gated) {
-                    return Err(Refusal::fault(format!("a batch of {count}: {refused}")));
-                }
-                for (i, item) in items.iter().enumerate() {
-                    match item.to {
-                        Some(to) if !missing.contains(&i) => {
-                            self.account(item.id, item.digest, to, 0)
-                        }
-                        _ => {}
-                    }
-                }
-                self.counts.batched += appended as u64;
-                return self.refused(&refused.cause, wait);
-            }
-        };
-        if sent.len() != items.len() {
+        items
+    }
+
+    /// Checks what a batch returned for each record, and adds the records to the account.
+    fn check_batch(
+        &mut self,
+        items: &[BatchItem],
+        sent: &BatchMetadata<'_>,
+        plain: bool,
+    ) -> Result<(), Refusal> {
+        let count = items.len();
+        if sent.len() != count {
             return Err(Refusal::fault(format!(
                 "a batch of {count} returned {sent:?}"
             )));
         }
         // The records of a batch are adjacent within their partition.
         let mut next_offsets = vec![None; self.ledger.plan.partitions as usize];
-        for (item, metadata) in items.iter().zip(&sent) {
+        for (item, metadata) in items.iter().zip(sent) {
             let BatchItem { id, digest, to, .. } = item;
             let RecordMetadata {
                 partition,
@@ -305,8 +306,31 @@ impl SoakSender<'_> {
                 false => return Err(Refusal::fault(format!("{id:?} returned {metadata:?}"))),
             }
         }
-        self.counts.batched += count;
+        self.counts.batched += count as u64;
         Ok(())
+    }
+
+    /// Checks a refused batch, and adds the records that are in the log to the account.
+    fn refused_batch(
+        &mut self,
+        items: &[BatchItem],
+        refused: &BatchError,
+        wait: bool,
+    ) -> Result<(), Refusal> {
+        let (appended, missing) = (refused.appended, &refused.refused);
+        let gated = self.ledger.plan.gated();
+        if appended + missing.len() != items.len() || (appended > 0 && !gated) {
+            let count = items.len();
+            return Err(Refusal::fault(format!("a batch of {count}: {refused}")));
+        }
+        for (i, item) in items.iter().enumerate() {
+            match item.to {
+                Some(to) if !missing.contains(&i) => self.account(item.id, item.digest, to, 0),
+                _ => {}
+            }
+        }
+        self.counts.batched += appended as u64;
+        self.refused(&refused.cause, wait)
     }
 
     /// Checks the timestamp that ringlog gave to a record without one.
