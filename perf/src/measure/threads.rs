@@ -70,22 +70,6 @@ pub(crate) fn run_together(
     Ok(all)
 }
 
-/// Runs `work` on a thread of its own, pinned to the core at `core`, where one thread does all.
-pub(crate) fn run_alone<T: Send>(
-    job: &Job<'_>,
-    core: usize,
-    work: impl FnOnce() -> Result<T, Failure> + Send,
-) -> Result<T, Failure> {
-    let cores = &job.plan.cores;
-    thread::scope(|scope| {
-        let thread = scope.spawn(move || {
-            cores.pin(core)?;
-            work()
-        });
-        thread.join().map_err(|_| "the thread panicked")?
-    })
-}
-
 /// From the first begin to the last end.
 pub(crate) fn elapsed(spans: &[Span]) -> Duration {
     let begin = spans.iter().map(|&(begin, _)| begin).min();

@@ -5,7 +5,6 @@ use super::scenario::{Candidate, Case, MessageCount, PAYLOAD, Scenario};
 use crate::failure::Failure;
 use crate::machine::cores::consumer_core;
 use crate::measure::job::{Job, Outcome};
-use crate::measure::threads::run_alone;
 use crate::message::source::Source;
 use crate::message::tally::{OneStreamTally, Reader, Tally};
 use crate::systems::system::{Shape, SystemKind};
@@ -13,6 +12,7 @@ use crate::versions::version;
 use ringlog::{
     Broker, Consumer, ConsumerConfig, ExclusiveProducer, Overflow, Record, Timestamps, TopicConfig,
 };
+use std::thread;
 use std::time::Instant;
 
 /// The topic in use.
@@ -80,7 +80,16 @@ fn candidate(count: u32, parts: BrokerParts) -> Candidate {
         system: format!("ringlog exclusive, {count}"),
         version: version("ringlog").to_owned(),
         kind: SystemKind::Ringlog,
-        run: Box::new(move |job| run_alone(job, consumer_core(0, 1), || run(job, parts))),
+        run: Box::new(move |job| {
+            let cores = &job.plan.cores;
+            thread::scope(|scope| {
+                let thread = scope.spawn(move || {
+                    cores.pin(consumer_core(0, 1))?;
+                    run(job, parts)
+                });
+                thread.join().map_err(|_| "the thread panicked")?
+            })
+        }),
     }
 }
 

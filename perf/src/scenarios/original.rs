@@ -5,7 +5,6 @@ use super::scenario::{Candidate, Case, MessageCount, PAYLOAD, Scenario};
 use crate::failure::Failure;
 use crate::machine::cores::producer_core;
 use crate::measure::job::Outcome;
-use crate::measure::threads::run_alone;
 use crate::message::content::stream;
 use crate::message::source::Source;
 use crate::message::tally::{ManyStreamsTally, Reader, Tally};
@@ -13,6 +12,7 @@ use crate::systems::original::{KeyedBroker, OriginalBroker, RinglogBroker};
 use crate::systems::system::{Shape, SystemKind};
 use crate::versions::version;
 use ringlog::{ExclusiveProducer, Producer};
+use std::thread;
 use std::time::Instant;
 
 const KEYS: usize = 256;
@@ -70,7 +70,16 @@ fn candidate<J: KeyedBroker + Send>(system: &str, half: Half) -> Candidate {
         } else {
             SystemKind::Peer
         },
-        run: Box::new(move |job| run_alone(job, producer_core(0), || run::<J>(job.messages, half))),
+        run: Box::new(move |job| {
+            let cores = &job.plan.cores;
+            thread::scope(|scope| {
+                let thread = scope.spawn(move || {
+                    cores.pin(producer_core(0))?;
+                    run::<J>(job.messages, half)
+                });
+                thread.join().map_err(|_| "the thread panicked")?
+            })
+        }),
     }
 }
 

@@ -6,7 +6,6 @@ use super::scenario::{Candidate, Case, MessageCount, Scenario, ScenarioOptions};
 use crate::failure::Failure;
 use crate::machine::cores::consumer_core;
 use crate::measure::job::{Job, Outcome};
-use crate::measure::threads::run_alone;
 use crate::message::source::Source;
 use crate::message::tally::{OneStreamTally, Reader, Tally};
 use crate::systems::channels::CrossbeamArrayQueue;
@@ -15,6 +14,7 @@ use crate::systems::disruptor::DisruptorSingle;
 use crate::systems::ringlog::RinglogExclusive;
 use crate::systems::rtrb::Rtrb;
 use crate::systems::system::{Receiver, Sender, Shape, System, SystemKind, open};
+use std::thread;
 use std::time::{Duration, Instant};
 
 pub(super) fn scenario(options: &ScenarioOptions) -> Scenario {
@@ -56,15 +56,27 @@ fn candidates<const N: usize>() -> Vec<Candidate> {
             system: "a slice in memory".to_owned(),
             version: String::new(),
             kind: SystemKind::Floor,
-            run: Box::new(|job| run_alone(job, consumer_core(0, 1), || slice::<N>(job))),
+            run: Box::new(|job| on_consumer_core(job, || slice::<N>(job))),
         },
     ]
 }
 
 fn candidate<S: System, const N: usize>() -> Candidate {
     Candidate::with_run::<S>(Box::new(|job| {
-        run_alone(job, consumer_core(0, 1), || replay::<S, N>(job))
+        on_consumer_core(job, || replay::<S, N>(job))
     }))
+}
+
+/// Runs `run` on a thread that is pinned to the core of the first consumer.
+fn on_consumer_core(
+    job: &Job<'_>,
+    run: impl FnOnce() -> Result<Outcome, Failure> + Send,
+) -> Result<Outcome, Failure> {
+    let cores = &job.plan.cores;
+    thread::scope(|scope| {
+        let consumer = scope.spawn(move || cores.pin(consumer_core(0, 1)).and_then(|()| run()));
+        consumer.join().map_err(|_| "the consumer panicked")?
+    })
 }
 
 /// Reads the whole log, pass after pass, until enough messages are read.

@@ -17,7 +17,8 @@ use tokio::sync::broadcast::error::TryRecvError;
 /// - `open`: the endpoints for a shape.
 /// - `send`: sends `*message`; `Ok(false)` if there is no room.
 /// - `receive`: an attempt to receive, then the arms for its result. The first arm is a success,
-///   with a reference to the message; the others return from the call.
+///   with a reference to the message. Without other arms, every other result means that there is
+///   no message. A receiver whose producer is gone finds none: the tally reports what is missing.
 macro_rules! channel {
     (
         $(#[$doc:meta])*
@@ -28,7 +29,7 @@ macro_rules! channel {
         send($tx:ident, $message:ident) $send:expr;
         receive($rx:ident) $receive:expr, {
             $received:pat => $reference:expr,
-            $($other:pat => $result:expr,)+
+            $($other:pat => $result:expr,)*
         }
     ) => {
         $(#[$doc])*
@@ -61,14 +62,31 @@ macro_rules! channel {
             #[inline(always)]
             fn receive(&mut self, reader: &mut impl Reader<N>) -> Result<bool, Failure> {
                 let $rx = self;
-                match $receive {
-                    $received => {
-                        reader.read($reference);
-                        Ok(true)
-                    }
-                    $($other => $result,)+
-                }
+                received!(reader, $receive, $received => $reference, $($other => $result,)*)
             }
+        }
+    };
+}
+
+/// Reads the message of a successful attempt. The optional arms are for all other results.
+macro_rules! received {
+    ($reader:ident, $receive:expr, $received:pat => $reference:expr,) => {{
+        let $received = $receive else {
+            return Ok(false);
+        };
+        $reader.read($reference);
+        Ok(true)
+    }};
+    (
+        $reader:ident, $receive:expr, $received:pat => $reference:expr,
+        $($other:pat => $result:expr,)+
+    ) => {
+        match $receive {
+            $received => {
+                $reader.read($reference);
+                Ok(true)
+            }
+            $($other => $result,)+
         }
     };
 }
@@ -89,8 +107,6 @@ fn clones<T: Clone>(sender: &T, shape: &Shape) -> Vec<T> {
     (0..shape.producers).map(|_| sender.clone()).collect()
 }
 
-// A receiver whose producer is gone finds nothing: the tally reports what is missing.
-
 channel! {
     /// crossbeam's `ArrayQueue`.
     CrossbeamArrayQueue, "crossbeam ArrayQueue", crate "crossbeam-queue",
@@ -103,7 +119,6 @@ channel! {
     send(queue, message) Ok(queue.push(*message).is_ok());
     receive(queue) queue.pop(), {
         Some(message) => &message,
-        None => Ok(false),
     }
 }
 
@@ -119,7 +134,6 @@ channel! {
     send(tx, message) room!(tx.try_send(*message), crossbeam_channel::TrySendError);
     receive(rx) rx.try_recv(), {
         Ok(message) => &message,
-        Err(_) => Ok(false),
     }
 }
 
@@ -135,7 +149,6 @@ channel! {
     send(tx, message) room!(tx.try_send(*message), flume::TrySendError);
     receive(rx) rx.try_recv(), {
         Ok(message) => &message,
-        Err(_) => Ok(false),
     }
 }
 
@@ -151,7 +164,6 @@ channel! {
     send(tx, message) Ok(tx.try_send(*message)?);
     receive(rx) rx.try_recv(), {
         Ok(Some(message)) => &message,
-        Ok(None) | Err(_) => Ok(false),
     }
 }
 
@@ -168,7 +180,6 @@ channel! {
     send(tx, message) room!(tx.try_send(*message), crossfire::TrySendError);
     receive(rx) rx.try_recv(), {
         Ok(message) => &message,
-        Err(_) => Ok(false),
     }
 }
 
@@ -185,7 +196,6 @@ channel! {
     send(tx, message) room!(tx.try_send(*message), crossfire::TrySendError);
     receive(rx) rx.try_recv(), {
         Ok(message) => &message,
-        Err(_) => Ok(false),
     }
 }
 
@@ -202,7 +212,7 @@ channel! {
     send(bus, message) Ok(bus.try_broadcast(*message).is_ok());
     receive(rx) rx.try_recv(), {
         Ok(message) => &message,
-        Err(_) => Ok(false),
+        Err(std::sync::mpsc::TryRecvError::Empty | std::sync::mpsc::TryRecvError::Disconnected) => Ok(false),
     }
 }
 
@@ -239,7 +249,6 @@ channel! {
     send(tx, message) nexus_send!(tx, message);
     receive(rx) rx.try_claim(), {
         Some(record) => (*record).try_into()?,
-        None => Ok(false),
     }
 }
 
@@ -255,7 +264,6 @@ channel! {
     send(tx, message) nexus_send!(tx, message);
     receive(rx) rx.try_claim(), {
         Some(record) => (*record).try_into()?,
-        None => Ok(false),
     }
 }
 
