@@ -83,7 +83,7 @@ fn write_heading(out: &mut String, block: &Block) -> std::fmt::Result {
     if !block.is_latency() {
         return writeln!(
             out,
-            " {:>9} {:>9} {:>9}  ns a message",
+            " {:>9} {:>9} {:>9}  ns per message",
             "min", "median", "max"
         );
     }

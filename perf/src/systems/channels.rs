@@ -7,7 +7,7 @@ use super::system::{Endpoints, MANY, Receiver, Sender, Shape, System};
 use crate::failure::Failure;
 use crate::message::tally::Reader;
 use crossbeam_queue::ArrayQueue;
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::TryRecvError;
 
@@ -212,7 +212,7 @@ channel! {
     send(bus, message) Ok(bus.try_broadcast(*message).is_ok());
     receive(rx) rx.try_recv(), {
         Ok(message) => &message,
-        Err(std::sync::mpsc::TryRecvError::Empty | std::sync::mpsc::TryRecvError::Disconnected) => Ok(false),
+        Err(mpsc::TryRecvError::Empty | mpsc::TryRecvError::Disconnected) => Ok(false),
     }
 }
 

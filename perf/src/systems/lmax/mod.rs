@@ -91,8 +91,8 @@ impl Lmax {
         let expected = expected_sum(job.payload, job.messages, 1);
         if (count, sum, disorder) != (job.messages, expected, 0) {
             return Err(format!(
-                "{count} messages arrived with sum {sum}, disorder {disorder:#x}, instead of {} with \
-                 sum {expected}, in order",
+                "{count} messages arrived with sum {sum}, disorder {disorder:#x}, instead of {} \
+                 with sum {expected}, in order",
                 job.messages
             )
             .into());
