@@ -1,175 +1,18 @@
-//! Every mistake a caller can make is answered by an error with the facts in it, and
-//! changes nothing.
-#![allow(missing_docs, missing_debug_implementations)]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+//! Records that cannot be appended: too large, misdirected, or without room.
 
-mod common;
-
-use common::{TOPIC, drain, make, subscribed};
+use super::common::{TOPIC, drain, make, subscribed};
+use super::{tiny, unchanged};
 use ringlog::{
-    BatchError, Broker, Choice, ConsumeError, ConsumerConfig, Partitioner, Record, Route,
-    SendError, TopicConfig, TopicError, ViewError,
+    BatchError, Choice, ConsumeError, ConsumerConfig, Partitioner, Record, Route, SendError,
+    TopicError,
 };
 use std::error::Error;
 use std::thread;
 use std::time::{Duration, Instant};
-use zerocopy::{FromBytes, Immutable};
-
-fn small() -> TopicConfig {
-    TopicConfig::new()
-        .segments(2)
-        .segment_records(4)
-        .segment_bytes(128)
-}
-
-fn unchanged(topic: &ringlog::Topic, end: u64) {
-    assert_eq!(topic.log_end_offset(0), Ok(end));
-}
-
-#[test]
-fn an_unknown_topic_is_named_wherever_it_is_asked_for() {
-    let (broker, _topic) = make(TopicConfig::new());
-    let name = "nope".to_owned();
-    let unknown = TopicError::UnknownTopic { name: name.clone() };
-    assert_eq!(broker.topic("nope").unwrap_err(), unknown);
-    assert_eq!(broker.delete_topic("nope").unwrap_err(), unknown);
-    let mut consumer = broker.consumer(ConsumerConfig::new());
-    let unknown = ConsumeError::UnknownTopic { name };
-    assert_eq!(consumer.subscribe(&[TOPIC, "nope"]), Err(unknown.clone()));
-    let partition = ringlog::TopicPartition::new("nope", 0);
-    assert_eq!(consumer.assign(&[partition]), Err(unknown));
-    assert!(consumer.assignment().is_empty());
-}
-
-#[test]
-fn a_topic_that_exists_is_not_made_again() {
-    let (broker, topic) = make(TopicConfig::new());
-    topic.producer().send(Record::new("kept")).unwrap();
-    let again = broker.create_topic(TOPIC, TopicConfig::new().partitions(9));
-    let name = TOPIC.to_owned();
-    assert_eq!(again.unwrap_err(), TopicError::TopicExists { name });
-    assert_eq!(broker.topic(TOPIC).unwrap().partitions(), 1);
-    unchanged(&broker.topic(TOPIC).unwrap(), 1);
-}
-
-#[test]
-fn names_are_refused_that_are_empty_too_long_or_do_not_print() {
-    let broker = Broker::new();
-    let long = "x".repeat(250);
-    for name in [
-        "",
-        &long,
-        "a\nb",
-        "a\0",
-        "\u{feff}a",
-        "a\u{200b}",
-        "\u{e000}",
-    ] {
-        match broker.create_topic(name, TopicConfig::new()).unwrap_err() {
-            TopicError::InvalidName {
-                name: refused,
-                reason,
-            } => {
-                assert_eq!(refused, name);
-                assert!(!reason.is_empty());
-            }
-            other => panic!("{other}"),
-        }
-    }
-    assert!(broker.topic_names().is_empty());
-    for name in [&long[1..], " ", "Bestellungen für Köln 🚲", "a/b\\c:*?"] {
-        broker.create_topic(name, small()).unwrap();
-    }
-}
-
-#[test]
-fn settings_outside_their_limits_are_refused_with_the_limits() {
-    let broker = Broker::new();
-    let new = TopicConfig::new;
-    let cases = [
-        (new().partitions(0), "partitions", 0, 1, 16_384),
-        (new().partitions(16_385), "partitions", 16_385, 1, 16_384),
-        (new().segments(0), "segments", 0, 2, 65_534),
-        (new().segments(1), "segments", 1, 2, 65_534),
-        (new().segments(65_535), "segments", 65_535, 2, 65_534),
-        (new().segment_records(0), "segment_records", 0, 1, 2_097_151),
-        (
-            new().segment_records(1 << 21),
-            "segment_records",
-            1 << 21,
-            1,
-            2_097_151,
-        ),
-        (new().segment_bytes(0), "segment_bytes", 0, 8, 268_435_448),
-        (new().segment_bytes(7), "segment_bytes", 7, 8, 268_435_448),
-        (
-            new().segment_bytes(268_435_449),
-            "segment_bytes",
-            268_435_449,
-            8,
-            268_435_448,
-        ),
-        (
-            new().segment_bytes(usize::MAX),
-            "segment_bytes",
-            u64::MAX,
-            8,
-            268_435_448,
-        ),
-    ];
-    for (config, setting, value, min, max) in cases {
-        let invalid = TopicError::InvalidConfig {
-            setting,
-            value,
-            min,
-            max,
-        };
-        assert_eq!(broker.create_topic(TOPIC, config).unwrap_err(), invalid);
-    }
-    assert!(broker.topic_names().is_empty());
-}
-
-#[test]
-fn more_segments_than_a_topic_can_number_are_refused() {
-    let config = TopicConfig::new().partitions(16_384).segments(3);
-    let refused = Broker::new().create_topic(TOPIC, config).unwrap_err();
-    let segments = 16_384 * 4;
-    assert_eq!(
-        refused,
-        TopicError::TooManySegments {
-            segments,
-            max: 65_535
-        }
-    );
-}
-
-#[test]
-fn memory_that_cannot_be_had_is_an_error_and_not_an_abort() {
-    let broker = Broker::new();
-    // 15 TiB, which no overcommitting system gives; and the largest of all.
-    for (partitions, segments) in [(1, 60_000), (16_000, 3)] {
-        let config = TopicConfig::new()
-            .partitions(partitions)
-            .segments(segments)
-            .segment_bytes(256 * 1024 * 1024 - 64)
-            .segment_records(2_097_151);
-        match broker.create_topic(TOPIC, config) {
-            Err(TopicError::OutOfMemory { bytes }) => {
-                let least = u64::from(partitions * (segments + 1)) << 28;
-                assert!(bytes > least - (64 << 16), "{bytes}");
-            }
-            // A machine that promises any address space: nothing to be seen there.
-            Ok(_) => eprintln!("note: this system gives memory it does not have"),
-            Err(other) => panic!("{other}"),
-        }
-        let _ = broker.delete_topic(TOPIC);
-    }
-    make(small());
-}
 
 #[test]
 fn a_record_larger_than_a_segment_is_refused_by_every_call_at_once() {
-    let (_broker, topic) = make(small());
+    let (_broker, topic) = make(tiny());
     let mut producer = topic.producer();
     let value = [7u8; 121];
     // 121 are padded to 128, and its time takes 8 more; 120 and a time just fit.
@@ -235,7 +78,7 @@ fn a_record_larger_than_a_segment_is_refused_by_every_call_at_once() {
 
 #[test]
 fn a_batch_larger_than_a_segment_refuses_all_of_it() {
-    let (_broker, topic) = make(small().partitions(2));
+    let (_broker, topic) = make(tiny().partitions(2));
     let mut producer = topic.producer();
     let mut records = vec![Record::new("a").partition(0)];
     records.extend([Record::new("b").partition(1); 5]);
@@ -268,7 +111,7 @@ fn a_batch_larger_than_a_segment_refuses_all_of_it() {
 
 #[test]
 fn a_batch_refused_in_part_says_exactly_which_records_are_in() {
-    let (broker, topic) = make(small().partitions(3));
+    let (broker, topic) = make(tiny().partitions(3));
     let mut consumer = subscribed(&broker, ConsumerConfig::new());
     let mut producer = topic.producer();
     // Partition 1 is full; 0 and 2 are not.
@@ -303,7 +146,7 @@ fn a_partition_out_of_range_is_refused_wherever_it_comes_from() {
             Choice::Partition(partitions + 4)
         }
     }
-    let (broker, topic) = make(small().partitions(3).partitioner(Wrong));
+    let (broker, topic) = make(tiny().partitions(3).partitioner(Wrong));
     let mut producer = topic.producer();
     let wrong = |partition| SendError::PartitionOutOfRange {
         partition,
@@ -353,7 +196,7 @@ fn a_partition_out_of_range_is_refused_wherever_it_comes_from() {
 
 #[test]
 fn a_time_before_1970_is_refused() {
-    let (_broker, topic) = make(small());
+    let (_broker, topic) = make(tiny());
     let mut producer = topic.producer();
     for timestamp in [-1, i64::MIN] {
         let invalid = SendError::InvalidTimestamp { timestamp };
@@ -371,7 +214,7 @@ fn a_time_before_1970_is_refused() {
 #[test]
 fn a_full_partition_refuses_at_once_or_after_max_block_and_says_how_long_it_waited() {
     let limit = Duration::from_millis(60);
-    let (broker, topic) = make(small().max_block(limit));
+    let (broker, topic) = make(tiny().max_block(limit));
     let mut consumer = subscribed(&broker, ConsumerConfig::new());
     let mut producer = topic.producer();
     let before = Instant::now();
@@ -418,102 +261,8 @@ fn a_full_partition_refuses_at_once_or_after_max_block_and_says_how_long_it_wait
 }
 
 #[test]
-fn a_typed_view_that_does_not_fit_says_why() {
-    #[derive(FromBytes, Immutable)]
-    #[repr(C, align(16))]
-    struct Wide([u8; 16]);
-    let (broker, topic) = make(small());
-    let mut producer = topic.producer();
-    producer.send_values(Route::Any, &[1u64, 2]).unwrap();
-    producer.send(Record::new("short")).unwrap();
-    let mut consumer = subscribed(&broker, ConsumerConfig::new());
-    let batch = consumer.try_poll().unwrap();
-    assert_eq!(batch.len(), 3);
-    let size = |offset, length, size| ViewError::Size {
-        offset,
-        length,
-        size,
-    };
-    assert_eq!(batch.values::<u64>().unwrap_err(), size(2, 5, 8));
-    assert_eq!(batch.values::<u32>().unwrap_err(), size(0, 8, 4));
-    let align = ViewError::Alignment { align: 16, max: 8 };
-    assert_eq!(batch.values::<Wide>().unwrap_err(), align);
-}
-
-#[test]
-fn every_error_is_an_error_of_one_sentence_with_its_facts() {
-    fn is_an_error<E: Error + Send + Sync + Clone + PartialEq + 'static>(error: E) -> String {
-        let boxed: Box<dyn Error + Send + Sync + 'static> = Box::new(error);
-        boxed.to_string()
-    }
-    let topic: std::sync::Arc<str> = TOPIC.into();
-    let full = SendError::Full {
-        topic: topic.clone(),
-        partition: 4,
-        waited: Duration::from_millis(250),
-    };
-    let cases = [
-        (is_an_error(full.clone()), &["4", "\"t\"", "250ms"][..]),
-        (
-            is_an_error(SendError::RecordTooLarge { size: 99, max: 64 }),
-            &["99", "64"],
-        ),
-        (
-            is_an_error(SendError::Closed {
-                topic: topic.clone(),
-            }),
-            &["\"t\"", "closed"],
-        ),
-        (
-            is_an_error(BatchError {
-                cause: full,
-                appended: 2,
-                refused: vec![3, 5, 6],
-            }),
-            &["2 records", "3 refused", "full"],
-        ),
-        (
-            is_an_error(ConsumeError::OffsetOutOfRange {
-                topic: topic.clone(),
-                partition: 1,
-                position: 77,
-                log_start: 80,
-                log_end: 90,
-            }),
-            &["77", "80", "90", "1", "\"t\""],
-        ),
-        (
-            is_an_error(TopicError::ProducersExist {
-                topic,
-                shared: 2,
-                exclusive: 0,
-            }),
-            &["2 shared", "0 exclusive"],
-        ),
-        (
-            is_an_error(TopicError::OutOfMemory { bytes: 12_345 }),
-            &["12345"],
-        ),
-        (
-            is_an_error(ViewError::Size {
-                offset: 7,
-                length: 5,
-                size: 8,
-            }),
-            &["7", "5", "8"],
-        ),
-    ];
-    for (text, facts) in cases {
-        assert!(!text.contains('\n') && !text.ends_with('.'), "{text}");
-        for fact in facts {
-            assert!(text.contains(fact), "{text:?} does not say {fact:?}");
-        }
-    }
-}
-
-#[test]
 fn a_waiting_send_ends_when_the_topic_is_deleted() {
-    let (broker, topic) = make(small());
+    let (broker, topic) = make(tiny());
     let _consumer = subscribed(&broker, ConsumerConfig::new());
     let mut producer = topic.producer();
     while producer.try_send(Record::new("x")).is_ok() {}

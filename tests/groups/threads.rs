@@ -1,10 +1,6 @@
-//! Members of a group on threads of their own, that come and go while producers run.
-#![allow(missing_docs)]
-#![allow(clippy::unwrap_used, clippy::panic)]
+//! Members on threads of their own that come and go while producers run.
 
-mod common;
-
-use common::{TOPIC, make};
+use super::common::{TOPIC, make};
 use ringlog::{
     Assignor, Broker, ConsumeError, ConsumerConfig, CooperativeStickyAssignor, Overflow,
     RangeAssignor, Record, RoundRobinAssignor, StickyAssignor, TopicConfig,
@@ -16,6 +12,7 @@ use std::thread;
 use std::time::Duration;
 
 const PARTITIONS: u32 = 5;
+
 const RECORDS: u64 = 40_000;
 
 /// What was handled, in the order of its handling: by partition, the offsets. The lock stands
