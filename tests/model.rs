@@ -14,7 +14,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 1024, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn the_log_is_what_a_plain_model_of_it_says(
+    fn the_log_agrees_with_a_plain_model(
         setup in strategies::setup(),
         ops in proptest::collection::vec(strategies::op(), 1..OPERATIONS),
     ) {

@@ -17,7 +17,8 @@ use ringlog::{
     Topic, TopicConfig,
 };
 
-/// Segments of four records, without times: an empty value takes no bytes, one of 8 bytes 8.
+/// Three segments of four records, without times: an empty value takes no bytes, one of 8 bytes
+/// takes 8.
 fn small() -> TopicConfig {
     TopicConfig::new()
         .segments(3)
@@ -33,11 +34,13 @@ fn send(topic: &Topic, count: u64) {
     }
 }
 
+/// The statistics of a topic's only partition.
 fn only(topic: &Topic) -> PartitionStats {
     topic.stats().partitions[0]
 }
 
-fn seen(snapshot: &BrokerSnapshot, client_id: &str) -> ConsumerPartitionStats {
+/// The first partition of the consumer with this client id.
+fn stats_of(snapshot: &BrokerSnapshot, client_id: &str) -> ConsumerPartitionStats {
     let mut all = snapshot.consumers.iter();
     let consumer = all.find(|c| c.client_id == client_id).unwrap();
     consumer.partitions[0].clone()

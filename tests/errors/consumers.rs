@@ -31,7 +31,7 @@ fn a_seek_past_either_end_follows_the_reset_policy() {
         assert_eq!(earliest.position(TOPIC, 0), Ok(offset));
         let batch = earliest.try_poll().unwrap();
         assert_eq!(batch.iter().next().unwrap().offset(), 4);
-        // It was told to go there: it has lost nothing.
+        // A seek was requested, so nothing counts as lost.
         assert_eq!(batch.lost(), 0);
         drop(batch);
 
@@ -49,7 +49,7 @@ fn a_seek_past_either_end_follows_the_reset_policy() {
             log_start: 4,
             log_end: 16,
         };
-        // Again and again, until it is told where to go.
+        // Every poll fails until the next seek.
         assert_eq!(none.try_poll().unwrap_err(), outside);
         assert_eq!(none.try_poll().unwrap_err(), outside);
         none.seek(TOPIC, 0, 16).unwrap();
@@ -60,7 +60,7 @@ fn a_seek_past_either_end_follows_the_reset_policy() {
 }
 
 #[test]
-fn without_a_reset_policy_a_lapped_reader_is_told_and_not_moved() {
+fn without_a_reset_policy_a_lapped_reader_gets_an_error_and_is_not_moved() {
     let (broker, topic) = make(small().overflow(Overflow::DropOldest));
     let config = ConsumerConfig::new().offset_reset(OffsetReset::None);
     let mut consumer = subscribed(&broker, config);
@@ -102,13 +102,13 @@ fn subscribe_and_assign_do_not_mix_until_unsubscribe() {
     assert_eq!(consumer.subscribe(&[TOPIC]), mixed("assign", "subscribe"));
     consumer.unsubscribe();
     consumer.subscribe(&[TOPIC]).unwrap();
-    // No topics is as good as unsubscribing.
+    // Subscribing to no topics unsubscribes.
     consumer.subscribe::<&str>(&[]).unwrap();
     consumer.assign(&partition).unwrap();
 }
 
 #[test]
-fn a_poll_without_partitions_and_a_partition_that_is_not_assigned_are_errors() {
+fn polling_without_partitions_and_using_unassigned_ones_are_errors() {
     let (broker, _topic) = make(small().partitions(2));
     let mut consumer = broker.consumer(ConsumerConfig::new());
     assert_eq!(
@@ -140,7 +140,7 @@ fn a_poll_without_partitions_and_a_partition_that_is_not_assigned_are_errors() {
 }
 
 #[test]
-fn a_refused_subscription_leaves_the_old_one() {
+fn a_refused_subscription_keeps_the_old_one() {
     let (broker, _topic) = make(small());
     let mut consumer = subscribed(&broker, ConsumerConfig::new());
     assert!(consumer.subscribe(&["nope"]).is_err());
@@ -157,7 +157,7 @@ fn a_refused_subscription_leaves_the_old_one() {
 }
 
 #[test]
-fn a_typed_view_that_does_not_fit_says_why() {
+fn a_typed_view_that_does_not_fit_reports_why() {
     #[derive(FromBytes, Immutable)]
     #[repr(C, align(16))]
     struct Wide([u8; 16]);

@@ -6,7 +6,7 @@ use ringlog::{ConsumeError, ConsumerConfig, Overflow, Record, Route, SendError, 
 use std::time::Duration;
 
 #[test]
-fn an_exclusive_producer_is_alone() {
+fn an_exclusive_producer_excludes_all_others() {
     let (_broker, topic) = make(small().overflow(Overflow::DropOldest));
     let exist = |shared, exclusive| TopicError::ProducersExist {
         topic: TOPIC.into(),
@@ -83,7 +83,7 @@ fn handles_of_a_deleted_topic_report_closed_and_a_held_batch_stays_readable() {
         assert_eq!(batch.iter().next().unwrap().value(), b"held");
         drop(batch);
         assert_eq!(holder.try_poll().unwrap_err(), closed);
-        // Subscribed again by name, it reads the new one.
+        // After subscribing again by name, it reads the new topic.
         holder.subscribe(&[TOPIC]).unwrap();
         again.producer().send(Record::new("new")).unwrap();
         assert_eq!(drain(&mut holder), [(0, 0, b"new".to_vec())]);

@@ -6,7 +6,7 @@ use std::error::Error;
 use std::time::Duration;
 
 #[test]
-fn every_error_is_an_error_of_one_sentence_with_its_facts() {
+fn every_message_is_one_sentence_with_the_facts() {
     fn is_an_error<E: Error + Send + Sync + Clone + PartialEq + 'static>(error: E) -> String {
         let boxed: Box<dyn Error + Send + Sync + 'static> = Box::new(error);
         boxed.to_string()
@@ -71,7 +71,7 @@ fn every_error_is_an_error_of_one_sentence_with_its_facts() {
     for (text, facts) in cases {
         assert!(!text.contains('\n') && !text.ends_with('.'), "{text}");
         for fact in facts {
-            assert!(text.contains(fact), "{text:?} does not say {fact:?}");
+            assert!(text.contains(fact), "{text:?} lacks {fact:?}");
         }
     }
 }

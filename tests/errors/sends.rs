@@ -15,7 +15,7 @@ fn a_record_larger_than_a_segment_is_refused_by_every_call_at_once() {
     let (_broker, topic) = make(tiny());
     let mut producer = topic.producer();
     let value = [7u8; 121];
-    // 121 are padded to 128, and its time takes 8 more; 120 and a time just fit.
+    // 121 bytes are padded to 128, and the time takes 8 more; 120 bytes and a time just fit.
     let too_large = SendError::RecordTooLarge {
         size: 136,
         max: 128,
@@ -29,7 +29,7 @@ fn a_record_larger_than_a_segment_is_refused_by_every_call_at_once() {
         producer.claim(Route::Any, None, 121).unwrap_err(),
         too_large
     );
-    // The largest there could be: no overflow, and no memory asked for.
+    // The largest possible length: no overflow, and no allocation.
     let max = SendError::RecordTooLarge {
         size: u64::MAX,
         max: 128,
@@ -77,7 +77,7 @@ fn a_record_larger_than_a_segment_is_refused_by_every_call_at_once() {
 }
 
 #[test]
-fn a_batch_larger_than_a_segment_refuses_all_of_it() {
+fn a_batch_larger_than_a_segment_is_refused_as_a_whole() {
     let (_broker, topic) = make(tiny().partitions(2));
     let mut producer = topic.producer();
     let mut records = vec![Record::new("a").partition(0)];
@@ -110,7 +110,7 @@ fn a_batch_larger_than_a_segment_refuses_all_of_it() {
 }
 
 #[test]
-fn a_batch_refused_in_part_says_exactly_which_records_are_in() {
+fn a_partly_refused_batch_reports_exactly_which_records_are_missing() {
     let (broker, topic) = make(tiny().partitions(3));
     let mut consumer = subscribed(&broker, ConsumerConfig::new());
     let mut producer = topic.producer();
@@ -130,7 +130,7 @@ fn a_batch_refused_in_part_says_exactly_which_records_are_in() {
     assert_eq!(topic.log_end_offset(1), Ok(end));
     assert_eq!(topic.log_end_offset(2), Ok(0));
     assert!(refused.source().is_some());
-    // Sent again when there is room, the refused ones complete the batch.
+    // Sent again when there is room, the refused records complete the batch.
     drain(&mut consumer);
     let rest: Vec<_> = refused.refused.iter().map(|&i| batch[i]).collect();
     assert_eq!(producer.try_send_batch(&rest).unwrap().len(), 4);
@@ -212,7 +212,7 @@ fn a_time_before_1970_is_refused() {
 }
 
 #[test]
-fn a_full_partition_refuses_at_once_or_after_max_block_and_says_how_long_it_waited() {
+fn a_full_partition_refuses_at_once_or_after_max_block_and_reports_the_wait() {
     let limit = Duration::from_millis(60);
     let (broker, topic) = make(tiny().max_block(limit));
     let mut consumer = subscribed(&broker, ConsumerConfig::new());

@@ -5,7 +5,7 @@ use super::{tiny, unchanged};
 use ringlog::{Broker, ConsumeError, ConsumerConfig, Record, TopicConfig, TopicError};
 
 #[test]
-fn an_unknown_topic_is_named_wherever_it_is_asked_for() {
+fn every_call_names_an_unknown_topic() {
     let (broker, _topic) = make(TopicConfig::new());
     let name = "nope".to_owned();
     let unknown = TopicError::UnknownTopic { name: name.clone() };
@@ -20,7 +20,7 @@ fn an_unknown_topic_is_named_wherever_it_is_asked_for() {
 }
 
 #[test]
-fn a_topic_that_exists_is_not_made_again() {
+fn an_existing_topic_is_not_created_again() {
     let (broker, topic) = make(TopicConfig::new());
     topic.producer().send(Record::new("kept")).unwrap();
     let again = broker.create_topic(TOPIC, TopicConfig::new().partitions(9));
@@ -31,7 +31,7 @@ fn a_topic_that_exists_is_not_made_again() {
 }
 
 #[test]
-fn names_are_refused_that_are_empty_too_long_or_do_not_print() {
+fn empty_long_and_unprintable_names_are_refused() {
     let broker = Broker::new();
     let long = "x".repeat(250);
     for name in [
@@ -122,9 +122,9 @@ fn more_segments_than_a_topic_can_number_are_refused() {
 }
 
 #[test]
-fn memory_that_cannot_be_had_is_an_error_and_not_an_abort() {
+fn memory_that_cannot_be_allocated_is_an_error_and_not_an_abort() {
     let broker = Broker::new();
-    // 15 TiB, which no overcommitting system gives; and the largest of all.
+    // 15 TiB, which even an overcommitting system refuses; and the largest possible topic.
     for (partitions, segments) in [(1, 60_000), (16_000, 3)] {
         let config = TopicConfig::new()
             .partitions(partitions)
@@ -136,8 +136,8 @@ fn memory_that_cannot_be_had_is_an_error_and_not_an_abort() {
                 let least = u64::from(partitions * (segments + 1)) << 28;
                 assert!(bytes > least - (64 << 16), "{bytes}");
             }
-            // A machine that promises any address space: nothing to be seen there.
-            Ok(_) => eprintln!("note: this system gives memory it does not have"),
+            // This system grants any amount of address space, so nothing can be checked.
+            Ok(_) => eprintln!("note: this system grants memory that it does not have"),
             Err(other) => panic!("{other}"),
         }
         let _ = broker.delete_topic(TOPIC);

@@ -1,4 +1,4 @@
-//! Who reads what: partitions are shared, handed over, added, and read from the right offset.
+//! Assignment: partitions are shared, handed over and added, and read from the right offset.
 
 use super::common::{TOPIC, grouped, make, subscribed};
 use super::support::{partitions, read, send};
@@ -31,12 +31,12 @@ fn members_share_the_partitions_and_hand_them_over() {
     for p in 0..4 {
         send(&mut producer, p, 1);
     }
-    // a has not polled since, so the last batch that it got may not have been handled.
+    // The last batch of a is uncommitted, as a has not polled since: b reads it again.
     assert_eq!(read(&mut b).len(), 4);
 }
 
 #[test]
-fn members_read_what_they_are_subscribed_to() {
+fn each_member_reads_the_topics_it_subscribes_to() {
     let broker = Broker::new();
     for name in ["a", "b"] {
         let config = TopicConfig::new().partitions(2);
@@ -69,7 +69,7 @@ fn members_read_what_they_are_subscribed_to() {
     rounds(&mut a, &mut b);
     assert_eq!(of(&a).len() + of(&b).len(), 4);
     assert!(of(&a).iter().all(|p| p.starts_with('b')));
-    // A topic that is deleted is told once to whoever reads it, and the rest goes on.
+    // A deleted topic is reported once to each member that reads it; other topics are read on.
     broker.delete_topic("a").unwrap();
     assert_eq!(a.try_poll().map(|b| b.len()), Ok(0));
     let closed = ConsumeError::Closed { topic: "a".into() };
@@ -82,7 +82,7 @@ fn members_read_what_they_are_subscribed_to() {
         assert_eq!(a.try_poll().err(), Some(closed));
     }
     assert_eq!(broker.describe_group("g").unwrap().partitions, []);
-    // A topic of the same name is another topic.
+    // A topic that is created again under the same name is another topic.
     let topic = broker.create_topic("b", TopicConfig::new()).unwrap();
     topic.producer().send(Record::new(b"x")).unwrap();
     a.subscribe(&["b"]).unwrap();
@@ -90,7 +90,7 @@ fn members_read_what_they_are_subscribed_to() {
 }
 
 #[test]
-fn a_pause_survives_a_rebalance_where_the_partition_stays() {
+fn a_pause_survives_a_rebalance_that_keeps_the_partition() {
     let (broker, topic) = make(TopicConfig::new().partitions(2));
     let mut producer = topic.producer();
     let mut a = subscribed(&broker, grouped());
@@ -108,7 +108,7 @@ fn a_pause_survives_a_rebalance_where_the_partition_stays() {
 }
 
 #[test]
-fn where_a_group_begins_is_said_once() {
+fn a_group_applies_its_offset_reset_once() {
     let (broker, topic) = make(TopicConfig::new());
     let mut producer = topic.producer();
     send(&mut producer, 0, 3);
@@ -119,7 +119,7 @@ fn where_a_group_begins_is_said_once() {
     assert!(read(&mut a).is_empty());
     drop(a);
     send(&mut producer, 0, 2);
-    // Nothing was committed, and nothing is skipped.
+    // Nothing was committed, so nothing is skipped.
     let mut b = subscribed(&broker, latest);
     assert_eq!(read(&mut b), [(0, 3), (0, 4)]);
     b.unsubscribe();
@@ -144,18 +144,18 @@ fn an_assigned_consumer_commits_for_a_group_without_members() {
     let mut producer = topic.producer();
     send(&mut producer, 0, 6);
     let here = [TopicPartition::new(TOPIC, 0)];
-    let mut alone = broker.consumer(grouped());
-    alone.assign(&here).unwrap();
-    assert_eq!(read(&mut alone).len(), 6);
-    alone.commit_offsets(&[(here[0].clone(), 5)]).unwrap();
-    assert_eq!(alone.committed(TOPIC, 0), Ok(Some(5)));
-    assert_eq!(alone.committed(TOPIC, 1), Ok(None));
-    drop(alone);
+    let mut assigned = broker.consumer(grouped());
+    assigned.assign(&here).unwrap();
+    assert_eq!(read(&mut assigned).len(), 6);
+    assigned.commit_offsets(&[(here[0].clone(), 5)]).unwrap();
+    assert_eq!(assigned.committed(TOPIC, 0), Ok(Some(5)));
+    assert_eq!(assigned.committed(TOPIC, 1), Ok(None));
+    drop(assigned);
     let full = |producer: &mut Producer| {
         let to = |_: &i32| producer.try_send(Record::new(b"x").partition(0)).is_ok();
         (0..100).take_while(to).count()
     };
-    assert_eq!(full(&mut producer), 6, "held from the fifth on");
+    assert_eq!(full(&mut producer), 6, "held back from offset 5 on");
     let mut again = broker.consumer(grouped());
     again.assign(&here).unwrap();
     assert_eq!(again.position(TOPIC, 0), Ok(5));
@@ -169,7 +169,7 @@ fn an_assigned_consumer_commits_for_a_group_without_members() {
 }
 
 #[test]
-fn partitions_that_are_added_are_shared_and_read_from_their_start() {
+fn added_partitions_are_shared_and_read_from_their_start() {
     for overflow in [Overflow::Backpressure, Overflow::DropOldest] {
         let small = TopicConfig::new().segments(2).segment_records(4);
         let (broker, topic) = make(small.overflow(overflow));
@@ -188,7 +188,7 @@ fn partitions_that_are_added_are_shared_and_read_from_their_start() {
             send(&mut producer, p, 8);
         }
         if overflow == Overflow::Backpressure {
-            // Held since before anybody could send there.
+            // Held back from the first record on, before any member has polled.
             let record = Record::new(b"x").partition(3);
             assert!(producer.try_send(record).is_err());
         }
@@ -197,7 +197,7 @@ fn partitions_that_are_added_are_shared_and_read_from_their_start() {
         let all = (1..4).flat_map(|p| (0..8).map(move |offset| (p, offset)));
         assert!(seen.into_iter().eq(all));
         assert_eq!((partitions(&a).len(), partitions(&b).len()), (2, 2));
-        // Also by a group that had no members then.
+        // The same for a group that had no members when the partition was added.
         drop(a);
         drop(b);
         topic.add_partitions(5).unwrap();

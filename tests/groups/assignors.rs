@@ -30,17 +30,17 @@ fn all_members_use_the_same_assignor() {
 
 type Answer = Box<dyn Fn(&GroupView) -> Assignment + Send>;
 
-/// Answers what it is told to, or what the default would.
+/// Returns a prepared assignment once, and otherwise that of the default assignor.
 #[derive(Clone)]
-struct Odd(Arc<Mutex<Option<Answer>>>);
+struct Scripted(Arc<Mutex<Option<Answer>>>);
 
-impl std::fmt::Debug for Odd {
+impl std::fmt::Debug for Scripted {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Odd")
+        f.write_str("Scripted")
     }
 }
 
-impl Assignor for Odd {
+impl Assignor for Scripted {
     fn name(&self) -> &str {
         "odd"
     }
@@ -56,30 +56,30 @@ impl Assignor for Odd {
     }
 }
 
-type Shares = Vec<(MemberId, TopicPartition)>;
+type Grants = Vec<(MemberId, TopicPartition)>;
 
 fn ids(group: &GroupView) -> Vec<MemberId> {
     group.members().iter().map(|member| member.id()).collect()
 }
 
 #[test]
-fn nonsense_of_an_assignor_is_refused_and_the_old_assignment_kept() {
+fn an_invalid_assignment_is_refused_and_the_old_one_kept() {
     let (broker, topic) = make(TopicConfig::new().partitions(2));
     broker.create_topic("u", TopicConfig::new()).unwrap();
-    let odd = Odd(Arc::default());
-    let config = grouped().assignor(odd.clone());
+    let scripted = Scripted(Arc::default());
+    let config = grouped().assignor(scripted.clone());
     let mut a = subscribed(&broker, config.clone());
     drain(&mut a);
-    let stranger = {
+    let former = {
         let mut gone = subscribed(&broker, config.clone());
         drain(&mut gone);
         gone.member_id().unwrap()
     };
     drain(&mut a);
-    let give = |what: fn(&[MemberId], MemberId) -> Shares| -> Answer {
+    let answer = |grants: fn(&[MemberId], MemberId) -> Grants| -> Answer {
         Box::new(move |group| {
             let mut assignment = Assignment::new();
-            for (id, partition) in what(&ids(group), stranger) {
+            for (id, partition) in grants(&ids(group), former) {
                 assignment.entry(id).or_default().push(partition);
             }
             assignment
@@ -87,29 +87,29 @@ fn nonsense_of_an_assignor_is_refused_and_the_old_assignment_kept() {
     };
     let cases = [
         (
-            give(|_, gone| vec![(gone, at(0))]),
+            answer(|_, gone| vec![(gone, at(0))]),
             "member-1 is not a member",
         ),
         (
-            give(|ids, _| vec![(ids[0], at(2))]),
+            answer(|ids, _| vec![(ids[0], at(2))]),
             "partition 2 is not one of the 2 of topic \"t\"",
         ),
         (
-            give(|ids, _| vec![(ids[0], TopicPartition::new("u", 0))]),
+            answer(|ids, _| vec![(ids[0], TopicPartition::new("u", 0))]),
             "no member reads a topic \"u\"",
         ),
         (
-            give(|ids, _| vec![(ids[0], at(1)), (ids[1], at(1))]),
+            answer(|ids, _| vec![(ids[0], at(1)), (ids[1], at(1))]),
             "partition 1 of topic \"t\" is given to member-0 and to",
         ),
         (
-            give(|ids, _| vec![(ids[0], at(1)), (ids[0], at(1))]),
+            answer(|ids, _| vec![(ids[0], at(1)), (ids[0], at(1))]),
             "partition 1 of topic \"t\" is given to member-0 and to member-0",
         ),
     ];
     for (answer, expected) in cases {
         let generation = a.generation();
-        *odd.0.lock().unwrap() = Some(answer);
+        *scripted.0.lock().unwrap() = Some(answer);
         let mut b = subscribed(&broker, config.clone());
         match b.try_poll().map(|batch| batch.len()) {
             Err(ConsumeError::BadAssignment {
@@ -122,7 +122,7 @@ fn nonsense_of_an_assignor_is_refused_and_the_old_assignment_kept() {
             }
             other => panic!("{other:?}"),
         }
-        // It is not asked again, and everything is as it was.
+        // The assignor is not called again, and the old assignment stays.
         for _ in 0..3 {
             assert_eq!((drain(&mut b).len(), drain(&mut a).len()), (0, 0));
         }
@@ -131,8 +131,8 @@ fn nonsense_of_an_assignor_is_refused_and_the_old_assignment_kept() {
         drop(b);
         drain(&mut a);
     }
-    // What it leaves out is read by nobody.
-    *odd.0.lock().unwrap() = Some(give(|ids, _| vec![(ids[0], at(1))]));
+    // A partition that it leaves out has no owner.
+    *scripted.0.lock().unwrap() = Some(answer(|ids, _| vec![(ids[0], at(1))]));
     let mut b = subscribed(&broker, config);
     drain(&mut a);
     drain(&mut b);
@@ -145,16 +145,16 @@ fn nonsense_of_an_assignor_is_refused_and_the_old_assignment_kept() {
 }
 
 #[test]
-fn a_partition_of_a_topic_that_its_member_does_not_read_is_refused() {
+fn a_partition_of_a_topic_its_member_does_not_read_is_refused() {
     let (broker, _topic) = make(TopicConfig::new());
     broker.create_topic("u", TopicConfig::new()).unwrap();
-    let odd = Odd(Arc::default());
-    let config = grouped().assignor(odd.clone());
+    let scripted = Scripted(Arc::default());
+    let config = grouped().assignor(scripted.clone());
     let mut a = subscribed(&broker, config.clone());
     drain(&mut a);
     let mut b = broker.consumer(config);
     b.subscribe(&["u"]).unwrap();
-    *odd.0.lock().unwrap() = Some(Box::new(|group| {
+    *scripted.0.lock().unwrap() = Some(Box::new(|group| {
         let u = TopicPartition::new("u", 0);
         Assignment::from([(ids(group)[0], vec![u])])
     }));
@@ -163,17 +163,17 @@ fn a_partition_of_a_topic_that_its_member_does_not_read_is_refused() {
     assert_eq!(refused.unwrap_err().to_string(), expected);
 }
 
-/// What panics here, on purpose: without a message.
+/// The payload of a deliberate panic, which prints no message.
 struct OnPurpose;
 
 #[test]
 fn a_member_whose_assignor_panics_leaves_and_the_others_go_on() {
     let (broker, _topic) = make(TopicConfig::new().partitions(2));
-    let odd = Odd(Arc::default());
-    let config = grouped().assignor(odd.clone());
+    let scripted = Scripted(Arc::default());
+    let config = grouped().assignor(scripted.clone());
     let mut a = subscribed(&broker, config.clone());
     drain(&mut a);
-    *odd.0.lock().unwrap() = Some(Box::new(|_| resume_unwind(Box::new(OnPurpose))));
+    *scripted.0.lock().unwrap() = Some(Box::new(|_| resume_unwind(Box::new(OnPurpose))));
     let mut b = subscribed(&broker, config);
     let panic = catch_unwind(AssertUnwindSafe(|| drain(&mut b)));
     assert!(panic.err().unwrap().is::<OnPurpose>());
@@ -188,7 +188,7 @@ fn a_member_whose_assignor_panics_leaves_and_the_others_go_on() {
     assert_eq!((a.assignment().len(), b.assignment().len()), (1, 1));
 }
 
-/// Has the name of an eager one, and is not.
+/// Has the name of an eager assignor, and is cooperative.
 #[derive(Debug)]
 struct Namesake;
 
@@ -207,7 +207,7 @@ impl Assignor for Namesake {
 }
 
 #[test]
-fn an_assignor_of_the_same_name_and_another_protocol_is_another() {
+fn assignors_of_one_name_and_two_protocols_are_different() {
     let (broker, _topics) = topics(&["a"]);
     let _first = member(&broker, grouped().assignor(RangeAssignor), &["a"]);
     let mut consumer = broker.consumer(grouped().assignor(Namesake));
@@ -219,14 +219,14 @@ fn an_assignor_of_the_same_name_and_another_protocol_is_another() {
     assert_eq!(consumer.subscribe(&["a"]), Err(refused));
 }
 
-/// Asks the broker of its groups, wherever it runs.
+/// Queries the broker's groups in every method.
 #[derive(Debug)]
-struct Curious(Broker);
+struct Querying(Broker);
 
-impl Assignor for Curious {
+impl Assignor for Querying {
     fn name(&self) -> &str {
         self.0.group_names();
-        "curious"
+        "querying"
     }
 
     fn protocol(&self) -> Protocol {
@@ -240,10 +240,10 @@ impl Assignor for Curious {
 }
 
 #[test]
-fn an_assignor_is_asked_its_name_without_a_lock() {
+fn an_assignors_name_and_protocol_are_read_without_a_lock() {
     let found = within_time(|| {
         let (broker, _topics) = topics(&["a"]);
-        let assignor = Curious(broker.clone());
+        let assignor = Querying(broker.clone());
         let mut consumer = member(&broker, grouped().assignor(assignor), &["a"]);
         count_polled(&mut consumer)
     });

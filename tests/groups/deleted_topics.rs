@@ -28,7 +28,7 @@ fn offsets_of_a_topic_that_is_still_owned_are_not_deleted() {
     consumer.commit().unwrap();
     assert_eq!(consumer.committed("a", 0), Ok(Some(2)));
 
-    // After its next polls it owns nothing of it any more.
+    // After its next polls it owns no partition of a.
     assert_eq!(count_polled(&mut consumer), 0);
     assert_eq!(owned_topics(&consumer), ["b"]);
     assert_eq!(broker.delete_group_offsets("g", "a"), Ok(()));
@@ -36,7 +36,7 @@ fn offsets_of_a_topic_that_is_still_owned_are_not_deleted() {
 }
 
 #[test]
-fn a_partition_has_one_owner_when_its_offsets_were_to_be_deleted() {
+fn a_refused_deletion_of_offsets_leaves_each_partition_one_owner() {
     let (broker, topics) = topics(&["a", "b"]);
     let mut old = member(&broker, grouped(), &["a"]);
     assert_eq!(count_polled(&mut old), 0);
@@ -54,17 +54,17 @@ fn a_partition_has_one_owner_when_its_offsets_were_to_be_deleted() {
     assert_eq!((count_polled(&mut old), count_polled(&mut new)), (0, 2));
 }
 
-/// What a listener was told, in order.
+/// Records the calls that a listener gets.
 #[derive(Clone, Default)]
-struct Told(Arc<Mutex<Vec<String>>>);
+struct Calls(Arc<Mutex<Vec<String>>>);
 
-impl Told {
-    fn note(&self, what: &str, partitions: &[TopicPartition]) {
+impl Calls {
+    fn record(&self, call: &str, partitions: &[TopicPartition]) {
         let names: Vec<_> = partitions.iter().map(|at| at.topic.as_str()).collect();
         self.0
             .lock()
             .unwrap()
-            .push(format!("{what} {}", names.join(" ")));
+            .push(format!("{call} {}", names.join(" ")));
     }
 
     fn take(&self) -> Vec<String> {
@@ -72,19 +72,19 @@ impl Told {
     }
 }
 
-impl RebalanceListener for Told {
+impl RebalanceListener for Calls {
     fn revoked(&mut self, rebalance: &mut Rebalance<'_>) {
-        self.note("revoked", rebalance.partitions());
+        self.record("revoked", rebalance.partitions());
         rebalance.commit().unwrap();
     }
 
     fn lost(&mut self, partitions: &[TopicPartition]) {
-        self.note("lost", partitions);
+        self.record("lost", partitions);
     }
 }
 
 #[test]
-fn the_next_topic_of_a_deleted_name_is_read_after_subscribing_anew() {
+fn a_topic_created_again_is_read_after_subscribing_again() {
     let (broker, topics) = topics(&["a"]);
     let mut consumer = member(&broker, grouped(), &["a"]);
     send_to(&topics[0], 2);
@@ -98,23 +98,23 @@ fn the_next_topic_of_a_deleted_name_is_read_after_subscribing_anew() {
 }
 
 #[test]
-fn another_topic_is_read_after_the_one_before_was_deleted() {
+fn another_topic_is_read_after_the_previous_one_was_deleted() {
     let (broker, topics) = topics(&["a", "b"]);
-    let told = Told::default();
+    let calls = Calls::default();
     let mut consumer = member(&broker, grouped(), &["a"]);
     assert_eq!(count_polled(&mut consumer), 0);
     broker.delete_topic("a").unwrap();
-    consumer.subscribe_with(&["b"], told.clone()).unwrap();
+    consumer.subscribe_with(&["b"], calls.clone()).unwrap();
     send_to(&topics[1], 3);
     assert_eq!(count_polled(&mut consumer), 3);
     assert_eq!(owned_topics(&consumer), ["b"]);
-    assert_eq!(told.take(), ["lost a"]);
+    assert_eq!(calls.take(), ["lost a"]);
 }
 
-/// Makes the topic anew when it is told of a loss.
-struct Remake(Broker);
+/// Creates the topic again when its partitions are lost.
+struct Recreate(Broker);
 
-impl RebalanceListener for Remake {
+impl RebalanceListener for Recreate {
     fn lost(&mut self, _: &[TopicPartition]) {
         self.0.delete_topic("a").unwrap();
         self.0.create_topic("a", TopicConfig::new()).unwrap();
@@ -122,11 +122,11 @@ impl RebalanceListener for Remake {
 }
 
 #[test]
-fn a_topic_that_is_deleted_during_a_subscribe_keeps_nothing_from_the_next_of_its_name() {
+fn a_topic_deleted_during_subscribe_leaves_its_successor_readable() {
     let (broker, _topics) = topics(&["a"]);
     let mut consumer = broker.consumer(timed());
     consumer
-        .subscribe_with(&["a"], Remake(broker.clone()))
+        .subscribe_with(&["a"], Recreate(broker.clone()))
         .unwrap();
     assert_eq!(count_polled(&mut consumer), 0);
     let mut other = member(&broker, timed(), &["a"]);
@@ -136,7 +136,8 @@ fn a_topic_that_is_deleted_during_a_subscribe_keeps_nothing_from_the_next_of_its
     }
     drop(other);
 
-    // It was fenced meanwhile: its listener is told so now, between look-up and return.
+    // The consumer has been expelled meanwhile: `subscribe` calls its listener after looking up the
+    // topic.
     consumer.subscribe(&["a"]).ok();
     send_to(&broker.topic("a").unwrap(), 4);
     let mut other = member(&broker, timed(), &["a"]);
@@ -150,11 +151,11 @@ fn a_topic_that_is_deleted_during_a_subscribe_keeps_nothing_from_the_next_of_its
 }
 
 #[test]
-fn all_topics_that_were_deleted_are_let_go_of_at_once() {
+fn all_deleted_topics_are_released_together() {
     let (broker, _topics) = topics(&["a", "b"]);
-    let told = Told::default();
+    let calls = Calls::default();
     let mut consumer = broker.consumer(grouped());
-    consumer.subscribe_with(&["a", "b"], told.clone()).unwrap();
+    consumer.subscribe_with(&["a", "b"], calls.clone()).unwrap();
     assert_eq!(count_polled(&mut consumer), 0);
     assert_eq!(owned_topics(&consumer), ["a", "b"]);
     broker.delete_topic("a").unwrap();
@@ -162,16 +163,16 @@ fn all_topics_that_were_deleted_are_let_go_of_at_once() {
     let closed = ConsumeError::Closed { topic: "a".into() };
     assert_eq!(poll_errors(&mut consumer), vec![closed; 4]);
     assert!(consumer.assignment().is_empty());
-    assert_eq!(told.take(), ["lost a b"]);
+    assert_eq!(calls.take(), ["lost a b"]);
 }
 
 #[test]
-fn a_deleted_topic_keeps_nothing_else_from_being_committed() {
+fn a_deleted_topic_does_not_prevent_other_commits() {
     let (broker, topics) = topics(&["a", "b", "c"]);
-    let told = Told::default();
+    let calls = Calls::default();
     let mut consumer = broker.consumer(grouped().auto_commit(false));
     let all = ["a", "b", "c"];
-    consumer.subscribe_with(&all, told.clone()).unwrap();
+    consumer.subscribe_with(&all, calls.clone()).unwrap();
     assert_eq!(count_polled(&mut consumer), 0);
     send_to(&topics[0], 2);
     assert_eq!(count_polled(&mut consumer), 2);
@@ -184,16 +185,16 @@ fn a_deleted_topic_keeps_nothing_else_from_being_committed() {
     assert_eq!(consumer.commit(), Ok(()));
     assert_eq!(consumer.committed("a", 0), Ok(Some(2)));
 
-    // Also from its listener, which commits when something is revoked.
+    // The listener commits as well, when partitions are revoked.
     consumer.unsubscribe();
-    assert_eq!(told.take(), ["revoked a b c"]);
+    assert_eq!(calls.take(), ["revoked a b c"]);
 }
 
-/// Makes the topic anew, once, when it is asked its name.
+/// Creates the topic again, once, when its name is read.
 #[derive(Debug)]
-struct Meddler(Broker, AtomicBool);
+struct Recreating(Broker, AtomicBool);
 
-impl Assignor for Meddler {
+impl Assignor for Recreating {
     fn name(&self) -> &str {
         if self.1.swap(false, Ordering::Relaxed) {
             self.0.delete_topic("a").unwrap();
@@ -212,10 +213,10 @@ impl Assignor for Meddler {
 }
 
 #[test]
-fn a_topic_that_is_closed_by_then_is_not_joined() {
+fn a_topic_deleted_before_the_join_is_not_joined() {
     let (broker, _topics) = topics(&["a"]);
-    let meddler = Meddler(broker.clone(), AtomicBool::new(true));
-    let mut consumer = broker.consumer(grouped().assignor(meddler));
+    let assignor = Recreating(broker.clone(), AtomicBool::new(true));
+    let mut consumer = broker.consumer(grouped().assignor(assignor));
     let (mut consumer, refused) = within_time(move || {
         let refused = consumer.subscribe(&["a"]);
         (consumer, refused)
@@ -229,7 +230,7 @@ fn a_topic_that_is_closed_by_then_is_not_joined() {
 }
 
 #[test]
-fn whoever_waits_goes_on_when_the_last_partition_in_hand_is_deleted() {
+fn a_waiting_member_goes_on_when_the_last_unreturned_partition_is_deleted() {
     let (broker, _topics) = topics(&["a"]);
     let two = TopicConfig::new().partitions(2);
     let topic = broker.create_topic("b", two).unwrap();
@@ -242,7 +243,7 @@ fn whoever_waits_goes_on_when_the_last_partition_in_hand_is_deleted() {
             (0, 0)
         );
     }
-    // It does not poll, and so does not give back what all others wait for.
+    // It does not poll, and so does not return the partition that the other waits for.
     holder.subscribe(&["b"]).unwrap();
     assert_eq!(count_polled(&mut waiting), 0);
     assert!(waiting.assignment().is_empty());
@@ -256,7 +257,7 @@ fn whoever_waits_goes_on_when_the_last_partition_in_hand_is_deleted() {
 }
 
 #[test]
-fn the_next_topic_of_a_deleted_name_is_assigned_where_the_group_has_committed() {
+fn a_topic_created_again_is_assigned_at_the_committed_offset() {
     let (broker, topics) = topics(&["a"]);
     let at = TopicPartition::new("a", 0);
     let mut consumer = broker.consumer(grouped());

@@ -1,11 +1,11 @@
-//! What a group holds back: producers wait for its commits, or its losses are counted.
+//! Hold-back: producers wait for the commits of a group, or its losses are counted.
 
 use super::common::{TOPIC, grouped, make, subscribed};
 use super::support::{read, send};
 use ringlog::{HoldBack, Overflow, Record, TopicConfig, TopicPartition};
 
 #[test]
-fn what_a_group_has_to_read_again_is_held_while_it_has_no_members() {
+fn uncommitted_records_are_held_back_while_a_group_has_no_members() {
     let (broker, topic) = make(TopicConfig::new().segments(2).segment_records(4));
     let mut producer = topic.producer();
     let mut a = subscribed(&broker, grouped());
@@ -20,7 +20,7 @@ fn what_a_group_has_to_read_again_is_held_while_it_has_no_members() {
     let mut c = subscribed(&broker, grouped());
     assert_eq!(read(&mut c), [8, 9, 10, 11].map(|offset| (0, offset)));
     drop(c);
-    // An abandoned group is deleted.
+    // Deleting a group releases what it held back.
     while producer.try_send(Record::new(b"x")).is_ok() {}
     broker.delete_group("g").unwrap();
     send(&mut producer, 0, 100);
@@ -30,11 +30,15 @@ fn what_a_group_has_to_read_again_is_held_while_it_has_no_members() {
         read(&mut d);
     }
     broker.delete_group("g").unwrap();
-    assert_eq!(topic.memory_bytes(), before, "spares do not pile up");
+    assert_eq!(
+        topic.memory_bytes(),
+        before,
+        "spare segments do not pile up"
+    );
 }
 
 #[test]
-fn a_commit_lets_producers_go_on_as_far_as_it_goes() {
+fn producers_may_overwrite_what_is_committed_and_no_more() {
     let (broker, topic) = make(TopicConfig::new().segments(2).segment_records(4));
     let mut producer = topic.producer();
     let mut a = subscribed(&broker, grouped().auto_commit(false));
@@ -53,7 +57,7 @@ fn a_commit_lets_producers_go_on_as_far_as_it_goes() {
 }
 
 #[test]
-fn with_hold_back_read_what_was_read_may_go() {
+fn with_hold_back_read_records_that_were_read_may_be_overwritten() {
     for (hold_back, more) in [(HoldBack::Committed, 0), (HoldBack::Read, 4)] {
         let (broker, topic) = make(TopicConfig::new().segments(2).segment_records(4));
         let mut producer = topic.producer();
@@ -73,16 +77,16 @@ fn with_hold_back_read_what_was_read_may_go() {
 }
 
 #[test]
-fn a_group_that_was_overtaken_is_told_what_it_lost() {
+fn an_overtaken_group_gets_the_number_of_lost_records() {
     let config = TopicConfig::new().segments(2).segment_records(4);
     let (broker, topic) = make(config.overflow(Overflow::DropOldest));
     let mut producer = topic.producer();
-    let mut a = subscribed(&broker, self::grouped());
+    let mut a = subscribed(&broker, grouped());
     send(&mut producer, 0, 2);
     assert_eq!(read(&mut a).len(), 2);
     drop(a);
     send(&mut producer, 0, 40);
-    let mut b = subscribed(&broker, self::grouped());
+    let mut b = subscribed(&broker, grouped());
     let batch = b.try_poll().unwrap();
     let start = topic.log_start_offset(0).unwrap();
     assert_eq!(batch.iter().next().unwrap().offset(), start);
@@ -90,7 +94,7 @@ fn a_group_that_was_overtaken_is_told_what_it_lost() {
 }
 
 #[test]
-fn what_was_deleted_is_lost_to_a_group_and_holds_nothing_back() {
+fn deleted_records_count_as_lost_and_hold_nothing_back() {
     let (broker, topic) = make(TopicConfig::new().segments(2).segment_records(4));
     let mut producer = topic.producer();
     let mut a = subscribed(&broker, grouped().auto_commit(false));
@@ -104,7 +108,7 @@ fn what_was_deleted_is_lost_to_a_group_and_holds_nothing_back() {
     assert_eq!(read(&mut a), []);
     send(&mut producer, 0, 4);
     drop(a);
-    // Nothing was committed: the group begins where it did, and that is gone.
+    // Nothing was committed: the group begins at its first offset again, which is deleted.
     topic.delete_records(0, 9).unwrap();
     let mut b = subscribed(&broker, grouped());
     let batch = b.try_poll().unwrap();

@@ -1,7 +1,7 @@
 //! The rebalance listener: which calls it gets, what it may do, and what its panic does.
 
 use super::common::{TOPIC, grouped, make, subscribed};
-use super::support::{outlive, partitions, read, send, timed};
+use super::support::{partitions, poll_for, read, send, timed};
 use ringlog::{
     Broker, ConsumeError, Consumer, ConsumerConfig, Rebalance, RebalanceListener, StickyAssignor,
     TopicConfig, TopicPartition,
@@ -9,54 +9,60 @@ use ringlog::{
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::{Arc, Mutex};
 
-type Told = Arc<Mutex<Vec<String>>>;
+/// The calls that listeners got, in order.
+type Calls = Arc<Mutex<Vec<String>>>;
 
-struct Tells(Told, &'static str);
+struct Recorder(Calls, &'static str);
 
-impl Tells {
-    fn tell(&self, what: &str, partitions: &[TopicPartition]) {
+impl Recorder {
+    fn record(&self, call: &str, partitions: &[TopicPartition]) {
         let numbers: Vec<_> = partitions.iter().map(|p| p.partition).collect();
-        let line = format!("{} {what} {numbers:?}", self.1);
+        let line = format!("{} {call} {numbers:?}", self.1);
         self.0.lock().unwrap().push(line);
     }
 }
 
-impl RebalanceListener for Tells {
+impl RebalanceListener for Recorder {
     fn assigned(&mut self, rebalance: &mut Rebalance<'_>) {
-        self.tell("assigned", rebalance.partitions());
+        self.record("assigned", rebalance.partitions());
     }
     fn revoked(&mut self, rebalance: &mut Rebalance<'_>) {
-        self.tell("revoked", rebalance.partitions());
+        self.record("revoked", rebalance.partitions());
     }
     fn lost(&mut self, partitions: &[TopicPartition]) {
-        self.tell("lost", partitions);
+        self.record("lost", partitions);
     }
 }
 
-fn telling(broker: &Broker, config: ConsumerConfig, told: &Told, name: &'static str) -> Consumer {
+fn recorded(
+    broker: &Broker,
+    config: ConsumerConfig,
+    calls: &Calls,
+    name: &'static str,
+) -> Consumer {
     let mut consumer = broker.consumer(config);
-    let listener = Tells(told.clone(), name);
+    let listener = Recorder(calls.clone(), name);
     consumer.subscribe_with(&[TOPIC], listener).unwrap();
     consumer
 }
 
 #[test]
-fn a_cooperative_listener_is_told_what_moves_and_nothing_else() {
+fn a_cooperative_listener_hears_only_of_partitions_that_move() {
     let (broker, _topic) = make(TopicConfig::new().partitions(4));
-    let told = Told::default();
-    let mut a = telling(&broker, timed(), &told, "a");
+    let calls = Calls::default();
+    let mut a = recorded(&broker, timed(), &calls, "a");
     read(&mut a);
     a.pause(TOPIC, 0).unwrap();
-    let mut b = telling(&broker, timed(), &told, "b");
+    let mut b = recorded(&broker, timed(), &calls, "b");
     for _ in 0..3 {
         assert!(read(&mut a).is_empty() && read(&mut b).is_empty());
     }
-    outlive(&mut b, 1300);
+    poll_for(&mut b, 1300);
     assert!(a.try_poll().is_err());
     b.unsubscribe();
-    let told = told.lock().unwrap();
+    let calls = calls.lock().unwrap();
     assert_eq!(
-        *told,
+        *calls,
         [
             "a assigned [0, 1, 2, 3]",
             "a revoked [2, 3]",
@@ -69,41 +75,41 @@ fn a_cooperative_listener_is_told_what_moves_and_nothing_else() {
 }
 
 #[test]
-fn under_an_eager_assignor_everybody_gives_everything_back_first() {
+fn under_an_eager_assignor_all_members_give_all_partitions_back_first() {
     let (broker, _topic) = make(TopicConfig::new().partitions(4));
-    let told = Told::default();
+    let calls = Calls::default();
     let config = grouped().assignor(StickyAssignor);
-    let mut a = telling(&broker, config.clone(), &told, "a");
-    let mut b = telling(&broker, config.clone(), &told, "b");
+    let mut a = recorded(&broker, config.clone(), &calls, "a");
+    let mut b = recorded(&broker, config.clone(), &calls, "b");
     for _ in 0..3 {
         assert!(read(&mut a).is_empty() && read(&mut b).is_empty());
     }
-    told.lock().unwrap().clear();
-    let mut c = telling(&broker, config, &told, "c");
+    calls.lock().unwrap().clear();
+    let mut c = recorded(&broker, config, &calls, "c");
     for _ in 0..2 {
         assert!(read(&mut c).is_empty() && read(&mut a).is_empty());
     }
-    assert_eq!(partitions(&c), [], "b has not let go");
+    assert_eq!(partitions(&c), [], "b has not returned its partitions");
     for _ in 0..2 {
         read(&mut b);
         read(&mut a);
         read(&mut c);
     }
-    let told = told.lock().unwrap();
-    assert!(told[0].starts_with("a revoked [") && told[1].starts_with("b revoked ["));
+    let calls = calls.lock().unwrap();
+    assert!(calls[0].starts_with("a revoked [") && calls[1].starts_with("b revoked ["));
     let mut all = [partitions(&a), partitions(&b), partitions(&c)].concat();
     all.sort_unstable();
     assert_eq!(all, [0, 1, 2, 3]);
 }
 
 #[test]
-fn a_member_that_closes_has_committed_what_its_polls_returned() {
+fn close_commits_what_the_polls_returned() {
     let (broker, topic) = make(TopicConfig::new());
     let mut producer = topic.producer();
-    let told = Told::default();
+    let calls = Calls::default();
     for (closes, expected) in [(true, Some(1)), (false, None)] {
         let _ = broker.delete_group("g");
-        let mut a = telling(&broker, grouped(), &told, "a");
+        let mut a = recorded(&broker, grouped(), &calls, "a");
         send(&mut producer, 0, 1);
         let batch = a.try_poll().unwrap();
         assert_eq!(batch.iter().next().unwrap().offset(), 0);
@@ -117,11 +123,14 @@ fn a_member_that_closes_has_committed_what_its_polls_returned() {
         assert_eq!(group.members, []);
         assert_eq!(group.partitions[0].committed.map(|_| 1), expected);
     }
-    let told = told.lock().unwrap();
-    assert_eq!(*told, ["a assigned [0]", "a revoked [0]", "a assigned [0]"]);
+    let calls = calls.lock().unwrap();
+    assert_eq!(
+        *calls,
+        ["a assigned [0]", "a revoked [0]", "a assigned [0]"]
+    );
 }
 
-/// Commits one offset at the last moment, and begins one further on.
+/// Commits offset 2 when revoked, and begins one past the position when assigned.
 struct Careful;
 
 impl RebalanceListener for Careful {
@@ -144,7 +153,7 @@ impl RebalanceListener for Careful {
 }
 
 #[test]
-fn a_listener_can_commit_what_it_gives_back_and_choose_where_to_begin() {
+fn a_listener_may_commit_what_is_revoked_and_seek_in_what_is_assigned() {
     let (broker, topic) = make(TopicConfig::new().partitions(2));
     let mut producer = topic.producer();
     for p in 0..2 {
@@ -153,16 +162,16 @@ fn a_listener_can_commit_what_it_gives_back_and_choose_where_to_begin() {
     let config = grouped().auto_commit(false);
     let mut a = broker.consumer(config.clone());
     a.subscribe_with(&[TOPIC], Careful).unwrap();
-    assert_eq!(read(&mut a).len(), 8, "each but its first");
+    assert_eq!(read(&mut a).len(), 8, "all but the first of each partition");
     let mut b = subscribed(&broker, config);
     read(&mut b);
     read(&mut a);
-    assert_eq!(read(&mut b).len(), 3, "from the third on");
+    assert_eq!(read(&mut b).len(), 3, "from offset 3 on");
 }
 
 struct Panics(&'static str);
 
-/// What panics here, on purpose: without a message.
+/// The payload of a deliberate panic, which prints no message.
 struct OnPurpose;
 
 impl Panics {
@@ -201,13 +210,13 @@ fn a_member_whose_listener_panics_leaves_and_the_others_go_on() {
                 let _ = read(&mut a);
                 if when == "lost" {
                     read(&mut b);
-                    outlive(&mut b, 1300);
+                    poll_for(&mut b, 1300);
                 }
                 read(&mut b);
             }
         };
         if when == "revoked" {
-            // It has everything first.
+            // Let a own all partitions first.
             drop(std::mem::replace(&mut b, broker.consumer(timed())));
             read(&mut a);
             b.subscribe(&[TOPIC]).unwrap();
@@ -226,7 +235,7 @@ fn a_member_whose_listener_panics_leaves_and_the_others_go_on() {
         assert_eq!(partitions(&b), [0, 1], "{when}");
         let group = broker.describe_group("g").unwrap();
         assert_eq!(group.members.len(), 1);
-        // And it may come back.
+        // It may subscribe again.
         a.subscribe(&[TOPIC]).unwrap();
         for _ in 0..3 {
             assert!(read(&mut a).len() + read(&mut b).len() <= 1);

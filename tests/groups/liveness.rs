@@ -3,14 +3,14 @@
 use super::clock::pass;
 use super::common::{make, subscribed};
 use super::support::{
-    count_polled, is_fenced, member, outlive, owned_topics, partitions, poll_errors, read, send,
+    count_polled, is_fenced, member, owned_topics, partitions, poll_errors, poll_for, read, send,
     send_to, timed, topics,
 };
 use ringlog::{ConsumeError, Fence, RangeAssignor, Record, TopicConfig};
 use std::time::Duration;
 
 #[test]
-fn a_member_that_does_not_poll_is_taken_for_dead_and_may_come_back() {
+fn a_member_that_stops_polling_is_expelled_and_may_join_again() {
     let (broker, topic) = make(TopicConfig::new().partitions(2));
     let mut producer = topic.producer();
     let (mut a, mut b) = (subscribed(&broker, timed()), subscribed(&broker, timed()));
@@ -19,10 +19,10 @@ fn a_member_that_does_not_poll_is_taken_for_dead_and_may_come_back() {
     }
     send(&mut producer, partitions(&a)[0], 2);
     assert_eq!(a.try_poll().unwrap().len(), 2);
-    outlive(&mut b, 1000);
-    assert_eq!(partitions(&b).len(), 1, "not yet");
-    // The batch was not committed: a has not polled since.
-    assert_eq!(outlive(&mut b, 300).len(), 2);
+    poll_for(&mut b, 1000);
+    assert_eq!(partitions(&b).len(), 1, "a is not expelled yet");
+    // The batch of a is uncommitted, as a has not polled since: b reads it.
+    assert_eq!(poll_for(&mut b, 300).len(), 2);
     assert_eq!(partitions(&b), [0, 1]);
     assert!(is_fenced(a.commit(), Fence::MaxPollInterval));
     let here = (a.assignment()[0].clone(), 1);
@@ -36,7 +36,7 @@ fn a_member_that_does_not_poll_is_taken_for_dead_and_may_come_back() {
 }
 
 #[test]
-fn with_an_interval_of_zero_nobody_is_taken_for_dead() {
+fn with_an_interval_of_zero_no_member_is_expelled() {
     let (broker, _topic) = make(TopicConfig::new().partitions(2));
     let config = timed().max_poll_interval(Duration::ZERO);
     let (mut a, mut b) = (
@@ -45,14 +45,14 @@ fn with_an_interval_of_zero_nobody_is_taken_for_dead() {
     );
     read(&mut a);
     for _ in 0..10 {
-        outlive(&mut b, 5000);
+        poll_for(&mut b, 5000);
     }
     assert_eq!(partitions(&b), [1]);
     assert!(a.try_poll().is_ok());
 }
 
 #[test]
-fn the_dead_hold_back_no_more_than_their_group() {
+fn an_expelled_member_holds_back_no_more_than_its_group() {
     let (broker, topic) = make(TopicConfig::new().segments(2).segment_records(4));
     let mut producer = topic.producer();
     let mut a = subscribed(&broker, timed());
@@ -64,15 +64,15 @@ fn the_dead_hold_back_no_more_than_their_group() {
     );
     let mut b = subscribed(&broker, timed());
     read(&mut b);
-    // a has not let go of anything, and never will.
-    assert_eq!(outlive(&mut b, 1300).len(), 8);
+    // a never returns its partition.
+    assert_eq!(poll_for(&mut b, 1300).len(), 8);
     send(&mut producer, 0, 4);
     assert_eq!(read(&mut b).len(), 4);
     assert!(is_fenced(a.try_poll(), Fence::MaxPollInterval));
 }
 
 #[test]
-fn polls_of_a_member_that_was_replaced_do_not_count_for_its_successor() {
+fn polls_of_a_replaced_member_do_not_count_for_its_successor() {
     let (broker, topics) = topics(&["a"]);
     let mut old = member(&broker, timed().instance_id("x"), &["a"]);
     assert_eq!(count_polled(&mut old), 0);

@@ -9,7 +9,7 @@ use ringlog::{
 use std::time::Duration;
 
 #[test]
-fn names_that_cannot_be_are_refused_and_no_group_is_made() {
+fn invalid_names_are_refused_and_create_no_group() {
     let (broker, _topic) = make(TopicConfig::new());
     let long = "x".repeat(250);
     for (name, reason) in [
@@ -34,17 +34,17 @@ fn names_that_cannot_be_are_refused_and_no_group_is_made() {
     assert_eq!(broker.group_names(), ["x".repeat(249)]);
 }
 
-struct Nothing;
+struct Ignore;
 
-impl RebalanceListener for Nothing {}
+impl RebalanceListener for Ignore {}
 
 #[test]
-fn what_needs_a_group_is_refused_without_one() {
+fn calls_that_need_a_group_are_refused_without_one() {
     let (broker, _topic) = make(TopicConfig::new());
     let no_group = |asked| Err(ConsumeError::NoGroup { asked });
     let mut consumer = broker.consumer(ConsumerConfig::new());
     assert_eq!(
-        consumer.subscribe_with(&[TOPIC], Nothing),
+        consumer.subscribe_with(&[TOPIC], Ignore),
         no_group("subscribe_with")
     );
     consumer.subscribe(&[TOPIC]).unwrap();
@@ -64,7 +64,7 @@ fn what_needs_a_group_is_refused_without_one() {
 }
 
 #[test]
-fn an_interval_too_short_to_poll_in_is_refused() {
+fn a_poll_interval_that_is_too_short_is_refused() {
     let (broker, _topic) = make(TopicConfig::new());
     let mut consumer = broker.consumer(grouped().max_poll_interval(Duration::from_millis(9)));
     assert_eq!(
@@ -80,7 +80,7 @@ fn an_interval_too_short_to_poll_in_is_refused() {
 }
 
 #[test]
-fn a_commit_that_cannot_be_commits_nothing() {
+fn a_refused_commit_commits_nothing() {
     let (broker, topic) = make(TopicConfig::new().partitions(4));
     let mut producer = topic.producer();
     for p in 0..4 {
@@ -95,37 +95,41 @@ fn a_commit_that_cannot_be_commits_nothing() {
         drain(&mut a);
         drain(&mut b);
     }
-    let mine = a.assignment()[0].partition;
+    let own = a.assignment()[0].partition;
     let other = b.assignment()[0].partition;
     let not_assigned = |topic: &str, partition| ConsumeError::NotAssigned {
         topic: topic.to_owned(),
         partition,
     };
-    let refused = a.commit_offsets(&[(at(mine), 1), (at(other), 1)]);
+    let refused = a.commit_offsets(&[(at(own), 1), (at(other), 1)]);
     assert_eq!(refused, Err(not_assigned(TOPIC, other)));
-    let refused = a.commit_offsets(&[(at(mine), 1), (at(9), 1)]);
+    let refused = a.commit_offsets(&[(at(own), 1), (at(9), 1)]);
     assert_eq!(refused, Err(not_assigned(TOPIC, 9)));
     let nowhere = TopicPartition::new("nowhere", 0);
-    let refused = a.commit_offsets(&[(at(mine), 1), (nowhere, 1)]);
+    let refused = a.commit_offsets(&[(at(own), 1), (nowhere, 1)]);
     assert_eq!(refused, Err(not_assigned("nowhere", 0)));
     let past = |offset| ConsumeError::CommitPastEnd {
         topic: TOPIC.to_owned(),
-        partition: mine,
+        partition: own,
         offset,
         log_end: 1,
     };
-    assert_eq!(a.commit_offsets(&[(at(mine), 2)]), Err(past(2)));
+    assert_eq!(a.commit_offsets(&[(at(own), 2)]), Err(past(2)));
     assert_eq!(
-        a.commit_offsets(&[(at(mine), u64::MAX)]),
+        a.commit_offsets(&[(at(own), u64::MAX)]),
         Err(past(u64::MAX))
     );
-    a.seek(TOPIC, mine, 7).unwrap();
+    a.seek(TOPIC, own, 7).unwrap();
     assert_eq!(a.commit(), Err(past(7)));
     for p in 0..4 {
         assert_eq!(a.committed(TOPIC, p), Ok(None));
     }
-    a.commit_offsets(&[(at(mine), 1), (at(mine), 0)]).unwrap();
-    assert_eq!(b.committed(TOPIC, mine), Ok(Some(0)), "the last one counts");
+    a.commit_offsets(&[(at(own), 1), (at(own), 0)]).unwrap();
+    assert_eq!(
+        b.committed(TOPIC, own),
+        Ok(Some(0)),
+        "the last offset counts"
+    );
     assert_eq!(
         a.committed(TOPIC, 4),
         Err(ConsumeError::PartitionOutOfRange {
@@ -138,24 +142,25 @@ fn a_commit_that_cannot_be_commits_nothing() {
         name: "nowhere".to_owned(),
     };
     assert_eq!(a.committed("nowhere", 0), Err(unknown));
-    // Nor can it seek, pause or resume what is another's; its own it can seek while paused.
+    // Another member's partition cannot be sought, paused or resumed; its own can be sought while
+    // paused.
     assert_eq!(a.seek(TOPIC, other, 0), Err(not_assigned(TOPIC, other)));
     assert_eq!(a.pause(TOPIC, other), Err(not_assigned(TOPIC, other)));
     assert_eq!(a.resume(TOPIC, other), Err(not_assigned(TOPIC, other)));
-    a.pause(TOPIC, mine).unwrap();
-    a.seek(TOPIC, mine, 0).unwrap();
+    a.pause(TOPIC, own).unwrap();
+    a.seek(TOPIC, own, 0).unwrap();
     assert_eq!(drain(&mut a), []);
-    a.resume(TOPIC, mine).unwrap();
+    a.resume(TOPIC, own).unwrap();
     assert_eq!(drain(&mut a).len(), 1);
     broker.delete_topic(TOPIC).unwrap();
     let closed = ConsumeError::Closed {
         topic: TOPIC.into(),
     };
-    assert_eq!(a.commit_offsets(&[(at(mine), 1)]), Err(closed));
+    assert_eq!(a.commit_offsets(&[(at(own), 1)]), Err(closed));
 }
 
 #[test]
-fn the_two_ways_of_getting_partitions_do_not_mix_in_a_group_either() {
+fn subscribe_and_assign_do_not_mix_in_a_group_either() {
     let (broker, _topic) = make(TopicConfig::new());
     let mut a = subscribed(&broker, grouped());
     let mixed = |given, asked| Err(ConsumeError::MixedAssignment { given, asked });
@@ -176,7 +181,7 @@ fn the_two_ways_of_getting_partitions_do_not_mix_in_a_group_either() {
 }
 
 #[test]
-fn groups_are_deleted_only_when_nobody_is_there() {
+fn only_groups_without_members_are_deleted() {
     let (broker, topic) = make(TopicConfig::new());
     let unknown = |name: &str| GroupError::UnknownGroup {
         name: name.to_owned(),
@@ -204,7 +209,7 @@ fn groups_are_deleted_only_when_nobody_is_there() {
     broker.delete_group_offsets("g", TOPIC).unwrap();
     assert_eq!(broker.describe_group("g").unwrap().partitions, []);
     a.subscribe(&[TOPIC]).unwrap();
-    drop(a); // its place is kept, and goes with the group
+    drop(a); // its partitions are kept, and deleted with the group
     broker.delete_group("g").unwrap();
     assert_eq!(broker.group_names(), [""; 0]);
 }

@@ -1,11 +1,11 @@
 //! Static members: an instance id keeps its partitions while its member is away.
 
 use super::common::{TOPIC, grouped, make, subscribed};
-use super::support::{is_fenced, outlive, partitions, read, send, timed};
+use super::support::{is_fenced, partitions, poll_for, read, send, timed};
 use ringlog::{Fence, TopicConfig};
 
 #[test]
-fn a_named_member_that_comes_back_gets_its_partitions_without_a_rebalance() {
+fn a_static_member_that_comes_back_gets_its_partitions_without_a_rebalance() {
     let (broker, topic) = make(TopicConfig::new().partitions(4));
     let mut producer = topic.producer();
     let named = |name: &str| timed().instance_id(name);
@@ -21,20 +21,20 @@ fn a_named_member_that_comes_back_gets_its_partitions_without_a_rebalance() {
     for p in 0..4 {
         send(&mut producer, p, 1);
     }
-    assert_eq!(outlive(&mut b, 900).len(), 2);
+    assert_eq!(poll_for(&mut b, 900).len(), 2);
     let group = broker.describe_group("g").unwrap();
     assert_eq!(group.members.iter().filter(|m| m.is_live).count(), 1);
     let mut a = subscribed(&broker, named("a"));
     assert_eq!(read(&mut a).len(), 2);
     assert_eq!((partitions(&a), partitions(&b)), (of_a, of_b.clone()));
     assert_eq!((a.generation(), b.generation()), (generation, generation));
-    // When it stays away, they go to the others.
+    // When it stays away, its partitions go to the other members.
     drop(a);
-    outlive(&mut b, 1000);
+    poll_for(&mut b, 1000);
     assert_eq!(partitions(&b), of_b);
-    outlive(&mut b, 300);
+    poll_for(&mut b, 300);
     assert_eq!(partitions(&b), [0, 1, 2, 3]);
-    // When it unsubscribes, at once.
+    // When it unsubscribes, they go at once.
     let mut a = subscribed(&broker, named("a"));
     for _ in 0..2 {
         assert!(read(&mut a).is_empty() && read(&mut b).is_empty());
@@ -46,7 +46,7 @@ fn a_named_member_that_comes_back_gets_its_partitions_without_a_rebalance() {
 }
 
 #[test]
-fn of_two_of_one_name_the_older_is_fenced_for_good() {
+fn of_two_members_with_one_instance_id_the_older_is_fenced_for_good() {
     let (broker, topic) = make(TopicConfig::new());
     let mut producer = topic.producer();
     let named = grouped().instance_id("a");
@@ -61,7 +61,7 @@ fn of_two_of_one_name_the_older_is_fenced_for_good() {
         assert!(is_fenced(old.try_poll(), Fence::InstanceId));
         assert!(new.try_poll().is_ok());
     }
-    // Unless it says so itself.
+    // Unless it subscribes again.
     old.subscribe(&[TOPIC]).unwrap();
     assert!(is_fenced(new.try_poll(), Fence::InstanceId));
     assert!(old.try_poll().is_ok());

@@ -10,6 +10,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
+/// A member that is expelled after a second without a poll, by the test's clock.
 pub(crate) fn timed() -> ConsumerConfig {
     grouped()
         .max_poll_interval(Duration::from_secs(1))
@@ -24,7 +25,7 @@ pub(crate) fn send(producer: &mut Producer, partition: u32, records: u64) {
     }
 }
 
-/// Everything there is to read now, as partition and offset.
+/// Polls until a batch is empty; returns partition and offset of each record, sorted.
 pub(crate) fn read(consumer: &mut Consumer) -> Vec<(u32, u64)> {
     let all = common::drain(consumer).into_iter();
     let mut all: Vec<_> = all.map(|(p, offset, _)| (p, offset)).collect();
@@ -37,16 +38,17 @@ pub(crate) fn at(partition: u32) -> TopicPartition {
     TopicPartition::new(TOPIC, partition)
 }
 
+/// The partitions that a consumer owns, sorted.
 pub(crate) fn partitions(consumer: &Consumer) -> Vec<u32> {
     let mut all: Vec<_> = consumer.assignment().iter().map(|p| p.partition).collect();
     all.sort_unstable();
     all
 }
 
-/// Has a member poll for so long; what it has read.
-pub(crate) fn outlive(member: &mut Consumer, ms: u64) -> Vec<(u32, u64)> {
+/// Lets a member poll while time passes, and returns what it reads.
+pub(crate) fn poll_for(member: &mut Consumer, milliseconds: u64) -> Vec<(u32, u64)> {
     let mut seen = Vec::new();
-    for _ in 0..ms / 50 {
+    for _ in 0..milliseconds / 50 {
         pass(50);
         seen.extend((0..64).flat_map(|_| read(member)));
     }
@@ -80,7 +82,7 @@ pub(crate) fn send_to(topic: &Topic, records: usize) {
     }
 }
 
-/// How many records a few polls return.
+/// The number of records that eight polls return.
 pub(crate) fn count_polled(consumer: &mut Consumer) -> usize {
     let mut poll = || consumer.try_poll().unwrap().iter().count();
     (0..8).map(|_| poll()).sum()
@@ -91,15 +93,17 @@ pub(crate) fn owned_topics(consumer: &Consumer) -> Vec<String> {
     assignment.map(|at| at.topic).collect()
 }
 
-/// The errors of a few polls, in order.
+/// The errors of four polls, in order.
 pub(crate) fn poll_errors(consumer: &mut Consumer) -> Vec<ConsumeError> {
     (0..4).filter_map(|_| consumer.try_poll().err()).collect()
 }
 
-/// What this comes to, if it does so in time: where something waits for itself, it fails.
+/// Runs `work` on another thread, and fails when that thread deadlocks or panics.
 pub(crate) fn within_time<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
-    let (tell, told) = mpsc::channel();
-    thread::spawn(move || tell.send(work()));
+    let (sender, receiver) = mpsc::channel();
+    thread::spawn(move || sender.send(work()));
     let limit = Duration::from_secs(20);
-    told.recv_timeout(limit).expect("it hangs, or has failed")
+    receiver
+        .recv_timeout(limit)
+        .expect("the work deadlocked or panicked")
 }

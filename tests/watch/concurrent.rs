@@ -7,9 +7,9 @@ use ringlog::{BrokerSnapshot, Overflow, PartitionStats, Record, Route};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-/// Two producers, one that gives up claims, two consumers and a member of a group; another thread
-/// takes snapshots. No number goes back, and the order of offsets holds in each.
-fn invariants(overflow: Overflow) {
+/// Two producers that also abort claims, two consumers and a group member run while another thread
+/// takes snapshots. No counter goes back, and the order of offsets holds in each snapshot.
+fn check_snapshots(overflow: Overflow) {
     const RECORDS: u64 = 400_000;
     let (broker, topic) = make(
         small()
@@ -49,7 +49,7 @@ fn invariants(overflow: Overflow) {
                 })
             })
             .collect();
-        let watcher = scope.spawn(|| {
+        let observer = scope.spawn(|| {
             let mut before = broker.snapshot();
             let mut snapshots = 0u64;
             while !done.load(Ordering::Acquire) {
@@ -86,10 +86,10 @@ fn invariants(overflow: Overflow) {
             producer.join().unwrap();
         }
         done.store(true, Ordering::Release);
-        assert!(watcher.join().unwrap() > 10);
+        assert!(observer.join().unwrap() > 10);
         let joined = readers.into_iter().map(|reader| reader.join().unwrap());
         let all: Vec<_> = joined.collect();
-        // With all of them still there.
+        // While all consumers still exist.
         let last = broker.snapshot();
         for row in last.consumers.iter().flat_map(|c| &c.partitions) {
             assert_eq!((row.position, row.lag), (row.log_end, 0));
@@ -109,6 +109,7 @@ fn invariants(overflow: Overflow) {
     }
 }
 
+/// Compares a snapshot with the one before, and its numbers with each other.
 fn check(before: &BrokerSnapshot, now: &BrokerSnapshot) {
     let partitions = |snapshot: &BrokerSnapshot| snapshot.topics[0].partitions.clone();
     for (old, new) in partitions(before).iter().zip(partitions(now)) {
@@ -130,7 +131,7 @@ fn check(before: &BrokerSnapshot, now: &BrokerSnapshot) {
         assert!(pairs.into_iter().all(|(a, b)| a <= b), "{old:?}\n{new:?}");
         assert!(new.log_start <= new.log_end);
         assert!(new.retained_bytes <= new.appended_bytes, "{new:?}");
-        // Each record has 8 bytes here, and retention knows whole segments only.
+        // Each record takes 8 bytes here, and whole segments are retained.
         assert_eq!(new.appended_bytes, new.appended_records * 8, "{new:?}");
         assert_eq!(new.retained_bytes, new.retained_records() * 8, "{new:?}");
         assert!(new.aborted_records <= new.appended_records);
@@ -160,11 +161,11 @@ fn check(before: &BrokerSnapshot, now: &BrokerSnapshot) {
 }
 
 #[test]
-fn snapshots_hold_together_while_everybody_works_under_backpressure() {
-    invariants(Overflow::Backpressure);
+fn snapshots_are_consistent_beside_running_threads_under_backpressure() {
+    check_snapshots(Overflow::Backpressure);
 }
 
 #[test]
-fn snapshots_hold_together_while_everybody_works_under_drop_oldest() {
-    invariants(Overflow::DropOldest);
+fn snapshots_are_consistent_beside_running_threads_under_drop_oldest() {
+    check_snapshots(Overflow::DropOldest);
 }

@@ -1,7 +1,7 @@
 //! Consumers in a snapshot: names, partitions, positions, lag and lost records.
 
 use super::common::{TOPIC, drain, make, subscribed};
-use super::{named, seen, send, small};
+use super::{named, send, small, stats_of};
 use ringlog::{Broker, Consumer, ConsumerConfig, OffsetReset, Overflow, Topic, TopicPartition};
 use std::future::Future;
 use std::task::{Context, Waker};
@@ -13,11 +13,11 @@ fn a_position_is_exact_while_a_task_waits() {
     let mut consumer = subscribed(&broker, named("c").max_poll_records(2));
     send(&topic, 2);
     consumer.try_poll().unwrap();
-    assert_eq!(seen(&broker.snapshot(), "c").position, 0);
+    assert_eq!(stats_of(&broker.snapshot(), "c").position, 0);
     let mut context = Context::from_waker(Waker::noop());
     let mut next = std::pin::pin!(consumer.poll_async());
     assert!(next.as_mut().poll(&mut context).is_pending());
-    let row = seen(&broker.snapshot(), "c");
+    let row = stats_of(&broker.snapshot(), "c");
     assert_eq!((row.position, row.position_max), (2, 2));
 }
 
@@ -52,20 +52,20 @@ fn consumers_are_listed_by_name_while_they_live() {
 }
 
 #[test]
-fn a_bad_name_is_refused_by_subscribe() {
+fn subscribe_refuses_an_invalid_client_id() {
     let (broker, _topic) = make(small());
     for bad in ["", "a\nb", &"x".repeat(250)] {
         let refused = broker.consumer(named(bad)).subscribe(&[TOPIC]).unwrap_err();
-        let told = refused.to_string();
-        assert!(told.contains("client_id"), "{told}");
+        let message = refused.to_string();
+        assert!(message.contains("client_id"), "{message}");
     }
-    // One that was made of a group's name may be longer than one may be given.
+    // A default client id, which contains the group's name, may be longer than a configured one.
     let group = ConsumerConfig::new().group("x".repeat(249));
     broker.consumer(group).subscribe(&[TOPIC]).unwrap();
 }
 
 #[test]
-fn partitions_come_and_go_on_a_consumers_card() {
+fn a_consumers_partitions_are_listed_while_it_has_them() {
     let (broker, topic) = make(small().partitions(2));
     let mut consumer = subscribed(&broker, named("c"));
     let partitions = || -> Vec<u32> {
@@ -82,20 +82,20 @@ fn partitions_come_and_go_on_a_consumers_card() {
     consumer.assign(&[TopicPartition::new(TOPIC, 1)]).unwrap();
     assert_eq!(partitions(), [1]);
     broker.delete_topic(TOPIC).unwrap();
-    assert_eq!(partitions(), [1], "it has it until it lets go");
+    assert_eq!(partitions(), [1], "kept until it unsubscribes");
     assert_eq!(broker.snapshot().topics, []);
     consumer.unsubscribe();
     assert_eq!(partitions(), []);
 }
 
 #[test]
-fn a_consumers_own_numbers_are_exact_and_bring_the_snapshot_up_to_date() {
+fn a_consumers_own_statistics_are_exact_and_update_the_snapshot() {
     let (broker, topic) = make(small());
     let mut consumer = subscribed(&broker, named("c").max_poll_records(3));
     send(&topic, 10);
     consumer.try_poll().unwrap(); // 0, 1, 2
-    let bound = seen(&broker.snapshot(), "c");
-    // It was seen at the start and has not left that segment.
+    let bound = stats_of(&broker.snapshot(), "c");
+    // Its position was published at the start, and it has not left that segment.
     assert_eq!(
         (bound.position, bound.position_max, bound.lag, bound.lead),
         (0, 4, 10, 0)
@@ -117,9 +117,14 @@ fn a_consumers_own_numbers_are_exact_and_bring_the_snapshot_up_to_date() {
         (TOPIC, 0, None)
     );
 
-    let told = seen(&broker.snapshot(), "c");
+    let updated = stats_of(&broker.snapshot(), "c");
     assert_eq!(
-        (told.position, told.position_max, told.lag, told.lead),
+        (
+            updated.position,
+            updated.position_max,
+            updated.lag,
+            updated.lead
+        ),
         (3, 4, 7, 3)
     );
 }
@@ -132,7 +137,7 @@ fn a_position_is_a_bound_within_a_segment_and_exact_when_its_consumer_waits() {
         send(&topic, 10);
         for position in 1..=10 {
             consumer.try_poll().unwrap();
-            let row = seen(&broker.snapshot(), "c");
+            let row = stats_of(&broker.snapshot(), "c");
             assert!(
                 row.position <= position && position <= row.position_max,
                 "{position}: {row:?}"
@@ -141,7 +146,7 @@ fn a_position_is_a_bound_within_a_segment_and_exact_when_its_consumer_waits() {
             assert_eq!((row.lag, row.lead), (10 - row.position, row.position));
         }
         assert!(consumer.poll(Duration::from_micros(1)).unwrap().is_empty());
-        let row = seen(&broker.snapshot(), "c");
+        let row = stats_of(&broker.snapshot(), "c");
         assert_eq!((row.position, row.position_max, row.lag), (10, 10, 0));
     }
 }
@@ -151,7 +156,7 @@ fn seeks_show_at_once() {
     let (broker, topic) = make(small());
     let mut consumer = subscribed(&broker, named("c").offset_reset(OffsetReset::Latest));
     send(&topic, 10);
-    let position = || seen(&broker.snapshot(), "c").position;
+    let position = || stats_of(&broker.snapshot(), "c").position;
     assert_eq!(position(), 0);
     consumer.seek(TOPIC, 0, 7).unwrap();
     assert_eq!(position(), 7);
@@ -159,7 +164,7 @@ fn seeks_show_at_once() {
     assert_eq!(position(), 10);
     consumer.seek_to_beginning(TOPIC, 0).unwrap();
     assert_eq!(position(), 0);
-    consumer.seek(TOPIC, 0, 1_000).unwrap(); // outside: the next poll goes to the end
+    consumer.seek(TOPIC, 0, 1_000).unwrap(); // out of range: the next poll resets to the end
     assert_eq!(position(), 10);
     consumer.try_poll().unwrap();
     assert_eq!(position(), 10);
@@ -180,35 +185,39 @@ fn lapped() -> (Broker, Topic, Consumer) {
 }
 
 #[test]
-fn what_was_lost_is_counted_in_all_and_what_will_be_is_told() {
+fn lost_records_are_counted_and_overtaken_ones_reported() {
     let (broker, topic, mut consumer) = lapped();
-    send(&topic, 17); // 8 to 16 are left
-    let row = seen(&broker.snapshot(), "slow");
+    send(&topic, 17); // retained: 8 to 16
+    let row = stats_of(&broker.snapshot(), "slow");
     assert_eq!(
         (row.position, row.position_max, row.lead, row.lag),
         (8, 8, 0, 9)
     );
     assert_eq!((row.lost, row.overtaken), (0, 8));
 
-    let mut told = consumer.try_poll().unwrap().lost();
-    assert_eq!(told, 8);
-    let row = seen(&broker.snapshot(), "slow");
+    let mut lost = consumer.try_poll().unwrap().lost();
+    assert_eq!(lost, 8);
+    let row = stats_of(&broker.snapshot(), "slow");
     assert_eq!(
         (row.lost, row.overtaken, broker.snapshot().consumers[0].lost),
         (8, 0, 8)
     );
 
-    send(&topic, 20); // 37, of which 28 to 36 are left; it has read to 12
-    assert_eq!(seen(&broker.snapshot(), "slow").overtaken, 20, "at most");
-    told += consumer.try_poll().unwrap().lost();
-    let row = seen(&broker.snapshot(), "slow");
-    assert_eq!((row.lost, told), (24, 24));
+    send(&topic, 20); // 37, retained: 28 to 36; read up to 12
+    assert_eq!(
+        stats_of(&broker.snapshot(), "slow").overtaken,
+        20,
+        "an upper bound"
+    );
+    lost += consumer.try_poll().unwrap().lost();
+    let row = stats_of(&broker.snapshot(), "slow");
+    assert_eq!((row.lost, lost), (24, 24));
     assert_eq!(
         (consumer.stats().lost, consumer.stats().partitions[0].lost),
         (24, 24)
     );
 
-    // A partition that is given up takes its number along, and the consumer keeps its own.
+    // A partition's count ends with its assignment; the consumer's total stays.
     consumer.unsubscribe();
     consumer.subscribe(&[TOPIC]).unwrap();
     assert_eq!(
@@ -218,12 +227,12 @@ fn what_was_lost_is_counted_in_all_and_what_will_be_is_told() {
 }
 
 #[test]
-fn who_has_read_a_segment_to_its_end_before_it_went_lost_nothing() {
+fn a_segment_read_to_its_end_before_it_was_retired_is_not_lost() {
     let (broker, topic, mut consumer) = lapped();
     send(&topic, 4);
     drain(&mut consumer);
-    send(&topic, 12); // the first segment is gone, and all of it was read
+    send(&topic, 12); // the first segment is retired, and all of it was read
     assert_eq!(consumer.try_poll().unwrap().lost(), 0);
-    let row = seen(&broker.snapshot(), "slow");
+    let row = stats_of(&broker.snapshot(), "slow");
     assert_eq!((row.lost, row.overtaken), (0, 0));
 }

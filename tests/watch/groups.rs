@@ -1,12 +1,12 @@
 //! Groups in a snapshot: owners, committed offsets, lag and lost records.
 
 use super::common::{TOPIC, make, subscribed};
-use super::{named, seen, send, small};
+use super::{named, send, small, stats_of};
 use ringlog::{Overflow, Record, TopicPartition};
 use std::time::Duration;
 
 #[test]
-fn a_group_shows_who_has_what_and_how_far_it_is_behind() {
+fn a_group_shows_owners_commits_and_lag() {
     let (broker, topic) = make(small().partitions(2));
     let config = |name| named(name).group("g").max_poll_records(3);
     let mut a = subscribed(&broker, config("a"));
@@ -27,22 +27,22 @@ fn a_group_shows_who_has_what_and_how_far_it_is_behind() {
     let group = &snapshot.groups[0];
     assert_eq!((&*group.name, group.members), ("g", 2));
     assert_eq!(group.generation, a.generation().unwrap());
-    let mine = a.assignment()[0].partition;
-    let row = &group.partitions[mine as usize];
+    let own = a.assignment()[0].partition;
+    let row = &group.partitions[own as usize];
     assert_eq!((row.owner.as_deref(), row.position), (Some("a"), Some(3)));
     assert_eq!(
         (row.committed, row.lag, row.lead),
         (Some(3), Some(7), Some(3))
     );
     assert_eq!((row.log_start, row.log_end, row.lost), (0, 10, 0));
-    let other = &group.partitions[1 - mine as usize];
+    let other = &group.partitions[1 - own as usize];
     assert_eq!(
         (other.owner.as_deref(), other.committed, other.lag),
         (Some("b"), Some(0), Some(10))
     );
-    // The same of the member.
-    let member = seen(&snapshot, "a");
-    assert_eq!((member.partition, member.committed), (mine, Some(3)));
+    // The same for the member.
+    let member = stats_of(&snapshot, "a");
+    assert_eq!((member.partition, member.committed), (own, Some(3)));
     assert_eq!((member.position, member.position_max), (3, 4));
     assert_eq!(a.stats().partitions[0].position, 4);
     assert_eq!(a.stats().partitions[0].committed, Some(3));
@@ -51,7 +51,7 @@ fn a_group_shows_who_has_what_and_how_far_it_is_behind() {
     drop(b);
     let group = &broker.snapshot().groups[0];
     assert_eq!(
-        (group.members, group.partitions[mine as usize].committed),
+        (group.members, group.partitions[own as usize].committed),
         (0, Some(4))
     );
     assert_eq!(
@@ -61,7 +61,7 @@ fn a_group_shows_who_has_what_and_how_far_it_is_behind() {
 }
 
 #[test]
-fn a_group_adds_up_what_its_members_lost() {
+fn a_group_sums_the_losses_of_its_members() {
     let (broker, topic) = make(small().overflow(Overflow::DropOldest));
     let lost = || {
         let group = &broker.snapshot().groups[0];
@@ -69,7 +69,7 @@ fn a_group_adds_up_what_its_members_lost() {
     };
     for (member, total) in [(1, 8), (2, 20)] {
         let mut consumer = subscribed(&broker, named("m").group("g"));
-        consumer.try_poll().unwrap(); // it gets its partition, and the second reads 12 to 15
+        consumer.try_poll().unwrap(); // is assigned the partition; the second reads 12 to 15
         send(&topic, if member == 1 { 17 } else { 20 });
         let batch = consumer.poll(Duration::from_secs(10)).unwrap();
         assert!(batch.lost() > 0);
@@ -82,17 +82,20 @@ fn a_group_adds_up_what_its_members_lost() {
 }
 
 #[test]
-fn an_assigned_consumer_shows_what_its_group_has_committed() {
+fn an_assigned_consumer_shows_the_commits_of_its_group() {
     let (broker, topic) = make(small());
     send(&topic, 5);
     let mut consumer = broker.consumer(named("c").group("g"));
     consumer.assign(&[TopicPartition::new(TOPIC, 0)]).unwrap();
     while !consumer.poll(Duration::from_micros(1)).unwrap().is_empty() {}
-    assert_eq!(seen(&broker.snapshot(), "c").committed, None);
+    assert_eq!(stats_of(&broker.snapshot(), "c").committed, None);
     consumer.commit().unwrap();
-    let row = seen(&broker.snapshot(), "c");
+    let row = stats_of(&broker.snapshot(), "c");
     assert_eq!((row.committed, row.position), (Some(5), 5));
     let group = &broker.snapshot().groups[0];
     assert_eq!((group.members, group.partitions[0].lag), (0, Some(0)));
-    assert_eq!(group.partitions[0].owner, None, "it is no member");
+    assert_eq!(
+        group.partitions[0].owner, None,
+        "an assigned consumer is not a member"
+    );
 }

@@ -1,14 +1,14 @@
 //! Partitions in a snapshot: records, bytes, rolls, stalls, refusals and aborted claims.
 
 use super::common::{TOPIC, drain, make, subscribed};
-use super::{named, only, seen, send, small};
+use super::{named, only, send, small, stats_of};
 use ringlog::{ConsumerConfig, Overflow, Record, Route, SendError, Timestamps};
 use std::future::Future;
 use std::task::{Context, Waker};
 use std::time::Duration;
 
 #[test]
-fn records_bytes_rolls_and_retired_segments_of_a_known_run() {
+fn records_bytes_rolls_and_retired_segments_are_counted() {
     let (_broker, topic) = make(small());
     let new = only(&topic);
     assert_eq!(
@@ -18,7 +18,7 @@ fn records_bytes_rolls_and_retired_segments_of_a_known_run() {
     assert_eq!((new.appended_bytes, new.retained_bytes), (0, 0));
     assert_eq!((new.rolls, new.retired_segments), (0, 0));
 
-    send(&topic, 4); // full, and nobody has rolled yet
+    send(&topic, 4); // full, and not rolled yet
     assert_eq!((only(&topic).rolls, only(&topic).appended_bytes), (0, 32));
 
     send(&topic, 7); // 11: segments of 4, 4 and 3
@@ -27,7 +27,7 @@ fn records_bytes_rolls_and_retired_segments_of_a_known_run() {
     assert_eq!((stats.appended_records, stats.appended_bytes), (11, 88));
     assert_eq!((stats.retained_bytes, stats.rolls), (88, 2));
 
-    send(&topic, 6); // 17: two segments gone, and one record in the fifth
+    send(&topic, 6); // 17: two segments retired, and one record in the fifth
     let stats = only(&topic);
     assert_eq!((stats.log_start, stats.log_end), (8, 17));
     assert_eq!((stats.appended_records, stats.appended_bytes), (17, 136));
@@ -36,13 +36,13 @@ fn records_bytes_rolls_and_retired_segments_of_a_known_run() {
 }
 
 #[test]
-fn bytes_are_counted_as_the_log_takes_them_and_by_partition() {
+fn bytes_are_counted_by_partition_with_padding_and_times() {
     let (_broker, topic) = make(small().partitions(2).timestamps(Timestamps::Append));
     let mut producer = topic.producer();
-    producer.send(Record::new("five!").partition(1)).unwrap(); // 8, and 8 for the time
+    producer.send(Record::new("five!").partition(1)).unwrap(); // 8 bytes, and 8 for the time
     producer
         .send_values(Route::Partition(1), &[1u64, 2])
-        .unwrap(); // 16 before them, and 16
+        .unwrap(); // 16 bytes of header, and 16 of values
     let stats = topic.stats();
     assert_eq!(
         (
@@ -70,7 +70,7 @@ fn bytes_are_counted_as_the_log_takes_them_and_by_partition() {
 }
 
 #[test]
-fn numbers_go_on_from_where_a_topic_began() {
+fn offsets_continue_from_the_first_one_and_counters_from_zero() {
     let (_broker, topic) = make(small().begin_at(1_000, 5_000));
     send(&topic, 17);
     let stats = only(&topic);
@@ -85,7 +85,7 @@ fn numbers_go_on_from_where_a_topic_began() {
 }
 
 #[test]
-fn partitions_that_were_added_have_their_own_numbers() {
+fn added_partitions_have_their_own_counters() {
     let (_broker, topic) = make(small());
     send(&topic, 30);
     topic.add_partitions(2).unwrap();
@@ -106,7 +106,7 @@ fn partitions_that_were_added_have_their_own_numbers() {
 }
 
 #[test]
-fn retention_and_deleted_records_show() {
+fn retention_and_deletion_show() {
     let (_broker, topic) = make(small().retention(Duration::ZERO));
     send(&topic, 9);
     topic.apply_retention();
@@ -129,7 +129,7 @@ fn retention_and_deleted_records_show() {
 }
 
 #[test]
-fn sends_that_find_no_room_are_counted_once_each_and_a_roll_that_is_held_up_once() {
+fn each_send_without_room_and_each_stalled_roll_is_counted_once() {
     let (broker, topic) = make(small().max_block(Duration::from_millis(5)));
     let mut reader = subscribed(&broker, ConsumerConfig::new());
     send(&topic, 12);
@@ -149,9 +149,9 @@ fn sends_that_find_no_room_are_counted_once_each_and_a_roll_that_is_held_up_once
         assert!(matches!(full, SendError::Full { .. }));
         let stats = only(&topic);
         assert_eq!((stats.blocked_sends, stats.refused_sends), (0, refused));
-        assert_eq!(stats.reader_stalls, 1, "it is the same roll");
+        assert_eq!(stats.reader_stalls, 1, "the same roll");
     }
-    // It looks many times while it waits.
+    // It looks for room many times while it waits.
     assert!(producer.send(Record::new("")).is_err());
     let stats = only(&topic);
     assert_eq!(
@@ -163,7 +163,7 @@ fn sends_that_find_no_room_are_counted_once_each_and_a_roll_that_is_held_up_once
         (1, 4, 1)
     );
 
-    // One that gets room in the end has waited too.
+    // A send that gets room in the end counts as blocked as well.
     drain(&mut reader);
     send(&topic, 4);
     let waits = std::thread::scope(|scope| {
@@ -188,7 +188,7 @@ fn sends_that_find_no_room_are_counted_once_each_and_a_roll_that_is_held_up_once
 }
 
 #[test]
-fn a_task_that_waits_for_room_is_counted_once_however_often_it_is_polled() {
+fn a_task_waiting_for_room_is_counted_once_however_often_it_is_polled() {
     let (broker, topic) = make(small());
     let mut reader = subscribed(&broker, ConsumerConfig::new());
     send(&topic, 12);
@@ -223,7 +223,7 @@ fn a_task_that_waits_for_room_is_counted_once_however_often_it_is_polled() {
 }
 
 #[test]
-fn a_topic_that_is_closed_still_has_its_numbers() {
+fn a_closed_topic_keeps_its_statistics() {
     let (broker, topic) = make(small());
     let mut consumer = subscribed(&broker, named("c"));
     send(&topic, 10);
@@ -237,12 +237,12 @@ fn a_topic_that_is_closed_still_has_its_numbers() {
         .poll(Duration::from_secs(1))
         .is_ok_and(|batch| !batch.is_empty())
     {}
-    let row = seen(&broker.snapshot(), "c");
+    let row = stats_of(&broker.snapshot(), "c");
     assert_eq!((row.position, row.position_max, row.lag), (10, 10, 0));
 }
 
 #[test]
-fn a_topic_without_readers_or_that_drops_never_stalls() {
+fn a_topic_that_drops_its_oldest_records_never_stalls() {
     let (broker, topic) = make(small().overflow(Overflow::DropOldest));
     let _reader = subscribed(&broker, ConsumerConfig::new());
     send(&topic, 100);
@@ -258,7 +258,7 @@ fn a_topic_without_readers_or_that_drops_never_stalls() {
 }
 
 #[test]
-fn claims_that_are_given_up_are_counted() {
+fn aborted_claims_are_counted() {
     let (_broker, topic) = make(small().partitions(2));
     let mut producer = topic.producer();
     for _ in 0..3 {
@@ -281,5 +281,8 @@ fn claims_that_are_given_up_are_counted() {
         (1, 1, 1)
     );
     assert_eq!((second.aborted_frames, second.aborted_records), (3, 3));
-    assert_eq!(second.appended_records, 4, "their offsets were given out");
+    assert_eq!(
+        second.appended_records, 4,
+        "aborted claims keep their offsets"
+    );
 }
