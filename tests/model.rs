@@ -1,4 +1,4 @@
-//! Random operations in one thread, against a plain model of the log.
+//! Random operations in one thread, compared with a plain model of the log.
 #![allow(missing_docs)]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -11,7 +11,11 @@ use model::ops::OPERATIONS;
 use proptest::prelude::*;
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 1024, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig {
+        cases: 1024,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
 
     #[test]
     fn the_log_agrees_with_a_plain_model(
