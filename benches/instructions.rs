@@ -247,8 +247,8 @@ fn compare(record: bool) -> Result<(), String> {
         return Ok(());
     }
     Err(format!(
-        "more than {} % away from benches/instructions.txt: {}. If the change is intended, record it: \
-         cargo bench --bench instructions -- --record",
+        "more than {} % away from benches/instructions.txt: {}. If the change is intended, \
+         record it: cargo bench --bench instructions -- --record",
         TOLERANCE * 100.0,
         wrong.join("; ")
     ))

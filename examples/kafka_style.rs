@@ -93,8 +93,8 @@ fn main() -> Result<(), Failure> {
         );
     }
     println!(
-        "{ORDERS} orders of {} customers, {} cents, each billed once ({} read again after the kill), \
-         in {:?}",
+        "{ORDERS} orders of {} customers, {} cents, each billed once \
+         ({} read again after the kill), in {:?}",
         books.owed.len(),
         books.owed.values().sum::<u64>(),
         books.again,

@@ -1,7 +1,7 @@
 //! Random schedules of a group's members, in one thread and with a clock of its own.
 //!
-//! Members join, leave, stall, die, come back, seek and commit. After every step, everything that a
-//! group promises is checked.
+//! Members join, leave, stall, come back, seek and commit, and are dropped. After every step, all
+//! guarantees of a group are checked.
 
 mod simulation;
 

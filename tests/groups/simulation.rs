@@ -30,7 +30,7 @@ pub(crate) struct Setup {
     pub(crate) hold_back: HoldBack,
 }
 
-/// Members are numbered modulo those there are, partitions likewise.
+/// Numbers of members, topics and partitions are taken modulo those that exist.
 #[derive(Clone, Debug)]
 pub(crate) enum Op {
     Poll(usize),

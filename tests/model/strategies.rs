@@ -133,7 +133,8 @@ pub(crate) fn op() -> impl Strategy<Value = Op> {
         72 => append(),
         48 => (consumer(), any::<bool>(), held).prop_map(|(c, t, h)| Op::Poll(c, t, h)),
         8 => (consumer(), partition(), seek()).prop_map(|(c, p, s)| Op::Seek(c, p, s)),
-        4 => (consumer(), partition(), any::<bool>()).prop_map(|(c, p, on)| Op::SetPaused(c, p, on)),
+        4 => (consumer(), partition(), any::<bool>())
+            .prop_map(|(c, p, on)| Op::SetPaused(c, p, on)),
         4 => (consumer(), reset).prop_map(|(c, r)| Op::Join(c, r)),
         3 => consumer().prop_map(Op::Leave),
         2 => consumer().prop_map(Op::Subscribe),
