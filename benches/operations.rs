@@ -1,6 +1,6 @@
-//! What single operations cost, on one thread. Each is checked before it is timed.
+//! The cost of single operations on one thread. Each is checked before it is timed.
 //!
-//! Topics drop their oldest records and nobody waits, so a send never blocks.
+//! Topics drop their oldest records, so a send never blocks.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
@@ -31,7 +31,7 @@ fn consumer(broker: &Broker, config: ConsumerConfig) -> Consumer {
     consumer
 }
 
-/// All that can be read now must be records of this value, each partition's offsets dense.
+/// Checks that every record has this value, and that the offsets of each partition are dense.
 fn check_log(broker: &Broker, value: &[u8], records: u64) {
     let mut consumer = consumer(broker, ConsumerConfig::new());
     let mut next = [0; 3];
@@ -117,7 +117,7 @@ fn append_batch(c: &mut Criterion) {
     group.finish();
 }
 
-/// Reads from the log start to its end: records, and a sum of what was looked at.
+/// Reads from the log start to its end; returns the number of records, and a checksum.
 fn read_all(consumer: &mut Consumer) -> (u64, u64) {
     consumer.seek_to_beginning(TOPIC, 0).unwrap();
     let (mut records, mut sum) = (0, 0u64);
@@ -134,8 +134,8 @@ fn read_all(consumer: &mut Consumer) -> (u64, u64) {
     }
 }
 
-/// Fills a partition until it has dropped records, then answers how many it retains, and
-/// what [`read_all`] must sum up to.
+/// Fills a partition until it has dropped records; returns the number of retained records, and the
+/// checksum that [`read_all`] must return.
 fn fill(topic: &Topic, mut send: impl FnMut()) -> (u64, u64) {
     while topic.log_start_offset(0).unwrap() == 0 {
         send();
@@ -189,7 +189,7 @@ fn partitioners(c: &mut Criterion) {
     group.finish();
 }
 
-/// A seek is lazy, so it is timed with the poll that finds the record.
+/// A seek is lazy, so it is timed together with the poll that finds the record.
 fn seek(c: &mut Criterion) {
     let mut group = c.benchmark_group("seek-and-poll");
     group.throughput(Throughput::Elements(1));

@@ -1,20 +1,12 @@
-//! Handles used where they cannot be: positions, subscriptions, exclusive producers and
-//! deleted topics.
-#![allow(missing_docs)]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+//! Subscriptions, seeks and reads that cannot be carried out.
 
-mod common;
-
-use common::{TOPIC, drain, make, subscribed};
+use super::common::{TOPIC, drain, make, subscribed};
+use super::{small, tiny};
 use ringlog::{
-    ConsumeError, ConsumerConfig, OffsetReset, Overflow, Record, Route, SendError, TopicConfig,
-    TopicError, TopicPartition,
+    ConsumeError, ConsumerConfig, OffsetReset, Overflow, Record, Route, TopicPartition, ViewError,
 };
 use std::time::Duration;
-
-fn small() -> TopicConfig {
-    TopicConfig::new().segments(2).segment_records(4)
-}
+use zerocopy::{FromBytes, Immutable};
 
 /// A topic that retains offsets 4 to 15.
 fn lapped() -> (ringlog::Broker, ringlog::Topic) {
@@ -39,7 +31,7 @@ fn a_seek_past_either_end_follows_the_reset_policy() {
         assert_eq!(earliest.position(TOPIC, 0), Ok(offset));
         let batch = earliest.try_poll().unwrap();
         assert_eq!(batch.iter().next().unwrap().offset(), 4);
-        // It was told to go there: it has lost nothing.
+        // A seek was requested, so nothing counts as lost.
         assert_eq!(batch.lost(), 0);
         drop(batch);
 
@@ -57,7 +49,7 @@ fn a_seek_past_either_end_follows_the_reset_policy() {
             log_start: 4,
             log_end: 16,
         };
-        // Again and again, until it is told where to go.
+        // Every poll fails until the next seek.
         assert_eq!(none.try_poll().unwrap_err(), outside);
         assert_eq!(none.try_poll().unwrap_err(), outside);
         none.seek(TOPIC, 0, 16).unwrap();
@@ -68,7 +60,7 @@ fn a_seek_past_either_end_follows_the_reset_policy() {
 }
 
 #[test]
-fn without_a_reset_policy_a_lapped_reader_is_told_and_not_moved() {
+fn without_a_reset_policy_a_lapped_reader_gets_an_error_and_is_not_moved() {
     let (broker, topic) = make(small().overflow(Overflow::DropOldest));
     let config = ConsumerConfig::new().offset_reset(OffsetReset::None);
     let mut consumer = subscribed(&broker, config);
@@ -110,13 +102,13 @@ fn subscribe_and_assign_do_not_mix_until_unsubscribe() {
     assert_eq!(consumer.subscribe(&[TOPIC]), mixed("assign", "subscribe"));
     consumer.unsubscribe();
     consumer.subscribe(&[TOPIC]).unwrap();
-    // No topics is as good as unsubscribing.
+    // Subscribing to no topics unsubscribes.
     consumer.subscribe::<&str>(&[]).unwrap();
     consumer.assign(&partition).unwrap();
 }
 
 #[test]
-fn a_poll_without_partitions_and_a_partition_that_is_not_assigned_are_errors() {
+fn polling_without_partitions_and_using_unassigned_ones_are_errors() {
     let (broker, _topic) = make(small().partitions(2));
     let mut consumer = broker.consumer(ConsumerConfig::new());
     assert_eq!(
@@ -148,7 +140,7 @@ fn a_poll_without_partitions_and_a_partition_that_is_not_assigned_are_errors() {
 }
 
 #[test]
-fn a_refused_subscription_leaves_the_old_one() {
+fn a_refused_subscription_keeps_the_old_one() {
     let (broker, _topic) = make(small());
     let mut consumer = subscribed(&broker, ConsumerConfig::new());
     assert!(consumer.subscribe(&["nope"]).is_err());
@@ -165,86 +157,24 @@ fn a_refused_subscription_leaves_the_old_one() {
 }
 
 #[test]
-fn an_exclusive_producer_is_alone() {
-    let (_broker, topic) = make(small().overflow(Overflow::DropOldest));
-    let exist = |shared, exclusive| TopicError::ProducersExist {
-        topic: TOPIC.into(),
-        shared,
-        exclusive,
+fn a_typed_view_that_does_not_fit_reports_why() {
+    #[derive(FromBytes, Immutable)]
+    #[repr(C, align(16))]
+    struct Wide([u8; 16]);
+    let (broker, topic) = make(tiny());
+    let mut producer = topic.producer();
+    producer.send_values(Route::Any, &[1u64, 2]).unwrap();
+    producer.send(Record::new("short")).unwrap();
+    let mut consumer = subscribed(&broker, ConsumerConfig::new());
+    let batch = consumer.try_poll().unwrap();
+    assert_eq!(batch.len(), 3);
+    let size = |offset, length, size| ViewError::Size {
+        offset,
+        length,
+        size,
     };
-    let shared = topic.producer();
-    let second = shared.clone();
-    assert_eq!(topic.exclusive_producer().unwrap_err(), exist(2, 0));
-    drop((shared, second));
-
-    let mut exclusive = topic.exclusive_producer().unwrap();
-    assert_eq!(topic.exclusive_producer().unwrap_err(), exist(0, 1));
-    let mut shared = topic.producer();
-    assert_eq!(topic.exclusive_producer().unwrap_err(), exist(1, 1));
-    let refused = SendError::ExclusiveProducer {
-        topic: TOPIC.into(),
-    };
-    assert_eq!(shared.send(Record::new("x")), Err(refused.clone()));
-    assert_eq!(shared.try_send(Record::new("x")), Err(refused.clone()));
-    assert_eq!(shared.claim(Route::Any, None, 1).unwrap_err(), refused);
-    assert_eq!(shared.send_values(Route::Any, &[1u8]), Err(refused.clone()));
-    let batch = shared.send_batch(&[Record::new("x")]).unwrap_err();
-    assert_eq!((batch.cause, batch.refused), (refused, vec![0]));
-    assert_eq!(exclusive.send(Record::new("x")).unwrap().offset, 0);
-
-    drop(exclusive);
-    assert_eq!(shared.send(Record::new("x")).unwrap().offset, 1);
-    assert_eq!(topic.exclusive_producer().unwrap_err(), exist(1, 0));
-    drop(shared);
-    let mut exclusive = topic.exclusive_producer().unwrap();
-    assert_eq!(exclusive.send(Record::new("x")).unwrap().offset, 2);
-}
-
-#[test]
-fn handles_of_a_deleted_topic_report_closed_and_a_held_batch_stays_readable() {
-    for overflow in [Overflow::Backpressure, Overflow::DropOldest] {
-        let (broker, topic) = make(small().overflow(overflow));
-        let mut producer = topic.producer();
-        producer.send(Record::new("held")).unwrap();
-        let mut holder = subscribed(&broker, ConsumerConfig::new());
-        let mut other = subscribed(&broker, ConsumerConfig::new());
-        let batch = holder.try_poll().unwrap();
-
-        broker.delete_topic(TOPIC).unwrap();
-        let closed = SendError::Closed {
-            topic: TOPIC.into(),
-        };
-        assert_eq!(producer.send(Record::new("x")), Err(closed.clone()));
-        assert_eq!(producer.claim(Route::Any, None, 1).unwrap_err(), closed);
-        assert_eq!(
-            producer.send_values(Route::Any, &[1u8]),
-            Err(closed.clone())
-        );
-        let refused = producer.send_batch(&[Record::new("x")]).unwrap_err();
-        assert_eq!(refused.cause, closed);
-        assert_eq!(topic.producer().send(Record::new("x")), Err(closed));
-        let closed = ConsumeError::Closed {
-            topic: TOPIC.into(),
-        };
-        assert_eq!(other.try_poll().unwrap_err(), closed);
-        assert_eq!(other.poll(Duration::from_secs(60)).unwrap_err(), closed);
-        drop(producer);
-        let closed_topic = TopicError::Closed {
-            topic: TOPIC.into(),
-        };
-        assert_eq!(topic.exclusive_producer().unwrap_err(), closed_topic);
-        assert!(broker.topic(TOPIC).is_err());
-
-        // The name is free, and the new topic is another one.
-        let again = broker.create_topic(TOPIC, small()).unwrap();
-        assert_eq!(again.log_end_offset(0), Ok(0));
-        drop((topic, other));
-        assert_eq!(batch.iter().next().unwrap().value(), b"held");
-        drop(batch);
-        assert_eq!(holder.try_poll().unwrap_err(), closed);
-        // Subscribed again by name, it reads the new one.
-        holder.subscribe(&[TOPIC]).unwrap();
-        again.producer().send(Record::new("new")).unwrap();
-        assert_eq!(drain(&mut holder), [(0, 0, b"new".to_vec())]);
-    }
+    assert_eq!(batch.values::<u64>().unwrap_err(), size(2, 5, 8));
+    assert_eq!(batch.values::<u32>().unwrap_err(), size(0, 8, 4));
+    let align = ViewError::Alignment { align: 16, max: 8 };
+    assert_eq!(batch.values::<Wide>().unwrap_err(), align);
 }

@@ -1,4 +1,4 @@
-//! Partitions that are added to a topic that is in use.
+//! Adding partitions to a topic in use.
 #![allow(missing_docs)]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -29,7 +29,7 @@ fn values(seen: &[(u32, u64, Vec<u8>)], partition: u32) -> Vec<u8> {
 }
 
 #[test]
-fn handles_that_are_there_see_the_new_partitions() {
+fn existing_handles_use_the_new_partitions() {
     for timestamps in [Timestamps::Append, Timestamps::Given] {
         let (broker, topic) = make(small().timestamps(timestamps));
         let mut producer = topic.producer();
@@ -66,16 +66,16 @@ fn handles_that_are_there_see_the_new_partitions() {
 }
 
 #[test]
-fn keys_go_anew_to_all_partitions_and_records_without_one_as_well() {
+fn keyed_and_keyless_records_spread_over_the_new_partitions() {
     let (_broker, topic) = make(
         small()
             .overflow(Overflow::DropOldest)
             .partitioner(RoundRobin),
     );
-    let mut turns = topic.producer();
+    let mut producer = topic.producer();
     topic.add_partitions(4).unwrap();
     let mut used: Vec<_> = (0..4)
-        .map(|_| turns.send(Record::new("x")).unwrap().partition)
+        .map(|_| producer.send(Record::new("x")).unwrap().partition)
         .collect();
     used.sort_unstable();
     assert_eq!(used, [0, 1, 2, 3]);
@@ -120,11 +120,14 @@ fn subscribers_read_new_partitions_from_the_first_record_and_lose_nothing() {
             matches!(full, SendError::Full { partition: 1, .. }),
             "{full}"
         );
-        assert_eq!(sent, 8, "it is held back though it has not polled yet");
+        assert_eq!(
+            sent, 8,
+            "records are held back for a subscriber that has not polled yet"
+        );
         assert_eq!(values(&drain(&mut consumer), 1), (0..8).collect::<Vec<_>>());
         producer.send(Record::new(&[8]).partition(1)).unwrap();
         assert_eq!(values(&drain(&mut consumer), 1), [8]);
-        // One that never takes them in holds nothing back when it is gone.
+        // A subscriber that never polls the new partition holds nothing back once it is dropped.
         topic.add_partitions(3).unwrap();
         drop(consumer);
         for _ in 0..100 {
@@ -134,7 +137,7 @@ fn subscribers_read_new_partitions_from_the_first_record_and_lose_nothing() {
 }
 
 #[test]
-fn assigned_consumers_keep_to_their_partitions_and_subscribing_again_misses_none() {
+fn assigned_consumers_keep_their_partitions_and_subscribing_again_misses_none() {
     let (broker, topic) = make(small());
     let mut assigned = broker.consumer(ConsumerConfig::new());
     assigned.assign(&[TopicPartition::new(TOPIC, 0)]).unwrap();
@@ -157,7 +160,7 @@ fn assigned_consumers_keep_to_their_partitions_and_subscribing_again_misses_none
     assert_eq!(assigned.position(TOPIC, 1), Err(not_assigned));
     assigned.assign(&[TopicPartition::new(TOPIC, 1)]).unwrap();
     assert_eq!(values(&drain(&mut assigned), 1), [1]);
-    // Unsubscribed, it gets none any more.
+    // After unsubscribing, it gets no new partitions.
     again.unsubscribe();
     topic.add_partitions(3).unwrap();
     for _ in 0..100 {
@@ -167,7 +170,7 @@ fn assigned_consumers_keep_to_their_partitions_and_subscribing_again_misses_none
 }
 
 #[test]
-fn an_exclusive_producer_and_paused_partitions_go_on() {
+fn an_exclusive_producer_and_a_paused_partition_are_unaffected() {
     let (broker, topic) = make(small());
     let mut producer = topic.exclusive_producer().unwrap();
     let mut consumer = subscribed(&broker, ConsumerConfig::new());
@@ -182,7 +185,7 @@ fn an_exclusive_producer_and_paused_partitions_go_on() {
 }
 
 #[test]
-fn the_memory_comes_with_the_call() {
+fn memory_is_allocated_by_the_call() {
     let (_broker, topic) = make(small().partitions(2));
     let block = topic.memory_bytes() / 6;
     for total in [3, 4, 10] {
@@ -192,7 +195,7 @@ fn the_memory_comes_with_the_call() {
 }
 
 #[test]
-fn what_cannot_be_added_is_refused_and_nothing_is_changed() {
+fn a_refused_addition_changes_nothing() {
     let (broker, topic) = make(small().partitions(3));
     let mut producer = topic.producer();
     let before = topic.memory_bytes();
@@ -254,7 +257,7 @@ fn what_cannot_be_added_is_refused_and_nothing_is_changed() {
 }
 
 #[test]
-fn partitions_that_are_added_while_everybody_works_lose_nothing() {
+fn partitions_added_beside_producers_and_consumers_lose_nothing() {
     for overflow in [Overflow::Backpressure, Overflow::DropOldest] {
         let config = small()
             .overflow(overflow)
@@ -294,7 +297,7 @@ fn partitions_that_are_added_while_everybody_works_lose_nothing() {
             let batch = consumer.poll(wait).unwrap();
             lost += batch.lost();
             let first = batch.iter().next().map_or(0, |record| record.offset());
-            // Under `DropOldest` it begins where the log does when it comes.
+            // Under `DropOldest`, it begins at the log start of its first poll.
             let begin = if overflow == Overflow::DropOldest {
                 first
             } else {
@@ -327,15 +330,15 @@ fn partitions_that_are_added_while_everybody_works_lose_nothing() {
         if overflow == Overflow::Backpressure {
             assert_eq!((all, lost), (2 * EACH, 0));
         } else {
-            // Where it came late to a new partition it begins at what was retained.
+            // It may come late to a new partition, and begins at the oldest retained record.
             assert!(all <= 2 * EACH);
         }
         assert_eq!(consumer.assignment().len(), 11);
     }
 }
 
-/// Polls an added partition that its subscriber comes to late: what it missed, and where it begins.
-fn late(
+/// Polls an added partition late; returns the number of lost records, and the first offset.
+fn poll_late(
     overflow: Overflow,
     reset: OffsetReset,
     appended: u32,
@@ -357,7 +360,7 @@ fn late(
 }
 
 #[test]
-fn what_a_late_subscriber_missed_of_an_added_partition_counts_as_lost() {
+fn records_that_a_late_subscriber_missed_count_as_lost() {
     let out_of_range = |log_start, log_end| {
         Err(ConsumeError::OffsetOutOfRange {
             topic: TOPIC.into(),
@@ -367,15 +370,15 @@ fn what_a_late_subscriber_missed_of_an_added_partition_counts_as_lost() {
             log_end,
         })
     };
-    // Two segments of four: 16 on are retained of 20, or 12 on when the last is not begun.
-    let found = late(Overflow::DropOldest, OffsetReset::Earliest, 20, None);
+    // Two segments of four: of 20 records, offsets from 12 on are retained until the next roll.
+    let found = poll_late(Overflow::DropOldest, OffsetReset::Earliest, 20, None);
     assert_eq!(found, Ok((12, 12)));
-    let found = late(Overflow::DropOldest, OffsetReset::None, 20, None);
+    let found = poll_late(Overflow::DropOldest, OffsetReset::None, 20, None);
     assert_eq!(found, out_of_range(12, 20));
-    let found = late(Overflow::Backpressure, OffsetReset::Earliest, 6, Some(5));
+    let found = poll_late(Overflow::Backpressure, OffsetReset::Earliest, 6, Some(5));
     assert_eq!(found, Ok((5, 5)));
-    let found = late(Overflow::Backpressure, OffsetReset::None, 6, Some(5));
+    let found = poll_late(Overflow::Backpressure, OffsetReset::None, 6, Some(5));
     assert_eq!(found, out_of_range(5, 6));
-    let found = late(Overflow::Backpressure, OffsetReset::Latest, 6, None);
+    let found = poll_late(Overflow::Backpressure, OffsetReset::Latest, 6, None);
     assert_eq!(found, Ok((0, 0)));
 }

@@ -1,10 +1,6 @@
-//! Members of a group on threads of their own, that come and go while producers run.
-#![allow(missing_docs)]
-#![allow(clippy::unwrap_used, clippy::panic)]
+//! Members on threads of their own that come and go while producers run.
 
-mod common;
-
-use common::{TOPIC, make};
+use super::common::{TOPIC, make};
 use ringlog::{
     Assignor, Broker, ConsumeError, ConsumerConfig, CooperativeStickyAssignor, Overflow,
     RangeAssignor, Record, RoundRobinAssignor, StickyAssignor, TopicConfig,
@@ -16,22 +12,23 @@ use std::thread;
 use std::time::Duration;
 
 const PARTITIONS: u32 = 5;
+
 const RECORDS: u64 = 40_000;
 
-/// What was handled, in the order of its handling: by partition, the offsets. The lock stands
-/// for the world outside, where it would be seen that two members handle a partition at once.
+/// The handled offsets of each partition, in the order of their handling. The lock stands for an
+/// external system, which would notice two members that handle one partition at once.
 #[derive(Default)]
 struct Handled(Mutex<BTreeMap<u32, Vec<u64>>>);
 
-/// From now on the group holds back what it has not read.
-fn begin(broker: &Broker, config: &ConsumerConfig) {
+/// Starts the group: from now on it holds back what it has not read.
+fn start_group(broker: &Broker, config: &ConsumerConfig) {
     let mut first = broker.consumer(config.clone());
     first.subscribe(&[TOPIC]).unwrap();
     assert!(first.try_poll().unwrap().is_empty());
     assert_eq!(first.assignment().len(), PARTITIONS as usize);
 }
 
-/// Reads for some polls, as one member, and leaves. What it reads it handles at once.
+/// Reads for some polls as one member, handles each batch at once, and leaves.
 fn read(broker: &Broker, config: ConsumerConfig, polls: u64, handled: &Handled, left: &AtomicU64) {
     let mut member = broker.consumer(config);
     member.subscribe(&[TOPIC]).unwrap();
@@ -48,7 +45,7 @@ fn read(broker: &Broker, config: ConsumerConfig, polls: u64, handled: &Handled, 
             thread::yield_now();
         }
     }
-    // Everything that was read was handled, so that it says so before it goes.
+    // Every record that was read was handled, so it is committed before the member leaves.
     member.commit().unwrap();
 }
 
@@ -64,7 +61,7 @@ fn come_and_go(assignor: impl Assignor + Clone + 'static, overflow: Overflow) {
         .assignor(assignor)
         .max_poll_interval(Duration::ZERO)
         .max_poll_records(50);
-    begin(&broker, &config);
+    start_group(&broker, &config);
     let (handled, left) = (Handled::default(), AtomicU64::new(RECORDS));
     thread::scope(|scope| {
         for first in 0..2 {
@@ -112,10 +109,10 @@ fn each_record_is_handled_once_and_in_order_while_members_come_and_go() {
     }
 }
 
-/// Members that stop polling are taken for dead while they handle a batch: what they had not
-/// committed is handled again, and nothing is left out.
+/// Members that stop polling are expelled while they handle a batch: uncommitted records are
+/// handled again, and none is left out.
 #[test]
-fn what_the_dead_have_committed_is_not_handled_again_and_nothing_is_left_out() {
+fn what_an_expelled_member_committed_is_not_handled_again_and_nothing_is_left_out() {
     let (broker, topic) = make(
         TopicConfig::new()
             .partitions(PARTITIONS)
@@ -127,11 +124,11 @@ fn what_the_dead_have_committed_is_not_handled_again_and_nothing_is_left_out() {
         .auto_commit(false)
         .max_poll_interval(Duration::from_millis(20))
         .max_poll_records(40);
-    begin(&broker, &config);
-    // By partition, the highest commit that was said to count.
+    start_group(&broker, &config);
+    // The highest acknowledged commit of each partition.
     let committed = Mutex::new(BTreeMap::<u32, u64>::new());
     let seen = Mutex::new(BTreeMap::<u32, Vec<u64>>::new());
-    let deaths = AtomicU64::new(0);
+    let expelled = AtomicU64::new(0);
     let total = RECORDS / 4;
     let done = || {
         let committed = committed.lock().unwrap();
@@ -152,7 +149,7 @@ fn what_the_dead_have_committed_is_not_handled_again_and_nothing_is_left_out() {
         });
         for worker in 0..3u64 {
             let (broker, config, done) = (&broker, &config, &done);
-            let (committed, seen, deaths) = (&committed, &seen, &deaths);
+            let (committed, seen, expelled) = (&committed, &seen, &expelled);
             scope.spawn(move || {
                 let mut member = broker.consumer(config.clone());
                 member.subscribe(&[TOPIC]).unwrap();
@@ -172,7 +169,7 @@ fn what_the_dead_have_committed_is_not_handled_again_and_nothing_is_left_out() {
                     if batches % 40 == 10 * worker {
                         thread::sleep(Duration::from_millis(60));
                     }
-                    // While it says that this counts, nobody else can.
+                    // While this member records its commit, no other member can.
                     let mut committed = committed.lock().unwrap();
                     match member.commit() {
                         Ok(()) => {
@@ -183,7 +180,7 @@ fn what_the_dead_have_committed_is_not_handled_again_and_nothing_is_left_out() {
                             seen.entry(partition).or_default().extend(offsets);
                         }
                         Err(ConsumeError::Fenced { .. }) => {
-                            deaths.fetch_add(1, Relaxed);
+                            expelled.fetch_add(1, Relaxed);
                         }
                         Err(other) => panic!("{other}"),
                     }
@@ -191,7 +188,7 @@ fn what_the_dead_have_committed_is_not_handled_again_and_nothing_is_left_out() {
             });
         }
     });
-    assert!(deaths.into_inner() > 0, "nobody died");
+    assert!(expelled.into_inner() > 0, "no member was expelled");
     let seen = seen.into_inner().unwrap();
     for (partition, offsets) in seen {
         let end = topic.log_end_offset(partition).unwrap();
