@@ -16,7 +16,7 @@
 #![allow(missing_docs, clippy::unwrap_used)]
 
 use ringlog::{
-    Broker, Consumer, ConsumerConfig, Overflow, Record, Route, Timestamps, Topic, TopicConfig,
+    Broker, Consumer, ConsumerConfig, Destination, Overflow, Record, Timestamps, Topic, TopicConfig,
 };
 use std::hint::black_box;
 use std::process::ExitCode;
@@ -165,7 +165,7 @@ fn main() -> ExitCode {
         .unwrap();
 
     // Check what is timed: the first batches are appended as they should be.
-    let sent = uniform.send_values(Route::Any, &values).unwrap();
+    let sent = uniform.send_values(Destination::Any, &values).unwrap();
     assert_eq!((sent.base_offset, sent.records), (0, BATCH as u64));
     let sent = three.send_batch(&keyed).unwrap();
     assert_eq!(sent.iter().count(), BATCH);
@@ -194,7 +194,7 @@ fn main() -> ExitCode {
         Case::new("send_values, 256 x 64 B, a record", || {
             for _ in 0..BATCHES {
                 uniform
-                    .send_values(Route::Any, black_box(&values[..]))
+                    .send_values(Destination::Any, black_box(&values[..]))
                     .unwrap();
             }
             BATCHES * BATCH as u64

@@ -14,7 +14,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use ringlog::{
-    Broker, Consumer, ConsumerConfig, ExclusiveProducer, Overflow, Producer, Record, Route,
+    Broker, Consumer, ConsumerConfig, Destination, ExclusiveProducer, Overflow, Producer, Record,
     Timestamps, Topic, TopicConfig,
 };
 use std::collections::BTreeMap;
@@ -69,7 +69,7 @@ const OPERATIONS: [Operation; 12] = [
         for _ in 0..n / 256 {
             black_box(
                 producer
-                    .send_values(Route::Any, black_box(&values))
+                    .send_values(Destination::Any, black_box(&values))
                     .unwrap(),
             );
         }
@@ -80,7 +80,7 @@ const OPERATIONS: [Operation; 12] = [
     ("poll and read values, 256 of 64 B, a record", |n| {
         let values = vec![[1u8; 64]; 256];
         read(
-            |producer| drop(producer.send_values(Route::Any, &values)),
+            |producer| drop(producer.send_values(Destination::Any, &values)),
             256,
             n,
         );

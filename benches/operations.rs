@@ -5,8 +5,8 @@
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use ringlog::{
-    Broker, Choice, Consumer, ConsumerConfig, Murmur2, Overflow, Partitioner, Record, Route, Topic,
-    TopicConfig, Xxh3,
+    Broker, Consumer, ConsumerConfig, Destination, Murmur2, Overflow, PartitionChoice, Partitioner,
+    Record, Topic, TopicConfig, Xxh3,
 };
 use std::hint::black_box;
 use std::time::Duration;
@@ -104,13 +104,13 @@ fn append_batch(c: &mut Criterion) {
 
     let (broker, topic) = self::topic(1);
     let mut producer = topic.producer();
-    let sent = producer.send_values(Route::Any, &values).unwrap();
+    let sent = producer.send_values(Destination::Any, &values).unwrap();
     assert_eq!((sent.base_offset, sent.records), (0, BATCH as u64));
     check_log(&broker, &value, BATCH as u64);
     group.bench_function("send_values/64", |b| {
         b.iter(|| {
             producer
-                .send_values(Route::Any, black_box(&values))
+                .send_values(Destination::Any, black_box(&values))
                 .unwrap()
         });
     });
@@ -159,7 +159,7 @@ fn poll(c: &mut Criterion) {
         let (records, sum) = fill(&topic, || match way {
             "send" => drop(producer.send(batch[0]).unwrap()),
             "send_batch" => drop(producer.send_batch(&batch).unwrap()),
-            _ => drop(producer.send_values(Route::Any, &values).unwrap()),
+            _ => drop(producer.send_values(Destination::Any, &values).unwrap()),
         });
         let mut consumer = consumer(&broker, ConsumerConfig::new());
         assert_eq!(read_all(&mut consumer), (records, sum));
@@ -178,8 +178,14 @@ fn partitioners(c: &mut Criterion) {
     assert_eq!(key.len(), 11);
     // Kafka's own test vector: murmur2("21") = -973932308.
     let expected = (-973_932_308i32 as u32 & 0x7fff_ffff) % 3;
-    assert_eq!(Murmur2.choose(Some(b"21"), 3), Choice::Partition(expected));
-    assert!(matches!(Xxh3.choose(Some(key), 3), Choice::Partition(0..3)));
+    assert_eq!(
+        Murmur2.choose(Some(b"21"), 3),
+        PartitionChoice::Partition(expected)
+    );
+    assert!(matches!(
+        Xxh3.choose(Some(key), 3),
+        PartitionChoice::Partition(0..3)
+    ));
     let all: [(&str, &dyn Partitioner); 2] = [("xxh3", &Xxh3), ("murmur2", &Murmur2)];
     for (name, partitioner) in all {
         group.bench_function(format!("{name}/11"), |b| {
@@ -200,7 +206,7 @@ fn seek(c: &mut Criterion) {
         let mut producer = topic.producer();
         let (records, _) = fill(&topic, || match way {
             "send" => drop(producer.send(Record::new(&value)).unwrap()),
-            _ => drop(producer.send_values(Route::Any, &values).unwrap()),
+            _ => drop(producer.send_values(Destination::Any, &values).unwrap()),
         });
         let start = topic.log_start_offset(0).unwrap();
         let mut consumer = consumer(&broker, ConsumerConfig::new().max_poll_records(1));

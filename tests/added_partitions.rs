@@ -6,8 +6,8 @@ mod common;
 
 use common::{TOPIC, drain, make, subscribed};
 use ringlog::{
-    ConsumeError, ConsumerConfig, OffsetReset, Overflow, Record, RoundRobin, Route, SendError,
-    Timestamps, TopicConfig, TopicError, TopicPartition,
+    ConsumeError, ConsumerConfig, Destination, OffsetReset, Overflow, Record, RoundRobin,
+    SendError, Timestamps, TopicConfig, TopicError, TopicPartition,
 };
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -51,8 +51,10 @@ fn existing_handles_use_the_new_partitions() {
         assert_eq!(refused, Err(out_of_range(3, 3)));
         let batch = [1, 2, 0].map(|p| Record::new("b").partition(p));
         assert_eq!(producer.send_batch(&batch).unwrap().len(), 3);
-        producer.send_values(Route::Partition(2), &[7u8]).unwrap();
-        let mut claim = producer.claim(Route::Partition(1), None, 1).unwrap();
+        producer
+            .send_values(Destination::Partition(2), &[7u8])
+            .unwrap();
+        let mut claim = producer.claim(Destination::Partition(1), None, 1).unwrap();
         claim[0] = 8;
         claim.publish();
         let seen = drain(&mut consumer);

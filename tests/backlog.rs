@@ -6,7 +6,7 @@
 mod common;
 
 use common::{TOPIC, drain, make, subscribed};
-use ringlog::{Consumer, ConsumerConfig, Overflow, Producer, Record, Route, TopicConfig};
+use ringlog::{Consumer, ConsumerConfig, Destination, Overflow, Producer, Record, TopicConfig};
 
 /// More records than a reader looks at one by one.
 const MANY: u32 = 400;
@@ -50,7 +50,7 @@ fn a_backlog_is_read_up_to_an_open_claim_and_past_it_once_published() {
         let begin = round as u32 * MANY;
         let open = begin + slot;
         send(&mut fast, begin..open);
-        let mut claim = slow.claim(Route::Any, None, 4).unwrap();
+        let mut claim = slow.claim(Destination::Any, None, 4).unwrap();
         send(&mut fast, open + 1..begin + MANY);
         if open > begin {
             assert_eq!(poll(&mut consumer), numbered(begin..open));
@@ -71,7 +71,7 @@ fn a_backlog_is_read_past_aborted_claims_and_through_batches() {
     for slot in slots() {
         let aborted = begin + slot;
         send(&mut producer, begin..aborted);
-        drop(producer.claim(Route::Any, None, 4).unwrap());
+        drop(producer.claim(Destination::Any, None, 4).unwrap());
         send(&mut producer, aborted + 1..begin + MANY);
         let rest = (begin..begin + MANY).filter(|&n| n != aborted);
         assert_eq!(poll(&mut consumer), numbered(rest));
@@ -80,7 +80,7 @@ fn a_backlog_is_read_past_aborted_claims_and_through_batches() {
         let batch = begin + slot..begin + MANY.min(slot + 11);
         send(&mut producer, begin..batch.start);
         let values: Vec<_> = batch.clone().collect();
-        producer.send_values(Route::Any, &values).unwrap();
+        producer.send_values(Destination::Any, &values).unwrap();
         send(&mut producer, batch.end..begin + MANY);
         assert_eq!(poll(&mut consumer), numbered(begin..begin + MANY));
         begin += MANY;
@@ -118,7 +118,7 @@ fn a_segment_is_not_recycled_while_it_has_an_open_claim() {
         let (broker, topic) = make(config.overflow(Overflow::DropOldest));
         let (mut slow, mut fast) = (topic.producer(), topic.producer());
         send(&mut fast, 0..slot);
-        let mut claim = slow.claim(Route::Any, None, 4).unwrap();
+        let mut claim = slow.claim(Destination::Any, None, 4).unwrap();
         let end = 20 * RECORDS + 5;
         send(&mut fast, slot + 1..end);
         claim.copy_from_slice(&[0xff; 4]);

@@ -3,8 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use ringlog::{
-    Broker, ConsumeError, Consumer, ConsumerConfig, Overflow, Record, Route, SendError, Topic,
-    TopicConfig, TopicError, TopicPartition, WaitStrategy,
+    Broker, ConsumeError, Consumer, ConsumerConfig, Destination, Overflow, Record, SendError,
+    Topic, TopicConfig, TopicError, TopicPartition, WaitStrategy,
 };
 use std::thread;
 use std::time::{Duration, Instant};
@@ -60,9 +60,11 @@ fn a_closed_topic_refuses_records_and_is_read_to_its_end() {
     assert!(is_closed(
         producer.try_send(Record::new("late")).unwrap_err()
     ));
-    assert!(is_closed(producer.claim(Route::Any, None, 4).unwrap_err()));
     assert!(is_closed(
-        producer.send_values(Route::Any, &[1u64]).unwrap_err()
+        producer.claim(Destination::Any, None, 4).unwrap_err()
+    ));
+    assert!(is_closed(
+        producer.send_values(Destination::Any, &[1u64]).unwrap_err()
     ));
     let batch = producer.send_batch(&[Record::new("late")]).unwrap_err();
     assert!(is_closed(batch.cause) && batch.refused == [0]);
@@ -149,7 +151,7 @@ fn an_open_claim_may_still_be_published_and_the_reader_waits_for_it() {
         if topic.is_closed() {
             continue;
         }
-        let claim = producer.claim(Route::Any, None, 4).unwrap();
+        let claim = producer.claim(Destination::Any, None, 4).unwrap();
         topic.close();
         assert_eq!(consumer.poll(SHORT).unwrap().len(), 0);
         if publish {

@@ -5,7 +5,7 @@
 
 mod common;
 
-use ringlog::{Broker, ConsumerConfig, Overflow, Record, Route, Timestamps, TopicConfig};
+use ringlog::{Broker, ConsumerConfig, Destination, Overflow, Record, Timestamps, TopicConfig};
 
 /// A name with every character that has to be escaped.
 const ODD: &str = "a\\b \"c\" {é}";
@@ -41,7 +41,7 @@ fn run(check: impl FnOnce(&Broker)) {
         orders.send(Record::new(&value).partition(1)).unwrap();
         odd.send(Record::new(&value)).unwrap();
     }
-    drop(odd.claim(Route::Any, None, 8).unwrap());
+    drop(odd.claim(Destination::Any, None, 8).unwrap());
     assert!(orders.try_send(Record::new("").partition(1)).is_err());
     slow.try_poll().unwrap(); // 4 to 7 are retained, and an aborted record
     while !member.try_poll().unwrap().is_empty() {}

@@ -6,8 +6,9 @@ mod common;
 
 use common::{TOPIC, drain, make, subscribed};
 use ringlog::{
-    Choice, ConsumeError, ConsumerConfig, Header, Murmur2, NO_TIMESTAMP, OffsetReset, Overflow,
-    Partitioner, Record, RoundRobin, Route, Timestamps, TopicConfig, TopicPartition,
+    ConsumeError, ConsumerConfig, Destination, Header, Murmur2, NO_TIMESTAMP, OffsetReset,
+    Overflow, PartitionChoice, Partitioner, Record, RoundRobin, Timestamps, TopicConfig,
+    TopicPartition,
 };
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -36,7 +37,7 @@ fn with_murmur2_keys_land_where_kafkas_java_clients_put_them() {
                 .unwrap()
                 .get(0);
             assert_eq!(at.unwrap().partition, expected);
-            let route = Route::Key(key.as_bytes());
+            let route = Destination::Key(key.as_bytes());
             assert_eq!(
                 producer.send_values(route, &[1u8]).unwrap().partition,
                 expected
@@ -101,9 +102,9 @@ fn a_custom_partitioner_chooses_for_every_record_without_a_partition() {
     #[derive(Debug)]
     struct ByLength;
     impl Partitioner for ByLength {
-        fn choose(&self, key: Option<&[u8]>, partitions: u32) -> Choice {
-            key.map_or(Choice::RoundRobin, |key| {
-                Choice::Partition(key.len() as u32 % partitions)
+        fn choose(&self, key: Option<&[u8]>, partitions: u32) -> PartitionChoice {
+            key.map_or(PartitionChoice::RoundRobin, |key| {
+                PartitionChoice::Partition(key.len() as u32 % partitions)
             })
         }
     }
@@ -336,9 +337,9 @@ fn a_topic_with_given_times_adds_none_of_its_own() {
     let sent = producer.send_batch(&batch).unwrap();
     let times: Vec<_> = sent.iter().map(|at| at.timestamp).collect();
     assert_eq!(times, [NO_TIMESTAMP, 6]);
-    let values = producer.send_values(Route::Any, &[1u8]).unwrap();
+    let values = producer.send_values(Destination::Any, &[1u8]).unwrap();
     assert_eq!(values.timestamp, NO_TIMESTAMP);
-    let claim = producer.claim(Route::Any, None, 1).unwrap();
+    let claim = producer.claim(Destination::Any, None, 1).unwrap();
     assert_eq!(claim.publish().timestamp, NO_TIMESTAMP);
     let mut consumer = subscribed(&broker, ConsumerConfig::new());
     let batch = consumer.try_poll().unwrap();

@@ -7,7 +7,7 @@ mod common;
 
 use common::TOPIC;
 use ringlog::{
-    Broker, ConsumerConfig, Overflow, Record, Route, SendError, Timestamps, TopicConfig,
+    Broker, ConsumerConfig, Destination, Overflow, Record, SendError, Timestamps, TopicConfig,
 };
 
 /// Two records a segment, beginning at `segment` and `offset`.
@@ -131,7 +131,10 @@ fn a_group_commits_the_last_offset_and_resumes_there() {
 fn zero_sized_values_are_counted() {
     let broker = Broker::new();
     let topic = broker.create_topic(TOPIC, TopicConfig::new()).unwrap();
-    let sent = topic.producer().send_values(Route::Any, &[(); 3]).unwrap();
+    let sent = topic
+        .producer()
+        .send_values(Destination::Any, &[(); 3])
+        .unwrap();
     assert_eq!((sent.base_offset, sent.records), (0, 3));
     let mut consumer = broker.consumer(ConsumerConfig::new());
     consumer.subscribe(&[TOPIC]).unwrap();
@@ -181,7 +184,7 @@ fn a_segment_of_the_maximum_record_count_fills_completely() {
     let nothing = vec![(); max as usize];
     // All but one in one frame, then the last slot, then the next segment.
     let all_but_one = &nothing[1..];
-    let sent = producer.send_values(Route::Any, all_but_one).unwrap();
+    let sent = producer.send_values(Destination::Any, all_but_one).unwrap();
     assert_eq!((sent.base_offset, sent.records), (0, u64::from(max) - 1));
     for offset in [u64::from(max) - 1, max.into()] {
         let sent = producer.send(Record::new(&offset.to_ne_bytes())).unwrap();
@@ -198,7 +201,7 @@ fn a_segment_of_the_maximum_record_count_fills_completely() {
         assert_eq!(batch.iter().next().unwrap().offset(), offset);
     }
     // Then a whole segment in one frame.
-    let sent = producer.send_values(Route::Any, &nothing).unwrap();
+    let sent = producer.send_values(Destination::Any, &nothing).unwrap();
     assert_eq!(
         (sent.base_offset, sent.records),
         (u64::from(max) + 1, max.into())
@@ -219,7 +222,7 @@ fn a_segment_of_the_maximum_size_fills_completely() {
         .timestamps(Timestamps::Given);
     let topic = broker.create_topic(TOPIC, config).unwrap();
     let mut producer = topic.producer();
-    let mut claim = producer.claim(Route::Any, None, max - 16).unwrap();
+    let mut claim = producer.claim(Destination::Any, None, max - 16).unwrap();
     claim[0] = 1;
     claim[max - 17] = 2;
     claim.publish();
@@ -230,10 +233,10 @@ fn a_segment_of_the_maximum_size_fills_completely() {
             n
         );
     }
-    let mut claim = producer.claim(Route::Any, None, max).unwrap();
+    let mut claim = producer.claim(Destination::Any, None, max).unwrap();
     claim[max - 1] = 3;
     assert_eq!(claim.publish().offset, 3);
-    let too_large = producer.claim(Route::Any, None, max + 1).unwrap_err();
+    let too_large = producer.claim(Destination::Any, None, max + 1).unwrap_err();
     assert!(matches!(too_large, SendError::RecordTooLarge { .. }));
     let mut consumer = broker.consumer(ConsumerConfig::new());
     consumer.subscribe(&[TOPIC]).unwrap();

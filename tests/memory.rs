@@ -5,7 +5,7 @@
 mod common;
 
 use common::{TOPIC, make, subscribed};
-use ringlog::{ConsumerConfig, Overflow, Record, Route, Topic, TopicConfig};
+use ringlog::{ConsumerConfig, Destination, Overflow, Record, Topic, TopicConfig};
 
 /// The size of a segment's block, by the formula in `TopicConfig`'s documentation.
 fn block(records: usize, bytes: usize) -> usize {
@@ -92,7 +92,7 @@ fn write(topic: &Topic, bytes: usize) {
             .send(Record::new(&value).key(&i.to_le_bytes()))
             .unwrap();
         producer.send_batch(&[Record::new(&value)]).unwrap();
-        producer.send_values(Route::Any, &[[i; 125]]).unwrap();
+        producer.send_values(Destination::Any, &[[i; 125]]).unwrap();
     }
 }
 

@@ -5,7 +5,9 @@
 mod common;
 
 use common::{TOPIC, drain, make, subscribed};
-use ringlog::{Choice, ConsumerConfig, Overflow, Partitioner, Record, Route, TopicConfig};
+use ringlog::{
+    ConsumerConfig, Destination, Overflow, PartitionChoice, Partitioner, Record, TopicConfig,
+};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 /// The payload of a deliberate panic, which prints no message.
@@ -40,7 +42,7 @@ fn a_claim_is_aborted_when_its_filler_panics() {
         // Many laps of the ring, in which every second claim is aborted by a panic.
         for round in 0..50u64 {
             panics(|| {
-                let mut claim = producer.claim(Route::Any, None, 8).unwrap();
+                let mut claim = producer.claim(Destination::Any, None, 8).unwrap();
                 claim[..4].copy_from_slice(b"half");
                 panic_on_purpose();
                 claim.publish()
@@ -56,11 +58,11 @@ fn a_claim_is_aborted_when_its_filler_panics() {
 struct Panics;
 
 impl Partitioner for Panics {
-    fn choose(&self, key: Option<&[u8]>, _: u32) -> Choice {
+    fn choose(&self, key: Option<&[u8]>, _: u32) -> PartitionChoice {
         if key == Some(b"bad") {
             panic_on_purpose();
         }
-        Choice::Partition(0)
+        PartitionChoice::Partition(0)
     }
 }
 
@@ -75,8 +77,8 @@ fn a_panicking_partitioner_claims_nothing() {
     for round in 0..20u64 {
         panics(|| producer.send(bad));
         panics(|| drop(producer.send_batch(&[good, bad, good])));
-        panics(|| producer.claim(Route::Key(b"bad"), None, 8));
-        panics(|| producer.send_values(Route::Key(b"bad"), &[1u64]));
+        panics(|| producer.claim(Destination::Key(b"bad"), None, 8));
+        panics(|| producer.send_values(Destination::Key(b"bad"), &[1u64]));
         // The producer works as before: nothing of the batch that panicked is left over.
         assert_eq!(producer.send_batch(&[good]).unwrap().len(), 1);
         assert_eq!(topic.log_end_offset(0).unwrap(), round + 1);

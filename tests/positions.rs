@@ -7,7 +7,7 @@ mod common;
 
 use common::{TOPIC, make, subscribed};
 use ringlog::{
-    ConsumeError, ConsumerConfig, OffsetAndTimestamp, OffsetReset, Overflow, Record, Route,
+    ConsumeError, ConsumerConfig, Destination, OffsetAndTimestamp, OffsetReset, Overflow, Record,
     Timestamps, Topic, TopicConfig, TopicError, TopicPartition,
 };
 use std::sync::Arc;
@@ -146,20 +146,22 @@ fn every_kind_of_frame_is_found_by_time_except_aborted_ones() {
     let (_broker, topic) = make(small().segment_records(16).timestamps(Timestamps::Append));
     let mut producer = topic.producer();
     let start = producer.send(Record::new("x").timestamp(5)).unwrap().offset;
-    drop(producer.claim(Route::Any, None, 3).unwrap());
+    drop(producer.claim(Destination::Any, None, 3).unwrap());
     let batch = [
         Record::new("a").timestamp(20),
         Record::new("b").timestamp(10).key("k"),
         Record::new("c"), // stamped at the append
     ];
     producer.send_batch(&batch).unwrap();
-    let values = producer.send_values(Route::Any, &[1u64, 2]).unwrap();
+    let values = producer.send_values(Destination::Any, &[1u64, 2]).unwrap();
     assert_eq!((start, values.base_offset), (0, 5));
     let now = values.timestamp;
     assert_eq!(found(&topic, 0), Some((0, 5)));
     assert_eq!(found(&topic, 6), Some((2, 20)));
     assert_eq!(found(&topic, 21).unwrap().0, 4);
-    let later = producer.send_values(Route::Any, &[[0u8; 3]; 2]).unwrap();
+    let later = producer
+        .send_values(Destination::Any, &[[0u8; 3]; 2])
+        .unwrap();
     assert!(later.timestamp >= now);
     assert_eq!(found(&topic, later.timestamp + 1), None);
     let plain = [Record::new("same"), Record::new("size")];
@@ -177,7 +179,7 @@ fn a_time_lookup_stops_at_an_unpublished_claim() {
     let mut producer = topic.producer();
     let mut other = topic.producer();
     producer.send(Record::new("x").timestamp(5)).unwrap();
-    let claim = producer.claim(Route::Any, None, 1).unwrap();
+    let claim = producer.claim(Destination::Any, None, 1).unwrap();
     // After the claim, in its segment and in the next.
     (0..4).for_each(|_| {
         other.send(Record::new("x").timestamp(9)).unwrap();

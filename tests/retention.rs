@@ -6,7 +6,7 @@ mod common;
 
 use common::{TOPIC, drain, make, subscribed};
 use ringlog::{
-    ConsumeError, ConsumerConfig, OffsetReset, Overflow, Producer, Record, Route, SendError,
+    ConsumeError, ConsumerConfig, Destination, OffsetReset, Overflow, Producer, Record, SendError,
     Timestamps, Topic, TopicConfig, TopicError, TopicPartition,
 };
 use std::sync::Arc;
@@ -367,7 +367,7 @@ fn records_may_be_deleted_up_to_the_middle_of_a_frame() {
     let (broker, topic) = make(small().segment_records(16).segment_bytes(1024));
     let mut producer = topic.producer();
     producer
-        .send_values(Route::Any, &[0u64, 1, 2, 3, 4, 5])
+        .send_values(Destination::Any, &[0u64, 1, 2, 3, 4, 5])
         .unwrap();
     let mut consumer = subscribed(&broker, ConsumerConfig::new());
     topic.delete_records(0, 4).unwrap();
@@ -381,7 +381,7 @@ fn a_claim_may_be_deleted_before_it_is_published() {
     let (broker, topic) = make(small());
     let (mut producer, mut other) = (topic.producer(), topic.producer());
     let mut consumer = subscribed(&broker, ConsumerConfig::new());
-    let claim = producer.claim(Route::Any, None, 1).unwrap();
+    let claim = producer.claim(Destination::Any, None, 1).unwrap();
     send(&mut other, 2);
     topic.delete_records(0, 1).unwrap();
     let _ = consumer.try_poll().unwrap(); // may or may not wait for the claim

@@ -7,8 +7,8 @@ mod common;
 
 use common::{make, subscribed};
 use ringlog::{
-    BatchError, BatchMetadata, Consumer, ConsumerConfig, ExclusiveProducer, FrameMetadata,
-    HoldBack, Overflow, Producer, Record, RecordMetadata, Route, SendError, TopicConfig,
+    BatchError, BatchMetadata, Consumer, ConsumerConfig, Destination, ExclusiveProducer,
+    FrameMetadata, HoldBack, Overflow, Producer, Record, RecordMetadata, SendError, TopicConfig,
 };
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -61,7 +61,7 @@ static ALLOCATOR: Counting = Counting;
 trait Sends {
     fn one(&mut self, record: Record<'_>) -> Result<RecordMetadata, SendError>;
     fn batch<'a>(&'a mut self, all: &'a [Record<'a>]) -> Result<BatchMetadata<'a>, BatchError>;
-    fn values(&mut self, route: Route<'_>, all: &[u64]) -> Result<FrameMetadata, SendError>;
+    fn values(&mut self, route: Destination<'_>, all: &[u64]) -> Result<FrameMetadata, SendError>;
     fn claimed(&mut self, value: &[u8]) -> Result<RecordMetadata, SendError>;
 }
 
@@ -79,13 +79,13 @@ macro_rules! sends {
             }
             fn values(
                 &mut self,
-                route: Route<'_>,
+                route: Destination<'_>,
                 all: &[u64],
             ) -> Result<FrameMetadata, SendError> {
                 self.send_values(route, all)
             }
             fn claimed(&mut self, value: &[u8]) -> Result<RecordMetadata, SendError> {
-                let mut claim = self.claim(Route::Any, Some(b"key"), value.len())?;
+                let mut claim = self.claim(Destination::Any, Some(b"key"), value.len())?;
                 claim.copy_from_slice(value);
                 Ok(claim.publish())
             }
@@ -142,7 +142,7 @@ fn rounds(sender: &mut impl Sends, consumer: &mut Consumer, rounds: u64) -> (u64
         }
         sent += 130 + plain.len() as u64;
         sent += sender.batch(&mixed).unwrap().len() as u64;
-        sent += sender.values(Route::Any, &values).unwrap().records;
+        sent += sender.values(Destination::Any, &values).unwrap().records;
         read += read_all(consumer);
     }
     (sent, read)

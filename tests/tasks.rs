@@ -2,8 +2,8 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use ringlog::{
-    Broker, ConsumeError, Consumer, ConsumerConfig, Record, Route, SendError, Topic, TopicConfig,
-    WaitStrategy,
+    Broker, ConsumeError, Consumer, ConsumerConfig, Destination, Record, SendError, Topic,
+    TopicConfig, WaitStrategy,
 };
 use std::future::Future;
 use std::mem::ManuallyDrop;
@@ -155,7 +155,7 @@ fn a_dropped_future_has_done_nothing_and_is_not_woken() {
         );
     }
     let values = [1u64, 2];
-    let waits = producer.send_values_async(Route::Partition(0), &values);
+    let waits = producer.send_values_async(Destination::Partition(0), &values);
     assert!(pin!(waits).poll(&mut context).is_pending());
     while !consumer.try_poll().unwrap().is_empty() {}
     assert_eq!(times(&woken), 0);

@@ -9,8 +9,8 @@ mod common;
 
 use common::{TOPIC, make};
 use ringlog::{
-    Batch, Broker, Consumer, ConsumerConfig, ExclusiveProducer, OffsetReset, Overflow, Producer,
-    Record, Route, Topic, TopicConfig, WaitStrategy,
+    Batch, Broker, Consumer, ConsumerConfig, Destination, ExclusiveProducer, OffsetReset, Overflow,
+    Producer, Record, Topic, TopicConfig, WaitStrategy,
 };
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -86,7 +86,7 @@ macro_rules! sender {
                 assert_eq!(self.send_batch(records).unwrap().len(), records.len());
             }
             fn values(&mut self, values: &[[u64; 2]]) {
-                self.send_values(Route::Any, values).unwrap();
+                self.send_values(Destination::Any, values).unwrap();
             }
         }
     };

@@ -6,7 +6,7 @@ mod common;
 
 use common::{TOPIC, make, subscribed};
 use ringlog::{
-    Consumer, ConsumerConfig, OffsetReset, Overflow, Producer, Record, Route, TopicConfig,
+    Consumer, ConsumerConfig, Destination, OffsetReset, Overflow, Producer, Record, TopicConfig,
 };
 
 fn config() -> TopicConfig {
@@ -36,7 +36,7 @@ fn a_reader_stops_at_an_open_claim_and_reads_on_once_it_is_published() {
         let (mut slow, mut fast) = (topic.producer(), topic.producer());
         let mut consumer = subscribed(&broker, ConsumerConfig::new());
         send(&mut fast, 0);
-        let mut claim = slow.claim(Route::Any, None, 1).unwrap();
+        let mut claim = slow.claim(Destination::Any, None, 1).unwrap();
         send(&mut fast, 2);
         assert_eq!(read(&mut consumer), [(0, vec![0])]);
         assert_eq!(read(&mut consumer), []);
@@ -54,7 +54,7 @@ fn a_seek_to_an_open_claim_waits_and_one_past_it_does_not() {
     let (mut slow, mut fast) = (topic.producer(), topic.producer());
     let mut consumer = subscribed(&broker, ConsumerConfig::new());
     send(&mut fast, 0);
-    let mut claim = slow.claim(Route::Any, None, 1).unwrap();
+    let mut claim = slow.claim(Destination::Any, None, 1).unwrap();
     for n in 2..5 {
         send(&mut fast, n);
     }
@@ -76,8 +76,8 @@ fn a_seek_between_two_claims_waits_until_the_frame_boundary_is_known() {
     let [mut a, mut b, mut c] = [(); 3].map(|()| topic.producer());
     let mut consumer = subscribed(&broker, ConsumerConfig::new());
     send(&mut c, 0);
-    let first = a.claim(Route::Any, None, 1).unwrap();
-    let mut second = b.claim(Route::Any, None, 1).unwrap();
+    let first = a.claim(Destination::Any, None, 1).unwrap();
+    let mut second = b.claim(Destination::Any, None, 1).unwrap();
     second[0] = 2;
     send(&mut c, 3);
     // Offset 2 could be the second record of a frame that begins at 1.
@@ -94,7 +94,7 @@ fn a_seek_between_two_claims_waits_until_the_frame_boundary_is_known() {
 fn a_consumer_at_latest_begins_after_the_open_claims() {
     let (broker, topic) = make(config());
     let (mut slow, mut fast) = (topic.producer(), topic.producer());
-    let claim = slow.claim(Route::Any, None, 1).unwrap();
+    let claim = slow.claim(Destination::Any, None, 1).unwrap();
     let latest = ConsumerConfig::new().offset_reset(OffsetReset::Latest);
     let mut consumer = subscribed(&broker, latest);
     assert_eq!(consumer.position(TOPIC, 0).unwrap(), 1);
@@ -113,7 +113,7 @@ fn a_claim_held_for_many_laps_costs_no_segment() {
     let (mut slow, mut fast) = (topic.producer(), topic.producer());
     for _ in 0..50 {
         fast.try_send(Record::new(b"x")).unwrap();
-        let claim = slow.claim(Route::Any, None, 1).unwrap();
+        let claim = slow.claim(Destination::Any, None, 1).unwrap();
         for _ in 0..28 {
             fast.try_send(Record::new(b"y")).unwrap();
         }

@@ -3,8 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use ringlog::{
-    Broker, ConsumeError, Consumer, ConsumerConfig, Overflow, Pause, Record, SendError,
-    TopicConfig, WaitPolicy, WaitStrategy,
+    Broker, ConsumeError, Consumer, ConsumerConfig, Overflow, Record, SendError, TopicConfig,
+    WaitAction, WaitPolicy, WaitStrategy,
 };
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -224,13 +224,13 @@ fn a_custom_wait_policy_gets_the_number_of_looks_so_far() {
     #[derive(Debug, Default)]
     struct CountingPolicy(AtomicU32);
     impl WaitPolicy for CountingPolicy {
-        fn next(&self, looks: u32) -> Pause {
+        fn next(&self, looks: u32) -> WaitAction {
             let before = self.0.swap(looks, Ordering::Relaxed);
             assert!(looks == before + 1 || looks == 1);
             if looks < 10 {
-                Pause::Spin(1)
+                WaitAction::Spin(1)
             } else {
-                Pause::Sleep
+                WaitAction::Sleep
             }
         }
     }

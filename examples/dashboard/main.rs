@@ -16,8 +16,8 @@
 mod server;
 
 use ringlog::{
-    Broker, ConsumeError, Consumer, ConsumerConfig, Overflow, Record, Route, SendError, Topic,
-    TopicConfig,
+    Broker, ConsumeError, Consumer, ConsumerConfig, Destination, Overflow, Record, SendError,
+    Topic, TopicConfig,
 };
 use std::error::Error;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -115,7 +115,7 @@ fn tick(topic: &Topic) -> Result<(), Failure> {
             break;
         }
         let values = [round; 20];
-        producer.send_values(Route::Partition((round % 2) as u32), &values)?;
+        producer.send_values(Destination::Partition((round % 2) as u32), &values)?;
         thread::sleep(Duration::from_millis(10));
     }
     Ok(())
@@ -132,7 +132,11 @@ fn order(topic: &Topic) -> Result<(), Failure> {
         let key = format!("customer-{}", number * 7 % 1000);
         if number % 400 == 399 {
             let key = key.as_bytes();
-            drop(unless_full(producer.claim(Route::Key(key), Some(key), 8))?);
+            drop(unless_full(producer.claim(
+                Destination::Key(key),
+                Some(key),
+                8,
+            ))?);
         }
         unless_full(producer.send(Record::new(&number.to_ne_bytes()).key(&key)))?;
         let wave = (start.elapsed().as_secs_f64() / 4.0).sin();

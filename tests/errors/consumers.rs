@@ -3,7 +3,8 @@
 use super::common::{TOPIC, drain, make, subscribed};
 use super::{small, tiny};
 use ringlog::{
-    ConsumeError, ConsumerConfig, OffsetReset, Overflow, Record, Route, TopicPartition, ViewError,
+    ConsumeError, ConsumerConfig, Destination, OffsetReset, Overflow, Record, TopicPartition,
+    ViewError,
 };
 use std::time::Duration;
 use zerocopy::{FromBytes, Immutable};
@@ -163,7 +164,7 @@ fn a_typed_view_that_does_not_fit_reports_why() {
     struct Wide([u8; 16]);
     let (broker, topic) = make(tiny());
     let mut producer = topic.producer();
-    producer.send_values(Route::Any, &[1u64, 2]).unwrap();
+    producer.send_values(Destination::Any, &[1u64, 2]).unwrap();
     producer.send(Record::new("short")).unwrap();
     let mut consumer = subscribed(&broker, ConsumerConfig::new());
     let batch = consumer.try_poll().unwrap();

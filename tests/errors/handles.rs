@@ -2,7 +2,7 @@
 
 use super::common::{TOPIC, drain, make, subscribed};
 use super::small;
-use ringlog::{ConsumeError, ConsumerConfig, Overflow, Record, Route, SendError, TopicError};
+use ringlog::{ConsumeError, ConsumerConfig, Destination, Overflow, Record, SendError, TopicError};
 use std::time::Duration;
 
 #[test]
@@ -27,8 +27,14 @@ fn an_exclusive_producer_excludes_all_others() {
     };
     assert_eq!(shared.send(Record::new("x")), Err(refused.clone()));
     assert_eq!(shared.try_send(Record::new("x")), Err(refused.clone()));
-    assert_eq!(shared.claim(Route::Any, None, 1).unwrap_err(), refused);
-    assert_eq!(shared.send_values(Route::Any, &[1u8]), Err(refused.clone()));
+    assert_eq!(
+        shared.claim(Destination::Any, None, 1).unwrap_err(),
+        refused
+    );
+    assert_eq!(
+        shared.send_values(Destination::Any, &[1u8]),
+        Err(refused.clone())
+    );
     let batch = shared.send_batch(&[Record::new("x")]).unwrap_err();
     assert_eq!((batch.cause, batch.refused), (refused, vec![0]));
     assert_eq!(exclusive.send(Record::new("x")).unwrap().offset, 0);
@@ -56,9 +62,12 @@ fn handles_of_a_deleted_topic_report_closed_and_a_held_batch_stays_readable() {
             topic: TOPIC.into(),
         };
         assert_eq!(producer.send(Record::new("x")), Err(closed.clone()));
-        assert_eq!(producer.claim(Route::Any, None, 1).unwrap_err(), closed);
         assert_eq!(
-            producer.send_values(Route::Any, &[1u8]),
+            producer.claim(Destination::Any, None, 1).unwrap_err(),
+            closed
+        );
+        assert_eq!(
+            producer.send_values(Destination::Any, &[1u8]),
             Err(closed.clone())
         );
         let refused = producer.send_batch(&[Record::new("x")]).unwrap_err();

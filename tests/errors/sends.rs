@@ -3,8 +3,8 @@
 use super::common::{TOPIC, drain, make, subscribed};
 use super::{tiny, unchanged};
 use ringlog::{
-    BatchError, Choice, ConsumeError, ConsumerConfig, Partitioner, Record, Route, SendError,
-    TopicError,
+    BatchError, ConsumeError, ConsumerConfig, Destination, PartitionChoice, Partitioner, Record,
+    SendError, TopicError,
 };
 use std::error::Error;
 use std::thread;
@@ -26,7 +26,7 @@ fn a_record_larger_than_a_segment_is_refused_by_every_call_at_once() {
         Err(too_large.clone())
     );
     assert_eq!(
-        producer.claim(Route::Any, None, 121).unwrap_err(),
+        producer.claim(Destination::Any, None, 121).unwrap_err(),
         too_large
     );
     // The largest possible length: no overflow, and no allocation.
@@ -35,11 +35,13 @@ fn a_record_larger_than_a_segment_is_refused_by_every_call_at_once() {
         max: 128,
     };
     assert_eq!(
-        producer.claim(Route::Any, None, usize::MAX).unwrap_err(),
+        producer
+            .claim(Destination::Any, None, usize::MAX)
+            .unwrap_err(),
         max
     );
     match producer
-        .claim(Route::Any, Some(b"key"), 1 << 40)
+        .claim(Destination::Any, Some(b"key"), 1 << 40)
         .unwrap_err()
     {
         SendError::RecordTooLarge { size, max: 128 } => assert!(size > 1 << 40),
@@ -68,7 +70,9 @@ fn a_record_larger_than_a_segment_is_refused_by_every_call_at_once() {
     };
     assert_eq!(refused, expected);
     assert_eq!(
-        producer.send_values(Route::Any, &[value]).unwrap_err(),
+        producer
+            .send_values(Destination::Any, &[value])
+            .unwrap_err(),
         cause
     );
     unchanged(&topic, 0);
@@ -95,7 +99,7 @@ fn a_batch_larger_than_a_segment_is_refused_as_a_whole() {
         panic!("{}", refused.cause)
     };
     let refused = producer
-        .send_values(Route::Partition(1), &[0u64; 5])
+        .send_values(Destination::Partition(1), &[0u64; 5])
         .unwrap_err();
     assert!(matches!(
         refused,
@@ -142,8 +146,8 @@ fn a_partition_out_of_range_is_refused_wherever_it_comes_from() {
     #[derive(Debug)]
     struct Wrong;
     impl Partitioner for Wrong {
-        fn choose(&self, _: Option<&[u8]>, partitions: u32) -> Choice {
-            Choice::Partition(partitions + 4)
+        fn choose(&self, _: Option<&[u8]>, partitions: u32) -> PartitionChoice {
+            PartitionChoice::Partition(partitions + 4)
         }
     }
     let (broker, topic) = make(tiny().partitions(3).partitioner(Wrong));
@@ -158,11 +162,13 @@ fn a_partition_out_of_range_is_refused_wherever_it_comes_from() {
         Err(wrong(u32::MAX))
     );
     assert_eq!(
-        producer.claim(Route::Partition(3), None, 1).unwrap_err(),
+        producer
+            .claim(Destination::Partition(3), None, 1)
+            .unwrap_err(),
         wrong(3)
     );
     assert_eq!(
-        producer.send_values(Route::Partition(9), &[1u8]),
+        producer.send_values(Destination::Partition(9), &[1u8]),
         Err(wrong(9))
     );
     let batch = [Record::new("").partition(0), Record::new("").partition(3)];
@@ -171,7 +177,10 @@ fn a_partition_out_of_range_is_refused_wherever_it_comes_from() {
     assert_eq!(refused.refused, [0, 1]);
     assert_eq!(producer.send(Record::new("").key("k")), Err(wrong(7)));
     assert_eq!(producer.send(Record::new("")), Err(wrong(7)));
-    assert_eq!(producer.send_values(Route::Any, &[1u8]), Err(wrong(7)));
+    assert_eq!(
+        producer.send_values(Destination::Any, &[1u8]),
+        Err(wrong(7))
+    );
     for partition in 0..3 {
         assert_eq!(topic.log_end_offset(partition), Ok(0));
     }
@@ -237,8 +246,8 @@ fn a_full_partition_refuses_at_once_or_after_max_block_and_reports_the_wait() {
     let refusals = [
         producer.send(Record::new("x")).unwrap_err(),
         producer.send_batch(&[Record::new("x")]).unwrap_err().cause,
-        producer.send_values(Route::Any, &[1u64]).unwrap_err(),
-        producer.claim(Route::Any, None, 1).unwrap_err(),
+        producer.send_values(Destination::Any, &[1u64]).unwrap_err(),
+        producer.claim(Destination::Any, None, 1).unwrap_err(),
     ];
     for refused in refusals {
         let SendError::Full {
@@ -254,7 +263,7 @@ fn a_full_partition_refuses_at_once_or_after_max_block_and_reports_the_wait() {
             "{waited:?}"
         );
     }
-    assert!(producer.try_send_values(Route::Any, &[1u64]).is_err());
+    assert!(producer.try_send_values(Destination::Any, &[1u64]).is_err());
     unchanged(&topic, 8);
     assert_eq!(drain(&mut consumer).len(), 8);
     producer.try_send(Record::new("x")).unwrap();

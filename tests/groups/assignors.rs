@@ -4,7 +4,7 @@ use super::common::{TOPIC, drain, grouped, make, subscribed};
 use super::support::{at, count_polled, member, topics, within_time};
 use ringlog::{
     Assignment, Assignor, Broker, ConsumeError, CooperativeStickyAssignor, GroupView, MemberId,
-    Protocol, RangeAssignor, Record, TopicConfig, TopicPartition,
+    RangeAssignor, RebalanceProtocol, Record, TopicConfig, TopicPartition,
 };
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::{Arc, Mutex};
@@ -44,8 +44,8 @@ impl Assignor for Scripted {
     fn name(&self) -> &str {
         "odd"
     }
-    fn protocol(&self) -> Protocol {
-        Protocol::Cooperative
+    fn protocol(&self) -> RebalanceProtocol {
+        RebalanceProtocol::Cooperative
     }
     fn assign(&self, group: &GroupView) -> Assignment {
         let answer = self.0.lock().unwrap().take();
@@ -197,8 +197,8 @@ impl Assignor for Namesake {
         RangeAssignor.name()
     }
 
-    fn protocol(&self) -> Protocol {
-        Protocol::Cooperative
+    fn protocol(&self) -> RebalanceProtocol {
+        RebalanceProtocol::Cooperative
     }
 
     fn assign(&self, group: &GroupView) -> Assignment {
@@ -229,9 +229,9 @@ impl Assignor for Querying {
         "querying"
     }
 
-    fn protocol(&self) -> Protocol {
+    fn protocol(&self) -> RebalanceProtocol {
         self.0.describe_group("g").ok();
-        Protocol::Cooperative
+        RebalanceProtocol::Cooperative
     }
 
     fn assign(&self, group: &GroupView) -> Assignment {

@@ -7,7 +7,8 @@ use super::support::{
 };
 use ringlog::{
     Assignment, Assignor, Broker, ConsumeError, CooperativeStickyAssignor, GroupError, GroupView,
-    Protocol, RangeAssignor, Rebalance, RebalanceListener, Record, TopicConfig, TopicPartition,
+    RangeAssignor, Rebalance, RebalanceListener, RebalanceProtocol, Record, TopicConfig,
+    TopicPartition,
 };
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -203,7 +204,7 @@ impl Assignor for Recreating {
         CooperativeStickyAssignor.name()
     }
 
-    fn protocol(&self) -> Protocol {
+    fn protocol(&self) -> RebalanceProtocol {
         CooperativeStickyAssignor.protocol()
     }
 

@@ -6,7 +6,7 @@ use super::support::{
     count_polled, is_fenced, member, owned_topics, partitions, poll_errors, poll_for, read, send,
     send_to, timed, topics,
 };
-use ringlog::{ConsumeError, Fence, RangeAssignor, Record, TopicConfig};
+use ringlog::{ConsumeError, FenceReason, RangeAssignor, Record, TopicConfig};
 use std::time::Duration;
 
 #[test]
@@ -24,10 +24,13 @@ fn a_member_that_stops_polling_is_expelled_and_may_join_again() {
     // The batch of a is uncommitted, as a has not polled since: b reads it.
     assert_eq!(poll_for(&mut b, 300).len(), 2);
     assert_eq!(partitions(&b), [0, 1]);
-    assert!(is_fenced(a.commit(), Fence::MaxPollInterval));
+    assert!(is_fenced(a.commit(), FenceReason::MaxPollInterval));
     let here = (a.assignment()[0].clone(), 1);
-    assert!(is_fenced(a.commit_offsets(&[here]), Fence::MaxPollInterval));
-    assert!(is_fenced(a.try_poll(), Fence::MaxPollInterval));
+    assert!(is_fenced(
+        a.commit_offsets(&[here]),
+        FenceReason::MaxPollInterval
+    ));
+    assert!(is_fenced(a.try_poll(), FenceReason::MaxPollInterval));
     assert_eq!(a.assignment(), []);
     for _ in 0..3 {
         assert!(read(&mut a).is_empty() && read(&mut b).is_empty());
@@ -68,7 +71,7 @@ fn an_expelled_member_holds_back_no_more_than_its_group() {
     assert_eq!(poll_for(&mut b, 1300).len(), 8);
     send(&mut producer, 0, 4);
     assert_eq!(read(&mut b).len(), 4);
-    assert!(is_fenced(a.try_poll(), Fence::MaxPollInterval));
+    assert!(is_fenced(a.try_poll(), FenceReason::MaxPollInterval));
 }
 
 #[test]

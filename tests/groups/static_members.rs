@@ -2,7 +2,7 @@
 
 use super::common::{TOPIC, grouped, make, subscribed};
 use super::support::{is_fenced, partitions, poll_for, read, send, timed};
-use ringlog::{Fence, TopicConfig};
+use ringlog::{FenceReason, TopicConfig};
 
 #[test]
 fn a_static_member_that_comes_back_gets_its_partitions_without_a_rebalance() {
@@ -56,14 +56,14 @@ fn of_two_members_with_one_instance_id_the_older_is_fenced_for_good() {
     let mut new = subscribed(&broker, named);
     send(&mut producer, 0, 1);
     assert_eq!(read(&mut new), [(0, 1)]);
-    assert!(is_fenced(old.commit(), Fence::InstanceId));
+    assert!(is_fenced(old.commit(), FenceReason::InstanceId));
     for _ in 0..3 {
-        assert!(is_fenced(old.try_poll(), Fence::InstanceId));
+        assert!(is_fenced(old.try_poll(), FenceReason::InstanceId));
         assert!(new.try_poll().is_ok());
     }
     // Unless it subscribes again.
     old.subscribe(&[TOPIC]).unwrap();
-    assert!(is_fenced(new.try_poll(), Fence::InstanceId));
+    assert!(is_fenced(new.try_poll(), FenceReason::InstanceId));
     assert!(old.try_poll().is_ok());
     assert_eq!(partitions(&old), [0]);
 }

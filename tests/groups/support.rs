@@ -3,8 +3,8 @@
 use super::clock::{now, pass};
 use super::common::{self, TOPIC, grouped};
 use ringlog::{
-    Broker, ConsumeError, Consumer, ConsumerConfig, Fence, Producer, Record, Topic, TopicConfig,
-    TopicPartition,
+    Broker, ConsumeError, Consumer, ConsumerConfig, FenceReason, Producer, Record, Topic,
+    TopicConfig, TopicPartition,
 };
 use std::sync::mpsc;
 use std::thread;
@@ -55,7 +55,7 @@ pub(crate) fn poll_for(member: &mut Consumer, milliseconds: u64) -> Vec<(u32, u6
     seen
 }
 
-pub(crate) fn is_fenced<T>(result: Result<T, ConsumeError>, expected: Fence) -> bool {
+pub(crate) fn is_fenced<T>(result: Result<T, ConsumeError>, expected: FenceReason) -> bool {
     matches!(result, Err(ConsumeError::Fenced { reason, .. }) if reason == expected)
 }
 

@@ -3,7 +3,7 @@
 use super::ops::Target;
 use super::reference::{SentRecord, StoredRecord, body_bytes, share_bytes};
 use super::run::{AnyProducer, Run, TOPIC, UNKNOWN};
-use ringlog::{BatchError, Header, Record, RecordMetadata, Route, SendError, TopicError};
+use ringlog::{BatchError, Destination, Header, Record, RecordMetadata, SendError, TopicError};
 
 /// Calls the producer, shared or exclusive.
 macro_rules! call {
@@ -43,11 +43,11 @@ fn record<'a>(
     record.headers(headers)
 }
 
-fn route(to: &Target) -> Route<'_> {
+fn route(to: &Target) -> Destination<'_> {
     match to {
-        Target::Key(key) => Route::Key(key),
-        Target::Partition(partition) => Route::Partition(*partition),
-        Target::Any => Route::Any,
+        Target::Key(key) => Destination::Key(key),
+        Target::Partition(partition) => Destination::Partition(*partition),
+        Target::Any => Destination::Any,
     }
 }
 
@@ -368,8 +368,8 @@ impl Run {
         call!(self, producer => {
             assert_eq!(producer.send(records[0]), Err(closed.clone()));
             assert_eq!(producer.send_batch(&records).unwrap_err().cause, closed);
-            assert_eq!(producer.send_values(Route::Any, &[0u64]), Err(closed.clone()));
-            assert_eq!(producer.claim(Route::Any, None, 1).map(drop), Err(closed));
+            assert_eq!(producer.send_values(Destination::Any, &[0u64]), Err(closed.clone()));
+            assert_eq!(producer.claim(Destination::Any, None, 1).map(drop), Err(closed));
         });
         let closed = TopicError::Closed {
             topic: TOPIC.into(),

@@ -3,7 +3,7 @@
 
 use super::common::{make, subscribed};
 use super::{named, small};
-use ringlog::{BrokerSnapshot, Overflow, PartitionStats, Record, Route};
+use ringlog::{BrokerSnapshot, Destination, Overflow, PartitionStats, Record};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -70,7 +70,7 @@ fn check_snapshots(overflow: Overflow) {
                         if i % 100 == 99 {
                             drop(
                                 producer
-                                    .claim(Route::Partition(partition), None, 8)
+                                    .claim(Destination::Partition(partition), None, 8)
                                     .unwrap(),
                             );
                             continue;

@@ -2,7 +2,7 @@
 
 use super::common::{TOPIC, drain, make, subscribed};
 use super::{named, only, send, small, stats_of};
-use ringlog::{ConsumerConfig, Overflow, Record, Route, SendError, Timestamps};
+use ringlog::{ConsumerConfig, Destination, Overflow, Record, SendError, Timestamps};
 use std::future::Future;
 use std::task::{Context, Waker};
 use std::time::Duration;
@@ -41,7 +41,7 @@ fn bytes_are_counted_by_partition_with_padding_and_times() {
     let mut producer = topic.producer();
     producer.send(Record::new("five!").partition(1)).unwrap(); // 8 bytes, and 8 for the time
     producer
-        .send_values(Route::Partition(1), &[1u64, 2])
+        .send_values(Destination::Partition(1), &[1u64, 2])
         .unwrap(); // 16 bytes of header, and 16 of values
     let stats = topic.stats();
     assert_eq!(
@@ -262,14 +262,14 @@ fn aborted_claims_are_counted() {
     let (_broker, topic) = make(small().partitions(2));
     let mut producer = topic.producer();
     for _ in 0..3 {
-        drop(producer.claim(Route::Partition(1), None, 8).unwrap());
+        drop(producer.claim(Destination::Partition(1), None, 8).unwrap());
     }
     producer
-        .claim(Route::Partition(1), None, 8)
+        .claim(Destination::Partition(1), None, 8)
         .unwrap()
         .publish();
     let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-        let _claim = producer.claim(Route::Partition(0), None, 8).unwrap();
+        let _claim = producer.claim(Destination::Partition(0), None, 8).unwrap();
         std::panic::resume_unwind(Box::new(()));
     }));
     assert!(panicked.is_err());

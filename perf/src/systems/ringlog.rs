@@ -7,7 +7,7 @@ use super::system::{Endpoints, MANY, Receiver, Sender, Shape, System, SystemKind
 use crate::failure::Failure;
 use crate::message::tally::Reader;
 use ringlog::{
-    Broker, Consumer, ConsumerConfig, ExclusiveProducer, Overflow, Producer, Record, Route,
+    Broker, Consumer, ConsumerConfig, Destination, ExclusiveProducer, Overflow, Producer, Record,
     SendError, Timestamps, Topic, TopicConfig, WaitStrategy,
 };
 
@@ -132,7 +132,7 @@ macro_rules! sender {
                 if B == 1 {
                     sent(self.0.try_send(Record::new(&messages[0])))
                 } else {
-                    sent(self.0.try_send_values(Route::Any, messages))
+                    sent(self.0.try_send_values(Destination::Any, messages))
                 }
             }
         }

@@ -1,7 +1,7 @@
 //! Polls and commits of one member, checked against what the group had committed before.
 
 use super::{Evenness, INTERVAL, Partition, Simulation, milliseconds, partition_of};
-use ringlog::{Assignor, ConsumeError, Fence, GroupDescription, HoldBack, TopicPartition};
+use ringlog::{Assignor, ConsumeError, FenceReason, GroupDescription, HoldBack, TopicPartition};
 use std::collections::{BTreeMap, BTreeSet};
 
 impl<A: Assignor + 'static, F: Fn() -> A> Simulation<A, F> {
@@ -26,8 +26,8 @@ impl<A: Assignor + 'static, F: Fn() -> A> Simulation<A, F> {
                 assert_eq!(member.owned(), BTreeSet::new());
                 match reason {
                     // Only members that stopped polling are expelled.
-                    Fence::MaxPollInterval => assert!(member.must_rejoin || gap > INTERVAL),
-                    Fence::InstanceId => member.replaced = true,
+                    FenceReason::MaxPollInterval => assert!(member.must_rejoin || gap > INTERVAL),
+                    FenceReason::InstanceId => member.replaced = true,
                     _ => panic!("{reason:?}"),
                 }
                 (member.must_rejoin, member.last_read) = (true, None);
@@ -164,5 +164,5 @@ impl<A: Assignor + 'static, F: Fn() -> A> Simulation<A, F> {
 }
 
 fn is_eager(assignor: &dyn Assignor) -> bool {
-    assignor.protocol() == ringlog::Protocol::Eager
+    assignor.protocol() == ringlog::RebalanceProtocol::Eager
 }

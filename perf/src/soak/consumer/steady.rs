@@ -148,7 +148,7 @@ mod tests {
         ledger.abort(0, 2);
         for sequence in 0..3u64 {
             if sequence == 2 {
-                drop(producer.claim(ringlog::Route::Partition(0), None, 16));
+                drop(producer.claim(ringlog::Destination::Partition(0), None, 16));
             }
             let id = RecordId::new(SendKind::Single, 0, 0, 0, sequence);
             let record = Record::new(b"").partition(0).timestamp(id.time());

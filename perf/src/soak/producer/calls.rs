@@ -4,7 +4,7 @@ use super::handle::ProducerHandle;
 use super::sender::{Refusal, SoakSender};
 use crate::soak::record::id::{HEADER, KEYS, LARGEST, RecordId, SendKind, key_bytes};
 use crate::soak::record::parts::is_tombstone;
-use ringlog::{BatchError, BatchMetadata, Header, Record, RecordMetadata, Route};
+use ringlog::{BatchError, BatchMetadata, Destination, Header, Record, RecordMetadata};
 use std::panic::{AssertUnwindSafe, catch_unwind, panic_any, resume_unwind};
 
 /// The call that sends a record.
@@ -64,11 +64,11 @@ impl SoakSender<'_> {
     }
 
     /// The route of records with this key.
-    fn route(&mut self, key: u64) -> Route<'static> {
+    fn route(&mut self, key: u64) -> Destination<'static> {
         match key_bytes(key as usize) {
-            Some(key) => Route::Key(key),
-            None if self.rng.one_in(2) => Route::Partition(self.partition()),
-            None => Route::Any,
+            Some(key) => Destination::Key(key),
+            None if self.rng.one_in(2) => Destination::Partition(self.partition()),
+            None => Destination::Any,
         }
     }
 
@@ -365,9 +365,9 @@ impl BatchItem {
 }
 
 /// Whether a record with this route may be in this partition.
-fn may_be_in(route: Route<'_>, partition: u32) -> bool {
+fn may_be_in(route: Destination<'_>, partition: u32) -> bool {
     match route {
-        Route::Partition(wanted) => wanted == partition,
-        Route::Key(_) | Route::Any => true,
+        Destination::Partition(wanted) => wanted == partition,
+        Destination::Key(_) | Destination::Any => true,
     }
 }

@@ -5,8 +5,8 @@ use crate::soak::fault::Fault;
 use crate::soak::ledger::Ledger;
 use crate::soak::rng::Rng;
 use ringlog::{
-    BatchError, BatchMetadata, Claim, ExclusiveProducer, FrameMetadata, Producer, Record,
-    RecordMetadata, Route, SendError, TopicError,
+    BatchError, BatchMetadata, Claim, Destination, ExclusiveProducer, FrameMetadata, Producer,
+    Record, RecordMetadata, SendError, TopicError,
 };
 
 /// A producer of either kind.
@@ -90,7 +90,7 @@ impl ProducerHandle {
 
     pub(super) fn send_values<const W: usize>(
         &mut self,
-        route: Route<'_>,
+        route: Destination<'_>,
         values: &[[u64; W]],
         wait: bool,
     ) -> Result<FrameMetadata, SendError> {
@@ -102,7 +102,7 @@ impl ProducerHandle {
 
     pub(super) fn claim(
         &mut self,
-        route: Route<'_>,
+        route: Destination<'_>,
         key: Option<&[u8]>,
         len: usize,
     ) -> Result<Claim<'_>, SendError> {
