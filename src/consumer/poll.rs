@@ -3,7 +3,7 @@ use super::batch::Batch;
 use super::membership::Membership;
 use super::{Consumer, MANY};
 use crate::error::ConsumeError;
-use crate::log::cursor::Glance;
+use crate::log::cursor::QuickPoll;
 use crate::topic::TopicShared;
 use crate::wait::{EventCount, NextStep, WaitSchedule, WaitStrategy, Wakeup};
 use core::iter;
@@ -100,12 +100,12 @@ impl Consumer {
             let again = || behind == first && self.wait != WaitStrategy::BusySpin;
             // None at all: to be told so.
             match self.assigned.get_mut(i)?.glance(again, true, max) {
-                Glance::Found => {
+                QuickPoll::Records => {
                     self.next = behind;
                     return Some(Some(i));
                 }
-                Glance::Nothing => {}
-                Glance::Unsure => return None,
+                QuickPoll::Empty => {}
+                QuickPoll::Undecided => return None,
             }
             if behind == first {
                 return Some(None);
@@ -143,14 +143,14 @@ impl Consumer {
     #[inline(always)]
     fn glance_or_poll(&mut self, i: usize, again: bool) -> Result<usize, ()> {
         if let Some(later) = self.assigned.get(i + LOOKS_AHEAD) {
-            later.cursor.will_look();
+            later.cursor.prefetch_descriptor();
         }
         let assigned = &mut self.assigned[i];
         let again = || again && self.wait != WaitStrategy::BusySpin;
         match assigned.glance(again, false, self.config.max_poll_records) {
-            Glance::Nothing => Ok(0),
-            Glance::Found => Ok(assigned.cursor.run().0.records as usize),
-            Glance::Unsure => self.poll_apart(i),
+            QuickPoll::Empty => Ok(0),
+            QuickPoll::Records => Ok(assigned.cursor.run().0.records as usize),
+            QuickPoll::Undecided => self.poll_apart(i),
         }
     }
 

@@ -14,11 +14,11 @@ pub(crate) struct PartitionCounters {
     /// The latest segment for which a roll found a gate in its way.
     stalled: Count,
     /// Rolls that a reader held up.
-    pub(crate) stalls: Count,
+    pub(crate) reader_stalls: Count,
     /// Sends that had to wait for room.
-    pub(crate) blocked: Count,
+    pub(crate) blocked_sends: Count,
     /// Sends that were refused because there was none.
-    pub(crate) refused: Count,
+    pub(crate) refused_sends: Count,
     /// Claims that were given up, and the offsets that went with them.
     pub(crate) aborted_frames: Count,
     pub(crate) aborted_records: Count,
@@ -30,14 +30,14 @@ pub(crate) type SharedCounters = Arc<CachePadded<PartitionCounters>>;
 impl PartitionCounters {
     /// The roll to segment `next` found a gate in its way. It counts once, however often it is
     /// tried.
-    pub(crate) fn stall(&self, next: u64) {
+    pub(crate) fn count_stall(&self, next: u64) {
         if self.stalled.raise(next) {
-            self.stalls.add(1);
+            self.reader_stalls.add(1);
         }
     }
 
     /// A claim of so many records was given up.
-    pub(crate) fn abort(&self, records: u64) {
+    pub(crate) fn count_abort(&self, records: u64) {
         self.aborted_records.add(records);
         self.aborted_frames.add(1);
     }
@@ -51,8 +51,8 @@ mod tests {
     fn a_roll_that_is_tried_again_is_one_stall() {
         let counts = PartitionCounters::default();
         for next in [1, 1, 1, 2, 1, 7, 7] {
-            counts.stall(next);
+            counts.count_stall(next);
         }
-        assert_eq!(counts.stalls.get(), 3);
+        assert_eq!(counts.reader_stalls.get(), 3);
     }
 }

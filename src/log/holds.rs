@@ -60,7 +60,7 @@ impl Hold {
 
     /// Where the reader was when it last told. It tells where it goes to another segment, seeks,
     /// or waits.
-    pub(crate) fn position(&self) -> &Count {
+    pub(crate) fn reported_position(&self) -> &Count {
         &self.line.position
     }
 

@@ -93,7 +93,7 @@ impl TimeLookup {
 pub(crate) fn find(log: &Partition, time: i64) -> TimeLookup {
     let pin = Pin::new(log);
     let deleted_before = log.deleted_before();
-    let mut number = log.first();
+    let mut number = log.first_readable();
     loop {
         if !pin.hold(number) {
             number = log.log_start();

@@ -33,7 +33,7 @@ pub(crate) enum OutOfRange {
     /// Its records are gone: others were appended over them.
     Overtaken,
     /// It was told to go there.
-    Sought,
+    SeekTarget,
 }
 
 /// Whether the cursor is where its offset is.
@@ -79,12 +79,12 @@ pub(crate) struct Cursor {
 
 /// What a cursor can tell without moving.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Glance {
+pub(crate) enum QuickPoll {
     /// It has read something.
-    Found,
-    Nothing,
+    Records,
+    Empty,
     /// It takes a [`poll`](Cursor::poll) to tell.
-    Unsure,
+    Undecided,
 }
 
 impl Cursor {
@@ -110,7 +110,7 @@ impl Cursor {
     }
 
     /// A cursor at the log start, with a hold that is on the partition's list.
-    pub(crate) fn with(hold: Arc<Hold>, partition: &Arc<Partition>) -> Cursor {
+    pub(crate) fn with_hold(hold: Arc<Hold>, partition: &Arc<Partition>) -> Cursor {
         Self::with_as(partition.is_gated(), hold, partition)
     }
 
@@ -139,8 +139,12 @@ impl Cursor {
 
     /// A cursor that was to read from `first` on, with a hold that is on the partition's list.
     /// What has gone by since counts as lost.
-    pub(crate) fn from(hold: Arc<Hold>, partition: &Arc<Partition>, first: u64) -> Cursor {
-        let mut cursor = Self::with(hold, partition);
+    pub(crate) fn resume_with_hold(
+        hold: Arc<Hold>,
+        partition: &Arc<Partition>,
+        first: u64,
+    ) -> Cursor {
+        let mut cursor = Self::with_hold(hold, partition);
         cursor.unpin();
         cursor.resume_at(first);
         cursor
@@ -161,7 +165,7 @@ impl Cursor {
 
     /// The position, if the cursor is there: what lies before it was read, or stepped over.
     #[inline(always)]
-    pub(crate) fn reached(&self) -> Option<u64> {
+    pub(crate) fn resolved_position(&self) -> Option<u64> {
         (self.place == CursorPosition::There).then(|| self.base + u64::from(self.slot + self.skip))
     }
 
@@ -177,21 +181,21 @@ impl Cursor {
     }
 
     /// The segment that its hold is known to hold; [`NO_SEGMENT`] if there is none.
-    pub(crate) fn held(&self) -> u64 {
+    pub(crate) fn held_segment(&self) -> u64 {
         self.held
     }
 
     /// Leaves word of the position, for who wants to see it. Not at every poll: where the cursor
     /// goes to another segment, is sent elsewhere, or finds nothing and is going to wait.
-    pub(crate) fn show(&self) {
-        let (shown, position) = (self.hold.position(), self.position());
+    pub(crate) fn report_position(&self) {
+        let (shown, position) = (self.hold.reported_position(), self.position());
         if shown.get() != position {
             shown.set(position);
         }
     }
 
     /// What the readers' list has of it.
-    pub(crate) fn hold_word(&self) -> &Arc<Hold> {
+    pub(crate) fn hold(&self) -> &Arc<Hold> {
         &self.hold
     }
 
@@ -206,7 +210,7 @@ impl Cursor {
 
     /// Holds segment `number`; `false` if the log start has passed it.
     #[inline]
-    fn hold(&mut self, number: u64) -> bool {
+    fn try_hold(&mut self, number: u64) -> bool {
         if self.held == number {
             return self.gate || self.partition.log_start() <= number;
         }
@@ -259,9 +263,14 @@ impl Cursor {
     /// was this cursor that found something last, so it may be that it should look later. `ahead`: the
     /// next value is asked for as well, which is worth it for few cursors.
     #[inline(always)]
-    pub(crate) fn glance(&mut self, again: impl FnOnce() -> bool, ahead: bool, max: u32) -> Glance {
+    pub(crate) fn quick_poll(
+        &mut self,
+        again: impl FnOnce() -> bool,
+        ahead: bool,
+        max: u32,
+    ) -> QuickPoll {
         if self.place != CursorPosition::There {
-            return Glance::Unsure;
+            return QuickPoll::Undecided;
         }
         let stood = self.backoff.stands();
         if stood {
@@ -280,18 +289,18 @@ impl Cursor {
                 self.backoff.found_nothing();
             }
             return if self.has_moved() {
-                Glance::Unsure
+                QuickPoll::Undecided
             } else {
-                Glance::Nothing
+                QuickPoll::Empty
             };
         }
         let held =
             self.held == self.number && (self.gate || self.partition.log_start() <= self.number);
         if !held || matches!(descriptor.kind(), Kind::End | Kind::Aborted) {
-            return Glance::Unsure;
+            return QuickPoll::Undecided;
         }
         self.read(descriptor, max);
-        Glance::Found
+        QuickPoll::Records
     }
 
     /// Reads past the next frames, `max` records of them at most, all of one segment: they are the
@@ -308,7 +317,7 @@ impl Cursor {
                 }
                 continue;
             }
-            if !self.hold(self.number) {
+            if !self.try_hold(self.number) {
                 return Err(OutOfRange::Overtaken);
             }
             match descriptor.kind() {
@@ -328,7 +337,7 @@ impl Cursor {
 
     /// Says that it will soon be looked what is at the cursor.
     #[inline(always)]
-    pub(crate) fn will_look(&self) {
+    pub(crate) fn prefetch_descriptor(&self) {
         self.segment.will_look(self.slot);
     }
 
@@ -358,7 +367,7 @@ impl Cursor {
         }
         // The segment is sealed. If its last frame has been read, then whoever owes END has
         // stopped before it: the head says as much.
-        if !self.hold(self.number) {
+        if !self.try_hold(self.number) {
             return Err(OutOfRange::Overtaken);
         }
         let head = self.segment.state();
@@ -383,7 +392,7 @@ impl Cursor {
         }
         // Its base is where this one ends (T2 of partition.rs).
         self.enter(next, segment, self.position());
-        self.show();
+        self.report_position();
         true
     }
 
@@ -475,7 +484,7 @@ impl Cursor {
     /// When a batch is given back: moves a gate out of a segment that has been read to its
     /// end, so that producers waiting for it need not wait for the next poll.
     #[inline]
-    pub(crate) fn settle(&mut self) {
+    pub(crate) fn advance_gate(&mut self) {
         if self.gate && self.place == CursorPosition::There && self.look().kind() == Kind::End {
             self.next_segment();
         }

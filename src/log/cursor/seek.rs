@@ -18,14 +18,14 @@ impl Cursor {
     pub(crate) fn seek(&mut self, offset: u64) {
         self.sought = offset;
         self.place = CursorPosition::Sought;
-        self.show();
+        self.report_position();
         loop {
             let located = self.partition.locate(offset);
             if located.is_some() && offset <= self.partition.log_end_offset() {
                 self.place = CursorPosition::Known;
             }
-            let number = located.unwrap_or_else(|| self.partition.first());
-            if !self.gate || self.hold(number) {
+            let number = located.unwrap_or_else(|| self.partition.first_readable());
+            if !self.gate || self.try_hold(number) {
                 return;
             }
             self.place = CursorPosition::Sought;
@@ -37,7 +37,7 @@ impl Cursor {
     pub(crate) fn go_to_start(&mut self) {
         loop {
             let number = self.partition.log_start();
-            if self.hold(number) {
+            if self.try_hold(number) {
                 // Held, it keeps its place in the table, but this thread may not see it yet.
                 if let Some(segment) = self.partition.segment(number).cloned() {
                     let base = segment.base();
@@ -48,7 +48,7 @@ impl Cursor {
                     }
                     // The floor is retained, unless the log goes on meanwhile.
                     if self.place != CursorPosition::Sought {
-                        self.show();
+                        self.report_position();
                         return;
                     }
                 }
@@ -61,13 +61,13 @@ impl Cursor {
     pub(crate) fn go_to_end(&mut self) {
         loop {
             let number = self.partition.active();
-            if self.hold(number) {
+            if self.try_hold(number) {
                 if let Some(segment) = self.partition.segment(number).cloned() {
                     let base = segment.base();
                     self.enter(number, segment, base);
                     // A claim's end is where a frame begins, published or not.
                     self.slot = self.segment.state().records();
-                    self.show();
+                    self.report_position();
                     return;
                 }
             }
@@ -107,10 +107,10 @@ impl Cursor {
             let Some(number) = self.partition.locate(self.sought) else {
                 return Err(match self.place {
                     CursorPosition::Known => OutOfRange::Overtaken,
-                    _ => OutOfRange::Sought,
+                    _ => OutOfRange::SeekTarget,
                 });
             };
-            if self.hold(number) {
+            if self.try_hold(number) {
                 if let Some(segment) = self.partition.segment(number).cloned() {
                     break (number, segment);
                 }
@@ -120,7 +120,7 @@ impl Cursor {
         let count = segment.state().records();
         let wanted = self.sought - segment.base();
         if wanted > u64::from(count) {
-            return Err(OutOfRange::Sought);
+            return Err(OutOfRange::SeekTarget);
         }
         let wanted = wanted as u32;
         // Where a claim ends, a frame begins; and one begins at 0. Otherwise the frame that

@@ -82,7 +82,7 @@ impl Partition {
 
     /// How far a reader may have come that was at `position` and has not left that segment since,
     /// where the log ends at `end`.
-    pub(crate) fn reach(&self, position: u64, end: u64) -> u64 {
+    pub(crate) fn furthest_position(&self, position: u64, end: u64) -> u64 {
         let Some(number) = self.locate(position) else {
             return position; // before the log start, in a segment that is gone
         };

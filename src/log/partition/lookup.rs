@@ -61,7 +61,7 @@ impl Partition {
     }
 
     /// The live segment where reading begins, now.
-    pub(crate) fn first(&self) -> u64 {
+    pub(crate) fn first_readable(&self) -> u64 {
         let deleted = match self.deleted_before() {
             0 => None,
             deleted_before => self.segment_of(deleted_before),

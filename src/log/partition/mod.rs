@@ -181,7 +181,7 @@ impl Partition {
     }
 
     /// What is counted of it.
-    pub(crate) fn counts(&self) -> &SharedCounters {
+    pub(crate) fn counters(&self) -> &SharedCounters {
         &self.counts
     }
 
@@ -242,7 +242,7 @@ impl Partition {
 
     /// In a model: how many segments are live.
     #[cfg(loom)]
-    pub(crate) fn live(&self) -> usize {
+    pub(crate) fn live_segments(&self) -> usize {
         (self.active() + 1 - self.log_start()) as usize
     }
 

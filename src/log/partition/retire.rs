@@ -38,7 +38,7 @@ impl Partition {
                 Retired::Done(index) if self.retention.is_none() => return Ok(Some(index)),
                 Retired::Done(index) => last = Some(index),
                 Retired::Gated if full => {
-                    self.counts.stall(next);
+                    self.counts.count_stall(next);
                     return Err(Blocked::Reader);
                 }
                 Retired::Gated => return Ok(last),

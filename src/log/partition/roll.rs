@@ -99,7 +99,7 @@ impl Partition {
 
     /// The end of a log that is closed: one past its last offset, which is final. `None` while it
     /// may still grow.
-    pub(crate) fn end(&self) -> Option<u64> {
+    pub(crate) fn final_end_offset(&self) -> Option<u64> {
         let number = self.active();
         if !self.entry(number + 1).is_end() {
             return None;
