@@ -4,7 +4,7 @@
 //!
 //! | layer | what it is |
 //! |---|---|
-//! | `overflow`, `counters`, `partition_id` | the overflow policy; counters of rare events; a partition's number |
+//! | `overflow`, `counters`, `partition_id` | overflow policy; rare events; a partition's number |
 //! | `segment/` | one append buffer: claim, fill, publish, read, seal, recycle |
 //! | `holds` | which segment each reader holds: hazard pointers |
 //! | `segment_pool`, `retention` | a topic's free segments; the limits of what is kept |

@@ -179,8 +179,8 @@ impl SegmentPool {
         }
     }
 
-    /// Takes a segment with an empty index; the search begins near `hint`. `None` if all are in use.
-    /// Others may put theirs back behind the search, so it is worth another try.
+    /// Takes a segment with an empty index; the search begins near `hint`. `None` if all are in
+    /// use. Others may put theirs back behind the search, so it is worth another try.
     pub(crate) fn take(&self, hint: u16) -> Option<u16> {
         let hint = usize::from(hint);
         let first = self.segments.first();
@@ -242,8 +242,8 @@ impl SegmentPool {
         None
     }
 
-    /// Empties a segment that has just been taken. `false` if a reader still holds it, or a frame in
-    /// it is unpublished.
+    /// Empties a segment that has just been taken. `false` if a reader still holds it, or a frame
+    /// in it is unpublished.
     fn make_empty(&self, segment: &Segment) -> bool {
         let state = segment.state();
         if state.is_fresh() {
@@ -306,9 +306,9 @@ impl SegmentPool {
         Ok(first as u16)
     }
 
-    /// Makes `segments` segments, and holds, for `partitions` more partitions. Returns the index of
-    /// the first segment: that one and those that follow, one for each partition, are the
-    /// caller's; the others are in the pool.
+    /// Makes `segments` segments, and the lists of holds, for `partitions` more partitions. Returns
+    /// the index of the first segment. The first `partitions` segments are the caller's; the others
+    /// are in the pool.
     pub(crate) fn add_partitions(
         &self,
         partitions: usize,

@@ -234,8 +234,8 @@ impl Cursor {
     /// and, while it finds nothing, the line of the next value, which it prefetches.
     ///
     /// `may_back_off` says whether this cursor was the last that found something, so that it may
-    /// have to look later. `prefetch_value` says whether the next value is prefetched as well, which
-    /// pays for few cursors. At most `max` records are read.
+    /// have to look later. `prefetch_value` says whether the next value is prefetched as well,
+    /// which pays for few cursors. At most `max` records are read.
     #[inline(always)]
     pub(crate) fn quick_poll(
         &mut self,

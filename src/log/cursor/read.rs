@@ -7,8 +7,8 @@ use super::Cursor;
 use crate::log::segment::{Descriptor, Kind, RecordRun, Segment};
 
 /// A reader that finds this many records in one poll has a backlog, and from there on loads the
-/// descriptors of a whole line at a time. Readers that keep up with their producers do not: that was
-/// measured, and makes the producers slower.
+/// descriptors of a whole line at a time. Readers that keep up with their producers do not: that
+/// was measured, and makes the producers slower.
 const BACKLOG: u32 = if cfg!(loom) { 1 } else { 256 };
 
 impl Cursor {

@@ -176,8 +176,8 @@ impl ReadBackoff {
         }
     }
 
-    /// A poll found records up to a segment's end. That says nothing of what follows, so there is no
-    /// wait before the next poll, which may lead to one again.
+    /// A poll found records up to a segment's end. That says nothing of what follows, so there is
+    /// no wait before the next poll, which may lead to one again.
     #[cold]
     #[inline(never)]
     pub(super) fn found_end(&mut self) {

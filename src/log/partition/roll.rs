@@ -118,8 +118,8 @@ impl Partition {
         state.is_sealed_in(self.id).then_some(end)
     }
 
-    /// Steps 2 to 4 of the roll from segment `number`, at `index` in the pool, which was sealed with
-    /// `state`.
+    /// Steps 2 to 4 of the roll from segment `number`, which is at `index` in the pool and was
+    /// sealed with `state`.
     fn roll(&self, number: u64, index: u16, state: SegmentState) -> Result<(), Blocked> {
         let next = number + 1;
         if next >= MAX_NUMBER {
