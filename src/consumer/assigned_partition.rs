@@ -267,7 +267,8 @@ pub(super) fn take_added(subscription: &TopicSubscription) -> Vec<AssignedPartit
     let added = subscription.take_holds().into_iter();
     let added = added.map(|(partition, hold)| {
         let seen = topic.refreshed();
-        let cursor = Cursor::resume_with_hold(hold, topic.partition(partition), topic.first().1);
+        let cursor =
+            Cursor::resume_with_hold(hold, topic.partition(partition), topic.first().offset);
         AssignedPartition::new(topic, partition, cursor, seen, true)
     });
     added.collect()

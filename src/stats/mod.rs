@@ -346,18 +346,18 @@ impl Logs {
         let (aborted_frames, aborted_records) =
             (counts.aborted_frames.get(), counts.aborted_records.get());
         let log = self.of(topic, id);
-        let (first_segment, first_offset) = topic.first();
+        let origin = topic.first();
         PartitionStats {
             partition: id,
             log_start: log.start,
             log_end: log.end,
-            appended_records: log.end - first_offset,
+            appended_records: log.end - origin.offset,
             appended_bytes: log.appended_bytes,
             retained_bytes: log.retained_bytes,
             aborted_frames,
             aborted_records,
-            rolls: log.active - first_segment,
-            retired_segments: log.first - first_segment,
+            rolls: log.active - origin.segment,
+            retired_segments: log.first - origin.segment,
             reader_stalls: counts.reader_stalls.get(),
             blocked_sends: counts.blocked_sends.get(),
             refused_sends: counts.refused_sends.get(),

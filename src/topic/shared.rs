@@ -8,7 +8,7 @@ use super::state::TopicState;
 use crate::error::TopicError;
 use crate::log::holds::NO_SEGMENT;
 use crate::log::overflow::Overflow;
-use crate::log::partition::{Partition, last_base};
+use crate::log::partition::{LogOrigin, Partition, last_base};
 use crate::log::partition_id::{MAX_PARTITIONS, PartitionId};
 use crate::log::segment::{MAX_NUMBER, SegmentShape};
 use crate::log::segment_pool::{MAX_SEGMENTS, NoSegments, SegmentPool};
@@ -88,7 +88,7 @@ impl TopicShared {
     }
 
     /// The first segment and offset that each partition ever had.
-    pub(crate) fn first(&self) -> (u64, u64) {
+    pub(crate) fn first(&self) -> LogOrigin {
         first(&self.config, self.pool.shape())
     }
 
@@ -275,7 +275,7 @@ impl TopicShared {
             );
             self.partitions.add(id as usize, Arc::new(new));
             // Before anybody can send there: nothing that is sent is missed.
-            let number = if gated { first.0 } else { NO_SEGMENT };
+            let number = if gated { first.segment } else { NO_SEGMENT };
             for inbox in subscribers.iter() {
                 let hold = pool.readers(PartitionId::new(id)).join(number);
                 let mut inbox = lock(inbox);
@@ -290,10 +290,10 @@ impl TopicShared {
 }
 
 /// Number and offset of every partition's first segment.
-fn first(config: &TopicConfig, shape: SegmentShape) -> (u64, u64) {
+fn first(config: &TopicConfig, shape: SegmentShape) -> LogOrigin {
     let (number, offset) = config.first();
-    (
-        number.min(MAX_NUMBER - 1),
-        offset.min(last_base(shape.records)),
-    )
+    LogOrigin {
+        segment: number.min(MAX_NUMBER - 1),
+        offset: offset.min(last_base(shape.records)),
+    }
 }

@@ -163,9 +163,18 @@ pub(crate) struct Partition {
     counters: SharedCounters,
 }
 
+/// Where a log begins: both zero except in tests.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LogOrigin {
+    /// The number of the partition's first segment ever.
+    pub(crate) segment: u64,
+    /// The partition's first offset ever.
+    pub(crate) offset: u64,
+}
+
 impl Partition {
-    /// A partition whose first segment has number `first` and begins at offset `base` (both zero
-    /// except in tests). It is the segment at `index`, which the caller has taken from the pool.
+    /// A partition that begins at `origin`. Its first segment is the one at `index`, which the
+    /// caller has taken from the pool.
     pub(crate) fn new(
         id: PartitionId,
         segments: usize,
@@ -173,11 +182,12 @@ impl Partition {
         retention: Option<RetentionLimits>,
         pool: &Arc<SegmentPool>,
         index: u16,
-        (first, base): (u64, u64),
+        origin: LogOrigin,
     ) -> Partition {
+        let first = origin.segment;
         let segment = pool.get(index);
         segment.set_retention_mark(RetentionMark::new(&retention, 0));
-        segment.prepare(id, first, base);
+        segment.prepare(id, first, origin.offset);
         segment.open(id, first);
         let at = (first % segments as u64) as usize;
         let entry = |i| {
