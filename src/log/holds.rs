@@ -62,7 +62,7 @@ struct Line {
 impl Hold {
     /// Holds segment `number`, or [`NO_SEGMENT`], in place of the segment held before.
     #[inline]
-    pub(crate) fn set(&self, number: u64) {
+    pub(super) fn set(&self, number: u64) {
         // Release: the reads from the segment held before happened before its reuse.
         self.line
             .word
@@ -77,7 +77,7 @@ impl Hold {
     }
 
     /// Pins segment `number`, whether other holds are gates or not.
-    pub(crate) fn pin(&self, number: u64) {
+    pub(super) fn pin(&self, number: u64) {
         self.set(number | PIN);
     }
 }

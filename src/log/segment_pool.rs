@@ -253,7 +253,7 @@ impl SegmentPool {
     }
 
     /// Puts a segment into the pool: one retired from its table, or one taken and not used.
-    pub(crate) fn put(&self, index: u16) {
+    pub(super) fn put(&self, index: u16) {
         let (word, bit) = self.bit(index.into());
         self.set(word, bit);
     }

@@ -22,11 +22,11 @@ impl Cursor {
         self.located = CursorPosition::Unverified;
         self.report_position();
         loop {
-            let located = self.partition.locate(offset);
-            if located.is_some() && offset <= self.partition.log_end_offset() {
+            let found = self.partition.locate(offset);
+            if found.is_some() && offset <= self.partition.log_end_offset() {
                 self.located = CursorPosition::Retained;
             }
-            let number = located.unwrap_or_else(|| self.partition.first_readable());
+            let number = found.unwrap_or_else(|| self.partition.first_readable());
             if !self.gate || self.try_hold(number) {
                 return;
             }

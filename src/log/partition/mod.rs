@@ -261,7 +261,7 @@ impl Partition {
     }
 
     /// The offset before which records were deleted: none of them is to be read.
-    pub(crate) fn deleted_before(&self) -> u64 {
+    pub(in crate::log) fn deleted_before(&self) -> u64 {
         self.bounds.deleted_before.load(ord!(Relaxed))
     }
 
