@@ -4,6 +4,19 @@ use super::Cursor;
 
 /// Where a consumer begins to read a partition in which it has no position, or an invalid one
 /// (Kafka's `auto.offset.reset`).
+///
+/// ```
+/// # use ringlog::{Broker, ConsumerConfig, OffsetReset, Record, TopicConfig};
+/// # let broker = Broker::new();
+/// let topic = broker.create_topic("orders", TopicConfig::new())?;
+/// topic.producer().send(Record::new("before the subscription"))?;
+/// for (policy, position) in [(OffsetReset::Earliest, 0), (OffsetReset::Latest, 1)] {
+///     let mut consumer = broker.consumer(ConsumerConfig::new().offset_reset(policy));
+///     consumer.subscribe(&["orders"])?;
+///     assert_eq!(consumer.position("orders", 0)?, position);
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 pub enum OffsetReset {
     /// At the first record retained.
