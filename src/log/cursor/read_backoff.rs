@@ -9,8 +9,8 @@
 //! So the next look comes some spin hints later after several polls in a row that found few
 //! records and the end of the log after them, with no look between that found nothing.
 //!
-//! - Where such a wait brings many records, at least twice what came without it, the reader keeps
-//!   waiting.
+//! - Where such a wait brings many records or bytes, and at least twice the records that came
+//!   without it, the reader keeps waiting.
 //! - Where it does not, a longer wait is tried.
 //! - Where that does not pay either, the stream is slow, or this very thread sends what it reads.
 //!   Then there is no wait until twice as many such polls have passed as the last time.
