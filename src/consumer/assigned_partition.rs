@@ -6,7 +6,7 @@ use super::registry::{CursorRegistration, RegisteredConsumer, RegisteredCursor};
 use crate::error::ConsumeError;
 use crate::events::event;
 use crate::group::{Grant, GroupGate, Key, Ownership};
-use crate::log::cursor::{Cursor, Glance, OffsetReset, OutOfRange};
+use crate::log::cursor::{Cursor, OffsetReset, OutOfRange, QuickPoll};
 use crate::sync::Count;
 use crate::topic::{AddedPartition, TopicPartition, TopicShared, TopicState, TopicSubscription};
 use crate::wait::EventCount;
@@ -73,7 +73,7 @@ impl AssignedPartition {
         let cursor = RegisteredCursor {
             topic: self.topic.clone(),
             partition: self.partition,
-            hold: self.cursor.hold_word().clone(),
+            hold: self.cursor.hold().clone(),
             ownership: self.owned.as_ref().map(|owned| owned.ownership().clone()),
             commits,
             lost: Count::default(),
@@ -82,9 +82,9 @@ impl AssignedPartition {
         self
     }
 
-    /// Leaves word of its position: see [`Cursor::show`].
+    /// Leaves word of its position: see [`Cursor::report_position`].
     pub(crate) fn show(&self) {
-        self.cursor.show();
+        self.cursor.report_position();
     }
 
     /// How many offsets went by unread, as far as its polls have found it.
@@ -136,20 +136,25 @@ impl AssignedPartition {
 
     /// All of it is read, and nothing more will come.
     pub(crate) fn is_drained(&self) -> bool {
-        let end = self.cursor.partition().end();
+        let end = self.cursor.partition().final_end_offset();
         end.is_some_and(|end| self.cursor.position() >= end)
     }
 
-    /// The usual poll: see [`Cursor::glance`].
+    /// The usual poll: see [`Cursor::quick_poll`].
     #[inline(always)]
-    pub(crate) fn glance(&mut self, again: impl FnOnce() -> bool, ahead: bool, max: u32) -> Glance {
+    pub(crate) fn glance(
+        &mut self,
+        again: impl FnOnce() -> bool,
+        ahead: bool,
+        max: u32,
+    ) -> QuickPoll {
         if self.is_behind() || !self.positioned {
-            return Glance::Unsure; // to be told so
+            return QuickPoll::Undecided; // to be told so
         }
         if self.paused {
-            return Glance::Nothing;
+            return QuickPoll::Empty;
         }
-        self.cursor.glance(again, ahead, max)
+        self.cursor.quick_poll(again, ahead, max)
     }
 
     /// Something may have changed in the topic.
@@ -202,7 +207,7 @@ impl AssignedPartition {
                     let lost = self.cursor.catch_up();
                     self.report_lost(lost);
                 }
-                (reset, OutOfRange::Sought) => _ = self.cursor.reset(reset),
+                (reset, OutOfRange::SeekTarget) => _ = self.cursor.reset(reset),
             }
         }
     }
@@ -229,9 +234,11 @@ impl AssignedPartition {
     #[inline(always)]
     pub(super) fn keep_up(&self, commit: bool) -> bool {
         // Where it was sent and has not come to yet is nothing to commit.
-        let (Some(owned), Some(position), true) =
-            (&self.owned, self.cursor.reached(), self.positioned)
-        else {
+        let (Some(owned), Some(position), true) = (
+            &self.owned,
+            self.cursor.resolved_position(),
+            self.positioned,
+        ) else {
             return true;
         };
         if commit {
@@ -260,7 +267,8 @@ pub(super) fn take_added(subscription: &TopicSubscription) -> Vec<AssignedPartit
     let added = subscription.take_added().into_iter();
     let added = added.map(|AddedPartition { partition, hold }| {
         let seen = topic.acquire_state();
-        let cursor = Cursor::from(hold, topic.partition(partition), topic.origin().offset);
+        let cursor =
+            Cursor::resume_with_hold(hold, topic.partition(partition), topic.origin().offset);
         AssignedPartition::new(topic, partition, cursor, seen, true)
     });
     added.collect()

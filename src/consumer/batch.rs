@@ -154,7 +154,7 @@ impl Drop for Batch<'_> {
         #[cfg(loom)]
         drop(self.access.take());
         if let Some((cursor, ..)) = &mut self.read {
-            cursor.settle();
+            cursor.advance_gate();
         }
     }
 }

@@ -192,7 +192,7 @@ fn check(assigned: &AssignedPartition, offset: u64) -> Result<(), ConsumeError> 
     // What was read is there: most often there is no need to look at what producers write.
     if assigned
         .cursor
-        .reached()
+        .resolved_position()
         .is_some_and(|reached| offset <= reached)
     {
         return Ok(());

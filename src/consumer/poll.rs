@@ -4,7 +4,7 @@ use super::membership::Membership;
 use super::poll_order::next_in_round;
 use super::{Consumer, MANY};
 use crate::error::ConsumeError;
-use crate::log::cursor::Glance;
+use crate::log::cursor::QuickPoll;
 use crate::topic::TopicShared;
 use crate::wait::{Attempt, EventCount, Patience, WaitFor, WaitStrategy, Waited, Waiter, wait};
 use core::iter;
@@ -114,12 +114,12 @@ impl Consumer {
                 return QuickRound::Unsure; // there are none: the full poll says so
             };
             match assigned.glance(again, true, max) {
-                Glance::Found => {
+                QuickPoll::Records => {
                     self.next = behind;
                     return QuickRound::Found(i);
                 }
-                Glance::Nothing => {}
-                Glance::Unsure => return QuickRound::Unsure,
+                QuickPoll::Empty => {}
+                QuickPoll::Undecided => return QuickRound::Unsure,
             }
             if behind == first {
                 return QuickRound::Nothing;
@@ -151,14 +151,14 @@ impl Consumer {
     #[inline(always)]
     fn poll_of_many(&mut self, i: usize, again: bool) -> Result<usize, Unsure> {
         if let Some(later) = self.assigned.get(i + LOOKS_AHEAD) {
-            later.cursor.will_look();
+            later.cursor.prefetch_descriptor();
         }
         let assigned = &mut self.assigned[i];
         let again = || again && self.wait != WaitStrategy::BusySpin;
         match assigned.glance(again, false, self.config.max_poll_records) {
-            Glance::Nothing => Ok(0),
-            Glance::Found => Ok(assigned.cursor.run().0.records as usize),
-            Glance::Unsure => self.poll_apart(i),
+            QuickPoll::Empty => Ok(0),
+            QuickPoll::Records => Ok(assigned.cursor.run().0.records as usize),
+            QuickPoll::Undecided => self.poll_apart(i),
         }
     }
 

@@ -26,7 +26,7 @@ impl GroupGate {
     pub(crate) fn of_added(log: &Arc<Partition>, hold: Arc<Hold>) -> (Option<GroupGate>, u64) {
         let gate = GroupGate {
             _spare: log.pool().spare(),
-            cursor: Cursor::with(hold, log),
+            cursor: Cursor::with_hold(hold, log),
         };
         let start = gate.from();
         (log.is_gated().then_some(gate), start)
@@ -61,6 +61,6 @@ impl GroupGate {
 
     /// The segment it holds, as far as it is known.
     pub(crate) fn held(&self) -> u64 {
-        self.cursor.held()
+        self.cursor.held_segment()
     }
 }

@@ -154,7 +154,7 @@ impl Ownership {
             lost: lost.clone(),
             committed: AtomicU64::new(NO_OFFSET),
             taken: OnceLock::new(),
-            gate: gate.map(|gate| gate.cursor.hold_word().clone()),
+            gate: gate.map(|gate| gate.cursor.hold().clone()),
         }
     }
 

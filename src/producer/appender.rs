@@ -91,7 +91,7 @@ impl PartitionAppender {
                 // Any segment will do: its state word says to which partition it belongs.
                 segment: topic.pool().get(0).clone(),
                 readers: log.readers().waiting_for_records().clone(),
-                counts: log.counts().clone(),
+                counts: log.counters().clone(),
             },
             full: topic.pool().shape().full(log.id()),
             last: SegmentState::NONE,
@@ -404,7 +404,7 @@ impl<'t, S: ClaimMode> WaitFor for Room<'t, '_, S> {
 
 /// A send has to wait for room.
 pub(crate) fn report_blocked(topic: &TopicShared, partition: u32) {
-    topic.partition(partition).counts().blocked.add(1);
+    topic.partition(partition).counters().blocked_sends.add(1);
     event!(
         debug,
         "producer blocked",
@@ -415,7 +415,7 @@ pub(crate) fn report_blocked(topic: &TopicShared, partition: u32) {
 
 /// A send is refused because there is no room.
 fn report_refused(topic: &TopicShared, partition: u32, waited: Duration) {
-    topic.partition(partition).counts().refused.add(1);
+    topic.partition(partition).counters().refused_sends.add(1);
     event!(
         warn,
         "producer refused",

@@ -214,7 +214,7 @@ impl SeenConsumer {
     fn look(card: &Arc<RegisteredConsumer>) -> SeenConsumer {
         let cursors = card.cursors().into_iter();
         let cursors = cursors.map(|cursor| {
-            let position = cursor.hold.position().get();
+            let position = cursor.hold.reported_position().get();
             (cursor, position)
         });
         SeenConsumer {
@@ -229,7 +229,7 @@ impl RegisteredCursor {
     fn place(&self, told: u64, log: LogExtent, committed: Option<u64>) -> ConsumerPartitionStats {
         let at = (&self.topic, self.partition);
         let partition = at.0.partition(at.1);
-        let reach = partition.reach(told, log.end);
+        let reach = partition.furthest_position(told, log.end);
         // What was committed as it polled is nearer, if it is of the same segment.
         let ownership = self.ownership.as_ref().filter(|_| self.commits);
         let near = ownership.and_then(|ownership| ownership.committed());
@@ -340,7 +340,7 @@ impl Logs {
     }
 
     fn partition(&mut self, topic: &Arc<TopicShared>, id: u32) -> PartitionStats {
-        let counts = topic.partition(id).counts();
+        let counts = topic.partition(id).counters();
         // Before the end is looked at: what was given up had been claimed.
         let (aborted_frames, aborted_records) =
             (counts.aborted_frames.get(), counts.aborted_records.get());
@@ -357,9 +357,9 @@ impl Logs {
             aborted_records,
             rolls: log.active - origin.segment,
             retired_segments: log.first - origin.segment,
-            reader_stalls: counts.stalls.get(),
-            blocked_sends: counts.blocked.get(),
-            refused_sends: counts.refused.get(),
+            reader_stalls: counts.reader_stalls.get(),
+            blocked_sends: counts.blocked_sends.get(),
+            refused_sends: counts.refused_sends.get(),
         }
     }
 }

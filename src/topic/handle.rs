@@ -37,7 +37,7 @@ impl Topic {
     /// thread runs any more and readers hold only live segments.
     pub fn assert_no_segment_is_lost(&self) {
         let partitions = (0..self.partitions()).map(|p| self.inner.partition(p));
-        let live: usize = partitions.map(|log| log.live()).sum();
+        let live: usize = partitions.map(|log| log.live_segments()).sum();
         let (all, free) = self.inner.pool().take_all();
         assert_eq!(live + free, all, "{live} live, {free} free, {all} in all");
     }

@@ -339,7 +339,7 @@ impl ClaimTarget {
     #[cold]
     #[inline(never)]
     fn give_up(&self, head: SegmentState, records: u64) {
-        self.counts.abort(records);
+        self.counts.count_abort(records);
         let aborted = Descriptor::new(Kind::Aborted, head.units(), records);
         self.publish(&self.segment.block, head, aborted);
     }
