@@ -3,7 +3,7 @@
 //! An **ownership** begins when the coordinator grants a partition to a member. It ends when the
 //! member releases the partition, or when the member is **fenced off**. The next owner begins at
 //! the last commit of the old ownership. Whatever a fenced-off member stores after the end lands in
-//! an object that is no longer read. `coordinator/mod.rs` has the table of who may touch what.
+//! an object that is no longer read. `coordinator/mod.rs` has a table of the access rules.
 //!
 //! # Commit and end (row P14)
 //!

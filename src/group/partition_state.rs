@@ -112,7 +112,7 @@ impl GroupPartition {
         }
     }
 
-    /// Makes a member the owner of a partition that has none (G1). The resting gate goes to the
+    /// Makes a member the owner of a partition that has none (G1). The resting gate passes to the
     /// owner.
     pub(super) fn grant(&mut self, member: MemberId, reset: OffsetReset) -> Grant {
         let mut gate = self.gate.take();

@@ -15,7 +15,7 @@
 //!   removed.
 //! - **G3** A member that has something to do is signalled under the same lock that made it so.
 //!
-//! # Who may touch what
+//! # Access rules
 //!
 //! | state | written by | read by |
 //! |---|---|---|
