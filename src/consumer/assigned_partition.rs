@@ -38,10 +38,9 @@ impl AssignedPartition {
     ) -> AssignedPartition {
         let seen = topic.acquire_state(); // first: what is changed later is looked at later
         let mut cursor = Cursor::join(topic.partition(partition));
-        if reset == OffsetReset::Latest {
-            cursor.go_to_end();
-        }
-        Self::new(topic, partition, cursor, seen, reset != OffsetReset::None)
+        // A new cursor is at the log start already.
+        let positioned = reset == OffsetReset::Earliest || cursor.reset(reset);
+        Self::new(topic, partition, cursor, seen, positioned)
     }
 
     pub(super) fn new(
@@ -203,8 +202,7 @@ impl AssignedPartition {
                     let lost = self.cursor.catch_up();
                     self.report_lost(lost);
                 }
-                (OffsetReset::Earliest, OutOfRange::Sought) => self.cursor.go_to_start(),
-                (OffsetReset::Latest, OutOfRange::Sought) => self.cursor.go_to_end(),
+                (reset, OutOfRange::Sought) => _ = self.cursor.reset(reset),
             }
         }
     }

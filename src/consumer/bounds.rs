@@ -1,9 +1,9 @@
 use super::Consumer;
-use super::positions::check_time;
 use crate::error::ConsumeError;
 use crate::log::partition::Partition;
 use crate::log::time_lookup;
 use crate::log::time_lookup::OffsetAndTimestamp;
+use crate::record::check_timestamp;
 use crate::topic::{Topic, TopicPartition};
 use std::collections::BTreeMap;
 
@@ -83,12 +83,12 @@ impl Consumer {
     ) -> Result<BTreeMap<TopicPartition, Option<OffsetAndTimestamp>>, ConsumeError> {
         let mut topics = Vec::new();
         for (wanted, time) in times {
-            topics.push((self.find_partition(wanted)?, check_time(*time)?));
+            topics.push((self.find_partition(wanted)?, check_timestamp(*time)?));
         }
         let find = |((wanted, _), (topic, time)): (&(TopicPartition, i64), &(_, i64))| {
             let topic: &Topic = topic;
             let found = time_lookup::find(topic.inner().partition(wanted.partition), *time);
-            (wanted.clone(), found.ok())
+            (wanted.clone(), found.found())
         };
         Ok(times.iter().zip(&topics).map(find).collect())
     }

@@ -86,8 +86,7 @@ impl Consumer {
 
     /// Begins where its group has committed, in the partitions that it was not assigned before.
     pub(crate) fn resume_at_committed(&mut self, before: &[(Arc<TopicShared>, u32)]) {
-        let group = self.config.group.as_ref();
-        let Some(group) = group.and_then(|name| self.groups.find(name)) else {
+        let Some(group) = self.group() else {
             return;
         };
         let coordinator = group.lock();
@@ -189,7 +188,7 @@ impl Consumer {
 /// Whether this can be committed.
 fn check(assigned: &AssignedPartition, offset: u64) -> Result<(), ConsumeError> {
     let topic = &assigned.topic;
-    topic.refuse_deleted()?;
+    topic.refuse_deleted::<ConsumeError>()?;
     // What was read is there: most often there is no need to look at what producers write.
     if assigned
         .cursor

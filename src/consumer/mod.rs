@@ -28,7 +28,7 @@ pub use stream::{OwnedRecord, RecordStream};
 pub(crate) use assigned_partition::AssignedPartition;
 pub(crate) use registry::{ConsumerRegistry, RegisteredConsumer, RegisteredCursor};
 
-use crate::group::Groups;
+use crate::group::{Group, Groups};
 use crate::topic::{Directory, TopicSubscription};
 use crate::wait::{WaitStrategy, Waiter, Wakeup, WakeupHandle};
 use core::fmt;
@@ -39,7 +39,7 @@ use std::sync::Arc;
 use subscribe::AssignmentMode;
 
 /// With so many partitions or more, a poll does not look at all of them.
-pub(super) const MANY: usize = 17;
+const MANY: usize = 17;
 
 /// Reads topics: every partition of those it is subscribed to, or the partitions it is
 /// assigned.
@@ -67,23 +67,23 @@ pub(super) const MANY: usize = 17;
 /// ```
 pub struct Consumer {
     directory: Directory,
-    pub(crate) groups: Arc<Groups>,
-    pub(crate) config: ConsumerConfig,
-    given: Option<AssignmentMode>,
+    groups: Arc<Groups>,
+    config: ConsumerConfig,
+    mode: Option<AssignmentMode>,
     /// What it is in a group, while it is subscribed.
-    pub(crate) member: Option<Box<Membership>>,
-    pub(crate) assigned: Vec<AssignedPartition>,
+    member: Option<Box<Membership>>,
+    assigned: Vec<AssignedPartition>,
     subscriptions: Vec<TopicSubscription>,
     wait: WaitStrategy,
     /// Where the next poll begins to look, so that no partition starves: behind the one read last.
-    pub(crate) next: usize,
+    next: usize,
     /// Where it looks if there are [`MANY`] partitions.
     poll_order: PollOrder,
     /// The partition that may have a pin: one at a time (pool.rs).
     pinned: usize,
-    pub(crate) wakeup: Wakeup,
+    wakeup: Wakeup,
     /// What its polls sleep with.
-    pub(crate) waiter: Waiter,
+    waiter: Waiter,
     /// Its place in the broker's list of consumers.
     entry: Registration,
 }
@@ -100,7 +100,7 @@ impl Consumer {
             directory,
             groups,
             config,
-            given: None,
+            mode: None,
             member: None,
             assigned: Vec::new(),
             subscriptions: Vec::new(),
@@ -113,10 +113,21 @@ impl Consumer {
         }
     }
 
-    /// Its name: the one that it was given, or the one it got
+    /// Its name: the one that it was mode, or the one it got
     /// ([`ConsumerConfig::client_id`]).
     pub fn client_id(&self) -> &str {
         &self.entry.card.client_id
+    }
+
+    /// Its group, if it has one that exists.
+    pub(crate) fn group(&self) -> Option<Arc<Group>> {
+        let name = self.config.group.as_ref()?;
+        self.groups.find(name)
+    }
+
+    /// The partitions that it reads.
+    pub(crate) fn assigned(&self) -> &[AssignedPartition] {
+        &self.assigned
     }
 
     /// What others may know of it.

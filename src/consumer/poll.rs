@@ -1,11 +1,12 @@
 use super::assigned_partition::AssignedPartition;
 use super::batch::Batch;
 use super::membership::Membership;
+use super::poll_order::next_in_round;
 use super::{Consumer, MANY};
 use crate::error::ConsumeError;
 use crate::log::cursor::Glance;
 use crate::topic::TopicShared;
-use crate::wait::{EventCount, NextStep, WaitSchedule, WaitStrategy, Wakeup};
+use crate::wait::{Attempt, EventCount, Patience, WaitFor, WaitStrategy, Waited, Waiter, wait};
 use core::iter;
 use std::sync::Arc;
 use std::task::{Poll, Waker};
@@ -14,6 +15,18 @@ use std::time::Duration;
 /// Of many partitions, the descriptor to be looked at so many looks later is on its way: they are
 /// too many for the caches.
 const LOOKS_AHEAD: usize = 8;
+
+/// What a quick look at the partitions found.
+enum QuickRound {
+    /// This partition has records: they are its cursor's run.
+    Found(usize),
+    Nothing,
+    /// It takes a full poll to tell.
+    Unsure,
+}
+
+/// It takes a full poll to tell what a partition has.
+struct Unsure;
 
 impl Consumer {
     /// Reads the next records of one partition, waiting for some up to `timeout`. The batch
@@ -44,10 +57,10 @@ impl Consumer {
     /// others.
     #[inline]
     pub fn poll(&mut self, timeout: Duration) -> Result<Batch<'_>, ConsumeError> {
-        let i = match self.glance_round() {
-            Some(Some(i)) => i,
-            Some(None) if timeout.is_zero() => return Ok(Batch::empty()),
-            _ => match self.find(timeout)? {
+        let i = match self.quick_round() {
+            QuickRound::Found(i) => i,
+            QuickRound::Nothing if timeout.is_zero() => return Ok(Batch::empty()),
+            _ => match self.wait_for_records(timeout)? {
                 Some(i) => i,
                 None => return Ok(Batch::empty()),
             },
@@ -76,72 +89,67 @@ impl Consumer {
         self.poll(Duration::ZERO)
     }
 
-    /// The usual look at every partition once, beginning behind the one read last: which has
-    /// something, or `None` when it takes more than a glance to tell.
+    /// The usual look at every partition once, beginning behind the one read last.
     #[inline(always)]
-    fn glance_round(&mut self) -> Option<Option<usize>> {
+    fn quick_round(&mut self) -> QuickRound {
         let count = self.assigned.len();
         if self.wakeup.is_set() {
-            return None; // to be told so
+            return QuickRound::Unsure;
         }
         if let Some(member) = &mut self.member {
             if !member.turn(&self.assigned, self.next) {
-                return None;
+                return QuickRound::Unsure;
             }
         }
         if count >= MANY {
-            return self.glance_around();
+            return self.quick_round_of_many();
         }
         let (first, max) = (self.next, self.config.max_poll_records);
         let mut i = first;
         loop {
-            let behind = if i + 1 == count { 0 } else { i + 1 };
+            let behind = next_in_round(i, count);
             // The last one of the round is the one that had something last.
             let again = || behind == first && self.wait != WaitStrategy::BusySpin;
-            // None at all: to be told so.
-            match self.assigned.get_mut(i)?.glance(again, true, max) {
+            let Some(assigned) = self.assigned.get_mut(i) else {
+                return QuickRound::Unsure; // there are none: the full poll says so
+            };
+            match assigned.glance(again, true, max) {
                 Glance::Found => {
                     self.next = behind;
-                    return Some(Some(i));
+                    return QuickRound::Found(i);
                 }
                 Glance::Nothing => {}
-                Glance::Unsure => return None,
+                Glance::Unsure => return QuickRound::Unsure,
             }
             if behind == first {
-                return Some(None);
+                return QuickRound::Nothing;
             }
             i = behind;
         }
     }
 
-    /// The same for many partitions, of which it looks at some only, unless they have nothing. What
-    /// takes more than a glance is looked at thoroughly at once: the others need not be for that.
+    /// The same for many partitions, of which it looks at some only, unless they have nothing. A
+    /// partition about which a quick look cannot decide is polled in full at once: the others need
+    /// not be for that.
     #[inline(never)]
-    fn glance_around(&mut self) -> Option<Option<usize>> {
+    fn quick_round_of_many(&mut self) -> QuickRound {
         let count = self.assigned.len();
         let mut poll_order = core::mem::take(&mut self.poll_order);
-        let found = poll_order.look(count, |i, again| self.glance_or_poll(i, again));
+        let found = poll_order.look(count, |i, again| self.poll_of_many(i, again));
         self.poll_order = poll_order;
-        let found = found.ok()?;
-        if let Some(i) = found {
-            self.next = self.behind(i);
-        }
-        Some(found)
-    }
-
-    /// The partition whose turn is behind partition `i`'s.
-    fn behind(&self, i: usize) -> usize {
-        if i + 1 == self.assigned.len() {
-            0
-        } else {
-            i + 1
+        match found {
+            Ok(Some(i)) => {
+                self.next = next_in_round(i, count);
+                QuickRound::Found(i)
+            }
+            Ok(None) => QuickRound::Nothing,
+            Err(Unsure) => QuickRound::Unsure,
         }
     }
 
-    /// How many records partition `i` has to read, which are its cursor's run now. An error: to be
-    /// told by [`find`](Self::find).
+    /// How many records partition `i` has to read, which are its cursor's run now.
     #[inline(always)]
-    fn glance_or_poll(&mut self, i: usize, again: bool) -> Result<usize, ()> {
+    fn poll_of_many(&mut self, i: usize, again: bool) -> Result<usize, Unsure> {
         if let Some(later) = self.assigned.get(i + LOOKS_AHEAD) {
             later.cursor.will_look();
         }
@@ -156,94 +164,57 @@ impl Consumer {
 
     #[cold]
     #[inline(never)]
-    fn poll_apart(&mut self, i: usize) -> Result<usize, ()> {
+    fn poll_apart(&mut self, i: usize) -> Result<usize, Unsure> {
         if self.assigned[i].is_behind() {
-            return Err(()); // what has changed is for `find`, all of it
+            return Err(Unsure); // what has changed is for the full poll, all of it
         }
-        let found = self.poll_one(i).map_err(drop)?;
+        let found = self.poll_partition(i).map_err(|_| Unsure)?;
         let (run, _) = self.assigned[i].cursor.run();
         Ok(if found { run.records as usize } else { 0 })
     }
 
-    /// Looks until a partition has something, or the time is up.
+    /// Waits until a partition has something, or the time is up.
     #[cold]
     #[inline(never)]
-    fn find(&mut self, timeout: Duration) -> Result<Option<usize>, ConsumeError> {
-        if self.given.is_none() {
+    fn wait_for_records(&mut self, timeout: Duration) -> Result<Option<usize>, ConsumeError> {
+        if self.mode.is_none() {
             return Err(ConsumeError::NotSubscribed);
         }
-        // What a wait before this has left there (a future that was leaked, a panic of the user's) is
-        // not this thread.
-        self.waiter.withdraw();
-        let mut schedule = WaitSchedule::new(self.wait.clone(), timeout);
-        let found = loop {
-            match self.look() {
-                Ok(None) => {}
-                found => break found,
-            }
-            match schedule.next() {
-                NextStep::TimeUp => break Ok(None),
-                NextStep::Look => {}
-                NextStep::Sleep(limit) if self.is_enrolled() => {
-                    let most = self.member.as_ref().map_or(limit, |m| m.most_sleep());
-                    self.waiter.sleep(limit.min(most), true);
-                }
-                NextStep::Sleep(_) => {
-                    let lists = lists(&self.wakeup, self.member.as_deref(), &self.assigned);
-                    self.waiter.enrol_thread(lists);
-                }
-            }
-        };
-        self.waiter.withdraw();
-        found
+        let strategy = self.wait.clone();
+        match wait(self, strategy, Patience::UpTo(timeout)) {
+            Waited::Ready(found) => found.map(Some),
+            Waited::TimedOut(_) | Waited::Pending => Ok(None),
+        }
     }
 
-    /// The same for a task that is woken when it is worth another look.
-    pub(crate) fn find_for(&mut self, waker: &Waker) -> Poll<Result<usize, ConsumeError>> {
+    /// The same for a task, which is woken when another look may find something.
+    pub(super) fn poll_for_task(&mut self, waker: &Waker) -> Poll<Result<usize, ConsumeError>> {
         self.waiter.withdraw();
-        if let Some(Some(i)) = self.glance_round() {
+        if let QuickRound::Found(i) = self.quick_round() {
             return Poll::Ready(Ok(i));
         }
-        if self.given.is_none() {
+        if self.mode.is_none() {
             return Poll::Ready(Err(ConsumeError::NotSubscribed));
         }
-        let found = loop {
-            match self.look() {
-                Ok(None) => {}
-                Ok(Some(i)) => break Ok(i),
-                Err(error) => break Err(error),
-            }
-            if self.is_enrolled() {
-                if self.waiter.is_unsure() {
-                    waker.wake_by_ref();
-                }
-                return Poll::Pending;
-            }
-            let lists = lists(&self.wakeup, self.member.as_deref(), &self.assigned);
-            self.waiter.enrol(waker, lists);
-        };
-        self.waiter.withdraw();
-        Poll::Ready(found)
-    }
-
-    /// Whether it is on the lists of all that it reads. (That may change at every look.)
-    fn is_enrolled(&self) -> bool {
-        let lists = lists(&self.wakeup, self.member.as_deref(), &self.assigned);
-        self.waiter.is_enrolled(lists)
+        let strategy = self.wait.clone();
+        match wait(self, strategy, Patience::Task(waker)) {
+            Waited::Ready(found) => Poll::Ready(found),
+            Waited::TimedOut(_) | Waited::Pending => Poll::Pending,
+        }
     }
 
     /// One look at everything that may end a poll.
-    fn look(&mut self) -> Result<Option<usize>, ConsumeError> {
+    fn full_poll(&mut self) -> Result<Option<usize>, ConsumeError> {
         if self.wakeup.take() {
             return Err(ConsumeError::Wakeup);
         }
         self.attend()?;
-        if let Some(found) = self.look_round()? {
+        if let Some(found) = self.full_round()? {
             self.poll_order.found(found);
-            self.next = self.behind(found);
+            self.next = next_in_round(found, self.assigned.len());
             return Ok(Some(found));
         }
-        // With nothing to read: what others see of it is exact until it goes on.
+        // With nothing to read, the position that others see is exact until it moves on.
         self.assigned.iter().for_each(AssignedPartition::show);
         self.report_closed()?;
         Ok(None)
@@ -299,7 +270,7 @@ impl Consumer {
     }
 
     /// Looks at every partition once, beginning behind the one read last.
-    fn look_round(&mut self) -> Result<Option<usize>, ConsumeError> {
+    fn full_round(&mut self) -> Result<Option<usize>, ConsumeError> {
         self.refresh();
         let count = self.assigned.len();
         if count >= MANY {
@@ -307,10 +278,10 @@ impl Consumer {
         }
         let mut i = self.next;
         for _ in 0..count {
-            if self.poll_one(i)? {
+            if self.poll_partition(i)? {
                 return Ok(Some(i));
             }
-            i = if i + 1 == count { 0 } else { i + 1 };
+            i = next_in_round(i, count);
         }
         Ok(None)
     }
@@ -327,9 +298,9 @@ impl Consumer {
         }
     }
 
-    fn poll_one(&mut self, i: usize) -> Result<bool, ConsumeError> {
+    fn poll_partition(&mut self, i: usize) -> Result<bool, ConsumeError> {
         let assigned = &self.assigned[i];
-        assigned.topic.refuse_deleted()?;
+        assigned.topic.refuse_deleted::<ConsumeError>()?;
         if assigned.paused {
             return Ok(false);
         }
@@ -359,17 +330,32 @@ impl Consumer {
     }
 }
 
-/// What a consumer sleeps on: its own list, and that of each partition. A member also on that of each
-/// of its topics: what is added to them may be its own, whoever reads the rest.
-fn lists<'a>(
-    wakeup: &'a Wakeup,
-    member: Option<&'a Membership>,
-    assigned: &'a [AssignedPartition],
-) -> impl Iterator<Item = &'a Arc<EventCount>> {
-    let topics = member.map_or(&[][..], Membership::topics);
-    let topics = topics.iter().map(|topic| topic.waiting_for_changes());
-    let partitions = assigned.iter().map(AssignedPartition::waiting_for_records);
-    iter::once(wakeup.event_count())
-        .chain(topics)
-        .chain(partitions)
+/// A consumer waits for records of its partitions, and for all else that ends a poll.
+impl WaitFor for Consumer {
+    type Output = Result<usize, ConsumeError>;
+
+    fn attempt(&mut self) -> Attempt<Self::Output> {
+        match self.full_poll() {
+            Ok(Some(i)) => Attempt::Ready(Ok(i)),
+            Ok(None) => Attempt::Pending { notified: true },
+            Err(error) => Attempt::Ready(Err(error)),
+        }
+    }
+
+    /// The consumer's own event count and that of each partition. A member also waits for changes of
+    /// its topics: a partition that is added may become its own, whichever member reads the rest.
+    fn enrolment(&mut self) -> (&mut Waiter, impl Iterator<Item = &Arc<EventCount>>) {
+        let topics = self.member.as_deref().map_or(&[][..], Membership::topics);
+        let topics = topics.iter().map(|topic| topic.waiting_for_changes());
+        let partitions = self.assigned.iter();
+        let partitions = partitions.map(AssignedPartition::waiting_for_records);
+        let own = iter::once(self.wakeup.event_count());
+        (&mut self.waiter, own.chain(topics).chain(partitions))
+    }
+
+    /// A member looks now and then whether another is dead.
+    fn longest_park(&self) -> Duration {
+        let member = self.member.as_ref();
+        member.map_or(Duration::MAX, |member| member.most_sleep())
+    }
 }

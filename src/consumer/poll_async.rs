@@ -57,7 +57,7 @@ impl<'c> Future for PollAsync<'c> {
         let Some(consumer) = self.consumer.as_deref_mut() else {
             return Poll::Pending;
         };
-        let Poll::Ready(found) = consumer.find_for(context.waker()) else {
+        let Poll::Ready(found) = consumer.poll_for_task(context.waker()) else {
             return Poll::Pending;
         };
         match (self.consumer.take(), found) {

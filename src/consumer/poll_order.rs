@@ -25,6 +25,12 @@ const RECORDS: usize = 32;
 /// Looks in vain before a partition is not busy any more.
 const LIVES: u8 = 4;
 
+/// The index that follows `i` in a round of `count`.
+#[inline(always)]
+pub(super) fn next_in_round(i: usize, count: usize) -> usize {
+    if i + 1 == count { 0 } else { i + 1 }
+}
+
 #[derive(Default)]
 pub(crate) struct PollOrder {
     /// Where the round goes on.
@@ -103,7 +109,7 @@ impl PollOrder {
         let count = self.lives.len();
         let mut i = self.next;
         for _ in 0..steps {
-            let behind = if i + 1 == count { 0 } else { i + 1 };
+            let behind = next_in_round(i, count);
             if self.lives[i] == 0 {
                 let found = look(i, false);
                 if !matches!(found, Ok(0)) {

@@ -3,14 +3,8 @@
 use super::Consumer;
 use crate::error::ConsumeError;
 use crate::log::cursor::Cursor;
-use crate::log::time_lookup;
-
-pub(super) fn check_time(time: i64) -> Result<i64, ConsumeError> {
-    if time < 0 {
-        return Err(ConsumeError::InvalidTimestamp { timestamp: time });
-    }
-    Ok(time)
-}
+use crate::log::time_lookup::{self, TimeLookup};
+use crate::record::check_timestamp;
 
 impl Consumer {
     pub(crate) fn position_of(&self, topic: &str, partition: u32) -> Result<usize, ConsumeError> {
@@ -86,9 +80,9 @@ impl Consumer {
     ) -> Result<u64, ConsumeError> {
         let i = self.position_of(topic, partition)?;
         let log = self.assigned[i].cursor.partition();
-        let offset = match time_lookup::find(log, check_time(time)?) {
-            Ok(found) => found.offset,
-            Err(end) => end,
+        let offset = match time_lookup::find(log, check_timestamp(time)?) {
+            TimeLookup::Found(found) => found.offset,
+            TimeLookup::NotFound { end } => end,
         };
         // It was retained, or the end: what goes by before the next poll counts as lost.
         self.seek_by(topic, partition, offset, Cursor::resume_at)?;

@@ -112,7 +112,7 @@ impl Stream for RecordStream {
         if this.ended {
             return Poll::Ready(None);
         }
-        match this.consumer.find_for(context.waker()) {
+        match this.consumer.poll_for_task(context.waker()) {
             Poll::Pending => Poll::Pending,
             Poll::Ready(Ok(i)) => {
                 copy(&this.consumer.batch(i), &mut this.read);

@@ -59,7 +59,7 @@ impl Consumer {
             let waits = found.iter().map(|topic| &topic.config().wait);
             let wait = WaitStrategy::most_patient(waits);
             self.subscribe_as_member(&group, found, listener)?;
-            (self.wait, self.given) = (wait, Some(AssignmentMode::Subscribe));
+            (self.wait, self.mode) = (wait, Some(AssignmentMode::Subscribe));
             return Ok(());
         }
         // From here on nothing is refused. Who subscribes first and counts then misses none.
@@ -118,7 +118,7 @@ impl Consumer {
         self.leave_group(true, false);
         self.assigned.clear();
         self.subscriptions.clear();
-        self.given = None;
+        self.mode = None;
     }
 
     /// The partitions that it reads.
@@ -131,7 +131,7 @@ impl Consumer {
 
     fn check_given(&self, asked: AssignmentMode) -> Result<(), ConsumeError> {
         self.config.validate()?;
-        match self.given {
+        match self.mode {
             Some(given) if given != asked => Err(ConsumeError::MixedAssignment {
                 given: given.name(),
                 asked: asked.name(),
@@ -210,7 +210,7 @@ impl Consumer {
             .iter()
             .map(|subscription| &subscription.topic().config().wait);
         self.wait = WaitStrategy::most_patient(waits);
-        self.given = (!self.assigned.is_empty()).then_some(given);
+        self.mode = (!self.assigned.is_empty()).then_some(given);
         self.next = 0;
         self.pinned = 0;
         if self.assigned.len() >= MANY {

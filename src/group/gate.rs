@@ -1,6 +1,6 @@
 //! A group's gate: its hold on one partition's log under `Backpressure`.
 
-use crate::log::cursor::Cursor;
+use crate::log::cursor::{Cursor, OffsetReset};
 use crate::log::holds::Hold;
 use crate::log::partition::Partition;
 use crate::log::segment_pool::SpareSegment;
@@ -52,10 +52,10 @@ impl GroupGate {
         self.cursor.position()
     }
 
-    /// Holds the active segment. Returns the log end.
-    pub(super) fn hold_end(&mut self) -> u64 {
-        self.cursor.go_to_end();
-        self.cursor.position()
+    /// Holds what is retained from where the policy begins, and returns that offset. Under
+    /// [`OffsetReset::None`] there is none, and the gate stays.
+    pub(super) fn reset(&mut self, policy: OffsetReset) -> Option<u64> {
+        self.cursor.reset(policy).then(|| self.cursor.position())
     }
 
     /// The offset from which on it holds what is retained.

@@ -37,11 +37,12 @@
 //! 4. *Take.* A member becomes the owner of the partitions of which it is the target and that have
 //!    no owner. Its listener is called with `assigned`.
 //!
-//! So a partition has at most one owner at any time, in whatever generation (G1). It is granted only
-//! after its old owner has released it, at its own poll, or has been fenced off. Under an *eager*
-//! assignor every member releases everything before the assignor runs. Under a *cooperative* one
-//! the members keep reading the partitions that do not move. With every member polling, three rounds
-//! of polls suffice for either: assign, release, take; or release, assign, take.
+//! So a partition has at most one owner at any time, in whatever generation (G1). It is granted
+//! only after its old owner has released it, at its own poll, or has been fenced off. Under an
+//! *eager* assignor every member releases everything before the assignor runs. Under a
+//! *cooperative* one the members keep reading the partitions that do not move. With every member
+//! polling, three rounds of polls suffice for either: assign, release, take; or release, assign,
+//! take.
 //!
 //! A member that stops between two polls holds up the partitions that are to move away from it, and
 //! under an eager assignor all partitions. Once it has not polled for its `max_poll_interval`, a

@@ -195,12 +195,11 @@ fn initial_offset(
     reset: OffsetReset,
     gate: &mut Option<GroupGate>,
 ) -> Option<u64> {
-    match (reset, gate) {
-        (OffsetReset::None, _) => None,
-        (OffsetReset::Earliest, Some(gate)) => Some(gate.hold_all()),
-        (OffsetReset::Earliest, None) => Some(log.log_start_offset()),
-        (OffsetReset::Latest, Some(gate)) => Some(gate.hold_end()),
-        (OffsetReset::Latest, None) => Some(log.log_end_offset()),
+    match (gate, reset) {
+        (Some(gate), _) => gate.reset(reset),
+        (None, OffsetReset::Earliest) => Some(log.log_start_offset()),
+        (None, OffsetReset::Latest) => Some(log.log_end_offset()),
+        (None, OffsetReset::None) => None,
     }
 }
 

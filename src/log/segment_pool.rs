@@ -127,7 +127,7 @@ impl SegmentPool {
 
     /// Bytes of all segments made so far.
     pub(crate) fn bytes(&self) -> usize {
-        (self.segments.first() + self.growth().segments) * self.shape.block_bytes()
+        (self.segments.initial_len() + self.growth().segments) * self.shape.block_bytes()
     }
 
     /// Who reads a partition.
@@ -152,7 +152,7 @@ impl SegmentPool {
 
     /// The word of a segment's bit, and the bit.
     fn bit(&self, index: usize) -> (&AtomicU64, u64) {
-        let Some(later) = index.checked_sub(self.segments.first()) else {
+        let Some(later) = index.checked_sub(self.segments.initial_len()) else {
             return (&self.bits[index / 64], 1 << (index % 64));
         };
         let (bucket, at) = bucket_of(later);
@@ -166,7 +166,7 @@ impl SegmentPool {
     /// in use; as others give theirs back, it is worth another try.
     pub(crate) fn take(&self, hint: u16) -> Option<u16> {
         let hint = usize::from(hint);
-        let first = self.segments.first();
+        let first = self.segments.initial_len();
         if hint >= first {
             let (bits, bit) = self.bit(hint);
             let word = hint - bit.trailing_zeros() as usize;
@@ -247,7 +247,7 @@ impl SegmentPool {
     /// of them can be taken.
     #[cfg(loom)]
     pub(crate) fn take_all(&self) -> (usize, usize) {
-        let all = self.segments.first() + self.growth().segments;
+        let all = self.segments.initial_len() + self.growth().segments;
         let taken: Vec<_> = core::iter::from_fn(|| self.take(0)).collect();
         for &index in &taken {
             // A segment that is in the pool is retired, or fresh.
@@ -268,14 +268,14 @@ impl SegmentPool {
         kept: usize,
         prefault: bool,
     ) -> Result<u16, NoSegments> {
-        let first = self.segments.first() + growth.segments;
+        let first = self.segments.initial_len() + growth.segments;
         if first + count > MAX_SEGMENTS {
             return Err(NoSegments::TooMany(first + count));
         }
         let slab = new_slab(self.shape, count, prefault).ok_or(NoSegments::OutOfMemory)?;
         for (index, block) in (first..).zip(slab.blocks()) {
-            self.segments.add(index, Segment::new(block, self.shape));
-            let (bucket, _) = bucket_of(index - self.segments.first());
+            self.segments.fill(index, Segment::new(block, self.shape));
+            let (bucket, _) = bucket_of(index - self.segments.initial_len());
             self.later_bits[bucket].get_or_init(|| new_bits(bucket_len(bucket), false));
         }
         growth.slabs.push(slab);
@@ -297,8 +297,8 @@ impl SegmentPool {
         let mut growth = self.growth();
         let index = self.grow(&mut growth, segments, partitions, prefault)?;
         for _ in 0..partitions {
-            let next = self.readers.first() + growth.readers;
-            self.readers.add(next, ReaderHolds::new(self.may_sleep));
+            let next = self.readers.initial_len() + growth.readers;
+            self.readers.fill(next, ReaderHolds::new(self.may_sleep));
             growth.readers += 1;
         }
         Ok(index)

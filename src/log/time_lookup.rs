@@ -70,10 +70,28 @@ enum Scan {
     Stopped(u32),
 }
 
-/// The earliest record of `time` or later, or else the offset at which the search ended.
-pub(crate) fn find(log: &Partition, time: i64) -> Result<OffsetAndTimestamp, u64> {
+/// The outcome of a lookup by time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum TimeLookup {
+    /// The earliest record at or after the time.
+    Found(OffsetAndTimestamp),
+    /// There is none before offset `end`, where the records that can be read now end.
+    NotFound { end: u64 },
+}
+
+impl TimeLookup {
+    /// The record, if there is one.
+    pub(crate) fn found(self) -> Option<OffsetAndTimestamp> {
+        match self {
+            TimeLookup::Found(found) => Some(found),
+            TimeLookup::NotFound { .. } => None,
+        }
+    }
+}
+
+/// Looks up the earliest record at or after `time`, in milliseconds since 1970 UTC.
+pub(crate) fn find(log: &Partition, time: i64) -> TimeLookup {
     let pin = Pin::new(log);
-    let pool = log.pool();
     let deleted_before = log.deleted_before();
     let mut number = log.first();
     loop {
@@ -81,25 +99,26 @@ pub(crate) fn find(log: &Partition, time: i64) -> Result<OffsetAndTimestamp, u64
             number = log.log_start();
             continue;
         }
-        let Some(index) = log.find(number) else {
+        let Some(segment) = log.segment(number) else {
             spin_loop(); // it is there, but this thread may not see it yet
             continue;
         };
-        let segment = pool.get(index);
         let slot = match look_through(segment, log, time, deleted_before) {
-            Scan::Found(found) => return Ok(found),
+            Scan::Found(found) => return TimeLookup::Found(found),
             Scan::Stopped(slot) => {
-                return Err((segment.base() + u64::from(slot)).max(deleted_before));
+                let end = (segment.base() + u64::from(slot)).max(deleted_before);
+                return TimeLookup::NotFound { end };
             }
             Scan::Through(slot) => slot,
         };
         number += 1;
-        if log.find(number).is_none() {
+        if log.segment(number).is_none() {
             // Not there yet, or not any more: then whoever put another in its place has seen the
             // log start behind it, and what this thread has found there brings that with it (P3).
             let start = log.log_start();
             if start < number {
-                return Err((segment.base() + u64::from(slot)).max(deleted_before));
+                let end = (segment.base() + u64::from(slot)).max(deleted_before);
+                return TimeLookup::NotFound { end };
             }
             number = start;
         }

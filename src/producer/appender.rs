@@ -6,7 +6,10 @@ use crate::events::event;
 use crate::log::partition::Blocked;
 use crate::log::segment::{ClaimMode, ClaimTarget, FrameClaim, Segment, SegmentState, UNIT};
 use crate::topic::TopicShared;
-use crate::wait::{NextStep, WaitSchedule, Waiter};
+use crate::wait::{Attempt, EventCount, Patience, WaitFor, Waited, Waiter, wait};
+use core::iter;
+use core::marker::PhantomData;
+use std::sync::Arc;
 use std::task::Waker;
 use std::time::Duration;
 
@@ -86,15 +89,42 @@ impl Appenders {
     }
 }
 
-/// What a send does where there is no room.
+/// What a send does when its partition has no room.
 #[derive(Clone, Copy)]
-pub(crate) enum Patience<'w> {
-    /// Gives up at once.
-    Try,
-    /// Waits, up to `max_block`.
-    Wait,
-    /// Gives up, and has this task woken when it is worth another try.
-    Task(&'w Waker),
+pub(crate) enum WhenFull<'w> {
+    /// It fails at once.
+    Fail,
+    /// It blocks its thread, up to the topic's `max_block`.
+    Block,
+    /// It enrols this waker, which is woken when another try may succeed.
+    Enrol(&'w Waker),
+}
+
+/// Why nothing was appended.
+#[derive(Debug)]
+pub(crate) enum Refusal {
+    /// The partition is full, and the task is enrolled: only for [`WhenFull::Enrol`].
+    Pending {
+        partition: u32,
+    },
+    Error(SendError),
+}
+
+impl From<SendError> for Refusal {
+    fn from(error: SendError) -> Refusal {
+        Refusal::Error(error)
+    }
+}
+
+/// The error of a call that waits in its thread or not at all.
+impl From<Refusal> for SendError {
+    #[cold]
+    fn from(refusal: Refusal) -> SendError {
+        match refusal {
+            Refusal::Error(error) => error,
+            Refusal::Pending { .. } => unreachable!("only a task is pending"),
+        }
+    }
 }
 
 impl PartitionAppender {
@@ -138,14 +168,14 @@ pub(crate) fn claim_frame<'p, S: ClaimMode>(
     waiter: &mut Waiter,
     partition: u32,
     (records, units): (u32, u32),
-    how: Patience<'_>,
-) -> Result<FrameClaim<'p>, SendError> {
+    when_full: WhenFull<'_>,
+) -> Result<FrameClaim<'p>, Refusal> {
     let partitions = appenders.len() as u32;
     let Some(appender) = appenders.get(partition) else {
-        return Err(SendError::PartitionOutOfRange {
+        return Err(Refusal::Error(SendError::PartitionOutOfRange {
             partition,
             partitions,
-        });
+        }));
     };
     let segment = &mut appender.target.segment;
     let head = match segment.try_claim::<S>(appender.last, appender.full, records, units) {
@@ -153,7 +183,14 @@ pub(crate) fn claim_frame<'p, S: ClaimMode>(
         Err(_) => {
             // What follows may seal the segment, and find no other.
             appender.last = SegmentState::NONE;
-            claim_slowly::<S>(topic, partition, segment, waiter, (records, units), how)?
+            claim_slowly::<S>(
+                topic,
+                partition,
+                segment,
+                waiter,
+                (records, units),
+                when_full,
+            )?
         }
     };
     appender.last = head.after(records, units);
@@ -171,100 +208,108 @@ fn claim_slowly<S: ClaimMode>(
     cached: &mut Segment,
     waiter: &mut Waiter,
     (records, units): (u32, u32),
-    how: Patience<'_>,
-) -> Result<SegmentState, SendError> {
-    let pool = topic.pool();
-    if units > pool.shape().units {
-        return Err(too_large(topic, units as usize * UNIT));
+    when_full: WhenFull<'_>,
+) -> Result<SegmentState, Refusal> {
+    if units > topic.pool().shape().units {
+        return Err(too_large(topic, units as usize * UNIT).into());
     }
-    let claim = || topic.partition(partition).claim::<S>(records, units);
-    let claimed = match claim() {
-        Err(blocked) => wait_for_room(topic, partition, waiter, how, blocked, claim),
-        Ok(claimed) => Ok(claimed),
-    };
-    if S::EXCLUSIVE && matches!(claimed, Err(SendError::Closed { .. })) {
+    let claimed = topic.partition(partition).claim::<S>(records, units);
+    let claimed = claimed.or_else(|blocked| {
+        let room = Room::<S> {
+            topic,
+            partition,
+            size: (records, units),
+            waiter,
+            blocked: Some(blocked),
+            mode: PhantomData,
+        };
+        room.wait(when_full)
+    });
+    if S::EXCLUSIVE && matches!(claimed, Err(Refusal::Error(SendError::Closed { .. }))) {
         topic.end_logs();
     }
-    let (index, head) = claimed?;
-    *cached = pool.get(index).clone();
+    let (segment, head) = claimed?;
+    *cached = segment.clone();
     Ok(head)
 }
 
-/// Claims again and again, as long as the producer is to wait. A task that is to wait is told that
-/// the partition is full, and is on the list of those who are woken.
-fn wait_for_room<T>(
-    topic: &TopicShared,
+/// Room for a frame in a partition that had none.
+struct Room<'t, 'w, S> {
+    topic: &'t TopicShared,
     partition: u32,
-    waiter: &mut Waiter,
-    how: Patience<'_>,
-    mut blocked: Blocked,
-    claim: impl Fn() -> Result<T, Blocked>,
-) -> Result<T, SendError> {
-    let config = topic.config();
-    let limit = match how {
-        Patience::Wait => config.max_block,
-        Patience::Try | Patience::Task(_) => Duration::ZERO,
-    };
-    let room = [topic
-        .partition(partition)
-        .readers()
-        .waiting_for_room()
-        .clone()];
-    // What a wait before this has left there (a future that was leaked, a panic of the user's) is not
-    // this thread or task.
-    waiter.withdraw();
-    let is_full = matches!(blocked, Blocked::Reader | Blocked::Segments);
-    if is_full && !limit.is_zero() {
-        report_blocked(topic, partition);
-    }
-    let mut schedule = WaitSchedule::new(config.wait.clone(), limit);
-    let result = loop {
-        match blocked {
-            Blocked::Reader | Blocked::Segments => {}
-            Blocked::Exhausted => {
-                break Err(SendError::Exhausted {
+    /// Records and units.
+    size: (u32, u32),
+    waiter: &'w mut Waiter,
+    /// What the claim before the wait found: the first attempt need not make it again.
+    blocked: Option<Blocked>,
+    mode: PhantomData<S>,
+}
+
+/// The segment in which a frame was claimed, and its state before the claim.
+type Claimed<'t> = (&'t Segment, SegmentState);
+
+impl<'t, S: ClaimMode> Room<'t, '_, S> {
+    fn wait(mut self, when_full: WhenFull<'_>) -> Result<Claimed<'t>, Refusal> {
+        let (topic, partition) = (self.topic, self.partition);
+        let patience = match when_full {
+            WhenFull::Fail => Patience::UpTo(Duration::ZERO),
+            WhenFull::Block => Patience::UpTo(topic.config().max_block),
+            WhenFull::Enrol(waker) => Patience::Task(waker),
+        };
+        let is_full = matches!(self.blocked, Some(Blocked::Reader | Blocked::Segments));
+        if is_full && matches!(patience, Patience::UpTo(limit) if !limit.is_zero()) {
+            report_blocked(topic, partition);
+        }
+        match wait(&mut self, topic.config().wait.clone(), patience) {
+            Waited::Ready(claimed) => Ok(claimed?),
+            Waited::Pending => Err(Refusal::Pending { partition }),
+            Waited::TimedOut(waited) => {
+                report_refused(topic, partition, waited);
+                Err(Refusal::Error(SendError::Full {
                     topic: topic.name().clone(),
                     partition,
-                });
+                    waited,
+                }))
             }
-            Blocked::Closed => break Err(topic.closed_error()),
         }
-        // A segment that comes free is not told to anybody; nor is it often waited for.
-        let told = blocked == Blocked::Reader;
-        let full = |waited| SendError::Full {
-            topic: topic.name().clone(),
-            partition,
-            waited,
+    }
+
+    fn claim(&self) -> Result<Claimed<'t>, Blocked> {
+        if self.topic.is_closed() {
+            return Err(Blocked::Closed);
+        }
+        let (records, units) = self.size;
+        self.topic
+            .partition(self.partition)
+            .claim::<S>(records, units)
+    }
+}
+
+impl<'t, S: ClaimMode> WaitFor for Room<'t, '_, S> {
+    type Output = Result<Claimed<'t>, SendError>;
+
+    fn attempt(&mut self) -> Attempt<Self::Output> {
+        let claimed = match self.blocked.take() {
+            Some(blocked) => Err(blocked),
+            None => self.claim(),
         };
-        match (how, schedule.next()) {
-            (Patience::Task(waker), _) if waiter.is_enrolled(room.iter()) => {
-                if waiter.is_unsure() || !told {
-                    waker.wake_by_ref();
-                }
-                return Err(full(Duration::ZERO));
-            }
-            (Patience::Task(waker), _) => waiter.enrol(waker, room.iter()),
-            (_, NextStep::TimeUp) => {
-                let waited = schedule.waited();
-                report_refused(topic, partition, waited);
-                break Err(full(waited));
-            }
-            (_, NextStep::Look) => {}
-            (_, NextStep::Sleep(limit)) if waiter.is_enrolled(room.iter()) => {
-                waiter.sleep(limit, told);
-            }
-            (_, NextStep::Sleep(_)) => waiter.enrol_thread(room.iter()),
+        match claimed {
+            Ok(claimed) => Attempt::Ready(Ok(claimed)),
+            Err(Blocked::Reader) => Attempt::Pending { notified: true },
+            // No event count is notified of a segment that comes free, which is seldom waited for.
+            Err(Blocked::Segments) => Attempt::Pending { notified: false },
+            Err(Blocked::Closed) => Attempt::Ready(Err(self.topic.closed_error())),
+            Err(Blocked::Exhausted) => Attempt::Ready(Err(SendError::Exhausted {
+                topic: self.topic.name().clone(),
+                partition: self.partition,
+            })),
         }
-        if topic.is_closed() {
-            break Err(topic.closed_error());
-        }
-        match claim() {
-            Ok(claimed) => break Ok(claimed),
-            Err(again) => blocked = again,
-        }
-    };
-    waiter.withdraw();
-    result
+    }
+
+    fn enrolment(&mut self) -> (&mut Waiter, impl Iterator<Item = &Arc<EventCount>>) {
+        let readers = self.topic.partition(self.partition).readers();
+        (self.waiter, iter::once(readers.waiting_for_room()))
+    }
 }
 
 /// A send has to wait for room.

@@ -1,11 +1,11 @@
 //! Sending many records at once: each partition's share as one frame.
 
-use super::appender::{Patience, claim_frame};
+use super::Producer;
+use super::appender::{Refusal, WhenFull, claim_frame};
 use super::batch_plan::BatchPlan;
-use super::{Producer, check_time};
 use crate::error::{BatchError, SendError};
-use crate::log::segment::{ClaimMode, Share, UNIT};
-use crate::record::{Record, RecordMetadata};
+use crate::log::segment::{BatchShare, ClaimMode, UNIT};
+use crate::record::{Record, RecordMetadata, check_timestamp};
 use core::fmt;
 
 #[allow(private_bounds)]
@@ -37,7 +37,7 @@ impl<S: ClaimMode> Producer<S> {
         &'a mut self,
         records: &'a [Record<'a>],
     ) -> Result<BatchMetadata<'a>, BatchError> {
-        self.append_batch(records, Patience::Wait)
+        self.append_batch(records, WhenFull::Block)
     }
 
     /// Sends a batch, without waiting for room.
@@ -48,18 +48,18 @@ impl<S: ClaimMode> Producer<S> {
         &'a mut self,
         records: &'a [Record<'a>],
     ) -> Result<BatchMetadata<'a>, BatchError> {
-        self.append_batch(records, Patience::Try)
+        self.append_batch(records, WhenFull::Fail)
     }
 
     fn append_batch<'a>(
         &'a mut self,
         records: &'a [Record<'a>],
-        how: Patience<'_>,
+        when_full: WhenFull<'_>,
     ) -> Result<BatchMetadata<'a>, BatchError> {
         self.plan_batch(records)?;
         let time = self.time();
-        self.append_shares(records, time, 0, how)
-            .map_err(|(partition, cause)| self.batch_plan.refused(cause, partition))?;
+        self.append_shares(records, time, 0, when_full)
+            .map_err(|(partition, refusal)| self.batch_plan.refused(refusal.into(), partition))?;
         Ok(self.appended(records, time))
     }
 
@@ -91,8 +91,8 @@ impl<S: ClaimMode> Producer<S> {
         records: &[Record<'_>],
         time: i64,
         first: usize,
-        how: Patience<'_>,
-    ) -> Result<(), (usize, SendError)> {
+        when_full: WhenFull<'_>,
+    ) -> Result<(), (usize, Refusal)> {
         for partition in first..self.batch_plan.shares.len() {
             let share = self.batch_plan.shares[partition];
             if share.records == 0 {
@@ -101,22 +101,19 @@ impl<S: ClaimMode> Producer<S> {
             // `plan` has checked that both fit.
             let units = share.bytes() / UNIT;
             // (Not by way of `self`, whose plan is read while the claim lives.)
-            let mut claim = claim_frame::<S>(
+            let claim = claim_frame::<S>(
                 &self.topic,
                 &mut self.appenders,
                 &mut self.waiter,
                 partition as u32,
                 (share.records as u32, units as u32),
-                how,
+                when_full,
             )
             .map_err(|cause| (partition, cause))?;
-            let (unit, base) = (claim.unit(), claim.offset());
             let plan = &self.batch_plan;
             let order = &plan.order[plan.starts[partition] as usize..][..share.records];
             let records = order.iter().map(|&i| &records[i as usize]);
-            let descriptor = share.write(claim.bytes(), unit, records, time);
-            claim.publish(descriptor);
-            self.batch_plan.bases[partition] = base;
+            self.batch_plan.bases[partition] = claim.publish_batch(&share, records, time);
         }
         Ok(())
     }
@@ -127,13 +124,13 @@ impl<S: ClaimMode> Producer<S> {
         let partitions = self.appenders.len();
         let plan = &mut self.batch_plan;
         plan.shares.clear();
-        plan.shares.resize(partitions, Share::default());
+        plan.shares.resize(partitions, BatchShare::default());
         plan.bases.resize(partitions, 0);
         plan.partitions.clear();
         plan.ranks.clear();
         for record in records {
             if let Some(time) = record.given_timestamp() {
-                check_time(time)?;
+                check_timestamp(time)?;
             }
             let partition = match self.router.record(record) {
                 Ok(partition) => partition,

@@ -1,12 +1,12 @@
 use crate::error::{BatchError, SendError};
-use crate::log::segment::Share;
+use crate::log::segment::BatchShare;
 
 /// What `send_batch` works out, kept from call to call so that it need not allocate.
 #[derive(Default)]
 pub(crate) struct BatchPlan {
     /// For each partition: its share, where its records begin in `order`, and the base
     /// offset of its frame.
-    pub(super) shares: Vec<Share>,
+    pub(super) shares: Vec<BatchShare>,
     pub(super) starts: Vec<u32>,
     pub(super) bases: Vec<u64>,
     /// For each record: its partition, and its place in the partition's share.

@@ -21,17 +21,18 @@ pub(crate) use router::Router;
 use crate::clock;
 use crate::error::{SendError, TopicError};
 use crate::log::segment::{
-    ClaimMode, ExclusiveMode, FrameClaim, MAX_UNITS, SharedMode, UNIT, record_bytes, write_record,
+    ClaimMode, ExclusiveMode, FrameClaim, MAX_UNITS, SharedMode, UNIT, record_size,
 };
 use crate::log::segment_pool::SpareSegment;
-use crate::record::{NO_TIMESTAMP, Record, RecordMetadata};
+use crate::record::{NO_TIMESTAMP, Record, RecordMetadata, check_timestamp};
 use crate::topic::{Timestamps, Topic, TopicShared, TopicState};
 use crate::wait::Waiter;
-use appender::{Appenders, PartitionAppender, Patience, claim_frame, too_large};
+use appender::{Appenders, PartitionAppender, Refusal, WhenFull, claim_frame, too_large};
 use batch_plan::BatchPlan;
 use core::fmt;
 use core::marker::PhantomData;
 use std::sync::Arc;
+use std::task::Waker;
 
 impl Topic {
     /// A producer beside any number of others.
@@ -136,30 +137,27 @@ const MAX_BYTES: usize = MAX_UNITS as usize * UNIT;
 /// Writes a record into its claim, and publishes it.
 #[inline(always)]
 fn fill(
-    mut claim: FrameClaim<'_>,
+    claim: FrameClaim<'_>,
     partition: u32,
     record: &Record<'_>,
     time: Option<i64>,
 ) -> RecordMetadata {
-    let (unit, offset) = (claim.unit(), claim.offset());
-    let descriptor = write_record(claim.bytes(), unit, record, time);
-    claim.publish(descriptor);
     RecordMetadata {
         partition,
-        offset,
+        offset: claim.publish_record(record, time),
         timestamp: time.unwrap_or(NO_TIMESTAMP),
     }
 }
 
 /// Appends a record if the segment of the last claim has room for it.
 #[inline(always)]
-fn append_quickly<S: ClaimMode>(
+fn append_to<S: ClaimMode>(
     appender: &mut PartitionAppender,
     partition: u32,
     record: &Record<'_>,
     time: Option<i64>,
 ) -> Option<RecordMetadata> {
-    let bytes = record_bytes(record, time.is_some());
+    let bytes = record_size(record, time.is_some());
     if bytes > MAX_BYTES {
         return None;
     }
@@ -220,7 +218,7 @@ impl<S: ClaimMode> Producer<S> {
     /// See [`Producer`].
     #[inline(always)]
     pub fn send(&mut self, record: Record<'_>) -> Result<RecordMetadata, SendError> {
-        self.append(&record, Patience::Wait)
+        self.append(&record, WhenFull::Block)
     }
 
     /// Sends a record if there is room at once.
@@ -229,33 +227,52 @@ impl<S: ClaimMode> Producer<S> {
     /// See [`Producer`].
     #[inline(always)]
     pub fn try_send(&mut self, record: Record<'_>) -> Result<RecordMetadata, SendError> {
-        self.append(&record, Patience::Try)
+        self.append(&record, WhenFull::Fail)
     }
 
-    /// The usual sends, compiled into their caller, where most of it falls away: what a record
-    /// has is known there. Everything else is for [`append_any`](Self::append_any).
+    /// Appends a record, or says why not. Compiled into the caller, where most of it falls away: what
+    /// a record has is known there.
     #[inline(always)]
-    pub(crate) fn append(
+    fn append(
         &mut self,
         record: &Record<'_>,
-        how: Patience<'_>,
+        when_full: WhenFull<'_>,
     ) -> Result<RecordMetadata, SendError> {
-        if record.is_simple() {
-            let state = self.topic.state();
-            let appended = if state == self.plain && record.given_partition().is_none() {
-                append_quickly::<S>(self.appenders.only(), 0, record, None)
-            } else if state == self.seen {
-                self.append_keyed(record)
-            } else {
-                None
-            };
-            if let Some(metadata) = appended {
-                return Ok(metadata);
-            }
+        if let Some(metadata) = self.append_quickly(record) {
+            return Ok(metadata);
         }
         // A copy, made here: the record itself then need not lie in memory for the usual sends.
         let record = *record;
-        self.append_any(&record, how)
+        self.append_waiting(&record, when_full)
+    }
+
+    /// The same for a task, which is enrolled when the partition is full.
+    pub(super) fn append_for_task(
+        &mut self,
+        record: &Record<'_>,
+        waker: &Waker,
+    ) -> Result<RecordMetadata, Refusal> {
+        match self.append_quickly(record) {
+            Some(metadata) => Ok(metadata),
+            None => self.append_any(record, WhenFull::Enrol(waker)),
+        }
+    }
+
+    /// Appends a record without headers and time, where the segment of the last claim has room for
+    /// it. Everything else is for [`append_any`](Self::append_any).
+    #[inline(always)]
+    fn append_quickly(&mut self, record: &Record<'_>) -> Option<RecordMetadata> {
+        if !record.is_simple() {
+            return None;
+        }
+        let state = self.topic.state();
+        if state == self.plain && record.given_partition().is_none() {
+            append_to::<S>(self.appenders.only(), 0, record, None)
+        } else if state == self.seen {
+            self.append_keyed(record)
+        } else {
+            None
+        }
     }
 
     #[inline(always)]
@@ -266,28 +283,36 @@ impl<S: ClaimMode> Producer<S> {
         let partition = self.router.quick(record)?;
         let appender = self.appenders.get(partition)?;
         if self.quick == FastPath::Timed {
-            append_quickly::<S>(appender, partition, record, Some(clock::now()))
+            append_to::<S>(appender, partition, record, Some(clock::now()))
         } else {
-            append_quickly::<S>(appender, partition, record, None)
+            append_to::<S>(appender, partition, record, None)
         }
     }
 
-    /// Any send of one record.
     #[inline(never)]
+    fn append_waiting(
+        &mut self,
+        record: &Record<'_>,
+        when_full: WhenFull<'_>,
+    ) -> Result<RecordMetadata, SendError> {
+        Ok(self.append_any(record, when_full)?)
+    }
+
+    /// Any append of one record.
     fn append_any(
         &mut self,
         record: &Record<'_>,
-        how: Patience<'_>,
-    ) -> Result<RecordMetadata, SendError> {
+        when_full: WhenFull<'_>,
+    ) -> Result<RecordMetadata, Refusal> {
         self.check()?;
         let time = match record.given_timestamp() {
-            Some(time) => Some(check_time(time)?),
+            Some(time) => Some(check_timestamp(time).map_err(SendError::from)?),
             None => self.topic.config().timestamps.stamp(),
         };
         let partition = self.router.record(record);
         let partition = partition.map_err(|wrong| self.out_of_range(wrong))?;
-        let units = self.units(record_bytes(record, time.is_some()))?;
-        let claim = self.claim_frame(partition, 1, units, how)?;
+        let units = self.units(record_size(record, time.is_some()))?;
+        let claim = self.claim_frame(partition, 1, units, when_full)?;
         Ok(fill(claim, partition, record, time))
     }
 
@@ -364,11 +389,11 @@ impl<S: ClaimMode> Producer<S> {
         partition: u32,
         records: u32,
         units: u32,
-        how: Patience<'_>,
-    ) -> Result<FrameClaim<'_>, SendError> {
+        when_full: WhenFull<'_>,
+    ) -> Result<FrameClaim<'_>, Refusal> {
         let size = (records, units);
         let (appenders, waiter) = (&mut self.appenders, &mut self.waiter);
-        claim_frame::<S>(&self.topic, appenders, waiter, partition, size, how)
+        claim_frame::<S>(&self.topic, appenders, waiter, partition, size, when_full)
     }
 
     #[cold]
@@ -378,14 +403,6 @@ impl<S: ClaimMode> Producer<S> {
             partitions: self.appenders.len() as u32,
         }
     }
-}
-
-#[inline]
-pub(crate) fn check_time(time: i64) -> Result<i64, SendError> {
-    if time < 0 {
-        return Err(SendError::InvalidTimestamp { timestamp: time });
-    }
-    Ok(time)
 }
 
 impl Clone for Producer<SharedMode> {

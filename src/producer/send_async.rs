@@ -5,7 +5,7 @@
 //! timeout. All may be dropped at any moment.
 
 use super::Producer;
-use super::appender::{Patience, report_blocked};
+use super::appender::{Refusal, WhenFull, report_blocked};
 use super::batch::BatchMetadata;
 use crate::error::{BatchError, SendError};
 use crate::log::segment::ClaimMode;
@@ -13,7 +13,7 @@ use crate::record::{Destination, FrameMetadata, Record, RecordMetadata};
 use core::fmt;
 use core::future::Future;
 use core::pin::Pin;
-use core::task::{Context, Poll};
+use core::task::{Context, Poll, Waker};
 use zerocopy::{Immutable, IntoBytes};
 
 #[allow(private_bounds)]
@@ -89,8 +89,8 @@ impl<S: ClaimMode> Future for SendAsync<'_, S> {
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
         let (producer, waits_for) = (&mut this.producer, &mut this.waits_for);
-        attempt(producer, waits_for, context, |producer, how| {
-            producer.append(&this.record, how)
+        attempt(producer, waits_for, context, |producer, waker| {
+            producer.append_for_task(&this.record, waker)
         })
     }
 }
@@ -115,8 +115,9 @@ impl<S: ClaimMode> Future for SendValuesAsync<'_, S> {
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
         let (producer, waits_for) = (&mut this.producer, &mut this.waits_for);
-        attempt(producer, waits_for, context, |producer, how| {
-            producer.append_values(this.route, this.values, this.records, this.value, how)
+        attempt(producer, waits_for, context, |producer, waker| {
+            let when_full = WhenFull::Enrol(waker);
+            producer.append_values(this.route, this.values, this.records, this.value, when_full)
         })
     }
 }
@@ -126,22 +127,22 @@ fn attempt<S: ClaimMode, T>(
     producer: &mut Option<&mut Producer<S>>,
     waits_for: &mut Option<u32>,
     context: &mut Context<'_>,
-    append: impl FnOnce(&mut Producer<S>, Patience<'_>) -> Result<T, SendError>,
+    append: impl FnOnce(&mut Producer<S>, &Waker) -> Result<T, Refusal>,
 ) -> Poll<Result<T, SendError>> {
     let Some(waiting) = producer.as_deref_mut() else {
         return Poll::Pending;
     };
     waiting.waiter.withdraw();
-    match append(waiting, Patience::Task(context.waker())) {
-        Err(SendError::Full { partition, .. }) => {
+    let sent = match append(waiting, context.waker()) {
+        Err(Refusal::Pending { partition }) => {
             wait_for(waits_for, partition, waiting);
-            Poll::Pending
+            return Poll::Pending;
         }
-        done => {
-            *producer = None;
-            Poll::Ready(done)
-        }
-    }
+        Err(Refusal::Error(error)) => Err(error),
+        Ok(sent) => Ok(sent),
+    };
+    *producer = None;
+    Poll::Ready(sent)
 }
 
 /// A future waits for room in a partition: it counts once, however often it is polled.
@@ -188,17 +189,17 @@ impl<'a, S: ClaimMode> Future for SendBatchAsync<'a, S> {
                 *this.time.insert(producer.time())
             }
         };
-        let how = Patience::Task(context.waker());
-        match producer.append_shares(this.records, time, this.next, how) {
+        let when_full = WhenFull::Enrol(context.waker());
+        match producer.append_shares(this.records, time, this.next, when_full) {
             Ok(()) => Poll::Ready(Ok(producer.appended(this.records, time))),
-            Err((partition, SendError::Full { .. })) => {
-                wait_for(&mut this.waits_for, partition as u32, producer);
-                this.next = partition;
+            Err((next, Refusal::Pending { partition })) => {
+                wait_for(&mut this.waits_for, partition, producer);
+                this.next = next;
                 this.producer = Some(producer);
                 Poll::Pending
             }
-            Err((partition, cause)) => {
-                Poll::Ready(Err(producer.batch_plan.refused(cause, partition)))
+            Err((next, Refusal::Error(cause))) => {
+                Poll::Ready(Err(producer.batch_plan.refused(cause, next)))
             }
         }
     }

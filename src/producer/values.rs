@@ -1,11 +1,9 @@
 //! Sending fixed-size values: all of them as one frame.
 
 use super::Producer;
-use super::appender::Patience;
+use super::appender::{Refusal, WhenFull};
 use crate::error::SendError;
-use crate::log::segment::{
-    ClaimMode, Descriptor, Kind, UNIFORM_HEAD, UNIT, uniform_bytes, write_uniform_head,
-};
+use crate::log::segment::{ClaimMode, UNIT, uniform_size};
 use crate::record::{Destination, FrameMetadata};
 use zerocopy::{Immutable, IntoBytes};
 
@@ -33,13 +31,13 @@ impl<S: ClaimMode> Producer<S> {
         route: Destination<'_>,
         values: &[T],
     ) -> Result<FrameMetadata, SendError> {
-        self.append_values(
+        Ok(self.append_values(
             route,
             values.as_bytes(),
             values.len(),
             size_of::<T>(),
-            Patience::Wait,
-        )
+            WhenFull::Block,
+        )?)
     }
 
     /// Sends fixed-size values, without waiting for room.
@@ -52,13 +50,13 @@ impl<S: ClaimMode> Producer<S> {
         route: Destination<'_>,
         values: &[T],
     ) -> Result<FrameMetadata, SendError> {
-        self.append_values(
+        Ok(self.append_values(
             route,
             values.as_bytes(),
             values.len(),
             size_of::<T>(),
-            Patience::Try,
-        )
+            WhenFull::Fail,
+        )?)
     }
 
     pub(crate) fn append_values(
@@ -67,21 +65,21 @@ impl<S: ClaimMode> Producer<S> {
         values: &[u8],
         records: usize,
         value: usize,
-        how: Patience<'_>,
-    ) -> Result<FrameMetadata, SendError> {
+        when_full: WhenFull<'_>,
+    ) -> Result<FrameMetadata, Refusal> {
         self.check()?;
         let partition = self.router.route(route, values.len());
         let partition = partition.map_err(|wrong| self.out_of_range(wrong))?;
         let shape = self.topic.pool().shape();
-        let bytes = uniform_bytes(records, value);
+        let bytes = uniform_size(records, value);
         if bytes > shape.data_bytes() || records > shape.records as usize {
-            return Err(SendError::BatchTooLarge {
+            return Err(Refusal::Error(SendError::BatchTooLarge {
                 partition,
                 records: records as u64,
                 size: bytes as u64,
                 max_records: shape.records.into(),
                 max: shape.data_bytes() as u64,
-            });
+            }));
         }
         let units = (bytes / UNIT) as u32;
         let timestamp = self.time();
@@ -93,15 +91,10 @@ impl<S: ClaimMode> Producer<S> {
                 timestamp,
             });
         }
-        let mut claim = self.claim_frame(partition, records as u32, units, how)?;
-        let (unit, base_offset) = (claim.unit(), claim.offset());
-        let out = claim.bytes();
-        write_uniform_head(out, value, timestamp);
-        out[UNIFORM_HEAD..][..values.len()].copy_from_slice(values);
-        claim.publish(Descriptor::new(Kind::Uniform, unit, records as u64));
+        let claim = self.claim_frame(partition, records as u32, units, when_full)?;
         Ok(FrameMetadata {
             partition,
-            base_offset,
+            base_offset: claim.publish_values(values, value, timestamp),
             records: records as u64,
             timestamp,
         })

@@ -155,9 +155,8 @@ impl Consumer {
     /// ```
     pub fn stats(&self) -> ConsumerStats {
         let mut stats = without_partitions(self.card());
-        let group = self.config.group.as_ref();
-        let group = group.and_then(|name| self.groups.find(name));
-        for assigned in &self.assigned {
+        let group = self.group();
+        for assigned in self.assigned() {
             assigned.show();
             let position = assigned.cursor.position();
             let (topic, partition) = (&assigned.topic, assigned.partition);
@@ -214,8 +213,8 @@ fn partition_stats(
         committed,
         log_start: log.start,
         log_end: log.end,
-        lag: log.end - position,
-        lead: position - log.start,
+        lag: log.lag(position),
+        lead: log.lead(position),
         lost: 0,
         overtaken: log.start.saturating_sub(bounds.min),
     }
@@ -332,7 +331,7 @@ impl GroupSample {
                 log_start: log.start,
                 log_end: log.end,
                 lag: partition.committed.map(|c| log.end.saturating_sub(c)),
-                lead: partition.committed.map(|c| c.saturating_sub(log.start)),
+                lead: partition.committed.map(|c| log.lead(c)),
                 lost: partition.lost,
             }
         });

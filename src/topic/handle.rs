@@ -6,6 +6,7 @@ use crate::error::TopicError;
 use crate::events::event;
 use crate::log::partition::Partition;
 use crate::log::time_lookup::{self, OffsetAndTimestamp};
+use crate::record::check_timestamp;
 use core::fmt;
 use std::sync::Arc;
 
@@ -214,10 +215,8 @@ impl Topic {
         time: i64,
     ) -> Result<Option<OffsetAndTimestamp>, TopicError> {
         let log = self.partition(partition)?;
-        if time < 0 {
-            return Err(TopicError::InvalidTimestamp { timestamp: time });
-        }
-        Ok(time_lookup::find(log, time).ok())
+        let time = check_timestamp(time)?;
+        Ok(time_lookup::find(log, time).found())
     }
 
     /// Deletes the records of a partition before offset `before`, as Kafka's `deleteRecords` does.
@@ -256,7 +255,7 @@ impl Topic {
     /// the end; [`TopicError::Closed`] after the topic was deleted. On an error nothing is deleted.
     pub fn delete_records(&self, partition: u32, before: u64) -> Result<u64, TopicError> {
         let log = self.partition(partition)?;
-        self.inner.refuse_deleted()?;
+        self.inner.refuse_deleted::<TopicError>()?;
         let log_end = log.log_end_offset();
         if before > log_end {
             return Err(TopicError::OffsetOutOfRange {

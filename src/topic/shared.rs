@@ -279,7 +279,7 @@ impl TopicShared {
         })?;
         for (id, index) in (before..total).zip(index..) {
             let new = new_partition(config, pool, id, index);
-            self.partitions.add(id as usize, new);
+            self.partitions.fill(id as usize, new);
             // The hold is in force before the state word announces the partition. So a producer
             // cannot send a record there that the subscriber would miss.
             let held = match config.overflow {

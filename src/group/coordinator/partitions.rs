@@ -112,7 +112,7 @@ impl Coordinator {
             });
         }
         for (topic, ..) in commits {
-            topic.refuse_deleted()?;
+            topic.refuse_deleted::<ConsumeError>()?;
         }
         for (topic, partition, offset) in commits {
             self.partition_of(topic, *partition).commit_unowned(*offset);

@@ -372,7 +372,7 @@ impl Cursor {
     #[inline(never)]
     fn next_segment(&mut self) -> bool {
         let next = self.number + 1;
-        let Some(index) = self.partition.find(next) else {
+        let Some(segment) = self.partition.segment(next).cloned() else {
             return false;
         };
         if self.gate {
@@ -382,7 +382,6 @@ impl Cursor {
             self.held = next;
         }
         // Its base is where this one ends (T2 of partition.rs).
-        let segment = self.partition.pool().get(index).clone();
         self.enter(next, segment, self.position());
         self.show();
         true

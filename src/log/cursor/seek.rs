@@ -39,8 +39,7 @@ impl Cursor {
             let number = self.partition.log_start();
             if self.hold(number) {
                 // Held, it keeps its place in the table, but this thread may not see it yet.
-                if let Some(index) = self.partition.find(number) {
-                    let segment = self.partition.pool().get(index).clone();
+                if let Some(segment) = self.partition.segment(number).cloned() {
                     let base = segment.base();
                     self.enter(number, segment, base);
                     let deleted_before = self.partition.deleted_before();
@@ -63,8 +62,7 @@ impl Cursor {
         loop {
             let number = self.partition.active();
             if self.hold(number) {
-                if let Some(index) = self.partition.find(number) {
-                    let segment = self.partition.pool().get(index).clone();
+                if let Some(segment) = self.partition.segment(number).cloned() {
                     let base = segment.base();
                     self.enter(number, segment, base);
                     // A claim's end is where a frame begins, published or not.
@@ -105,7 +103,7 @@ impl Cursor {
     /// so that nobody can say where it begins.
     #[cold]
     pub(super) fn resolve(&mut self) -> Result<bool, OutOfRange> {
-        let (number, index) = loop {
+        let (number, segment) = loop {
             let Some(number) = self.partition.locate(self.sought) else {
                 return Err(match self.place {
                     CursorPosition::Known => OutOfRange::Overtaken,
@@ -113,13 +111,12 @@ impl Cursor {
                 });
             };
             if self.hold(number) {
-                if let Some(index) = self.partition.find(number) {
-                    break (number, index);
+                if let Some(segment) = self.partition.segment(number).cloned() {
+                    break (number, segment);
                 }
             }
             spin_loop();
         };
-        let segment = self.partition.pool().get(index).clone();
         let count = segment.state().records();
         let wanted = self.sought - segment.base();
         if wanted > u64::from(count) {

@@ -31,6 +31,19 @@ pub(crate) struct LogExtent {
     pub(crate) retained_bytes: u64,
 }
 
+impl LogExtent {
+    /// How many offsets are retained from `position` on. A position before the log start counts as
+    /// the log start.
+    pub(crate) fn lag(&self, position: u64) -> u64 {
+        self.end.saturating_sub(position.max(self.start))
+    }
+
+    /// How many offsets are retained before `position`; none if it is before the log start.
+    pub(crate) fn lead(&self, position: u64) -> u64 {
+        position.saturating_sub(self.start)
+    }
+}
+
 impl Partition {
     pub(crate) fn extent(&self) -> LogExtent {
         let mut tries = 0;

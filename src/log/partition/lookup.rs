@@ -1,4 +1,5 @@
 use super::Partition;
+use crate::log::segment::Segment;
 use crate::sync::spin_loop;
 
 /// What a look at a live segment found.
@@ -13,17 +14,17 @@ pub(crate) struct SegmentBounds {
 }
 
 impl Partition {
-    /// Index and base of a live segment; `None` if it is not, or not any more.
-    fn lookup(&self, number: u64) -> Option<(u16, u64)> {
-        let index = self.find(number)?;
-        let base = self.pool.get(index).base_unheld();
+    /// A live segment and its base; `None` if it is not, or not any more.
+    fn lookup(&self, number: u64) -> Option<(&Segment, u64)> {
+        let segment = self.segment(number)?;
+        let base = segment.base_unheld();
         // A later life's base would have brought that life's log start with it.
-        (self.log_start() <= number).then_some((index, base))
+        (self.log_start() <= number).then_some((segment, base))
     }
 
     /// All that is to see of a live segment; `None` if it is not, or not any more.
     pub(crate) fn look(&self, number: u64) -> Option<SegmentBounds> {
-        let segment = self.pool.get(self.find(number)?);
+        let segment = self.segment(number)?;
         let (base, before) = (segment.base_unheld(), segment.before_unheld());
         let head = segment.state_unheld();
         // As in `lookup`, for each of the three.
@@ -49,8 +50,8 @@ impl Partition {
     pub(crate) fn log_end_offset(&self) -> u64 {
         loop {
             let number = self.active();
-            if let Some((index, base)) = self.lookup(number) {
-                let head = self.pool.get(index).state_unheld();
+            if let Some((segment, base)) = self.lookup(number) {
+                let head = segment.state_unheld();
                 if self.log_start() <= number {
                     return base + u64::from(head.records());
                 }

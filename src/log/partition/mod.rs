@@ -58,7 +58,7 @@ use crate::log::counters::SharedCounters;
 use crate::log::holds::ReaderHolds;
 use crate::log::partition_id::PartitionId;
 use crate::log::retention::RetentionLimits;
-use crate::log::segment::RetentionMark;
+use crate::log::segment::{RetentionMark, Segment};
 use crate::log::segment_pool::SegmentPool;
 use crate::sync::{AtomicU64, fence, ord};
 use crossbeam_utils::CachePadded;
@@ -265,8 +265,13 @@ impl Partition {
     }
 
     /// The index in the pool of a live segment; `None` if it is not there yet or not any more.
-    pub(crate) fn find(&self, number: u64) -> Option<u16> {
+    pub(super) fn index_of(&self, number: u64) -> Option<u16> {
         let entry = self.entry(number);
         (entry.number() == number && !entry.is_none()).then(|| entry.index())
+    }
+
+    /// A live segment; `None` if it is not there yet or not any more.
+    pub(in crate::log) fn segment(&self, number: u64) -> Option<&Segment> {
+        self.index_of(number).map(|index| self.pool.get(index))
     }
 }

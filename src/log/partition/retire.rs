@@ -58,7 +58,7 @@ impl Partition {
                 return Retired::Gated;
             }
         }
-        let Some(index) = self.find(start) else {
+        let Some(index) = self.index_of(start) else {
             return Retired::Elsewhere; // it has just been retired, or its entry is older news
         };
         let moved =
@@ -95,8 +95,8 @@ impl Partition {
         if start >= last {
             return Some(false);
         }
-        let next = self.pool.get(self.find(start + 1)?);
-        let last = self.pool.get(self.find(last)?);
+        let next = self.segment(start + 1)?;
+        let last = self.segment(last)?;
         let (units, now) = (last.state().used_units(), clock::monotonic());
         Some(retention.gives_up(now, next.retention_mark(), last.retention_mark(), units))
     }

@@ -16,12 +16,12 @@ impl Partition {
         &self,
         records: u32,
         units: u32,
-    ) -> Result<(u16, SegmentState), Blocked> {
+    ) -> Result<(&Segment, SegmentState), Blocked> {
         debug_assert!(records <= self.pool.shape().records && units <= self.pool.shape().units);
         let mut tries = 0;
         loop {
             let number = self.active();
-            let Some(index) = self.find(number) else {
+            let Some(index) = self.index_of(number) else {
                 spin_loop(); // `active` has moved on, or its news is faster than the entry's
                 continue;
             };
@@ -32,7 +32,7 @@ impl Partition {
             } else if head.is_open_in(self.id) {
                 let full = self.pool.shape().full(self.id);
                 match segment.try_claim::<S>(head, full, records, units) {
-                    Ok(head) => return Ok((index, head)),
+                    Ok(head) => return Ok((segment, head)),
                     Err(head) if head.is_open_in(self.id) => segment.seal(head),
                     Err(_) => {}
                 }
@@ -79,11 +79,10 @@ impl Partition {
                     continue;
                 }
             }
-            let Some(index) = self.find(number) else {
+            let Some(segment) = self.segment(number) else {
                 spin_loop(); // the news of `active` is faster than the entry's
                 continue;
             };
-            let segment = self.pool.get(index);
             let head = segment.state();
             if head.is_sealed_in(self.id) {
                 return;
@@ -106,7 +105,7 @@ impl Partition {
             return None;
         }
         // The last segment is never retired, so it has the life that is meant (T5).
-        let segment = self.pool.get(self.find(number)?);
+        let segment = self.segment(number)?;
         let head = segment.state_unheld();
         let end = segment.base_unheld() + u64::from(head.records());
         head.is_sealed_in(self.id).then_some(end)
