@@ -3,7 +3,7 @@
 use crate::consumer::{Consumer, ConsumerConfig, ConsumerRegistry};
 use crate::error::{GroupError, TopicError};
 use crate::events::event;
-use crate::group::{GroupDescription, Groups, unknown_group};
+use crate::group::{GroupDescription, Groups};
 use crate::stats::{self, BrokerSnapshot};
 use crate::topic::{Directory, Topic, TopicConfig};
 use core::fmt;
@@ -190,7 +190,7 @@ impl Broker {
     /// # Errors
     /// [`GroupError::UnknownGroup`].
     pub fn describe_group(&self, name: &str) -> Result<GroupDescription, GroupError> {
-        let group = self.groups.find(name).ok_or_else(|| unknown_group(name))?;
+        let group = self.groups.get(name)?;
         let description = group.lock().describe(name);
         Ok(description)
     }
@@ -212,7 +212,7 @@ impl Broker {
     /// [`GroupError::UnknownGroup`]; [`GroupError::Subscribed`] while a member is subscribed to
     /// the topic, or still owns a partition of it, which it releases at its next poll.
     pub fn delete_group_offsets(&self, name: &str, topic: &str) -> Result<(), GroupError> {
-        let group = self.groups.find(name).ok_or_else(|| unknown_group(name))?;
+        let group = self.groups.get(name)?;
         if group.lock().forget_offsets(topic) {
             return Ok(());
         }

@@ -5,7 +5,7 @@ use super::owned_partition::OwnedPartition;
 use super::registry::{CursorRegistration, RegisteredConsumer, RegisteredCursor};
 use crate::error::ConsumeError;
 use crate::events::event;
-use crate::group::{Grant, GroupGate, Key, Ownership};
+use crate::group::{Grant, GroupGate, Ownership, PartitionKey};
 use crate::log::cursor::{Cursor, OffsetReset, OutOfRange, QuickPoll};
 use crate::sync::Count;
 use crate::topic::{AddedPartition, TopicPartition, TopicShared, TopicState, TopicSubscription};
@@ -222,7 +222,10 @@ impl AssignedPartition {
             assigned.resume_at(start);
         }
         assigned.owned = Some(OwnedPartition {
-            gate_at: grant.gate.as_ref().map_or(u64::MAX, GroupGate::held),
+            gate_at: grant
+                .gate
+                .as_ref()
+                .map_or(u64::MAX, GroupGate::held_segment),
             ownership: grant.ownership,
             gate: grant.gate,
             _spare: spare,
@@ -252,8 +255,8 @@ impl AssignedPartition {
         owned.is_some_and(|owned| Arc::ptr_eq(&owned.ownership, ownership))
     }
 
-    pub(super) fn key(&self) -> Key {
-        (self.topic.name().clone(), self.partition)
+    pub(super) fn key(&self) -> PartitionKey {
+        PartitionKey::new(&self.topic, self.partition)
     }
 
     pub(super) fn named(&self) -> TopicPartition {

@@ -105,7 +105,7 @@ impl Consumer {
         let Some(member) = &self.member else {
             return Ok(());
         };
-        match member.signals.fenced() {
+        match member.signals.fence_reason() {
             Some(reason) => Err(member.error(reason)),
             None => Ok(()),
         }
@@ -139,7 +139,7 @@ impl Consumer {
             })
             .collect();
         let commit = |group: &mut Coordinator| group.commit_unowned(&offsets);
-        self.groups.with(&name, commit).map(|_| ())
+        self.groups.with_group(&name, commit).map(|_| ())
     }
 
     fn commit_as_member(&mut self, all: &[(usize, u64)]) -> Result<(), ConsumeError> {
@@ -157,17 +157,17 @@ impl Consumer {
         match (new.next(), new.next()) {
             (Some((ownership, offset)), None) => {
                 ownership.commit(offset);
-                if !member.signals.commit_counts() {
+                if !member.signals.is_commit_valid() {
                     let ownership = ownership.clone();
                     let fenced = self.check_fenced();
-                    return if ownership.has_taken(offset) {
+                    return if ownership.is_final_commit(offset) {
                         Ok(())
                     } else {
                         fenced
                     };
                 }
             }
-            (None, _) if member.signals.commit_counts() => {}
+            (None, _) if member.signals.is_commit_valid() => {}
             (None, _) => return self.check_fenced(),
             (Some(first), Some(second)) => {
                 let several = [first, second].into_iter().chain(new);

@@ -66,7 +66,7 @@ impl Membership {
     }
 
     pub(super) fn error(&self, reason: FenceReason) -> ConsumeError {
-        self.group.lock().fenced(self.generation, reason)
+        self.group.lock().fenced_error(self.generation, reason)
     }
 }
 
@@ -88,7 +88,7 @@ impl Membership {
             topics: topics.clone(),
         };
         let join = |coordinator: &mut Coordinator| coordinator.join(request, &signals);
-        let (group, id) = groups.with(name, join)?;
+        let (group, id) = groups.with_group(name, join)?;
         Ok(Membership {
             group,
             id,

@@ -1,7 +1,7 @@
 //! What a member has of the partitions that it owns.
 
 use super::assigned_partition::AssignedPartition;
-use crate::group::{GroupGate, Ownership, Returned};
+use crate::group::{GroupGate, Ownership, ReleasedPartition};
 use crate::log::segment_pool::SpareSegment;
 use std::sync::Arc;
 
@@ -22,8 +22,8 @@ impl OwnedPartition {
 
     pub(super) fn hold(&mut self, offset: u64) {
         if let Some(gate) = &mut self.gate {
-            gate.go(offset);
-            self.gate_at = gate.held();
+            gate.hold_from(offset);
+            self.gate_at = gate.held_segment();
         }
     }
 
@@ -34,8 +34,8 @@ impl OwnedPartition {
     /// Holds all that is retained, before the cursor goes to its start.
     pub(crate) fn hold_all(&mut self) {
         if let Some(gate) = &mut self.gate {
-            gate.go_to_start();
-            self.gate_at = gate.held();
+            gate.hold_all();
+            self.gate_at = gate.held_segment();
         }
     }
 
@@ -43,23 +43,27 @@ impl OwnedPartition {
     pub(crate) fn skip_deleted(&mut self) {
         if let Some(gate) = &mut self.gate {
             gate.skip_deleted();
-            self.gate_at = gate.held();
+            self.gate_at = gate.held_segment();
         }
     }
 
     /// Before the cursor is sent to an offset: holds what lies from there on too. Never less than
     /// before.
     pub(crate) fn hold_back_to(&mut self, offset: u64) {
-        if self.gate.as_ref().is_some_and(|gate| offset < gate.from()) {
+        if self
+            .gate
+            .as_ref()
+            .is_some_and(|gate| offset < gate.held_from())
+        {
             self.hold(offset);
         }
     }
 }
 
 /// What goes back to the coordinator of a partition that was owned.
-pub(super) fn give_up(assigned: &mut AssignedPartition) -> Option<Returned> {
+pub(super) fn give_up(assigned: &mut AssignedPartition) -> Option<ReleasedPartition> {
     let ownership = assigned.owned.as_ref()?.ownership.clone();
-    Some(Returned {
+    Some(ReleasedPartition {
         key: assigned.key(),
         ownership,
         gate: take_gate(assigned),

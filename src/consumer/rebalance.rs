@@ -12,8 +12,8 @@ use super::rebalance_listener::{RebalanceEvent, RebalanceListener};
 use crate::error::{ConsumeError, FenceReason};
 use crate::events::event;
 use crate::group::{Assignment, GroupView, MemberId};
-use crate::group::{Grant, Key, Ownership, Returned, Step};
-use crate::topic::{TopicPartition, TopicShared};
+use crate::group::{Grant, RebalanceStep, ReleasedPartition, Revocation};
+use crate::topic::TopicShared;
 use std::sync::Arc;
 
 impl Consumer {
@@ -55,7 +55,7 @@ impl Consumer {
         listener: Option<Box<dyn RebalanceListener>>,
     ) -> Result<(), ConsumeError> {
         match &mut self.member {
-            Some(member) if member.signals.fenced().is_none() => {
+            Some(member) if member.signals.fence_reason().is_none() => {
                 let mut coordinator = member.group.lock();
                 coordinator.subscribe(member.id, &member.signals, topics.clone())?;
                 drop(coordinator);
@@ -86,7 +86,7 @@ impl Consumer {
     /// member with a name may `stay`: its partitions are kept for the next of that name.
     pub(crate) fn leave_group(&mut self, tell: bool, stay: bool) {
         let Some(member) = &self.member else { return };
-        let fenced = member.signals.fenced().is_some();
+        let fenced = member.signals.fence_reason().is_some();
         if tell {
             if member.auto_commit {
                 self.commit_reached();
@@ -131,7 +131,7 @@ impl Consumer {
     fn move_gates(&mut self) {
         let Some(member) = &self.member else { return };
         for assigned in &mut self.assigned {
-            if !assigned.keep_up(member.auto_commit) && member.signals.commit_counts() {
+            if !assigned.keep_up(member.auto_commit) && member.signals.is_commit_valid() {
                 let position = assigned.cursor.position();
                 if let Some(owned) = &mut assigned.owned {
                     owned.hold(position);
@@ -188,9 +188,9 @@ impl Consumer {
                 member
                     .group
                     .lock()
-                    .step(member.id, &member.signals, self.config.offset_reset);
+                    .next_step(member.id, &member.signals, self.config.offset_reset);
             match step {
-                Step::Done {
+                RebalanceStep::Done {
                     generation,
                     shortest_interval,
                 } => {
@@ -200,7 +200,7 @@ impl Consumer {
                     member.until_watch = 1;
                     return Ok(());
                 }
-                Step::Fenced(reason) => {
+                RebalanceStep::FencedOff(reason) => {
                     member.is_out = true;
                     let error = member.error(reason);
                     let lost = self.assignment();
@@ -209,9 +209,11 @@ impl Consumer {
                     self.notify_listener(RebalanceEvent::Lost, &lost);
                     return Err(error);
                 }
-                Step::Assign { change, group } => self.assign_group(change, &group)?,
-                Step::Release(all) => self.release(&all),
-                Step::Take(grants) => self.take(grants),
+                RebalanceStep::RunAssignor { change, group } => {
+                    self.assign_group(change, &group)?
+                }
+                RebalanceStep::Release(all) => self.release(&all),
+                RebalanceStep::Take(grants) => self.take(grants),
             }
         }
     }
@@ -221,7 +223,7 @@ impl Consumer {
         let Some(mut member) = self.member.take() else {
             return Ok(());
         };
-        let joined = match member.signals.fenced() {
+        let joined = match member.signals.fence_reason() {
             Some(FenceReason::InstanceId) => Err(member.error(FenceReason::InstanceId)),
             _ => {
                 let (name, topics) = (member.group.name().clone(), member.topics.clone());
@@ -271,29 +273,30 @@ impl Consumer {
     }
 
     /// Also what it does not read any more, because the topic is closed.
-    fn release(&mut self, all: &[(Key, Arc<Ownership>)]) {
+    fn release(&mut self, all: &[Revocation]) {
         let Some(member) = &self.member else { return };
         if member.auto_commit {
             self.commit_reached();
         }
-        let named = all.iter();
-        let named = named.map(|((t, p), _)| TopicPartition::new(&**t, *p));
+        let named = all.iter().map(|revoked| revoked.key.to_topic_partition());
         let named: Vec<_> = named.collect();
         self.notify_listener(RebalanceEvent::Revoked, &named);
         let Some(member) = &self.member else { return };
         // First they are not read any more, then they are given back.
-        let goes = |a: &AssignedPartition| all.iter().any(|(_, ownership)| a.is_in(ownership));
+        let goes = |a: &AssignedPartition| all.iter().any(|revoked| a.is_in(&revoked.ownership));
         let (mut gone, rest) = self.assigned.drain(..).partition::<Vec<_>, _>(goes);
         self.assigned = rest;
         self.next = 0;
-        let released = all.iter().map(|(key, ownership)| Returned {
-            key: key.clone(),
-            ownership: ownership.clone(),
-            gate: gone
-                .iter_mut()
-                .find(|a| a.is_in(ownership))
-                .and_then(take_gate),
-        });
+        let released = all
+            .iter()
+            .map(|Revocation { key, ownership }| ReleasedPartition {
+                key: key.clone(),
+                ownership: ownership.clone(),
+                gate: gone
+                    .iter_mut()
+                    .find(|a| a.is_in(ownership))
+                    .and_then(take_gate),
+            });
         let mut coordinator = member.group.lock();
         coordinator.release(&member.signals, released);
         drop(coordinator);
@@ -335,7 +338,10 @@ impl Consumer {
         } else {
             member.polls_a_watch = 1;
             member.watched = now;
-            member.group.lock().watch(member.id, &member.signals, now);
+            member
+                .group
+                .lock()
+                .expire_members(member.id, &member.signals, now);
         }
         member.until_watch = member.polls_a_watch;
     }
