@@ -5,8 +5,8 @@ use super::snapshot::BrokerSnapshot;
 use metrics::{Key, Label, Level, Metadata, Recorder, with_recorder};
 
 impl BrokerSnapshot {
-    /// Passes the snapshot to the program's recorder of the [`metrics`] crate: counters as absolute
-    /// values, all other numbers as gauges. The metric names are those of
+    /// Passes the snapshot to the program's recorder of the [`metrics`] crate: counters as
+    /// absolute values, all other numbers as gauges. The metric names are those of
     #[cfg_attr(
         feature = "prometheus",
         doc = "[`to_prometheus`](Self::to_prometheus)."
@@ -14,8 +14,8 @@ impl BrokerSnapshot {
     #[cfg_attr(not(feature = "prometheus"), doc = "`to_prometheus`.")]
     /// Without a recorder it does nothing. Needs the feature `metrics`.
     ///
-    /// Call it periodically, from any thread. The recorder keeps the last values of consumers that
-    /// were dropped and of topics that were deleted, unless it is configured to expire idle metrics.
+    /// Call it periodically, from any thread. The recorder keeps the last values of dropped
+    /// consumers and deleted topics, unless it is configured to expire idle metrics.
     ///
     /// ```
     /// # use ringlog::Broker;

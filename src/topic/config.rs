@@ -14,6 +14,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// Which timestamp a record gets that is sent without one.
+///
+/// ```
+/// use ringlog::{Broker, NO_TIMESTAMP, Record, Timestamps, TopicConfig};
+///
+/// let config = TopicConfig::new().timestamps(Timestamps::Given);
+/// let topic = Broker::new().create_topic("orders", config)?;
+/// let mut producer = topic.producer();
+/// let sent = producer.send(Record::new("login"))?;
+/// assert_eq!(sent.timestamp, NO_TIMESTAMP);
+/// let sent = producer.send(Record::new("purchase").timestamp(1_700_000_000_000))?;
+/// assert_eq!(sent.timestamp, 1_700_000_000_000);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 pub enum Timestamps {
     /// The time of the append, the same for all records of a batch. On Linux it is the time of the

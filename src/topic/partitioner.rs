@@ -63,6 +63,14 @@ pub struct Xxh3;
 
 /// Kafka's default partitioner: `(murmur2(key) & 0x7fffffff) % partitions`, and sticky
 /// without a key. It sends a key to the partition that Kafka's Java clients choose.
+///
+/// ```
+/// use ringlog::{Murmur2, PartitionChoice, Partitioner};
+///
+/// // Kafka sends the key "foobar" to partition 6 of 10.
+/// assert_eq!(Murmur2.choose(Some(b"foobar"), 10), PartitionChoice::Partition(6));
+/// assert_eq!(Murmur2.choose(None, 10), PartitionChoice::Sticky);
+/// ```
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Murmur2;
 

@@ -17,15 +17,22 @@
 //!
 //! # Access rules
 //!
+//! "Locked" means: by a thread that holds the group's lock.
+//!
 //! | state | written by | read by |
 //! |---|---|---|
-//! | [`Coordinator`], [`Member`], [`GroupPartition`] | any thread, under the lock | any thread, under the lock |
-//! | [`MemberSignals`]: the signal | any thread, under the lock | its member at each poll, without the lock: a hint |
-//! | [`MemberSignals`]: the count of polls | its member, without the lock | other members, under the lock |
-//! | [`Ownership`](crate::group::Ownership): `committed` | the owner, without the lock | any thread (row P14) |
-//! | `Ownership`: `final_commit` | once, by the thread that fences the owner off, under the lock | the owner, having taken the lock once since |
-//! | `Ownership`: `lost` | the owner, also one that was fenced off | any thread |
-//! | [`GroupGate`](crate::group::GroupGate) | the owner while there is one; else any thread, under the lock | the same |
+//! | [`Coordinator`], [`Member`], [`GroupPartition`] | any thread, locked | any thread, locked |
+//! | [`MemberSignals`]: `signal` | any thread, locked | its member, at each poll: a hint |
+//! | [`MemberSignals`]: `polls` | its member | other members, locked |
+//! | [`Ownership`]: `committed` | the owner | any thread (row P14) |
+//! | [`Ownership`]: `final_commit` | the fencing thread, once, locked | the owner, later |
+//! | [`Ownership`]: `lost` | the owner, also once fenced off | any thread |
+//! | [`GroupGate`] | the owner; without one any thread, locked | the same |
+//!
+//! The owner reads `final_commit` only after it has held the lock since it was fenced off.
+//!
+//! [`Ownership`]: crate::group::Ownership
+//! [`GroupGate`]: crate::group::GroupGate
 
 mod members;
 mod partitions;
