@@ -1,7 +1,7 @@
-//! Each operation beside the least the machine could do for it, in one run.
+//! Each operation beside its floor: the least work that the machine could do for it, in one run.
 //!
-//! `cargo bench --bench floors` prints, for one pinned thread, the medians of interleaved
-//! rounds, and fails when an operation costs more than its bound:
+//! `cargo bench --bench floors` prints the medians of interleaved rounds on one pinned thread, and
+//! fails when an operation costs more than its bound:
 //!
 //! | operation | bound |
 //! |---|---|
@@ -10,13 +10,13 @@
 //! | `send_batch` of 256 keyed records of 64 B | 10 x that memcpy |
 //! | `poll` of a full log of 64-byte records, of 256 KiB, read 8 times | 2 ns a record |
 //!
-//! The floors write to as much memory as the topic has, so that both sides miss the same
-//! caches. Sending with and without a timestamp are shown apart: reading the clock is no
-//! part of the floor, and the bound is for a send that does not (`Timestamps::Given`).
+//! The floors write to as much memory as the topic has, so that both sides miss the same caches.
+//! Sends with and without a timestamp are shown separately: reading the clock is not part of the
+//! floor, and the bound is for a send that does not read it (`Timestamps::Given`).
 #![allow(missing_docs, clippy::unwrap_used)]
 
 use ringlog::{
-    Broker, Consumer, ConsumerConfig, Overflow, Record, Route, Timestamps, Topic, TopicConfig,
+    Broker, Consumer, ConsumerConfig, Destination, Overflow, Record, Timestamps, Topic, TopicConfig,
 };
 use std::hint::black_box;
 use std::process::ExitCode;
@@ -44,7 +44,7 @@ fn topic(name: &str, partitions: u32, bytes: usize, timestamps: Timestamps) -> (
     (broker, topic)
 }
 
-/// A measured operation: does its work and answers how many units of it there were.
+/// A measured operation: it does its work and returns the number of units.
 struct Case<'a> {
     name: &'static str,
     run: Box<dyn FnMut() -> u64 + 'a>,
@@ -74,10 +74,10 @@ impl<'a> Case<'a> {
 }
 
 /// The floor of a single send: claim by compare-and-swap, copy.
-fn claim_and_copy(head: &AtomicU64, ring: &mut [Value], value: &Value) -> u64 {
+fn claim_and_copy(next: &AtomicU64, ring: &mut [Value], value: &Value) -> u64 {
     for _ in 0..SINGLES {
-        let seen = head.load(Ordering::Relaxed);
-        head.compare_exchange(seen, seen + 1, Ordering::Acquire, Ordering::Relaxed)
+        let seen = next.load(Ordering::Relaxed);
+        next.compare_exchange(seen, seen + 1, Ordering::Acquire, Ordering::Relaxed)
             .unwrap();
         let at = seen as usize % ring.len();
         ring[at].copy_from_slice(black_box(value));
@@ -92,7 +92,7 @@ fn singles(producer: &mut ringlog::Producer, value: &Value) -> u64 {
     SINGLES
 }
 
-/// A consumer and as many records of 64 bytes as its log retains.
+/// A topic full of records of 64 bytes, its consumer, and the number of retained records.
 fn full_log(bytes: usize) -> (Topic, Consumer, u64) {
     let (broker, topic) = topic("full", 1, bytes, Timestamps::Append);
     let mut producer = topic.producer();
@@ -115,7 +115,7 @@ fn read_all(consumer: &mut Consumer, retained: u64) -> u64 {
         if batch.is_empty() {
             break;
         }
-        // A byte of each value and the offsets, folded without a detour over the stack.
+        // One byte of each value and the offsets, folded in registers.
         let (bytes, offset) = batch.iter().fold((0, 0), |(bytes, _), record| {
             (bytes + u64::from(record.value()[0]), record.offset())
         });
@@ -129,7 +129,7 @@ fn read_all(consumer: &mut Consumer, retained: u64) -> u64 {
 }
 
 fn main() -> ExitCode {
-    // `cargo test --all-targets` runs benches to see that they work, in passing.
+    // `cargo test --all-targets` runs benches once, to check that they work.
     let rounds = if std::env::args().any(|a| a == "--bench") {
         ROUNDS
     } else {
@@ -146,7 +146,7 @@ fn main() -> ExitCode {
         .map(|key| Record::new(&value).key(key))
         .collect();
 
-    let head = AtomicU64::new(0);
+    let next = AtomicU64::new(0);
     let mut ring = vec![[1u8; 64]; RING / 64];
     let mut copies = vec![[1u8; 64]; RING / 64];
     let mut at = 0;
@@ -155,7 +155,7 @@ fn main() -> ExitCode {
     let (_b3, uniform) = topic("uniform", 1, RING, Timestamps::Append);
     let (_b4, three) = topic("three", 3, RING, Timestamps::Append);
     let (_full, mut consumer, retained) = full_log(RING);
-    // One that stays in a core's own cache, so that what is seen is polling and not memory.
+    // A log that stays in the core's own cache, so that polling is measured, and not memory.
     let (_near, mut near, near_retained) = full_log(RING / 16);
     let (mut timed, mut plain) = (timed.producer(), plain.producer());
     let (mut uniform, mut three) = (uniform.producer(), three.producer());
@@ -164,15 +164,15 @@ fn main() -> ExitCode {
         .exclusive_producer()
         .unwrap();
 
-    // What is timed is right: the first batch goes where it should.
-    let sent = uniform.send_values(Route::Any, &values).unwrap();
+    // Check what is timed: the first batches are appended as they should be.
+    let sent = uniform.send_values(Destination::Any, &values).unwrap();
     assert_eq!((sent.base_offset, sent.records), (0, BATCH as u64));
     let sent = three.send_batch(&keyed).unwrap();
     assert_eq!(sent.iter().count(), BATCH);
 
     let mut cases = [
         Case::new("compare-and-swap + memcpy of 64 B", || {
-            claim_and_copy(&head, &mut ring, &value)
+            claim_and_copy(&next, &mut ring, &value)
         }),
         Case::new("memcpy of 256 x 64 B, a record", || {
             for _ in 0..BATCHES {
@@ -194,7 +194,7 @@ fn main() -> ExitCode {
         Case::new("send_values, 256 x 64 B, a record", || {
             for _ in 0..BATCHES {
                 uniform
-                    .send_values(Route::Any, black_box(&values[..]))
+                    .send_values(Destination::Any, black_box(&values[..]))
                     .unwrap();
             }
             BATCHES * BATCH as u64
@@ -206,7 +206,7 @@ fn main() -> ExitCode {
             BATCHES * BATCH as u64
         }),
         Case::new("poll, 64 B, a record, log of 256 KiB", || {
-            // The first of the eight brings it into the cache.
+            // The first of the eight reads brings the log into the cache.
             (0..8).map(|_| read_all(&mut near, near_retained)).sum()
         }),
         Case::new("poll, 64 B, a record, log of 4 MiB", || {

@@ -1,29 +1,30 @@
-//! How many instructions each operation takes: the one measure of speed without noise.
+//! The number of instructions that each operation takes: the one measure of speed without noise.
 //!
 //! ```text
 //! cargo bench --bench instructions                  compare with benches/instructions.txt
 //! cargo bench --bench instructions -- --record      write it
 //! ```
 //!
-//! Each operation runs under valgrind's callgrind with two counts, and the difference by the
-//! difference in counts is what one costs, its share of the rolls included. More than 3 % away
-//! from what is recorded, in either direction, is a failure: whoever means it records it. The
-//! numbers are one compiler's; with another one they are shown and not judged.
+//! Each operation runs under valgrind's callgrind for two repeat counts. The difference in
+//! instructions, divided by the difference in counts, is the cost of one operation, its share of
+//! the rolls included. A cost more than 3 % away from the recorded one, in either direction, is a
+//! failure; an intended change is recorded. The numbers are those of one compiler; with another
+//! one, they are shown and not judged.
 #![allow(missing_docs)]
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use ringlog::{
-    Broker, Consumer, ConsumerConfig, ExclusiveProducer, Overflow, Producer, Record, Route,
+    Broker, Consumer, ConsumerConfig, Destination, ExclusiveProducer, Overflow, Producer, Record,
     Timestamps, Topic, TopicConfig,
 };
 use std::collections::BTreeMap;
 use std::hint::black_box;
 use std::process::{Command, ExitCode};
 
-/// A name, and the operation done so many times.
+/// A name, and a function that repeats the operation.
 type Operation = (&'static str, fn(u64));
 
-/// What is counted.
+/// The counted operations.
 const OPERATIONS: [Operation; 12] = [
     ("send, exclusive, 8 B", |n| {
         send(topic(1).exclusive_producer().unwrap(), [1; 8], n)
@@ -68,7 +69,7 @@ const OPERATIONS: [Operation; 12] = [
         for _ in 0..n / 256 {
             black_box(
                 producer
-                    .send_values(Route::Any, black_box(&values))
+                    .send_values(Destination::Any, black_box(&values))
                     .unwrap(),
             );
         }
@@ -79,7 +80,7 @@ const OPERATIONS: [Operation; 12] = [
     ("poll and read values, 256 of 64 B, a record", |n| {
         let values = vec![[1u8; 64]; 256];
         read(
-            |producer| drop(producer.send_values(Route::Any, &values)),
+            |producer| drop(producer.send_values(Destination::Any, &values)),
             256,
             n,
         );
@@ -153,7 +154,7 @@ fn send<const N: usize>(mut producer: impl Sends, mut value: [u8; N], n: u64) {
     }
 }
 
-/// Fills a topic once and reads it again and again, until `n` records are read.
+/// Fills a topic once and reads it repeatedly, until `n` records are read.
 fn read(send: impl Fn(&mut Producer), records: u64, n: u64) {
     let broker = Broker::new();
     let config = TopicConfig::new()
@@ -187,11 +188,11 @@ fn read(send: impl Fn(&mut Producer), records: u64, n: u64) {
 
 // ---- counting ---------------------------------------------------------------------------
 
-/// A multiple of all batches, and of several laps of the ring.
+/// A multiple of every batch size, and several laps of the ring.
 const FEW: u64 = 65_536;
 const MANY: u64 = 4 * FEW;
 
-/// The share of a count that it may change by.
+/// The share by which a count may change.
 const TOLERANCE: f64 = 0.03;
 
 fn main() -> ExitCode {
@@ -246,8 +247,8 @@ fn compare(record: bool) -> Result<(), String> {
         return Ok(());
     }
     Err(format!(
-        "more than {} % away from benches/instructions.txt: {}. If it is meant, record it: \
-         cargo bench --bench instructions -- --record",
+        "more than {} % away from benches/instructions.txt: {}. If the change is intended, \
+         record it: cargo bench --bench instructions -- --record",
         TOLERANCE * 100.0,
         wrong.join("; ")
     ))
@@ -260,7 +261,7 @@ fn compiler() -> Result<String, String> {
     Ok(format!("{} {}", version.trim(), std::env::consts::ARCH))
 }
 
-/// Instructions of this program doing operation `i` so many times.
+/// Instructions of this program when it repeats operation `i` `n` times.
 fn collected(i: usize, n: u64) -> Result<u64, String> {
     let me = std::env::current_exe().map_err(|e| e.to_string())?;
     let run = Command::new("valgrind")
@@ -268,11 +269,11 @@ fn collected(i: usize, n: u64) -> Result<u64, String> {
         .arg(me)
         .args(["--count", &i.to_string(), &n.to_string()])
         .output()
-        .map_err(|e| format!("this takes valgrind (its Debian package): {e}"))?;
-    let told = String::from_utf8_lossy(&run.stderr);
-    let count = told
+        .map_err(|e| format!("this bench needs valgrind (Debian package `valgrind`): {e}"))?;
+    let output = String::from_utf8_lossy(&run.stderr);
+    let count = output
         .lines()
         .find_map(|line| line.split_once("Collected : "));
     let count = count.and_then(|(_, count)| count.trim().parse().ok());
-    count.ok_or_else(|| format!("valgrind did not count {}:\n{told}", OPERATIONS[i].0))
+    count.ok_or_else(|| format!("valgrind did not count {}:\n{output}", OPERATIONS[i].0))
 }

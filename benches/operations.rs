@@ -1,12 +1,12 @@
-//! What single operations cost, on one thread. Each is checked before it is timed.
+//! The cost of single operations on one thread. Each is checked before it is timed.
 //!
-//! Topics drop their oldest records and nobody waits, so a send never blocks.
+//! Topics drop their oldest records, so a send never blocks.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use ringlog::{
-    Broker, Choice, Consumer, ConsumerConfig, Murmur2, Overflow, Partitioner, Record, Route, Topic,
-    TopicConfig, Xxh3,
+    Broker, Consumer, ConsumerConfig, Destination, Murmur2, Overflow, PartitionChoice, Partitioner,
+    Record, Topic, TopicConfig, Xxh3,
 };
 use std::hint::black_box;
 use std::time::Duration;
@@ -31,7 +31,7 @@ fn consumer(broker: &Broker, config: ConsumerConfig) -> Consumer {
     consumer
 }
 
-/// All that can be read now must be records of this value, each partition's offsets dense.
+/// Checks that every record has this value, and that the offsets of each partition are dense.
 fn check_log(broker: &Broker, value: &[u8], records: u64) {
     let mut consumer = consumer(broker, ConsumerConfig::new());
     let mut next = [0; 3];
@@ -104,20 +104,20 @@ fn append_batch(c: &mut Criterion) {
 
     let (broker, topic) = self::topic(1);
     let mut producer = topic.producer();
-    let sent = producer.send_values(Route::Any, &values).unwrap();
+    let sent = producer.send_values(Destination::Any, &values).unwrap();
     assert_eq!((sent.base_offset, sent.records), (0, BATCH as u64));
     check_log(&broker, &value, BATCH as u64);
     group.bench_function("send_values/64", |b| {
         b.iter(|| {
             producer
-                .send_values(Route::Any, black_box(&values))
+                .send_values(Destination::Any, black_box(&values))
                 .unwrap()
         });
     });
     group.finish();
 }
 
-/// Reads from the log start to its end: records, and a sum of what was looked at.
+/// Reads from the log start to its end; returns the number of records, and a checksum.
 fn read_all(consumer: &mut Consumer) -> (u64, u64) {
     consumer.seek_to_beginning(TOPIC, 0).unwrap();
     let (mut records, mut sum) = (0, 0u64);
@@ -134,8 +134,8 @@ fn read_all(consumer: &mut Consumer) -> (u64, u64) {
     }
 }
 
-/// Fills a partition until it has dropped records, then answers how many it retains, and
-/// what [`read_all`] must sum up to.
+/// Fills a partition until it has dropped records; returns the number of retained records, and the
+/// checksum that [`read_all`] must return.
 fn fill(topic: &Topic, mut send: impl FnMut()) -> (u64, u64) {
     while topic.log_start_offset(0).unwrap() == 0 {
         send();
@@ -159,7 +159,7 @@ fn poll(c: &mut Criterion) {
         let (records, sum) = fill(&topic, || match way {
             "send" => drop(producer.send(batch[0]).unwrap()),
             "send_batch" => drop(producer.send_batch(&batch).unwrap()),
-            _ => drop(producer.send_values(Route::Any, &values).unwrap()),
+            _ => drop(producer.send_values(Destination::Any, &values).unwrap()),
         });
         let mut consumer = consumer(&broker, ConsumerConfig::new());
         assert_eq!(read_all(&mut consumer), (records, sum));
@@ -178,8 +178,14 @@ fn partitioners(c: &mut Criterion) {
     assert_eq!(key.len(), 11);
     // Kafka's own test vector: murmur2("21") = -973932308.
     let expected = (-973_932_308i32 as u32 & 0x7fff_ffff) % 3;
-    assert_eq!(Murmur2.choose(Some(b"21"), 3), Choice::Partition(expected));
-    assert!(matches!(Xxh3.choose(Some(key), 3), Choice::Partition(0..3)));
+    assert_eq!(
+        Murmur2.choose(Some(b"21"), 3),
+        PartitionChoice::Partition(expected)
+    );
+    assert!(matches!(
+        Xxh3.choose(Some(key), 3),
+        PartitionChoice::Partition(0..3)
+    ));
     let all: [(&str, &dyn Partitioner); 2] = [("xxh3", &Xxh3), ("murmur2", &Murmur2)];
     for (name, partitioner) in all {
         group.bench_function(format!("{name}/11"), |b| {
@@ -189,7 +195,7 @@ fn partitioners(c: &mut Criterion) {
     group.finish();
 }
 
-/// A seek is lazy, so it is timed with the poll that finds the record.
+/// A seek is lazy, so it is timed together with the poll that finds the record.
 fn seek(c: &mut Criterion) {
     let mut group = c.benchmark_group("seek-and-poll");
     group.throughput(Throughput::Elements(1));
@@ -200,7 +206,7 @@ fn seek(c: &mut Criterion) {
         let mut producer = topic.producer();
         let (records, _) = fill(&topic, || match way {
             "send" => drop(producer.send(Record::new(&value)).unwrap()),
-            _ => drop(producer.send_values(Route::Any, &values).unwrap()),
+            _ => drop(producer.send_values(Destination::Any, &values).unwrap()),
         });
         let start = topic.log_start_offset(0).unwrap();
         let mut consumer = consumer(&broker, ConsumerConfig::new().max_poll_records(1));

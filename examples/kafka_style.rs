@@ -1,10 +1,10 @@
-//! An order-processing program as one writes it for Kafka, in one process.
+//! Order processing as it is written for Kafka, in one process.
 //!
-//! Orders go to a topic of six partitions, keyed by customer. Two groups read all of them: three
+//! Orders are sent to a topic of six partitions, keyed by customer. Two groups read every order:
+//! three
 //! `billing` workers add up what each customer owes, and two `shipping` workers count parcels.
-//! Midway one billing worker is killed over a batch that it has begun to work on. The others take
-//! its partitions over where it had committed, and in the end every cent and every parcel is there
-//! once.
+//! Midway, one billing worker is killed while it handles a batch. The other workers take over its
+//! partitions at its committed offsets. In the end, every cent and every parcel is counted once.
 //!
 //! ```text
 //! cargo run --release --example kafka_style
@@ -25,13 +25,13 @@ const TOPIC: &str = "orders";
 const PARTITIONS: u32 = 6;
 const ORDERS: u64 = 300_000;
 const CUSTOMERS: u64 = 1_000;
-/// Of so many orders billed one worker dies.
-const UNTIL_DEATH: u64 = ORDERS / 4;
+/// One worker is killed after this many orders.
+const KILL_AFTER: u64 = ORDERS / 4;
 
 type Failure = Box<dyn Error + Send + Sync>;
 
-/// What customers owe, in cents, and how far that goes in each partition: changed together, as by
-/// a transaction of a database.
+/// The cents that each customer owes, and the next offset to bill in each partition. Both change
+/// together, as in a transaction of a database.
 #[derive(Default)]
 struct Books {
     owed: BTreeMap<String, u64>,
@@ -43,7 +43,7 @@ struct Books {
 fn main() -> Result<(), Failure> {
     let start = Instant::now();
     let broker = Broker::new();
-    // Small segments: what a group has not committed holds the producers back.
+    // Small segments: uncommitted records of a group hold the producers back.
     let config = TopicConfig::new()
         .partitions(PARTITIONS)
         .segment_records(4096);
@@ -52,7 +52,7 @@ fn main() -> Result<(), Failure> {
     let books = Mutex::new(Books::default());
     let parcels = AtomicU64::new(0);
     let killed = AtomicBool::new(false);
-    // The groups are there before the first order, so that they miss none.
+    // The groups exist before the first order, so that they miss none.
     for group in ["billing", "shipping"] {
         let mut first = broker.consumer(ConsumerConfig::new().group(group));
         first.subscribe(&[TOPIC])?;
@@ -73,7 +73,7 @@ fn main() -> Result<(), Failure> {
         Ok(())
     })?;
 
-    // The same, worked out from the orders themselves.
+    // The same sums, computed from the orders themselves.
     let mut expected = BTreeMap::new();
     for (customer, cents) in (0..ORDERS).map(order) {
         *expected.entry(customer).or_insert(0) += cents;
@@ -93,7 +93,8 @@ fn main() -> Result<(), Failure> {
         );
     }
     println!(
-        "{ORDERS} orders of {} customers, {} cents, all there once ({} seen again after the death), in {:?}",
+        "{ORDERS} orders of {} customers, {} cents, each billed once \
+         ({} read again after the kill), in {:?}",
         books.owed.len(),
         books.owed.values().sum::<u64>(),
         books.again,
@@ -118,13 +119,13 @@ fn take_orders(broker: &Broker) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Tells which partitions a worker has.
-struct Says(u32);
+/// Prints the partitions that a worker is assigned and loses.
+struct Print(u32);
 
-impl RebalanceListener for Says {
+impl RebalanceListener for Print {
     fn assigned(&mut self, rebalance: &mut Rebalance<'_>) {
         println!(
-            "billing {}: gets {}",
+            "billing {}: assigned {}",
             self.0,
             numbers(rebalance.partitions())
         );
@@ -132,7 +133,7 @@ impl RebalanceListener for Says {
 
     fn revoked(&mut self, rebalance: &mut Rebalance<'_>) {
         println!(
-            "billing {}: gives {}",
+            "billing {}: revoked {}",
             self.0,
             numbers(rebalance.partitions())
         );
@@ -153,20 +154,20 @@ fn bill(
 ) -> Result<(), Failure> {
     let config = ConsumerConfig::new().group("billing").auto_commit(false);
     let mut consumer = broker.consumer(config);
-    consumer.subscribe_with(&[TOPIC], Says(worker))?;
+    consumer.subscribe_with(&[TOPIC], Print(worker))?;
     loop {
         let batch = consumer.poll(Duration::from_millis(5))?;
-        let mut books = books.lock().map_err(|_| "the books are lost")?;
+        let mut books = books.lock().map_err(|_| "another worker panicked")?;
         if batch.is_empty() {
             if books.orders == ORDERS {
                 return Ok(());
             }
             continue;
         }
-        let dies = books.orders > UNTIL_DEATH && !killed.swap(true, Ordering::Relaxed);
+        let kill = books.orders > KILL_AFTER && !killed.swap(true, Ordering::Relaxed);
         let partition = batch.partition();
         for record in &batch {
-            // What a worker had done and not committed when it died is seen once more.
+            // Orders that the killed worker billed and did not commit are read again.
             let next = books.next.entry(partition).or_insert(0);
             if record.offset() < *next {
                 books.again += 1;
@@ -178,21 +179,21 @@ fn bill(
             *books.owed.entry(customer.to_owned()).or_insert(0) += cents;
             books.orders += 1;
         }
-        if dies {
-            println!("billing {worker}: dies after {} orders", books.orders);
+        if kill {
+            println!("billing {worker}: killed after {} orders", books.orders);
             return Ok(()); // without a commit
         }
         drop(batch);
         drop(books);
         match consumer.commit() {
-            // It was too slow, and another has its partitions: the next poll joins again.
+            // Too slow: another worker has its partitions. The next poll joins again.
             Ok(()) | Err(ConsumeError::Fenced { .. }) => {}
             Err(other) => return Err(other.into()),
         }
     }
 }
 
-/// Counts parcels, and leaves the committing to its polls.
+/// Counts parcels; its polls commit automatically.
 fn ship(broker: &Broker, parcels: &AtomicU64) -> Result<(), Failure> {
     let mut consumer = broker.consumer(ConsumerConfig::new().group("shipping"));
     consumer.subscribe(&[TOPIC])?;

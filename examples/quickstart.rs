@@ -14,7 +14,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 fn main() -> Result<(), Box<dyn Error>> {
-    // Asked once, before any thread is pinned: a pinned thread sees only its own core.
+    // Queried once, before any thread is pinned: a pinned thread sees only its own core.
     let cores = core_affinity::get_core_ids().unwrap_or_default();
 
     let broker = Broker::new();
@@ -50,7 +50,7 @@ fn first_steps(broker: &Broker) -> Result<(), Box<dyn Error>> {
     consumer.subscribe(&["user-events"])?;
     let mut read = 0;
     loop {
-        // A batch holds records of one partition, lent out of the log without a copy.
+        // A batch borrows the records of one partition from the log, without a copy.
         let batch = consumer.poll(Duration::from_millis(10))?;
         if batch.is_empty() {
             break;
@@ -62,7 +62,7 @@ fn first_steps(broker: &Broker) -> Result<(), Box<dyn Error>> {
         return Err(format!("sent 5 records and read {read}").into());
     }
 
-    // Records stay after they were read. Partition 0 unless no key went there.
+    // Records stay in the log after they are read. Partition 0, unless it has no records.
     let is_used = |&partition: &u32| topic.log_end_offset(partition).is_ok_and(|end| end > 0);
     let partition = (0..topic.partitions()).find(is_used).unwrap_or(0);
     println!("\nBack to offset 0 of partition {partition}:");
@@ -95,7 +95,7 @@ const BATCH: usize = 250;
 /// Bytes of a value. Its first 8 hold the message's number.
 const VALUE: usize = 64;
 const USERS: usize = 1000;
-/// How often everything retained is read again.
+/// How often all retained records are read again.
 const REPLAYS: u32 = 20;
 
 fn speed(broker: &Broker, cores: &[CoreId]) -> Result<(), Box<dyn Error>> {
@@ -124,19 +124,19 @@ fn speed(broker: &Broker, cores: &[CoreId]) -> Result<(), Box<dyn Error>> {
     let send_time = sent.map_err(|_| "the sender panicked")??;
     let (seen, read_time) = received.map_err(|_| "the receiver panicked")??;
 
-    // Nothing lost, nothing twice: every offset of every partition, every message once.
+    // Nothing is lost or duplicated: every offset of every partition, every message once.
     for (partition, &next) in seen.next_offsets.iter().enumerate() {
         if next != topic.log_end_offset(partition as u32)? {
-            return Err(format!("partition {partition} was read to {next} only").into());
+            return Err(format!("partition {partition} was read only up to {next}").into());
         }
     }
     if (seen.records, seen.numbers) != (MESSAGES, MESSAGES * (MESSAGES - 1) / 2) {
-        return Err(format!("{} of {MESSAGES} messages came", seen.records).into());
+        return Err(format!("{} of {MESSAGES} messages were read", seen.records).into());
     }
     let [a, b, c] = seen.next_offsets;
     let millions = MESSAGES / 1_000_000;
     println!("\n{millions} M keyed messages of {VALUE} bytes, batches of {BATCH}, 3 partitions:");
-    println!("  all came, in order: {a} + {b} + {c} offsets without a gap");
+    println!("  all read in order: {a} + {b} + {c} offsets without a gap");
 
     let (replayed, replay_time) = replay(&mut consumer)?;
 
@@ -151,18 +151,18 @@ fn speed(broker: &Broker, cores: &[CoreId]) -> Result<(), Box<dyn Error>> {
     );
     println!(
         "\nIn millions of messages a second. The live reader cannot be faster than the sender.\n\
-         Read again: the {} messages still retained, {REPLAYS} times over, the offset, key\n\
-         and value of each found, their bytes not gone through. The original's figures are\n\
-         those it was published with, from another machine.",
+         Read again: the {} retained messages, {REPLAYS} times; the offset, key and value\n\
+         of each are located, and the bytes are not examined. The original's figures are its\n\
+         published ones, from another machine.",
         replayed / u64::from(REPLAYS)
     );
     if cores.len() < 2 {
-        println!("This machine gave one core: sender and receiver took turns on it.");
+        println!("This machine has one core: sender and receiver shared it.");
     }
     Ok(())
 }
 
-/// Where there is no second core, threads run where the system puts them.
+/// Pins the current thread, if there is a core for it.
 fn pin(core: Option<&CoreId>) {
     if let Some(&core) = core {
         core_affinity::set_for_current(core);
@@ -179,7 +179,7 @@ fn send_all(producer: &mut Producer) -> Result<(), BatchError> {
             number += 1;
         }
         let first = number as usize - BATCH;
-        // Records only borrow: what they point to is copied into the log by the send.
+        // Records only borrow: the send copies keys and values into the log.
         let records: [Record<'_>; BATCH] = std::array::from_fn(|i| {
             Record::new(&values[i]).key(keys[(first + i) % USERS].as_str())
         });
@@ -188,11 +188,11 @@ fn send_all(producer: &mut Producer) -> Result<(), BatchError> {
     Ok(())
 }
 
-/// What a reader has seen.
+/// What the reader has read.
 #[derive(Default)]
 struct Seen {
     records: u64,
-    /// The sum of all messages' numbers.
+    /// The sum of the numbers of all messages.
     numbers: u64,
     next_offsets: [u64; 3],
 }
@@ -208,7 +208,7 @@ fn receive_all(consumer: &mut Consumer) -> Result<Seen, String> {
         let next = &mut seen.next_offsets[batch.partition() as usize];
         for record in &batch {
             if record.offset() != *next {
-                return Err(format!("offset {} came instead of {next}", record.offset()));
+                return Err(format!("read offset {} instead of {next}", record.offset()));
             }
             *next += 1;
             let number = record.value().first_chunk().ok_or("a value is too short")?;
@@ -219,7 +219,7 @@ fn receive_all(consumer: &mut Consumer) -> Result<Seen, String> {
     Ok(seen)
 }
 
-/// Reads all that the log retains, again and again: how many records, in which time.
+/// Reads all retained records `REPLAYS` times; returns the number of records, and the time.
 fn replay(consumer: &mut Consumer) -> Result<(u64, Duration), Box<dyn Error>> {
     let partitions = consumer.assignment();
     let (mut records, mut bytes) = (0u64, 0u64);
@@ -246,7 +246,7 @@ fn replay(consumer: &mut Consumer) -> Result<(u64, Duration), Box<dyn Error>> {
     }
     let time = start.elapsed();
     if bytes != records * (VALUE + "user-0000".len()) as u64 {
-        return Err("a record came back with other bytes".into());
+        return Err("a record was read with other bytes".into());
     }
     Ok((records, time))
 }

@@ -1,18 +1,18 @@
-//! Names to topics.
+//! [`Broker`]: topics and groups by name.
 
 use crate::consumer::{Consumer, ConsumerConfig, ConsumerRegistry};
 use crate::error::{GroupError, TopicError};
 use crate::events::event;
-use crate::group::{GroupDescription, Groups, unknown_group};
+use crate::group::{GroupDescription, Groups};
 use crate::stats::{self, BrokerSnapshot};
 use crate::topic::{Directory, Topic, TopicConfig};
 use core::fmt;
 use std::sync::Arc;
 
-/// A set of named topics, in this process.
+/// A set of named topics and consumer groups, in this process.
 ///
-/// A handle: clones are the same broker. Making and deleting topics is safe from any
-/// thread; sending and polling never come here.
+/// This is a handle: clones refer to the same broker. Any thread may create and delete topics.
+/// Sending and polling never use the broker, so its methods do not slow them down.
 ///
 /// ```
 /// use ringlog::{Broker, TopicConfig};
@@ -39,7 +39,7 @@ impl Default for Broker {
 }
 
 impl Broker {
-    /// A broker without topics.
+    /// Creates a broker without topics.
     pub fn new() -> Broker {
         Broker {
             directory: Directory::new(),
@@ -48,13 +48,17 @@ impl Broker {
         }
     }
 
-    /// Makes a topic, with all its memory.
+    /// Creates a topic, and allocates all its memory.
     ///
     /// # Errors
-    /// [`TopicError::TopicExists`]; [`TopicError::InvalidName`] for a name that is empty,
-    /// over 249 bytes or does not print; [`TopicError::InvalidConfig`] and
-    /// [`TopicError::TooManySegments`] for a setting outside its limits;
-    /// [`TopicError::OutOfMemory`] when the system refuses the memory. Nothing is made then.
+    /// - [`TopicError::TopicExists`] if the broker has a topic of this name.
+    /// - [`TopicError::InvalidName`] for a name that is empty, is longer than 249 bytes or has
+    ///   characters that do not print.
+    /// - [`TopicError::InvalidConfig`] and [`TopicError::TooManySegments`] for a setting outside
+    ///   its limits.
+    /// - [`TopicError::OutOfMemory`] if the system refuses the memory.
+    ///
+    /// On an error nothing is created.
     pub fn create_topic(&self, name: &str, config: TopicConfig) -> Result<Topic, TopicError> {
         let exists = || TopicError::TopicExists {
             name: name.to_owned(),
@@ -76,7 +80,7 @@ impl Broker {
         Ok(topic)
     }
 
-    /// Finds a topic.
+    /// Returns the topic of this name.
     ///
     /// # Errors
     /// [`TopicError::UnknownTopic`].
@@ -84,9 +88,11 @@ impl Broker {
         self.directory.find(name).ok_or_else(|| unknown(name))
     }
 
-    /// Takes a topic out of the broker and closes it: its producers and consumers report
-    /// `Closed` from now on, and calls that wait end. Groups forget it. Batches that are held stay readable;
-    /// the memory goes with the last handle.
+    /// Removes a topic from the broker and closes it.
+    ///
+    /// Its producers and consumers report `Closed` from now on, and waiting calls end. Groups
+    /// forget the topic. Batches that are held stay readable. The memory is freed when the last
+    /// handle is dropped.
     ///
     /// # Errors
     /// [`TopicError::UnknownTopic`].
@@ -107,21 +113,33 @@ impl Broker {
         self.directory.names()
     }
 
-    /// A consumer of this broker's topics, without any yet.
+    /// Creates a consumer of this broker's topics. It reads nothing until it is subscribed to
+    /// topics or assigned partitions.
     ///
-    /// A setting outside its limits is refused by `subscribe` and `assign`.
+    /// A setting outside its limits is refused later, by `subscribe` and `assign`.
+    ///
+    /// ```
+    /// # use ringlog::{Broker, ConsumerConfig, Record, TopicConfig};
+    /// # let broker = Broker::new();
+    /// # let topic = broker.create_topic("orders", TopicConfig::new())?;
+    /// let mut consumer = broker.consumer(ConsumerConfig::new());
+    /// consumer.subscribe(&["orders"])?;
+    /// topic.producer().send(Record::new("login"))?;
+    /// assert_eq!(consumer.try_poll()?.len(), 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn consumer(&self, config: ConsumerConfig) -> Consumer {
         let (directory, groups) = (self.directory.clone(), self.groups.clone());
         Consumer::new(directory, groups, &self.consumers, config)
     }
 
-    /// All there is to see of the broker now: topics, groups, and the consumers that live.
+    /// Returns the statistics of all topics, groups and live consumers.
     ///
-    /// It may be taken from any thread, at any rate: it stops nobody, and neither sending nor
-    /// polling does anything for it. Each number was true at some moment of the call, and
-    /// `log_start <= position <= log_end` holds for every position. Of two snapshots that one thread
-    /// takes, no counter of a partition is lower in the later. A thousand partitions and a thousand
-    /// cursors take about a third of a millisecond.
+    /// Any thread may call it, at any rate: it stops no other thread, and sending and polling do
+    /// no extra work for it. Each number was true at some moment of the call, and
+    /// `log_start <= position <= log_end` holds for every position. Of two snapshots taken by one
+    /// thread, no counter of a partition is lower in the later. With a thousand partitions and a
+    /// thousand cursors it takes about a third of a millisecond.
     ///
     /// ```
     /// # use ringlog::{Broker, ConsumerConfig, Record, TopicConfig};
@@ -143,24 +161,43 @@ impl Broker {
 
     // ---- groups -------------------------------------------------------------------------
 
-    /// The names of all groups, sorted. A group is there from its first member, or commit, until
-    /// it is deleted.
+    /// The names of all groups, sorted. A group exists from its first member or commit until it is
+    /// deleted.
     pub fn group_names(&self) -> Vec<String> {
         self.groups.names()
     }
 
-    /// Who is in a group, whose is what, and what is committed, now.
+    /// Describes a group as it is now: its members, the owner of each partition, and the
+    /// committed offsets.
+    ///
+    /// ```
+    /// # use ringlog::{Broker, ConsumerConfig, Record, TopicConfig};
+    /// # let broker = Broker::new();
+    /// # let topic = broker.create_topic("orders", TopicConfig::new())?;
+    /// topic.producer().send(Record::new("login"))?;
+    /// let mut consumer = broker.consumer(ConsumerConfig::new().group("billing"));
+    /// consumer.subscribe(&["orders"])?;
+    /// consumer.try_poll()?; // takes the partition, and reads the record
+    /// consumer.try_poll()?; // commits it
+    ///
+    /// let group = broker.describe_group("billing")?;
+    /// assert_eq!(group.members.len(), 1);
+    /// assert_eq!(group.partitions[0].owner, Some(group.members[0].id));
+    /// assert_eq!(group.partitions[0].committed, Some(1));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     /// [`GroupError::UnknownGroup`].
     pub fn describe_group(&self, name: &str) -> Result<GroupDescription, GroupError> {
-        let group = self.groups.find(name).ok_or_else(|| unknown_group(name))?;
+        let group = self.groups.get(name)?;
         let description = group.lock().describe(name);
         Ok(description)
     }
 
-    /// Forgets a group, and holds nothing back for it any more. Members whose consumers are gone
-    /// (see [`ConsumerConfig::instance_id`]) are forgotten with it.
+    /// Deletes a group with its committed offsets, and releases the records that were held back
+    /// for it. Members whose consumers are gone (see [`ConsumerConfig::instance_id`]) are deleted
+    /// with it.
     ///
     /// # Errors
     /// [`GroupError::UnknownGroup`]; [`GroupError::NotEmpty`] while it has live members.
@@ -168,14 +205,14 @@ impl Broker {
         self.groups.delete(name)
     }
 
-    /// Forgets what a group has committed in a topic, and holds nothing of it back any more: for
-    /// a topic that its members do not read any longer.
+    /// Deletes a group's committed offsets in a topic that its members no longer read, and
+    /// releases the topic's records that were held back for the group.
     ///
     /// # Errors
     /// [`GroupError::UnknownGroup`]; [`GroupError::Subscribed`] while a member is subscribed to
-    /// the topic, or still owns a partition of it: it gives that back at its next poll.
+    /// the topic, or still owns a partition of it, which it releases at its next poll.
     pub fn delete_group_offsets(&self, name: &str, topic: &str) -> Result<(), GroupError> {
-        let group = self.groups.find(name).ok_or_else(|| unknown_group(name))?;
+        let group = self.groups.get(name)?;
         if group.lock().forget_offsets(topic) {
             return Ok(());
         }

@@ -1,12 +1,12 @@
-//! The clock of record timestamps: milliseconds since 1970 UTC, read cheaply.
+//! Two clocks: wall-clock time for record timestamps, and a monotonic clock for durations.
 //!
-//! On Linux this is `CLOCK_REALTIME_COARSE`: the time of the last timer tick (1 to 4 ms
-//! old), at a seventh of the price of `SystemTime::now` (`docs/performance.md` has the
-//! figures). It is read without a system call where the kernel exports it so (x86-64,
-//! arm64). Elsewhere it is `SystemTime`.
+//! [`now`] is in milliseconds since 1970 UTC and cheap to read. On Linux it is
+//! `CLOCK_REALTIME_COARSE`: the time of the last timer tick, 1 to 4 ms old. It costs a seventh
+//! of `SystemTime::now` (figures in `docs/performance.md`). The vDSO serves it without a system
+//! call where the kernel supports that (x86-64, arm64). On other systems it is `SystemTime`.
 //!
-//! And the clock of how long something is kept, and of how long a member has not polled: exact,
-//! and set by nobody.
+//! [`monotonic`] measures retention time and the time since a member's last poll. It is exact,
+//! and setting the system's clock does not change it.
 #![allow(unsafe_code)]
 
 /// Milliseconds since 1970 UTC.
@@ -17,8 +17,8 @@ pub(crate) fn now() -> i64 {
         tv_sec: 0,
         tv_nsec: 0,
     };
-    // SAFETY: the pointer is to a live timespec. The call fails for an unknown clock only,
-    // and then leaves zero.
+    // SAFETY: the pointer is to a live timespec. The call fails only for an unknown clock, and
+    // then leaves it zero.
     unsafe { libc::clock_gettime(libc::CLOCK_REALTIME_COARSE, &mut time) };
     time.tv_sec * 1000 + time.tv_nsec / 1_000_000
 }
@@ -33,7 +33,7 @@ pub(crate) fn now() -> i64 {
         .map_or(0, |d| d.as_millis() as i64)
 }
 
-/// Nanoseconds since the first call; it never goes back.
+/// Nanoseconds since the first call. The value never decreases.
 #[cfg(not(loom))]
 pub(crate) fn monotonic() -> u64 {
     use std::sync::OnceLock;
@@ -42,19 +42,19 @@ pub(crate) fn monotonic() -> u64 {
     FIRST.get_or_init(Instant::now).elapsed().as_nanos() as u64
 }
 
-/// As [`now`].
+/// Constant, as [`now`] is in a model.
 #[cfg(loom)]
 pub(crate) fn monotonic() -> u64 {
     1
 }
 
-/// Models must do the same at every execution.
+/// Constant: a model must do the same in every execution.
 #[cfg(loom)]
 pub(crate) fn now() -> i64 {
     1
 }
 
-/// [`monotonic`], as a duration.
+/// [`monotonic`] as a duration.
 pub(crate) fn since_start() -> std::time::Duration {
     std::time::Duration::from_nanos(monotonic())
 }

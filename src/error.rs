@@ -1,92 +1,93 @@
-//! Every public error: enums with the facts in them.
+//! Every public error: enums whose variants carry the facts as fields.
 //!
-//! A refused record is still the caller's: every sending call borrows it, and a refused
-//! call has appended nothing, except where [`BatchError`] says what it has.
+//! Every sending call borrows its records, so a refused record is still the caller's. A refused
+//! call has appended nothing; only [`BatchError`] can report a partial append.
 
+use crate::record::NegativeTimestamp;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Why a topic could not be made, found or given an exclusive producer.
+/// Why a call on a broker or a topic failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TopicError {
-    /// No topic of this name is in the broker.
+    /// The broker has no topic of this name.
     #[error("there is no topic named {name:?}")]
     UnknownTopic {
-        /// The name asked for.
+        /// The requested name.
         name: String,
     },
-    /// A topic of this name is already in the broker.
-    #[error("a topic named {name:?} exists already")]
+    /// The broker already has a topic of this name.
+    #[error("a topic named {name:?} already exists")]
     TopicExists {
-        /// The name asked for.
+        /// The requested name.
         name: String,
     },
-    /// The name cannot be a topic's name.
-    #[error("{name:?} cannot be a topic's name: {reason}")]
+    /// The name is not a valid topic name.
+    #[error("{name:?} is not a valid topic name: {reason}")]
     InvalidName {
-        /// The name asked for.
+        /// The requested name.
         name: String,
-        /// Which rule it breaks.
+        /// The rule that it breaks.
         reason: &'static str,
     },
     /// A setting is outside its limits.
-    #[error("{setting} is {value}, and must be {min} to {max}")]
+    #[error("{setting} is {value}, but must be from {min} to {max}")]
     InvalidConfig {
         /// The setting's name in [`TopicConfig`](crate::TopicConfig).
         setting: &'static str,
-        /// What it was set to.
+        /// The configured value.
         value: u64,
-        /// The least it may be.
+        /// The smallest valid value.
         min: u64,
-        /// The most it may be.
+        /// The largest valid value.
         max: u64,
     },
-    /// The topic has as many partitions as there can be, so that none can be added.
+    /// The topic already has the maximum number of partitions, so none can be added.
     #[error(
-        "topic {topic:?} has {partitions} partitions, the most that there can be, and {asked} \
-         were asked for"
+        "topic {topic:?} already has {partitions} partitions, the maximum, and {asked} were \
+         requested"
     )]
     NoMorePartitions {
         /// The topic.
         topic: Arc<str>,
-        /// How many it has.
+        /// The number of partitions that it has.
         partitions: u32,
-        /// How many it was to have.
+        /// The requested number of partitions.
         asked: u32,
     },
-    /// The topic has more segments than a topic can number.
-    #[error("{segments} segments are more than the {max} that one topic can have")]
+    /// The topic needs more segments than a topic can number.
+    #[error("the topic needs {segments} segments, but a topic can have at most {max}")]
     TooManySegments {
-        /// Partitions times (segments + 1).
+        /// Partitions times (segments + 1); when partitions are added, plus the handles' spares.
         segments: u64,
         /// The limit.
         max: u64,
     },
-    /// The system would not give the topic's memory, or its size overflows.
-    #[error("the topic needs {bytes} bytes, which cannot be had")]
+    /// The system refused the topic's memory, or its size overflows.
+    #[error("{bytes} bytes for the topic's segments could not be allocated")]
     OutOfMemory {
-        /// Bytes asked for; `u64::MAX` when the size itself overflows.
+        /// The requested bytes; `u64::MAX` when the size itself overflows.
         bytes: u64,
     },
     /// The topic has no such partition.
-    #[error("partition {partition} is not one of the {partitions} of topic {topic:?}")]
+    #[error("topic {topic:?} has no partition {partition}: it has {partitions} partitions")]
     PartitionOutOfRange {
         /// The topic.
         topic: Arc<str>,
-        /// The partition named.
+        /// The requested partition.
         partition: u32,
-        /// How many the topic has.
+        /// The number of partitions that the topic has.
         partitions: u32,
     },
-    /// An exclusive producer needs the topic for itself.
-    #[error("topic {topic:?} has {shared} shared and {exclusive} exclusive producers already")]
+    /// An exclusive producer must be the topic's only producer.
+    #[error("topic {topic:?} already has {shared} shared and {exclusive} exclusive producers")]
     ProducersExist {
         /// The topic.
         topic: Arc<str>,
-        /// Shared producers alive.
+        /// Live shared producers.
         shared: u64,
-        /// Exclusive producers alive: 0 or 1.
+        /// Live exclusive producers: 0 or 1.
         exclusive: u64,
     },
     /// The topic was closed or deleted.
@@ -95,23 +96,23 @@ pub enum TopicError {
         /// The topic.
         topic: Arc<str>,
     },
-    /// A time below zero.
-    #[error("the timestamp {timestamp} is before 1970")]
+    /// The timestamp is below zero.
+    #[error("timestamp {timestamp} ms is before 1970")]
     InvalidTimestamp {
-        /// The time asked for, in milliseconds.
+        /// The requested time, in milliseconds since 1970 UTC.
         timestamp: i64,
     },
-    /// The partition does not have the offset.
+    /// The offset is outside the partition's log.
     #[error(
-        "offset {offset} in partition {partition} of topic {topic:?} is outside \
-         {log_start} to {log_end}"
+        "offset {offset} of partition {partition} of topic {topic:?} is outside the log \
+         ({log_start} to {log_end})"
     )]
     OffsetOutOfRange {
         /// The topic.
         topic: Arc<str>,
         /// The partition.
         partition: u32,
-        /// The offset asked for.
+        /// The requested offset.
         offset: u64,
         /// The first offset retained.
         log_start: u64,
@@ -120,22 +121,22 @@ pub enum TopicError {
     },
 }
 
-/// Why nothing was appended.
+/// Why a send or a claim failed. Nothing was appended.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SendError {
     /// The record's frame is larger than a segment's data. Waiting would not help.
-    #[error("the record takes {size} bytes, and a segment holds {max}")]
+    #[error("the record needs {size} bytes, but a segment holds {max}")]
     RecordTooLarge {
-        /// Bytes the record takes in the log: value, key, headers and time, padded.
+        /// Bytes the record takes in the log: value, key, headers and timestamp, padded.
         size: u64,
-        /// Bytes a segment holds ([`TopicConfig::segment_bytes`](crate::TopicConfig::segment_bytes)).
+        /// Bytes a segment holds: [`segment_bytes`](crate::TopicConfig::segment_bytes).
         max: u64,
     },
     /// One partition's share of a batch is larger than a segment. Waiting would not help.
     #[error(
         "the batch's share of partition {partition} is {records} records in {size} bytes, \
-         and a segment holds {max_records} records in {max} bytes"
+         but a segment holds {max_records} records in {max} bytes"
     )]
     BatchTooLarge {
         /// The partition.
@@ -160,18 +161,18 @@ pub enum SendError {
         /// How long the call waited for room; zero for the `try_` calls.
         waited: Duration,
     },
-    /// The record, the route or the partitioner named a partition that is not there.
-    #[error("partition {partition} is not one of the topic's {partitions}")]
+    /// The record, the destination or the partitioner named a partition that does not exist.
+    #[error("the topic has no partition {partition}: it has {partitions} partitions")]
     PartitionOutOfRange {
-        /// The partition named.
+        /// The requested partition.
         partition: u32,
-        /// How many the topic has.
+        /// The number of partitions that the topic has.
         partitions: u32,
     },
-    /// A timestamp below zero ([Kafka's rule](https://kafka.apache.org/documentation/)).
-    #[error("the timestamp {timestamp} is before 1970")]
+    /// The timestamp is below zero ([Kafka's rule](https://kafka.apache.org/documentation/)).
+    #[error("timestamp {timestamp} ms is before 1970")]
     InvalidTimestamp {
-        /// The timestamp, in milliseconds.
+        /// The timestamp, in milliseconds since 1970 UTC.
         timestamp: i64,
     },
     /// The topic was closed or deleted.
@@ -180,7 +181,7 @@ pub enum SendError {
         /// The topic.
         topic: Arc<str>,
     },
-    /// Another producer has the topic for itself.
+    /// An exclusive producer of the topic is alive, so no other producer may send.
     #[error("topic {topic:?} has an exclusive producer")]
     ExclusiveProducer {
         /// The topic.
@@ -196,56 +197,55 @@ pub enum SendError {
     },
 }
 
-/// Why a batch was not appended, or not all of it.
+/// Why all or part of a batch was not appended.
 ///
 /// A batch's share of one partition is appended as a whole or not at all. When one share is
-/// refused, the shares before it may already be in the log: `appended` says how many
-/// records, and `refused` which ones are not.
+/// refused, the shares before it may already be in the log: `appended` counts the records in the
+/// log, and `refused` lists the records that are not.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{appended} records appended, {} refused: {cause}", refused.len())]
 pub struct BatchError {
     /// Why the first refused share was refused.
     #[source]
     pub cause: SendError,
-    /// Records that are in the log.
+    /// The number of records that are in the log.
     pub appended: usize,
-    /// The positions in the batch of the records that are not.
+    /// The positions in the batch of the records that are not in the log.
     pub refused: Vec<usize>,
 }
 
-/// Why a consumer's call could not be done.
+/// Why a consumer's call failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConsumeError {
-    /// No topic of this name is in the broker.
+    /// The broker has no topic of this name.
     #[error("there is no topic named {name:?}")]
     UnknownTopic {
-        /// The name asked for.
+        /// The requested name.
         name: String,
     },
     /// The topic has no such partition.
-    #[error("partition {partition} is not one of the {partitions} of topic {topic:?}")]
+    #[error("topic {topic:?} has no partition {partition}: it has {partitions} partitions")]
     PartitionOutOfRange {
         /// The topic.
         topic: Arc<str>,
-        /// The partition named.
+        /// The requested partition.
         partition: u32,
-        /// How many the topic has.
+        /// The number of partitions that the topic has.
         partitions: u32,
     },
-    /// `subscribe` and `assign` do not mix: one consumer keeps to the first it was given,
-    /// until `unsubscribe`.
-    #[error("this consumer was given its partitions by {given}, which does not mix with {asked}")]
+    /// `subscribe` and `assign` cannot be mixed: the first one applies until `unsubscribe`.
+    #[error("this consumer uses {given}, which cannot be mixed with {asked}")]
     MixedAssignment {
-        /// What it was given first: `subscribe` or `assign`.
+        /// The call in effect: `subscribe` or `assign`.
         given: &'static str,
-        /// What was asked now.
+        /// The refused call.
         asked: &'static str,
     },
     /// A poll before any `subscribe` or `assign`.
     #[error("the consumer is neither subscribed to topics nor assigned partitions")]
     NotSubscribed,
-    /// The partition is not one of this consumer's.
+    /// The partition is not assigned to this consumer.
     #[error("partition {partition} of topic {topic:?} is not assigned to this consumer")]
     NotAssigned {
         /// The topic.
@@ -255,90 +255,94 @@ pub enum ConsumeError {
     },
     /// The partition has no position yet, and the policy is
     /// [`OffsetReset::None`](crate::OffsetReset::None): seek first.
-    #[error("partition {partition} of topic {topic:?} has no position and no policy gives it one")]
+    #[error(
+        "partition {partition} of topic {topic:?} has no position, and the offset reset policy \
+         sets none"
+    )]
     NoPosition {
         /// The topic.
         topic: Arc<str>,
         /// The partition.
         partition: u32,
     },
-    /// The position is outside what is retained, and the policy is
+    /// The position is outside the retained log, and the policy is
     /// [`OffsetReset::None`](crate::OffsetReset::None).
     #[error(
-        "position {position} in partition {partition} of topic {topic:?} is outside \
-         {log_start} to {log_end}"
+        "position {position} in partition {partition} of topic {topic:?} is outside the log \
+         ({log_start} to {log_end})"
     )]
     OffsetOutOfRange {
         /// The topic.
         topic: Arc<str>,
         /// The partition.
         partition: u32,
-        /// The next offset to be read.
+        /// The next offset to read.
         position: u64,
         /// The first offset retained.
         log_start: u64,
         /// One past the last offset.
         log_end: u64,
     },
-    /// The topic was closed, and all of it is read; or it was deleted.
+    /// The topic was closed and has been read to its end, or it was deleted.
     #[error("topic {topic:?} is closed")]
     Closed {
         /// The topic.
         topic: Arc<str>,
     },
     /// A setting is outside its limits.
-    #[error("{setting} is {value}, and must be {min} to {max}")]
+    #[error("{setting} is {value}, but must be from {min} to {max}")]
     InvalidConfig {
         /// The setting's name in [`ConsumerConfig`](crate::ConsumerConfig).
         setting: &'static str,
-        /// What it was set to.
+        /// The configured value.
         value: u64,
-        /// The least it may be.
+        /// The smallest valid value.
         min: u64,
-        /// The most it may be.
+        /// The largest valid value.
         max: u64,
     },
-    /// Another thread has called [`WakeupHandle::wakeup`](crate::WakeupHandle::wakeup). Nothing
-    /// was read.
+    /// [`WakeupHandle::wakeup`](crate::WakeupHandle::wakeup) ended the poll. Nothing was read.
     #[error("the consumer was woken up")]
     Wakeup,
-    /// A time below zero.
-    #[error("the timestamp {timestamp} is before 1970")]
+    /// The timestamp is below zero.
+    #[error("timestamp {timestamp} ms is before 1970")]
     InvalidTimestamp {
-        /// The time asked for, in milliseconds.
+        /// The requested time, in milliseconds since 1970 UTC.
         timestamp: i64,
     },
-    /// The name cannot be a group's, a member's or a consumer's.
-    #[error("{name:?} cannot be a {setting}: {reason}")]
+    /// The name is not valid for a group, a member or a consumer.
+    #[error("{name:?} is not a valid {setting}: {reason}")]
     InvalidName {
-        /// Which setting of [`ConsumerConfig`](crate::ConsumerConfig): `group`, `instance_id`
-        /// or `client_id`.
+        /// The setting of [`ConsumerConfig`](crate::ConsumerConfig): `group`, `instance_id` or
+        /// `client_id`.
         setting: &'static str,
-        /// What it was set to.
+        /// The configured name.
         name: String,
-        /// Which rule it breaks.
+        /// The rule that it breaks.
         reason: &'static str,
     },
     /// Only a consumer with a [`group`](crate::ConsumerConfig::group) can do this.
-    #[error("{asked} needs a group, and this consumer has none")]
+    #[error("{asked} requires a group, but this consumer has none")]
     NoGroup {
-        /// What was asked: a call's name, or `instance_id`.
+        /// The refused call, or `instance_id`.
         asked: &'static str,
     },
-    /// This member's part in the group is over: nothing that it does counts any more. The next
-    /// poll joins the group again, but not where another has taken its name.
+    /// The group has fenced this member off: nothing it does in the group has an effect any more.
+    ///
+    /// The next poll joins the group again, unless another consumer has taken over this
+    /// member's `instance_id`.
     #[error(
-        "this member of group {group:?} is fenced: {reason} (its generation is {generation}, \
-         and the group's {current})"
+        "this member of group {group:?} is fenced off: {reason} (its generation is \
+         {generation}, the group's is {current})"
     )]
     Fenced {
         /// The group.
         group: Arc<str>,
-        /// The last generation that this member had partitions in.
+        /// The last generation in which this member had partitions.
         generation: u64,
-        /// The group's generation now.
+        /// The group's current generation.
         current: u64,
-        /// Why.
+        /// Why the member was fenced off.
         reason: FenceReason,
     },
     /// The offset to commit is past the end of the partition. Nothing was committed.
@@ -356,15 +360,15 @@ pub enum ConsumeError {
         /// One past the last offset.
         log_end: u64,
     },
-    /// A consumer that is no member cannot commit while the group has members.
-    #[error("group {group:?} has {members} members, and this consumer is none of them")]
+    /// A consumer that is not a member cannot commit while the group has members.
+    #[error("group {group:?} has {members} members, and this consumer is not one of them")]
     NotAMember {
         /// The group.
         group: Arc<str>,
-        /// How many there are.
+        /// The number of members.
         members: usize,
     },
-    /// What the assignor answered cannot be. The group keeps the assignment that it had, until
+    /// The assignor returned an invalid assignment. The group keeps its previous assignment until
     /// its members or topics change again.
     #[error("assignor {assignor:?} of group {group:?}: {reason}")]
     BadAssignment {
@@ -372,49 +376,50 @@ pub enum ConsumeError {
         group: Arc<str>,
         /// The assignor's name.
         assignor: String,
-        /// What cannot be.
+        /// What is invalid.
         reason: String,
     },
-    /// The members of a group must all use the same assignor.
-    #[error("group {group:?} uses assignor {assignor:?}, and not {asked:?}")]
+    /// All members of a group must use the same assignor.
+    #[error("group {group:?} uses assignor {assignor:?}, not {asked:?}")]
     OtherAssignor {
         /// The group.
         group: Arc<str>,
-        /// What the group uses.
+        /// The group's assignor.
         assignor: String,
-        /// What this consumer would use.
+        /// The assignor that this consumer is configured with.
         asked: String,
     },
 }
 
-/// Why a member of a group was fenced.
+/// Why a member of a group was fenced off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum FenceReason {
-    /// It had not polled for [`max_poll_interval`](crate::ConsumerConfig::max_poll_interval).
+    /// The member did not poll for [`max_poll_interval`](crate::ConsumerConfig::max_poll_interval).
     MaxPollInterval,
-    /// Another consumer came with its [`instance_id`](crate::ConsumerConfig::instance_id). This
-    /// one cannot join again before it subscribes again.
+    /// Another consumer joined with the member's
+    /// [`instance_id`](crate::ConsumerConfig::instance_id). The fenced member cannot join again
+    /// until it subscribes again.
     InstanceId,
 }
 
 impl std::fmt::Display for FenceReason {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
-            FenceReason::MaxPollInterval => "it had not polled for max_poll_interval",
-            FenceReason::InstanceId => "another consumer has taken its instance_id",
+            FenceReason::MaxPollInterval => "it did not poll for max_poll_interval",
+            FenceReason::InstanceId => "another consumer has taken over its instance_id",
         })
     }
 }
 
-/// Why a broker's call about a group could not be done.
+/// Why a broker's call about a group failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum GroupError {
     /// The broker has no such group.
     #[error("there is no group named {name:?}")]
     UnknownGroup {
-        /// The name asked for.
+        /// The requested name.
         name: String,
     },
     /// A group with live members cannot be deleted.
@@ -422,12 +427,12 @@ pub enum GroupError {
     NotEmpty {
         /// The group.
         name: String,
-        /// How many there are.
+        /// The number of live members.
         members: usize,
     },
-    /// A group's offsets in a topic that a member is subscribed to, or still owns a partition of
-    /// until its next poll, cannot be deleted.
-    #[error("group {name:?} is subscribed to topic {topic:?}, or still owns some of it")]
+    /// The group's offsets in this topic cannot be deleted yet: a member is subscribed to the
+    /// topic, or owns a partition of it until its next poll.
+    #[error("group {name:?} is subscribed to topic {topic:?} or still owns some of its partitions")]
     Subscribed {
         /// The group.
         name: String,
@@ -440,8 +445,8 @@ pub enum GroupError {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ViewError {
-    /// A value's length is not the type's size.
-    #[error("the value at offset {offset} has {length} bytes, and the type {size}")]
+    /// A value's length differs from the type's size.
+    #[error("the value at offset {offset} has {length} bytes, but the type has {size}")]
     Size {
         /// Offset of the first record that does not fit.
         offset: u64,
@@ -450,12 +455,30 @@ pub enum ViewError {
         /// Bytes of the type.
         size: usize,
     },
-    /// Values start on multiples of 8 bytes; the type needs more.
-    #[error("the type is aligned to {align} bytes, and values to {max}")]
+    /// The type needs a larger alignment than the 8 bytes that values have.
+    #[error("the type needs an alignment of {align} bytes, but values are aligned to {max}")]
     Alignment {
-        /// The type's alignment.
+        /// The type's alignment, in bytes.
         align: usize,
-        /// What values are aligned to.
+        /// The alignment of values, in bytes.
         max: usize,
     },
+}
+
+impl From<NegativeTimestamp> for TopicError {
+    fn from(NegativeTimestamp(timestamp): NegativeTimestamp) -> Self {
+        TopicError::InvalidTimestamp { timestamp }
+    }
+}
+
+impl From<NegativeTimestamp> for SendError {
+    fn from(NegativeTimestamp(timestamp): NegativeTimestamp) -> Self {
+        SendError::InvalidTimestamp { timestamp }
+    }
+}
+
+impl From<NegativeTimestamp> for ConsumeError {
+    fn from(NegativeTimestamp(timestamp): NegativeTimestamp) -> Self {
+        ConsumeError::InvalidTimestamp { timestamp }
+    }
 }

@@ -1,5 +1,5 @@
 #![cfg_attr(not(loom), doc = include_str!("../README.md"))]
-// The model-checked build uses what it needs of the whole.
+// The model-checked build uses only a part of the library.
 #![cfg_attr(
     loom,
     allow(
@@ -10,6 +10,19 @@
     )
 )]
 
+// The layers, highest first. A module uses its own folder and the layers below it; `producer` and
+// `group` do not use each other.
+//
+//     broker      topics and groups by name; makes consumers; snapshots
+//     stats       snapshots and their export
+//     consumer    subscribe, poll, seek, commit; a group member's side
+//     producer    send: choose the partition, claim, write, publish
+//     group       the coordinator: members, ownership, commits, assignors
+//     topic       a topic's partitions, configuration and handle
+//     log         cursor, partition, segment pool, holds, segment: each a layer
+//     wait        event counts, wait strategies, the wait loop
+//     sync        atomics, orderings and locks, by `std` or by loom
+//     error, record, clock, events
 mod broker;
 mod clock;
 mod consumer;
@@ -24,42 +37,61 @@ mod sync;
 mod topic;
 mod wait;
 
+// Broker and topics.
 pub use broker::Broker;
+pub use log::overflow::Overflow;
+pub use log::time_lookup::OffsetAndTimestamp;
+pub use topic::{Timestamps, Topic, TopicConfig, TopicPartition};
+
+// Partitioners.
+pub use topic::{Murmur2, PartitionChoice, Partitioner, RoundRobin, Xxh3};
+
+// Records.
+pub use log::segment::{Headers, RecordRef, Records, Values};
+pub use record::{Destination, FrameMetadata, Header, NO_TIMESTAMP, Record, RecordMetadata};
+
+// Producers.
+pub use log::segment::{ExclusiveMode, SharedMode};
+pub use producer::{
+    BatchMetadata, BatchMetadataIter, Claim, ExclusiveProducer, Producer, SendAsync,
+    SendBatchAsync, SendValuesAsync,
+};
+
+// Consumers.
 pub use consumer::{
     Batch, Consumer, ConsumerConfig, HoldBack, PollAsync, Rebalance, RebalanceListener,
 };
 #[cfg(feature = "stream")]
 pub use consumer::{OwnedRecord, RecordStream};
-pub use error::{
-    BatchError, ConsumeError, FenceReason, GroupError, SendError, TopicError, ViewError,
-};
+pub use log::cursor::OffsetReset;
+pub use wait::WakeupHandle;
+
+// Consumer groups and assignors.
 pub use group::{
     Assignment, Assignor, CooperativeStickyAssignor, GroupDescription, GroupMember, GroupView,
     MemberDescription, MemberId, PartitionDescription, RangeAssignor, RebalanceProtocol,
     RoundRobinAssignor, StickyAssignor, TopicView,
 };
-pub use log::cursor::OffsetReset;
-pub use log::overflow::Overflow;
-pub use log::segment::{ExclusiveMode, Headers, RecordRef, Records, SharedMode, Values};
-pub use log::time_lookup::OffsetAndTimestamp;
-pub use producer::{
-    BatchMetadata, BatchMetadataIter, Claim, ExclusiveProducer, Producer, SendAsync,
-    SendBatchAsync, SendValuesAsync,
-};
-pub use record::{Destination, FrameMetadata, Header, NO_TIMESTAMP, Record, RecordMetadata};
+
+// Waiting.
+pub use wait::{WaitAction, WaitPolicy, WaitStrategy};
+
+// Statistics.
 pub use stats::{
     BrokerSnapshot, ConsumerPartitionStats, ConsumerStats, GroupPartitionStats, GroupStats,
     PartitionStats, TopicStats,
 };
+
+// Errors.
+pub use error::{
+    BatchError, ConsumeError, FenceReason, GroupError, SendError, TopicError, ViewError,
+};
+
+/// For the models.
 #[cfg(loom)]
 pub use sync::ordering_sites;
-pub use topic::{
-    Murmur2, PartitionChoice, Partitioner, RoundRobin, Timestamps, Topic, TopicConfig,
-    TopicPartition, Xxh3,
-};
-pub use wait::{WaitAction, WaitPolicy, WaitStrategy, WakeupHandle};
 
-/// What callers may rely on: handles move between threads, and shared ones are shared.
+/// Guaranteed to callers: every handle can be sent to another thread, and shared ones are `Sync`.
 const _: () = {
     const fn is_send<T: Send>() {}
     const fn is_sync<T: Sync>() {}

@@ -1,16 +1,28 @@
-//! What is sent, and what comes back from sending it.
+//! A record to send, where it is sent, and the metadata that a send returns.
 
 /// The timestamp of a record that has none (Kafka's `NO_TIMESTAMP`).
 pub const NO_TIMESTAMP: i64 = -1;
 
-/// A header: a name and bytes, or no bytes (Kafka's null header value).
+/// A timestamp below zero, in milliseconds. Each public error converts from it.
+pub(crate) struct NegativeTimestamp(pub(crate) i64);
+
+/// Refuses a timestamp below zero, as Kafka does; returns any other as it is.
+#[inline]
+pub(crate) fn check_timestamp(milliseconds: i64) -> Result<i64, NegativeTimestamp> {
+    if milliseconds < 0 {
+        return Err(NegativeTimestamp(milliseconds));
+    }
+    Ok(milliseconds)
+}
+
+/// A record header: a name with a value, or without one (Kafka's null header value).
 ///
-/// Headers keep their order and may repeat.
+/// Headers keep their order, and a name may repeat.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Header<'a> {
     /// The header's name.
     pub name: &'a str,
-    /// Its value; `None` is not the same as empty.
+    /// The header's value; `None` differs from an empty value.
     pub value: Option<&'a [u8]>,
 }
 
@@ -24,7 +36,7 @@ impl<'a> Header<'a> {
     }
 }
 
-/// A record to be sent: it borrows all its parts, and is copied into the log.
+/// A record to send. It borrows all its parts; a send copies them into the log.
 ///
 /// ```
 /// use ringlog::{Header, Record};
@@ -44,7 +56,7 @@ pub struct Record<'a> {
 }
 
 impl<'a> Record<'a> {
-    /// A record with this value: any bytes, none included.
+    /// A record with this value, which may be empty.
     #[inline]
     pub fn new<V: AsRef<[u8]> + ?Sized>(value: &'a V) -> Self {
         Record {
@@ -56,7 +68,7 @@ impl<'a> Record<'a> {
         }
     }
 
-    /// A record without a value, which says that its key is gone (Kafka's tombstone).
+    /// A record without a value: it marks its key as deleted (Kafka's tombstone).
     #[inline]
     pub fn tombstone<K: AsRef<[u8]> + ?Sized>(key: &'a K) -> Self {
         Record {
@@ -68,7 +80,7 @@ impl<'a> Record<'a> {
         }
     }
 
-    /// Gives the record a key. Equal keys go to the same partition; an empty key is a key.
+    /// Sets the key. Records with equal keys are sent to the same partition; an empty key is a key.
     #[inline]
     #[must_use]
     pub fn key<K: AsRef<[u8]> + ?Sized>(mut self, key: &'a K) -> Self {
@@ -76,7 +88,7 @@ impl<'a> Record<'a> {
         self
     }
 
-    /// Gives the record headers.
+    /// Sets the headers.
     #[inline]
     #[must_use]
     pub fn headers(mut self, headers: &'a [Header<'a>]) -> Self {
@@ -84,8 +96,9 @@ impl<'a> Record<'a> {
         self
     }
 
-    /// Gives the record a time, in milliseconds since 1970 UTC, not below zero. Without
-    /// one, the topic's [`Timestamps`](crate::Timestamps) decide.
+    /// Sets the timestamp, in milliseconds since 1970 UTC; a send refuses one below zero.
+    ///
+    /// Without one, the topic's [`Timestamps`](crate::Timestamps) setting decides.
     #[inline]
     #[must_use]
     pub fn timestamp(mut self, milliseconds: i64) -> Self {
@@ -93,7 +106,7 @@ impl<'a> Record<'a> {
         self
     }
 
-    /// Sends the record to this partition, whatever its key.
+    /// Sets the partition. It takes precedence over the key.
     #[inline]
     #[must_use]
     pub fn partition(mut self, partition: u32) -> Self {
@@ -101,10 +114,20 @@ impl<'a> Record<'a> {
         self
     }
 
-    /// Whether it is a value, with or without a key or a partition, and nothing else.
+    /// Whether the record has a value and neither headers nor a timestamp.
     #[inline(always)]
     pub(crate) fn is_simple(&self) -> bool {
         self.value.is_some() && self.headers.is_empty() && self.timestamp.is_none()
+    }
+
+    /// Where it is to go: the partition it names, or the one of its key.
+    #[inline(always)]
+    pub(crate) fn destination(&self) -> Destination<'a> {
+        match (self.partition, self.key) {
+            (Some(partition), _) => Destination::Partition(partition),
+            (None, Some(key)) => Destination::Key(key),
+            (None, None) => Destination::Any,
+        }
     }
 
     /// The value; empty for a tombstone.
@@ -113,7 +136,7 @@ impl<'a> Record<'a> {
         self.value.unwrap_or_default()
     }
 
-    /// Whether the record has no value, which is not the same as an empty one.
+    /// Whether the record has no value, which differs from an empty value.
     #[inline]
     pub fn is_tombstone(&self) -> bool {
         self.value.is_none()
@@ -131,50 +154,50 @@ impl<'a> Record<'a> {
         self.headers
     }
 
-    /// The time it was given.
+    /// The timestamp that [`timestamp`](Self::timestamp) set, if any.
     #[inline]
     pub fn given_timestamp(&self) -> Option<i64> {
         self.timestamp
     }
 
-    /// The partition it was given.
+    /// The partition that [`partition`](Self::partition) set, if any.
     #[inline]
     pub fn given_partition(&self) -> Option<u32> {
         self.partition
     }
 }
 
-/// Where an append goes, for the calls that take no [`Record`].
+/// Where to append, for the calls that take no [`Record`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Destination<'a> {
-    /// The partition of this key, as the topic's partitioner has it.
+    /// The partition that the topic's partitioner chooses for this key.
     Key(&'a [u8]),
     /// This partition.
     Partition(u32),
-    /// Any partition: a record without a key.
+    /// Any partition, as for a record without a key.
     Any,
 }
 
-/// Where a record went.
+/// Where a record was appended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct RecordMetadata {
     /// The partition.
     pub partition: u32,
-    /// The record's place in the partition.
+    /// The record's offset in the partition.
     pub offset: u64,
-    /// The record's time in milliseconds since 1970 UTC, or [`NO_TIMESTAMP`].
+    /// The record's timestamp in milliseconds since 1970 UTC, or [`NO_TIMESTAMP`].
     pub timestamp: i64,
 }
 
-/// Where a frame of several records went.
+/// Where a frame of several records was appended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct FrameMetadata {
     /// The partition.
     pub partition: u32,
-    /// The first record's place in the partition; the others follow it.
+    /// The first record's offset in the partition; the others follow without gaps.
     pub base_offset: u64,
-    /// How many records.
+    /// The number of records in the frame.
     pub records: u64,
-    /// Their time in milliseconds since 1970 UTC, or [`NO_TIMESTAMP`].
+    /// The timestamp of all of them in milliseconds since 1970 UTC, or [`NO_TIMESTAMP`].
     pub timestamp: i64,
 }

@@ -1,9 +1,10 @@
-//! The end of a topic: nothing more goes in, all that went in comes out, and everybody is told.
+//! Closing a topic: it takes no more records, every record in it is read, and every handle gets an
+//! error.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use ringlog::{
-    Broker, ConsumeError, Consumer, ConsumerConfig, Overflow, Record, Route, SendError, Topic,
-    TopicConfig, TopicError, TopicPartition, WaitStrategy,
+    Broker, ConsumeError, Consumer, ConsumerConfig, Destination, Overflow, Record, SendError,
+    Topic, TopicConfig, TopicError, TopicPartition, WaitStrategy,
 };
 use std::thread;
 use std::time::{Duration, Instant};
@@ -26,7 +27,7 @@ fn consumer(broker: &Broker, topics: &[&str]) -> Consumer {
     consumer
 }
 
-/// Reads until a topic is said to be closed: how many records, and which topic.
+/// Reads until a topic is reported as closed; returns the number of records, and the topic.
 fn read_to_end(consumer: &mut Consumer) -> (usize, String) {
     let mut records = 0;
     loop {
@@ -39,7 +40,7 @@ fn read_to_end(consumer: &mut Consumer) -> (usize, String) {
 }
 
 #[test]
-fn a_closed_topic_takes_nothing_and_is_read_to_its_end() {
+fn a_closed_topic_refuses_records_and_is_read_to_its_end() {
     let broker = Broker::new();
     let topic = topic(&broker, "orders", 3);
     let mut consumer = consumer(&broker, &["orders"]);
@@ -59,9 +60,11 @@ fn a_closed_topic_takes_nothing_and_is_read_to_its_end() {
     assert!(is_closed(
         producer.try_send(Record::new("late")).unwrap_err()
     ));
-    assert!(is_closed(producer.claim(Route::Any, None, 4).unwrap_err()));
     assert!(is_closed(
-        producer.send_values(Route::Any, &[1u64]).unwrap_err()
+        producer.claim(Destination::Any, None, 4).unwrap_err()
+    ));
+    assert!(is_closed(
+        producer.send_values(Destination::Any, &[1u64]).unwrap_err()
     ));
     let batch = producer.send_batch(&[Record::new("late")]).unwrap_err();
     assert!(is_closed(batch.cause) && batch.refused == [0]);
@@ -82,7 +85,7 @@ fn a_closed_topic_takes_nothing_and_is_read_to_its_end() {
             Err(ConsumeError::Closed { .. })
         ));
     }
-    // It can be read again, and by those who come later.
+    // It can be read again, and by consumers that subscribe later.
     consumer.seek("orders", 0, 0).unwrap();
     assert_eq!(read_to_end(&mut consumer).0, 4);
     let mut later = self::consumer(&broker, &["orders"]);
@@ -97,7 +100,7 @@ fn a_closed_topic_takes_nothing_and_is_read_to_its_end() {
 }
 
 #[test]
-fn a_consumer_of_several_topics_is_told_of_each_once_and_reads_on() {
+fn a_consumer_of_several_topics_gets_each_closed_error_once_and_reads_on() {
     let broker = Broker::new();
     let (a, b) = (topic(&broker, "a", 2), topic(&broker, "b", 1));
     let mut consumer = consumer(&broker, &["a", "b"]);
@@ -114,7 +117,7 @@ fn a_consumer_of_several_topics_is_told_of_each_once_and_reads_on() {
 }
 
 #[test]
-fn a_partition_that_is_not_read_is_not_waited_for() {
+fn the_end_of_a_topic_does_not_wait_for_unassigned_partitions() {
     let broker = Broker::new();
     let topic = topic(&broker, "orders", 2);
     let mut producer = topic.producer();
@@ -131,7 +134,7 @@ fn a_partition_that_is_not_read_is_not_waited_for() {
     paused.pause("orders", 1).unwrap();
     topic.close();
     assert_eq!(read_to_end(&mut consumer).0, 1);
-    // What is paused is still to be read.
+    // A paused partition is still to be read.
     assert_eq!(paused.poll(LONG).unwrap().len(), 1);
     assert_eq!(paused.poll(SHORT).unwrap().len(), 0);
     paused.resume("orders", 1).unwrap();
@@ -148,7 +151,7 @@ fn an_open_claim_may_still_be_published_and_the_reader_waits_for_it() {
         if topic.is_closed() {
             continue;
         }
-        let claim = producer.claim(Route::Any, None, 4).unwrap();
+        let claim = producer.claim(Destination::Any, None, 4).unwrap();
         topic.close();
         assert_eq!(consumer.poll(SHORT).unwrap().len(), 0);
         if publish {
@@ -161,7 +164,7 @@ fn an_open_claim_may_still_be_published_and_the_reader_waits_for_it() {
 }
 
 #[test]
-fn an_exclusive_producer_ends_its_topic_at_its_next_call_or_when_it_goes() {
+fn an_exclusive_producer_ends_its_topic_at_its_next_call_or_when_dropped() {
     for calls in [true, false] {
         let broker = Broker::new();
         let topic = topic(&broker, "ticks", 2);
@@ -173,21 +176,21 @@ fn an_exclusive_producer_ends_its_topic_at_its_next_call_or_when_it_goes() {
         }
         topic.close();
         assert_eq!(consumer.poll(SHORT).unwrap().len(), 0);
-        let waits = thread::spawn(move || read_to_end(&mut consumer));
+        let reader = thread::spawn(move || read_to_end(&mut consumer));
         thread::sleep(SHORT);
         if calls {
             let refused = producer.send(Record::new("late")).unwrap_err();
             assert!(matches!(refused, SendError::Closed { .. }));
-            assert_eq!(waits.join().unwrap().0, 0);
+            assert_eq!(reader.join().unwrap().0, 0);
         } else {
             drop(producer);
-            assert_eq!(waits.join().unwrap().0, 0);
+            assert_eq!(reader.join().unwrap().0, 0);
         }
     }
 }
 
 #[test]
-fn everybody_who_waits_is_told_at_once() {
+fn all_waiting_threads_return_at_once() {
     for wait in [
         WaitStrategy::Block,
         WaitStrategy::Backoff,
@@ -204,9 +207,9 @@ fn everybody_who_waits_is_told_at_once() {
             member.subscribe(&["orders"]).unwrap();
             let mut producer = topic.producer();
             while producer.try_send(Record::new("order")).is_ok() {}
-            let sends = thread::spawn(move || producer.send(Record::new("order")).unwrap_err());
-            let reads = thread::spawn(move || read_to_end(&mut reader));
-            let joins = thread::spawn(move || read_to_end(&mut member));
+            let sender = thread::spawn(move || producer.send(Record::new("order")).unwrap_err());
+            let reader = thread::spawn(move || read_to_end(&mut reader));
+            let member = thread::spawn(move || read_to_end(&mut member));
             thread::sleep(SHORT);
             let start = Instant::now();
             if delete {
@@ -214,16 +217,16 @@ fn everybody_who_waits_is_told_at_once() {
             } else {
                 topic.close();
             }
-            assert!(matches!(sends.join().unwrap(), SendError::Closed { .. }));
-            assert_eq!(reads.join().unwrap().1, "orders");
-            assert_eq!(joins.join().unwrap().1, "orders");
+            assert!(matches!(sender.join().unwrap(), SendError::Closed { .. }));
+            assert_eq!(reader.join().unwrap().1, "orders");
+            assert_eq!(member.join().unwrap().1, "orders");
             assert!(start.elapsed() < LONG / 4, "{wait:?}, {delete}");
         }
     }
 }
 
 #[test]
-fn what_threads_send_while_a_topic_is_closed_is_read_or_was_refused() {
+fn records_sent_while_a_topic_closes_are_read_or_refused() {
     for round in 0..20u64 {
         let broker = Broker::new();
         let overflow = Overflow::Backpressure;
@@ -278,9 +281,10 @@ fn members_of_a_group_read_a_closed_topic_to_its_end_between_them() {
     assert_eq!(read.map(|r| r.join().unwrap()), [6, 6]);
 }
 
-/// A member is told of the end of what it has, and goes on waiting for what it may still get.
+/// A member gets an error at the end of its own partitions, and then waits for partitions that it
+/// may still be assigned.
 #[test]
-fn a_member_that_has_read_all_it_has_waits_for_its_other_topics() {
+fn a_member_at_the_end_of_its_partitions_waits_for_its_other_topics() {
     let broker = Broker::new();
     let (a, _b) = (topic(&broker, "a", 1), topic(&broker, "b", 1));
     let mut members = [(); 2].map(|()| {
@@ -302,7 +306,7 @@ fn a_member_that_has_read_all_it_has_waits_for_its_other_topics() {
 }
 
 #[test]
-fn who_seeks_back_in_a_closed_topic_is_told_again_and_not_before_the_end() {
+fn after_a_seek_back_closed_is_reported_again_only_at_the_end() {
     let broker = Broker::new();
     let (a, _b) = (topic(&broker, "a", 1), topic(&broker, "b", 1));
     a.producer().send(Record::new("a")).unwrap();
@@ -320,9 +324,10 @@ fn who_seeks_back_in_a_closed_topic_is_told_again_and_not_before_the_end() {
     }
 }
 
-/// However many partitions a topic has, a look at whether all of it is read is one look at each.
+/// Checking whether a topic is read to its end looks at each partition once, however many there
+/// are.
 #[test]
-fn a_closed_topic_of_most_partitions_costs_one_look_at_each() {
+fn checking_for_the_end_costs_one_look_at_each_partition() {
     const MOST: u32 = 16_384;
     let broker = Broker::new();
     let config = TopicConfig::new()

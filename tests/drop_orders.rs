@@ -1,4 +1,4 @@
-//! Everything goes in every order, and nobody is left waiting.
+//! Handles are dropped in every order, and no thread and no task is left waiting.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use ringlog::{
@@ -14,7 +14,7 @@ use std::time::Duration;
 
 const LONG: Duration = Duration::from_secs(60);
 
-/// All orders of so many things (Heap's algorithm).
+/// All permutations of `0..count` (Heap's algorithm).
 fn orders(count: usize) -> Vec<Vec<usize>> {
     fn permute(k: usize, order: &mut Vec<usize>, all: &mut Vec<Vec<usize>>) {
         if k <= 1 {
@@ -51,13 +51,13 @@ fn consumer(broker: &Broker, config: ConsumerConfig) -> Consumer {
     consumer
 }
 
-struct Nobody;
+struct IgnoreWakes;
 
-impl Wake for Nobody {
+impl Wake for IgnoreWakes {
     fn wake(self: Arc<Self>) {}
 }
 
-/// What is dropped, or called, in any order.
+/// A value that is dropped, or a call that is made, in any order.
 type Step = Box<dyn FnOnce() + Send>;
 
 fn dropping<T: Send + 'static>(thing: T) -> Step {
@@ -65,7 +65,7 @@ fn dropping<T: Send + 'static>(thing: T) -> Step {
 }
 
 #[test]
-fn handles_go_in_every_order() {
+fn handles_may_be_dropped_in_every_order() {
     for exclusive in [false, true] {
         for order in orders(7) {
             let broker = Broker::new();
@@ -88,8 +88,8 @@ fn handles_go_in_every_order() {
                 fill(&mut |record| producer.send(record).is_ok());
                 steps.push(Some(dropping(producer)));
             }
-            // A task that was waiting, and whose future was forgotten.
-            let waker = Waker::from(Arc::new(Nobody));
+            // A task that was waiting and whose future was leaked.
+            let waker = Waker::from(Arc::new(IgnoreWakes));
             let mut context = Context::from_waker(&waker);
             while !reader.try_poll().unwrap().is_empty() {}
             let mut poll = ManuallyDrop::new(reader.poll_async());
@@ -109,14 +109,14 @@ fn handles_go_in_every_order() {
     }
 }
 
-/// A reader, a member and a producer sleep in threads of their own, while all that others have of
-/// the topic goes in every order, its end among it.
+/// A reader, a member and a producer sleep on their threads, while all other handles of the topic
+/// are dropped and the topic is closed, in every order.
 #[test]
-fn sleeping_threads_end_whatever_the_order() {
+fn sleeping_threads_return_in_every_order() {
     fn read(mut consumer: Consumer) {
         loop {
             match consumer.poll(LONG) {
-                Ok(batch) => assert!(!batch.is_empty(), "nobody said that it is over"),
+                Ok(batch) => assert!(!batch.is_empty(), "the poll timed out"),
                 Err(ConsumeError::Closed { .. }) => return,
                 Err(other) => panic!("{other}"),
             }
@@ -146,7 +146,7 @@ fn sleeping_threads_end_whatever_the_order() {
         ];
         let closes = topic.clone();
         let mut steps: Vec<Option<Step>> = vec![
-            Some(dropping(slow)), // lets the producer go on
+            Some(dropping(slow)), // makes room for the producer
             Some(dropping((handle, other))),
             Some(dropping(broker)),
             Some(dropping(topic)),
@@ -154,7 +154,7 @@ fn sleeping_threads_end_whatever_the_order() {
         ];
         for (i, step) in order.into_iter().enumerate() {
             if i == 2 {
-                thread::sleep(Duration::from_millis(1)); // some sleep by now
+                thread::sleep(Duration::from_millis(1)); // some threads sleep by now
             }
             steps[step].take().unwrap()();
         }
@@ -164,10 +164,10 @@ fn sleeping_threads_end_whatever_the_order() {
     }
 }
 
-/// A future in the middle of its wait goes before, or after, everything else.
+/// Pending futures, while the broker is dropped and the topic closed, in every order.
 #[test]
-fn futures_go_in_every_order() {
-    let waker = Waker::from(Arc::new(Nobody));
+fn pending_futures_complete_in_every_order() {
+    let waker = Waker::from(Arc::new(IgnoreWakes));
     let mut context = Context::from_waker(&waker);
     for order in orders(3) {
         let broker = Broker::new();

@@ -1,4 +1,4 @@
-//! The events of the feature `tracing`, one test for each kind.
+//! The events of the feature `tracing`: a test for each kind.
 #![allow(missing_docs)]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 #![cfg(feature = "tracing")]
@@ -39,13 +39,13 @@ impl Visit for Fields {
     }
 }
 
-/// The events of this thread during `work` that are of one kind.
+/// The events of one kind that this thread emits during `work`.
 fn captured(message: &str, work: impl FnOnce()) -> Vec<(tracing::Level, Vec<String>)> {
     let events = Captured::default();
     let subscriber = tracing_subscriber::registry().with(events.clone());
     tracing::subscriber::with_default(subscriber, work);
     let all = events.0.lock().unwrap();
-    let of_kind = all.iter().filter(|(_, told, _)| told == message);
+    let of_kind = all.iter().filter(|(_, text, _)| text == message);
     of_kind
         .map(|(level, _, fields)| {
             let fields = fields.iter().map(|(name, value)| format!("{name}={value}"));
@@ -62,7 +62,7 @@ fn small() -> TopicConfig {
 }
 
 #[test]
-fn topics_that_come_grow_and_go() {
+fn creating_growing_and_deleting_a_topic_are_events() {
     let run = || {
         let broker = Broker::new();
         let topic = broker.create_topic("orders", small()).unwrap();
@@ -72,22 +72,22 @@ fn topics_that_come_grow_and_go() {
         broker.delete_topic("orders").unwrap();
         assert!(broker.delete_topic("orders").is_err());
     };
-    let made = captured("topic created", run);
-    assert_eq!((made.len(), made[0].0), (1, tracing::Level::INFO));
-    assert_eq!(made[0].1[1..], ["partitions=1", "topic=\"orders\""]);
+    let created = captured("topic created", run);
+    assert_eq!((created.len(), created[0].0), (1, tracing::Level::INFO));
+    assert_eq!(created[0].1[1..], ["partitions=1", "topic=\"orders\""]);
     let added = captured("partitions added", run);
     let fields = ["partitions=3", "topic=\"orders\""].map(str::to_owned);
     assert_eq!(added, [(tracing::Level::INFO, fields.to_vec())]);
-    let gone = captured("topic deleted", run);
+    let deleted = captured("topic deleted", run);
     assert_eq!(
-        gone,
+        deleted,
         [(tracing::Level::INFO, vec!["topic=\"orders\"".to_owned()])]
     );
 }
 
 #[test]
-fn a_consumer_that_is_lapped() {
-    let told = captured("consumer lapped", || {
+fn a_lapped_consumer_is_an_event() {
+    let lapped = captured("consumer lapped", || {
         let (broker, topic) = make(small().overflow(Overflow::DropOldest));
         let mut consumer = subscribed(&broker, ConsumerConfig::new().client_id("slow"));
         let mut producer = topic.producer();
@@ -106,12 +106,12 @@ fn a_consumer_that_is_lapped() {
         "topic=\"t\"",
     ];
     let fields: Vec<_> = fields.map(str::to_owned).into();
-    assert_eq!(told, [(tracing::Level::WARN, fields)]);
+    assert_eq!(lapped, [(tracing::Level::WARN, fields)]);
 }
 
 #[test]
-fn a_group_that_is_rebalanced() {
-    let told = captured("group rebalanced", || {
+fn a_rebalance_is_an_event() {
+    let rebalances = captured("group rebalanced", || {
         let (broker, _topic) = make(small().partitions(2));
         let config = || ConsumerConfig::new().group("billing");
         let mut first = subscribed(&broker, config());
@@ -122,7 +122,7 @@ fn a_group_that_is_rebalanced() {
             second.try_poll().unwrap();
         }
     });
-    let one = |generation, members| {
+    let event = |generation, members| {
         let fields = [
             format!("generation={generation}"),
             "group=\"billing\"".to_owned(),
@@ -130,11 +130,11 @@ fn a_group_that_is_rebalanced() {
         ];
         (tracing::Level::INFO, fields.to_vec())
     };
-    assert_eq!(told, [one(1, 1), one(2, 2)]);
+    assert_eq!(rebalances, [event(1, 1), event(2, 2)]);
 }
 
-/// Fills a topic that a reader holds, and sends once more.
-fn full(wait: bool) {
+/// Fills a topic that a reader holds back, and sends one more record.
+fn overfill(wait: bool) {
     let (broker, topic) = make(small().max_block(Duration::from_millis(2)));
     let _reader = subscribed(&broker, ConsumerConfig::new());
     let mut producer = topic.producer();
@@ -151,13 +151,13 @@ fn full(wait: bool) {
 }
 
 #[test]
-fn a_producer_that_waits_and_one_that_is_refused() {
+fn a_blocked_and_a_refused_producer_are_events() {
     let fields: Vec<_> = ["partition=0", "topic=\"t\""].map(str::to_owned).into();
-    let blocked = captured("producer blocked", || full(true));
+    let blocked = captured("producer blocked", || overfill(true));
     assert_eq!(blocked, [(tracing::Level::DEBUG, fields)]);
-    assert_eq!(captured("producer blocked", || full(false)), []);
+    assert_eq!(captured("producer blocked", || overfill(false)), []);
     for wait in [true, false] {
-        let refused = captured("producer refused", || full(wait));
+        let refused = captured("producer refused", || overfill(wait));
         assert_eq!((refused.len(), refused[0].0), (1, tracing::Level::WARN));
         assert_eq!(refused[0].1[..2], ["partition=0", "topic=\"t\""]);
         let waited = refused[0].1[2].strip_prefix("waited_ms=").unwrap();
@@ -167,9 +167,9 @@ fn a_producer_that_waits_and_one_that_is_refused() {
 
 #[test]
 fn a_subscriber_may_call_the_library() {
-    /// It asks the broker and the group whose event it gets.
-    struct Nosy(Broker);
-    impl<S: tracing::Subscriber> Layer<S> for Nosy {
+    /// Queries the broker, and the group, from inside their events.
+    struct Querying(Broker);
+    impl<S: tracing::Subscriber> Layer<S> for Querying {
         fn on_event(&self, _: &tracing::Event<'_>, _: Context<'_, S>) {
             self.0.snapshot();
             for group in self.0.group_names() {
@@ -178,7 +178,7 @@ fn a_subscriber_may_call_the_library() {
         }
     }
     let broker = Broker::new();
-    let subscriber = tracing_subscriber::registry().with(Nosy(broker.clone()));
+    let subscriber = tracing_subscriber::registry().with(Querying(broker.clone()));
     tracing::subscriber::with_default(subscriber, || {
         let config = small().overflow(Overflow::DropOldest);
         let topic = broker.create_topic(TOPIC, config).unwrap();

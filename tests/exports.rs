@@ -1,18 +1,18 @@
-//! What a snapshot is exported as: Prometheus's text, the `metrics` crate, serde. Each with its
-//! feature.
+//! Exports of a snapshot: Prometheus's text, the `metrics` crate, and serde, each with its feature.
 #![allow(missing_docs)]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 #![cfg(any(feature = "prometheus", feature = "metrics", feature = "serde"))]
 
 mod common;
 
-use ringlog::{Broker, ConsumerConfig, Overflow, Record, Route, Timestamps, TopicConfig};
+use ringlog::{Broker, ConsumerConfig, Destination, Overflow, Record, Timestamps, TopicConfig};
 
-/// A name with everything that has to be escaped.
+/// A name with every character that has to be escaped.
 const ODD: &str = "a\\b \"c\" {é}";
 
-/// Two topics, a consumer that was lapped, a group, and two consumers of one name.
-fn run(look: impl FnOnce(&Broker)) {
+/// Calls `check` with a broker of two topics, a lapped consumer, a group, and two consumers of one
+/// name.
+fn run(check: impl FnOnce(&Broker)) {
     let broker = Broker::new();
     let config = TopicConfig::new()
         .segments(2)
@@ -41,18 +41,18 @@ fn run(look: impl FnOnce(&Broker)) {
         orders.send(Record::new(&value).partition(1)).unwrap();
         odd.send(Record::new(&value)).unwrap();
     }
-    drop(odd.claim(Route::Any, None, 8).unwrap());
+    drop(odd.claim(Destination::Any, None, 8).unwrap());
     assert!(orders.try_send(Record::new("").partition(1)).is_err());
-    slow.try_poll().unwrap(); // 4 to 7 were left, and an aborted one
+    slow.try_poll().unwrap(); // 4 to 7 are retained, and an aborted record
     while !member.try_poll().unwrap().is_empty() {}
-    look(&broker);
+    check(&broker);
 }
 
 /// A metric's name, its labels and its value.
 #[cfg(any(feature = "prometheus", feature = "metrics"))]
 type Sample = (&'static str, Vec<(&'static str, &'static str)>, u64);
 
-/// What both exports must say of [`run`].
+/// The samples of [`run`] that both exports must have.
 #[cfg(any(feature = "prometheus", feature = "metrics"))]
 fn expected() -> Vec<Sample> {
     let orders = |p| vec![("topic", "orders"), ("partition", p)];
@@ -119,8 +119,8 @@ mod prometheus {
 
     type Labels = Vec<(String, String)>;
 
-    /// Metric to kind, and samples, of a text in the format of version 0.0.4. Whatever that does
-    /// not allow is a panic.
+    /// Kinds of metrics, and samples, of a text in format version 0.0.4. The parser panics at
+    /// anything that the format does not allow.
     #[derive(Default)]
     struct Parsed {
         kinds: BTreeMap<String, String>,
@@ -135,35 +135,31 @@ mod prometheus {
     fn parse(text: &str) -> Parsed {
         assert!(
             text.is_empty() || text.ends_with('\n'),
-            "the last line has no end"
+            "the last line has no newline"
         );
         let mut parsed = Parsed::default();
         let mut help = None;
         let mut family = None;
         for line in text.lines() {
             if let Some(rest) = line.strip_prefix("# HELP ") {
-                let (name, told) = rest.split_once(' ').expect(line);
-                assert!(is_name(name, true) && !told.is_empty(), "{line}");
-                assert!(!told.contains('\\'), "{line}");
+                let (name, text) = rest.split_once(' ').expect(line);
+                assert!(is_name(name, true) && !text.is_empty(), "{line}");
+                assert!(!text.contains('\\'), "{line}");
                 help = Some(name.to_owned());
                 family = None;
             } else if let Some(rest) = line.strip_prefix("# TYPE ") {
                 let (name, kind) = rest.split_once(' ').expect(line);
                 assert_eq!(help.take().as_deref(), Some(name), "{line}");
                 assert!(["counter", "gauge"].contains(&kind), "{line}");
-                let twice = parsed.kinds.insert(name.to_owned(), kind.to_owned());
-                assert_eq!(twice, None, "{line}");
+                let previous = parsed.kinds.insert(name.to_owned(), kind.to_owned());
+                assert_eq!(previous, None, "{line}");
                 assert_eq!(name.ends_with("_total"), kind == "counter", "{line}");
                 family = Some(name.to_owned());
             } else {
                 let (name, labels, value) = sample(line);
-                assert_eq!(
-                    family.as_ref(),
-                    Some(&name),
-                    "apart from its family: {line}"
-                );
-                let twice = parsed.samples.insert((name, labels), value);
-                assert_eq!(twice, None, "{line}");
+                assert_eq!(family.as_ref(), Some(&name), "outside its family: {line}");
+                let previous = parsed.samples.insert((name, labels), value);
+                assert_eq!(previous, None, "{line}");
             }
         }
         parsed
@@ -175,10 +171,10 @@ mod prometheus {
         let mut labels = Labels::new();
         let mut rest = rest;
         loop {
-            let (label, behind) = rest.split_once("=\"").expect(line);
+            let (label, after) = rest.split_once("=\"").expect(line);
             assert!(is_name(label, false), "{line}");
             let mut value = String::new();
-            let mut chars = behind.char_indices();
+            let mut chars = after.char_indices();
             let end = loop {
                 match chars.next().expect(line) {
                     (at, '"') => break at,
@@ -192,7 +188,7 @@ mod prometheus {
             };
             assert!(labels.iter().all(|(other, _)| other != label), "{line}");
             labels.push((label.to_owned(), value));
-            rest = &behind[end + 1..];
+            rest = &after[end + 1..];
             match rest.strip_prefix(',') {
                 Some(more) => rest = more,
                 None => break,
@@ -203,7 +199,7 @@ mod prometheus {
     }
 
     #[test]
-    fn the_text_parses_and_says_what_happened() {
+    fn the_text_parses_and_has_the_expected_samples() {
         run(|broker| {
             let text = broker.snapshot().to_prometheus();
             let parsed = parse(&text);
@@ -218,13 +214,16 @@ mod prometheus {
     }
 
     #[test]
-    fn what_is_not_there_has_no_sample() {
+    fn absent_topics_and_consumers_have_no_samples() {
         let empty = Broker::new().snapshot().to_prometheus();
         assert_eq!(empty, "");
         run(|broker| {
             broker.consumer(ringlog::ConsumerConfig::new().client_id("idle"));
             let text = broker.snapshot().to_prometheus();
-            assert!(!text.contains("idle"), "it has no partition");
+            assert!(
+                !text.contains("idle"),
+                "a consumer without partitions has no samples"
+            );
             broker.delete_topic("orders").unwrap();
             let parsed = parse(&broker.snapshot().to_prometheus());
             let topics = parsed.samples.keys().filter(|(name, labels)| {
@@ -259,12 +258,12 @@ mod metrics {
     use metrics_util::debugging::{DebugValue, DebuggingRecorder};
 
     #[test]
-    fn the_recorder_gets_what_happened() {
+    fn the_recorder_gets_the_expected_samples() {
         run(|broker| {
             let recorder = DebuggingRecorder::new();
             let record = || broker.snapshot().record_metrics();
             for _ in 0..2 {
-                // The second time adds nothing up.
+                // Recording twice adds nothing up.
                 ::metrics::with_local_recorder(&recorder, record);
             }
             let all = recorder.snapshotter().snapshot().into_vec();
@@ -275,12 +274,12 @@ mod metrics {
                 });
                 let (key, _, help, found) = found.unwrap_or_else(|| panic!("{name} {labels:?}"));
                 assert!(help.is_some(), "{name}");
-                let (kind, told) = if name.ends_with("_total") {
+                let (kind, expected) = if name.ends_with("_total") {
                     (MetricKind::Counter, DebugValue::Counter(value))
                 } else {
                     (MetricKind::Gauge, DebugValue::Gauge((value as f64).into()))
                 };
-                assert_eq!((key.kind(), found), (kind, &told), "{name}");
+                assert_eq!((key.kind(), found), (kind, &expected), "{name}");
             }
         });
     }
@@ -288,7 +287,7 @@ mod metrics {
 
 #[cfg(feature = "serde")]
 #[test]
-fn a_snapshot_is_serialized_under_the_names_of_its_fields() {
+fn a_snapshot_is_serialized_by_field_name() {
     run(|broker| {
         let snapshot = serde_json::to_value(broker.snapshot()).unwrap();
         let topics = &snapshot["topics"];

@@ -1,4 +1,4 @@
-//! What consumers hold, and what they must not hold.
+//! Hazard pointers: what a consumer holds, and what it must not hold back.
 #![allow(missing_docs)]
 #![allow(clippy::unwrap_used)]
 
@@ -23,7 +23,7 @@ fn consumer(broker: &Broker, config: ConsumerConfig) -> Consumer {
 }
 
 #[test]
-fn a_consumer_that_was_overtaken_everywhere_holds_nothing_back() {
+fn a_consumer_overtaken_in_all_partitions_holds_nothing_back() {
     const PARTITIONS: u32 = 8;
     let (broker, _topic, mut producer) = setup(
         TopicConfig::new()
@@ -58,10 +58,10 @@ fn a_consumer_that_was_overtaken_everywhere_holds_nothing_back() {
             let next = (partition + 1) % PARTITIONS;
             consumer.seek_to_beginning(TOPIC, partition).unwrap();
             consumer.resume(TOPIC, partition).unwrap();
-            assert_eq!(consumer.try_poll().unwrap().len(), 1); // holds a segment here
-            send(partition, 9); // which is retired
+            assert_eq!(consumer.try_poll().unwrap().len(), 1); // holds a segment of this partition
+            send(partition, 9); // retires that segment
             consumer.pause(TOPIC, partition).unwrap();
-            consumer.seek_to_beginning(TOPIC, next).unwrap(); // holds one there instead
+            consumer.seek_to_beginning(TOPIC, next).unwrap(); // holds one of the next instead
             consumer.resume(TOPIC, partition).unwrap();
             assert!(consumer.try_poll().is_err(), "overtaken");
             consumer.pause(TOPIC, partition).unwrap();
@@ -103,7 +103,7 @@ fn what_is_retained_at_a_seek_is_read_under_backpressure() {
 }
 
 #[test]
-fn what_was_retained_at_a_seek_and_is_gone_at_the_poll_is_lost() {
+fn records_overwritten_between_a_seek_and_the_poll_count_as_lost() {
     let (broker, topic, mut producer) = setup(
         TopicConfig::new()
             .segments(2)

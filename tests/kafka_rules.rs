@@ -1,4 +1,4 @@
-//! What Kafka's users expect: which partition, which offset, which position.
+//! Kafka's rules: the partition, the offset and the position that its users expect.
 #![allow(missing_docs, missing_debug_implementations)]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -6,8 +6,9 @@ mod common;
 
 use common::{TOPIC, drain, make, subscribed};
 use ringlog::{
-    Choice, ConsumeError, ConsumerConfig, Header, Murmur2, NO_TIMESTAMP, OffsetReset, Overflow,
-    Partitioner, Record, RoundRobin, Route, Timestamps, TopicConfig, TopicPartition,
+    ConsumeError, ConsumerConfig, Destination, Header, Murmur2, NO_TIMESTAMP, OffsetReset,
+    Overflow, PartitionChoice, Partitioner, Record, RoundRobin, Timestamps, TopicConfig,
+    TopicPartition,
 };
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -36,7 +37,7 @@ fn with_murmur2_keys_land_where_kafkas_java_clients_put_them() {
                 .unwrap()
                 .get(0);
             assert_eq!(at.unwrap().partition, expected);
-            let route = Route::Key(key.as_bytes());
+            let route = Destination::Key(key.as_bytes());
             assert_eq!(
                 producer.send_values(route, &[1u8]).unwrap().partition,
                 expected
@@ -48,7 +49,7 @@ fn with_murmur2_keys_land_where_kafkas_java_clients_put_them() {
 }
 
 #[test]
-fn an_empty_key_is_a_key_and_no_key_stays_a_while_and_moves_on() {
+fn an_empty_key_is_a_key_and_keyless_records_stick_to_a_partition_for_a_while() {
     let (_broker, topic) = make(
         TopicConfig::new()
             .partitions(5)
@@ -66,7 +67,7 @@ fn an_empty_key_is_a_key_and_no_key_stays_a_while_and_moves_on() {
         assert_eq!(at.partition, home);
         visits.push(producer.send(Record::new(&value)).unwrap().partition);
     }
-    // Runs of 16 KiB or so, and every partition in its turn.
+    // Runs of about 16 KiB, and every partition in turn.
     let runs: Vec<_> = visits.chunk_by(|a, b| a == b).map(<[u32]>::len).collect();
     assert!(
         runs[..runs.len() - 1]
@@ -80,16 +81,16 @@ fn an_empty_key_is_a_key_and_no_key_stays_a_while_and_moves_on() {
 }
 
 #[test]
-fn a_partition_given_beats_the_key_and_round_robin_takes_turns() {
+fn an_explicit_partition_beats_the_key_and_uses_no_turn_of_round_robin() {
     let (_broker, topic) = make(TopicConfig::new().partitions(3).partitioner(RoundRobin));
     let mut producer = topic.producer();
     let first = producer.send(Record::new("v")).unwrap().partition;
     for i in 1..30 {
-        let given = producer
+        let explicit = producer
             .send(Record::new("v").key("k").partition(i % 3))
             .unwrap();
-        assert_eq!(given.partition, i % 3);
-        // Those with a partition of their own do not use up a turn.
+        assert_eq!(explicit.partition, i % 3);
+        // A record with an explicit partition uses no turn.
         let record = Record::new("v").key("always the same");
         let at = producer.send(record).unwrap();
         assert_eq!(at.partition, (first + i) % 3);
@@ -97,13 +98,13 @@ fn a_partition_given_beats_the_key_and_round_robin_takes_turns() {
 }
 
 #[test]
-fn a_partitioner_of_ones_own_is_asked_for_every_record_with_no_partition() {
+fn a_custom_partitioner_chooses_for_every_record_without_a_partition() {
     #[derive(Debug)]
     struct ByLength;
     impl Partitioner for ByLength {
-        fn choose(&self, key: Option<&[u8]>, partitions: u32) -> Choice {
-            key.map_or(Choice::RoundRobin, |key| {
-                Choice::Partition(key.len() as u32 % partitions)
+        fn choose(&self, key: Option<&[u8]>, partitions: u32) -> PartitionChoice {
+            key.map_or(PartitionChoice::RoundRobin, |key| {
+                PartitionChoice::Partition(key.len() as u32 % partitions)
             })
         }
     }
@@ -113,22 +114,22 @@ fn a_partitioner_of_ones_own_is_asked_for_every_record_with_no_partition() {
         let at = producer.send(Record::new("v").key(key)).unwrap();
         assert_eq!(at.partition, partition);
     }
-    let mut turns: Vec<_> = (0..4)
+    let mut partitions: Vec<_> = (0..4)
         .map(|_| producer.send(Record::new("v")).unwrap().partition)
         .collect();
-    turns.sort_unstable();
-    assert_eq!(turns, [0, 1, 2, 3]);
+    partitions.sort_unstable();
+    assert_eq!(partitions, [0, 1, 2, 3]);
 }
 
 #[test]
-fn a_partition_that_is_always_full_does_not_starve_the_others() {
+fn a_partition_that_always_has_records_does_not_starve_the_others() {
     let (broker, topic) = make(TopicConfig::new().partitions(3).segment_records(1000));
     let mut consumer = subscribed(&broker, ConsumerConfig::new().max_poll_records(10));
     let mut producer = topic.producer();
     let mut others = [0u64; 3];
     let fill = [Record::new("busy").partition(0); 20];
     for round in 0..300 {
-        // More than one poll takes: partition 0 has records at every poll.
+        // More than one poll returns: partition 0 has records at every poll.
         producer
             .try_send_batch(&fill)
             .map(|_| ())
@@ -136,7 +137,7 @@ fn a_partition_that_is_always_full_does_not_starve_the_others() {
         producer
             .send(Record::new("rare").partition(1 + round % 2))
             .unwrap();
-        // Within as many polls as there are partitions, the rare record is there.
+        // The rare record comes within as many polls as there are partitions.
         let mut seen = false;
         for _ in 0..3 {
             let batch = consumer.try_poll().unwrap();
@@ -150,7 +151,7 @@ fn a_partition_that_is_always_full_does_not_starve_the_others() {
 }
 
 #[test]
-fn the_position_moves_past_what_a_poll_gave_and_seeking_back_replays_it() {
+fn the_position_moves_past_a_polled_batch_and_seeking_back_replays_it() {
     let (broker, topic) = make(TopicConfig::new().segment_records(4));
     let mut producer = topic.producer();
     for i in 0..14u8 {
@@ -181,7 +182,7 @@ fn the_position_moves_past_what_a_poll_gave_and_seeking_back_replays_it() {
 }
 
 #[test]
-fn subscribe_replaces_and_keeps_the_positions_of_what_stays() {
+fn subscribe_replaces_the_subscription_and_keeps_positions_that_stay() {
     let (broker, topic) = make(TopicConfig::new());
     let other = broker
         .create_topic("other", TopicConfig::new().partitions(2))
@@ -202,7 +203,7 @@ fn subscribe_replaces_and_keeps_the_positions_of_what_stays() {
     let read = drain(&mut consumer);
     assert_eq!(read.len(), 1);
     assert_eq!(read[0].2, b"c");
-    // Left and taken up again, it begins anew.
+    // After unsubscribing and subscribing again, it begins at the log start.
     consumer.subscribe(&[TOPIC]).unwrap();
     assert_eq!(drain(&mut consumer).len(), 2);
 }
@@ -214,13 +215,13 @@ fn latest_sees_only_what_is_sent_after_the_subscription() {
     producer.send(Record::new("before")).unwrap();
     let config = ConsumerConfig::new().offset_reset(OffsetReset::Latest);
     let mut consumer = subscribed(&broker, config);
-    // From the subscription on, not from the first poll.
+    // `Latest` counts from the subscription, not from the first poll.
     producer.send(Record::new("after")).unwrap();
     assert_eq!(drain(&mut consumer), [(0, 1, b"after".to_vec())]);
 }
 
 #[test]
-fn a_position_that_is_still_retained_is_in_range_though_its_segment_is_gone() {
+fn a_retained_position_is_in_range_though_the_segment_just_read_was_retired() {
     let config = TopicConfig::new().segments(2).segment_records(2);
     let (broker, topic) = make(config.overflow(Overflow::DropOldest));
     let config = ConsumerConfig::new().offset_reset(OffsetReset::None);
@@ -231,13 +232,13 @@ fn a_position_that_is_still_retained_is_in_range_though_its_segment_is_gone() {
     send(0);
     send(1);
     assert_eq!(consumer.try_poll().unwrap().len(), 2);
-    // It has read the first segment to its end, and the log starts behind it now.
+    // It has read the first segment to its end, and the log starts after that segment now.
     (2..5).for_each(&mut send);
     assert_eq!(topic.log_start_offset(0).unwrap(), 2);
     let seen = drain(&mut consumer);
     let offsets: Vec<_> = seen.iter().map(|&(_, offset, _)| offset).collect();
     assert_eq!(offsets, [2, 3, 4]);
-    // And what is gone is out of range.
+    // A position before the log start is out of range.
     (5..20).for_each(&mut send);
     let wrong = consumer.try_poll().unwrap_err();
     assert!(
@@ -318,7 +319,7 @@ fn all_parts_of_a_record_come_back_as_they_were_sent() {
 }
 
 #[test]
-fn a_topic_that_keeps_given_times_gives_no_other() {
+fn a_topic_with_given_times_adds_none_of_its_own() {
     let (broker, topic) = make(TopicConfig::new().timestamps(Timestamps::Given));
     let mut producer = topic.producer();
     assert_eq!(
@@ -336,9 +337,9 @@ fn a_topic_that_keeps_given_times_gives_no_other() {
     let sent = producer.send_batch(&batch).unwrap();
     let times: Vec<_> = sent.iter().map(|at| at.timestamp).collect();
     assert_eq!(times, [NO_TIMESTAMP, 6]);
-    let values = producer.send_values(Route::Any, &[1u8]).unwrap();
+    let values = producer.send_values(Destination::Any, &[1u8]).unwrap();
     assert_eq!(values.timestamp, NO_TIMESTAMP);
-    let claim = producer.claim(Route::Any, None, 1).unwrap();
+    let claim = producer.claim(Destination::Any, None, 1).unwrap();
     assert_eq!(claim.publish().timestamp, NO_TIMESTAMP);
     let mut consumer = subscribed(&broker, ConsumerConfig::new());
     let batch = consumer.try_poll().unwrap();

@@ -1,4 +1,5 @@
-//! What comes after years: the ends of offsets and of segment numbers, reached from near by.
+//! Limits that take years to reach: the last offsets and segment numbers, approached from close by;
+//! and segments of unusual sizes.
 #![allow(missing_docs)]
 #![allow(clippy::unwrap_used, clippy::panic)]
 
@@ -6,10 +7,10 @@ mod common;
 
 use common::TOPIC;
 use ringlog::{
-    Broker, ConsumerConfig, Overflow, Record, Route, SendError, Timestamps, TopicConfig,
+    Broker, ConsumerConfig, Destination, Overflow, Record, SendError, Timestamps, TopicConfig,
 };
 
-/// Two records a segment, beginning at this segment number and offset.
+/// Two records a segment, beginning at `segment` and `offset`.
 fn config(segment: u64, offset: u64) -> TopicConfig {
     TopicConfig::new()
         .segments(2)
@@ -18,7 +19,7 @@ fn config(segment: u64, offset: u64) -> TopicConfig {
         .begin_at(segment, offset)
 }
 
-/// Sends until it is refused, and answers the offsets it got and why it ended.
+/// Sends until a send is refused; returns the offsets, and the error that ended it.
 fn send_all(config: TopicConfig) -> (Broker, Vec<u64>, SendError) {
     let broker = Broker::new();
     let mut producer = broker.create_topic(TOPIC, config).unwrap().producer();
@@ -46,7 +47,7 @@ fn read_all(broker: &Broker) -> Vec<u64> {
 }
 
 #[test]
-fn the_last_offsets_are_given_once_and_then_the_partition_is_exhausted() {
+fn the_last_offsets_are_assigned_once_and_then_the_partition_is_exhausted() {
     let first = u64::MAX - 9;
     let (broker, offsets, end) = send_all(config(0, first));
     assert!(matches!(end, SendError::Exhausted { partition: 0, .. }));
@@ -69,7 +70,7 @@ fn the_last_segment_numbers_are_used_once_and_then_the_partition_is_exhausted() 
 }
 
 #[test]
-fn seeks_and_bounds_are_right_at_the_far_end() {
+fn seeks_and_bounds_are_right_at_the_last_offsets() {
     let first = u64::MAX - 9;
     let (broker, offsets, _) = send_all(config((1 << 47) - 20, first));
     let topic = broker.topic(TOPIC).unwrap();
@@ -106,7 +107,7 @@ fn a_reader_at_the_end_of_the_last_segment_waits_there() {
 }
 
 #[test]
-fn a_group_goes_on_behind_the_last_offset() {
+fn a_group_commits_the_last_offset_and_resumes_there() {
     let broker = Broker::new();
     let config = TopicConfig::new().segment_records(4).begin_at(0, u64::MAX);
     let mut producer = broker.create_topic(TOPIC, config).unwrap().producer();
@@ -127,10 +128,13 @@ fn a_group_goes_on_behind_the_last_offset() {
 }
 
 #[test]
-fn values_without_a_size_are_counted_all_the_same() {
+fn zero_sized_values_are_counted() {
     let broker = Broker::new();
     let topic = broker.create_topic(TOPIC, TopicConfig::new()).unwrap();
-    let sent = topic.producer().send_values(Route::Any, &[(); 3]).unwrap();
+    let sent = topic
+        .producer()
+        .send_values(Destination::Any, &[(); 3])
+        .unwrap();
     assert_eq!((sent.base_offset, sent.records), (0, 3));
     let mut consumer = broker.consumer(ConsumerConfig::new());
     consumer.subscribe(&[TOPIC]).unwrap();
@@ -163,76 +167,76 @@ fn segments_of_any_size_work_not_only_powers_of_two() {
     }
 }
 
-/// The largest count of records that a head and a descriptor can hold.
+/// The largest record count that a state word and a descriptor can hold.
 #[test]
-fn a_segment_of_the_most_records_is_filled_to_the_last() {
-    let most = (1 << 21) - 1;
+fn a_segment_of_the_maximum_record_count_fills_completely() {
+    let max = (1 << 21) - 1;
     let broker = Broker::new();
     let config = TopicConfig::new()
         .segments(2)
-        .segment_records(most)
+        .segment_records(max)
         .segment_bytes(64);
     let topic = broker.create_topic(TOPIC, config).unwrap();
     let config = ConsumerConfig::new().max_poll_records(u32::MAX);
     let mut consumer = broker.consumer(config);
     consumer.subscribe(&[TOPIC]).unwrap();
     let mut producer = topic.producer();
-    let nothing = vec![(); most as usize];
+    let nothing = vec![(); max as usize];
     // All but one in one frame, then the last slot, then the next segment.
     let all_but_one = &nothing[1..];
-    let sent = producer.send_values(Route::Any, all_but_one).unwrap();
-    assert_eq!((sent.base_offset, sent.records), (0, u64::from(most) - 1));
-    for offset in [u64::from(most) - 1, most.into()] {
+    let sent = producer.send_values(Destination::Any, all_but_one).unwrap();
+    assert_eq!((sent.base_offset, sent.records), (0, u64::from(max) - 1));
+    for offset in [u64::from(max) - 1, max.into()] {
         let sent = producer.send(Record::new(&offset.to_ne_bytes())).unwrap();
         assert_eq!(sent.offset, offset);
     }
-    for (first, expected) in [(0, most as usize), (u64::from(most), 1)] {
+    for (first, expected) in [(0, max as usize), (u64::from(max), 1)] {
         let batch = consumer.try_poll().unwrap();
         assert_eq!(batch.len(), expected);
         assert_eq!(batch.iter().next().unwrap().offset(), first);
     }
-    for offset in [u64::from(most) - 2, u64::from(most) - 1, most.into()] {
+    for offset in [u64::from(max) - 2, u64::from(max) - 1, max.into()] {
         consumer.seek(TOPIC, 0, offset).unwrap();
         let batch = consumer.try_poll().unwrap();
         assert_eq!(batch.iter().next().unwrap().offset(), offset);
     }
-    // And a whole segment in one frame.
-    let sent = producer.send_values(Route::Any, &nothing).unwrap();
+    // Then a whole segment in one frame.
+    let sent = producer.send_values(Destination::Any, &nothing).unwrap();
     assert_eq!(
         (sent.base_offset, sent.records),
-        (u64::from(most) + 1, most.into())
+        (u64::from(max) + 1, max.into())
     );
-    assert_eq!(consumer.try_poll().unwrap().len(), most as usize);
+    assert_eq!(consumer.try_poll().unwrap().len(), max as usize);
 }
 
-/// The last position in bytes that a head and a descriptor can hold. Nearly all of it is
-/// claimed and not touched, so that it takes no memory.
+/// The last byte position that a state word and a descriptor can hold. Nearly all of the segment is
+/// claimed without being touched, so that it takes no memory.
 #[test]
-fn a_segment_of_the_most_bytes_is_filled_to_the_last() {
-    let most = 256 * 1024 * 1024 - 8;
+fn a_segment_of_the_maximum_size_fills_completely() {
+    let max = 256 * 1024 * 1024 - 8;
     let broker = Broker::new();
     let config = TopicConfig::new()
         .segments(2)
         .segment_records(3)
-        .segment_bytes(most)
+        .segment_bytes(max)
         .timestamps(Timestamps::Given);
     let topic = broker.create_topic(TOPIC, config).unwrap();
     let mut producer = topic.producer();
-    let mut claim = producer.claim(Route::Any, None, most - 16).unwrap();
+    let mut claim = producer.claim(Destination::Any, None, max - 16).unwrap();
     claim[0] = 1;
-    claim[most - 17] = 2;
+    claim[max - 17] = 2;
     claim.publish();
-    // Two more units are left; then the next segment, with one record that fills it.
+    // Two units are left; then one record fills the next segment.
     for n in 1..3u64 {
         assert_eq!(
             producer.send(Record::new(&n.to_ne_bytes())).unwrap().offset,
             n
         );
     }
-    let mut claim = producer.claim(Route::Any, None, most).unwrap();
-    claim[most - 1] = 3;
+    let mut claim = producer.claim(Destination::Any, None, max).unwrap();
+    claim[max - 1] = 3;
     assert_eq!(claim.publish().offset, 3);
-    let too_large = producer.claim(Route::Any, None, most + 1).unwrap_err();
+    let too_large = producer.claim(Destination::Any, None, max + 1).unwrap_err();
     assert!(matches!(too_large, SendError::RecordTooLarge { .. }));
     let mut consumer = broker.consumer(ConsumerConfig::new());
     consumer.subscribe(&[TOPIC]).unwrap();
@@ -241,19 +245,19 @@ fn a_segment_of_the_most_bytes_is_filled_to_the_last() {
         let values: Vec<_> = batch.iter().map(|record| record.value()).collect();
         assert_eq!(values.len(), 3);
         assert_eq!(
-            (values[0].len(), values[0][0], values[0][most - 17]),
-            (most - 16, 1, 2)
+            (values[0].len(), values[0][0], values[0][max - 17]),
+            (max - 16, 1, 2)
         );
         assert_eq!(values[1..], [1u64.to_ne_bytes(), 2u64.to_ne_bytes()]);
     }
     let batch = consumer.try_poll().unwrap();
     let value = batch.iter().next().unwrap().value();
-    assert_eq!((value.len(), value[most - 1]), (most, 3));
+    assert_eq!((value.len(), value[max - 1]), (max, 3));
 }
 
-/// Four producers come to the end of all offsets, or of all segments, at once.
+/// Four producers reach the last offset, or the last segment, at the same time.
 #[test]
-fn the_last_offsets_are_given_once_also_to_many() {
+fn concurrent_producers_get_the_last_offsets_once() {
     for (segment, offset) in [(0, u64::MAX - 2_000), ((1 << 47) - 1_000, 5)] {
         let broker = Broker::new();
         let topic = broker.create_topic(TOPIC, config(segment, offset)).unwrap();

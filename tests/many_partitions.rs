@@ -8,7 +8,7 @@ use common::{make, subscribed};
 use ringlog::{Consumer, ConsumerConfig, Overflow, Producer, Record, TopicConfig};
 use std::time::Duration;
 
-/// As `src/rotation.rs` promises: partitions that a poll goes further in its round.
+/// Partitions that a poll advances in its round, as the library's poll order promises.
 const STEP: u32 = 4;
 
 fn small(partitions: u32) -> TopicConfig {
@@ -26,7 +26,7 @@ fn send(producer: &mut Producer, partition: u32) {
         .unwrap();
 }
 
-/// Which partition one poll read, one record of it.
+/// Polls one record, and returns its partition.
 fn polled(consumer: &mut Consumer) -> Option<u32> {
     let batch = consumer.try_poll().unwrap();
     let record = batch.iter().next()?;
@@ -39,7 +39,7 @@ fn one_by_one() -> ConsumerConfig {
 }
 
 #[test]
-fn what_comes_to_an_idle_partition_is_found_within_the_bound_beside_busy_ones() {
+fn a_record_in_an_idle_partition_is_found_within_the_bound_beside_busy_ones() {
     for overflow in [Overflow::Backpressure, Overflow::DropOldest] {
         for busy in [&[50u32][..], &[0, 1, 99]] {
             let (broker, topic) = make(small(100).overflow(overflow));
@@ -71,7 +71,7 @@ fn what_comes_to_an_idle_partition_is_found_within_the_bound_beside_busy_ones() 
 }
 
 #[test]
-fn busy_partitions_take_turns_and_all_is_read_once_in_order() {
+fn busy_partitions_are_read_in_turn_each_record_once_and_in_order() {
     const PARTITIONS: u32 = 40;
     let (broker, topic) = make(small(PARTITIONS));
     let mut consumer = subscribed(&broker, one_by_one());
@@ -79,10 +79,10 @@ fn busy_partitions_take_turns_and_all_is_read_once_in_order() {
     let mut next = [0u64; PARTITIONS as usize];
     let mut sent = next;
     let mut random = 1u64;
-    for turn in 0..20_000 {
+    for step in 0..20_000 {
         random = random.wrapping_mul(6364136223846793005).wrapping_add(1);
-        // Many are busy, then few, then none for a while.
-        let among = [PARTITIONS, 3, 1, 17][turn / 64 % 4];
+        // The number of busy partitions changes every 64 records.
+        let among = [PARTITIONS, 3, 1, 17][step / 64 % 4];
         let partition = (random >> 33) as u32 % among;
         let value = partition.to_ne_bytes();
         if producer
@@ -91,7 +91,7 @@ fn busy_partitions_take_turns_and_all_is_read_once_in_order() {
         {
             sent[partition as usize] += 1;
         }
-        for _ in 0..turn / 512 % 3 {
+        for _ in 0..step / 512 % 3 {
             let batch = consumer.try_poll().unwrap();
             for record in &batch {
                 let next = &mut next[batch.partition() as usize];
@@ -111,45 +111,45 @@ fn busy_partitions_take_turns_and_all_is_read_once_in_order() {
 }
 
 #[test]
-fn what_changes_is_found_out_about_beside_a_busy_partition() {
+fn changes_are_noticed_beside_a_busy_partition() {
     let (broker, topic) = make(small(20));
     broker.create_topic("other", small(20)).unwrap();
     let mut consumer = broker.consumer(one_by_one());
     consumer.subscribe(&["t", "other"]).unwrap();
     let mut producer = topic.producer();
-    let mut turn = |consumer: &mut Consumer| {
+    let mut send_and_poll = |consumer: &mut Consumer| {
         send(&mut producer, 3);
         consumer.try_poll().map(|batch| batch.partition())
     };
-    (0..100).for_each(|_| assert_eq!(turn(&mut consumer).unwrap(), 3));
-    // Partitions that are added.
+    (0..100).for_each(|_| assert_eq!(send_and_poll(&mut consumer).unwrap(), 3));
+    // Partitions are added.
     topic.add_partitions(30).unwrap();
     send(&mut topic.producer(), 29);
-    let polls = (1..).find(|_| turn(&mut consumer).unwrap() == 29);
+    let polls = (1..).find(|_| send_and_poll(&mut consumer).unwrap() == 29);
     assert!(
         polls.is_some_and(|polls| polls <= 50 / STEP + 1),
         "{polls:?}"
     );
-    // A pause, of the busy one.
+    // The busy partition is paused.
     consumer.pause("t", 3).unwrap();
     assert_eq!(polled(&mut consumer), None);
     consumer.resume("t", 3).unwrap();
     assert_eq!(polled(&mut consumer), Some(3));
-    // What was read is read again.
+    // A partition is read again.
     consumer.seek_to_beginning("t", 29).unwrap();
-    let polls = (1..).find(|_| turn(&mut consumer).unwrap() == 29);
+    let polls = (1..).find(|_| send_and_poll(&mut consumer).unwrap() == 29);
     assert!(polls.is_some_and(|polls| polls <= 50 / STEP), "{polls:?}");
-    // The end of a poll.
+    // A poll is ended by a wakeup.
     consumer.wakeup_handle().wakeup();
-    assert!(turn(&mut consumer).is_err());
-    // A topic that is deleted.
+    assert!(send_and_poll(&mut consumer).is_err());
+    // A topic is deleted.
     broker.delete_topic("other").unwrap();
-    let polls = (1..1000).find(|_| turn(&mut consumer).is_err());
+    let polls = (1..1000).find(|_| send_and_poll(&mut consumer).is_err());
     assert!(polls.is_some_and(|polls| polls <= 50 / STEP), "{polls:?}");
 }
 
 #[test]
-fn a_poll_with_time_waits_for_any_of_them() {
+fn a_blocking_poll_waits_for_all_its_partitions() {
     let (broker, topic) = make(small(100));
     let mut consumer = subscribed(&broker, ConsumerConfig::new());
     for partition in [0, 99, 50, 50, 1] {

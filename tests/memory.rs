@@ -1,13 +1,13 @@
-//! A topic's memory is what it was made with.
+//! The memory of a topic is fixed by its configuration and its handles.
 #![allow(missing_docs)]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod common;
 
 use common::{TOPIC, make, subscribed};
-use ringlog::{ConsumerConfig, Overflow, Record, Route, Topic, TopicConfig};
+use ringlog::{ConsumerConfig, Destination, Overflow, Record, Topic, TopicConfig};
 
-/// The formula of `TopicConfig`'s documentation.
+/// The size of a segment's block, by the formula in `TopicConfig`'s documentation.
 fn block(records: usize, bytes: usize) -> usize {
     let block = 256 + 64 * (records + 1).div_ceil(8) + 64 * bytes.div_ceil(64);
     block.div_ceil(128) * 128
@@ -20,7 +20,7 @@ fn config(records: u32, bytes: usize) -> TopicConfig {
 }
 
 #[test]
-fn a_topic_takes_what_the_documented_formula_says() {
+fn memory_matches_the_documented_formula() {
     for (partitions, segments) in [(1, 2), (3, 4), (100, 2)] {
         for (records, bytes) in [(1, 64), (6, 65), (7, 127), (8, 128), (1000, 10_000)] {
             for overflow in [Overflow::Backpressure, Overflow::DropOldest] {
@@ -32,13 +32,13 @@ fn a_topic_takes_what_the_documented_formula_says() {
                 let block = block(records as usize, bytes);
                 let own = (partitions * (segments + 1)) as usize * block;
                 assert_eq!(topic.memory_bytes(), own, "{records} {bytes}");
-                // Producers bring spares, rounded up to a power of two.
+                // Producers add spare segments, rounded up to a power of two.
                 let mut producers = Vec::new();
                 for spares in [1, 2, 4, 4, 8, 8, 8, 8, 16] {
                     producers.push(topic.producer());
                     assert_eq!(topic.memory_bytes(), own + spares * block);
                 }
-                // So do consumers: one each, whatever its partitions.
+                // Consumers add one each, however many partitions they read.
                 let mut consumers = Vec::new();
                 for _ in 0..8 {
                     consumers.push(subscribed(&broker, ConsumerConfig::new()));
@@ -50,7 +50,7 @@ fn a_topic_takes_what_the_documented_formula_says() {
 }
 
 #[test]
-fn handles_that_come_and_go_take_no_more_memory_than_were_there_at_once() {
+fn handles_take_memory_only_for_the_most_that_existed_at_once() {
     let (broker, topic) = make(config(10, 1000).overflow(Overflow::DropOldest));
     let own = topic.memory_bytes();
     for i in 0..1000u32 {
@@ -60,7 +60,7 @@ fn handles_that_come_and_go_take_no_more_memory_than_were_there_at_once() {
         clone.send(Record::new(&i.to_le_bytes())).unwrap();
         let mut consumer = subscribed(&broker, ConsumerConfig::new());
         assert!(!consumer.try_poll().unwrap().is_empty());
-        // Subscribing again is not another handle.
+        // Subscribing again adds no handle.
         consumer.subscribe(&[TOPIC]).unwrap();
         consumer.unsubscribe();
         consumer.subscribe(&[TOPIC]).unwrap();
@@ -83,7 +83,7 @@ fn resident() -> usize {
     0
 }
 
-/// Writes at least so many bytes of values.
+/// Writes at least `bytes` bytes of values.
 fn write(topic: &Topic, bytes: usize) {
     let mut producer = topic.producer();
     let value = [0xaa; 1000];
@@ -92,14 +92,14 @@ fn write(topic: &Topic, bytes: usize) {
             .send(Record::new(&value).key(&i.to_le_bytes()))
             .unwrap();
         producer.send_batch(&[Record::new(&value)]).unwrap();
-        producer.send_values(Route::Any, &[[i; 125]]).unwrap();
+        producer.send_values(Destination::Any, &[[i; 125]]).unwrap();
     }
 }
 
 #[test]
 fn a_topic_takes_address_space_and_no_memory_until_it_is_used() {
     if resident() == 0 {
-        return; // not known on this system
+        return; // unknown on this system
     }
     let before = resident();
     let (_broker, topic) = make(config(1_000, 64 << 20).segments(8));
@@ -129,7 +129,7 @@ fn a_stalled_reader_costs_nothing_and_keeps_what_it_holds() {
     let (bytes, before) = (topic.memory_bytes(), resident());
     for _ in 0..10 {
         write(&topic, 10 * bytes);
-        // Lapped a hundred times in the end, and every byte where it was.
+        // Lapped a hundred times in the end, and every byte is as it was.
         for (i, record) in (0..300u64).zip(&held) {
             assert_eq!(record.offset(), i);
             assert_eq!(record.key(), Some(&i.to_le_bytes()[..]));
@@ -138,7 +138,7 @@ fn a_stalled_reader_costs_nothing_and_keeps_what_it_holds() {
     }
     assert!(topic.log_start_offset(0).unwrap() > 300);
     assert_eq!(topic.memory_bytes(), bytes);
-    // Generous: the other tests run beside this one.
+    // A generous bound: other tests run beside this one.
     let grown = resident().saturating_sub(before);
     assert!(grown < 100 * bytes / 8, "{grown} bytes more");
     drop(held);

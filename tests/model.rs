@@ -1,4 +1,4 @@
-//! Random operations in one thread, against a plain model of the log.
+//! Random operations in one thread, compared with a plain model of the log.
 #![allow(missing_docs)]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -11,10 +11,14 @@ use model::ops::OPERATIONS;
 use proptest::prelude::*;
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 1024, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig {
+        cases: 1024,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
 
     #[test]
-    fn the_log_is_what_a_plain_model_of_it_says(
+    fn the_log_agrees_with_a_plain_model(
         setup in strategies::setup(),
         ops in proptest::collection::vec(strategies::op(), 1..OPERATIONS),
     ) {

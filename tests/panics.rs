@@ -1,14 +1,16 @@
-//! A panic in the user's code, in the middle of what the library does for it.
+//! Panics of the application's code inside a call of the library.
 #![allow(missing_docs, missing_debug_implementations)]
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod common;
 
 use common::{TOPIC, drain, make, subscribed};
-use ringlog::{Choice, ConsumerConfig, Overflow, Partitioner, Record, Route, TopicConfig};
+use ringlog::{
+    ConsumerConfig, Destination, Overflow, PartitionChoice, Partitioner, Record, TopicConfig,
+};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
-/// What panics here, on purpose: without a message.
+/// The payload of a deliberate panic, which prints no message.
 struct OnPurpose;
 
 fn panics<R>(work: impl FnOnce() -> R) {
@@ -32,15 +34,15 @@ fn offsets(seen: &[(u32, u64, Vec<u8>)]) -> Vec<u64> {
 }
 
 #[test]
-fn a_filler_that_panics_gives_its_claim_up() {
+fn a_claim_is_aborted_when_its_filler_panics() {
     for overflow in [Overflow::Backpressure, Overflow::DropOldest] {
         let (broker, topic) = make(config(overflow));
         let mut consumer = subscribed(&broker, ConsumerConfig::new());
         let mut producer = topic.producer();
-        // Many laps of the ring, every second claim given up so.
+        // Many laps of the ring, in which every second claim is aborted by a panic.
         for round in 0..50u64 {
             panics(|| {
-                let mut claim = producer.claim(Route::Any, None, 8).unwrap();
+                let mut claim = producer.claim(Destination::Any, None, 8).unwrap();
                 claim[..4].copy_from_slice(b"half");
                 panic_on_purpose();
                 claim.publish()
@@ -56,16 +58,16 @@ fn a_filler_that_panics_gives_its_claim_up() {
 struct Panics;
 
 impl Partitioner for Panics {
-    fn choose(&self, key: Option<&[u8]>, _: u32) -> Choice {
+    fn choose(&self, key: Option<&[u8]>, _: u32) -> PartitionChoice {
         if key == Some(b"bad") {
             panic_on_purpose();
         }
-        Choice::Partition(0)
+        PartitionChoice::Partition(0)
     }
 }
 
 #[test]
-fn a_partitioner_that_panics_has_claimed_nothing() {
+fn a_panicking_partitioner_claims_nothing() {
     let config = config(Overflow::Backpressure).partitioner(Panics);
     let (broker, topic) = make(config);
     let mut consumer = subscribed(&broker, ConsumerConfig::new());
@@ -75,9 +77,9 @@ fn a_partitioner_that_panics_has_claimed_nothing() {
     for round in 0..20u64 {
         panics(|| producer.send(bad));
         panics(|| drop(producer.send_batch(&[good, bad, good])));
-        panics(|| producer.claim(Route::Key(b"bad"), None, 8));
-        panics(|| producer.send_values(Route::Key(b"bad"), &[1u64]));
-        // The producer is as good as before: nothing of the batch that panicked is left over.
+        panics(|| producer.claim(Destination::Key(b"bad"), None, 8));
+        panics(|| producer.send_values(Destination::Key(b"bad"), &[1u64]));
+        // The producer works as before: nothing of the batch that panicked is left over.
         assert_eq!(producer.send_batch(&[good]).unwrap().len(), 1);
         assert_eq!(topic.log_end_offset(0).unwrap(), round + 1);
         assert_eq!(offsets(&drain(&mut consumer)), [round]);
@@ -85,7 +87,7 @@ fn a_partitioner_that_panics_has_claimed_nothing() {
 }
 
 #[test]
-fn a_reader_that_panics_over_its_batch_lets_go_of_it() {
+fn a_reader_that_panics_over_its_batch_releases_it() {
     let (broker, topic) = make(config(Overflow::Backpressure));
     let mut consumer = subscribed(&broker, ConsumerConfig::new());
     let mut producer = topic.producer();
@@ -98,14 +100,14 @@ fn a_reader_that_panics_over_its_batch_lets_go_of_it() {
             assert_eq!(batch.len(), 3);
             panic_on_purpose();
         });
-        // It has been read, as Kafka's poll has it, and its segment is free.
+        // As in Kafka, a polled batch counts as read, and its segment may be overwritten.
         assert_eq!(consumer.position(TOPIC, 0).unwrap(), 3 * (round + 1));
     }
     panics(move || {
         let _consumer = consumer;
         panic_on_purpose();
     });
-    // Nobody holds the ring any more.
+    // No consumer holds the ring any more.
     for n in 0..30 {
         producer.try_send(Record::new(&[n])).unwrap();
     }

@@ -1,5 +1,5 @@
-//! Asking about partitions: their bounds, times, and a consumer's distance from them; and ending
-//! a poll from another thread.
+//! Offsets and times: a partition's bounds, lookups by time, a consumer's lead and lag; and
+//! wakeups, which end a poll from another thread.
 #![allow(missing_docs)]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -7,7 +7,7 @@ mod common;
 
 use common::{TOPIC, make, subscribed};
 use ringlog::{
-    ConsumeError, ConsumerConfig, OffsetAndTimestamp, OffsetReset, Overflow, Record, Route,
+    ConsumeError, ConsumerConfig, Destination, OffsetAndTimestamp, OffsetReset, Overflow, Record,
     Timestamps, Topic, TopicConfig, TopicError, TopicPartition,
 };
 use std::sync::Arc;
@@ -38,7 +38,7 @@ fn found(topic: &Topic, time: i64) -> Option<(u64, i64)> {
 }
 
 #[test]
-fn bounds_are_told_without_an_assignment_and_move_nothing() {
+fn bounds_need_no_assignment_and_move_no_position() {
     let (broker, topic) = make(small().partitions(3));
     broker.create_topic("other", TopicConfig::new()).unwrap();
     let mut producer = topic.producer();
@@ -49,14 +49,14 @@ fn bounds_are_told_without_an_assignment_and_move_nothing() {
     let mut consumer = broker.consumer(ConsumerConfig::new());
     consumer.assign(&[at(2)]).unwrap();
     let other = TopicPartition::new("other", 0);
-    let asked = [at(0), at(1), at(2), other.clone(), at(1)];
-    let begins = consumer.beginning_offsets(&asked).unwrap();
-    let ends = consumer.end_offsets(&asked).unwrap();
-    let told = |p: &TopicPartition| (begins[p], ends[p]);
-    assert_eq!(told(&at(0)), (0, 0));
-    assert_eq!(told(&at(1)), (8, 20));
-    assert_eq!(told(&at(2)), (0, 1));
-    assert_eq!(told(&other), (0, 0));
+    let partitions = [at(0), at(1), at(2), other.clone(), at(1)];
+    let begins = consumer.beginning_offsets(&partitions).unwrap();
+    let ends = consumer.end_offsets(&partitions).unwrap();
+    let bounds = |p: &TopicPartition| (begins[p], ends[p]);
+    assert_eq!(bounds(&at(0)), (0, 0));
+    assert_eq!(bounds(&at(1)), (8, 20));
+    assert_eq!(bounds(&at(2)), (0, 1));
+    assert_eq!(bounds(&other), (0, 0));
     assert_eq!((begins.len(), ends.len()), (4, 4));
     assert_eq!(consumer.position(TOPIC, 2), Ok(0));
     assert_eq!(consumer.assignment(), [at(2)]);
@@ -80,7 +80,7 @@ fn lead_and_lag_are_the_distances_from_both_ends() {
         (consumer.lead(TOPIC, 0), consumer.lag(TOPIC, 0)),
         (Ok(3), Ok(5))
     );
-    send(6); // offsets 4 on are retained
+    send(6); // retained: offsets from 4 on
     assert_eq!(
         (consumer.lead(TOPIC, 0), consumer.lag(TOPIC, 0)),
         (Ok(0), Ok(11))
@@ -102,7 +102,7 @@ fn a_time_finds_the_earliest_record_at_or_after_it() {
     for n in 0..10 {
         let record = Record::new("x").timestamp(100 + 10 * n);
         producer.send(record).unwrap();
-        // Also of what was looked at before.
+        // Earlier lookups must not hide the new record.
         for time in 0..250 {
             let first = (time - 100 + 9).max(0) / 10;
             let expected = (first <= n).then_some((first as u64, 100 + 10 * first));
@@ -112,7 +112,7 @@ fn a_time_finds_the_earliest_record_at_or_after_it() {
     assert_eq!(found(&topic, i64::MAX), None);
     producer.send(Record::new("x").timestamp(i64::MAX)).unwrap();
     assert_eq!(found(&topic, i64::MAX), Some((10, i64::MAX)));
-    // A full segment with the latest time there is.
+    // A full segment that contains the latest possible time.
     (0..5).for_each(|_| {
         producer.send(Record::new("x").timestamp(7)).unwrap();
     });
@@ -121,7 +121,7 @@ fn a_time_finds_the_earliest_record_at_or_after_it() {
 }
 
 #[test]
-fn times_in_no_order_hide_no_record_and_records_without_one_are_not_found() {
+fn unordered_times_hide_no_record_and_records_without_a_time_are_not_found() {
     let times = [50, 7, -1, 90, 3, 3, 80, -1, -1, 60, 95, 0];
     let (_broker, topic) = make(small());
     let mut producer = topic.producer();
@@ -142,24 +142,26 @@ fn times_in_no_order_hide_no_record_and_records_without_one_are_not_found() {
 }
 
 #[test]
-fn every_kind_of_frame_has_its_times_and_aborted_ones_none() {
+fn every_kind_of_frame_is_found_by_time_except_aborted_ones() {
     let (_broker, topic) = make(small().segment_records(16).timestamps(Timestamps::Append));
     let mut producer = topic.producer();
     let start = producer.send(Record::new("x").timestamp(5)).unwrap().offset;
-    drop(producer.claim(Route::Any, None, 3).unwrap());
+    drop(producer.claim(Destination::Any, None, 3).unwrap());
     let batch = [
         Record::new("a").timestamp(20),
         Record::new("b").timestamp(10).key("k"),
-        Record::new("c"), // the time of the append
+        Record::new("c"), // stamped at the append
     ];
     producer.send_batch(&batch).unwrap();
-    let values = producer.send_values(Route::Any, &[1u64, 2]).unwrap();
+    let values = producer.send_values(Destination::Any, &[1u64, 2]).unwrap();
     assert_eq!((start, values.base_offset), (0, 5));
     let now = values.timestamp;
     assert_eq!(found(&topic, 0), Some((0, 5)));
     assert_eq!(found(&topic, 6), Some((2, 20)));
     assert_eq!(found(&topic, 21).unwrap().0, 4);
-    let later = producer.send_values(Route::Any, &[[0u8; 3]; 2]).unwrap();
+    let later = producer
+        .send_values(Destination::Any, &[[0u8; 3]; 2])
+        .unwrap();
     assert!(later.timestamp >= now);
     assert_eq!(found(&topic, later.timestamp + 1), None);
     let plain = [Record::new("same"), Record::new("size")];
@@ -172,13 +174,13 @@ fn every_kind_of_frame_has_its_times_and_aborted_ones_none() {
 }
 
 #[test]
-fn a_search_ends_before_what_is_not_published_yet() {
+fn a_time_lookup_stops_at_an_unpublished_claim() {
     let (broker, topic) = make(small());
     let mut producer = topic.producer();
     let mut other = topic.producer();
     producer.send(Record::new("x").timestamp(5)).unwrap();
-    let claim = producer.claim(Route::Any, None, 1).unwrap();
-    // Behind the claim, in its segment and in the next.
+    let claim = producer.claim(Destination::Any, None, 1).unwrap();
+    // After the claim, in its segment and in the next.
     (0..4).for_each(|_| {
         other.send(Record::new("x").timestamp(9)).unwrap();
     });
@@ -193,7 +195,7 @@ fn a_search_ends_before_what_is_not_published_yet() {
     assert_eq!(
         batch.iter().next().unwrap().offset(),
         1,
-        "nothing is missed"
+        "no record is skipped"
     );
 }
 
@@ -242,8 +244,8 @@ fn a_lookup_leaves_no_spare_and_no_hold_behind() {
 }
 
 #[test]
-fn lookups_beside_producers_find_what_was_there() {
-    // Times are offsets, and the log goes round and round.
+fn lookups_beside_producers_find_the_right_record() {
+    // Each time equals its offset, and the log wraps many times.
     let (_broker, topic) = make(small().segment_records(64).segment_bytes(64 * 16));
     let done = Arc::new(AtomicBool::new(false));
     let stop = done.clone();
@@ -256,7 +258,7 @@ fn lookups_beside_producers_find_what_was_there() {
             n += 1;
         }
     });
-    let mut in_the_log = 0;
+    let mut exact = 0;
     let start = Instant::now();
     while start.elapsed() < Duration::from_millis(500) {
         let first = topic.log_start_offset(0).unwrap();
@@ -264,24 +266,24 @@ fn lookups_beside_producers_find_what_was_there() {
         let wanted = first + (last - first) / 2;
         if let Some((offset, time)) = found(&topic, wanted as i64) {
             assert_eq!(offset, time as u64);
-            // It is the record asked for, or the log has gone on past it.
+            // It is the wanted record, or that one has been overwritten meanwhile.
             let start = topic.log_start_offset(0).unwrap();
             assert!(
                 offset == wanted || (offset > wanted && start > wanted),
                 "{offset} {wanted}"
             );
-            in_the_log += u64::from(offset == wanted);
+            exact += u64::from(offset == wanted);
         } else {
             assert!(wanted + 1 >= last);
         }
     }
     done.store(true, Ordering::Relaxed);
     sender.join().unwrap();
-    assert!(in_the_log > 0);
+    assert!(exact > 0);
 }
 
 #[test]
-fn what_is_asked_of_what_is_not_there_is_refused_with_the_facts() {
+fn lookups_of_unknown_partitions_and_times_are_refused_with_the_facts() {
     let (broker, topic) = make(small().partitions(2));
     let mut consumer = subscribed(&broker, ConsumerConfig::new());
     let nowhere = TopicPartition::new("nowhere", 0);
@@ -326,14 +328,14 @@ fn what_is_asked_of_what_is_not_there_is_refused_with_the_facts() {
     assert_eq!(consumer.position(TOPIC, 0), Ok(0));
 }
 
-// ---- ending a poll ----------------------------------------------------------------------
+// ---- wakeups and closing ----------------------------------------------------------------
 
 #[test]
-fn a_wakeup_ends_a_poll_that_waits() {
+fn a_wakeup_ends_a_waiting_poll() {
     let (broker, _topic) = make(small());
     let mut consumer = subscribed(&broker, ConsumerConfig::new());
     let handle = consumer.wakeup_handle();
-    let caller = thread::spawn(move || {
+    let waker = thread::spawn(move || {
         thread::sleep(Duration::from_millis(20));
         handle.wakeup();
     });
@@ -341,12 +343,15 @@ fn a_wakeup_ends_a_poll_that_waits() {
     let ended = consumer.poll(Duration::from_secs(60)).unwrap_err();
     assert_eq!(ended, ConsumeError::Wakeup);
     assert!(start.elapsed() < Duration::from_secs(30));
-    caller.join().unwrap();
-    assert!(consumer.try_poll().unwrap().is_empty(), "once");
+    waker.join().unwrap();
+    assert!(
+        consumer.try_poll().unwrap().is_empty(),
+        "a wakeup counts once"
+    );
 }
 
 #[test]
-fn a_wakeup_is_remembered_for_the_next_poll_also_of_a_consumer_that_is_always_busy() {
+fn a_wakeup_is_remembered_for_the_next_poll_even_when_records_are_ready() {
     let (broker, topic) = make(small());
     let config = ConsumerConfig::new().max_poll_records(1);
     let mut consumer = subscribed(&broker, config);
@@ -360,8 +365,12 @@ fn a_wakeup_is_remembered_for_the_next_poll_also_of_a_consumer_that_is_always_bu
     other.wakeup();
     assert_eq!(consumer.try_poll().unwrap_err(), ConsumeError::Wakeup);
     assert_eq!(consumer.position(TOPIC, 0), Ok(1), "nothing was read");
-    assert_eq!(consumer.try_poll().unwrap().len(), 1, "two calls are one");
-    // Without partitions it is told that first, and the wake-up stays.
+    assert_eq!(
+        consumer.try_poll().unwrap().len(),
+        1,
+        "two wakeups count as one"
+    );
+    // `NotSubscribed` comes first, and the wakeup is kept.
     handle.wakeup();
     consumer.unsubscribe();
     assert_eq!(
@@ -385,7 +394,7 @@ fn a_closed_consumer_holds_nothing_back() {
 }
 
 #[test]
-fn a_seek_to_a_time_that_is_overtaken_counts_what_it_lost() {
+fn an_overtaken_seek_to_a_time_counts_its_losses() {
     let config = TopicConfig::new()
         .segments(3)
         .segment_records(4)

@@ -1,4 +1,4 @@
-//! What a topic keeps: by time, by bytes, and until it is told to give it up.
+//! Retention by time and by bytes, and deletion of records.
 #![allow(missing_docs)]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -6,7 +6,7 @@ mod common;
 
 use common::{TOPIC, drain, make, subscribed};
 use ringlog::{
-    ConsumeError, ConsumerConfig, OffsetReset, Overflow, Producer, Record, Route, SendError,
+    ConsumeError, ConsumerConfig, Destination, OffsetReset, Overflow, Producer, Record, SendError,
     Timestamps, Topic, TopicConfig, TopicError, TopicPartition,
 };
 use std::sync::Arc;
@@ -36,32 +36,28 @@ fn start(topic: &Topic) -> u64 {
 }
 
 #[test]
-fn whole_segments_go_when_all_their_records_are_old_enough() {
+fn a_segment_is_retired_when_all_its_records_are_old_enough() {
     let kept = Duration::from_millis(200);
     let (_broker, topic) = make(small().retention(kept));
     let mut producer = topic.producer();
-    send(&mut producer, 9); // the third segment has begun
+    send(&mut producer, 9); // the third segment is active
     topic.apply_retention();
-    assert_eq!(start(&topic), 0, "nothing goes before its time");
+    assert_eq!(start(&topic), 0, "no record is old enough");
     thread::sleep(kept + Duration::from_millis(20));
     send(&mut producer, 3);
-    assert_eq!(start(&topic), 0, "nobody has looked");
-    send(&mut producer, 1); // and begins the fourth
-    assert_eq!(start(&topic), 8, "those before were full long ago");
+    assert_eq!(start(&topic), 0, "retention was not applied");
+    send(&mut producer, 1); // rolls to the fourth segment
+    assert_eq!(start(&topic), 8, "the first two were full long ago");
     topic.apply_retention();
-    assert_eq!(start(&topic), 8, "the third had its last records just now");
+    assert_eq!(start(&topic), 8, "the third got its last records just now");
     thread::sleep(kept + Duration::from_millis(20));
     topic.apply_retention();
-    assert_eq!(
-        start(&topic),
-        12,
-        "the segment that is appended to stays, however old"
-    );
+    assert_eq!(start(&topic), 12, "the active segment stays, however old");
     assert_eq!(topic.log_end_offset(0), Ok(13));
 }
 
 #[test]
-fn the_times_that_records_were_given_do_not_matter() {
+fn retention_ignores_record_timestamps() {
     let (_broker, topic) = make(small().retention(Duration::from_secs(3600)));
     let mut producer = topic.producer();
     for time in [0, 1, i64::MAX, 2, 3, 4, 5, 6, 7] {
@@ -72,7 +68,7 @@ fn the_times_that_records_were_given_do_not_matter() {
 }
 
 #[test]
-fn the_oldest_segment_goes_when_enough_bytes_are_behind_it() {
+fn the_oldest_segment_is_retired_when_enough_bytes_follow_it() {
     for (bytes, kept) in [
         (0, 0),
         (1, 1),
@@ -100,7 +96,7 @@ fn the_oldest_segment_goes_when_enough_bytes_are_behind_it() {
                 "{bytes}: too much at {sent}: {with}"
             );
         }
-        // By rolls alone it comes to the same, but for the segment that has just begun.
+        // Rolls alone retain the same, except for the segment that has just become active.
         let (_broker, rolled) = make(small().segments(100).retention_bytes(bytes));
         let mut producer = rolled.producer();
         send(&mut producer, 57);
@@ -110,7 +106,7 @@ fn the_oldest_segment_goes_when_enough_bytes_are_behind_it() {
 }
 
 #[test]
-fn the_ring_is_a_limit_besides() {
+fn the_size_of_the_ring_is_a_limit_as_well() {
     let (_broker, topic) = make(small().retention_bytes(1 << 40).retention(Duration::MAX));
     let mut producer = topic.producer();
     send(&mut producer, 1000);
@@ -118,7 +114,7 @@ fn the_ring_is_a_limit_besides() {
 }
 
 #[test]
-fn under_backpressure_what_is_unread_stays_and_goes_when_it_is_read() {
+fn under_backpressure_unread_segments_stay_until_they_are_read() {
     let config = small().overflow(Overflow::Backpressure);
     let (broker, topic) = make(config.retention(Duration::ZERO));
     let mut producer = topic.producer();
@@ -136,14 +132,14 @@ fn under_backpressure_what_is_unread_stays_and_goes_when_it_is_read() {
     assert_eq!(all, (6..20).collect::<Vec<_>>());
     topic.apply_retention();
     assert_eq!(start(&topic), 16);
-    // Nobody reads: nothing is held back.
+    // Without readers, nothing is held back.
     drop(consumer);
     send(&mut producer, 100);
     assert_eq!(topic.log_end_offset(0).unwrap() - start(&topic), 8);
 }
 
 #[test]
-fn under_drop_oldest_a_reader_is_told_what_it_lost() {
+fn under_drop_oldest_a_reader_gets_the_number_of_lost_records() {
     let (broker, topic) = make(small().retention(Duration::ZERO));
     let mut producer = topic.producer();
     let one = ConsumerConfig::new().max_poll_records(1);
@@ -170,7 +166,7 @@ fn retention_beside_producers_and_readers_loses_no_segment_and_no_count() {
         let (broker, topic) = make(config.segments(4).retention_bytes(64));
         let memory = topic.memory_bytes();
         let done = Arc::new(AtomicBool::new(false));
-        let applies: Vec<_> = (0..2)
+        let appliers: Vec<_> = (0..2)
             .map(|_| {
                 let (topic, done) = (topic.clone(), done.clone());
                 thread::spawn(move || {
@@ -199,8 +195,8 @@ fn retention_beside_producers_and_readers_loses_no_segment_and_no_count() {
         }
         producers.into_iter().for_each(|p| p.join().unwrap());
         done.store(true, Ordering::Relaxed);
-        applies.into_iter().for_each(|a| a.join().unwrap());
-        // Two producers, a consumer and two that apply: five handles at once.
+        appliers.into_iter().for_each(|a| a.join().unwrap());
+        // Two producers, a consumer and two threads that apply retention: five handles at once.
         let block = memory / 5;
         assert!(topic.memory_bytes() <= memory + 8 * block);
     }
@@ -213,37 +209,38 @@ fn offsets(seen: &[(u32, u64, Vec<u8>)]) -> Vec<u64> {
 }
 
 #[test]
-fn deleted_records_are_read_by_nobody() {
+fn deleted_records_are_never_read() {
     for overflow in [Overflow::DropOldest, Overflow::Backpressure] {
         let (broker, topic) = make(small().overflow(overflow));
         let mut producer = topic.producer();
         send(&mut producer, 20);
         let one = ConsumerConfig::new().max_poll_records(1);
-        let mut behind = subscribed(&broker, one.clone());
+        let mut after = subscribed(&broker, one.clone());
         let mut before = subscribed(&broker, one.clone());
-        let mut there = subscribed(&broker, one.clone());
-        for consumer in [&mut behind, &mut before, &mut there] {
+        let mut exact = subscribed(&broker, one.clone());
+        for consumer in [&mut after, &mut before, &mut exact] {
             assert_eq!(consumer.try_poll().unwrap().len(), 1);
         }
-        there.seek(TOPIC, 0, 10).unwrap();
-        behind.seek(TOPIC, 0, 17).unwrap();
+        exact.seek(TOPIC, 0, 10).unwrap();
+        after.seek(TOPIC, 0, 17).unwrap();
         assert_eq!(topic.delete_records(0, 10), Ok(10));
         assert_eq!(start(&topic), 10);
         let all = [TopicPartition::new(TOPIC, 0)];
-        assert_eq!(there.beginning_offsets(&all).unwrap()[&all[0]], 10);
-        // One that was there is told; one past it, one at it and a new one miss nothing.
+        assert_eq!(exact.beginning_offsets(&all).unwrap()[&all[0]], 10);
+        // The consumer before the new log start loses records. One at it, one past it and a new one
+        // lose none.
         let batch = before.try_poll().unwrap();
         let first = batch.iter().next().unwrap().offset();
         assert_eq!((batch.lost(), first, batch.len()), (9, 10, 1));
         drop(batch);
         assert_eq!(before.lead(TOPIC, 0), Ok(1));
-        assert_eq!(there.try_poll().unwrap().lost(), 0);
-        assert_eq!(offsets(&drain(&mut there)), (11..20).collect::<Vec<_>>());
-        assert_eq!(offsets(&drain(&mut behind)), [17, 18, 19]);
+        assert_eq!(exact.try_poll().unwrap().lost(), 0);
+        assert_eq!(offsets(&drain(&mut exact)), (11..20).collect::<Vec<_>>());
+        assert_eq!(offsets(&drain(&mut after)), [17, 18, 19]);
         let mut new = subscribed(&broker, ConsumerConfig::new());
         assert_eq!(new.position(TOPIC, 0), Ok(10));
         assert_eq!(offsets(&drain(&mut new)), (10..20).collect::<Vec<_>>());
-        // Back to before it is outside; back to the beginning is there.
+        // An offset before the log start is out of range; seeking to the beginning goes there.
         new.seek(TOPIC, 0, 9).unwrap();
         assert_eq!(new.try_poll().unwrap().iter().next().unwrap().offset(), 10);
         new.seek_to_beginning(TOPIC, 0).unwrap();
@@ -253,14 +250,18 @@ fn deleted_records_are_read_by_nobody() {
 }
 
 #[test]
-fn deleting_goes_forward_only_and_not_past_the_end() {
+fn deleting_only_moves_forward_and_not_past_the_end() {
     let (_broker, topic) = make(small().segments(2));
     let mut producer = topic.producer();
     assert_eq!(topic.delete_records(0, 0), Ok(0));
-    send(&mut producer, 10); // 4 to 9 are retained
-    assert_eq!(topic.delete_records(0, 2), Ok(4), "it was gone");
+    send(&mut producer, 10); // retained: 4 to 9
+    assert_eq!(topic.delete_records(0, 2), Ok(4), "overwritten before");
     assert_eq!(topic.delete_records(0, 7), Ok(7));
-    assert_eq!(topic.delete_records(0, 5), Ok(7), "it is not brought back");
+    assert_eq!(
+        topic.delete_records(0, 5),
+        Ok(7),
+        "deleted records stay deleted"
+    );
     assert_eq!(topic.delete_records(0, 10), Ok(10));
     assert_eq!((start(&topic), topic.log_end_offset(0)), (10, Ok(10)));
     for offset in [11, u64::MAX] {
@@ -280,11 +281,11 @@ fn deleting_goes_forward_only_and_not_past_the_end() {
     };
     assert_eq!(topic.delete_records(1, 0), Err(no_partition));
     send(&mut producer, 100);
-    assert_eq!(start(&topic), 104, "the ring goes on");
+    assert_eq!(start(&topic), 104, "the ring wraps as before");
 }
 
 #[test]
-fn a_deleted_topic_deletes_no_records() {
+fn a_deleted_topic_refuses_to_delete_records() {
     let (broker, topic) = make(small());
     send(&mut topic.producer(), 3);
     broker.delete_topic(TOPIC).unwrap();
@@ -296,7 +297,7 @@ fn a_deleted_topic_deletes_no_records() {
 }
 
 #[test]
-fn without_a_reset_policy_a_consumer_of_deleted_records_is_told_again_and_again() {
+fn without_a_reset_policy_every_poll_of_deleted_records_is_an_error() {
     let (broker, topic) = make(small());
     let config = ConsumerConfig::new().offset_reset(OffsetReset::None);
     let mut consumer = subscribed(&broker, config);
@@ -335,7 +336,7 @@ fn a_held_batch_stays_when_its_records_are_deleted() {
 }
 
 #[test]
-fn under_backpressure_a_consumer_lets_go_of_deleted_records_at_its_next_poll() {
+fn under_backpressure_a_consumer_releases_deleted_records_at_its_next_poll() {
     let config = small().overflow(Overflow::Backpressure).segments(2);
     for paused in [false, true] {
         let (broker, topic) = make(config.clone());
@@ -350,7 +351,7 @@ fn under_backpressure_a_consumer_lets_go_of_deleted_records_at_its_next_poll() {
         topic.delete_records(0, 8).unwrap();
         assert!(
             producer.try_send(Record::new("x")).is_err(),
-            "it may be in there"
+            "the consumer may still read the segment"
         );
         assert!(consumer.try_poll().unwrap().is_empty());
         producer.try_send(Record::new("x")).unwrap();
@@ -362,11 +363,11 @@ fn under_backpressure_a_consumer_lets_go_of_deleted_records_at_its_next_poll() {
 }
 
 #[test]
-fn records_of_a_batch_are_deleted_to_the_middle_of_its_frame() {
+fn records_may_be_deleted_up_to_the_middle_of_a_frame() {
     let (broker, topic) = make(small().segment_records(16).segment_bytes(1024));
     let mut producer = topic.producer();
     producer
-        .send_values(Route::Any, &[0u64, 1, 2, 3, 4, 5])
+        .send_values(Destination::Any, &[0u64, 1, 2, 3, 4, 5])
         .unwrap();
     let mut consumer = subscribed(&broker, ConsumerConfig::new());
     topic.delete_records(0, 4).unwrap();
@@ -380,10 +381,10 @@ fn a_claim_may_be_deleted_before_it_is_published() {
     let (broker, topic) = make(small());
     let (mut producer, mut other) = (topic.producer(), topic.producer());
     let mut consumer = subscribed(&broker, ConsumerConfig::new());
-    let claim = producer.claim(Route::Any, None, 1).unwrap();
+    let claim = producer.claim(Destination::Any, None, 1).unwrap();
     send(&mut other, 2);
     topic.delete_records(0, 1).unwrap();
-    let _ = consumer.try_poll().unwrap(); // whether it waits or not
+    let _ = consumer.try_poll().unwrap(); // may or may not wait for the claim
     claim.publish();
     let rest = drain(&mut consumer);
     assert!(offsets(&rest).iter().all(|&offset| offset >= 1));
@@ -419,12 +420,12 @@ fn deleting_beside_producers_and_consumers_is_exact() {
                 let batch = consumer.try_poll().unwrap();
                 *next += batch.lost();
                 for record in &batch {
-                    assert!(record.offset() >= before, "it was deleted before the poll");
+                    assert!(record.offset() >= before, "deleted before the poll");
                     assert_eq!(record.offset(), *next);
                     *next += 1;
                 }
             }
-            // Whatever was deleted at the very end is told with the next batch only.
+            // Records deleted at the very end are reported as lost with the next batch only.
             if sender.is_finished() && consumers.iter().all(|c| c.lag(TOPIC, 0) == Ok(0)) {
                 break;
             }

@@ -1,22 +1,21 @@
-//! After the warm-up, sending and polling ask neither the allocator nor the kernel for
-//! anything.
+//! After the warm-up, sending and polling make no allocation and no system call.
 #![allow(missing_docs, missing_debug_implementations)]
-#![allow(unsafe_code)] // an allocator that counts, and the kernel's filter of system calls
+#![allow(unsafe_code)] // a counting allocator, and a seccomp filter
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod common;
 
 use common::{make, subscribed};
 use ringlog::{
-    BatchError, BatchMetadata, Consumer, ConsumerConfig, ExclusiveProducer, FrameMetadata,
-    HoldBack, Overflow, Producer, Record, RecordMetadata, Route, SendError, TopicConfig,
+    BatchError, BatchMetadata, Consumer, ConsumerConfig, Destination, ExclusiveProducer,
+    FrameMetadata, HoldBack, Overflow, Producer, Record, RecordMetadata, SendError, TopicConfig,
 };
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::hint::black_box;
 
 thread_local! {
-    /// Calls to the allocator by this thread, so that tests side by side do not mix.
+    /// Calls to the allocator by this thread, so that tests that run in parallel do not mix.
     static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
     static FREES: Cell<u64> = const { Cell::new(0) };
 }
@@ -24,33 +23,33 @@ thread_local! {
 struct Counting;
 
 fn count() {
-    // A thread that is just ending has no counter any more, and nobody to ask for it.
+    // A thread that is ending has no counter any more, and no test reads it.
     let _ = ALLOCATIONS.try_with(|count| count.set(count.get() + 1));
 }
 
-// SAFETY: every call goes on to the system's allocator as it came.
+// SAFETY: every call is forwarded unchanged to the system's allocator.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         count();
-        // SAFETY: the caller's promise.
+        // SAFETY: the caller upholds the contract of `GlobalAlloc`.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         count();
-        // SAFETY: the caller's promise.
+        // SAFETY: the caller upholds the contract of `GlobalAlloc`.
         unsafe { System.alloc_zeroed(layout) }
     }
 
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         count();
-        // SAFETY: the caller's promise.
+        // SAFETY: the caller upholds the contract of `GlobalAlloc`.
         unsafe { System.realloc(pointer, layout, size) }
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
         let _ = FREES.try_with(|count| count.set(count.get() + 1));
-        // SAFETY: the caller's promise.
+        // SAFETY: the caller upholds the contract of `GlobalAlloc`.
         unsafe { System.dealloc(pointer, layout) }
     }
 }
@@ -58,11 +57,11 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// Both kinds of producer, by the same names.
+/// Both kinds of producer behind one interface.
 trait Sends {
     fn one(&mut self, record: Record<'_>) -> Result<RecordMetadata, SendError>;
     fn batch<'a>(&'a mut self, all: &'a [Record<'a>]) -> Result<BatchMetadata<'a>, BatchError>;
-    fn values(&mut self, route: Route<'_>, all: &[u64]) -> Result<FrameMetadata, SendError>;
+    fn values(&mut self, route: Destination<'_>, all: &[u64]) -> Result<FrameMetadata, SendError>;
     fn claimed(&mut self, value: &[u8]) -> Result<RecordMetadata, SendError>;
 }
 
@@ -80,13 +79,13 @@ macro_rules! sends {
             }
             fn values(
                 &mut self,
-                route: Route<'_>,
+                route: Destination<'_>,
                 all: &[u64],
             ) -> Result<FrameMetadata, SendError> {
                 self.send_values(route, all)
             }
             fn claimed(&mut self, value: &[u8]) -> Result<RecordMetadata, SendError> {
-                let mut claim = self.claim(Route::Any, Some(b"key"), value.len())?;
+                let mut claim = self.claim(Destination::Any, Some(b"key"), value.len())?;
                 claim.copy_from_slice(value);
                 Ok(claim.publish())
             }
@@ -97,7 +96,7 @@ macro_rules! sends {
 sends!(Producer);
 sends!(ExclusiveProducer);
 
-/// Reads all there is, and looks at every byte's neighbourhood.
+/// Reads every record there is, and looks at each of its parts.
 fn read_all(consumer: &mut Consumer) -> u64 {
     let mut records = 0;
     loop {
@@ -116,8 +115,8 @@ fn read_all(consumer: &mut Consumer) -> u64 {
     }
 }
 
-/// Sends by every call, and reads it all again, `rounds` times. Answers how many records
-/// went in and came out: 290 a round, 130 of them one by one.
+/// Sends with every call and reads everything, `rounds` times. Returns how many records were sent
+/// and read: 290 a round, 130 of them sent one by one.
 fn rounds(sender: &mut impl Sends, consumer: &mut Consumer, rounds: u64) -> (u64, u64) {
     let value = [7u8; 40];
     let plain = [Record::new(&value); 50];
@@ -143,14 +142,14 @@ fn rounds(sender: &mut impl Sends, consumer: &mut Consumer, rounds: u64) -> (u64
         }
         sent += 130 + plain.len() as u64;
         sent += sender.batch(&mixed).unwrap().len() as u64;
-        sent += sender.values(Route::Any, &values).unwrap().records;
+        sent += sender.values(Destination::Any, &values).unwrap().records;
         read += read_all(consumer);
     }
     (sent, read)
 }
 
 fn config(overflow: Overflow) -> TopicConfig {
-    // Small segments: the loop goes round the ring again and again.
+    // Small segments: the loop wraps the ring many times.
     TopicConfig::new()
         .partitions(3)
         .segments(3)
@@ -174,8 +173,8 @@ fn no_allocation(sender: &mut impl Sends, consumer: &mut Consumer) {
     assert_eq!(sent, read);
 }
 
-/// One test, in one thread: what a consumer of another thread leaves behind when it goes is
-/// freed by whoever comes by, which may be a producer here.
+/// One test in one thread: memory that a consumer on another thread leaves to epoch reclamation is
+/// freed by any thread that passes by, which could be a producer of this test.
 #[test]
 fn ten_million_records_make_no_allocation_under_either_policy() {
     for overflow in [Overflow::Backpressure, Overflow::DropOldest] {
@@ -188,7 +187,7 @@ fn ten_million_records_make_no_allocation_under_either_policy() {
 }
 
 #[test]
-fn a_consumer_of_many_partitions_makes_none_from_its_first_poll_on() {
+fn a_consumer_of_many_partitions_makes_no_allocation_from_its_first_poll_on() {
     let (broker, topic) = make(config(Overflow::Backpressure).partitions(100).segments(2));
     let mut producer = topic.producer();
     rounds_of_one(&mut producer, None);
@@ -201,7 +200,7 @@ fn a_consumer_of_many_partitions_makes_none_from_its_first_poll_on() {
     assert_eq!(ALLOCATIONS.get() - before, 0);
 }
 
-/// A record to each of 100 partitions, and a poll behind each.
+/// Sends a record to each of 100 partitions, and polls after each.
 fn rounds_of_one(producer: &mut Producer, mut consumer: Option<&mut Consumer>) {
     for partition in 0..100 {
         producer
@@ -214,7 +213,7 @@ fn rounds_of_one(producer: &mut Producer, mut consumer: Option<&mut Consumer>) {
 }
 
 #[test]
-fn a_member_of_a_group_makes_none_either() {
+fn a_group_member_makes_no_allocation() {
     for auto_commit in [true, false] {
         let (broker, topic) = make(config(Overflow::Backpressure));
         let read = ConsumerConfig::new().hold_back(HoldBack::Read);
@@ -226,7 +225,7 @@ fn a_member_of_a_group_makes_none_either() {
 }
 
 #[test]
-fn the_counter_counts() {
+fn the_allocation_counter_counts() {
     let before = (ALLOCATIONS.get(), FREES.get());
     drop(black_box(vec![1u8; 100]));
     assert_eq!(
@@ -241,7 +240,7 @@ mod system_calls {
     use std::os::unix::process::ExitStatusExt;
     use std::process::{Command, ExitStatus};
 
-    /// Says to a test that it runs in a child process of its own.
+    /// Set for a test that runs in a child process of its own.
     const CHILD: &str = "RINGLOG_TEST_CHILD";
     const DONE: i32 = 42;
     const NOT_PERMITTED: i32 = 43;
@@ -256,11 +255,11 @@ mod system_calls {
     }
 
     fn exit(code: i32) -> ! {
-        // SAFETY: ends the process.
+        // SAFETY: the call ends the process and takes no pointers.
         unsafe { libc::_exit(code) }
     }
 
-    /// From now on any system call of this thread, but the few allowed, kills the process.
+    /// From now on, any system call of this thread except the allowed ones kills the process.
     fn allow_only_clock_reads() {
         const fn op(code: u32, jt: u8, jf: u8, k: u32) -> libc::sock_filter {
             libc::sock_filter {
@@ -274,14 +273,14 @@ mod system_calls {
             libc::SYS_clock_gettime,
             libc::SYS_exit,
             libc::SYS_exit_group,
-            // For the text of a panic.
+            // For the message of a panic.
             libc::SYS_write,
             libc::SYS_rt_sigreturn,
         ];
-        // The number of the call is the first word of what a filter sees.
+        // The first word of a filter's input is the number of the call.
         let mut filter = vec![op(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0, 0)];
         for (i, call) in allowed.iter().enumerate() {
-            // On a match, over the other comparisons and the kill.
+            // On a match, jump over the other comparisons and the kill.
             let to_allow = (allowed.len() - i) as u8;
             let equal = libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K;
             filter.push(op(equal, to_allow, 0, *call as u32));
@@ -293,9 +292,9 @@ mod system_calls {
             len: filter.len() as u16,
             filter: filter.as_mut_ptr(),
         };
-        // SAFETY: takes no pointers.
+        // SAFETY: the call takes no pointers.
         let no_new = unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) };
-        // SAFETY: the program and its filter live through the call.
+        // SAFETY: the program and its filter outlive the call.
         let set = unsafe {
             libc::prctl(
                 libc::PR_SET_SECCOMP,
@@ -303,7 +302,7 @@ mod system_calls {
                 &raw const program,
             )
         };
-        // Not to be freed: that could be a system call.
+        // Never freed: freeing could make a system call.
         std::mem::forget(filter);
         if no_new != 0 || set != 0 {
             exit(NOT_PERMITTED);
@@ -317,7 +316,7 @@ mod system_calls {
     fn skipped(status: ExitStatus) -> bool {
         let skipped = status.code() == Some(NOT_PERMITTED);
         if skipped {
-            eprintln!("note: this system does not permit filters of system calls; not checked");
+            eprintln!("note: this system does not permit seccomp filters; not checked");
         }
         skipped
     }
@@ -351,16 +350,16 @@ mod system_calls {
         assert!(skipped(status) || status.code() == Some(DONE), "{status}");
     }
 
-    /// So that the check above is one that can fail.
+    /// Shows that the test above can fail.
     #[test]
-    fn the_filter_kills_whoever_makes_another_system_call() {
+    fn the_filter_kills_on_any_other_system_call() {
         if is_child() {
             allow_only_clock_reads();
-            // SAFETY: takes nothing and changes nothing.
+            // SAFETY: the call takes no arguments and changes nothing.
             unsafe { libc::syscall(libc::SYS_getppid) };
             exit(DONE);
         }
-        let status = child("the_filter_kills_whoever_makes_another_system_call");
+        let status = child("the_filter_kills_on_any_other_system_call");
         assert!(
             skipped(status) || status.signal() == Some(libc::SIGSYS),
             "{status}"

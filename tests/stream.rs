@@ -1,4 +1,4 @@
-//! A consumer as a stream.
+//! A consumer as a `futures::Stream` of owned records.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use futures_core::{FusedStream, Stream};
@@ -28,7 +28,7 @@ fn run(test: impl Future<Output = ()>) {
 }
 
 #[test]
-fn a_stream_hands_out_all_and_ends_with_its_topics() {
+fn a_stream_yields_every_record_and_ends_with_its_topics() {
     run(async {
         let broker = Broker::new();
         let config = || TopicConfig::new().timestamps(Timestamps::Given);
@@ -67,7 +67,7 @@ fn a_stream_hands_out_all_and_ends_with_its_topics() {
         a.close();
         let closed = next(&mut stream).await.unwrap().unwrap_err();
         assert!(matches!(closed, ConsumeError::Closed { topic } if &*topic == "a"));
-        let sends = tokio::spawn(async move {
+        let sender = tokio::spawn(async move {
             b.producer().send(Record::new("late")).unwrap();
             b.close();
         });
@@ -75,7 +75,7 @@ fn a_stream_hands_out_all_and_ends_with_its_topics() {
             next(&mut stream).await.unwrap().unwrap().value.unwrap(),
             b"late"
         );
-        sends.await.unwrap();
+        sender.await.unwrap();
         assert!(!stream.is_terminated());
         assert_eq!(next(&mut stream).await, None);
         assert_eq!(next(&mut stream).await, None);
@@ -84,7 +84,7 @@ fn a_stream_hands_out_all_and_ends_with_its_topics() {
 }
 
 #[test]
-fn what_was_lost_stands_at_the_first_record_behind_it() {
+fn losses_are_reported_with_the_first_record_after_them() {
     run(async {
         let broker = Broker::new();
         let config = TopicConfig::new().segments(2).segment_records(2);
@@ -106,7 +106,7 @@ fn what_was_lost_stands_at_the_first_record_behind_it() {
 }
 
 #[test]
-fn a_consumer_comes_back_where_its_stream_was() {
+fn a_stream_gives_its_consumer_back_at_its_position() {
     run(async {
         let broker = Broker::new();
         let topic = broker.create_topic("t", TopicConfig::new()).unwrap();
@@ -139,7 +139,7 @@ fn a_consumer_comes_back_where_its_stream_was() {
 }
 
 #[test]
-fn a_deleted_topic_is_an_error_and_the_end() {
+fn a_deleted_topic_is_an_error_and_then_the_end() {
     run(async {
         let broker = Broker::new();
         broker.create_topic("t", TopicConfig::new()).unwrap();
@@ -153,7 +153,7 @@ fn a_deleted_topic_is_an_error_and_the_end() {
     });
 }
 
-/// A member may have nothing to read, or only what has ended, and get more later.
+/// A member without partitions, or with closed topics only, may still be assigned more.
 #[test]
 fn a_members_stream_goes_on_while_one_of_its_topics_does() {
     for delete in [true, false] {
@@ -185,7 +185,7 @@ fn a_members_stream_goes_on_while_one_of_its_topics_does() {
             second.close();
             b.producer().send(Record::new("b")).unwrap();
             b.close();
-            // (It gets "a" and its end anew with the assignment.)
+            // The new assignment includes "a" again, and so reports its end again.
             let mut values = Vec::new();
             while let Some(item) = next(&mut stream).await {
                 match item {

@@ -1,9 +1,9 @@
-//! Polls and sends of tasks, on tokio's two runtimes and on none.
+//! Asynchronous polls and sends, on both of tokio's runtimes and without a runtime.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use ringlog::{
-    Broker, ConsumeError, Consumer, ConsumerConfig, Record, Route, SendError, Topic, TopicConfig,
-    WaitStrategy,
+    Broker, ConsumeError, Consumer, ConsumerConfig, Destination, Record, SendError, Topic,
+    TopicConfig, WaitStrategy,
 };
 use std::future::Future;
 use std::mem::ManuallyDrop;
@@ -63,7 +63,7 @@ fn times(count: &Count) -> usize {
 }
 
 #[test]
-fn tasks_hand_on_all_records_whoever_waits_for_whom() {
+fn tasks_pass_on_every_record_whichever_side_waits() {
     const RECORDS: u64 = 5_000;
     for runtime in runtimes() {
         for wait in [WaitStrategy::Block, WaitStrategy::BusySpin] {
@@ -109,7 +109,7 @@ fn tasks_hand_on_all_records_whoever_waits_for_whom() {
 }
 
 #[test]
-fn a_task_is_woken_once_for_what_it_waits_for() {
+fn a_waiting_task_is_woken_once_by_each_partition() {
     let (broker, topic) = topic(WaitStrategy::Block);
     let mut consumer = consumer(&broker);
     let mut producer = topic.producer();
@@ -121,9 +121,9 @@ fn a_task_is_woken_once_for_what_it_waits_for() {
         assert_eq!(times(&woken), 0);
         producer.send(Record::new("a").partition(0)).unwrap();
         producer.send(Record::new("b").partition(1)).unwrap();
-        assert_eq!(times(&woken), 2, "by each of the partitions");
+        assert_eq!(times(&woken), 2, "once by each partition");
         let Poll::Ready(Ok(batch)) = poll.as_mut().poll(&mut context) else {
-            panic!("it is there");
+            panic!("a record is ready");
         };
         assert_eq!(batch.len(), 1);
     }
@@ -132,7 +132,7 @@ fn a_task_is_woken_once_for_what_it_waits_for() {
 }
 
 #[test]
-fn a_future_that_is_dropped_has_done_nothing_and_is_not_woken() {
+fn a_dropped_future_has_done_nothing_and_is_not_woken() {
     let (broker, topic) = topic(WaitStrategy::Block);
     let mut consumer = consumer(&broker);
     let mut producer = topic.producer();
@@ -155,19 +155,19 @@ fn a_future_that_is_dropped_has_done_nothing_and_is_not_woken() {
         );
     }
     let values = [1u64, 2];
-    let waits = producer.send_values_async(Route::Partition(0), &values);
+    let waits = producer.send_values_async(Destination::Partition(0), &values);
     assert!(pin!(waits).poll(&mut context).is_pending());
     while !consumer.try_poll().unwrap().is_empty() {}
     assert_eq!(times(&woken), 0);
     assert_eq!(topic.log_end_offset(0).unwrap(), 4);
-    // A future that is leaked leaves its waker behind, until the handle's next call.
+    // A leaked future leaves its waker enrolled until the next call of its handle.
     let mut poll = ManuallyDrop::new(consumer.poll_async());
     assert!(Pin::new(&mut *poll).poll(&mut context).is_pending());
     assert!(consumer.try_poll().unwrap().is_empty());
 }
 
 #[test]
-fn a_batch_goes_share_by_share_as_there_is_room() {
+fn a_batch_is_appended_share_by_share_as_room_appears() {
     let (broker, topic) = topic(WaitStrategy::Block);
     let mut consumer = consumer(&broker);
     let mut producer = topic.producer();
@@ -181,7 +181,7 @@ fn a_batch_goes_share_by_share_as_there_is_room() {
         assert_eq!(
             topic.log_end_offset(0).unwrap(),
             1,
-            "the share that had room"
+            "the share with room is appended"
         );
         while !consumer.try_poll().unwrap().is_empty() {}
         assert_eq!(times(&woken), 1);
@@ -191,7 +191,7 @@ fn a_batch_goes_share_by_share_as_there_is_room() {
         let at: Vec<_> = sent.iter().map(|m| (m.partition, m.offset)).collect();
         assert_eq!(at, [(0, 0), (1, 4)]);
     }
-    // Dropped half way, and refused half way.
+    // One future is dropped half way, and one is refused half way.
     while producer.try_send(Record::new("x").partition(1)).is_ok() {}
     assert!(
         pin!(producer.send_batch_async(&batch))
@@ -203,14 +203,14 @@ fn a_batch_goes_share_by_share_as_there_is_room() {
     assert!(sends.as_mut().poll(&mut context).is_pending());
     topic.close();
     let Poll::Ready(Err(refused)) = sends.as_mut().poll(&mut context) else {
-        panic!("it is closed");
+        panic!("the topic is closed");
     };
     assert!(matches!(refused.cause, SendError::Closed { .. }));
     assert_eq!((refused.appended, refused.refused), (1, vec![1]));
 }
 
 #[test]
-fn waiting_tasks_are_told_of_the_end_and_of_a_wake_up() {
+fn waiting_tasks_end_on_close_and_on_a_wakeup() {
     for runtime in runtimes() {
         runtime.block_on(async {
             let (broker, topic) = topic(WaitStrategy::Block);
@@ -240,7 +240,7 @@ fn waiting_tasks_are_told_of_the_end_and_of_a_wake_up() {
             topic.close();
             assert!(matches!(sender.await.unwrap(), SendError::Closed { .. }));
             assert!(matches!(reader.await.unwrap(), ConsumeError::Closed { .. }));
-            // And its own timeouts work.
+            // Tokio's timeouts work.
             while slow.try_poll().is_ok() {}
             slow.unsubscribe();
             let unsubscribed = slow.poll_async().await.map(|batch| batch.len());
@@ -254,7 +254,7 @@ fn waiting_tasks_are_told_of_the_end_and_of_a_wake_up() {
 }
 
 #[test]
-fn members_of_a_group_that_wait_as_tasks_hand_over() {
+fn members_that_wait_as_tasks_hand_partitions_over() {
     for runtime in runtimes() {
         runtime.block_on(async {
             let (broker, topic) = topic(WaitStrategy::Block);
@@ -272,7 +272,7 @@ fn members_of_a_group_that_wait_as_tasks_hand_over() {
                 first
             });
             tokio::time::sleep(Duration::from_millis(20)).await;
-            // A second member joins: the first, asleep, has to wake up to give it its share.
+            // A second member joins: the first has to wake up to give it its share.
             let mut second = member();
             let owned = timeout(Duration::from_secs(30), async {
                 while second.assignment().is_empty() {
@@ -296,7 +296,8 @@ fn members_of_a_group_that_wait_as_tasks_hand_over() {
     }
 }
 
-/// A future that is leaked leaves its waker on the lists: who waits next has to be there itself.
+/// A leaked future leaves its waker enrolled. A thread that waits on the same handle afterwards has
+/// to enroll itself.
 #[test]
 fn a_thread_that_waits_after_a_leaked_future_is_woken() {
     const LONG: Duration = Duration::from_secs(20);
@@ -308,11 +309,11 @@ fn a_thread_that_waits_after_a_leaked_future_is_woken() {
     let (_, waker) = counter();
     let mut context = Context::from_waker(&waker);
     let later = Duration::from_millis(100);
-    // It has slept before.
+    // The consumer has slept before.
     assert!(consumer.poll(Duration::from_millis(20)).unwrap().is_empty());
     let mut polls = ManuallyDrop::new(consumer.poll_async());
     assert!(Pin::new(&mut *polls).poll(&mut context).is_pending());
-    let sends = thread::spawn(move || {
+    let sender = thread::spawn(move || {
         thread::sleep(later);
         producer.send(Record::new("x")).unwrap();
         producer
@@ -320,13 +321,13 @@ fn a_thread_that_waits_after_a_leaked_future_is_woken() {
     let start = Instant::now();
     assert_eq!(consumer.poll(LONG).unwrap().len(), 1);
     assert!(start.elapsed() < LONG / 2, "the poll was not woken");
-    // And a producer, twice: the first time it comes to sleep at all.
-    let mut producer = sends.join().unwrap();
+    // The same for a producer, twice: it has not slept before the first time.
+    let mut producer = sender.join().unwrap();
     for _ in 0..2 {
         while producer.try_send(Record::new("x")).is_ok() {}
         let mut sends = ManuallyDrop::new(producer.send_async(Record::new("x")));
         assert!(Pin::new(&mut *sends).poll(&mut context).is_pending());
-        let reads = thread::spawn(move || {
+        let reader = thread::spawn(move || {
             thread::sleep(later);
             assert_eq!(consumer.try_poll().unwrap().len(), 1);
             consumer
@@ -334,17 +335,17 @@ fn a_thread_that_waits_after_a_leaked_future_is_woken() {
         let start = Instant::now();
         producer.send(Record::new("x")).unwrap();
         assert!(start.elapsed() < LONG / 2, "the send was not woken");
-        consumer = reads.join().unwrap();
+        consumer = reader.join().unwrap();
     }
 }
 
-/// What a waker of somebody else's does is nothing to who wakes it.
+/// A panic in one handle's waker does not reach the thread that wakes it.
 #[test]
-fn a_waker_that_panics_harms_nobody_else() {
+fn a_panicking_waker_harms_no_other_handle() {
     struct Panics;
     impl Wake for Panics {
         fn wake(self: Arc<Self>) {
-            panic!("a waker's own");
+            panic!("the waker panics");
         }
     }
     let broker = Broker::new();

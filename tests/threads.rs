@@ -1,7 +1,7 @@
-//! Producers and consumers in many threads: nothing is lost, torn, doubled or out of order.
+//! Producers and consumers on many threads: no record is lost, torn, duplicated or out of order.
 //!
-//! A record's time says who sent it as its how-manieth, and its value and key follow from
-//! that, so that a record of any size, also of none, is known byte by byte.
+//! A record's timestamp encodes its producer and sequence number. Its key and value follow from
+//! those, so that every byte of a record of any size is known.
 #![allow(missing_docs, missing_debug_implementations)]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -9,8 +9,8 @@ mod common;
 
 use common::{TOPIC, make};
 use ringlog::{
-    Batch, Broker, Consumer, ConsumerConfig, ExclusiveProducer, OffsetReset, Overflow, Producer,
-    Record, Route, Topic, TopicConfig, WaitStrategy,
+    Batch, Broker, Consumer, ConsumerConfig, Destination, ExclusiveProducer, OffsetReset, Overflow,
+    Producer, Record, Topic, TopicConfig, WaitStrategy,
 };
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -18,13 +18,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-/// What hangs, fails: no run takes nearly as long, unless a sanitizer makes it slow.
+/// A run that hangs fails: no run takes nearly this long, unless a sanitizer slows it down.
 fn deadline() -> Duration {
     let seconds = std::env::var("RINGLOG_DEADLINE_SECONDS");
     Duration::from_secs(seconds.map_or(100, |seconds| seconds.parse().unwrap()))
 }
 
-/// Marks a time as an identity; the times of appends are far below.
+/// Marks a timestamp as an identity; the times of appends are far below.
 const MARK: u64 = 1 << 60;
 const KEYS: u64 = 7;
 
@@ -46,8 +46,8 @@ fn value_of(id: u64, length: usize) -> impl Iterator<Item = u8> {
     (0..length as u64).map(move |i| (mix(id ^ (i / 8)) >> (8 * (i % 8))) as u8)
 }
 
-/// The length is a function of the identity and of the most there may be: often none, seldom
-/// a whole segment, so that time goes into records and not into bytes.
+/// The length follows from the identity and the maximum. It is often zero and seldom a whole
+/// segment, so that a run spends its time on records and not on bytes.
 fn length_of(id: u64, max: usize) -> usize {
     match mix(id + 2) % 128 {
         0 => max,
@@ -63,11 +63,11 @@ struct Shape {
 }
 
 /// Bytes of a record besides its value: index entry in a batch, time, lengths, key.
-const BESIDES: usize = 8 + 8 + 8 + 8;
+const OVERHEAD: usize = 8 + 8 + 8 + 8;
 
 /// The largest value of a single send: exactly a full segment.
 fn largest(shape: Shape) -> usize {
-    shape.bytes - (BESIDES - 8)
+    shape.bytes - (OVERHEAD - 8)
 }
 
 trait Sender: Send + 'static {
@@ -86,7 +86,7 @@ macro_rules! sender {
                 assert_eq!(self.send_batch(records).unwrap().len(), records.len());
             }
             fn values(&mut self, values: &[[u64; 2]]) {
-                self.send_values(Route::Any, values).unwrap();
+                self.send_values(Destination::Any, values).unwrap();
             }
         }
     };
@@ -95,7 +95,7 @@ macro_rules! sender {
 sender!(Producer);
 sender!(ExclusiveProducer);
 
-/// Sends `count` records by all calls there are, in an order of the producer's own.
+/// Sends `count` records with every kind of call, in an order that depends on the producer.
 fn produce(mut sender: impl Sender, producer: u64, count: u64, shape: Shape) -> JoinHandle<()> {
     thread::spawn(move || {
         let mut sequence = 0;
@@ -114,9 +114,9 @@ fn produce(mut sender: impl Sender, producer: u64, count: u64, shape: Shape) -> 
                     sender.values(&values);
                     many
                 }
-                1 | 2 if (8 + (BESIDES + 8) * many as usize) <= shape.bytes => {
+                1 | 2 if (8 + (OVERHEAD + 8) * many as usize) <= shape.bytes => {
                     let share = (shape.bytes - 8) / many as usize;
-                    let max = (share - BESIDES) / 8 * 8;
+                    let max = (share - OVERHEAD) / 8 * 8;
                     let parts: Vec<(Vec<u8>, [u8; 2])> = ids
                         .iter()
                         .map(|&id| (value_of(id, length_of(id, max)).collect(), key_of(id)))
@@ -139,11 +139,11 @@ fn produce(mut sender: impl Sender, producer: u64, count: u64, shape: Shape) -> 
     })
 }
 
-/// What one consumer has seen, and the rules it checks.
+/// What one consumer has read, and the rules that it checks.
 #[derive(Default)]
 struct Seen {
     next: HashMap<u32, u64>,
-    /// Of each producer in each partition, the last sequence number.
+    /// The last sequence number of each producer in each partition.
     last: HashMap<(u64, u32), u64>,
     keys: HashMap<Vec<u8>, u32>,
     records: u64,
@@ -156,7 +156,7 @@ impl Seen {
         self.lost += batch.lost();
         for (i, record) in batch.iter().enumerate() {
             let lost = if i == 0 { batch.lost() } else { 0 };
-            // A consumer that begins in the middle takes its first offset as it comes.
+            // A consumer that begins in the middle accepts any first offset.
             let next = self.next.entry(partition).or_insert(record.offset() - lost);
             assert_eq!(record.offset(), *next + lost, "offsets are dense");
             *next = record.offset() + 1;
@@ -176,7 +176,7 @@ impl Seen {
     }
 }
 
-/// Checks that all parts of a record belong together, and answers its identity.
+/// Checks that all parts of a record belong together, and returns its identity.
 fn check_record(time: i64, key: Option<&[u8]>, value: &[u8]) -> u64 {
     if let Some(key) = key {
         let id = time as u64;
@@ -203,7 +203,7 @@ fn at_end(consumer: &Consumer, topic: &Topic) -> bool {
         .all(|p| consumer.position(TOPIC, p).unwrap() == topic.log_end_offset(p).unwrap())
 }
 
-/// Reads until the producers are done and nothing is left.
+/// Reads until the producers are done and every record is read.
 fn consume(mut consumer: Consumer, topic: Topic, done: Arc<AtomicBool>) -> JoinHandle<Seen> {
     let deadline = deadline();
     thread::spawn(move || {
@@ -273,7 +273,7 @@ const SHAPES: [(Shape, u64); 4] = [
     ),
 ];
 
-/// Runs them all and answers what each consumer saw, after the checks that hold always.
+/// Joins all threads, makes the checks that always hold, and returns what each consumer read.
 fn run(
     (broker, topic): &(Broker, Topic),
     producers: Vec<JoinHandle<()>>,
@@ -297,7 +297,7 @@ fn run(
         assert_eq!(
             seen.records + seen.lost,
             ends,
-            "what is read and lost is all there was"
+            "records read and lost add up to all records"
         );
     }
     seen
@@ -351,7 +351,7 @@ fn an_exclusive_producer_keeps_the_same_promises() {
     }
 }
 
-/// Comes, reads a little, holds a batch for a while, and goes; until `done`.
+/// Subscribes, reads a little, holds a batch for a while and drops the consumer, until `done`.
 fn churn(broker: Broker, seed: u64, done: Arc<AtomicBool>) -> JoinHandle<u64> {
     thread::spawn(move || {
         let mut rounds = 0;
@@ -370,7 +370,7 @@ fn churn(broker: Broker, seed: u64, done: Arc<AtomicBool>) -> JoinHandle<u64> {
                 if dice % 3 == 0 {
                     thread::sleep(Duration::from_micros(200));
                 }
-                // Held, the batch stays what it was; and only then is it looked at closely.
+                // A held batch does not change; only then are its records checked.
                 let after = batch.iter().map(|r| r.value().to_vec());
                 assert!(after.eq(before), "a batch changed while it was held");
                 seen.batch(&batch);
@@ -382,7 +382,7 @@ fn churn(broker: Broker, seed: u64, done: Arc<AtomicBool>) -> JoinHandle<u64> {
 }
 
 #[test]
-fn consumers_that_come_and_go_while_producers_run_disturb_nobody() {
+fn consumers_that_come_and_go_disturb_no_other_handle() {
     for overflow in [Overflow::Backpressure, Overflow::DropOldest] {
         for (shape, count) in SHAPES {
             let made = topic(overflow, shape, 2);

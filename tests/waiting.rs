@@ -1,9 +1,10 @@
-//! Waiting: nothing is missed, time limits are kept, and nobody is woken for nothing.
+//! Blocking waits: no wake-up is missed, time limits are kept, and no thread waits without a
+//! reason.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use ringlog::{
-    Broker, ConsumeError, Consumer, ConsumerConfig, Overflow, Pause, Record, SendError,
-    TopicConfig, WaitPolicy, WaitStrategy,
+    Broker, ConsumeError, Consumer, ConsumerConfig, Overflow, Record, SendError, TopicConfig,
+    WaitAction, WaitPolicy, WaitStrategy,
 };
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -19,7 +20,7 @@ fn consumer(broker: &Broker, topics: &[&str]) -> Consumer {
 }
 
 #[test]
-fn a_limit_is_kept_to_within_milliseconds() {
+fn time_limits_are_kept_to_within_milliseconds() {
     let broker = Broker::new();
     let config = TopicConfig::new().segments(2).segment_records(1);
     let config = config.max_block(Duration::from_millis(40));
@@ -42,15 +43,15 @@ fn a_limit_is_kept_to_within_milliseconds() {
         panic!("{refused}");
     };
     assert!(waited >= Duration::from_millis(40) && start.elapsed() >= waited);
-    // (On a machine that does other things, one of the four at least.)
+    // On a busy machine, at least one of the four limits is met closely.
     assert!(closest < Duration::from_millis(10), "{closest:?}");
 }
 
-/// Two threads that hand each other records, so that both sleep all the time.
+/// Two threads send each other records, so that both sleep again and again.
 #[test]
 fn two_threads_that_wake_each_other_miss_nothing() {
     let broker = Broker::new();
-    // The smallest, so that producers wait as well.
+    // The smallest topics, so that producers wait as well.
     let config = || TopicConfig::new().segments(2).segment_records(1);
     let (there, back) = (
         broker.create_topic("there", config()).unwrap(),
@@ -59,23 +60,23 @@ fn two_threads_that_wake_each_other_miss_nothing() {
     let mut from_here = there.producer();
     let mut from_there = back.producer();
     let (mut here, mut other) = (consumer(&broker, &["back"]), consumer(&broker, &["there"]));
-    const TURNS: usize = 20_000;
+    const ROUNDS: usize = 20_000;
     let echo = thread::spawn(move || {
-        for _ in 0..TURNS {
+        for _ in 0..ROUNDS {
             assert_eq!(other.poll(LONG).unwrap().len(), 1);
             from_there.send(Record::new("pong")).unwrap();
         }
     });
-    for _ in 0..TURNS {
+    for _ in 0..ROUNDS {
         from_here.send(Record::new("ping")).unwrap();
         assert_eq!(here.poll(LONG).unwrap().len(), 1);
     }
     echo.join().unwrap();
 }
 
-/// Many consumers and producers that sleep on many partitions of several topics.
+/// Consumers and producers that sleep on many partitions of several topics.
 #[test]
-fn many_sleepers_on_many_partitions_miss_nothing() {
+fn many_waiters_on_many_partitions_miss_nothing() {
     const EACH: u64 = 3_000;
     let broker = Broker::new();
     let topics: Vec<_> = (0..3)
@@ -102,7 +103,7 @@ fn many_sleepers_on_many_partitions_miss_nothing() {
                 for n in 0..EACH {
                     producer.send(Record::new(&n.to_le_bytes())).unwrap();
                     if n % 64 == 0 {
-                        thread::sleep(Duration::from_micros(200)); // so that readers sleep
+                        thread::sleep(Duration::from_micros(200)); // lets the readers sleep
                     }
                 }
             })
@@ -127,34 +128,34 @@ fn many_sleepers_on_many_partitions_miss_nothing() {
 }
 
 #[test]
-fn a_sleeping_poll_ends_for_all_that_concerns_it() {
+fn a_sleeping_poll_is_ended_by_wakeups_added_partitions_and_rebalances() {
     let broker = Broker::new();
     let topic = broker.create_topic("orders", TopicConfig::new()).unwrap();
     let poll = |mut consumer: Consumer| {
-        let polls = thread::spawn(move || {
+        let polling = thread::spawn(move || {
             let start = Instant::now();
             let ended = consumer.poll(LONG).map(|batch| batch.len());
             (ended, start.elapsed())
         });
         thread::sleep(Duration::from_millis(50)); // it sleeps by now
-        polls
+        polling
     };
-    // It is woken up.
+    // A wakeup.
     let consumer = consumer(&broker, &["orders"]);
     let handle = consumer.wakeup_handle();
-    let polls = poll(consumer);
+    let polling = poll(consumer);
     handle.wakeup();
-    assert_eq!(polls.join().unwrap().0, Err(ConsumeError::Wakeup));
-    // A partition is added, and written to.
+    assert_eq!(polling.join().unwrap().0, Err(ConsumeError::Wakeup));
+    // A record in an added partition.
     let consumer = self::consumer(&broker, &["orders"]);
-    let polls = poll(consumer);
+    let polling = poll(consumer);
     topic.add_partitions(2).unwrap();
     topic
         .producer()
         .send(Record::new("order").partition(1))
         .unwrap();
-    assert_eq!(polls.join().unwrap().0, Ok(1));
-    // A member of a group gets a partition when another leaves, and reads what is there.
+    assert_eq!(polling.join().unwrap().0, Ok(1));
+    // A member of a group gets the partition of one that leaves, and reads it.
     let member = || {
         let mut member = broker.consumer(ConsumerConfig::new().group("billing"));
         member.subscribe(&["orders"]).unwrap();
@@ -178,17 +179,17 @@ fn a_sleeping_poll_ends_for_all_that_concerns_it() {
         (second, first)
     };
     assert!(owns(&owner) && !owns(&other));
-    let polls = poll(other);
+    let polling = poll(other);
     owner.close();
-    let (ended, waited) = polls.join().unwrap();
+    let (ended, waited) = polling.join().unwrap();
     assert_eq!(ended, Ok(1));
     assert!(waited < LONG / 4, "{waited:?}");
 }
 
-/// Partitions that are added are nobody's yet: any member may be the one to see that they are given
-/// out, also one that has none and sleeps.
+/// Added partitions have no owner yet. Any member may start the rebalance that assigns them,
+/// including one that owns none and sleeps.
 #[test]
-fn a_member_without_partitions_is_woken_by_those_that_are_added() {
+fn a_member_without_partitions_is_woken_by_added_partitions() {
     let broker = Broker::new();
     let topic = broker.create_topic("orders", TopicConfig::new()).unwrap();
     let assignor = ringlog::CooperativeStickyAssignor;
@@ -204,7 +205,7 @@ fn a_member_without_partitions_is_woken_by_those_that_are_added() {
         idle.try_poll().unwrap();
     }
     assert_eq!((busy.assignment().len(), idle.assignment().len()), (1, 0));
-    let polls = thread::spawn(move || {
+    let polling = thread::spawn(move || {
         let start = Instant::now();
         let read = idle.poll(LONG / 4).map(|batch| batch.len());
         (read, start.elapsed())
@@ -213,29 +214,29 @@ fn a_member_without_partitions_is_woken_by_those_that_are_added() {
     topic.add_partitions(2).unwrap();
     let record = Record::new("order").partition(1);
     topic.producer().send(record).unwrap();
-    let (read, waited) = polls.join().unwrap();
+    let (read, waited) = polling.join().unwrap();
     assert_eq!(read, Ok(1));
     assert!(waited < LONG / 8, "{waited:?}");
 }
 
 #[test]
-fn a_policy_of_ones_own_is_asked_with_the_looks_so_far() {
+fn a_custom_wait_policy_gets_the_number_of_looks_so_far() {
     #[derive(Debug, Default)]
-    struct Asked(AtomicU32);
-    impl WaitPolicy for Asked {
-        fn next(&self, looks: u32) -> Pause {
+    struct CountingPolicy(AtomicU32);
+    impl WaitPolicy for CountingPolicy {
+        fn next(&self, looks: u32) -> WaitAction {
             let before = self.0.swap(looks, Ordering::Relaxed);
             assert!(looks == before + 1 || looks == 1);
             if looks < 10 {
-                Pause::Spin(1)
+                WaitAction::Spin(1)
             } else {
-                Pause::Sleep
+                WaitAction::Sleep
             }
         }
     }
-    let asked = Arc::new(Asked::default());
+    let policy = Arc::new(CountingPolicy::default());
     let broker = Broker::new();
-    let config = TopicConfig::new().wait(WaitStrategy::Custom(asked.clone()));
+    let config = TopicConfig::new().wait(WaitStrategy::Custom(policy.clone()));
     let topic = broker.create_topic("orders", config).unwrap();
     let mut consumer = consumer(&broker, &["orders"]);
     let mut producer = topic.producer();
@@ -243,13 +244,13 @@ fn a_policy_of_ones_own_is_asked_with_the_looks_so_far() {
     thread::sleep(Duration::from_millis(50));
     producer.send(Record::new("order")).unwrap();
     assert_eq!(reader.join().unwrap(), 1);
-    // Ten looks, then enrolled, then asleep.
-    assert_eq!(asked.0.load(Ordering::Relaxed), 11);
+    // Ten looks, one more after enrolling, and then sleep.
+    assert_eq!(policy.0.load(Ordering::Relaxed), 11);
 }
 
-/// Under `DropOldest` nobody waits for room, so nobody has to be woken: a full ring is no reason.
+/// Under `DropOldest` a full ring is no reason to wait, so consumers wake no producer.
 #[test]
-fn who_need_not_wait_does_not() {
+fn under_drop_oldest_no_producer_waits() {
     let broker = Broker::new();
     let config = TopicConfig::new().segments(2).segment_records(1);
     let config = config

@@ -1,23 +1,23 @@
-//! A program that is watched: a live page, and a scrape target for Prometheus.
+//! A monitored program: a live page, and a scrape target for Prometheus.
 //!
 //! ```text
 //! cargo run --release --example dashboard --features prometheus
 //! cargo run --release --example dashboard --features prometheus -- --port 9102 --seconds 60
 //! ```
 //!
-//! Three topics, and somebody of each kind: `ticks` drops its oldest records, and of its two
-//! consumers one keeps up and one is lapped again and again; `orders` is shared by the two members
-//! of a group, of which one joins late and leaves now and then; `mail` has a slow consumer that its
+//! Three topics show every kind of reader. `ticks` drops its oldest records: one of its two
+//! consumers keeps up, and the other is lapped repeatedly. `orders` is shared by the two members of
+//! a group, one of which joins and leaves from time to time. `mail` has a slow consumer that its
 //! producer has to wait for.
 //!
-//! `/` is the page, `/metrics` the text for Prometheus, `/snapshot.json` what the page draws. The
-//! server is as small as it can be, for this example: it listens on 127.0.0.1 alone.
+//! `/` is the page, `/metrics` the text for Prometheus, and `/snapshot.json` the data that the page
+//! draws. The server is minimal, for this example only: it listens on 127.0.0.1 alone.
 
 mod server;
 
 use ringlog::{
-    Broker, ConsumeError, Consumer, ConsumerConfig, Overflow, Record, Route, SendError, Topic,
-    TopicConfig,
+    Broker, ConsumeError, Consumer, ConsumerConfig, Destination, Overflow, Record, SendError,
+    Topic, TopicConfig,
 };
 use std::error::Error;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -26,11 +26,11 @@ use std::time::{Duration, Instant};
 
 type Failure = Box<dyn Error + Send + Sync>;
 
-/// What the threads look at now and then: whether it is over.
-static OVER: AtomicBool = AtomicBool::new(false);
+/// Set when the threads have to stop.
+static STOPPED: AtomicBool = AtomicBool::new(false);
 
-fn is_over() -> bool {
-    OVER.load(Ordering::Relaxed)
+fn is_stopped() -> bool {
+    STOPPED.load(Ordering::Relaxed)
 }
 
 fn main() -> Result<(), Failure> {
@@ -69,16 +69,16 @@ fn main() -> Result<(), Failure> {
             scope.spawn(|| come_and_go(&broker)),
         ];
         let (serving, watched) = (&server, &broker);
-        threads.push(scope.spawn(move || serving.serve(watched, &OVER)));
+        threads.push(scope.spawn(move || serving.serve(watched, &STOPPED)));
         let start = Instant::now();
         while seconds.is_none_or(|limit| start.elapsed() < limit) {
             thread::sleep(Duration::from_millis(20));
             if threads.iter().any(|thread| thread.is_finished()) {
-                break; // it failed: below it is told why
+                break; // it failed: joining it below returns the error
             }
         }
         report(&broker);
-        OVER.store(true, Ordering::Relaxed);
+        STOPPED.store(true, Ordering::Relaxed);
         for thread in threads {
             thread.join().map_err(|_| "a thread panicked")??;
         }
@@ -86,7 +86,7 @@ fn main() -> Result<(), Failure> {
     })
 }
 
-/// The port and for how long to run.
+/// The port, and how long to run.
 fn arguments() -> Result<(u16, Option<Duration>), Failure> {
     let (mut port, mut seconds) = (9102, None);
     let mut arguments = std::env::args().skip(1);
@@ -99,7 +99,7 @@ fn arguments() -> Result<(u16, Option<Duration>), Failure> {
                 let number = value.parse().map_err(|e| wrong(&e))?;
                 seconds = Some(Duration::from_secs(number));
             }
-            _ => return Err(format!("{option}: there are --port and --seconds").into()),
+            _ => return Err(format!("{option}: the options are --port and --seconds").into()),
         }
     }
     Ok((port, seconds))
@@ -107,32 +107,36 @@ fn arguments() -> Result<(u16, Option<Duration>), Failure> {
 
 // ---- producers ----------------------------------------------------------------------------
 
-/// Some thousand records a second, a batch of values at a time.
+/// Sends about two thousand records a second, a batch of values at a time.
 fn tick(topic: &Topic) -> Result<(), Failure> {
     let mut producer = topic.producer();
     for round in 0u64.. {
-        if is_over() {
+        if is_stopped() {
             break;
         }
         let values = [round; 20];
-        producer.send_values(Route::Partition((round % 2) as u32), &values)?;
+        producer.send_values(Destination::Partition((round % 2) as u32), &values)?;
         thread::sleep(Duration::from_millis(10));
     }
     Ok(())
 }
 
-/// More at some times than at others; and now and then an order is begun and not placed.
+/// Sends orders at a varying rate. Every 400th time, it also aborts a claim.
 fn order(topic: &Topic) -> Result<(), Failure> {
     let mut producer = topic.producer();
     let start = Instant::now();
     for number in 0u64.. {
-        if is_over() {
+        if is_stopped() {
             break;
         }
         let key = format!("customer-{}", number * 7 % 1000);
         if number % 400 == 399 {
             let key = key.as_bytes();
-            drop(unless_full(producer.claim(Route::Key(key), Some(key), 8))?);
+            drop(unless_full(producer.claim(
+                Destination::Key(key),
+                Some(key),
+                8,
+            ))?);
         }
         unless_full(producer.send(Record::new(&number.to_ne_bytes()).key(&key)))?;
         let wave = (start.elapsed().as_secs_f64() / 4.0).sin();
@@ -142,17 +146,17 @@ fn order(topic: &Topic) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Faster than it is read, so that it comes to wait, and is refused at times.
+/// Sends faster than its consumer reads, so that it has to wait and is sometimes refused.
 fn write_mail(topic: &Topic) -> Result<(), Failure> {
     let mut producer = topic.producer();
-    while !is_over() {
+    while !is_stopped() {
         unless_full(producer.send(Record::new("a letter of some length, as letters are")))?;
         thread::sleep(Duration::from_millis(4));
     }
     Ok(())
 }
 
-/// What finds no room in time is left out, as a program may.
+/// Skips a record that gets no room in time, as a program may.
 fn unless_full<T>(sent: Result<T, SendError>) -> Result<Option<T>, SendError> {
     match sent {
         Ok(sent) => Ok(Some(sent)),
@@ -163,9 +167,9 @@ fn unless_full<T>(sent: Result<T, SendError>) -> Result<Option<T>, SendError> {
 
 // ---- consumers ----------------------------------------------------------------------------
 
-/// Reads, and takes so long for each batch.
+/// Reads, and spends `work` on each batch.
 fn read(mut consumer: Consumer, work: Duration) -> Result<(), Failure> {
-    while !is_over() {
+    while !is_stopped() {
         read_once(&mut consumer, work)?;
     }
     Ok(())
@@ -179,25 +183,25 @@ fn read_once(consumer: &mut Consumer, work: Duration) -> Result<(), ConsumeError
     Ok(())
 }
 
-/// The group's second member: there for ten seconds, and away for five.
+/// The group's second member: present for ten seconds, then absent for five.
 fn come_and_go(broker: &Broker) -> Result<(), Failure> {
-    while !is_over() {
+    while !is_stopped() {
         let config = ConsumerConfig::new().client_id("worker-2").group("billing");
         let mut consumer = broker.consumer(config);
         consumer.subscribe(&["orders"])?;
         let start = Instant::now();
-        while !is_over() && start.elapsed() < Duration::from_secs(10) {
+        while !is_stopped() && start.elapsed() < Duration::from_secs(10) {
             read_once(&mut consumer, Duration::from_millis(4))?;
         }
         consumer.close();
-        while !is_over() && start.elapsed() < Duration::from_secs(15) {
+        while !is_stopped() && start.elapsed() < Duration::from_secs(15) {
             thread::sleep(Duration::from_millis(20));
         }
     }
     Ok(())
 }
 
-/// What came of it, in a line for each consumer.
+/// Prints a line for each topic and each consumer.
 fn report(broker: &Broker) {
     let snapshot = broker.snapshot();
     for topic in &snapshot.topics {

@@ -1,5 +1,5 @@
-//! The least of an HTTP server that a browser and Prometheus are content with: a thread a
-//! connection, one answer each.
+//! A minimal HTTP server for a browser and Prometheus: a thread for each connection, and one
+//! response on each.
 
 use ringlog::{Broker, BrokerSnapshot, Overflow};
 use serde_json::{Value, json};
@@ -10,7 +10,7 @@ use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// The most bytes of a request that are read.
-const MOST: u64 = 16 * 1024;
+const MAX_REQUEST: u64 = 16 * 1024;
 
 pub(crate) struct Server(TcpListener);
 
@@ -26,16 +26,16 @@ impl Server {
         self.0.local_addr()
     }
 
-    /// Answers until it is over.
+    /// Serves requests until `stopped` is set.
     pub(crate) fn serve(
         &self,
         broker: &Broker,
-        over: &AtomicBool,
+        stopped: &AtomicBool,
     ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
         thread::scope(|scope| {
-            while !over.load(Ordering::Relaxed) {
+            while !stopped.load(Ordering::Relaxed) {
                 match self.0.accept() {
-                    // A connection that breaks is nobody else's trouble.
+                    // A broken connection does not affect the others.
                     Ok((stream, _)) => drop(scope.spawn(|| drop(answer(stream, broker)))),
                     Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
                         thread::sleep(Duration::from_millis(10));
@@ -52,9 +52,9 @@ fn answer(mut stream: TcpStream, broker: &Broker) -> io::Result<()> {
     stream.set_nonblocking(false)?;
     stream.set_read_timeout(Some(Duration::from_secs(1)))?;
     stream.set_write_timeout(Some(Duration::from_secs(1)))?;
-    let mut lines = BufReader::new((&stream).take(MOST)).lines();
+    let mut lines = BufReader::new((&stream).take(MAX_REQUEST)).lines();
     let request = lines.next().transpose()?.unwrap_or_default();
-    // To the empty line: what is closed with bytes unread is reset.
+    // Read up to the empty line: closing a connection with unread bytes resets it.
     for line in lines {
         if line?.is_empty() {
             break;
@@ -71,12 +71,12 @@ fn answer(mut stream: TcpStream, broker: &Broker) -> io::Result<()> {
             ("200 OK", "text/plain; version=0.0.4; charset=utf-8", text)
         }
         (Some("GET"), Some("/snapshot.json")) => {
-            let told = tell(&broker.snapshot()).to_string();
-            ("200 OK", "application/json", told)
+            let json = page_data(&broker.snapshot()).to_string();
+            ("200 OK", "application/json", json)
         }
         (Some("GET"), _) => {
-            let there = "there are /, /metrics and /snapshot.json\n".to_owned();
-            ("404 Not Found", "text/plain", there)
+            let paths = "the paths are /, /metrics and /snapshot.json\n".to_owned();
+            ("404 Not Found", "text/plain", paths)
         }
         _ => ("405 Method Not Allowed", "text/plain", String::new()),
     };
@@ -88,8 +88,8 @@ fn answer(mut stream: TcpStream, broker: &Broker) -> io::Result<()> {
     )
 }
 
-/// What the page draws: each topic with its partitions, and each partition with who reads it.
-fn tell(snapshot: &BrokerSnapshot) -> Value {
+/// The data that the page draws: topics with their partitions, and partitions with their readers.
+fn page_data(snapshot: &BrokerSnapshot) -> Value {
     let topics = snapshot.topics.iter().map(|topic| {
         let partitions = topic.partitions.iter().map(|p| {
             let here = |name: &str, partition| name == topic.name && partition == p.partition;

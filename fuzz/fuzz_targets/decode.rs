@@ -1,11 +1,11 @@
-//! Bytes to operations, within the limits of `tests/model/ops.rs`.
+//! Decodes bytes into operations, within the ranges of `tests/model/ops.rs`.
 //!
-//! Everything is read from the front and nothing is long, so that a change of one byte changes
-//! one operation and leaves the others as they are. Contents are a seed and a length: what the
-//! fuzzer can find out is in the lengths.
+//! Every operation is short and is read from the front, so that a change of one byte changes one
+//! operation and leaves the others as they are. Contents are a seed and a length, because only
+//! lengths lead to new behaviour.
 
 use crate::model::ops::*;
-use crate::model::reference::Sent;
+use crate::model::reference::SentRecord;
 use arbitrary::{Result, Unstructured};
 use ringlog::{OffsetReset, Overflow, Timestamps};
 use std::ops::Range;
@@ -31,7 +31,7 @@ fn seldom(u: &mut Unstructured<'_>, n: u8) -> Result<bool> {
     Ok(u.int_in_range(0..=n - 1)? == n - 1)
 }
 
-/// Bytes that differ from their neighbours and from the same bytes one further on.
+/// Bytes that differ from their neighbours, and from the same bytes shifted by one.
 fn content(u: &mut Unstructured<'_>, length: usize) -> Result<Vec<u8>> {
     let seed: u8 = u.arbitrary()?;
     let step = |last: &u8| Some(last.wrapping_add(7));
@@ -72,11 +72,11 @@ fn headers(u: &mut Unstructured<'_>) -> Result<Vec<(String, Option<Vec<u8>>)>> {
         .collect()
 }
 
-fn sent(u: &mut Unstructured<'_>) -> Result<Sent> {
-    // What it has besides a value, a bit for each.
+fn sent(u: &mut Unstructured<'_>) -> Result<SentRecord> {
+    // One bit for each part of the record besides its value.
     let has: u8 = u.arbitrary()?;
     let tombstone = has & 7 == 7;
-    Ok(Sent {
+    Ok(SentRecord {
         value: if tombstone { None } else { Some(value(u)?) },
         // Only a record with a key can be a tombstone.
         key: if tombstone || has & 8 != 0 {
@@ -91,14 +91,14 @@ fn sent(u: &mut Unstructured<'_>) -> Result<Sent> {
         },
         time: match has >> 6 {
             0..2 => None,
-            // Any, the wrong ones too.
+            // Any time, including invalid ones.
             2 => Some(u.arbitrary()?),
             _ => Some(i64::from(u.arbitrary::<u8>()?)),
         },
     })
 }
 
-/// Seldom the number of none.
+/// Seldom out of range.
 fn partition(u: &mut Unstructured<'_>) -> Result<u32> {
     match u.arbitrary::<u8>()? {
         255 => u.int_in_range(NO_PARTITION..=u32::MAX),
@@ -107,15 +107,15 @@ fn partition(u: &mut Unstructured<'_>) -> Result<u32> {
     }
 }
 
-fn to(u: &mut Unstructured<'_>) -> Result<To> {
+fn to(u: &mut Unstructured<'_>) -> Result<Target> {
     Ok(match below(u, 0..3)? {
-        0 => To::Key(key(u)?),
-        1 => To::Partition(partition(u)?),
-        _ => To::Any,
+        0 => Target::Key(key(u)?),
+        1 => Target::Partition(partition(u)?),
+        _ => Target::Any,
     })
 }
 
-fn batch(u: &mut Unstructured<'_>) -> Result<Vec<(Sent, Option<u32>)>> {
+fn batch(u: &mut Unstructured<'_>) -> Result<Vec<(SentRecord, Option<u32>)>> {
     if flag(u)? {
         let count = below(u, BATCH)?;
         return (0..count)
@@ -125,21 +125,21 @@ fn batch(u: &mut Unstructured<'_>) -> Result<Vec<(Sent, Option<u32>)>> {
     let (length, count) = (below(u, UNIFORM_VALUE)?, below(u, UNIFORM)?);
     let partition = option(u, partition)?;
     (0..count)
-        .map(|_| Ok((Sent::plain(content(u, length)?), partition)))
+        .map(|_| Ok((SentRecord::plain(content(u, length)?), partition)))
         .collect()
 }
 
-fn time(u: &mut Unstructured<'_>) -> Result<Time> {
-    Ok(Time(u.arbitrary()?, u.int_in_range(-1..=1)?))
+fn time(u: &mut Unstructured<'_>) -> Result<NearbyTime> {
+    Ok(NearbyTime(u.arbitrary()?, u.int_in_range(-1..=1)?))
 }
 
 fn seek(u: &mut Unstructured<'_>) -> Result<Seek> {
     Ok(match below(u, 0..7)? {
-        6 => Seek::Time(time(u)?),
+        6 => Seek::NearbyTime(time(u)?),
         0 => Seek::Retained(u.arbitrary()?),
         1 => Seek::Below,
         2 => Seek::Above(u.arbitrary()?),
-        3 => Seek::To(u.arbitrary()?),
+        3 => Seek::Offset(u.arbitrary()?),
         4 => Seek::Beginning,
         _ => Seek::End,
     })
@@ -160,7 +160,7 @@ fn reset(u: &mut Unstructured<'_>) -> Result<OffsetReset> {
 }
 
 fn op(u: &mut Unstructured<'_>) -> Result<Op> {
-    // Out of 32, so that what happens most has most of the bytes.
+    // Out of 32, so that the most frequent operations take most of the byte values.
     let kind = match u.arbitrary::<u8>()? {
         kind @ 0..224 => kind % 32,
         other => return seldom_op(u, other - 224),
@@ -173,7 +173,7 @@ fn op(u: &mut Unstructured<'_>) -> Result<Op> {
         13..20 => Op::Poll(consumer, flag(u)?, 0),
         20..22 => Op::Poll(consumer, flag(u)?, below(u, HELD)?),
         22..24 => Op::Seek(consumer, partition(u)?, seek(u)?),
-        24 => Op::Pause(consumer, partition(u)?, flag(u)?),
+        24 => Op::SetPaused(consumer, partition(u)?, flag(u)?),
         25 => Op::Join(consumer, reset(u)?),
         26 => Op::Leave(consumer),
         27 => Op::Subscribe(consumer),
@@ -183,7 +183,7 @@ fn op(u: &mut Unstructured<'_>) -> Result<Op> {
             Op::Assign(consumer, partitions.collect::<Result<_>>()?)
         }
         29 => Op::Unsubscribe(consumer),
-        30 => Op::HandOver(flag(u)?),
+        30 => Op::ReplaceProducer(flag(u)?),
         _ => Op::Recreate,
     })
 }
@@ -191,7 +191,7 @@ fn op(u: &mut Unstructured<'_>) -> Result<Op> {
 fn seldom_op(u: &mut Unstructured<'_>, kind: u8) -> Result<Op> {
     Ok(match kind {
         0..4 => Op::Wakeup(below(u, 0..CONSUMERS)?),
-        4..12 => Op::Lookup(partition(u)?, time(u)?),
+        4..12 => Op::LookUpTime(partition(u)?, time(u)?),
         12..24 => Op::Group(group_op(u)?),
         24..28 => Op::ApplyRetention,
         28 => Op::AddPartitions(below_u32(u, TOTAL)?),
@@ -227,7 +227,7 @@ fn append(u: &mut Unstructured<'_>, kind: u8) -> Result<Op> {
     })
 }
 
-/// As many as the bytes are good for.
+/// As many operations as the bytes encode.
 pub(crate) fn ops(u: &mut Unstructured<'_>) -> Result<Vec<Op>> {
     let mut ops = Vec::new();
     while !u.is_empty() && ops.len() < OPERATIONS {
@@ -236,12 +236,12 @@ pub(crate) fn ops(u: &mut Unstructured<'_>) -> Result<Vec<Op>> {
     Ok(ops)
 }
 
-fn kept(u: &mut Unstructured<'_>) -> Result<Option<Kept>> {
+fn retention(u: &mut Unstructured<'_>) -> Result<Option<Retention>> {
     Ok(match below(u, 0..8)? {
         0..4 => None,
-        4 => Some(Kept::ForNoTime),
-        5 => Some(Kept::ForAnHour),
-        _ => Some(Kept::Bytes(below_u64(u, KEPT)?)),
+        4 => Some(Retention::ForNoTime),
+        5 => Some(Retention::ForAnHour),
+        _ => Some(Retention::Bytes(below_u64(u, RETENTION_BYTES)?)),
     })
 }
 
@@ -254,7 +254,7 @@ pub(crate) fn setup(u: &mut Unstructured<'_>) -> Result<Setup> {
         } else {
             Overflow::DropOldest
         },
-        kept: kept(u)?,
+        retention: retention(u)?,
         timestamps: if bits & 2 == 0 {
             Timestamps::Append
         } else {
@@ -265,7 +265,7 @@ pub(crate) fn setup(u: &mut Unstructured<'_>) -> Result<Setup> {
         segment_records: below_u32(u, SEGMENT_RECORDS)?,
         segment_bytes: below(u, SEGMENT_BYTES)?,
         max_poll: below_u32(u, MAX_POLL)?,
-        // Mostly a partition begins where it does for everybody.
+        // Mostly a partition begins at segment and offset 0.
         segments_left: if left(0x1c) {
             Some(below_u64(u, SEGMENTS_LEFT)?)
         } else {

@@ -1,23 +1,26 @@
-//! Operations decoded from bytes, done to the library and to the model of `tests/model.rs`.
+//! Fuzz target: operations decoded from bytes, applied to the library and to the model of
+//! `tests/model.rs`.
 //!
 //! ```sh
 //! cargo install cargo-fuzz --locked
 //! cargo +nightly fuzz run operations -- -detect_leaks=0 -max_len=1024 -max_total_time=600
-//! cargo +nightly fuzz fmt operations fuzz/artifacts/operations/crash-...   # what it was
+//! cargo +nightly fuzz fmt operations fuzz/artifacts/operations/crash-...   # shows the operations
 //! ```
 //!
-//! Without `-detect_leaks=0` libFuzzer takes the arrays that crossbeam-epoch frees later for
-//! leaks and looks into each, at an eighth of the speed; leaks are for `.ci/address-sanitizer`.
+//! Without `-detect_leaks=0`, libFuzzer mistakes the arrays that crossbeam-epoch frees later for
+//! leaks and examines each, at an eighth of the speed. `.ci/address-sanitizer` looks for leaks
+//! instead.
 //!
-//! The seeds are the fewest inputs that reach all that a long run has reached, got by
+//! The seeds are a minimal set of inputs that reaches all code that a long run has reached,
+//! obtained by
 //!
 //! ```sh
 //! cargo +nightly fuzz run operations SEEDS fuzz/corpus/operations -- \
 //!     -detect_leaks=0 -set_cover_merge=1 -use_counters=0 -max_len=1024
 //! ```
 //!
-//! into an empty folder `SEEDS`, and kept as `fuzz/corpus/operations/seed-*`; what else a run
-//! finds is not committed.
+//! into an empty folder `SEEDS`, and kept as `fuzz/corpus/operations/seed-*`. Other inputs that a
+//! run finds are not committed.
 #![no_main]
 
 mod decode;
@@ -26,7 +29,7 @@ mod model;
 
 use arbitrary::{Arbitrary, Result, Unstructured};
 
-/// One run: what `cargo fuzz fmt` shows of an input.
+/// One run, as `cargo fuzz fmt` shows it.
 #[derive(Debug)]
 struct Case {
     setup: model::ops::Setup,

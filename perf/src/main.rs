@@ -1,33 +1,49 @@
-//! Measures ringlog beside its peers: same payload, same ring, same pinned cores, every
-//! message read and checked. And soaks it: everything at once, for minutes or hours.
+//! Measures ringlog beside its peers: same payload, same ring, same pinned cores, every message
+//! read and checked. And soaks ringlog: all of its calls at once, for minutes or hours.
 //!
 //! ```text
 //! cargo run --release -p perf -- run [--quick] [SCENARIO..] [--json FILE] [--html FILE] [--chart FILE]
 //! cargo run --release -p perf -- list
 //! cargo run --release -p perf -- soak --minutes 10
 //! ```
+//!
+//! # Map
+//!
+//! Folders are layers, the lowest first. A file imports its own folder and lower layers only.
+//! `scenarios` and `report` are side by side, and `soak` uses only `failure`.
+//!
+//! | layer | folder or file | its one job |
+//! |---|---|---|
+//! | 0 | `failure.rs` | the error of the harness |
+//! | 0 | `versions.rs` | the versions of the measured crates |
+//! | 1 | `machine/` | cores and pinning, the distance of two cores, facts about the machine |
+//! | 1 | `message/` | what a message holds, how it is produced and checked |
+//! | 2 | `systems/` | the traits of a system, and an adapter for each |
+//! | 3 | `measure/` | one run: its job, threads, back-off, throughput loop and latencies |
+//! | 4 | `results/` | the runs of systems, and their comparison |
+//! | 5 | `scenarios/` | which systems do which work; measures a case |
+//! | 5 | `report/` | the results as text, JSON, HTML and SVG |
+//! | 6 | `soak/` | random work for all calls, every record checked |
+//! | 7 | `commands/` | the commands `run` and `list` |
+//!
+//! A new peer is an adapter in `systems/` and a line in the scenarios that it can do.
 
-mod command;
-mod cores;
-mod distance;
-mod html;
-mod json;
-mod latency;
+mod commands;
+mod failure;
 mod machine;
 mod measure;
-mod pause;
+mod message;
 mod report;
-mod scenario;
+mod results;
+mod scenarios;
 mod soak;
-mod source;
-mod system;
-mod tally;
-mod threads;
+mod systems;
 mod versions;
 
 use clap::{Parser, Subcommand};
-use measure::Failure;
-use soak::Soak;
+use commands::{list, run};
+use failure::Failure;
+use soak::command::Soak;
 
 /// Measures ringlog beside its peers.
 #[derive(Parser)]
@@ -38,11 +54,11 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Measures scenarios: all of them, unless some are named.
-    Run(command::Run),
-    /// Lists the scenarios, their systems, and which systems are not there and why.
+    /// Measures scenarios: all, or the named ones.
+    Run(run::Run),
+    /// Lists the scenarios, their systems, and the systems that are not measured.
     List,
-    /// Mixes all that producers and consumers can do, and checks every record read.
+    /// Runs random work of producers and consumers, and checks every record read.
     Soak(Soak),
 }
 
@@ -51,7 +67,7 @@ fn main() -> Result<(), Failure> {
         Command::Run(args) => args.run(),
         Command::Soak(args) => args.run(),
         Command::List => {
-            print!("{}", command::list());
+            print!("{}", list::list());
             Ok(())
         }
     }

@@ -1,9 +1,9 @@
-//! The versions of the crates that are measured, as they are built in.
+//! The versions of the measured crates, as built.
 
-/// The lock file that this was built with.
+/// The lock file of this build.
 const LOCK: &str = include_str!("../../Cargo.lock");
 
-/// The version of a crate, or nothing for what is no crate.
+/// The version of a crate; empty if there is no such crate.
 pub(crate) fn version(package: &str) -> &'static str {
     versions_of(package).next().unwrap_or_default()
 }
@@ -25,7 +25,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_crate_that_is_measured_has_one_version() {
+    fn every_measured_crate_has_one_version() {
         let peers = "bus crossbeam-channel crossbeam-queue crossfire disruptor flume kanal \
                      nexus-logbuf ringlog rtrb tokio";
         for package in peers.split_whitespace() {

@@ -5,9 +5,9 @@ use super::owned_partition::OwnedPartition;
 use super::registry::{CursorRegistration, RegisteredConsumer, RegisteredCursor};
 use crate::error::ConsumeError;
 use crate::events::event;
-use crate::log::cursor::{Cursor, Glance, OffsetReset, OutOfRange};
+use crate::log::cursor::{Cursor, OffsetReset, OutOfRange, QuickPoll};
 use crate::sync::Count;
-use crate::topic::{TopicPartition, TopicShared, TopicState, TopicSubscription};
+use crate::topic::{AddedPartition, TopicPartition, TopicShared, TopicState, TopicSubscription};
 use crate::wait::EventCount;
 use std::sync::Arc;
 
@@ -38,24 +38,17 @@ impl AssignedPartition {
         reset: OffsetReset,
     ) -> AssignedPartition {
         // Loaded first: a later change is then found by a later poll.
-        let seen_state = topic.refreshed();
+        let seen_state = topic.acquire_state();
         let mut cursor = Cursor::join(topic.partition(partition));
-        if reset == OffsetReset::Latest {
-            cursor.go_to_end();
-        }
-        Self::new(
-            topic,
-            partition,
-            cursor,
-            seen_state,
-            reset != OffsetReset::None,
-        )
+        // A new cursor is at the log start already.
+        let positioned = reset == OffsetReset::Earliest || cursor.reset(reset);
+        Self::new(topic, partition, cursor, seen_state, positioned)
     }
 
     /// A partition of a group's member. It has no position yet, and its cursor never holds back the
     /// log start.
     pub(super) fn join_ungated(topic: &Arc<TopicShared>, partition: u32) -> AssignedPartition {
-        let seen_state = topic.refreshed();
+        let seen_state = topic.acquire_state();
         let cursor = Cursor::join_ungated(topic.partition(partition));
         Self::new(topic, partition, cursor, seen_state, false)
     }
@@ -90,7 +83,7 @@ impl AssignedPartition {
         let cursor = RegisteredCursor {
             topic: self.topic.clone(),
             partition: self.partition,
-            hold: self.cursor.hold_word().clone(),
+            hold: self.cursor.hold().clone(),
             ownership: self.ownership().cloned(),
             commits_each_poll,
             lost: Count::default(),
@@ -126,14 +119,14 @@ impl AssignedPartition {
         self.closed_reported = false;
     }
 
-    /// Stores the exact position for snapshots: see [`Cursor::show`].
+    /// Stores the exact position for snapshots: see [`Cursor::report_position`].
     pub(crate) fn publish_position(&self) {
-        self.cursor.show();
+        self.cursor.report_position();
     }
 
     /// Whether all records are read and no more can come.
     pub(super) fn is_drained(&self) -> bool {
-        let end = self.cursor.partition().end();
+        let end = self.cursor.partition().final_end_offset();
         end.is_some_and(|end| self.cursor.position() >= end)
     }
 
@@ -165,16 +158,21 @@ impl AssignedPartition {
 
     // ---- polling ------------------------------------------------------------------------
 
-    /// The fast path of a poll: see [`Cursor::glance`].
+    /// The fast path of a poll: see [`Cursor::quick_poll`].
     #[inline(always)]
-    pub(super) fn glance(&mut self, again: impl FnOnce() -> bool, ahead: bool, max: u32) -> Glance {
+    pub(super) fn quick_poll(
+        &mut self,
+        again: impl FnOnce() -> bool,
+        ahead: bool,
+        max: u32,
+    ) -> QuickPoll {
         if self.topic_has_changed() || !self.positioned {
-            return Glance::Unsure; // the full poll refreshes, or reports the missing position
+            return QuickPoll::Undecided; // the full poll refreshes, or reports the missing position
         }
         if self.paused {
-            return Glance::Nothing;
+            return QuickPoll::Empty;
         }
-        self.cursor.glance(again, ahead, max)
+        self.cursor.quick_poll(again, ahead, max)
     }
 
     /// Whether the topic's state differs from the one last seen.
@@ -187,7 +185,7 @@ impl AssignedPartition {
     pub(super) fn refresh(&mut self) -> bool {
         let changed = self.topic_has_changed();
         if changed {
-            self.seen_state = self.topic.refreshed();
+            self.seen_state = self.topic.acquire_state();
             self.cursor.skip_deleted();
             if let Some(owned) = &mut self.owned {
                 owned.skip_deleted();
@@ -229,8 +227,7 @@ impl AssignedPartition {
                     let lost = self.cursor.catch_up();
                     self.report_lost(lost);
                 }
-                (OffsetReset::Earliest, OutOfRange::Sought) => self.cursor.go_to_start(),
-                (OffsetReset::Latest, OutOfRange::Sought) => self.cursor.go_to_end(),
+                (reset, OutOfRange::SeekTarget) => _ = self.cursor.reset(reset),
             }
         }
     }
@@ -243,10 +240,11 @@ pub(super) fn added_partitions(
     consumer: &Arc<RegisteredConsumer>,
 ) -> impl Iterator<Item = AssignedPartition> {
     let topic = subscription.topic();
-    let added = subscription.take_holds().into_iter();
-    added.map(move |(partition, hold)| {
-        let seen_state = topic.refreshed();
-        let cursor = Cursor::from(hold, topic.partition(partition), topic.first().1);
+    let added = subscription.take_added().into_iter();
+    added.map(move |AddedPartition { partition, hold }| {
+        let seen_state = topic.acquire_state();
+        let cursor =
+            Cursor::resume_with_hold(hold, topic.partition(partition), topic.origin().offset);
         AssignedPartition::new(topic, partition, cursor, seen_state, true)
             .registered_with(consumer, false)
     })

@@ -174,7 +174,7 @@ impl Drop for Batch<'_> {
         #[cfg(loom)]
         drop(self.access.take());
         if let Some(source) = &mut self.source {
-            source.cursor.settle();
+            source.cursor.advance_gate();
         }
     }
 }

@@ -1,11 +1,11 @@
 //! The offsets of any partition of the broker: log start, log end, and by time.
 
 use super::Consumer;
-use super::positions::check_time;
 use crate::error::ConsumeError;
 use crate::log::partition::Partition;
 use crate::log::time_lookup;
 use crate::log::time_lookup::OffsetAndTimestamp;
+use crate::record::check_timestamp;
 use crate::topic::TopicPartition;
 use std::collections::BTreeMap;
 
@@ -85,11 +85,15 @@ impl Consumer {
         // All arguments are checked before the first search.
         let mut searches = Vec::with_capacity(times.len());
         for (wanted, time) in times {
-            searches.push((wanted, self.find_partition(wanted)?, check_time(*time)?));
+            searches.push((
+                wanted,
+                self.find_partition(wanted)?,
+                check_timestamp(*time)?,
+            ));
         }
         let results = searches.into_iter().map(|(wanted, found, time)| {
             let record = time_lookup::find(found.log(), time);
-            (wanted.clone(), record.ok())
+            (wanted.clone(), record.found())
         });
         Ok(results.collect())
     }

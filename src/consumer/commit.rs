@@ -1,5 +1,5 @@
 //! Committing offsets, and looking up committed ones. `group/ownership.rs` says when a commit
-//! counts.
+//! is valid.
 
 use super::Consumer;
 use super::assigned_partition::AssignedPartition;
@@ -150,7 +150,7 @@ impl Consumer {
         });
         let offsets: Vec<_> = offsets.collect();
         let commit = |coordinator: &mut Coordinator| coordinator.commit_unowned(&offsets);
-        self.groups.with(&name, commit).map(|_| ())
+        self.groups.with_group(&name, commit).map(|_| ())
     }
 
     fn commit_as_member(&mut self, commits: &[PendingCommit]) -> Result<(), ConsumeError> {
@@ -167,10 +167,10 @@ impl Consumer {
         match (new.next(), new.next()) {
             (Some((ownership, offset)), None) => {
                 ownership.commit(offset);
-                if !member.commit_counts() {
-                    // Takes the lock, after which it is settled what the group has taken.
+                if !member.is_commit_valid() {
+                    // Takes the group's lock, after which the final commit is settled.
                     let fenced = member.check_fenced();
-                    return if ownership.has_taken(offset) {
+                    return if ownership.is_final_commit(offset) {
                         Ok(())
                     } else {
                         fenced
@@ -180,7 +180,7 @@ impl Consumer {
             (Some(first), Some(second)) => {
                 member.commit_together([first, second].into_iter().chain(new))?;
             }
-            (None, _) if member.commit_counts() => {}
+            (None, _) if member.is_commit_valid() => {}
             (None, _) => return member.check_fenced(),
         }
         if self.config.hold_back == HoldBack::Committed {
@@ -195,13 +195,9 @@ impl Consumer {
 /// Whether this offset can be committed. Errors: `Closed` and `CommitPastEnd`.
 fn check_offset(assigned: &AssignedPartition, offset: u64) -> Result<(), ConsumeError> {
     let topic = &assigned.topic;
-    if topic.is_deleted() {
-        return Err(ConsumeError::Closed {
-            topic: topic.name().clone(),
-        });
-    }
+    topic.refuse_deleted::<ConsumeError>()?;
     // What was read exists. So the words that producers write are seldom loaded here.
-    let reached = assigned.cursor.reached();
+    let reached = assigned.cursor.resolved_position();
     if reached.is_some_and(|reached| offset <= reached) {
         return Ok(());
     }

@@ -10,7 +10,7 @@ use super::rebalance_listener::RebalanceListener;
 use crate::error::{ConsumeError, FenceReason};
 use crate::events::event;
 use crate::group::{Assignment, GroupView, JoinRequest, MemberId, MemberSignals};
-use crate::group::{Coordinator, Group, Groups, Ownership, Returned, Step};
+use crate::group::{Coordinator, Group, Groups, Ownership, RebalanceStep, ReleasedPartition};
 use crate::log::cursor::OffsetReset;
 use crate::topic::TopicShared;
 use crate::wait::EventCount;
@@ -56,7 +56,7 @@ impl Membership {
             topics: topics.clone(),
         };
         let join = |coordinator: &mut Coordinator| coordinator.join(request, &signals);
-        let (group, id) = groups.with(name, join)?;
+        let (group, id) = groups.with_group(name, join)?;
         Ok(Membership {
             group,
             id,
@@ -97,7 +97,9 @@ impl Membership {
     /// Now and then has the coordinator fence members that have stopped polling.
     pub(super) fn check_liveness(&mut self, clock: Clock) {
         if let Some(now) = self.liveness.check_due(clock) {
-            self.group.lock().watch(self.id, &self.signals, now);
+            self.group
+                .lock()
+                .expire_members(self.id, &self.signals, now);
         }
     }
 
@@ -107,15 +109,15 @@ impl Membership {
     }
 
     /// The next step of the protocol that this member has to take; `None` if it is in step with
-    /// its group. `Step::Done` is applied here before it is returned.
-    pub(super) fn next_step(&mut self, reset: OffsetReset) -> Option<Step> {
+    /// its group. `Done` is applied here before it is returned.
+    pub(super) fn next_step(&mut self, reset: OffsetReset) -> Option<RebalanceStep> {
         // Added partitions set no signal: the first member to see them makes an assignment due.
         let partitions = count_partitions(&self.topics);
         if self.signals.is_quiet() && self.partitions == partitions {
             return None;
         }
-        let step = self.group.lock().step(self.id, &self.signals, reset);
-        if let Step::Done {
+        let step = self.group.lock().next_step(self.id, &self.signals, reset);
+        if let RebalanceStep::Done {
             generation,
             shortest_interval,
         } = &step
@@ -153,28 +155,28 @@ impl Membership {
         Ok(())
     }
 
-    /// Gives partitions back to the group.
-    pub(super) fn release(&self, returned: impl Iterator<Item = Returned>) {
-        self.group.lock().release(&self.signals, returned);
+    /// Releases partitions.
+    pub(super) fn release(&self, released: impl Iterator<Item = ReleasedPartition>) {
+        self.group.lock().release(&self.signals, released);
     }
 
-    /// Leaves the group and gives its partitions back. They are kept for the next member of the
+    /// Leaves the group and releases its partitions. They are kept for the next member of the
     /// same instance id if `keep_instance` says so and this one has such an id.
     pub(super) fn leave(
         &self,
-        returned: impl Iterator<Item = Returned>,
+        released: impl Iterator<Item = ReleasedPartition>,
         now: Duration,
         keep_instance: bool,
     ) {
         let mut coordinator = self.group.lock();
-        coordinator.leave(self.id, &self.signals, returned, now, keep_instance);
+        coordinator.leave(self.id, &self.signals, released, now, keep_instance);
     }
 
     // ---- being fenced -------------------------------------------------------------------
 
     /// Why the member is fenced, if it is. A hint unless the group's lock is held.
     pub(super) fn fence_reason(&self) -> Option<FenceReason> {
-        self.signals.fenced()
+        self.signals.fence_reason()
     }
 
     /// Errors: `Fenced`, after the group's lock was taken once.
@@ -186,7 +188,7 @@ impl Membership {
     }
 
     pub(super) fn fenced_error(&self, reason: FenceReason) -> ConsumeError {
-        self.group.lock().fenced(self.generation, reason)
+        self.group.lock().fenced_error(self.generation, reason)
     }
 
     /// The error of the poll that finds the member fenced. The next poll joins again.
@@ -201,9 +203,9 @@ impl Membership {
 
     // ---- commits ------------------------------------------------------------------------
 
-    /// After a commit without the lock: whether it counts (row P14 in `group/ownership.rs`).
-    pub(super) fn commit_counts(&self) -> bool {
-        self.signals.commit_counts()
+    /// After a commit without the lock: whether it is valid (row P14 in `group/ownership.rs`).
+    pub(super) fn is_commit_valid(&self) -> bool {
+        self.signals.is_commit_valid()
     }
 
     /// Commits several partitions under the group's lock: all of them, or none.

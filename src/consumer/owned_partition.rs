@@ -5,7 +5,7 @@
 //! gate, which belongs to the owner while there is one (`group/ownership.rs`).
 
 use super::assigned_partition::AssignedPartition;
-use crate::group::{Grant, GroupGate, Ownership, Returned};
+use crate::group::{Grant, GroupGate, Ownership, PartitionKey, ReleasedPartition};
 use crate::log::segment_pool::SpareSegment;
 use std::sync::Arc;
 
@@ -23,15 +23,19 @@ impl OwnedPartition {
     /// Holds what lies from `offset` on, and nothing before it.
     pub(super) fn hold_from(&mut self, offset: u64) {
         if let Some(gate) = &mut self.gate {
-            gate.go(offset);
-            self.gate_segment = gate.held();
+            gate.hold_from(offset);
+            self.gate_segment = gate.held_segment();
         }
     }
 
     /// Before the cursor seeks to `offset`: holds what lies from there on too, and never less than
     /// before.
     pub(super) fn hold_also_from(&mut self, offset: u64) {
-        if self.gate.as_ref().is_some_and(|gate| offset < gate.from()) {
+        if self
+            .gate
+            .as_ref()
+            .is_some_and(|gate| offset < gate.held_from())
+        {
             self.hold_from(offset);
         }
     }
@@ -39,8 +43,8 @@ impl OwnedPartition {
     /// Before the cursor seeks to the log start: holds all that is retained.
     pub(super) fn hold_all(&mut self) {
         if let Some(gate) = &mut self.gate {
-            gate.go_to_start();
-            self.gate_segment = gate.held();
+            gate.hold_all();
+            self.gate_segment = gate.held_segment();
         }
     }
 
@@ -48,7 +52,7 @@ impl OwnedPartition {
     pub(super) fn skip_deleted(&mut self) {
         if let Some(gate) = &mut self.gate {
             gate.skip_deleted();
-            self.gate_segment = gate.held();
+            self.gate_segment = gate.held_segment();
         }
     }
 
@@ -67,7 +71,10 @@ impl AssignedPartition {
             assigned.resume_at(start);
         }
         assigned.owned = Some(OwnedPartition {
-            gate_segment: grant.gate.as_ref().map_or(u64::MAX, GroupGate::held),
+            gate_segment: grant
+                .gate
+                .as_ref()
+                .map_or(u64::MAX, GroupGate::held_segment),
             ownership: grant.ownership,
             gate: grant.gate,
             _spare: spare,
@@ -90,9 +97,11 @@ impl AssignedPartition {
     #[inline(always)]
     pub(super) fn follow_reads(&self, commit: bool) -> bool {
         // A position that was sought and is not reached yet is not committed.
-        let (Some(owned), Some(position), true) =
-            (&self.owned, self.cursor.reached(), self.positioned)
-        else {
+        let (Some(owned), Some(position), true) = (
+            &self.owned,
+            self.cursor.resolved_position(),
+            self.positioned,
+        ) else {
             return true;
         };
         if commit {
@@ -122,10 +131,10 @@ impl AssignedPartition {
     }
 
     /// What the coordinator gets back; `None` if the partition is not owned in a group.
-    pub(super) fn give_back(&mut self) -> Option<Returned> {
+    pub(super) fn release(&mut self) -> Option<ReleasedPartition> {
         let ownership = self.ownership()?.clone();
-        Some(Returned {
-            key: (self.topic.name().clone(), self.partition),
+        Some(ReleasedPartition {
+            key: PartitionKey::new(&self.topic, self.partition),
             ownership,
             gate: self.take_gate(),
         })

@@ -1,8 +1,8 @@
 //! Polling: the fast round over the partitions, the full poll behind it, and the wait for records.
 //!
 //! ```text
-//! poll ── quick_round ── Found ─────────────────────────────► batch
-//!              │ Nothing, Unsure
+//! poll ── quick_round ── Records ───────────────────────────► batch
+//!              │ Empty, Undecided
 //!              └─ wait ── full_poll ── found, or an error ──► batch, error
 //!                  ▲          │ nothing
 //!                  └──────────┘ spin, sleep                 ► empty batch: out of time
@@ -17,7 +17,7 @@ use super::membership::Membership;
 use super::poll_order::next_in_round;
 use super::{Consumer, MANY_PARTITIONS};
 use crate::error::ConsumeError;
-use crate::log::cursor::Glance;
+use crate::log::cursor::QuickPoll;
 use crate::topic::TopicShared;
 use crate::wait::{Attempt, EventCount, Patience, WaitFor, WaitStrategy, Waited, Waiter, wait};
 use core::iter;
@@ -32,14 +32,14 @@ const PREFETCH_DISTANCE: usize = 8;
 /// What a quick round over the partitions found.
 enum QuickRound {
     /// Records of the partition at this index, which are its cursor's run.
-    Found(usize),
-    Nothing,
+    Records(usize),
+    Empty,
     /// Only a full poll can decide.
-    Unsure,
+    Undecided,
 }
 
 /// Only a full poll can decide what a partition has.
-struct Unsure;
+struct Undecided;
 
 impl Consumer {
     /// Reads the next records of one partition, and waits for up to `timeout` if there are none.
@@ -87,8 +87,8 @@ impl Consumer {
     #[inline]
     pub fn poll(&mut self, timeout: Duration) -> Result<Batch<'_>, ConsumeError> {
         let i = match self.quick_round() {
-            QuickRound::Found(i) => i,
-            QuickRound::Nothing if timeout.is_zero() => return Ok(Batch::empty()),
+            QuickRound::Records(i) => i,
+            QuickRound::Empty if timeout.is_zero() => return Ok(Batch::empty()),
             _ => match self.wait_for_records(timeout)? {
                 Some(i) => i,
                 None => return Ok(Batch::empty()),
@@ -126,11 +126,11 @@ impl Consumer {
     fn quick_round(&mut self) -> QuickRound {
         let count = self.assigned.len();
         if self.wakeup.is_set() {
-            return QuickRound::Unsure;
+            return QuickRound::Undecided;
         }
         if let Some(member) = &mut self.member {
             if !member.begin_poll(&self.assigned, self.next) {
-                return QuickRound::Unsure;
+                return QuickRound::Undecided;
             }
         }
         if count >= MANY_PARTITIONS {
@@ -143,26 +143,26 @@ impl Consumer {
             // The last partition of the round is the one that was read last.
             let again = || next == first && self.wait != WaitStrategy::BusySpin;
             let Some(assigned) = self.assigned.get_mut(i) else {
-                return QuickRound::Unsure; // there are none, which the full poll reports
+                return QuickRound::Undecided; // there are none, which the full poll reports
             };
-            match assigned.glance(again, true, max) {
-                Glance::Found => {
+            match assigned.quick_poll(again, true, max) {
+                QuickPoll::Records => {
                     self.next = next;
-                    return QuickRound::Found(i);
+                    return QuickRound::Records(i);
                 }
-                Glance::Nothing => {}
-                Glance::Unsure => return QuickRound::Unsure,
+                QuickPoll::Empty => {}
+                QuickPoll::Undecided => return QuickRound::Undecided,
             }
             if next == first {
-                return QuickRound::Nothing;
+                return QuickRound::Empty;
             }
             i = next;
         }
     }
 
     /// The quick round over many partitions, of which it checks only some unless they have nothing.
-    /// A partition about which a glance cannot decide is polled in full at once, so that the others
-    /// need not be.
+    /// A partition about which a quick poll cannot decide is polled in full at once, so that the
+    /// others need not be.
     #[inline(never)]
     fn quick_round_of_many(&mut self) -> QuickRound {
         let count = self.assigned.len();
@@ -172,35 +172,35 @@ impl Consumer {
         match found {
             Ok(Some(i)) => {
                 self.next = next_in_round(i, count);
-                QuickRound::Found(i)
+                QuickRound::Records(i)
             }
-            Ok(None) => QuickRound::Nothing,
-            Err(Unsure) => QuickRound::Unsure,
+            Ok(None) => QuickRound::Empty,
+            Err(Undecided) => QuickRound::Undecided,
         }
     }
 
     /// Reads partition `i`. Returns how many records its cursor's run has.
     #[inline(always)]
-    fn check_one_of_many(&mut self, i: usize, again: bool) -> Result<usize, Unsure> {
+    fn check_one_of_many(&mut self, i: usize, again: bool) -> Result<usize, Undecided> {
         if let Some(later) = self.assigned.get(i + PREFETCH_DISTANCE) {
-            later.cursor.will_look();
+            later.cursor.prefetch_descriptor();
         }
         let assigned = &mut self.assigned[i];
         let again = || again && self.wait != WaitStrategy::BusySpin;
-        match assigned.glance(again, false, self.config.max_poll_records) {
-            Glance::Nothing => Ok(0),
-            Glance::Found => Ok(assigned.cursor.run().0.records as usize),
-            Glance::Unsure => self.poll_one_of_many(i),
+        match assigned.quick_poll(again, false, self.config.max_poll_records) {
+            QuickPoll::Empty => Ok(0),
+            QuickPoll::Records => Ok(assigned.cursor.run().0.records as usize),
+            QuickPoll::Undecided => self.poll_one_of_many(i),
         }
     }
 
     #[cold]
     #[inline(never)]
-    fn poll_one_of_many(&mut self, i: usize) -> Result<usize, Unsure> {
+    fn poll_one_of_many(&mut self, i: usize) -> Result<usize, Undecided> {
         if self.assigned[i].topic_has_changed() {
-            return Err(Unsure); // the full poll follows all of the change
+            return Err(Undecided); // the full poll follows all of the change
         }
-        let found = self.poll_partition(i).map_err(|_| Unsure)?;
+        let found = self.poll_partition(i).map_err(|_| Undecided)?;
         let (run, _) = self.assigned[i].cursor.run();
         Ok(if found { run.records as usize } else { 0 })
     }
@@ -224,7 +224,7 @@ impl Consumer {
     /// Polls for a task. If that is pending, the task is woken when another poll may find records.
     pub(super) fn poll_for_task(&mut self, waker: &Waker) -> Poll<Result<usize, ConsumeError>> {
         self.waiter.withdraw();
-        if let QuickRound::Found(i) = self.quick_round() {
+        if let QuickRound::Records(i) = self.quick_round() {
             return Poll::Ready(Ok(i));
         }
         if self.mode.is_none() {
@@ -287,11 +287,7 @@ impl Consumer {
 
     fn poll_partition(&mut self, i: usize) -> Result<bool, ConsumeError> {
         let assigned = &self.assigned[i];
-        if assigned.topic.is_deleted() {
-            return Err(ConsumeError::Closed {
-                topic: assigned.topic.name().clone(),
-            });
-        }
+        assigned.topic.refuse_deleted::<ConsumeError>()?;
         if assigned.paused {
             return Ok(false);
         }
@@ -348,9 +344,7 @@ impl Consumer {
         for assigned in &mut self.assigned {
             assigned.closed_reported |= Arc::ptr_eq(&assigned.topic, &topic);
         }
-        Err(ConsumeError::Closed {
-            topic: topic.name().clone(),
-        })
+        Err(topic.closed_error())
     }
 
     /// Whether nothing can be read any more, as far as this consumer has found: it has reported

@@ -3,14 +3,8 @@
 use super::Consumer;
 use crate::error::ConsumeError;
 use crate::log::cursor::Cursor;
-use crate::log::time_lookup;
-
-pub(super) fn check_time(time: i64) -> Result<i64, ConsumeError> {
-    if time < 0 {
-        return Err(ConsumeError::InvalidTimestamp { timestamp: time });
-    }
-    Ok(time)
-}
+use crate::log::time_lookup::{self, TimeLookup};
+use crate::record::check_timestamp;
 
 impl Consumer {
     /// The index of this partition among the assigned ones. Errors: `NotAssigned`.
@@ -79,9 +73,9 @@ impl Consumer {
     ) -> Result<u64, ConsumeError> {
         let i = self.index_of(topic, partition)?;
         let log = self.assigned[i].cursor.partition();
-        let offset = match time_lookup::find(log, check_time(time)?) {
-            Ok(found) => found.offset,
-            Err(end) => end,
+        let offset = match time_lookup::find(log, check_timestamp(time)?) {
+            TimeLookup::Found(found) => found.offset,
+            TimeLookup::NotFound { end } => end,
         };
         // The offset was retained, or the end: what is dropped before the next poll counts as lost.
         self.seek_to(i, offset, Cursor::resume_at);

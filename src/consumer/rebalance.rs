@@ -9,7 +9,8 @@ use super::assigned_partition::AssignedPartition;
 use super::membership::Membership;
 use super::rebalance_listener::{RebalanceEvent, RebalanceListener};
 use crate::error::{ConsumeError, FenceReason};
-use crate::group::{Assignment, Grant, GroupView, Key, MemberId, Ownership, Returned, Step};
+use crate::group::{Assignment, Grant, GroupView, MemberId};
+use crate::group::{RebalanceStep, ReleasedPartition, Revocation};
 use crate::topic::{TopicPartition, TopicShared};
 use std::sync::Arc;
 
@@ -116,11 +117,11 @@ impl Consumer {
         let Some(member) = self.member.take() else {
             return; // a listener that panicked has left already
         };
-        // The partitions are no longer read when they are given back.
-        let mut given_up = core::mem::take(&mut self.assigned);
+        // The partitions are no longer read when they are released.
+        let mut removed = core::mem::take(&mut self.assigned);
         let now = (self.config.clock)();
-        let returned = given_up.iter_mut().filter_map(AssignedPartition::give_back);
-        member.leave(returned, now, reason.keeps_instance());
+        let released = removed.iter_mut().filter_map(AssignedPartition::release);
+        member.leave(released, now, reason.keeps_instance());
     }
 
     // ---- polling ------------------------------------------------------------------------
@@ -147,7 +148,7 @@ impl Consumer {
     fn move_gates(&mut self) {
         let Some(member) = &self.member else { return };
         for assigned in &mut self.assigned {
-            if !assigned.follow_reads(member.auto_commit()) && member.commit_counts() {
+            if !assigned.follow_reads(member.auto_commit()) && member.is_commit_valid() {
                 assigned.move_gate();
             }
         }
@@ -170,9 +171,7 @@ impl Consumer {
             self.notify_listener(RebalanceEvent::Lost, &lost);
         }
         match deleted {
-            Some(topic) => Err(ConsumeError::Closed {
-                topic: topic.name().clone(),
-            }),
+            Some(topic) => Err(topic.closed_error()),
             None => Ok(()),
         }
     }
@@ -188,16 +187,18 @@ impl Consumer {
                 continue;
             }
             match member.next_step(self.config.offset_reset) {
-                None | Some(Step::Done { .. }) => return Ok(()),
-                Some(Step::Fenced(reason)) => {
+                None | Some(RebalanceStep::Done { .. }) => return Ok(()),
+                Some(RebalanceStep::FencedOff(reason)) => {
                     let error = member.report_fenced(reason);
                     let lost = self.clear_assigned();
                     self.notify_listener(RebalanceEvent::Lost, &lost);
                     return Err(error);
                 }
-                Some(Step::Assign { change, group }) => self.assign_group(change, &group)?,
-                Some(Step::Release(released)) => self.release(&released),
-                Some(Step::Take(grants)) => self.take_grants(grants),
+                Some(RebalanceStep::RunAssignor { change, group }) => {
+                    self.run_assignor(change, &group)?;
+                }
+                Some(RebalanceStep::Release(revoked)) => self.release(&revoked),
+                Some(RebalanceStep::Take(grants)) => self.take_grants(grants),
             }
         }
     }
@@ -220,7 +221,7 @@ impl Consumer {
     }
 
     /// Runs the assignor, without a lock, and offers the group its assignment.
-    fn assign_group(&mut self, change: u64, group: &GroupView) -> Result<(), ConsumeError> {
+    fn run_assignor(&mut self, change: u64, group: &GroupView) -> Result<(), ConsumeError> {
         let assignor = self.config.assignor.clone();
         let assignment: Assignment = self.call_user_code(|_| assignor.assign(group));
         match &self.member {
@@ -229,35 +230,33 @@ impl Consumer {
         }
     }
 
-    /// Gives back partitions that the group wants for others. Among them may be some that the
+    /// Releases partitions that are to move to other members. Among them may be some that the
     /// consumer no longer reads because their topic was deleted.
-    fn release(&mut self, released: &[(Key, Arc<Ownership>)]) {
+    fn release(&mut self, revoked: &[Revocation]) {
         let Some(member) = &self.member else { return };
         if member.auto_commit() {
             self.commit_reached();
         }
-        let revoked = released.iter();
-        let revoked =
-            revoked.map(|((topic, partition), _)| TopicPartition::new(&**topic, *partition));
-        let revoked: Vec<_> = revoked.collect();
-        self.notify_listener(RebalanceEvent::Revoked, &revoked);
+        let partitions = revoked.iter().map(|r| r.key.to_topic_partition());
+        let partitions: Vec<_> = partitions.collect();
+        self.notify_listener(RebalanceEvent::Revoked, &partitions);
         if self.member.is_none() {
             return;
         }
-        // The partitions are no longer read when they are given back.
-        let is_released = |a: &AssignedPartition| released.iter().any(|(_, o)| a.is_owned_by(o));
-        let mut given_up = self.remove_assigned(is_released);
-        let returned = released.iter().map(|(key, ownership)| {
-            let mut given_up = given_up.iter_mut();
-            let assigned = given_up.find(|assigned| assigned.is_owned_by(ownership));
-            Returned {
+        // The partitions are no longer read when they are released.
+        let is_revoked =
+            |a: &AssignedPartition| revoked.iter().any(|r| a.is_owned_by(&r.ownership));
+        let mut removed = self.remove_assigned(is_revoked);
+        let released = revoked.iter().map(|Revocation { key, ownership }| {
+            let assigned = removed.iter_mut().find(|a| a.is_owned_by(ownership));
+            ReleasedPartition {
                 key: key.clone(),
                 ownership: ownership.clone(),
                 gate: assigned.and_then(AssignedPartition::take_gate),
             }
         });
         if let Some(member) = &self.member {
-            member.release(returned);
+            member.release(released);
         }
     }
 
@@ -276,8 +275,8 @@ impl Consumer {
 
     // ---- helpers ------------------------------------------------------------------------
 
-    /// Commits the positions that polls have reached, by plain stores: a fenced member's count for
-    /// nothing.
+    /// Commits the positions that polls have reached, by plain stores. Those of a fenced-off member
+    /// are void.
     fn commit_reached(&mut self) {
         for assigned in &self.assigned {
             assigned.follow_reads(true);

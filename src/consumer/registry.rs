@@ -137,7 +137,7 @@ impl CursorRegistration {
         self.consumer.lost.add(lost);
         self.cursor.lost.add(lost);
         if let Some(ownership) = &self.cursor.ownership {
-            ownership.lose(lost);
+            ownership.add_lost(lost);
         }
     }
 }

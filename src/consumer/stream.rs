@@ -92,8 +92,8 @@ impl RecordStream {
     ///
     /// # Errors
     /// [`ConsumeError::NotAssigned`] if the consumer no longer reads that record's partition: it
-    /// has moved to another member, or its topic was deleted. The consumer is dropped then. To keep
-    /// it, drain the stream first, and use [`consumer`](Self::consumer).
+    /// has moved to another member, or its topic was deleted. The consumer is dropped then. To
+    /// continue nevertheless, seek with [`consumer`](Self::consumer) and drain the stream instead.
     pub fn into_consumer(mut self) -> Result<Consumer, ConsumeError> {
         if let Some(next) = self.buffered.front() {
             let (topic, partition, offset) = (next.topic.clone(), next.partition, next.offset);

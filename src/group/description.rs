@@ -1,4 +1,5 @@
-//! What can be told of a group.
+//! The description of a group that [`Broker::describe_group`](crate::Broker::describe_group)
+//! returns.
 
 use crate::group::assignor::MemberId;
 use crate::group::coordinator::Coordinator;
@@ -8,15 +9,15 @@ use crate::topic::TopicPartition;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct GroupDescription {
-    /// Its name.
+    /// The group's name.
     pub name: String,
-    /// Counts its assignments.
+    /// The number of assignments so far.
     pub generation: u64,
-    /// The name of its assignor, if it ever had a member.
+    /// The name of the members' assignor; `None` if the group never had a member.
     pub assignor: Option<String>,
-    /// Its members, as they came.
+    /// The members, in the order in which they joined.
     pub members: Vec<MemberDescription>,
-    /// The partitions that it knows, in order.
+    /// The partitions that the group knows, sorted by topic and number.
     pub partitions: Vec<PartitionDescription>,
 }
 
@@ -24,13 +25,14 @@ pub struct GroupDescription {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct MemberDescription {
-    /// Which it is.
+    /// The member's id.
     pub id: MemberId,
-    /// Its name, if it was given one.
+    /// The configured [`instance_id`](crate::ConsumerConfig::instance_id), if any.
     pub instance_id: Option<String>,
-    /// `false` if its consumer is gone, and its place is kept for the next of its name.
+    /// `false` if the member's consumer is gone, and its partitions are kept for the next consumer
+    /// with its instance id.
     pub is_live: bool,
-    /// What it is subscribed to.
+    /// The topics that the member is subscribed to.
     pub topics: Vec<String>,
 }
 
@@ -38,19 +40,19 @@ pub struct MemberDescription {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PartitionDescription {
-    /// Which it is.
+    /// The partition's name.
     pub partition: TopicPartition,
-    /// Whose it is now.
+    /// The member that owns it now.
     pub owner: Option<MemberId>,
-    /// What is committed: the next offset to be read by whoever gets it next.
+    /// The committed offset, at which the next owner begins.
     pub committed: Option<u64>,
-    /// One past its last offset.
+    /// The offset after its last one.
     pub log_end: u64,
 }
 
 impl PartitionDescription {
-    /// How many offsets come behind what is committed (Kafka's consumer group lag); `None` if
-    /// nothing is.
+    /// How many offsets lie behind the committed one (Kafka's consumer group lag); `None` if no
+    /// offset is committed.
     pub fn lag(&self) -> Option<u64> {
         self.committed.map(|c| self.log_end.saturating_sub(c))
     }
@@ -64,20 +66,17 @@ impl Coordinator {
             is_live: member.is_live(),
             topics: member.topics.iter().map(|t| t.name().to_string()).collect(),
         });
-        let places = self.places.iter();
-        let partitions = places.map(|((topic, partition), place)| {
-            let log = place.topic.partition(*partition);
-            PartitionDescription {
-                partition: TopicPartition::new(&**topic, *partition),
-                owner: place.owner.as_ref().map(|(id, _)| *id),
-                committed: place.committed(),
-                log_end: log.log_end_offset(),
-            }
+        let partitions = self.partitions.iter();
+        let partitions = partitions.map(|(key, partition)| PartitionDescription {
+            partition: key.to_topic_partition(),
+            owner: partition.owner(),
+            committed: partition.committed(),
+            log_end: partition.log().log_end_offset(),
         });
         GroupDescription {
             name: name.to_owned(),
             generation: self.generation,
-            assignor: self.assignor.as_ref().map(|(name, _)| name.clone()),
+            assignor: self.assignor.as_ref().map(|assignor| assignor.name.clone()),
             members: members.collect(),
             partitions: partitions.collect(),
         }

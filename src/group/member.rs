@@ -1,28 +1,41 @@
+//! A member of a group, and a consumer's request to become one. Data only.
+
 use super::ownership::MemberSignals;
 use crate::group::assignor::RebalanceProtocol;
 use crate::topic::TopicShared;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// One member.
+/// What the coordinator knows of one member.
 pub(crate) struct Member {
-    pub(crate) instance_id: Option<Arc<str>>,
-    pub(crate) topics: Vec<Arc<TopicShared>>,
-    /// `None`: its consumer is gone, and its place kept for the next of its name.
+    pub(super) instance_id: Option<Arc<str>>,
+    pub(super) topics: Vec<Arc<TopicShared>>,
+    /// `None` if the member's consumer is gone. Its partitions are then kept for the next consumer
+    /// with its instance id.
     pub(super) signals: Option<Arc<MemberSignals>>,
     pub(super) max_poll_interval: Duration,
-    /// How often it had polled when somebody last looked, and when that was first so.
-    pub(super) seen: (u64, Duration),
+    pub(super) last_poll: LastPoll,
+}
+
+/// What other members have seen of a member's polls.
+#[derive(Clone, Copy)]
+pub(super) struct LastPoll {
+    /// How many polls there were at the last check.
+    pub(super) count: u64,
+    /// When a check first found this count.
+    pub(super) seen_at: Duration,
 }
 
 impl Member {
-    pub(crate) fn is_live(&self) -> bool {
+    pub(super) fn is_live(&self) -> bool {
         self.signals.is_some()
     }
 }
 
-/// What a consumer brings along when it joins. Some of it comes from the user's code (assignor,
-/// clock), so it is put together before the group's lock is taken.
+/// What a consumer brings along when it joins a group.
+///
+/// The user's code provides some of it (the assignor, the clock), so it is gathered before the
+/// group's lock is taken.
 pub(crate) struct JoinRequest {
     pub(crate) assignor: String,
     pub(crate) protocol: RebalanceProtocol,

@@ -1,46 +1,52 @@
-//! Groups: consumers that share the partitions of their topics.
+//! Consumer groups: members that share the partitions of their topics (Kafka's group coordinator).
+//!
+//! This folder is the coordinator's side, all of it under one lock per group. The member's side is
+//! part of the consumer: `consumer/membership.rs`, `rebalance.rs`, `commit.rs`,
+//! `rebalance_listener.rs` and `owned_partition.rs`.
 //!
 //! | file | its one job |
 //! |---|---|
-//! | `tenure.rs` | one member's time with one partition: commits, and what they hold back |
-//! | `coordinator.rs` | a group's generation, and what is due, under one lock |
-//! | `members.rs` | its members: who comes, goes and dies |
-//! | `place.rs` | what it knows of a partition: owner, commits, the gate at rest |
-//! | `member.rs` | the consumer's side: what a poll does when something has changed |
-//! | `owned.rs` | what a member has of the partitions that it owns |
-//! | `commits.rs` | committing, and asking what was committed |
-//! | `listener.rs` | telling the user |
-//! | `assignor/` | who gets what |
-//! | `describe.rs` | what can be told of a group |
+//! | `registry.rs` | groups by name; a group and its lock |
+//! | `coordinator/mod.rs` | generation and assignment; a member's next step (G1 to G3) |
+//! | `coordinator/members.rs` | members join, subscribe, leave and are fenced off |
+//! | `coordinator/partitions.rs` | added partitions, ownership, commits |
+//! | `member.rs` | data: a member, and a request to join |
+//! | `partition_state.rs` | data: a partition's owner, committed offset and resting gate |
+//! | `ownership.rs` | one member's ownership of one partition; a member's signal (P14) |
+//! | `gate.rs` | the group's hold on a partition's log |
+//! | `assignor/` | the `Assignor` trait and the four that are built in |
+//! | `description.rs` | what `Broker::describe_group` returns |
 //!
 //! # The protocol
 //!
-//! Nothing of it is on the way of a poll that finds nothing changed: such a poll loads its
-//! member's **signal**. When that is set, the poll takes the group's lock and does, step by step,
-//! what there is to do for it, until there is nothing more (`Coordinator::step`). The lock is never
-//! held while the user's code runs (listener, assignor).
+//! A poll that finds nothing changed loads one word of its member, the **signal**, and nothing else
+//! of the group. If the signal is set, the poll takes the group's lock and asks for its next step
+//! ([`Coordinator::next_step`]) until there is none. The lock is never held while the user's code
+//! runs (listener, assignor).
 //!
-//! 1. *A change* (a member comes, goes or subscribes anew, a topic is deleted) makes a new
-//!    assignment due and signals all members.
-//! 2. *Assign.* The first member whose poll finds one due runs its assignor on a picture of the
-//!    group, without the lock, and installs the answer if nothing has changed meanwhile; that is a
-//!    new **generation**: each partition has a **target**. All are signalled. If several run theirs
-//!    at once, the first counts.
-//! 3. *Release.* A member that owns what is no longer meant for it gives it back at its next poll:
-//!    it commits (if it does so by itself), its listener is told `revoked`, and then it ends its
-//!    tenure, under the lock. The target is signalled.
-//! 4. *Take.* A member takes what is meant for it and has no owner. Its listener is told
-//!    `assigned`.
+//! 1. *Change.* A member joins, leaves or changes its topics; a topic is deleted; a poll
+//!    finds that partitions were added. This makes a new assignment due, and signals all members.
+//! 2. *Assign.* The first member whose poll finds an assignment due runs its assignor on a view of
+//!    the group, without the lock. It installs the result unless the group has changed meanwhile.
+//!    That is a new **generation**: each partition has a **target**, the member that is to own it.
+//!    All members are signalled. If several run their assignors at once, the first one to install
+//!    its result wins.
+//! 3. *Release.* A member that owns a partition of which it is not the target releases it at its
+//!    next poll. It commits (under `auto_commit`), calls its listener with `revoked`, and then ends
+//!    its ownership under the lock. The target is signalled.
+//! 4. *Take.* A member becomes the owner of the partitions of which it is the target and that have
+//!    no owner. Its listener is called with `assigned`.
 //!
-//! So a partition has one owner at most at any time, whatever the generation: it is given out
-//! only after its old owner has let go of it, at a poll of its own, or was fenced. Under an *eager*
-//! assignor every member releases everything before the assignor runs; under a *cooperative* one
-//! the rest goes on being read. With every member polling, three rounds of polls are enough for
-//! either (assign, release, take; or release, assign, take).
+//! So a partition has at most one owner at any time, in whatever generation (G1). It is granted
+//! only after its old owner has released it, at its own poll, or has been fenced off. Under an
+//! *eager* assignor every member releases everything before the assignor runs. Under a
+//! *cooperative* one the members keep reading the partitions that do not move. With every member
+//! polling, three rounds of polls suffice for either: assign, release, take; or release, assign,
+//! take.
 //!
-//! Who stops between two polls holds up the partitions that are to move from it, and under an
-//! eager assignor all, until it has not polled for its `max_poll_interval`; then another member's
-//! poll fences it (`Coordinator::watch`).
+//! A member that stops between two polls holds up the partitions that are to move away from it, and
+//! under an eager assignor all partitions. Once it has not polled for its `max_poll_interval`, a
+//! poll of another member fences it off ([`Coordinator::expire_members`]).
 
 mod assignor;
 mod coordinator;
@@ -57,9 +63,9 @@ pub use assignor::{
 };
 pub use description::{GroupDescription, MemberDescription, PartitionDescription};
 
-pub(crate) use coordinator::{Coordinator, Step};
+pub(crate) use coordinator::{Coordinator, RebalanceStep};
 pub(crate) use gate::GroupGate;
 pub(crate) use member::JoinRequest;
 pub(crate) use ownership::{MemberSignals, Ownership};
-pub(crate) use partition_state::{Grant, Key, Returned};
-pub(crate) use registry::{Group, Groups, unknown_group};
+pub(crate) use partition_state::{Grant, PartitionKey, ReleasedPartition, Revocation};
+pub(crate) use registry::{Group, Groups};

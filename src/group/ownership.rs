@@ -1,43 +1,43 @@
-//! One member's time with one partition: what it has committed, and what that holds back.
+//! One member's ownership of one partition: what it has committed, and how it ends.
 //!
-//! A **tenure** begins when the coordinator gives a partition to a member and ends when the
-//! member gives it back, or when the coordinator takes it from a member that is **fenced**. The
-//! next owner begins at what the old tenure has committed; whatever is stored in a tenure after
-//! its end is in a dead object, and nobody looks.
-//!
-//! # Who may touch what
-//!
-//! - `MemberSignals::signal` is written under the coordinator's lock only, and read by its member at each
-//!   poll. It is a hint: what it is about is looked up under the lock.
-//! - `MemberSignals::polls` is written by its member alone, and looked at by others.
-//! - `Ownership::committed` is written by the owner alone, without the lock, and read by others.
-//! - `Ownership::taken` is written once, by who fences the owner, under the lock.
-//! - The tenure's **gate** is the group's hold on the partition's log under `Backpressure`. It
-//!   belongs to the owner while there is one, and otherwise rests in the coordinator.
+//! An **ownership** begins when the coordinator grants a partition to a member. It ends when the
+//! member releases the partition, or when the member is **fenced off**. The next owner begins at
+//! the last commit of the old ownership. Whatever a fenced-off member stores after the end lands in
+//! an object that is no longer read. `coordinator/mod.rs` has a table of the access rules.
 //!
 //! # Commit and end (row P14)
 //!
-//! Owner: store `committed`; `fence(SeqCst)`; look at `signal`. Who fences it: store `signal`;
-//! `fence(SeqCst)`; read `committed`, which is then `taken`. One of the two sees the other: a
-//! commit that finds its member not fenced is what the next owner begins at, or is followed by a
-//! later one that is. A commit that finds it fenced asks under the lock what was taken, so that it
-//! knows whether it counts. An end by the owner itself, at its own poll, needs none of this.
+//! A store-buffering (Dekker) handshake between a commit and the fencing off of its member:
 //!
-//! The same look comes before the owner moves its gate forward: a gate that has moved past a
-//! committed offset has moved for whoever ends the tenure as well. So what lies from the `taken`
-//! offset on is still held by the old gate when the fencing thread puts up a new one there; then
-//! the old one comes off the readers' list, and where the fenced member moves it after that holds
-//! nothing back and gives nothing up.
+//! ```text
+//!  owner:     store `committed`;  fence(SeqCst);  load `signal`
+//!  fencer:    store `signal`;     fence(SeqCst);  load `committed` -> `final_commit`
+//! ```
 //!
-//! A commit of several partitions at once takes the lock, so that it counts for all or for none.
-//! The commit at each poll is a plain store: it promises nothing to anybody who could find out.
+//! One of the two sees the other's store. So:
+//!
+//! - If the owner does not find itself fenced off, the next owner begins at this commit, or at a
+//!   later one of the same kind.
+//! - If the owner finds itself fenced off, it takes the group's lock once and looks at
+//!   `final_commit`, which says whether this commit was in time.
+//!
+//! A release by the owner itself, at its own poll, needs no handshake.
+//!
+//! The owner makes the same check before it moves its gate forward. If the gate has moved past a
+//! committed offset, then the fencing thread has seen that commit. So everything from
+//! `final_commit` on is still held by the old gate when the fencing thread sets up a new gate
+//! there. The old gate then leaves the list of readers. If the fenced-off member moves it later,
+//! that holds nothing back and releases nothing.
+//!
+//! A commit of several partitions takes the group's lock, so that all of it is valid or none. The
+//! commit at each poll is a plain store without the check: it reports no success to the caller.
 //!
 //! # What a member may read
 //!
-//! Its cursors have pins, not gates, under `Backpressure` too: a fenced member does not know yet
-//! that nothing is held back for it any more, and a pin looks at the log start each time it moves
-//! to another segment. Each pin brings its spare segment, and each gate one for the moment in which
-//! it is set and not yet in force (`pool.rs`).
+//! The cursors of a member have pins, not gates, also under `Backpressure`. A fenced-off member
+//! does not know yet that nothing is held back for it, and a pin checks the log start whenever it
+//! moves to another segment. Each pin brings its spare segment. So does each gate, for the time in
+//! which it is set but not yet in force (`segment_pool.rs`).
 
 use super::gate::GroupGate;
 use crate::error::FenceReason;
@@ -48,20 +48,23 @@ use crate::wait::EventCount;
 use crossbeam_utils::CachePadded;
 use std::sync::{Arc, OnceLock};
 
-/// Something in the group is other than this member knows.
+/// Bit of the signal: the group has changed, and the member has something to do.
 const CHANGED: u64 = 1;
 
-/// It was fenced because it did not poll.
+/// Bit of the signal: the member was fenced off because it had not polled.
 const EXPIRED: u64 = 2;
 
-/// It was fenced because another has its instance id.
+/// Bit of the signal: the member was fenced off because another consumer has its instance id.
 const REPLACED: u64 = 4;
 
-/// What a member and the others tell each other without a lock.
+/// The words through which a member and the other threads communicate without a lock.
 pub(crate) struct MemberSignals {
+    /// Written under the group's lock, and loaded by the member at each poll. A hint: its cause is
+    /// looked up under the lock.
     signal: CachePadded<AtomicU64>,
+    /// Counts the member's polls. On a line of its own, because the member writes it at each poll.
     polls: CachePadded<AtomicU64>,
-    /// On which the member sleeps.
+    /// The event count on which the member waits.
     event_count: Arc<EventCount>,
 }
 
@@ -74,54 +77,55 @@ impl MemberSignals {
         }
     }
 
-    /// Whether there is nothing to look up. All that a poll asks when nothing has changed.
+    /// Whether there is nothing to look up under the lock. The only question about its group that
+    /// a poll asks if nothing has changed.
     #[inline(always)]
     pub(crate) fn is_quiet(&self) -> bool {
         self.signal.load(ord!(Relaxed)) == 0
     }
 
-    /// Counts a poll. Only the member does.
+    /// Counts a poll. Only the member calls it, so a load and a store suffice.
     #[inline(always)]
     pub(crate) fn count_poll(&self) {
         let polls = self.polls.load(ord!(Relaxed));
         self.polls.store(polls.wrapping_add(1), ord!(Relaxed));
     }
 
-    pub(crate) fn polls(&self) -> u64 {
+    pub(super) fn poll_count(&self) -> u64 {
         self.polls.load(ord!(Relaxed))
     }
 
-    /// Under the lock: the member has something to look up.
-    pub(crate) fn signal(&self) {
+    /// Under the lock: signals that the member has something to look up.
+    pub(super) fn signal(&self) {
         let signal = self.signal.load(ord!(Relaxed));
         self.signal.store(signal | CHANGED, ord!(Relaxed));
         self.event_count.notify();
     }
 
-    /// Under the lock, by the member: it has looked everything up.
-    pub(crate) fn seen(&self) {
+    /// Under the lock, by the member: clears the signal, once nothing is left to do.
+    pub(super) fn clear(&self) {
         let signal = self.signal.load(ord!(Relaxed));
         self.signal.store(signal & !CHANGED, ord!(Relaxed));
     }
 
-    /// Under the lock, before the member's tenures are ended.
-    pub(crate) fn fence(&self, reason: FenceReason) {
+    /// Under the lock: fences the member off. Its ownerships are ended after this.
+    pub(super) fn fence_off(&self, reason: FenceReason) {
         let word = match reason {
             FenceReason::MaxPollInterval => EXPIRED,
             FenceReason::InstanceId => REPLACED,
         };
         self.signal.store(word, ord!(Relaxed));
-        // Between this and the look at what was committed.
+        // P14: between the store of the signal and the load of `committed`.
         fence!("ownership.end", P14);
     }
 
-    /// Wakes the member, to look: when what it is to find is there.
-    pub(crate) fn wake(&self) {
+    /// Wakes the member once everything that it is to find has been written.
+    pub(super) fn wake(&self) {
         self.event_count.notify();
     }
 
-    /// Whether the member is fenced. Under the lock it is the truth, and otherwise a hint.
-    pub(crate) fn fenced(&self) -> Option<FenceReason> {
+    /// Why the member was fenced off, if it was. Exact under the lock, otherwise a hint.
+    pub(crate) fn fence_reason(&self) -> Option<FenceReason> {
         match self.signal.load(ord!(Relaxed)) {
             word if word & REPLACED != 0 => Some(FenceReason::InstanceId),
             word if word & EXPIRED != 0 => Some(FenceReason::MaxPollInterval),
@@ -129,65 +133,70 @@ impl MemberSignals {
         }
     }
 
-    /// Whether what the member has just committed is seen by who fences it, if anybody has or
-    /// will.
-    pub(crate) fn commit_counts(&self) -> bool {
-        // Between the commit and the look at the signal.
+    /// Whether a thread that fences the member off, now or later, sees what the member has just
+    /// committed.
+    pub(crate) fn is_commit_valid(&self) -> bool {
+        // P14: between the store of `committed` and the load of the signal.
         fence!("ownership.commit", P14);
-        self.fenced().is_none()
+        self.fence_reason().is_none()
     }
 }
 
-/// What a tenure's owner and the coordinator both know.
+/// What an owner and the coordinator both know of an ownership.
 pub(crate) struct Ownership {
-    /// [`NO_OFFSET`]: nothing was committed in it.
+    /// The offset that the owner committed last; [`NO_OFFSET`] if it has committed none.
     committed: AtomicU64,
-    taken: OnceLock<Option<u64>>,
+    /// Set when the owner is fenced off: the commit at which the next owner begins.
+    final_commit: OnceLock<Option<u64>>,
+    /// The hold of the gate that the owner has.
     gate: Option<Arc<Hold>>,
-    /// The place's: what its owners lost.
+    /// The partition's count of offsets that its owners have not read in time.
     lost: Arc<Count>,
 }
 
 impl Ownership {
-    pub(crate) fn new(gate: Option<&GroupGate>, lost: &Arc<Count>) -> Ownership {
+    pub(super) fn new(gate: Option<&GroupGate>, lost: &Arc<Count>) -> Ownership {
         Ownership {
             lost: lost.clone(),
             committed: AtomicU64::new(NO_OFFSET),
-            taken: OnceLock::new(),
-            gate: gate.map(|gate| gate.cursor.hold_word().clone()),
+            final_commit: OnceLock::new(),
+            gate: gate.map(|gate| gate.hold().clone()),
         }
     }
 
-    /// Only the owner does.
+    /// Commits an offset. Only the owner calls it.
     #[inline(always)]
     pub(crate) fn commit(&self, offset: u64) {
         self.committed.store(offset, ord!(Relaxed));
     }
 
-    /// So many offsets went by unread. (Also by a fenced owner that does not know it yet.)
-    pub(crate) fn lose(&self, lost: u64) {
+    /// Counts offsets that the owner has not read in time. (A fenced-off owner that does not know
+    /// it yet counts them as well.)
+    pub(crate) fn add_lost(&self, lost: u64) {
         self.lost.add(lost);
     }
 
-    /// The last commit of this tenure.
+    /// The last commit of this ownership.
     pub(crate) fn committed(&self) -> Option<u64> {
         let committed = self.committed.load(ord!(Relaxed));
         (committed != NO_OFFSET).then_some(committed)
     }
 
-    /// Ends the tenure of a member that has been fenced: what counts is what is committed now.
-    pub(crate) fn take(&self) -> Option<u64> {
-        *self.taken.get_or_init(|| self.committed())
+    /// Ends the ownership of a member that has been fenced off. The next owner begins at what is
+    /// committed now, which is returned.
+    pub(super) fn end_fenced_off(&self) -> Option<u64> {
+        *self.final_commit.get_or_init(|| self.committed())
     }
 
-    /// After the member was fenced, and with the lock taken once since: whether this commit
-    /// counts.
-    pub(crate) fn has_taken(&self, offset: u64) -> bool {
-        self.taken.get() == Some(&Some(offset))
+    /// Whether the next owner begins at this commit. Known after the member was fenced off and has
+    /// taken the group's lock once since.
+    pub(crate) fn is_final_commit(&self, offset: u64) -> bool {
+        self.final_commit.get() == Some(&Some(offset))
     }
 
-    /// Takes the tenure's gate out of force, wherever its owner may move it.
-    pub(crate) fn drop_gate(&self, log: &Partition) {
+    /// Takes the owner's gate off the list of readers. It holds nothing from then on, wherever its
+    /// owner moves it.
+    pub(super) fn remove_gate(&self, log: &Partition) {
         if let Some(hold) = &self.gate {
             log.readers().leave(hold);
         }

@@ -1,34 +1,64 @@
+//! What a group knows of one partition: its owner, the committed offset, and the resting gate.
+//!
+//! The coordinator changes it under the group's lock (`coordinator/mod.rs` has G1 and G2).
+
 use super::gate::GroupGate;
 use super::ownership::Ownership;
 use crate::group::assignor::MemberId;
+use crate::log::cursor::OffsetReset;
+use crate::log::partition::Partition;
 use crate::sync::Count;
-use crate::topic::TopicShared;
+use crate::topic::{TopicPartition, TopicShared};
 use std::sync::Arc;
 
-/// A partition in a group, by its topic's name.
-pub(crate) type Key = (Arc<str>, u32);
+/// The name of a partition in a group: its topic's name, and its number.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct PartitionKey {
+    pub(crate) topic: Arc<str>,
+    pub(crate) partition: u32,
+}
 
-/// What the group knows of one partition. It survives the group's members.
+impl PartitionKey {
+    pub(crate) fn new(topic: &TopicShared, partition: u32) -> PartitionKey {
+        PartitionKey {
+            topic: topic.name().clone(),
+            partition,
+        }
+    }
+
+    pub(crate) fn to_topic_partition(&self) -> TopicPartition {
+        TopicPartition::new(&*self.topic, self.partition)
+    }
+}
+
+/// The member that owns a partition.
+pub(super) struct Owner {
+    pub(super) member: MemberId,
+    pub(super) ownership: Arc<Ownership>,
+}
+
+/// What a group knows of one partition. It survives the group's members.
 pub(crate) struct GroupPartition {
-    pub(crate) topic: Arc<TopicShared>,
-    /// Where the next owner begins, if anybody has begun yet.
-    pub(crate) start: Option<u64>,
-    /// `start` was committed, and is not just where the first owner began.
+    topic: Arc<TopicShared>,
+    partition: u32,
+    /// The offset at which the next owner begins; `None` if there has been no owner yet.
+    start: Option<u64>,
+    /// `start` was committed. Otherwise it is where the first owner began.
     is_committed: bool,
-    /// Whose it is by the last assignment.
+    /// The member that the last assignment gives it to.
     pub(super) target: Option<MemberId>,
-    /// Whose it is.
-    pub(crate) owner: Option<(MemberId, Arc<Ownership>)>,
-    /// Holds back what lies from `start` on, while nobody owns the partition.
-    pub(super) gate: Option<GroupGate>,
-    /// Offsets that went by its owners unread, one after another.
-    pub(crate) lost: Arc<Count>,
+    owner: Option<Owner>,
+    /// Holds what is retained from `start` on while the partition has no owner (G2).
+    gate: Option<GroupGate>,
+    /// Offsets that its owners, one after another, have not read in time.
+    lost: Arc<Count>,
 }
 
 impl GroupPartition {
-    pub(super) fn new(topic: &Arc<TopicShared>) -> GroupPartition {
+    pub(super) fn new(topic: &Arc<TopicShared>, partition: u32) -> GroupPartition {
         GroupPartition {
             topic: topic.clone(),
+            partition,
             start: None,
             is_committed: false,
             target: None,
@@ -38,35 +68,138 @@ impl GroupPartition {
         }
     }
 
-    pub(super) fn is_owned_by(&self, id: MemberId) -> bool {
-        self.owner.as_ref().is_some_and(|(owner, _)| *owner == id)
+    pub(crate) fn topic(&self) -> &Arc<TopicShared> {
+        &self.topic
     }
 
-    /// What is committed now.
+    pub(super) fn log(&self) -> &Arc<Partition> {
+        self.topic.partition(self.partition)
+    }
+
+    /// Whether it is of this very topic, and not of another one of the same name.
+    pub(super) fn is_of(&self, topic: &Arc<TopicShared>) -> bool {
+        Arc::ptr_eq(&self.topic, topic)
+    }
+
+    pub(super) fn is_owned(&self) -> bool {
+        self.owner.is_some()
+    }
+
+    pub(super) fn owner(&self) -> Option<MemberId> {
+        self.owner.as_ref().map(|owner| owner.member)
+    }
+
+    pub(crate) fn ownership(&self) -> Option<&Arc<Ownership>> {
+        self.owner.as_ref().map(|owner| &owner.ownership)
+    }
+
+    /// The committed offset.
     pub(crate) fn committed(&self) -> Option<u64> {
-        let ownership = self.owner.as_ref().and_then(|(_, t)| t.committed());
-        ownership.or(self.start.filter(|_| self.is_committed))
+        let by_owner = self.ownership().and_then(|current| current.committed());
+        by_owner.or(self.start.filter(|_| self.is_committed))
     }
 
-    /// Commits, with no owner.
-    pub(super) fn commit(&mut self, partition: u32, offset: u64) {
-        self.start = Some(offset);
-        self.is_committed = true;
-        if self.gate.is_none() {
-            self.gate = GroupGate::join(self.topic.partition(partition));
-        }
-        if let Some(gate) = &mut self.gate {
-            gate.go(offset);
+    /// How many offsets its owners have not read in time.
+    pub(crate) fn lost(&self) -> u64 {
+        self.lost.get()
+    }
+
+    /// Sets where the first owner begins, and what holds the partition until then. For a partition
+    /// that was added while the group was subscribed to its topic.
+    pub(super) fn begin_at(&mut self, start: u64, gate: Option<GroupGate>) {
+        if self.start.is_none() {
+            (self.gate, self.start) = (gate, Some(start));
         }
     }
 
-    /// After a tenure that committed this: the next owner begins there.
-    pub(super) fn end_ownership(&mut self, committed: Option<u64>) {
+    /// Makes a member the owner of a partition that has none (G1). The resting gate passes to the
+    /// owner.
+    pub(super) fn grant(&mut self, member: MemberId, reset: OffsetReset) -> Grant {
+        let mut gate = self.gate.take();
+        match &mut gate {
+            Some(gate) => gate.skip_deleted(),
+            None => gate = GroupGate::join(self.log()),
+        }
+        if self.start.is_none() {
+            self.start = initial_offset(self.log(), reset, &mut gate);
+        }
+        let ownership = Arc::new(Ownership::new(gate.as_ref(), &self.lost));
+        self.owner = Some(Owner {
+            member,
+            ownership: ownership.clone(),
+        });
+        Grant {
+            topic: self.topic.clone(),
+            partition: self.partition,
+            ownership,
+            gate,
+            start: self.start,
+        }
+    }
+
+    /// Ends an ownership by the owner's own call, with the gate that the owner had. Returns
+    /// `false` if it has ended already.
+    pub(super) fn release(&mut self, ownership: &Arc<Ownership>, gate: Option<GroupGate>) -> bool {
+        let current = self.ownership();
+        if !current.is_some_and(|current| Arc::ptr_eq(current, ownership)) {
+            return false;
+        }
+        self.owner = None;
+        self.set_start(ownership.committed());
+        self.hold_for_next_owner(gate);
+        true
+    }
+
+    /// Ends the ownership of a member that was fenced off, if it is the owner.
+    pub(super) fn fence_off(&mut self, member: MemberId) {
+        let Some(Owner { ownership, .. }) = self.owner.take_if(|owner| owner.member == member)
+        else {
+            return;
+        };
+        self.set_start(ownership.end_fenced_off());
+        // G2: the new gate is in force before the old one leaves the list.
+        self.hold_for_next_owner(None);
+        ownership.remove_gate(self.log());
+    }
+
+    /// Commits for a partition without an owner.
+    pub(super) fn commit_unowned(&mut self, offset: u64) {
+        self.set_start(Some(offset));
+        let gate = self.gate.take();
+        self.hold_for_next_owner(gate);
+    }
+
+    /// The next owner begins at what was committed, if anything was.
+    fn set_start(&mut self, committed: Option<u64>) {
         if let Some(offset) = committed {
             self.start = Some(offset);
             self.is_committed = true;
         }
-        self.owner = None;
+    }
+
+    /// Holds a partition without an owner from where the next owner begins (G2): by `gate`, or by
+    /// a new one.
+    fn hold_for_next_owner(&mut self, gate: Option<GroupGate>) {
+        let mut gate = gate.or_else(|| GroupGate::join(self.log()));
+        if let (Some(gate), Some(start)) = (&mut gate, self.start) {
+            gate.hold_from(start);
+        }
+        self.gate = gate;
+    }
+}
+
+/// Where a group begins in a partition that it has not read yet. It keeps that offset, so no
+/// member skips what comes between the first owner's first poll and its first commit.
+fn initial_offset(
+    log: &Partition,
+    reset: OffsetReset,
+    gate: &mut Option<GroupGate>,
+) -> Option<u64> {
+    match (gate, reset) {
+        (Some(gate), _) => gate.reset(reset),
+        (None, OffsetReset::Earliest) => Some(log.log_start_offset()),
+        (None, OffsetReset::Latest) => Some(log.log_end_offset()),
+        (None, OffsetReset::None) => None,
     }
 }
 
@@ -76,13 +209,20 @@ pub(crate) struct Grant {
     pub(crate) partition: u32,
     pub(crate) ownership: Arc<Ownership>,
     pub(crate) gate: Option<GroupGate>,
-    /// Where it begins; `None` when nobody knows ([`OffsetReset::None`]).
+    /// Where the owner begins; `None` if the group has no offset and [`OffsetReset::None`] gives
+    /// none.
     pub(crate) start: Option<u64>,
 }
 
-/// A partition that its owner gives back.
-pub(crate) struct Returned {
-    pub(crate) key: Key,
+/// A partition that its owner is to release.
+pub(crate) struct Revocation {
+    pub(crate) key: PartitionKey,
+    pub(crate) ownership: Arc<Ownership>,
+}
+
+/// A partition that its owner releases, with the gate that the owner had.
+pub(crate) struct ReleasedPartition {
+    pub(crate) key: PartitionKey,
     pub(crate) ownership: Arc<Ownership>,
     pub(crate) gate: Option<GroupGate>,
 }

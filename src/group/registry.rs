@@ -1,3 +1,5 @@
+//! The groups of a broker by name, and the lock around each group's coordinator.
+
 use crate::error::{ConsumeError, GroupError};
 use crate::group::coordinator::Coordinator;
 use crate::sync::{Mutex, MutexGuard, lock};
@@ -7,9 +9,9 @@ use core::ops::{Deref, DerefMut};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// One group. It lives in its broker until it is deleted.
+/// One group. It stays in its broker until it is deleted.
 pub(crate) struct Group {
-    pub(super) name: Arc<str>,
+    name: Arc<str>,
     coordinator: Mutex<Coordinator>,
 }
 
@@ -25,7 +27,8 @@ impl Group {
         &self.name
     }
 
-    /// A panic under the lock is a bug of ours alone: no user's code runs there.
+    /// Locks the coordinator. No code of the user runs under this lock, so a panic under it is a
+    /// bug of this library.
     pub(crate) fn lock(&self) -> LockedGroup<'_> {
         let deferred = defer_wakes();
         LockedGroup {
@@ -35,7 +38,8 @@ impl Group {
     }
 }
 
-/// The coordinator, locked. Who was to be woken is woken after it is let go of.
+/// The locked coordinator. Waiters that are notified meanwhile are woken once it is unlocked:
+/// fields are dropped in this order.
 pub(crate) struct LockedGroup<'g> {
     coordinator: MutexGuard<'g, Coordinator>,
     _deferred: DeferredWakes,
@@ -57,8 +61,8 @@ impl DerefMut for LockedGroup<'_> {
 
 /// The groups of a broker, by name.
 ///
-/// Its lock is taken before a group's, and held while a group is joined or deleted, so that
-/// nobody joins what is just being deleted.
+/// Lock order: this lock, then a group's. It is held while a consumer joins a group and while a
+/// group is deleted, so no consumer joins a group that is being deleted.
 pub(crate) struct Groups(Mutex<BTreeMap<Arc<str>, Arc<Group>>>);
 
 impl Groups {
@@ -74,13 +78,22 @@ impl Groups {
         self.lock().get(name).cloned()
     }
 
-    /// Works on the group of this name, which is made if there is none; also if the work fails.
-    pub(crate) fn with<R>(
+    /// The group of this name.
+    ///
+    /// # Errors
+    /// [`GroupError::UnknownGroup`].
+    pub(crate) fn get(&self, name: &str) -> Result<Arc<Group>, GroupError> {
+        self.find(name).ok_or_else(|| unknown_group(name))
+    }
+
+    /// Runs `work` on the group of this name. Creates the group if there is none, and keeps it even
+    /// if `work` fails.
+    pub(crate) fn with_group<R>(
         &self,
         name: &Arc<str>,
         work: impl FnOnce(&mut Coordinator) -> Result<R, ConsumeError>,
     ) -> Result<(Arc<Group>, R), ConsumeError> {
-        let _deferred = defer_wakes(); // until this lock is let go of as well
+        let _deferred = defer_wakes(); // until this lock is released, too
         let mut groups = self.lock();
         let group = groups
             .entry(name.clone())
@@ -89,7 +102,7 @@ impl Groups {
         Ok((group.clone(), result))
     }
 
-    /// All of them, by name.
+    /// All groups, sorted by name.
     pub(crate) fn all(&self) -> Vec<Arc<Group>> {
         self.lock().values().cloned().collect()
     }
@@ -110,13 +123,14 @@ impl Groups {
                 members,
             });
         }
-        let gone = groups.remove(name);
+        let deleted = groups.remove(name);
+        // Its gates notify producers, which is not done under this lock.
         drop(groups);
-        drop(gone);
+        drop(deleted);
         Ok(())
     }
 
-    /// No group remembers this topic any more.
+    /// Makes every group forget this topic.
     pub(crate) fn forget_topic(&self, topic: &Arc<TopicShared>) {
         for group in self.all() {
             group.lock().forget_topic(topic);
@@ -124,7 +138,7 @@ impl Groups {
     }
 }
 
-pub(crate) fn unknown_group(name: &str) -> GroupError {
+fn unknown_group(name: &str) -> GroupError {
     GroupError::UnknownGroup {
         name: name.to_owned(),
     }

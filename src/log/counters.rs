@@ -1,43 +1,45 @@
-//! What is counted to be shown, off the hot path: `stats/mod.rs` says what is counted where.
+//! Counters of a partition's rare events: for statistics, and off the hot path.
 //!
-//! Whoever counts is on a path that has just failed to be short: it found no room, gave a claim
-//! up, or moved to another segment. The words lie apart from all that such calls look at
-//! otherwise, so that nobody who sends or reads ever finds one of these lines taken away.
+//! Only a slow path counts: a send that found no room, a claim that was given up, a roll to
+//! another segment. The counters lie on cache lines of their own, apart from everything that
+//! sends and polls read otherwise. So counting causes no false sharing: no send or poll ever
+//! misses the cache because of it. `stats/mod.rs` lists where each number is counted.
 
 use crate::sync::Count;
 use crossbeam_utils::CachePadded;
 use std::sync::Arc;
 
-/// Of one partition, by its producers.
+/// The counters of one partition, written by its producers.
 #[derive(Default)]
 pub(crate) struct PartitionCounters {
-    /// The latest segment for which a roll found a gate in its way.
-    stalled: Count,
+    /// The latest segment that a roll could not open because a reader's gate was in the way.
+    last_stalled: Count,
     /// Rolls that a reader held up.
-    pub(crate) stalls: Count,
+    pub(crate) reader_stalls: Count,
     /// Sends that had to wait for room.
-    pub(crate) blocked: Count,
-    /// Sends that were refused because there was none.
-    pub(crate) refused: Count,
-    /// Claims that were given up, and the offsets that went with them.
+    pub(crate) blocked_sends: Count,
+    /// Sends that were refused for lack of room.
+    pub(crate) refused_sends: Count,
+    /// Claims that were given up.
     pub(crate) aborted_frames: Count,
+    /// The offsets that those claims used up.
     pub(crate) aborted_records: Count,
 }
 
-/// On cache lines of its own, apart from the partition: who counts need not know that.
+/// The counters on cache lines of their own, shared with code that does not know the partition.
 pub(crate) type SharedCounters = Arc<CachePadded<PartitionCounters>>;
 
 impl PartitionCounters {
-    /// The roll to segment `next` found a gate in its way. It counts once, however often it is
+    /// Counts that a gate held up the roll to segment `next`: once, however often that roll is
     /// tried.
-    pub(crate) fn stall(&self, next: u64) {
-        if self.stalled.raise(next) {
-            self.stalls.add(1);
+    pub(super) fn count_stall(&self, next: u64) {
+        if self.last_stalled.raise(next) {
+            self.reader_stalls.add(1);
         }
     }
 
-    /// A claim of so many records was given up.
-    pub(crate) fn abort(&self, records: u64) {
+    /// Counts a claim of `records` records that was given up.
+    pub(super) fn count_abort(&self, records: u64) {
         self.aborted_records.add(records);
         self.aborted_frames.add(1);
     }
@@ -49,10 +51,10 @@ mod tests {
 
     #[test]
     fn a_roll_that_is_tried_again_is_one_stall() {
-        let counts = PartitionCounters::default();
+        let counters = PartitionCounters::default();
         for next in [1, 1, 1, 2, 1, 7, 7] {
-            counts.stall(next);
+            counters.count_stall(next);
         }
-        assert_eq!(counts.stalls.get(), 3);
+        assert_eq!(counters.reader_stalls.get(), 3);
     }
 }

@@ -1,26 +1,38 @@
-//! Who reads a partition: a list of words, each saying which segment its reader holds.
+//! The readers of a partition and what each one holds: hazard pointers over segments.
 //!
-//! A reader holds one segment at a time. Under `DropOldest` that is a **pin**: it keeps the
-//! segment from being recycled, and nothing else. Under `Backpressure` it is a **gate**: it
-//! also keeps the log start from moving past the segment. A lookup that reads (`times.rs`) has
-//! a pin under both, and so has a member of a group: what holds back the log start for it is the
-//! group's own gate (`group/tenure.rs`).
+//! Each reader publishes one word, its hazard pointer, with the number of the segment that it
+//! holds; it holds one segment at a time. (The technique is Michael's, "Hazard Pointers: Safe
+//! Memory Reclamation for Lock-Free Objects", 2004.) There are two kinds of hold:
 //!
-//! The list is an immutable array, replaced as a whole when a reader joins or leaves, so
-//! that a producer scans it without a lock while readers come and go; crossbeam-epoch frees
-//! the old array once no producer can be scanning it.
+//! - a **pin** keeps the segment from being recycled, and nothing else;
+//! - a **gate** also keeps the log start from moving past the segment.
 //!
-//! # Holding (rows P4 and P5)
+//! A consumer's hold is a pin under `DropOldest` and a gate under `Backpressure`. A lookup by
+//! time (`time_lookup.rs`) has a pin under both. So has a member of a group: the group's own gate
+//! holds back the log start for it (`group/ownership.rs`).
 //!
-//! Reader: store the word; `fence(SeqCst)`; look at the log start. Producer: see or make the
-//! log start's move; `fence(SeqCst)`; look at the words. One of the two sees the other: a
-//! reader that still finds the log start at or below its segment is seen by every later
-//! scan, and may read the segment until it moves its word on.
+//! The list of holds is an immutable array, replaced as a whole when a reader joins or leaves.
+//! So a producer scans it without a lock while readers come and go. Epoch reclamation
+//! (crossbeam-epoch) frees the old array once no producer can be scanning it.
 //!
-//! # Sleeping
+//! # Holding: a store-buffering (Dekker) handshake (rows P4 and P5)
 //!
-//! Readers may sleep until something is published, and producers until a gate moves on: there is a
-//! list for each. Every word that is stored, and every reader that leaves, is told to the second.
+//! ```text
+//!   reader                             producer
+//!   store the word                     see or make the log start's move
+//!   fence(SeqCst)                      fence(SeqCst)
+//!   load the log start                 load the words
+//! ```
+//!
+//! At least one of the two sees the other's store. So every later scan sees a reader that still
+//! found the log start at or below its segment, and that reader may read the segment until it
+//! moves its word on. (`Partition::confirm_hold` has the reader's half.)
+//!
+//! # Waiting
+//!
+//! Readers may sleep until something is published, and producers until a gate moves on. There is
+//! one event count for each. Every store of a word, and every reader that leaves, notifies the
+//! second one.
 
 use crate::sync::{AtomicU64, Count, epoch, ord};
 use crate::wait::EventCount;
@@ -30,27 +42,27 @@ use std::sync::Arc;
 /// The word of a reader that holds nothing.
 pub(crate) const NO_SEGMENT: u64 = u64::MAX;
 
-/// Set in the word of a reader whose hold is a pin whatever the policy: above every segment
-/// number, so that it is never the lowest.
+/// Set in the word of a pin where other holds are gates. It lies above every segment number, so
+/// such a word is never the lowest.
 const PIN: u64 = 1 << 63;
 
-/// What one reader of one partition holds.
+/// The hazard pointer of one reader of one partition.
 pub(crate) struct Hold {
     line: CachePadded<Line>,
-    /// Who waits for it to move on.
+    /// Producers that wait for the hold to move on.
     waiting_for_room: Arc<EventCount>,
 }
 
 struct Line {
     word: AtomicU64,
-    /// Where the reader was when it last told: to be shown, and for nothing else.
-    position: Count,
+    /// The position that the reader last reported: for statistics only.
+    reported_position: Count,
 }
 
 impl Hold {
-    /// Holds segment `number`, or [`NO_SEGMENT`], instead of what was held before.
+    /// Holds segment `number`, or [`NO_SEGMENT`], in place of the segment held before.
     #[inline]
-    pub(crate) fn set(&self, number: u64) {
+    pub(super) fn set(&self, number: u64) {
         // Release: the reads from the segment held before happened before its reuse.
         self.line
             .word
@@ -58,19 +70,20 @@ impl Hold {
         self.waiting_for_room.notify();
     }
 
-    /// Where the reader was when it last told. It tells where it goes to another segment, seeks,
-    /// or waits.
-    pub(crate) fn position(&self) -> &Count {
-        &self.line.position
+    /// The position that the reader last reported. It reports when it moves to another segment,
+    /// seeks, or is about to wait.
+    pub(crate) fn reported_position(&self) -> &Count {
+        &self.line.reported_position
     }
 
-    /// Pins segment `number`, also where other holds are gates.
-    pub(crate) fn pin(&self, number: u64) {
+    /// Pins segment `number`, whether other holds are gates or not.
+    pub(super) fn pin(&self, number: u64) {
         self.set(number | PIN);
     }
 }
 
-/// The readers of one partition.
+/// The holds of all readers of one partition, and the event counts of its waiting threads and
+/// tasks.
 pub(crate) struct ReaderHolds {
     list: epoch::Cell<Box<[Arc<Hold>]>>,
     waiting_for_records: Arc<EventCount>,
@@ -78,7 +91,7 @@ pub(crate) struct ReaderHolds {
 }
 
 impl ReaderHolds {
-    /// Those of one partition. `fence`: see [`EventCount::new`].
+    /// No readers yet. For `fence` see [`EventCount::new`].
     pub(crate) fn new(fence: bool) -> ReaderHolds {
         ReaderHolds {
             list: epoch::Cell::new(Box::default()),
@@ -87,12 +100,12 @@ impl ReaderHolds {
         }
     }
 
-    /// Who sleeps until something is published.
+    /// Readers that sleep until something is published.
     pub(crate) fn waiting_for_records(&self) -> &Arc<EventCount> {
         &self.waiting_for_records
     }
 
-    /// Who sleeps until a gate moves on.
+    /// Producers that sleep until a gate moves on.
     pub(crate) fn waiting_for_room(&self) -> &Arc<EventCount> {
         &self.waiting_for_room
     }
@@ -102,7 +115,7 @@ impl ReaderHolds {
         let hold = Arc::new(Hold {
             line: CachePadded::new(Line {
                 word: AtomicU64::new(number),
-                position: Count::default(),
+                reported_position: Count::default(),
             }),
             waiting_for_room: self.waiting_for_room.clone(),
         });
@@ -110,7 +123,7 @@ impl ReaderHolds {
         hold
     }
 
-    /// Takes a reader off the list; it holds nothing any more.
+    /// Removes a reader from the list; it holds nothing from then on.
     pub(crate) fn leave(&self, hold: &Arc<Hold>) {
         self.replace(|list| {
             list.iter()
@@ -124,15 +137,16 @@ impl ReaderHolds {
     fn replace(&self, next: impl Fn(&Box<[Arc<Hold>]>) -> Box<[Arc<Hold>]>) {
         self.list.replace(
             ord!("readers.list", P10, Acquire),
-            // Release: a reader that leaves has read its last, and one that joins is complete.
+            // Release: a reader that leaves has done its last read, and one that joins is complete.
             ord!("readers.replace", P10, Release),
             next,
         );
     }
 
-    /// The lowest segment that any reader holds. As a hint: what moves the log start on the
-    /// strength of it has fenced before, and recycling looks again with [`holds`](Self::holds).
-    pub(crate) fn lowest(&self) -> u64 {
+    /// The lowest segment that a gate holds; pins under gates do not count. A hint: a thread that
+    /// moves the log start because of it has fenced before, and recycling checks again with
+    /// [`is_held`](Self::is_held).
+    pub(super) fn lowest_gate(&self) -> u64 {
         self.list
             .read(ord!("readers.lowest", P10, Acquire), |list| {
                 list.iter()
@@ -142,12 +156,12 @@ impl ReaderHolds {
             })
     }
 
-    /// Whether any reader holds this segment, which is below the log start.
-    pub(crate) fn holds(&self, number: u64) -> bool {
+    /// Whether any reader holds segment `number`, which is below the log start.
+    pub(super) fn is_held(&self, number: u64) -> bool {
         self.list
             .read(ord!("readers.holds_list", P10, Acquire), |list| {
                 list.iter()
-                    // Acquire: what the reader read before it moved on happened before.
+                    // Acquire: the reads that the reader did before it moved on happened before.
                     .any(|hold| {
                         let word = hold.line.word.load(ord!("readers.holds", P4, Acquire));
                         word & !PIN == number
@@ -161,24 +175,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_lowest_hold_is_found_while_readers_come_and_go() {
+    fn the_lowest_gate_is_found_while_readers_come_and_go() {
         let readers = ReaderHolds::new(true);
-        assert_eq!(readers.lowest(), NO_SEGMENT);
+        assert_eq!(readers.lowest_gate(), NO_SEGMENT);
         let (a, b) = (readers.join(5), readers.join(3));
-        assert_eq!(readers.lowest(), 3);
-        assert!(readers.holds(5) && readers.holds(3) && !readers.holds(4));
+        assert_eq!(readers.lowest_gate(), 3);
+        assert!(readers.is_held(5) && readers.is_held(3) && !readers.is_held(4));
         b.set(9);
-        assert_eq!(readers.lowest(), 5);
+        assert_eq!(readers.lowest_gate(), 5);
         readers.leave(&a);
-        assert_eq!(readers.lowest(), 9);
-        assert!(!readers.holds(5));
+        assert_eq!(readers.lowest_gate(), 9);
+        assert!(!readers.is_held(5));
         let c = readers.join(NO_SEGMENT);
         c.pin(4);
-        assert_eq!(readers.lowest(), 9, "a pin is no gate");
-        assert!(readers.holds(4));
+        assert_eq!(readers.lowest_gate(), 9, "a pin is no gate");
+        assert!(readers.is_held(4));
         readers.leave(&c);
-        assert!(!readers.holds(4));
+        assert!(!readers.is_held(4));
         readers.leave(&b);
-        assert_eq!(readers.lowest(), NO_SEGMENT);
+        assert_eq!(readers.lowest_gate(), NO_SEGMENT);
     }
 }

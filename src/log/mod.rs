@@ -1,3 +1,16 @@
+//! A partition's log: segments of shared memory, the ring that orders them, and their readers.
+//!
+//! Each file or folder is a layer, and imports only from the ones above it in this list:
+//!
+//! | layer | what it is |
+//! |---|---|
+//! | `overflow`, `counters`, `partition_id` | overflow policy; rare events; a partition's number |
+//! | `segment/` | one append buffer: claim, fill, publish, read, seal, recycle |
+//! | `holds` | which segment each reader holds: hazard pointers |
+//! | `segment_pool`, `retention` | a topic's free segments; the limits of what is kept |
+//! | `partition/` | the ring of live segments: claim, roll, retire, lookups |
+//! | `cursor/`, `time_lookup` | one reader's position in a partition; lookups by time |
+
 pub(crate) mod counters;
 pub(crate) mod cursor;
 pub(crate) mod holds;

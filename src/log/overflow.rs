@@ -1,12 +1,31 @@
-/// What happens when a partition's segments are all full.
+//! The overflow policy: whether a full partition waits for its consumers or overwrites.
+
+/// What happens when all segments of a partition are full.
+///
+/// ```
+/// # use ringlog::{Broker, ConsumerConfig, Overflow, Record, TopicConfig};
+/// # let broker = Broker::new();
+/// let config = TopicConfig::new().overflow(Overflow::DropOldest);
+/// let topic = broker.create_topic("ticks", config.segments(2).segment_records(1))?;
+/// let mut consumer = broker.consumer(ConsumerConfig::new());
+/// consumer.subscribe(&["ticks"])?;
+/// for tick in ["first", "second", "third"] {
+///     topic.producer().send(Record::new(tick))?;
+/// }
+/// // Two segments of one record each: the third record evicted the first one.
+/// let batch = consumer.try_poll()?;
+/// assert_eq!((batch.lost(), batch.iter().next().map(|r| r.offset())), (1, Some(1)));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub enum Overflow {
     /// A subscribed consumer loses nothing: producers wait until every consumer of the
-    /// partition has left the oldest segment. Without consumers the oldest segment goes.
+    /// partition has left the oldest segment. Without consumers, the oldest segment is evicted.
     #[default]
     Backpressure,
-    /// Producers never wait for a consumer: the oldest segment goes, and a consumer that had
-    /// not read it is told how many records it lost ([`Batch::lost`](crate::Batch::lost)).
+    /// Producers never wait for a consumer: the oldest segment is evicted. A consumer that had
+    /// not read it yet loses those records, and its next batch reports how many
+    /// ([`Batch::lost`](crate::Batch::lost)).
     DropOldest,
 }

@@ -1,15 +1,16 @@
 //! A partition's number within its topic, checked once where it enters the log.
 
-/// The most partitions a topic can have: a partition's number fits its field of a segment's state
-/// word (`segment/state.rs`).
+/// The most partitions that a topic can have. A partition's number must fit its field of a
+/// segment's state word (`segment/state.rs`).
 pub(crate) const MAX_PARTITIONS: u32 = 1 << 14;
 
-/// A partition of a topic, by its number: less than [`MAX_PARTITIONS`].
+/// The number of a partition within its topic: less than [`MAX_PARTITIONS`].
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(crate) struct PartitionId(u16);
 
 impl PartitionId {
-    /// The partition of this number, which the caller has checked.
+    /// The partition with this number. The caller has checked that it is below
+    /// [`MAX_PARTITIONS`].
     #[inline]
     pub(crate) fn new(number: u32) -> PartitionId {
         debug_assert!(number < MAX_PARTITIONS);

@@ -1,34 +1,36 @@
-//! What a partition keeps besides what its ring has room for: by time, and by bytes.
+//! Retention limits: how much of a partition is kept, by age and by bytes, besides what fits its
+//! ring.
 //!
-//! There is no thread for it: retention is applied at every roll, by whoever rolls (`partition.rs`,
-//! step 2), and when somebody asks ([`Topic::apply_retention`](crate::Topic::apply_retention)).
-//! Segments go whole, oldest first, never the active one.
+//! No thread enforces the limits. Every roll applies them (`partition/roll.rs`), and so does
+//! [`Topic::apply_retention`](crate::Topic::apply_retention). Whole segments are retired, the
+//! oldest first, never the active one.
 //!
-//! Each segment is marked when it is prepared: with the time, and with how many units had been
-//! appended to the partition before it. Its predecessor was sealed by then, so all that is in
-//! the predecessor is at least as old as the mark, whatever times its records were given. And the
-//! units from a segment to the end are one subtraction. (The units are marked also where nothing
-//! limits them, to be shown: `stats/log.rs`. The time is not: nobody else asks for it.)
+//! A segment is marked when it is prepared: with the time, and with the units that had been
+//! appended to the partition before it. Its predecessor was sealed by then. So a segment's age
+//! is counted from its successor's creation time, an upper bound on every append in it. Record
+//! timestamps are ignored. The units from a segment to the end are one subtraction. (The units
+//! are marked in topics without a limit too, because statistics report them:
+//! `partition/extent.rs`. The time is not: only retention needs it.)
 //!
-//! Whoever looks at marks holds nothing, and what it looks at may be recycled under it. Then the
-//! log start has moved, and the exchange that would retire the segment fails: its success says
-//! that the oldest segment was still that one, so the ones looked at, all of them behind it, were
-//! live throughout and their marks were theirs.
+//! A thread that reads marks holds no segment, so a segment may be recycled while its mark is
+//! read. In that case the log start has moved, and the compare-and-swap that would retire the
+//! oldest segment fails. If it succeeds, the oldest segment was still the same one. The segments
+//! that were read all follow it, so they were live throughout, and their marks were theirs.
 
 use crate::log::segment::{RetentionMark, UNIT};
 use std::time::Duration;
 
-/// What is kept, in a topic that limits it.
+/// The limits of a topic that has any.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RetentionLimits {
-    /// Nanoseconds; `u64::MAX`: for ever.
+    /// The longest age of a segment in nanoseconds; `u64::MAX` is no limit.
     time: u64,
-    /// Units; `u64::MAX`: all.
+    /// Units to keep in a partition; `u64::MAX` is no limit.
     units: u64,
 }
 
 impl RetentionLimits {
-    /// `None` when neither is limited.
+    /// The limits, or `None` when neither is set.
     pub(crate) fn new(time: Option<Duration>, bytes: Option<u64>) -> Option<RetentionLimits> {
         if time.is_none() && bytes.is_none() {
             return None;
@@ -40,16 +42,17 @@ impl RetentionLimits {
         })
     }
 
-    /// Whether the segment before `next` goes, where the last is `last`, and `units` are claimed in
-    /// it: it is old enough, or as much as is to be kept is there without it.
-    pub(super) fn gives_up(
+    /// Whether the segment before the one marked `next` is to be retired. `last` is the mark of
+    /// the last segment, in which `units` units are claimed. A segment is retired when it is old
+    /// enough, or when the segments after it hold as much as is to be kept.
+    pub(super) fn is_exceeded(
         &self,
         now: u64,
         next: RetentionMark,
         last: RetentionMark,
         units: u32,
     ) -> bool {
-        // (Wrong marks of segments that were recycled under us may be in any order.)
+        // Marks of segments that were recycled meanwhile may be in any order.
         let age = now.saturating_sub(next.created_at);
         let rest = last.before.wrapping_sub(next.before);
         let rest = rest.wrapping_add(units.into());
@@ -63,7 +66,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn limits_are_as_given_and_the_longest_are_none() {
+    fn limits_are_as_configured_and_the_longest_are_none() {
         assert!(RetentionLimits::new(None, None).is_none());
         let some = |time, bytes| {
             let retention = RetentionLimits::new(time, bytes).unwrap();
@@ -76,29 +79,31 @@ mod tests {
     }
 
     #[test]
-    fn a_segment_goes_when_the_next_began_long_enough_ago() {
+    fn a_segment_is_retired_when_the_next_one_is_old_enough() {
         let retention = RetentionLimits::new(Some(Duration::from_nanos(10)), None).unwrap();
         let mark = |created_at| RetentionMark {
             created_at,
             before: 0,
         };
-        for (created_at, now, goes) in [(5, 14, false), (5, 15, true), (5, 99, true), (5, 4, false)]
+        for (created_at, now, retired) in
+            [(5, 14, false), (5, 15, true), (5, 99, true), (5, 4, false)]
         {
-            let found = retention.gives_up(now, mark(created_at), mark(0), 1000);
-            assert_eq!(found, goes, "{created_at} {now}");
+            let found = retention.is_exceeded(now, mark(created_at), mark(0), 1000);
+            assert_eq!(found, retired, "{created_at} {now}");
         }
     }
 
     #[test]
-    fn a_segment_goes_when_as_much_as_is_to_be_kept_is_behind_it() {
+    fn a_segment_is_retired_when_enough_follows_it() {
         let retention = RetentionLimits::new(None, Some(80)).unwrap();
         let mark = |before| RetentionMark {
             created_at: 0,
             before,
         };
-        for (before, units, goes) in [(4, 0, false), (4, 5, false), (4, 6, true), (10, 0, true)] {
-            let found = retention.gives_up(0, mark(0), mark(before), units);
-            assert_eq!(found, goes, "{before} {units}");
+        for (before, units, retired) in [(4, 0, false), (4, 5, false), (4, 6, true), (10, 0, true)]
+        {
+            let found = retention.is_exceeded(0, mark(0), mark(before), units);
+            assert_eq!(found, retired, "{before} {units}");
         }
     }
 }

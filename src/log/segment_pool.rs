@@ -1,24 +1,33 @@
-//! A topic's segments: all made beforehand, taken and given back by one bit each.
+//! A topic's segments and its free list: a bitmap, with one bit for each segment.
 //!
-//! A segment's bit is set while it is **in the pool**: never used, given back unused, or
-//! retired. Whoever clears the bit is the segment's only owner (row P8) until it sets it
-//! again or puts the segment into a partition's table. A retired segment may still be held
-//! by a reader or have an unpublished frame; its taker looks, and puts it back if so.
+//! All segments are made with the topic, but for those of partitions that are added and the spares
+//! of handles. A segment's bit is set while it is **in the pool**: never used, put back unused, or
+//! retired. The thread that clears the bit is the segment's only owner (row P8) until it sets the
+//! bit again or puts the segment into a partition's table. A retired segment may still be held by
+//! a reader or have an unpublished frame; its taker checks, and puts it back if so.
 //!
 //! # How many segments there are, and why a free one is always found
 //!
-//! `partitions * (segments + 1)`, and one for each handle, which can keep one out of the
-//! others' reach: a producer (one claim, or one segment it is preparing), a consumer (one
-//! pin, or one gate that it has set and not yet found in force) and, for as long as they run, a
-//! lookup by time (one pin) and whoever else retires segments (the one it is retiring). A member of
-//! a group counts as a handle for each of its partitions, and a group's gate for itself. A
-//! partition's live segments
-//! are at most `segments`; the one more is for the segment that gates in force may come to be
-//! in at the moment it is retired, which happens once before they hold the log start. So while
-//! one producer looks for a segment, all the others may stop for ever where they are, and all
-//! consumers too: one is left. When a handle's spare cannot be had (the system refuses the
-//! memory, or the topic has all the segments it can number), the handle is made all the same,
-//! and then such a stop may make producers wait.
+//! There are `partitions * (segments + 1)`, and one for each handle. The bound follows from helping
+//! (`partition/mod.rs`): a thread that stops anywhere can keep only one segment out of the reach of
+//! others, and its handle has brought a spare for that one:
+//!
+//! | handle | what it can keep out of reach |
+//! |---|---|
+//! | a producer | one claim, or one segment that it is preparing |
+//! | a consumer | one pin, or one gate that is set and not yet found in force |
+//! | a member of a group | the same, for each of its partitions |
+//! | a group's gate | one gate |
+//! | a lookup by time, while it runs | one pin |
+//! | a call that applies retention, while it runs | the segment that it is retiring |
+//!
+//! A partition has at most `segments` live segments. The one more is for the segment that gates in
+//! force may be in at the moment it is retired: that happens once before they hold the log start.
+//! So while one producer looks for a segment, all the others may stop for ever where they are, and
+//! all consumers too: one is left.
+//!
+//! A handle is made even if its spare cannot be: the system refuses the memory, or the topic has
+//! all the segments that it can number. Then such a stop may make producers wait.
 
 use super::holds::ReaderHolds;
 use crate::log::partition_id::PartitionId;
@@ -29,42 +38,50 @@ use std::sync::{Arc, OnceLock};
 /// The most segments of a topic: an index must fit a partition's table entry.
 pub(crate) const MAX_SEGMENTS: usize = u16::MAX as usize;
 
-/// One bit a segment: in the pool.
-type Bits = Box<[AtomicU64]>;
+/// One bit for each segment, set while the segment is in the pool.
+type Bitmap = Box<[AtomicU64]>;
 
+/// All segments of a topic, those in the pool and those in use, and the holds of its readers.
 pub(crate) struct SegmentPool {
     segments: AppendVec<Segment>,
-    /// For the segments that were there from the start, and for each bucket of later ones.
-    bits: Bits,
-    later_bits: [OnceLock<Bits>; 17],
+    /// The bits of the segments made with the topic.
+    bitmap: Bitmap,
+    /// The bits of segments added later: one bitmap for each bucket of `segments`.
+    added_bitmaps: [OnceLock<Bitmap>; 17],
+    /// The holds of each partition's readers.
     readers: AppendVec<ReaderHolds>,
-    /// Threads that wait may come to sleep.
+    /// Whether threads that wait may sleep.
     may_sleep: bool,
     shape: SegmentShape,
-    // Last: the segments lie in its slabs (memory.rs, M2).
+    // Last, so dropped last: the segments lie in its slabs (M2 of `segment/memory/mod.rs`).
     growth: Mutex<Growth>,
 }
 
+/// What changes as the topic grows, under a lock: its handles, and what they and new partitions
+/// added.
 struct Growth {
+    /// Handles that live now.
     handles: usize,
-    /// Segments that handles brought.
+    /// Segments that were made as spares.
     spares: usize,
-    /// Segments, and partitions' readers, that were not there from the start.
+    /// All segments added, spares included.
     segments: usize,
+    /// Holds of partitions added.
     readers: usize,
+    /// The memory of all segments.
     slabs: Vec<Slab>,
 }
 
 /// Why segments could not be added.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum NoSegments {
-    /// There would be so many: more than can be numbered.
+    /// The topic would have this many: more than can be numbered.
     TooMany(usize),
     OutOfMemory,
 }
 
-/// The words for `count` segments: all of them in the pool, or none.
-fn new_bits(count: usize, in_pool: bool) -> Bits {
+/// A bitmap for `count` segments: all of them in the pool, or none.
+fn new_bitmap(count: usize, in_pool: bool) -> Bitmap {
     let bits = |word: usize| match count - word * 64 {
         _ if !in_pool => 0,
         64.. => u64::MAX,
@@ -84,8 +101,8 @@ fn new_slab(shape: SegmentShape, count: usize, prefault: bool) -> Option<Slab> {
 }
 
 impl SegmentPool {
-    /// A pool of `count` segments for `partitions` partitions, all in the pool. `None` when
-    /// the memory cannot be had.
+    /// A pool of `count` segments for `partitions` partitions, with all of them free. `None` if the
+    /// memory cannot be allocated.
     pub(crate) fn new(
         shape: SegmentShape,
         count: usize,
@@ -98,8 +115,8 @@ impl SegmentPool {
         let segments = slab.blocks().map(|block| Segment::new(block, shape));
         Some(SegmentPool {
             segments: AppendVec::new(segments.collect()),
-            bits: new_bits(count, true),
-            later_bits: Default::default(),
+            bitmap: new_bitmap(count, true),
+            added_bitmaps: Default::default(),
             readers: AppendVec::new(
                 (0..partitions)
                     .map(|_| ReaderHolds::new(may_sleep))
@@ -125,59 +142,59 @@ impl SegmentPool {
         lock(&self.growth)
     }
 
-    /// Bytes of all segments made so far.
+    /// Bytes of all segments made so far, in the pool and in use.
     pub(crate) fn bytes(&self) -> usize {
-        (self.segments.first() + self.growth().segments) * self.shape.block_bytes()
+        (self.segments.initial_len() + self.growth().segments) * self.shape.block_bytes()
     }
 
-    /// Who reads a partition.
+    /// The holds of a partition's readers.
     #[inline]
     pub(crate) fn readers(&self, partition: PartitionId) -> &ReaderHolds {
         match self.readers.get(partition.index()) {
             Some(readers) => readers,
-            // Partitions are numbered only after their readers are in their place.
-            None => unreachable!("a partition without its readers"),
+            // A partition's number is given out only after its holds are stored.
+            None => unreachable!("a partition without its holds"),
         }
     }
 
-    /// The segment of an index that came out of this pool.
+    /// The segment at `index`, which this pool has given out.
     #[inline]
     pub(crate) fn get(&self, index: u16) -> &Segment {
         match self.segments.get(index.into()) {
             Some(segment) => segment,
-            // Indices are given out only after the segment is in its place.
+            // An index is given out only after its segment is stored.
             None => unreachable!("an index without its segment"),
         }
     }
 
-    /// The word of a segment's bit, and the bit.
+    /// The word that has a segment's bit, and the bit.
     fn bit(&self, index: usize) -> (&AtomicU64, u64) {
-        let Some(later) = index.checked_sub(self.segments.first()) else {
-            return (&self.bits[index / 64], 1 << (index % 64));
+        let Some(added) = index.checked_sub(self.segments.initial_len()) else {
+            return (&self.bitmap[index / 64], 1 << (index % 64));
         };
-        let (bucket, at) = bucket_of(later);
-        match self.later_bits[bucket].get() {
-            Some(bits) => (&bits[at / 64], 1 << (at % 64)),
+        let (bucket, at) = bucket_of(added);
+        match self.added_bitmaps[bucket].get() {
+            Some(bitmap) => (&bitmap[at / 64], 1 << (at % 64)),
             None => unreachable!("an index without its bit"),
         }
     }
 
-    /// Takes a segment with an empty index, looking near `hint` first. `None` when all are
-    /// in use; as others give theirs back, it is worth another try.
+    /// Takes a segment with an empty index; the search begins near `hint`. `None` if all are in
+    /// use. Others may put theirs back behind the search, so it is worth another try.
     pub(crate) fn take(&self, hint: u16) -> Option<u16> {
         let hint = usize::from(hint);
-        let first = self.segments.first();
+        let first = self.segments.initial_len();
         if hint >= first {
-            let (bits, bit) = self.bit(hint);
-            let word = hint - bit.trailing_zeros() as usize;
-            let taken = self.take_from(bits, word, u64::MAX << bit.trailing_zeros());
+            let (word, bit) = self.bit(hint);
+            let first = hint - bit.trailing_zeros() as usize;
+            let taken = self.take_from(word, first, u64::MAX << bit.trailing_zeros());
             if taken.is_some() {
                 return taken;
             }
         }
         let hint = hint % first;
-        let words = self.bits.len();
-        // From the hint to the end of its word, around, and then the start of its word.
+        let words = self.bitmap.len();
+        // From the hint to the end of its word, then the other words, then the start of its word.
         for step in 0..=words {
             let word = (hint / 64 + step) % words;
             let mask = match step {
@@ -185,16 +202,16 @@ impl SegmentPool {
                 s if s == words => !(u64::MAX << (hint % 64)),
                 _ => u64::MAX,
             };
-            let taken = self.take_from(&self.bits[word], word * 64, mask);
+            let taken = self.take_from(&self.bitmap[word], word * 64, mask);
             if taken.is_some() {
                 return taken;
             }
         }
         let mut first = first;
-        let buckets = self.later_bits.iter().map_while(OnceLock::get);
-        for (bucket, bits) in buckets.enumerate() {
-            for (word, bits) in bits.iter().enumerate() {
-                let taken = self.take_from(bits, first + word * 64, u64::MAX);
+        let bitmaps = self.added_bitmaps.iter().map_while(OnceLock::get);
+        for (bucket, bitmap) in bitmaps.enumerate() {
+            for (i, word) in bitmap.iter().enumerate() {
+                let taken = self.take_from(word, first + i * 64, u64::MAX);
                 if taken.is_some() {
                     return taken;
                 }
@@ -204,14 +221,15 @@ impl SegmentPool {
         None
     }
 
-    /// Takes one of the segments of a word, of which the first has index `first`.
-    fn take_from(&self, bits: &AtomicU64, first: usize, mask: u64) -> Option<u16> {
-        let mut left = bits.load(ord!(Relaxed)) & mask;
+    /// Takes a segment whose bit is in `word`, under `mask`. The word's first bit is that of the
+    /// segment at index `first`.
+    fn take_from(&self, word: &AtomicU64, first: usize, mask: u64) -> Option<u16> {
+        let mut left = word.load(ord!(Relaxed)) & mask;
         while left != 0 {
             let bit = left & left.wrapping_neg();
             left &= !bit;
-            // Acquire: all that the one who put it there did with the segment happened before.
-            let before = bits.fetch_and(!bit, ord!("pool.take", P8, Acquire));
+            // Acquire, from the thread that put the segment into the pool: all that it did with it.
+            let before = word.fetch_and(!bit, ord!("pool.take", P8, Acquire));
             if before & bit == 0 {
                 continue; // another thread was first
             }
@@ -219,35 +237,37 @@ impl SegmentPool {
             if self.make_empty(self.get(index)) {
                 return Some(index);
             }
-            self.set(bits, bit);
+            self.set(word, bit);
         }
         None
     }
 
-    /// Empties a segment that has just been taken, unless somebody still uses it.
+    /// Empties a segment that has just been taken. `false` if a reader still holds it, or a frame
+    /// in it is unpublished.
     fn make_empty(&self, segment: &Segment) -> bool {
-        let head = segment.state();
-        if head.is_fresh() {
+        let state = segment.state();
+        if state.is_fresh() {
             return true; // never opened in this life
         }
-        !self.readers(head.partition()).holds(segment.number()) && segment.recycle()
+        !self.readers(state.partition()).is_held(segment.number()) && segment.recycle()
     }
 
     /// Puts a segment into the pool: one retired from its table, or one taken and not used.
-    pub(crate) fn put(&self, index: u16) {
-        let (bits, bit) = self.bit(index.into());
-        self.set(bits, bit);
+    pub(super) fn put(&self, index: u16) {
+        let (word, bit) = self.bit(index.into());
+        self.set(word, bit);
     }
 
-    fn set(&self, bits: &AtomicU64, bit: u64) {
-        bits.fetch_or(bit, ord!("pool.put", P8, Release));
+    fn set(&self, word: &AtomicU64, bit: u64) {
+        // Release, to the thread that takes the segment: all that was done with it.
+        word.fetch_or(bit, ord!("pool.put", P8, Release));
     }
 
-    /// In a model, when nothing else happens any more: how many segments there are, and how many
-    /// of them can be taken.
+    /// In a model, after all threads have ended: how many segments there are, and how many of them
+    /// can be taken.
     #[cfg(loom)]
     pub(crate) fn take_all(&self) -> (usize, usize) {
-        let all = self.segments.first() + self.growth().segments;
+        let all = self.segments.initial_len() + self.growth().segments;
         let taken: Vec<_> = core::iter::from_fn(|| self.take(0)).collect();
         for &index in &taken {
             // A segment that is in the pool is retired, or fresh.
@@ -259,8 +279,8 @@ impl SegmentPool {
 
     // ---- growing ------------------------------------------------------------------------
 
-    /// Makes segments and puts them into the pool, but for the first `kept`: those are the
-    /// caller's. Answers the index of the first; all or none.
+    /// Makes `count` segments, all or none. The first `kept` are the caller's, and the others are
+    /// put into the pool. Returns the index of the first one.
     fn grow(
         &self,
         growth: &mut Growth,
@@ -268,15 +288,15 @@ impl SegmentPool {
         kept: usize,
         prefault: bool,
     ) -> Result<u16, NoSegments> {
-        let first = self.segments.first() + growth.segments;
+        let first = self.segments.initial_len() + growth.segments;
         if first + count > MAX_SEGMENTS {
             return Err(NoSegments::TooMany(first + count));
         }
         let slab = new_slab(self.shape, count, prefault).ok_or(NoSegments::OutOfMemory)?;
         for (index, block) in (first..).zip(slab.blocks()) {
-            self.segments.add(index, Segment::new(block, self.shape));
-            let (bucket, _) = bucket_of(index - self.segments.first());
-            self.later_bits[bucket].get_or_init(|| new_bits(bucket_len(bucket), false));
+            self.segments.fill(index, Segment::new(block, self.shape));
+            let (bucket, _) = bucket_of(index - self.segments.initial_len());
+            self.added_bitmaps[bucket].get_or_init(|| new_bitmap(bucket_len(bucket), false));
         }
         growth.slabs.push(slab);
         growth.segments += count;
@@ -286,8 +306,9 @@ impl SegmentPool {
         Ok(first as u16)
     }
 
-    /// Makes the segments and the readers of `partitions` more partitions. Answers the index of
-    /// the first segment; the first so many are the caller's, the others in the pool.
+    /// Makes `segments` segments, and the lists of holds, for `partitions` more partitions. Returns
+    /// the index of the first segment. The first `partitions` segments are the caller's; the others
+    /// are in the pool.
     pub(crate) fn add_partitions(
         &self,
         partitions: usize,
@@ -297,14 +318,14 @@ impl SegmentPool {
         let mut growth = self.growth();
         let index = self.grow(&mut growth, segments, partitions, prefault)?;
         for _ in 0..partitions {
-            let next = self.readers.first() + growth.readers;
-            self.readers.add(next, ReaderHolds::new(self.may_sleep));
+            let next = self.readers.initial_len() + growth.readers;
+            self.readers.fill(next, ReaderHolds::new(self.may_sleep));
             growth.readers += 1;
         }
         Ok(index)
     }
 
-    /// Counts a handle in, and makes it a spare segment if there is none to spare.
+    /// Counts a handle, and makes a spare segment for it if no earlier handle has left one.
     pub(crate) fn spare(self: &Arc<Self>) -> SpareSegment {
         self.enter();
         SpareSegment(self.clone())
@@ -323,8 +344,8 @@ impl SegmentPool {
     }
 }
 
-/// A handle's claim to one segment beyond its partitions' own: see the head of this file. Dropped,
-/// the spare stays in the pool for the next handle.
+/// A handle's share of the pool: one segment beyond those of the partitions (see the head of this
+/// file). When it is dropped, the segment stays in the pool for the next handle.
 pub(crate) struct SpareSegment(Arc<SegmentPool>);
 
 impl Drop for SpareSegment {

@@ -1,17 +1,18 @@
 //! Lookups by time: the earliest record at or after a moment.
 //!
 //! A lookup reads bytes, so it holds what it reads: one segment at a time, by a pin
-//! (`readers.rs`) whatever the policy, so that it never holds back the log start. The pin keeps
-//! one segment out of the others' reach, and like every handle the lookup brings a spare for
-//! it (`pool.rs`). When the log start passes the segment that it wants, it goes on from there.
+//! (`log/holds.rs`) whatever the overflow policy. So it never holds back the log start. The pin
+//! keeps one segment out of the reach of others, and like every handle the lookup brings a spare
+//! for it (`log/segment_pool.rs`). When the log start passes the segment that it wants, the lookup
+//! continues from the log start.
 //!
-//! Times are in no order that could be relied on: users give what times they like, and producers
-//! look at the clock before they claim. So a search by halves would miss what it looks for. It
-//! goes from segment to segment, passes by those whose latest time is known to be too early, and
-//! reads the others from their first record on. A segment that is at its end and was
-//! read without a find is known from then on: its latest time is left in its header (`segment.rs`)
-//! until it is recycled. Whoever leaves it holds the segment, so the life is the right one
-//! (S4), and several leave the same.
+//! Timestamps are in no order that could be relied on: users choose them freely, and producers
+//! read the clock before they claim. So a binary search would miss records. A lookup visits segment
+//! after segment, skips those whose maximum timestamp is known to be too early, and reads the
+//! others from their first record on. When it has read a full segment to its end without a find, it
+//! caches the segment's maximum timestamp in the segment's header (`segment/mod.rs`), where it
+//! stays until the segment is recycled. The lookup holds the segment while it stores the value, so
+//! the value is of the right life (S4), and concurrent lookups store the same value.
 
 use super::holds::{Hold, NO_SEGMENT};
 use crate::log::partition::Partition;
@@ -21,13 +22,13 @@ use crate::record::NO_TIMESTAMP;
 use crate::sync::spin_loop;
 use std::sync::Arc;
 
-/// A record's offset and time, as
-/// [`Consumer::offsets_for_times`](crate::Consumer::offsets_for_times) finds it.
+/// A record's offset and time: what
+/// [`Consumer::offsets_for_times`](crate::Consumer::offsets_for_times) finds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct OffsetAndTimestamp {
-    /// Its place in the partition.
+    /// The record's offset in its partition.
     pub offset: u64,
-    /// Its time in milliseconds since 1970 UTC.
+    /// The record's time in milliseconds since 1970 UTC.
     pub timestamp: i64,
 }
 
@@ -61,76 +62,98 @@ impl Drop for Pin<'_> {
     }
 }
 
-/// How a look through a segment ended.
+/// The outcome of a scan through one segment.
 enum Scan {
     Found(OffsetAndTimestamp),
-    /// At its end, which is this slot.
-    Through(u32),
-    /// Before this slot, which is not published yet.
-    Stopped(u32),
+    /// The scan reached the segment's end, which is this slot.
+    End(u32),
+    /// The scan stopped before this slot, which is not published yet.
+    Unpublished(u32),
 }
 
-/// The earliest record of `time` or later, or else the offset at which the search ended.
-pub(crate) fn find(log: &Partition, time: i64) -> Result<OffsetAndTimestamp, u64> {
+/// The outcome of a lookup by time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum TimeLookup {
+    /// The earliest record at or after the time.
+    Found(OffsetAndTimestamp),
+    /// There is none before offset `end`, where the records that can be read now end.
+    NotFound { end: u64 },
+}
+
+impl TimeLookup {
+    /// The record, if there is one.
+    pub(crate) fn found(self) -> Option<OffsetAndTimestamp> {
+        match self {
+            TimeLookup::Found(found) => Some(found),
+            TimeLookup::NotFound { .. } => None,
+        }
+    }
+}
+
+/// Looks up the earliest record at or after `time`, in milliseconds since 1970 UTC.
+pub(crate) fn find(log: &Partition, time: i64) -> TimeLookup {
     let pin = Pin::new(log);
-    let pool = log.pool();
     let deleted_before = log.deleted_before();
-    let mut number = log.first();
+    let mut number = log.first_readable();
     loop {
         if !pin.hold(number) {
             number = log.log_start();
             continue;
         }
-        let Some(index) = log.find(number) else {
-            spin_loop(); // it is there, but this thread may not see it yet
+        let Some(segment) = log.segment(number) else {
+            spin_loop(); // it is in the table, but this thread may not see it yet
             continue;
         };
-        let segment = pool.get(index);
-        let slot = match look_through(segment, log, time, deleted_before) {
-            Scan::Found(found) => return Ok(found),
-            Scan::Stopped(slot) => {
-                return Err((segment.base() + u64::from(slot)).max(deleted_before));
+        let slot = match scan_segment(segment, log, time, deleted_before) {
+            Scan::Found(found) => return TimeLookup::Found(found),
+            Scan::Unpublished(slot) => {
+                let end = (segment.base() + u64::from(slot)).max(deleted_before);
+                return TimeLookup::NotFound { end };
             }
-            Scan::Through(slot) => slot,
+            Scan::End(slot) => slot,
         };
         number += 1;
-        if log.find(number).is_none() {
-            // Not there yet, or not any more: then whoever put another in its place has seen the
-            // log start behind it, and what this thread has found there brings that with it (P3).
+        if log.segment(number).is_none() {
+            // Not there yet, or not any more. In the second case the thread that replaced it had
+            // seen the log start past it, and the entry found here brings that with it (P3).
             let start = log.log_start();
             if start < number {
-                return Err((segment.base() + u64::from(slot)).max(deleted_before));
+                let end = (segment.base() + u64::from(slot)).max(deleted_before);
+                return TimeLookup::NotFound { end };
             }
             number = start;
         }
     }
 }
 
-/// Looks through a segment, which is held.
-fn look_through(segment: &Segment, log: &Partition, time: i64, deleted_before: u64) -> Scan {
+/// Scans a segment, which is held, for the earliest record at or after `time`.
+fn scan_segment(segment: &Segment, log: &Partition, time: i64, deleted_before: u64) -> Scan {
     if segment.latest().is_some_and(|latest| latest < time) {
-        // Two words with no order between them: this thread may know the latest time of a segment
-        // that has come to its end, and yet see an older head, of fewer records. Then the search
-        // ends early, and misses nothing: what is passed by is too early whatever the head says,
-        // since nothing comes to a segment that has ended; the next segment is looked for all the
-        // same; and the end is behind every record that was there before the call, because its
-        // claim happened before this look at the head, which then cannot be older. A head is where
-        // a claim ends, whenever it was, so that a reader may begin there.
-        return Scan::Through(segment.state().records());
+        // The two words have no order between them: this thread may see the maximum timestamp of a
+        // segment that is complete, and yet load an older state word, of fewer records. Then the
+        // scan ends early, and misses nothing:
+        // - What it skips is too early whatever the state word says, since nothing is added to a
+        //   segment that is complete.
+        // - The next segment is looked up all the same.
+        // - The end is past every record that was there before the call: its claim happened before
+        //   this load of the state word, which then cannot be older.
+        // A state word of any moment is where a claim ends, so a reader may begin there.
+        return Scan::End(segment.state().records());
     }
     let base = segment.base();
-    let mut latest = NO_TIMESTAMP;
+    let mut max_timestamp = NO_TIMESTAMP;
     let mut slot = 0;
     while slot < segment.shape().records {
-        let frame = segment.descriptor(slot);
-        match frame.kind() {
+        let descriptor = segment.descriptor(slot);
+        match descriptor.kind() {
             Kind::End => break,
             Kind::Aborted => {}
             Kind::Empty => {
-                // Whoever owes END may have stopped before it: then the head says as much.
-                let head = segment.state();
-                if !head.is_sealed_in(log.id()) || head.records() != slot {
-                    return Scan::Stopped(slot);
+                // The thread that owes END may not have stored it yet; then the state word says
+                // where the segment ends.
+                let state = segment.state();
+                if !state.is_sealed_in(log.id()) || state.records() != slot {
+                    return Scan::Unpublished(slot);
                 }
                 break;
             }
@@ -138,7 +161,7 @@ fn look_through(segment: &Segment, log: &Partition, time: i64, deleted_before: u
                 let run = RecordRun {
                     base,
                     slot,
-                    records: frame.slots(),
+                    records: descriptor.slots(),
                     ..RecordRun::default()
                 };
                 for record in Records::new(&run, segment) {
@@ -149,12 +172,12 @@ fn look_through(segment: &Segment, log: &Partition, time: i64, deleted_before: u
                             timestamp,
                         });
                     }
-                    latest = latest.max(timestamp);
+                    max_timestamp = max_timestamp.max(timestamp);
                 }
             }
         }
-        slot += frame.slots();
+        slot += descriptor.slots();
     }
-    segment.set_latest(latest);
-    Scan::Through(slot)
+    segment.set_latest(max_timestamp);
+    Scan::End(slot)
 }

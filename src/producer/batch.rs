@@ -1,10 +1,10 @@
 //! Sending many records at once: each partition's share as one frame.
 
-use super::appender::{Refusal, WhenFull, claim_frame};
+use super::Producer;
+use super::appender::{FrameSize, Refusal, WhenFull};
 use super::batch_plan::BatchPlan;
-use super::{Producer, check_time};
 use crate::error::{BatchError, SendError};
-use crate::log::segment::{ClaimMode, Share, UNIT};
+use crate::log::segment::ClaimMode;
 use crate::record::{Record, RecordMetadata};
 use core::fmt;
 
@@ -84,89 +84,37 @@ impl<S: ClaimMode> Producer<S> {
         })
     }
 
-    /// Appends the shares that were planned, from that of partition `first` on. Refused, it answers
-    /// of which partition the first is that was not appended.
-    pub(crate) fn append_shares(
+    /// Appends the planned shares, from that of partition `first` on. Refused, it returns the first
+    /// partition whose share was not appended, and why.
+    pub(super) fn append_shares(
         &mut self,
         records: &[Record<'_>],
         time: i64,
         first: usize,
         when_full: WhenFull<'_>,
     ) -> Result<(), (usize, Refusal)> {
-        for partition in first..self.batch_plan.shares.len() {
-            let share = self.batch_plan.shares[partition];
+        for partition in first..self.batch_plan.partitions() {
+            let share = self.batch_plan.share(partition);
             if share.records == 0 {
                 continue;
             }
-            // `plan` has checked that both fit.
-            let units = share.bytes() / UNIT;
-            // (Not by way of `self`, whose plan is read while the claim lives.)
-            let mut claim = claim_frame::<S>(
-                &self.topic,
-                &mut self.appenders,
-                &mut self.waiter,
-                partition as u32,
-                (share.records as u32, units as u32),
-                when_full,
-            )
-            .map_err(|cause| (partition, cause))?;
-            let (unit, base) = (claim.unit(), claim.offset());
-            let plan = &self.batch_plan;
-            let order = &plan.order[plan.starts[partition] as usize..][..share.records];
-            let records = order.iter().map(|&i| &records[i as usize]);
-            let descriptor = share.write(claim.bytes(), unit, records, time);
-            claim.publish(descriptor);
-            self.batch_plan.bases[partition] = base;
+            let topic = &self.appenders.topic;
+            let size = FrameSize::of_batch(topic, partition as u32, share.records, share.bytes());
+            let size = size.map_err(|error| (partition, error.into()))?;
+            let claim = self.appenders.claim::<S>(partition as u32, size, when_full);
+            let claim = claim.map_err(|refusal| (partition, refusal))?;
+            let records = self.batch_plan.records_of(partition, records);
+            let offset = claim.publish_batch(&share, records, time);
+            self.batch_plan.set_base_offset(partition, offset);
         }
         Ok(())
     }
 
-    /// Works out each partition's share of a batch, and refuses what could never go in.
     fn plan(&mut self, records: &[Record<'_>]) -> Result<(), SendError> {
         self.check()?;
-        let partitions = self.appenders.len();
-        let plan = &mut self.batch_plan;
-        plan.shares.clear();
-        plan.shares.resize(partitions, Share::default());
-        plan.bases.resize(partitions, 0);
-        plan.partitions.clear();
-        plan.ranks.clear();
-        for record in records {
-            if let Some(time) = record.given_timestamp() {
-                check_time(time)?;
-            }
-            let partition = match self.router.record(record) {
-                Ok(partition) => partition,
-                Err(wrong) => return Err(self.out_of_range(wrong)),
-            };
-            let share = &mut plan.shares[partition as usize];
-            plan.partitions.push(partition);
-            plan.ranks.push(share.records as u32);
-            share.add(record);
-        }
-        let mut start = 0;
-        plan.starts.clear();
-        for (partition, share) in plan.shares.iter().enumerate() {
-            plan.starts.push(start);
-            start += share.records as u32;
-            let shape = self.topic.pool().shape();
-            let bytes = share.bytes();
-            if bytes > shape.data_bytes() || share.records > shape.records as usize {
-                return Err(SendError::BatchTooLarge {
-                    partition: partition as u32,
-                    records: share.records as u64,
-                    size: bytes as u64,
-                    max_records: shape.records.into(),
-                    max: shape.data_bytes() as u64,
-                });
-            }
-        }
-        plan.order.resize(records.len(), 0);
-        let places = plan.partitions.iter().zip(&plan.ranks);
-        for (i, (&partition, &rank)) in places.enumerate() {
-            plan.order[(plan.starts[partition as usize] + rank) as usize] = i as u32;
-        }
-        Ok(())
+        let (topic, partitions) = (&self.appenders.topic, self.appenders.len());
+        self.batch_plan
+            .plan(topic, &mut self.router, partitions, records)
     }
 }
 
@@ -192,11 +140,10 @@ impl<'a> BatchMetadata<'a> {
     /// Where record `i` of the batch went.
     pub fn get(&self, i: usize) -> Option<RecordMetadata> {
         let record = self.records.get(i)?;
-        let partition = self.plan.partitions[i];
-        let rank = u64::from(self.plan.ranks[i]);
+        let (partition, offset) = self.plan.location(i);
         Some(RecordMetadata {
             partition,
-            offset: self.plan.bases[partition as usize] + rank,
+            offset,
             timestamp: record.given_timestamp().unwrap_or(self.time),
         })
     }

@@ -1,14 +1,10 @@
 //! A record written in place.
 
 use super::Producer;
-use super::appender::WhenFull;
-use crate::clock;
+use super::appender::{FrameSize, WhenFull};
 use crate::error::SendError;
-use crate::log::segment::{
-    ClaimMode, Descriptor, Flags, FrameClaim, padded, record_size, write_behind,
-};
+use crate::log::segment::{ClaimMode, RecordClaim, in_place_size};
 use crate::record::{Destination, NO_TIMESTAMP, RecordMetadata};
-use crate::topic::Timestamps;
 use core::fmt;
 use core::ops::{Deref, DerefMut};
 
@@ -31,8 +27,7 @@ use core::ops::{Deref, DerefMut};
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct Claim<'p> {
-    frame: FrameClaim<'p>,
-    descriptor: Descriptor,
+    record: RecordClaim<'p>,
     metadata: RecordMetadata,
 }
 
@@ -58,33 +53,26 @@ impl<S: ClaimMode> Producer<S> {
     /// See [`Producer`].
     pub fn claim(
         &mut self,
-        route: Destination<'_>,
+        destination: Destination<'_>,
         key: Option<&[u8]>,
         len: usize,
     ) -> Result<Claim<'_>, SendError> {
         self.check()?;
-        let partition = self.router.route(route, len);
-        let partition = partition.map_err(|wrong| self.out_of_range(wrong))?;
-        let time = match self.topic.config().timestamps {
-            Timestamps::Append => Some(clock::now()),
-            Timestamps::Given => None,
-        };
-        let bytes = record_size(len, time.is_some(), key.map(<[u8]>::len), 0);
-        let units = self.units(bytes)?;
-        let mut frame = self.claim_frame(partition, 1, units, WhenFull::Block)?;
-        write_behind(frame.bytes(), padded(len), key, &[], time);
-        let flags = Flags {
-            key: key.is_some(),
-            ..Flags::default()
-        };
+        let partition = self.router.choose(destination, len)?;
+        let time = self.appenders.topic.config().timestamps.stamp();
+        let bytes = in_place_size(len, key.map(<[u8]>::len), time.is_some());
+        let size = FrameSize::of_record(&self.appenders.topic, bytes)?;
+        let frame = self
+            .appenders
+            .claim::<S>(partition, size, WhenFull::Block)?;
+        let record = frame.in_place(len, key, time);
         Ok(Claim {
             metadata: RecordMetadata {
                 partition,
-                offset: frame.offset(),
+                offset: record.offset(),
                 timestamp: time.unwrap_or(NO_TIMESTAMP),
             },
-            descriptor: Descriptor::record(frame.unit(), len, time.is_some(), flags),
-            frame,
+            record,
         })
     }
 }
@@ -93,7 +81,7 @@ impl Claim<'_> {
     /// Makes the record visible to readers.
     #[inline]
     pub fn publish(self) -> RecordMetadata {
-        self.frame.publish(self.descriptor);
+        self.record.publish();
         self.metadata
     }
 
@@ -109,14 +97,14 @@ impl Deref for Claim<'_> {
 
     #[inline]
     fn deref(&self) -> &[u8] {
-        &self.frame.bytes_ref()[..self.descriptor.length()]
+        self.record.value()
     }
 }
 
 impl DerefMut for Claim<'_> {
     #[inline]
     fn deref_mut(&mut self) -> &mut [u8] {
-        &mut self.frame.bytes()[..self.descriptor.length()]
+        self.record.value_mut()
     }
 }
 

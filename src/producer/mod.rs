@@ -20,14 +20,11 @@ pub(crate) use router::Router;
 
 use crate::clock;
 use crate::error::{SendError, TopicError};
-use crate::log::segment::{
-    ClaimMode, ExclusiveMode, FrameClaim, MAX_UNITS, SharedMode, UNIT, record_bytes, write_record,
-};
+use crate::log::segment::{ClaimMode, ExclusiveMode, SharedMode, record_size};
 use crate::log::segment_pool::SpareSegment;
-use crate::record::{NO_TIMESTAMP, Record, RecordMetadata};
+use crate::record::{NO_TIMESTAMP, Record, RecordMetadata, check_timestamp};
 use crate::topic::{Timestamps, Topic, TopicShared, TopicState};
-use crate::wait::Waiter;
-use appender::{Appenders, PartitionAppender, Refusal, WhenFull, claim_frame, closed, too_large};
+use appender::{Appenders, FrameSize, Refusal, WhenFull};
 use batch_plan::BatchPlan;
 use core::fmt;
 use core::marker::PhantomData;
@@ -60,25 +57,16 @@ impl Topic {
     /// [`TopicError::ProducersExist`] while any other producer of the topic lives, and
     /// [`TopicError::Closed`] after the topic was closed or deleted.
     pub fn exclusive_producer(&self) -> Result<Producer<ExclusiveMode>, TopicError> {
-        if self.inner().is_closed() {
-            return Err(TopicError::Closed {
-                topic: self.inner().name().clone(),
-            });
+        let topic = self.inner();
+        if topic.is_closed() {
+            return Err(topic.closed_error());
         }
-        match self.inner().enter_exclusive() {
-            Ok(()) if self.inner().is_closed() => {
-                self.inner().leave_producer(true); // it was closed meanwhile
-                Err(TopicError::Closed {
-                    topic: self.inner().name().clone(),
-                })
-            }
-            Ok(()) => Ok(Producer::exclusive(self.inner().clone())),
-            Err((shared, exclusive)) => Err(TopicError::ProducersExist {
-                topic: self.inner().name().clone(),
-                shared,
-                exclusive,
-            }),
+        topic.enter_exclusive()?;
+        if topic.is_closed() {
+            topic.leave_producer(true); // it was closed meanwhile
+            return Err(topic.closed_error());
         }
+        Ok(Producer::exclusive(topic.clone()))
     }
 }
 
@@ -113,18 +101,15 @@ pub type ExclusiveProducer = Producer<ExclusiveMode>;
 /// not appended, and is still the caller's.
 #[allow(private_bounds)]
 pub struct Producer<S: ClaimMode = SharedMode> {
-    pub(crate) topic: Arc<TopicShared>,
-    pub(crate) router: Router,
-    /// For each partition, where its last claim was.
-    pub(crate) appenders: Appenders,
+    appenders: Appenders,
+    router: Router,
     /// The topic's state when this was last brought up to it; none before it was admitted: when
     /// no exclusive producer was there, which stays so.
     seen: TopicState,
     /// The same where records that name nothing go to partition 0 and have no time; none elsewhere.
     plain: TopicState,
-    quick: FastPath,
-    pub(crate) batch_plan: BatchPlan,
-    pub(crate) waiter: Waiter,
+    fast_path: FastPath,
+    batch_plan: BatchPlan,
     step: PhantomData<fn() -> S>,
     _spare: SpareSegment,
 }
@@ -140,20 +125,9 @@ enum FastPath {
     No,
 }
 
-/// The most bytes that any segment could hold.
-const MAX_BYTES: usize = MAX_UNITS as usize * UNIT;
-
-/// Writes a record into its claim, and publishes it.
+/// What a send returns of a record that was appended.
 #[inline(always)]
-fn fill(
-    mut claim: FrameClaim<'_>,
-    partition: u32,
-    record: &Record<'_>,
-    time: Option<i64>,
-) -> RecordMetadata {
-    let (unit, offset) = (claim.unit(), claim.offset());
-    let descriptor = write_record(claim.bytes(), unit, record, time);
-    claim.publish(descriptor);
+fn metadata(partition: u32, offset: u64, time: Option<i64>) -> RecordMetadata {
     RecordMetadata {
         partition,
         offset,
@@ -161,26 +135,10 @@ fn fill(
     }
 }
 
-/// Appends a record if the segment of the last claim has room for it.
-#[inline(always)]
-fn append_to<S: ClaimMode>(
-    appender: &mut PartitionAppender,
-    partition: u32,
-    record: &Record<'_>,
-    time: Option<i64>,
-) -> Option<RecordMetadata> {
-    let bytes = record_bytes(record, time.is_some());
-    if bytes > MAX_BYTES {
-        return None;
-    }
-    let claim = appender.try_claim::<S>(1, (bytes / UNIT) as u32)?;
-    Some(fill(claim, partition, record, time))
-}
-
 impl Producer<SharedMode> {
     pub(crate) fn shared(topic: Arc<TopicShared>) -> Self {
-        let (others, admitted) = topic.enter_shared();
-        Self::new(topic, others as u32, admitted)
+        let admission = topic.enter_shared();
+        Self::new(topic, admission.others as u32, admission.admitted)
     }
 }
 
@@ -199,15 +157,13 @@ impl<S: ClaimMode> Producer<S> {
         let partitions = topic.partitions();
         let mut producer = Producer {
             router: Router::new(partitioner, partitions, others),
-            appenders: Appenders::new(&topic, partitions),
+            _spare: topic.pool().spare(),
+            appenders: Appenders::new(topic, partitions),
             seen: TopicState::NONE,
             plain: TopicState::NONE,
-            quick: FastPath::No,
+            fast_path: FastPath::No,
             batch_plan: BatchPlan::default(),
-            waiter: Waiter::default(),
             step: PhantomData,
-            _spare: topic.pool().spare(),
-            topic,
         };
         if admitted {
             producer.admit();
@@ -221,7 +177,7 @@ impl<S: ClaimMode> Producer<S> {
 
     /// The topic's name.
     pub fn topic(&self) -> &str {
-        self.topic.name()
+        self.appenders.topic.name()
     }
 
     /// Sends a record, waiting up to [`max_block`](crate::TopicConfig::max_block) for room.
@@ -277,9 +233,10 @@ impl<S: ClaimMode> Producer<S> {
         if !record.is_simple() {
             return None;
         }
-        let state = self.topic.state();
+        let state = self.appenders.topic.state();
         if state == self.plain && record.given_partition().is_none() {
-            append_to::<S>(self.appenders.only(), 0, record, None)
+            let offset = self.appenders.only().try_append::<S>(record, None)?;
+            Some(metadata(0, offset, None))
         } else if state == self.seen {
             self.append_keyed(record)
         } else {
@@ -289,15 +246,19 @@ impl<S: ClaimMode> Producer<S> {
 
     #[inline(always)]
     fn append_keyed(&mut self, record: &Record<'_>) -> Option<RecordMetadata> {
-        if self.quick == FastPath::No {
+        if self.fast_path == FastPath::No {
             return None;
         }
-        let partition = self.router.quick(record)?;
+        let partition = self.router.choose_quickly(record.destination())?;
         let appender = self.appenders.get(partition)?;
-        if self.quick == FastPath::Timed {
-            append_to::<S>(appender, partition, record, Some(clock::now()))
+        // Two calls: with or without a time is known where each is compiled.
+        if self.fast_path == FastPath::Timed {
+            let time = Some(clock::now());
+            let offset = appender.try_append::<S>(record, time)?;
+            Some(metadata(partition, offset, time))
         } else {
-            append_to::<S>(appender, partition, record, None)
+            let offset = appender.try_append::<S>(record, None)?;
+            Some(metadata(partition, offset, None))
         }
     }
 
@@ -318,17 +279,18 @@ impl<S: ClaimMode> Producer<S> {
     ) -> Result<RecordMetadata, Refusal> {
         self.check()?;
         let time = match record.given_timestamp() {
-            Some(time) => Some(check_time(time)?),
-            None => match self.topic.config().timestamps {
-                Timestamps::Append => Some(clock::now()),
-                Timestamps::Given => None,
-            },
+            Some(time) => Some(check_timestamp(time).map_err(SendError::from)?),
+            None => self.appenders.topic.config().timestamps.stamp(),
         };
-        let partition = self.router.record(record);
-        let partition = partition.map_err(|wrong| self.out_of_range(wrong))?;
-        let units = self.units(record_bytes(record, time.is_some()))?;
-        let claim = self.claim_frame(partition, 1, units, when_full)?;
-        Ok(fill(claim, partition, record, time))
+        let bytes = record_size(record, time.is_some());
+        let partition = self
+            .router
+            .choose(record.destination(), record.value().len());
+        let partition = partition.map_err(SendError::from)?;
+        let size = FrameSize::of_record(&self.appenders.topic, bytes)?;
+        let claim = self.appenders.claim::<S>(partition, size, when_full)?;
+        let offset = claim.publish_record(record, time);
+        Ok(metadata(partition, offset, time))
     }
 
     // ---- the parts of a send ------------------------------------------------------------
@@ -336,7 +298,7 @@ impl<S: ClaimMode> Producer<S> {
     /// May this producer send at all?
     #[inline]
     pub(crate) fn check(&mut self) -> Result<(), SendError> {
-        if self.topic.state() == self.seen {
+        if self.appenders.topic.state() == self.seen {
             return Ok(());
         }
         self.check_slowly()
@@ -344,16 +306,16 @@ impl<S: ClaimMode> Producer<S> {
 
     #[cold]
     fn check_slowly(&mut self) -> Result<(), SendError> {
-        let topic = self.topic.name();
-        if self.topic.is_closed() {
+        let topic = self.appenders.topic.name();
+        if self.appenders.topic.is_closed() {
             if S::EXCLUSIVE {
                 // Nobody else may end what only this producer appends to; and from here on it does not.
-                self.appenders.forget();
-                self.topic.end_logs();
+                self.appenders.forget_states();
+                self.appenders.topic.end_logs();
             }
-            return Err(closed(&self.topic));
+            return Err(self.appenders.topic.closed_error());
         }
-        if self.seen == TopicState::NONE && !self.topic.is_shared() {
+        if self.seen == TopicState::NONE && self.appenders.topic.has_exclusive_producer() {
             return Err(SendError::ExclusiveProducer {
                 topic: topic.clone(),
             });
@@ -364,18 +326,18 @@ impl<S: ClaimMode> Producer<S> {
 
     /// From now on no exclusive producer can be there; and the partitions are all known.
     fn admit(&mut self) {
-        self.seen = self.topic.refreshed();
+        self.seen = self.appenders.topic.acquire_state();
         let partitions = self.seen.partitions();
         if partitions as usize > self.appenders.len() {
-            self.appenders.grow(&self.topic, partitions);
+            self.appenders.grow(partitions);
             self.router.grow(partitions);
         }
-        self.quick = match self.topic.config().timestamps {
+        self.fast_path = match self.appenders.topic.config().timestamps {
             _ if !self.router.is_default() => FastPath::No,
             Timestamps::Append => FastPath::Timed,
             Timestamps::Given => FastPath::Keyed,
         };
-        self.plain = match self.quick {
+        self.plain = match self.fast_path {
             FastPath::Keyed if partitions == 1 => self.seen,
             _ => TopicState::NONE,
         };
@@ -383,63 +345,21 @@ impl<S: ClaimMode> Producer<S> {
 
     /// The time of records that were given none.
     pub(crate) fn time(&self) -> i64 {
-        match self.topic.config().timestamps {
-            Timestamps::Append => clock::now(),
-            Timestamps::Given => NO_TIMESTAMP,
-        }
+        let time = self.appenders.topic.config().timestamps.stamp();
+        time.unwrap_or(NO_TIMESTAMP)
     }
-
-    /// A record's bytes as units, if any segment could hold so many. (Whether this topic's can
-    /// is found where it does not fit: [`claim_frame`].)
-    #[inline]
-    pub(crate) fn units(&self, bytes: usize) -> Result<u32, SendError> {
-        if bytes > MAX_BYTES {
-            return Err(too_large(&self.topic, bytes));
-        }
-        Ok((bytes / UNIT) as u32)
-    }
-
-    /// See [`claim_frame`].
-    #[inline(always)]
-    pub(crate) fn claim_frame(
-        &mut self,
-        partition: u32,
-        records: u32,
-        units: u32,
-        when_full: WhenFull<'_>,
-    ) -> Result<FrameClaim<'_>, Refusal> {
-        let size = (records, units);
-        let (appenders, waiter) = (&mut self.appenders, &mut self.waiter);
-        claim_frame::<S>(&self.topic, appenders, waiter, partition, size, when_full)
-    }
-
-    #[cold]
-    pub(crate) fn out_of_range(&self, partition: u32) -> SendError {
-        SendError::PartitionOutOfRange {
-            partition,
-            partitions: self.appenders.len() as u32,
-        }
-    }
-}
-
-#[inline]
-pub(crate) fn check_time(time: i64) -> Result<i64, SendError> {
-    if time < 0 {
-        return Err(SendError::InvalidTimestamp { timestamp: time });
-    }
-    Ok(time)
 }
 
 impl Clone for Producer<SharedMode> {
     fn clone(&self) -> Self {
-        Self::shared(self.topic.clone())
+        Self::shared(self.appenders.topic.clone())
     }
 }
 
 #[allow(private_bounds)]
 impl<S: ClaimMode> Drop for Producer<S> {
     fn drop(&mut self) {
-        self.topic.leave_producer(S::EXCLUSIVE);
+        self.appenders.topic.leave_producer(S::EXCLUSIVE);
     }
 }
 
@@ -447,7 +367,7 @@ impl<S: ClaimMode> Drop for Producer<S> {
 impl<S: ClaimMode> fmt::Debug for Producer<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Producer")
-            .field("topic", self.topic.name())
+            .field("topic", self.appenders.topic.name())
             .field("exclusive", &S::EXCLUSIVE)
             .finish_non_exhaustive()
     }

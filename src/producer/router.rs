@@ -1,6 +1,24 @@
-use crate::record::{Destination, Record};
+use crate::error::SendError;
+use crate::record::Destination;
 use crate::topic::{PartitionChoice, Partitioner, xxh3};
 use std::sync::Arc;
+
+/// A partition that the topic does not have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct PartitionOutOfRange {
+    pub(super) partition: u32,
+    pub(super) partitions: u32,
+}
+
+impl From<PartitionOutOfRange> for SendError {
+    #[cold]
+    fn from(wrong: PartitionOutOfRange) -> SendError {
+        SendError::PartitionOutOfRange {
+            partition: wrong.partition,
+            partitions: wrong.partitions,
+        }
+    }
+}
 
 /// Bytes a producer sends without a key before it moves to the next partition.
 const STICKY_BYTES: usize = 16 * 1024;
@@ -37,63 +55,68 @@ impl Router {
         self.partitions = partitions;
     }
 
-    /// Whether it is the default, so that [`quick`](Self::quick) may be asked.
+    /// Whether the topic has the default partitioner: then
+    /// [`choose_quickly`](Self::choose_quickly) may be called.
     pub(crate) fn is_default(&self) -> bool {
         self.partitioner.is_none()
     }
 
-    /// The default's choice, where the record alone tells it.
+    /// The default partitioner's choice where the destination alone determines it, which changes
+    /// nothing here. A partition out of range is no choice.
     #[inline(always)]
-    pub(crate) fn quick(&self, record: &Record<'_>) -> Option<u32> {
+    pub(crate) fn choose_quickly(&self, destination: Destination<'_>) -> Option<u32> {
         debug_assert!(self.is_default());
-        match (record.given_partition(), record.record_key()) {
-            (Some(partition), _) => self.checked(partition).ok(),
-            (None, _) if self.partitions == 1 => Some(0),
-            (None, key) => key.map(|key| xxh3(key, self.partitions)),
+        match destination {
+            Destination::Partition(partition) => self.checked(partition).ok(),
+            _ if self.partitions == 1 => Some(0),
+            Destination::Key(key) => Some(xxh3(key, self.partitions)),
+            Destination::Any => None,
         }
     }
 
-    /// The partition of a record; out of range if the record or the partitioner says so.
+    /// The partition for a frame of `bytes` of values.
+    ///
+    /// # Errors
+    /// For a partition that the destination names or the
+    /// partitioner returns, and the topic does not have.
     #[inline(always)]
-    pub(crate) fn record(&mut self, record: &Record<'_>) -> Result<u32, u32> {
-        match record.given_partition() {
-            Some(partition) => self.checked(partition),
-            None => self.key(record.record_key(), record.value().len()),
-        }
-    }
-
-    /// The partition of a route, for `bytes` of values.
-    pub(crate) fn route(&mut self, route: Destination<'_>, bytes: usize) -> Result<u32, u32> {
-        match route {
-            Destination::Partition(partition) => self.checked(partition),
-            Destination::Key(key) => self.key(Some(key), bytes),
-            Destination::Any => self.key(None, bytes),
-        }
-    }
-
-    #[inline]
-    fn checked(&self, partition: u32) -> Result<u32, u32> {
-        if partition < self.partitions {
-            Ok(partition)
-        } else {
-            Err(partition)
-        }
-    }
-
-    #[inline(always)]
-    fn key(&mut self, key: Option<&[u8]>, bytes: usize) -> Result<u32, u32> {
+    pub(super) fn choose(
+        &mut self,
+        destination: Destination<'_>,
+        bytes: usize,
+    ) -> Result<u32, PartitionOutOfRange> {
+        let key = match destination {
+            Destination::Partition(partition) => return self.checked(partition),
+            Destination::Key(key) => Some(key),
+            Destination::Any => None,
+        };
         match (&self.partitioner, key) {
             (None, _) if self.partitions == 1 => Ok(0),
             (None, Some(key)) => Ok(xxh3(key, self.partitions)),
-            (None, None) => self.choice(PartitionChoice::Sticky, bytes),
+            (None, None) => self.follow(PartitionChoice::Sticky, bytes),
             (Some(partitioner), key) => {
                 let choice = partitioner.choose(key, self.partitions);
-                self.choice(choice, bytes)
+                self.follow(choice, bytes)
             }
         }
     }
 
-    fn choice(&mut self, choice: PartitionChoice, bytes: usize) -> Result<u32, u32> {
+    #[inline]
+    fn checked(&self, partition: u32) -> Result<u32, PartitionOutOfRange> {
+        if partition < self.partitions {
+            return Ok(partition);
+        }
+        Err(PartitionOutOfRange {
+            partition,
+            partitions: self.partitions,
+        })
+    }
+
+    fn follow(
+        &mut self,
+        choice: PartitionChoice,
+        bytes: usize,
+    ) -> Result<u32, PartitionOutOfRange> {
         match choice {
             PartitionChoice::Partition(partition) => self.checked(partition),
             PartitionChoice::Sticky => {
@@ -127,7 +150,22 @@ impl Router {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::record::Record;
     use crate::topic::Xxh3;
+
+    impl Router {
+        fn route(&mut self, record: &Record<'_>) -> Result<u32, PartitionOutOfRange> {
+            self.choose(record.destination(), record.value().len())
+        }
+    }
+
+    /// The refusal of a topic of three partitions.
+    fn out_of_range(partition: u32) -> PartitionOutOfRange {
+        PartitionOutOfRange {
+            partition,
+            partitions: 3,
+        }
+    }
 
     #[test]
     fn the_default_router_agrees_with_the_default_partitioner() {
@@ -136,10 +174,10 @@ mod tests {
         for i in 0..1000u32 {
             let key = i.to_le_bytes();
             let record = Record::new(b"x").key(&key);
-            assert_eq!(plain.record(&record), named.record(&record));
+            assert_eq!(plain.route(&record), named.route(&record));
         }
         let empty = Record::new(b"").key("");
-        assert_eq!(plain.record(&empty), named.record(&empty));
+        assert_eq!(plain.route(&empty), named.route(&empty));
     }
 
     #[test]
@@ -147,13 +185,13 @@ mod tests {
         let mut router = Router::new(None, 3, 1);
         let value = [0; 1024];
         let record = Record::new(&value);
-        let partitions: Vec<_> = (0..51).map(|_| router.record(&record).unwrap()).collect();
+        let partitions: Vec<_> = (0..51).map(|_| router.route(&record).unwrap()).collect();
         assert!(partitions[..17].iter().all(|&p| p == 1));
         assert!(partitions[17..34].iter().all(|&p| p == 2));
         assert!(partitions[34..].iter().all(|&p| p == 0));
         // Empty values move on too, in the end.
         let empty = Record::new(b"");
-        assert!((0..20_000).any(|_| router.record(&empty) == Ok(2)));
+        assert!((0..20_000).any(|_| router.route(&empty) == Ok(2)));
     }
 
     #[test]
@@ -166,9 +204,15 @@ mod tests {
             }
         }
         let mut router = Router::new(Some(Arc::new(Wrong)), 3, 0);
-        assert_eq!(router.record(&Record::new(b"")), Err(3));
-        assert_eq!(router.record(&Record::new(b"").partition(9)), Err(9));
-        assert_eq!(router.record(&Record::new(b"").partition(2)), Ok(2));
-        assert_eq!(router.route(Destination::Partition(3), 1), Err(3));
+        assert_eq!(router.route(&Record::new(b"")), Err(out_of_range(3)));
+        assert_eq!(
+            router.route(&Record::new(b"").partition(9)),
+            Err(out_of_range(9))
+        );
+        assert_eq!(router.route(&Record::new(b"").partition(2)), Ok(2));
+        assert_eq!(
+            router.choose(Destination::Partition(3), 1),
+            Err(out_of_range(3))
+        );
     }
 }

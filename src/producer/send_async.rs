@@ -42,13 +42,13 @@ impl<S: ClaimMode> Producer<S> {
     /// See [`Producer`]; never `Full`.
     pub fn send_values_async<'a, T: IntoBytes + Immutable>(
         &'a mut self,
-        route: Destination<'a>,
+        destination: Destination<'a>,
         values: &'a [T],
     ) -> SendValuesAsync<'a, S> {
         SendValuesAsync {
             producer: Some(self),
             waits_for: None,
-            route,
+            destination,
             values: values.as_bytes(),
             records: values.len(),
             value: size_of::<T>(),
@@ -101,7 +101,7 @@ impl<S: ClaimMode> Future for SendAsync<'_, S> {
 pub struct SendValuesAsync<'a, S: ClaimMode> {
     producer: Option<&'a mut Producer<S>>,
     waits_for: Option<u32>,
-    route: Destination<'a>,
+    destination: Destination<'a>,
     values: &'a [u8],
     records: usize,
     /// Bytes of each.
@@ -117,7 +117,13 @@ impl<S: ClaimMode> Future for SendValuesAsync<'_, S> {
         let (producer, waits_for) = (&mut this.producer, &mut this.waits_for);
         attempt(producer, waits_for, context, |producer, waker| {
             let when_full = WhenFull::Enrol(waker);
-            producer.append_values(this.route, this.values, this.records, this.value, when_full)
+            producer.append_values(
+                this.destination,
+                this.values,
+                this.records,
+                this.value,
+                when_full,
+            )
         })
     }
 }
@@ -132,7 +138,7 @@ fn attempt<S: ClaimMode, T>(
     let Some(waiting) = producer.as_deref_mut() else {
         return Poll::Pending;
     };
-    waiting.waiter.withdraw();
+    waiting.appenders.waiter.withdraw();
     let sent = match append(waiting, context.waker()) {
         Err(Refusal::Pending { partition }) => {
             wait_for(waits_for, partition, waiting);
@@ -148,7 +154,7 @@ fn attempt<S: ClaimMode, T>(
 /// A future waits for room in a partition: it counts once, however often it is polled.
 fn wait_for<S: ClaimMode>(waits_for: &mut Option<u32>, partition: u32, producer: &Producer<S>) {
     if waits_for.replace(partition) != Some(partition) {
-        report_blocked(&producer.topic, partition);
+        report_blocked(&producer.appenders.topic, partition);
     }
 }
 
@@ -174,7 +180,7 @@ impl<'a, S: ClaimMode> Future for SendBatchAsync<'a, S> {
         let Some(producer) = this.producer.take() else {
             return Poll::Pending;
         };
-        producer.waiter.withdraw();
+        producer.appenders.waiter.withdraw();
         let time = match this.time {
             Some(time) => match producer.check() {
                 Ok(()) => time,
@@ -212,7 +218,7 @@ macro_rules! send_future {
         impl<S: ClaimMode> Drop for $name<'_, S> {
             fn drop(&mut self) {
                 if let Some(producer) = &mut self.producer {
-                    producer.waiter.withdraw();
+                    producer.appenders.waiter.withdraw();
                 }
             }
         }

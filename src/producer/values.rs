@@ -1,11 +1,9 @@
 //! Sending fixed-size values: all of them as one frame.
 
 use super::Producer;
-use super::appender::{Refusal, WhenFull};
+use super::appender::{FrameSize, Refusal, WhenFull};
 use crate::error::SendError;
-use crate::log::segment::{
-    ClaimMode, Descriptor, Kind, UNIFORM_HEAD, UNIT, uniform_bytes, write_uniform_head,
-};
+use crate::log::segment::{ClaimMode, uniform_size};
 use crate::record::{Destination, FrameMetadata};
 use zerocopy::{Immutable, IntoBytes};
 
@@ -30,11 +28,11 @@ impl<S: ClaimMode> Producer<S> {
     #[inline]
     pub fn send_values<T: IntoBytes + Immutable>(
         &mut self,
-        route: Destination<'_>,
+        destination: Destination<'_>,
         values: &[T],
     ) -> Result<FrameMetadata, SendError> {
         Ok(self.append_values(
-            route,
+            destination,
             values.as_bytes(),
             values.len(),
             size_of::<T>(),
@@ -49,11 +47,11 @@ impl<S: ClaimMode> Producer<S> {
     #[inline]
     pub fn try_send_values<T: IntoBytes + Immutable>(
         &mut self,
-        route: Destination<'_>,
+        destination: Destination<'_>,
         values: &[T],
     ) -> Result<FrameMetadata, SendError> {
         Ok(self.append_values(
-            route,
+            destination,
             values.as_bytes(),
             values.len(),
             size_of::<T>(),
@@ -63,45 +61,30 @@ impl<S: ClaimMode> Producer<S> {
 
     pub(crate) fn append_values(
         &mut self,
-        route: Destination<'_>,
+        destination: Destination<'_>,
         values: &[u8],
         records: usize,
         value: usize,
         when_full: WhenFull<'_>,
     ) -> Result<FrameMetadata, Refusal> {
         self.check()?;
-        let partition = self.router.route(route, values.len());
-        let partition = partition.map_err(|wrong| self.out_of_range(wrong))?;
-        let shape = self.topic.pool().shape();
-        let bytes = uniform_bytes(records, value);
-        if bytes > shape.data_bytes() || records > shape.records as usize {
-            return Err(Refusal::Error(SendError::BatchTooLarge {
-                partition,
-                records: records as u64,
-                size: bytes as u64,
-                max_records: shape.records.into(),
-                max: shape.data_bytes() as u64,
-            }));
-        }
-        let units = (bytes / UNIT) as u32;
+        let partition = self.router.choose(destination, values.len());
+        let partition = partition.map_err(SendError::from)?;
+        let bytes = uniform_size(records, value);
+        let size = FrameSize::of_batch(&self.appenders.topic, partition, records, bytes)?;
         let timestamp = self.time();
         if records == 0 {
             return Ok(FrameMetadata {
                 partition,
-                base_offset: self.topic.partition(partition).log_end_offset(),
+                base_offset: self.appenders.topic.partition(partition).log_end_offset(),
                 records: 0,
                 timestamp,
             });
         }
-        let mut claim = self.claim_frame(partition, records as u32, units, when_full)?;
-        let (unit, base_offset) = (claim.unit(), claim.offset());
-        let out = claim.bytes();
-        write_uniform_head(out, value, timestamp);
-        out[UNIFORM_HEAD..][..values.len()].copy_from_slice(values);
-        claim.publish(Descriptor::new(Kind::Uniform, unit, records as u64));
+        let claim = self.appenders.claim::<S>(partition, size, when_full)?;
         Ok(FrameMetadata {
             partition,
-            base_offset,
+            base_offset: claim.publish_values(values, value, timestamp),
             records: records as u64,
             timestamp,
         })

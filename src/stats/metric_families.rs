@@ -1,8 +1,8 @@
-//! The metrics that a snapshot is exported as: their names, and which number is which.
+//! The metrics that a snapshot is exported as: their names, kinds, help texts and values.
 //!
-//! Where dashboards for Kafka have a name for a number it is that one: those of the Kafka
-//! exporter for topics and groups, and those of the client's own metrics for consumers. What only
-//! ringlog has begins with `ringlog_`.
+//! A number that Kafka dashboards know has the name that they know: the Kafka exporter's names for
+//! topics and groups, and the names of the Kafka client's own metrics for consumers. Metrics that
+//! only ringlog has begin with `ringlog_`.
 
 use super::snapshot::{
     BrokerSnapshot, ConsumerPartitionStats, ConsumerStats, GroupPartitionStats, PartitionStats,
@@ -10,23 +10,23 @@ use super::snapshot::{
 };
 use std::collections::BTreeMap;
 
-/// How a metric goes on: only up, or anywhere.
+/// The kind of a metric: a counter only grows, a gauge goes up and down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum MetricKind {
     Counter,
     Gauge,
 }
 
-/// What takes the metrics: one family after another, each with all its samples.
-pub(super) trait Sink {
-    fn family(&mut self, name: &'static str, kind: Kind, help: &'static str);
+/// A receiver of metrics: one family after another, each with all its samples.
+pub(super) trait MetricSink {
+    fn family(&mut self, name: &'static str, kind: MetricKind, help: &'static str);
     fn sample(&mut self, labels: &[(&'static str, &str)], value: u64);
 }
 
-/// A family: its name and kind, what it is, and its number in one row, if that has it.
+/// A family of metrics. `value` is its value in one row of statistics; `None` leaves the row out.
 struct Family<T> {
     name: &'static str,
-    kind: Kind,
+    kind: MetricKind,
     help: &'static str,
     value: fn(&T) -> Option<u64>,
 }
@@ -35,7 +35,7 @@ macro_rules! family {
     ($kind:ident, $name:literal, $help:literal, $value:expr) => {
         Family {
             name: $name,
-            kind: Kind::$kind,
+            kind: MetricKind::$kind,
             help: $help,
             value: $value,
         }
@@ -52,13 +52,13 @@ const TOPICS: &[Family<TopicStats>] = &[
     family!(
         Gauge,
         "ringlog_topic_memory_bytes",
-        "Bytes of all the topic's segments.",
+        "Bytes of all segments of the topic.",
         |t| Some(t.memory_bytes)
     ),
     family!(
         Gauge,
         "ringlog_topic_producers",
-        "Producers that live.",
+        "Live producers, shared and exclusive.",
         |t| Some(t.producers)
     ),
 ];
@@ -67,49 +67,49 @@ const PARTITIONS: &[Family<PartitionStats>] = &[
     family!(
         Gauge,
         "kafka_topic_partition_current_offset",
-        "One past the last offset of the partition.",
+        "The offset after the last one of the partition.",
         |p| Some(p.log_end)
     ),
     family!(
         Gauge,
         "kafka_topic_partition_oldest_offset",
-        "The first offset that the partition retains.",
+        "The first retained offset of the partition.",
         |p| Some(p.log_start)
     ),
     family!(
         Counter,
         "ringlog_appended_records_total",
-        "Offsets given out, those of claims given up included.",
+        "Offsets assigned, including those of aborted claims.",
         |p| Some(p.appended_records)
     ),
     family!(
         Counter,
         "ringlog_appended_bytes_total",
-        "Bytes that they take in the log.",
+        "Bytes appended to the partition, including those of aborted claims.",
         |p| Some(p.appended_bytes)
     ),
     family!(
         Gauge,
         "ringlog_retained_bytes",
-        "Bytes of the segments that are live.",
+        "Bytes in the live segments of the partition.",
         |p| Some(p.retained_bytes)
     ),
     family!(
         Counter,
         "ringlog_rolls_total",
-        "Times that the partition went on to another segment.",
+        "Rolls: how often the partition went on to the next segment.",
         |p| Some(p.rolls)
     ),
     family!(
         Counter,
         "ringlog_retired_segments_total",
-        "Segments given up, for room or by retention.",
+        "Segments evicted, for room or by retention.",
         |p| Some(p.retired_segments)
     ),
     family!(
         Counter,
         "ringlog_reader_stalls_total",
-        "Rolls that a reader held up.",
+        "Rolls that a reader stalled because the ring was full.",
         |p| Some(p.reader_stalls)
     ),
     family!(
@@ -121,19 +121,19 @@ const PARTITIONS: &[Family<PartitionStats>] = &[
     family!(
         Counter,
         "ringlog_refused_sends_total",
-        "Sends that were refused because there was no room.",
+        "Sends that failed because there was no room.",
         |p| Some(p.refused_sends)
     ),
     family!(
         Counter,
         "ringlog_aborted_frames_total",
-        "Claims that were given up.",
+        "Aborted claims: dropped without being published.",
         |p| Some(p.aborted_frames)
     ),
     family!(
         Counter,
         "ringlog_aborted_records_total",
-        "Offsets that went with claims given up.",
+        "Offsets of aborted claims.",
         |p| Some(p.aborted_records)
     ),
 ];
@@ -142,25 +142,25 @@ const GROUPS: &[Family<GroupPartitionStats>] = &[
     family!(
         Gauge,
         "kafka_consumergroup_current_offset",
-        "What the group has committed in the partition.",
+        "The offset that the group has committed in the partition.",
         |g| g.committed
     ),
     family!(
         Gauge,
         "kafka_consumergroup_lag",
-        "Offsets behind what the group has committed.",
+        "Offsets from the group's committed offset to the end of the log.",
         |g| g.lag
     ),
     family!(
         Gauge,
         "ringlog_consumergroup_lead",
-        "Offsets retained before what the group has committed.",
+        "Retained offsets before the group's committed offset.",
         |g| g.lead
     ),
     family!(
         Counter,
         "ringlog_consumergroup_lost_total",
-        "Offsets that went by the group's members unread.",
+        "Offsets that the group's members have lost, as found by their polls.",
         |g| Some(g.lost)
     ),
 ];
@@ -169,38 +169,38 @@ const CONSUMERS: &[Family<ConsumerPartitionStats>] = &[
     family!(
         Gauge,
         "kafka_consumer_fetch_manager_records_lag",
-        "Offsets still to be read, at most.",
+        "Offsets still to be read: an upper bound.",
         |c| Some(c.lag)
     ),
     family!(
         Gauge,
         "kafka_consumer_fetch_manager_records_lead",
-        "Offsets retained before the position, at least.",
+        "Retained offsets before the position: a lower bound.",
         |c| Some(c.lead)
     ),
     family!(
         Gauge,
         "ringlog_consumer_position",
-        "The next offset to be read, at least.",
+        "The next offset to be read: a lower bound.",
         |c| Some(c.position)
     ),
     family!(
         Counter,
         "ringlog_consumer_lost_total",
-        "Offsets that went by unread, as far as the consumer has found it.",
+        "Offsets that the consumer has lost, as found by its polls.",
         |c| Some(c.lost)
     ),
     family!(
         Gauge,
         "ringlog_consumer_overtaken",
-        "Offsets that went by unread and that the next poll will find, at most.",
+        "Offsets lost already, which the next poll will report: an upper bound.",
         |c| Some(c.overtaken)
     ),
 ];
 
 impl BrokerSnapshot {
-    /// Hands all metrics to `sink`.
-    pub(super) fn export(&self, sink: &mut impl Sink) {
+    /// Writes all metrics to `sink`.
+    pub(super) fn export(&self, sink: &mut impl MetricSink) {
         for family in TOPICS {
             sink.begin(family);
             for topic in &self.topics {
@@ -219,8 +219,8 @@ impl BrokerSnapshot {
         }
         sink.family(
             "kafka_consumergroup_members",
-            Kind::Gauge,
-            "Members of the group that live.",
+            MetricKind::Gauge,
+            "Live members of the group.",
         );
         for group in &self.groups {
             sink.sample(&[("consumergroup", &group.name)], group.members);
@@ -239,15 +239,15 @@ impl BrokerSnapshot {
                 }
             }
         }
-        let names = Names::of(&self.consumers);
+        let consumer_labels = ConsumerLabels::new(&self.consumers);
         sink.family(
             "kafka_consumer_fetch_manager_records_lag_max",
-            Kind::Gauge,
-            "The greatest lag of the consumer in any partition, at most.",
+            MetricKind::Gauge,
+            "The greatest lag of the consumer in any partition: an upper bound.",
         );
         for consumer in &self.consumers {
-            if let Some(most) = consumer.partitions.iter().map(|p| p.lag).max() {
-                names.with_labels(consumer, &[], |labels| sink.sample(labels, most));
+            if let Some(max) = consumer.partitions.iter().map(|p| p.lag).max() {
+                consumer_labels.with(consumer, &[], |labels| sink.sample(labels, max));
             }
         }
         for family in CONSUMERS {
@@ -255,46 +255,46 @@ impl BrokerSnapshot {
             for consumer in &self.consumers {
                 for row in &consumer.partitions {
                     let partition = row.partition.to_string();
-                    let place = [("topic", &*row.topic), ("partition", &*partition)];
-                    names.with_labels(consumer, &place, |labels| sink.row(family, row, labels));
+                    let labels = [("topic", &*row.topic), ("partition", &*partition)];
+                    consumer_labels.with(consumer, &labels, |all| sink.row(family, row, all));
                 }
             }
         }
     }
 }
 
-/// The labels that tell consumers apart.
-struct Names<'s>(BTreeMap<&'s str, u32>);
+/// The labels that distinguish consumers. Holds how many consumers have each `client_id`.
+struct ConsumerLabels<'s>(BTreeMap<&'s str, u32>);
 
-impl<'s> Names<'s> {
-    fn of(consumers: &'s [ConsumerStats]) -> Names<'s> {
-        let mut names = BTreeMap::new();
+impl<'s> ConsumerLabels<'s> {
+    fn new(consumers: &'s [ConsumerStats]) -> ConsumerLabels<'s> {
+        let mut counts = BTreeMap::new();
         for consumer in consumers {
-            *names.entry(&*consumer.client_id).or_insert(0) += 1;
+            *counts.entry(&*consumer.client_id).or_insert(0) += 1;
         }
-        Names(names)
+        ConsumerLabels(counts)
     }
 
-    /// A consumer's name is enough, but for those that were given the same: they have their
-    /// number as well, because no two samples may have the same labels.
-    fn with_labels(
+    /// Calls `write` with the labels of a consumer, followed by `more`. No two samples may have the
+    /// same labels, so consumers that share a `client_id` have their number as a label, too.
+    fn with(
         &self,
         consumer: &ConsumerStats,
-        place: &[(&'static str, &str)],
-        take: impl FnOnce(&[(&'static str, &str)]),
+        more: &[(&'static str, &str)],
+        write: impl FnOnce(&[(&'static str, &str)]),
     ) {
         let id = consumer.id.to_string();
         let mut labels = vec![("client_id", &*consumer.client_id)];
         if self.0.get(&*consumer.client_id) != Some(&1) {
             labels.push(("consumer", &id));
         }
-        labels.extend_from_slice(place);
-        take(&labels);
+        labels.extend_from_slice(more);
+        write(&labels);
     }
 }
 
-/// What all sinks do with a [`Family`].
-trait SinkFamilies: Sink {
+/// Writes rows of a [`Family`] to a sink.
+trait FamilySink: MetricSink {
     fn begin<T>(&mut self, family: &Family<T>) {
         self.family(family.name, family.kind, family.help);
     }
@@ -306,4 +306,4 @@ trait SinkFamilies: Sink {
     }
 }
 
-impl<S: Sink> SinkFamilies for S {}
+impl<S: MetricSink> FamilySink for S {}

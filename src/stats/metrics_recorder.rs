@@ -1,21 +1,21 @@
-//! Handing a snapshot to the recorder of the `metrics` crate.
+//! Exports a snapshot to the recorder of the `metrics` crate.
 
-use super::metric_families::{Kind, Sink};
+use super::metric_families::{MetricKind, MetricSink};
 use super::snapshot::BrokerSnapshot;
 use metrics::{Key, Label, Level, Metadata, Recorder, with_recorder};
 
 impl BrokerSnapshot {
-    /// Hands the snapshot to the program's recorder of the [`metrics`] crate: counters as absolute
-    /// values, the rest as gauges, under the names of
+    /// Passes the snapshot to the program's recorder of the [`metrics`] crate: counters as
+    /// absolute values, all other numbers as gauges. The metric names are those of
     #[cfg_attr(
         feature = "prometheus",
         doc = "[`to_prometheus`](Self::to_prometheus)."
     )]
     #[cfg_attr(not(feature = "prometheus"), doc = "`to_prometheus`.")]
-    /// Without a recorder nothing happens. Needs the feature `metrics`.
+    /// Without a recorder it does nothing. Needs the feature `metrics`.
     ///
-    /// Call it now and then, from any thread. What is gone (a consumer that was dropped, a topic)
-    /// stays with the recorder as it was last, unless that is told to forget what is idle.
+    /// Call it periodically, from any thread. The recorder keeps the last values of dropped
+    /// consumers and deleted topics, unless it is configured to expire idle metrics.
     ///
     /// ```
     /// # use ringlog::Broker;
@@ -24,10 +24,10 @@ impl BrokerSnapshot {
     /// ```
     pub fn record_metrics(&self) {
         with_recorder(|recorder| {
-            self.export(&mut Recording {
+            self.export(&mut RecorderSink {
                 recorder,
                 name: "",
-                kind: Kind::Gauge,
+                kind: MetricKind::Gauge,
             });
         });
     }
@@ -35,20 +35,20 @@ impl BrokerSnapshot {
 
 const METADATA: Metadata<'static> = Metadata::new("ringlog", Level::INFO, Some(module_path!()));
 
-struct Recording<'r> {
+struct RecorderSink<'r> {
     recorder: &'r dyn Recorder,
     name: &'static str,
-    kind: Kind,
+    kind: MetricKind,
 }
 
-impl Sink for Recording<'_> {
-    fn family(&mut self, name: &'static str, kind: Kind, help: &'static str) {
+impl MetricSink for RecorderSink<'_> {
+    fn family(&mut self, name: &'static str, kind: MetricKind, help: &'static str) {
         (self.name, self.kind) = (name, kind);
         match kind {
-            Kind::Counter => self
+            MetricKind::Counter => self
                 .recorder
                 .describe_counter(name.into(), None, help.into()),
-            Kind::Gauge => self.recorder.describe_gauge(name.into(), None, help.into()),
+            MetricKind::Gauge => self.recorder.describe_gauge(name.into(), None, help.into()),
         }
     }
 
@@ -57,11 +57,11 @@ impl Sink for Recording<'_> {
         let labels = labels.map(|&(label, value)| Label::new(label, value.to_owned()));
         let key = Key::from_parts(self.name, labels.collect::<Vec<_>>());
         match self.kind {
-            Kind::Counter => self
+            MetricKind::Counter => self
                 .recorder
                 .register_counter(&key, &METADATA)
                 .absolute(value),
-            Kind::Gauge => self
+            MetricKind::Gauge => self
                 .recorder
                 .register_gauge(&key, &METADATA)
                 .set(value as f64),

@@ -1,41 +1,43 @@
-//! Being watched: what a broker, a topic and a consumer can tell of themselves.
+//! Statistics: snapshots of a broker, a topic or a consumer, and their export as metrics.
 //!
 //! | file | its one job |
 //! |---|---|
-//! | `types.rs` | what a snapshot has in it |
-//! | `log.rs` | a partition's extent |
-//! | `watched.rs` | the consumers that live |
-//! | `families.rs` | the metrics that a snapshot is exported as |
-//! | `prometheus.rs`, `recorder.rs` | as text; to the `metrics` crate |
+//! | `mod.rs` | takes a snapshot |
+//! | `snapshot.rs` | the types of a snapshot |
+//! | `metric_families.rs` | the metrics that a snapshot is exported as |
+//! | `prometheus.rs` | exports a snapshot as Prometheus text |
+//! | `metrics_recorder.rs` | exports a snapshot to the recorder of the `metrics` crate |
 //!
-//! # Why it costs nothing to be watched
+//! A partition's extent is read in `log/partition/extent.rs`. The live consumers of a broker are
+//! listed in `consumer/registry.rs`.
 //!
-//! No send that finds room and no poll that finds records, or none, does anything to be counted.
-//! The numbers are there anyway, or are counted where such a call has failed to be short:
+//! # What it costs
+//!
+//! No send that finds room, and no poll, with or without records, does any work for statistics. The
+//! numbers exist anyway, or are counted where such a call is off its fast path:
 //!
 //! | number | where it is |
 //! |---|---|
-//! | offsets appended and retained | the active segment's head and base, the log start |
-//! | bytes | what was appended before a segment, written once when it is prepared; and the head |
-//! | rolls, segments retired | the numbers of the active and the first segment |
-//! | rolls held up | counted by the roll that finds a gate (`Partition::make_room`) |
-//! | sends blocked, refused | counted before the wait, and with the error (`claim_slowly`) |
-//! | claims given up | counted by the drop that publishes the aborted frame |
-//! | position | left in the reader's hold when it goes to another segment, seeks, or waits |
-//! | lost | counted where a poll finds that it was overtaken |
-//! | committed | in the tenure, as before |
+//! | offsets appended and retained | base and state word of the active segment; the log start |
+//! | bytes | units appended before a segment, written once when it is prepared; its state word |
+//! | rolls, retired segments | the numbers of the active and of the first live segment |
+//! | stalled rolls | counted by the roll that finds a gate (`Partition::make_room`) |
+//! | blocked and refused sends | counted before the wait, and with the error (`claim_slowly`) |
+//! | aborted claims | counted by the drop that publishes the aborted frame |
+//! | position | beside the reader's hold, written when it enters another segment, seeks, or waits |
+//! | lost | counted by the poll that finds that it was overtaken |
+//! | committed | in the ownership, which a member's poll writes anyway |
 //!
-//! So a consumer's position is exact when it waits and otherwise at most a segment old:
-//! [`ConsumerPartitionStats`] says what that means. A word that each poll stores would be exact,
-//! and work for each poll.
+//! So the position of a consumer is exact while it waits, and otherwise at most one segment old:
+//! see [`ConsumerPartitionStats`]. A word that each poll stores would be exact, and work for each
+//! poll.
 //!
-//! # What a snapshot is
+//! # What a snapshot guarantees
 //!
-//! Nobody is stopped, and no number is copied for it beforehand. Positions and commits are looked
-//! at first, then the logs: so `log_start <= position <= log_end` holds throughout, and each number
-//! was true at some moment of the call. The locks taken, one after the other, are those of the
-//! groups and of the lists of consumers; a send takes none of them, and a poll only when its group
-//! wants something.
+//! It stops no thread. Positions and commits are read first and the logs second. So
+//! `log_start <= position <= log_end` holds throughout, and each number was true at some moment of
+//! the call. It takes the locks of the groups and of the consumer registry, one after the other. A
+//! send takes none of them, and a poll only if its group has something for it to do.
 
 #[cfg(any(feature = "prometheus", feature = "metrics"))]
 mod metric_families;
@@ -57,58 +59,60 @@ use crate::topic::{Topic, TopicShared};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// The numbers of these topics, groups and consumers now: see `Broker::snapshot`.
+/// Takes a snapshot of these topics, groups and consumers: see
+/// [`Broker::snapshot`](crate::Broker::snapshot).
 pub(crate) fn snapshot(
     topics: &[Topic],
     groups: &Groups,
     consumers: &ConsumerRegistry,
 ) -> BrokerSnapshot {
-    // Where everybody is, and only then where the logs end.
-    let consumers: Vec<_> = consumers.all().iter().map(SeenConsumer::look).collect();
-    let groups: Vec<_> = groups.all().iter().map(SeenGroup::look).collect();
-    let mut logs = Logs::default();
-    let topics = topics.iter().map(|topic| logs.topic(topic.inner()));
+    // All positions are read before any log.
+    let consumers: Vec<_> = consumers.all().iter().map(ConsumerSample::take).collect();
+    let groups: Vec<_> = groups.all().iter().map(GroupSample::take).collect();
+    let mut logs = LogExtents::default();
+    let topics = topics.iter().map(|topic| logs.topic_stats(topic.inner()));
     let topics = topics.collect();
 
     let mut committed = BTreeMap::new();
     for group in &groups {
-        for place in &group.places {
-            let key = (&*group.name, key(&place.topic, place.partition));
-            committed.insert(key, place.committed);
+        for partition in &group.partitions {
+            let log = log_key(&partition.topic, partition.partition);
+            committed.insert((&*group.name, log), partition.committed);
         }
     }
     let mut owners = BTreeMap::new();
-    let mut told = Vec::new();
+    let mut consumer_stats = Vec::new();
     for consumer in &consumers {
-        let card = &consumer.card;
-        let mut stats = describe(card);
-        for (cursor, position) in &consumer.cursors {
-            let log = logs.of(&cursor.topic, cursor.partition);
-            let group = card.group.as_deref();
-            let key = group.map(|group| (group, key(&cursor.topic, cursor.partition)));
+        let registered = &consumer.registered;
+        let mut stats = without_partitions(registered);
+        for CursorSample { cursor, position } in &consumer.cursors {
+            let log = logs.extent(&cursor.topic, cursor.partition);
+            let group = registered.group.as_deref();
+            let key = group.map(|group| (group, log_key(&cursor.topic, cursor.partition)));
             let committed = key.and_then(|key| *committed.get(&key)?);
-            let seen = cursor.place(*position, log, committed);
+            let partition = cursor_stats(cursor, *position, log, committed);
             if let Some(ownership) = &cursor.ownership {
-                let ownership = Arc::as_ptr(ownership);
-                owners.insert(ownership, (&*card.client_id, seen.position));
+                let owner = OwnerSample {
+                    client_id: &registered.client_id,
+                    position: partition.position,
+                };
+                owners.insert(Arc::as_ptr(ownership), owner);
             }
-            stats.partitions.push(seen);
+            stats.partitions.push(partition);
         }
-        told.push(stats);
+        consumer_stats.push(stats);
     }
-    let groups = groups
-        .iter()
-        .map(|group| group.describe(&mut logs, &owners));
+    let groups = groups.iter().map(|group| group.stats(&mut logs, &owners));
     BrokerSnapshot {
         topics,
         groups: groups.collect(),
-        consumers: told,
+        consumers: consumer_stats,
     }
 }
 
 impl Topic {
-    /// What has happened in the topic so far, partition by partition, and what it retains now:
-    /// one of the [`snapshot`](crate::Broker::snapshot)'s topics.
+    /// Returns the topic's statistics, with those of each partition: the topic's part of a
+    /// [`snapshot`](crate::Broker::snapshot).
     ///
     /// ```
     /// # use ringlog::{Broker, Record, TopicConfig};
@@ -125,13 +129,15 @@ impl Topic {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn stats(&self) -> TopicStats {
-        Logs::default().topic(self.inner())
+        LogExtents::default().topic_stats(self.inner())
     }
 }
 
 impl Consumer {
-    /// Where this consumer is, exactly, in each partition that it reads, and how far behind. What
-    /// others see of it ([`Broker::snapshot`](crate::Broker::snapshot)) is brought up to date by this.
+    /// Returns this consumer's exact position in each partition that it reads, and its lag.
+    ///
+    /// It also brings the position that others see ([`Broker::snapshot`](crate::Broker::snapshot))
+    /// up to date.
     ///
     /// ```
     /// # use ringlog::{Broker, ConsumerConfig, Record, TopicConfig};
@@ -148,107 +154,142 @@ impl Consumer {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn stats(&self) -> ConsumerStats {
-        let mut stats = describe(self.registered());
+        let mut stats = without_partitions(self.registered());
         let group = self.group();
         for assigned in self.assigned() {
             assigned.publish_position();
             let position = assigned.cursor.position();
+            let (topic, partition) = (&assigned.topic, assigned.partition);
             let group = group.as_ref();
-            let at = (&assigned.topic, assigned.partition);
-            let committed = group.and_then(|group| group.lock().committed(at.0, at.1));
-            let log = at.0.partition(at.1).extent();
+            let committed = group.and_then(|group| group.lock().committed(topic, partition));
+            let log = topic.partition(partition).extent();
+            let bounds = PositionBounds {
+                min: position,
+                max: position,
+            };
             stats.partitions.push(ConsumerPartitionStats {
                 lost: assigned.lost(),
-                ..place(at, position, position, log, committed)
+                ..partition_stats(topic, partition, bounds, log, committed)
             });
         }
         stats
     }
 }
 
-/// A consumer without its partitions.
-fn describe(card: &RegisteredConsumer) -> ConsumerStats {
+/// The statistics of a consumer, without its partitions.
+fn without_partitions(consumer: &RegisteredConsumer) -> ConsumerStats {
     ConsumerStats {
-        id: card.id,
-        client_id: card.client_id.to_string(),
-        group: card.group.as_deref().map(str::to_owned),
-        lost: card.lost.get(),
+        id: consumer.id,
+        client_id: consumer.client_id.to_string(),
+        group: consumer.group.as_deref().map(str::to_owned),
+        lost: consumer.lost.get(),
         partitions: Vec::new(),
     }
 }
 
-/// A reader between two positions, in a log.
-fn place(
-    (topic, partition): (&Arc<TopicShared>, u32),
-    least: u64,
-    most: u64,
+/// What is known of a reader's position.
+#[derive(Clone, Copy)]
+struct PositionBounds {
+    min: u64,
+    max: u64,
+}
+
+/// The statistics of a reader between these positions of this log. `lost` is left at zero.
+fn partition_stats(
+    topic: &TopicShared,
+    partition: u32,
+    bounds: PositionBounds,
     log: LogExtent,
     committed: Option<u64>,
 ) -> ConsumerPartitionStats {
-    // One that was sent past the end goes there by its reset policy; where that is, nobody knows.
-    let position = least.clamp(log.start, log.end);
+    // A consumer that has sought past the end is moved by its reset policy at its next poll. Until
+    // then it is shown at the end.
+    let position = bounds.min.clamp(log.start, log.end);
     ConsumerPartitionStats {
         topic: topic.name().to_string(),
         partition,
         position,
-        position_max: most.clamp(position, log.end),
+        position_max: bounds.max.clamp(position, log.end),
         committed,
         log_start: log.start,
         log_end: log.end,
-        lag: log.end - position,
-        lead: position - log.start,
+        lag: log.lag(position),
+        lead: log.lead(position),
         lost: 0,
-        overtaken: log.start.saturating_sub(least),
+        overtaken: log.start.saturating_sub(bounds.min),
     }
 }
 
-// ---- first, where everybody is ------------------------------------------------------------
-
-struct SeenConsumer {
-    card: Arc<RegisteredConsumer>,
-    /// Each with the position that it told.
-    cursors: Vec<(Arc<RegisteredCursor>, u64)>,
+/// The statistics of another thread's cursor. `shown` is the position that it had shown before
+/// `log` was read.
+fn cursor_stats(
+    cursor: &RegisteredCursor,
+    shown: u64,
+    log: LogExtent,
+    committed: Option<u64>,
+) -> ConsumerPartitionStats {
+    let (topic, partition) = (&cursor.topic, cursor.partition);
+    let max = topic.partition(partition).furthest_position(shown, log.end);
+    // What a member has committed as it polled is closer, if it is in the same segment.
+    let ownership = cursor
+        .ownership
+        .as_ref()
+        .filter(|_| cursor.commits_each_poll);
+    let closer = ownership.and_then(|ownership| ownership.committed());
+    let closer = closer.filter(|closer| (shown..=max).contains(closer));
+    let bounds = PositionBounds {
+        min: closer.unwrap_or(shown),
+        max,
+    };
+    ConsumerPartitionStats {
+        lost: cursor.lost.get(),
+        ..partition_stats(topic, partition, bounds, log, committed)
+    }
 }
 
-impl SeenConsumer {
-    fn look(card: &Arc<RegisteredConsumer>) -> SeenConsumer {
-        let cursors = card.cursors().into_iter();
-        let cursors = cursors.map(|cursor| {
-            let position = cursor.hold.position().get();
-            (cursor, position)
+// ---- first: positions and commits ---------------------------------------------------------
+
+/// A consumer, with the positions that its cursors showed.
+struct ConsumerSample {
+    registered: Arc<RegisteredConsumer>,
+    cursors: Vec<CursorSample>,
+}
+
+struct CursorSample {
+    cursor: Arc<RegisteredCursor>,
+    /// The position that the cursor showed last.
+    position: u64,
+}
+
+impl ConsumerSample {
+    fn take(registered: &Arc<RegisteredConsumer>) -> ConsumerSample {
+        let cursors = registered.cursors().into_iter();
+        let cursors = cursors.map(|cursor| CursorSample {
+            position: cursor.hold.reported_position().get(),
+            cursor,
         });
-        SeenConsumer {
+        ConsumerSample {
             cursors: cursors.collect(),
-            card: card.clone(),
+            registered: registered.clone(),
         }
     }
 }
 
-impl RegisteredCursor {
-    /// Where it is, having told of `told` before `log` was looked at.
-    fn place(&self, told: u64, log: LogExtent, committed: Option<u64>) -> ConsumerPartitionStats {
-        let at = (&self.topic, self.partition);
-        let partition = at.0.partition(at.1);
-        let reach = partition.reach(told, log.end);
-        // What was committed as it polled is nearer, if it is of the same segment.
-        let ownership = self.ownership.as_ref().filter(|_| self.commits_each_poll);
-        let near = ownership.and_then(|ownership| ownership.committed());
-        let near = near.filter(|near| (told..=reach).contains(near));
-        ConsumerPartitionStats {
-            lost: self.lost.get(),
-            ..place(at, near.unwrap_or(told), reach, log, committed)
-        }
-    }
+/// The owner of a partition, as found in the consumer registry.
+struct OwnerSample<'s> {
+    client_id: &'s str,
+    position: u64,
 }
 
-struct SeenGroup {
+/// A group, as it was under its lock.
+struct GroupSample {
     name: Arc<str>,
     generation: u64,
     members: usize,
-    places: Vec<SeenPlace>,
+    partitions: Vec<GroupPartitionSample>,
 }
 
-struct SeenPlace {
+struct GroupPartitionSample {
     topic: Arc<TopicShared>,
     partition: u32,
     ownership: Option<Arc<Ownership>>,
@@ -256,46 +297,45 @@ struct SeenPlace {
     lost: u64,
 }
 
-impl SeenGroup {
-    fn look(group: &Arc<Group>) -> SeenGroup {
+impl GroupSample {
+    fn take(group: &Arc<Group>) -> GroupSample {
         let coordinator = group.lock();
-        let places = coordinator.places.iter();
-        let places = places.map(|(&(_, partition), place)| SeenPlace {
-            topic: place.topic.clone(),
-            partition,
-            ownership: place.owner.as_ref().map(|(_, ownership)| ownership.clone()),
-            committed: place.committed(),
-            lost: place.lost.get(),
+        let partitions = coordinator.partitions.iter();
+        let partitions = partitions.map(|(key, partition)| GroupPartitionSample {
+            topic: partition.topic().clone(),
+            partition: key.partition,
+            ownership: partition.ownership().cloned(),
+            committed: partition.committed(),
+            lost: partition.lost(),
         });
-        SeenGroup {
+        GroupSample {
             name: group.name().clone(),
             generation: coordinator.generation,
             members: coordinator.live_members(),
-            places: places.collect(),
+            partitions: partitions.collect(),
         }
     }
 
-    fn describe(
+    fn stats(
         &self,
-        logs: &mut Logs,
-        owners: &BTreeMap<*const Ownership, (&str, u64)>,
+        logs: &mut LogExtents,
+        owners: &BTreeMap<*const Ownership, OwnerSample<'_>>,
     ) -> GroupStats {
-        let places = self.places.iter();
-        let partitions = places.map(|place| {
-            let log = logs.of(&place.topic, place.partition);
-            let ownership = place.ownership.as_ref();
+        let partitions = self.partitions.iter().map(|partition| {
+            let log = logs.extent(&partition.topic, partition.partition);
+            let ownership = partition.ownership.as_ref();
             let owner = ownership.and_then(|ownership| owners.get(&Arc::as_ptr(ownership)));
             GroupPartitionStats {
-                topic: place.topic.name().to_string(),
-                partition: place.partition,
-                owner: owner.map(|&(name, _)| name.to_owned()),
-                position: owner.map(|&(_, position)| position),
-                committed: place.committed,
+                topic: partition.topic.name().to_string(),
+                partition: partition.partition,
+                owner: owner.map(|owner| owner.client_id.to_owned()),
+                position: owner.map(|owner| owner.position),
+                committed: partition.committed,
                 log_start: log.start,
                 log_end: log.end,
-                lag: place.committed.map(|c| log.end.saturating_sub(c)),
-                lead: place.committed.map(|c| c.saturating_sub(log.start)),
-                lost: place.lost,
+                lag: partition.committed.map(|c| log.end.saturating_sub(c)),
+                lead: partition.committed.map(|c| log.lead(c)),
+                lost: partition.lost,
             }
         });
         GroupStats {
@@ -307,31 +347,31 @@ impl SeenGroup {
     }
 }
 
-// ---- then, where the logs are -------------------------------------------------------------
+// ---- second: the logs ---------------------------------------------------------------------
 
 type LogKey = (*const TopicShared, u32);
 
-fn key(topic: &Arc<TopicShared>, partition: u32) -> LogKey {
+fn log_key(topic: &Arc<TopicShared>, partition: u32) -> LogKey {
     (Arc::as_ptr(topic), partition)
 }
 
-/// The extents that were looked at: each once, so that all of a snapshot agrees.
+/// The extents that were read so far: each log once, so that all of a snapshot agrees.
 #[derive(Default)]
-struct Logs(BTreeMap<LogKey, LogExtent>);
+struct LogExtents(BTreeMap<LogKey, LogExtent>);
 
-impl Logs {
-    fn of(&mut self, topic: &Arc<TopicShared>, partition: u32) -> LogExtent {
-        let look = || topic.partition(partition).extent();
-        *self.0.entry(key(topic, partition)).or_insert_with(look)
+impl LogExtents {
+    fn extent(&mut self, topic: &Arc<TopicShared>, partition: u32) -> LogExtent {
+        let extent = self.0.entry(log_key(topic, partition));
+        *extent.or_insert_with(|| topic.partition(partition).extent())
     }
 
-    fn topic(&mut self, topic: &Arc<TopicShared>) -> TopicStats {
+    fn topic_stats(&mut self, topic: &Arc<TopicShared>) -> TopicStats {
         let (config, shape) = (topic.config(), topic.pool().shape());
-        let partitions = (0..topic.partitions()).map(|id| self.partition(topic, id));
+        let partitions = (0..topic.partitions()).map(|id| self.partition_stats(topic, id));
         TopicStats {
             name: topic.name().to_string(),
             overflow: config.overflow,
-            producers: topic.producers(),
+            producers: topic.producer_count(),
             memory_bytes: topic.pool().bytes() as u64,
             max_records: u64::from(config.segments) * u64::from(shape.records),
             max_bytes: u64::from(config.segments) * shape.data_bytes() as u64,
@@ -339,27 +379,27 @@ impl Logs {
         }
     }
 
-    fn partition(&mut self, topic: &Arc<TopicShared>, id: u32) -> PartitionStats {
-        let counts = topic.partition(id).counts();
-        // Before the end is looked at: what was given up had been claimed.
+    fn partition_stats(&mut self, topic: &Arc<TopicShared>, id: u32) -> PartitionStats {
+        let counts = topic.partition(id).counters();
+        // Read before the log end: every aborted claim then lies before the end.
         let (aborted_frames, aborted_records) =
             (counts.aborted_frames.get(), counts.aborted_records.get());
-        let log = self.of(topic, id);
-        let (first_segment, first_offset) = topic.first();
+        let log = self.extent(topic, id);
+        let origin = topic.origin();
         PartitionStats {
             partition: id,
             log_start: log.start,
             log_end: log.end,
-            appended_records: log.end - first_offset,
+            appended_records: log.end - origin.offset,
             appended_bytes: log.appended_bytes,
             retained_bytes: log.retained_bytes,
             aborted_frames,
             aborted_records,
-            rolls: log.active - first_segment,
-            retired_segments: log.first - first_segment,
-            reader_stalls: counts.stalls.get(),
-            blocked_sends: counts.blocked.get(),
-            refused_sends: counts.refused.get(),
+            rolls: log.active - origin.segment,
+            retired_segments: log.first - origin.segment,
+            reader_stalls: counts.reader_stalls.get(),
+            blocked_sends: counts.blocked_sends.get(),
+            refused_sends: counts.refused_sends.get(),
         }
     }
 }

@@ -1,19 +1,20 @@
-//! Prometheus's text format, version 0.0.4.
+//! Exports a snapshot in Prometheus's text format, version 0.0.4.
 
-use super::metric_families::{Kind, Sink};
+use super::metric_families::{MetricKind, MetricSink};
 use super::snapshot::BrokerSnapshot;
 use core::fmt::Write;
 
 impl BrokerSnapshot {
-    /// The snapshot in Prometheus's text format (`text/plain; version=0.0.4`), to be served to a
-    /// scrape. Needs the feature `prometheus`.
+    /// Returns the snapshot in Prometheus's text format (`text/plain; version=0.0.4`), as the
+    /// response to a scrape. Needs the feature `prometheus`.
     ///
-    /// Topics and groups have the names that the Kafka exporter gives them
-    /// (`kafka_topic_partition_current_offset`, `kafka_topic_partition_oldest_offset`,
-    /// `kafka_consumergroup_current_offset`, `kafka_consumergroup_lag`, ...), consumers those of
-    /// Kafka's own client (`kafka_consumer_fetch_manager_records_lag`, `..._records_lead`, ...) by
-    /// their `client_id`, and the rest begins with `ringlog_`. Of consumers that were given
-    /// the same `client_id` each has a label `consumer` as well.
+    /// - Topics and groups have the metric names of the Kafka exporter:
+    ///   `kafka_topic_partition_current_offset`, `kafka_topic_partition_oldest_offset`,
+    ///   `kafka_consumergroup_current_offset`, `kafka_consumergroup_lag`, ...
+    /// - Consumers have the metric names of Kafka's own client, and a label `client_id`:
+    ///   `kafka_consumer_fetch_manager_records_lag`, `..._records_lead`, ... Consumers that share a
+    ///   `client_id` also have a label `consumer`.
+    /// - All other names begin with `ringlog_`.
     ///
     /// ```
     /// # use ringlog::{Broker, Record, TopicConfig};
@@ -26,49 +27,50 @@ impl BrokerSnapshot {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn to_prometheus(&self) -> String {
-        let mut text = Text::default();
+        let mut text = PrometheusText::default();
         self.export(&mut text);
         text.out
     }
 }
 
 #[derive(Default)]
-struct Text {
+struct PrometheusText {
     out: String,
     name: &'static str,
-    /// What comes before the family's first sample: families without samples are left out.
-    head: Option<(Kind, &'static str)>,
+    /// The family's header, until its first sample is written. Families without samples are left
+    /// out.
+    header: Option<(MetricKind, &'static str)>,
 }
 
-impl Sink for Text {
-    fn family(&mut self, name: &'static str, kind: Kind, help: &'static str) {
+impl MetricSink for PrometheusText {
+    fn family(&mut self, name: &'static str, kind: MetricKind, help: &'static str) {
         self.name = name;
-        self.head = Some((kind, help));
+        self.header = Some((kind, help));
     }
 
     fn sample(&mut self, labels: &[(&'static str, &str)], value: u64) {
         let name = self.name;
-        if let Some((kind, help)) = self.head.take() {
+        if let Some((kind, help)) = self.header.take() {
             let kind = match kind {
-                Kind::Counter => "counter",
-                Kind::Gauge => "gauge",
+                MetricKind::Counter => "counter",
+                MetricKind::Gauge => "gauge",
             };
-            // Writing to a string does not fail, here and below.
+            // Writing to a string cannot fail, here and below.
             let _ = write!(self.out, "# HELP {name} {help}\n# TYPE {name} {kind}\n");
         }
         self.out.push_str(name);
-        let mut before = '{';
+        let mut separator = '{';
         for (label, value) in labels {
-            let _ = write!(self.out, "{before}{label}=\"");
+            let _ = write!(self.out, "{separator}{label}=\"");
             escape(&mut self.out, value);
             self.out.push('"');
-            before = ',';
+            separator = ',';
         }
         let _ = writeln!(self.out, "}} {value}");
     }
 }
 
-/// A label's value: with `\`, `"` and line ends escaped, and all else as it is.
+/// Appends a label's value, with `\`, `"` and line ends escaped.
 fn escape(out: &mut String, value: &str) {
     for c in value.chars() {
         match c {

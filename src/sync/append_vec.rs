@@ -1,66 +1,76 @@
-//! A list that grows while others read it: what is in it never moves.
+//! An append-only vector: it grows while other threads read it, and its items never move.
 //!
-//! What it has from the start lies in one array; what comes later in **buckets** of 1, 1, 2, 4, ...
-//! slots, so that a place is found by arithmetic. One thread at a time adds (its callers hold
-//! a lock); an index is given to others only after its place is filled.
+//! The items present at creation lie in one array. Items appended later lie in **buckets** of
+//! doubling length, allocated on demand, so that arithmetic maps an index to its slot:
+//!
+//! ```text
+//! index    0 ...... n-1     n    n+1   n+2 n+3   n+4 ... n+7
+//!        [   initial   ]   [ ]   [ ]   [ |  ]    [ |  |  | ]   ...
+//! bucket                    0     1      2            3
+//! ```
+//!
+//! One thread at a time appends; callers hold a lock for that. Other threads learn an index only
+//! after its slot is filled.
 
 use std::sync::OnceLock;
 
-/// Buckets: for indices of 16 bits beyond the first array.
+/// Enough for 16-bit indices beyond the initial array.
 const BUCKETS: usize = 17;
 
 pub(crate) struct AppendVec<T> {
-    first: Box<[T]>,
+    initial: Box<[T]>,
     buckets: [OnceLock<Box<[OnceLock<T>]>>; BUCKETS],
 }
 
-/// Bucket, and slot in it, of what came later, by its number among that.
-pub(crate) fn bucket_of(later: usize) -> (usize, usize) {
-    match later.checked_ilog2() {
+/// Maps an appended item's number, counted from 0 after the initial array, to its bucket and its
+/// slot there.
+pub(crate) fn bucket_of(appended: usize) -> (usize, usize) {
+    match appended.checked_ilog2() {
         None => (0, 0),
-        Some(log) => (log as usize + 1, later - (1 << log)),
+        Some(log) => (log as usize + 1, appended - (1 << log)),
     }
 }
 
-/// Slots of a bucket.
+/// The number of slots in a bucket.
 pub(crate) fn bucket_len(bucket: usize) -> usize {
     1 << bucket.saturating_sub(1)
 }
 
 impl<T> AppendVec<T> {
-    pub(crate) fn new(first: Box<[T]>) -> AppendVec<T> {
+    pub(crate) fn new(initial: Box<[T]>) -> AppendVec<T> {
         AppendVec {
-            first,
+            initial,
             buckets: Default::default(),
         }
     }
 
-    /// How many it had from the start.
+    /// The number of items present at creation.
     #[inline]
-    pub(crate) fn first(&self) -> usize {
-        self.first.len()
+    pub(crate) fn initial_len(&self) -> usize {
+        self.initial.len()
     }
 
     #[inline]
     pub(crate) fn get(&self, index: usize) -> Option<&T> {
-        match self.first.get(index) {
+        match self.initial.get(index) {
             Some(item) => Some(item),
-            None => self.later(index - self.first.len()),
+            None => self.get_appended(index - self.initial.len()),
         }
     }
 
     #[cold]
-    fn later(&self, later: usize) -> Option<&T> {
-        let (bucket, at) = bucket_of(later);
-        self.buckets.get(bucket)?.get()?.get(at)?.get()
+    fn get_appended(&self, appended: usize) -> Option<&T> {
+        let (bucket, slot) = bucket_of(appended);
+        self.buckets.get(bucket)?.get()?.get(slot)?.get()
     }
 
-    /// Fills the next place, which is `index`. For one thread at a time.
-    pub(crate) fn add(&self, index: usize, item: T) {
-        let (bucket, at) = bucket_of(index - self.first.len());
+    /// Appends `item` at `index`, which must be the next free index. One thread at a time may
+    /// call this.
+    pub(crate) fn fill(&self, index: usize, item: T) {
+        let (bucket, slot) = bucket_of(index - self.initial.len());
         let empty = || (0..bucket_len(bucket)).map(|_| OnceLock::new()).collect();
-        let filled = self.buckets[bucket].get_or_init(empty)[at].set(item);
-        debug_assert!(filled.is_ok(), "place {index} is taken");
+        let filled = self.buckets[bucket].get_or_init(empty)[slot].set(item);
+        debug_assert!(filled.is_ok(), "slot {index} is already filled");
     }
 }
 
@@ -69,7 +79,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_later_one_has_a_place_of_its_own_and_racks_double() {
+    fn every_appended_item_has_its_own_slot_and_buckets_double() {
         let all: Vec<_> = (0..9).map(bucket_of).collect();
         let expected = [
             (0, 0),
@@ -88,15 +98,15 @@ mod tests {
     }
 
     #[test]
-    fn what_is_in_it_is_found_and_does_not_move() {
-        let grow = AppendVec::new(vec![0, 1, 2].into());
-        let second: *const i32 = grow.get(1).unwrap();
-        assert_eq!((grow.get(3), grow.get(100_000)), (None, None));
+    fn items_are_found_by_index_and_never_move() {
+        let items = AppendVec::new(vec![0, 1, 2].into());
+        let second: *const i32 = items.get(1).unwrap();
+        assert_eq!((items.get(3), items.get(100_000)), (None, None));
         for n in 3..100 {
-            grow.add(n as usize, n);
-            assert!((0..=n).all(|i| grow.get(i as usize) == Some(&i)));
-            assert_eq!(grow.get(n as usize + 1), None);
+            items.fill(n as usize, n);
+            assert!((0..=n).all(|i| items.get(i as usize) == Some(&i)));
+            assert_eq!(items.get(n as usize + 1), None);
         }
-        assert_eq!(grow.get(1).unwrap() as *const i32, second);
+        assert_eq!(items.get(1).unwrap() as *const i32, second);
     }
 }

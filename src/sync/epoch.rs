@@ -1,5 +1,7 @@
-//! An immutable value that is replaced as a whole while other threads read it: epoch reclamation,
-//! by crossbeam-epoch, frees the old value once no reader can still use it.
+//! A cell with an immutable value that is replaced as a whole while other threads read it.
+//!
+//! Reads are lock-free. Epoch reclamation (crossbeam-epoch) frees a replaced value once no reader
+//! can still use it.
 #![allow(unsafe_code)]
 
 use super::{Ordering, spin_loop};
@@ -13,18 +15,18 @@ impl<T: Send + Sync + 'static> Cell<T> {
         Cell(Atomic::new(value))
     }
 
-    /// Runs `look` on the current value.
-    pub(crate) fn read<R>(&self, load: Ordering, look: impl FnOnce(&T) -> R) -> R {
+    /// Calls `f` with the current value.
+    pub(crate) fn read<R>(&self, load: Ordering, f: impl FnOnce(&T) -> R) -> R {
         let guard = ce::pin();
         let shared = self.0.load(load, &guard);
         // SAFETY: the cell is never null, and the guard, taken before the load,
-        // keeps what was loaded from being freed until `look` returns.
+        // keeps the loaded value from being freed until `f` returns.
         let value = unsafe { shared.deref() };
-        look(value)
+        f(value)
     }
 
-    /// Replaces the value by `next(current)`, again and again until no other
-    /// replacement came between.
+    /// Replaces the value by `next(current)`. If another replacement intervenes, it retries with
+    /// the new current value.
     pub(crate) fn replace(&self, load: Ordering, success: Ordering, next: impl Fn(&T) -> T) {
         let guard = ce::pin();
         loop {
@@ -36,8 +38,8 @@ impl<T: Send + Sync + 'static> Cell<T> {
                 .compare_exchange(shared, owned, success, Ordering::Relaxed, &guard)
                 .is_ok()
             {
-                // SAFETY: the exchange took the old value out of the cell, so no
-                // later guard can reach it; earlier ones delay the destruction.
+                // SAFETY: the exchange took the old value out of the cell, so no guard taken
+                // later can reach it; guards taken earlier delay its destruction.
                 unsafe {
                     guard.defer_destroy(shared);
                 }
@@ -51,8 +53,7 @@ impl<T: Send + Sync + 'static> Cell<T> {
 impl<T> Drop for Cell<T> {
     fn drop(&mut self) {
         let value = core::mem::replace(&mut self.0, Atomic::null());
-        // SAFETY: `&mut self`: nobody else can reach the cell, and it is never null
-        // before this.
+        // SAFETY: `&mut self`: no other thread can reach the cell, which was never null before.
         drop(unsafe { value.into_owned() });
     }
 }

@@ -1,5 +1,5 @@
-//! `sync/mod.rs` in the model-checked build: loom's types, each operation one step that
-//! `sync/ordering_sites.rs` knows of.
+//! The model-checked build's half of `sync`: loom's types. Each operation is one step, reported to
+//! `ordering_sites.rs`.
 #![allow(unsafe_code)]
 
 use super::ordering_sites;
@@ -9,18 +9,18 @@ pub(crate) use loom::hint::spin_loop;
 pub(crate) use loom::sync::{Mutex, MutexGuard};
 pub(crate) use loom::thread::{Thread, current as current_thread, yield_now};
 
-/// See `lock_std`.
+/// Locks a mutex and ignores poisoning, for the reason given at `lock_std`.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(|e| e.into_inner())
 }
 
-/// Without a limit: a wake-up that is lost is a deadlock, which loom reports.
+/// Parks without a limit, so that a lost wake-up is a deadlock, which loom reports.
 pub(crate) fn park(_limit: std::time::Duration) {
     ordering_sites::step("park");
     loom::thread::park();
 }
 
-/// Nobody's turn: nothing is waited for.
+/// Does nothing: a model has no time.
 pub(crate) fn pass_time(_hints: u32) {}
 
 /// A sequentially consistent fence, unless its site is weakened.
@@ -33,52 +33,52 @@ pub(crate) fn fence_site(site: &'static str, row: &'static str) {
     }
 }
 
-/// Holds nothing: what loom checks is the order of accesses to it. A stand-in for what the
-/// language orders and loom does not look at.
+/// Shadow state: an empty cell whose accesses loom checks for data races. It stands in for memory
+/// that loom does not track.
 pub(crate) struct Shadow(UnsafeCell<()>);
 
-// SAFETY: there is nothing in it; loom keeps its book of it for whichever thread asks.
+// SAFETY: the cell is empty; loom tracks its accesses for every thread.
 unsafe impl Sync for Shadow {}
 
 impl Shadow {
-    /// Not written yet.
+    /// A cell that is not written yet.
     pub(crate) fn new() -> Self {
         Shadow(UnsafeCell::new(()))
     }
 
-    /// Written by this thread.
+    /// A cell written by this thread.
     pub(crate) fn written() -> Self {
         let shadow = Shadow::new();
         shadow.write();
         shadow
     }
 
-    /// Every write happened before.
+    /// Asserts that every write happened before.
     #[track_caller]
     pub(crate) fn read(&self) {
         self.0.with(|_| ());
     }
 
-    /// Every read and write happened before.
+    /// Asserts that every read and write happened before.
     #[track_caller]
     pub(crate) fn write(&self) {
         self.0.with_mut(|_| ());
     }
 }
 
-/// One of loom's words, with the operations that the source uses.
-#[allow(unreachable_pub)] // as `ClaimMode`, which names it
+/// loom's atomic word, with the operations that the source uses.
+#[allow(unreachable_pub)] // `ClaimMode` names it and is `pub`
 pub struct AtomicU64 {
     word: loom::sync::atomic::AtomicU64,
-    /// Written by [`store_alone`], read before every exchange.
-    alone: Shadow,
+    /// Written by [`store_exclusive`], read before every read-modify-write.
+    exclusive: Shadow,
 }
 
 impl AtomicU64 {
     pub(crate) fn new(value: u64) -> Self {
         AtomicU64 {
             word: loom::sync::atomic::AtomicU64::new(value),
-            alone: Shadow::new(),
+            exclusive: Shadow::new(),
         }
     }
 
@@ -88,13 +88,13 @@ impl AtomicU64 {
         self.word.load(order)
     }
 
-    /// A plain load, of a word that nobody writes meanwhile.
+    /// A plain load of a word that no other thread writes meanwhile.
     ///
     /// # Safety
-    /// Every store of it happened before, and none comes before this thread says so.
+    /// Every store to it happened before, and the next one happens after this thread hands it on.
     #[track_caller]
-    pub(crate) unsafe fn load_alone(&self) -> u64 {
-        // SAFETY: the caller's promise, and loom checks it.
+    pub(crate) unsafe fn unsync_load(&self) -> u64 {
+        // SAFETY: guaranteed by the caller, and checked by loom.
         unsafe { self.word.unsync_load() }
     }
 
@@ -106,32 +106,32 @@ impl AtomicU64 {
 
     #[track_caller]
     pub(crate) fn swap(&self, value: u64, order: Ordering) -> u64 {
-        self.exchange("swap", |word| word.swap(value, order))
+        self.read_modify_write("swap", |word| word.swap(value, order))
     }
 
     #[track_caller]
     pub(crate) fn fetch_add(&self, value: u64, order: Ordering) -> u64 {
-        self.exchange("fetch_add", |word| word.fetch_add(value, order))
+        self.read_modify_write("fetch_add", |word| word.fetch_add(value, order))
     }
 
     #[track_caller]
     pub(crate) fn fetch_sub(&self, value: u64, order: Ordering) -> u64 {
-        self.exchange("fetch_sub", |word| word.fetch_sub(value, order))
+        self.read_modify_write("fetch_sub", |word| word.fetch_sub(value, order))
     }
 
     #[track_caller]
     pub(crate) fn fetch_max(&self, value: u64, order: Ordering) -> u64 {
-        self.exchange("fetch_max", |word| word.fetch_max(value, order))
+        self.read_modify_write("fetch_max", |word| word.fetch_max(value, order))
     }
 
     #[track_caller]
     pub(crate) fn fetch_and(&self, value: u64, order: Ordering) -> u64 {
-        self.exchange("fetch_and", |word| word.fetch_and(value, order))
+        self.read_modify_write("fetch_and", |word| word.fetch_and(value, order))
     }
 
     #[track_caller]
     pub(crate) fn fetch_or(&self, value: u64, order: Ordering) -> u64 {
-        self.exchange("fetch_or", |word| word.fetch_or(value, order))
+        self.read_modify_write("fetch_or", |word| word.fetch_or(value, order))
     }
 
     #[track_caller]
@@ -143,7 +143,7 @@ impl AtomicU64 {
         failure: Ordering,
     ) -> Result<u64, u64> {
         ordering_sites::step("compare_exchange");
-        self.alone.read();
+        self.exclusive.read();
         self.word.compare_exchange(old, new, success, failure)
     }
 
@@ -159,28 +159,28 @@ impl AtomicU64 {
     }
 
     #[track_caller]
-    fn exchange(
+    fn read_modify_write(
         &self,
         operation: &'static str,
-        exchange: impl FnOnce(&loom::sync::atomic::AtomicU64) -> u64,
+        apply: impl FnOnce(&loom::sync::atomic::AtomicU64) -> u64,
     ) -> u64 {
         ordering_sites::step(operation);
-        self.alone.read();
-        exchange(&self.word)
+        self.exclusive.read();
+        apply(&self.word)
     }
 }
 
-/// A plain store to a word that others exchange, at other times. Loom keeps the order in which
-/// stores and exchanges ran, where the language has one only if they happen one before the
-/// other: so that is what it is asked.
+/// A plain store to a word that other threads access by read-modify-write, but never at the same
+/// time. Loom orders stores and read-modify-writes as they ran; the language orders them only if
+/// one happens before the other. The shadow makes loom check that.
 #[track_caller]
-pub(crate) fn store_alone(word: &AtomicU64, value: u64, order: Ordering) {
-    word.alone.write();
+pub(crate) fn store_exclusive(word: &AtomicU64, value: u64, order: Ordering) {
+    word.exclusive.write();
     word.store(value, order);
 }
 
-/// arc-swap gives false alarms in a model, so that here a lock that loom does not see
-/// stands in for it. What it publishes is in an `Arc`, complete before and immutable after.
+/// A stand-in for arc-swap, which raises false alarms in a model: a lock that loom does not see.
+/// The published value is in an `Arc`, complete before publication and immutable afterwards.
 pub(crate) struct Snapshot<T>(std::sync::RwLock<std::sync::Arc<T>>);
 
 impl<T> Snapshot<T> {
@@ -198,8 +198,8 @@ impl<T> Snapshot<T> {
     }
 }
 
-/// The cell of `sync/mod.rs` on a loom pointer. What loom does not see is the reclamation alone:
-/// here old values are kept until the cell goes.
+/// `epoch.rs` on a loom pointer. Only the reclamation is not modelled: here old values live until
+/// the cell is dropped.
 pub(crate) mod epoch {
     use super::{Ordering, Shadow, ordering_sites};
     use loom::sync::atomic::AtomicPtr;
@@ -210,21 +210,21 @@ pub(crate) mod epoch {
         old: Garbage<Vec<Box<Node<T>>>>,
     }
 
-    /// A value, and what has loom check that whoever looks at it sees it complete: the cell is
-    /// written when the value is made and read at each look.
+    /// A value with shadow state, written when the value is created and read at each read. So loom
+    /// checks that a reader sees the value complete.
     struct Node<T> {
         value: T,
-        made: Shadow,
+        created: Shadow,
     }
 
     impl<T> Node<T> {
-        fn make(value: T) -> *mut Node<T> {
-            let made = Shadow::written();
-            Box::into_raw(Box::new(Node { value, made }))
+        fn create(value: T) -> *mut Node<T> {
+            let created = Shadow::written();
+            Box::into_raw(Box::new(Node { value, created }))
         }
 
         fn value(&self) -> &T {
-            self.made.read();
+            self.created.read();
             &self.value
         }
     }
@@ -232,17 +232,17 @@ pub(crate) mod epoch {
     impl<T: Send + Sync + 'static> Cell<T> {
         pub(crate) fn new(value: T) -> Self {
             Cell {
-                value: AtomicPtr::new(Node::make(value)),
+                value: AtomicPtr::new(Node::create(value)),
                 old: Garbage::new(Vec::new()),
             }
         }
 
         #[track_caller]
-        pub(crate) fn read<R>(&self, load: Ordering, look: impl FnOnce(&T) -> R) -> R {
+        pub(crate) fn read<R>(&self, load: Ordering, f: impl FnOnce(&T) -> R) -> R {
             ordering_sites::step("load");
-            // SAFETY: never null; old values live as long as the cell.
+            // SAFETY: never null; replaced values live as long as the cell.
             let node = unsafe { &*self.value.load(load) };
-            look(node.value())
+            f(node.value())
         }
 
         #[track_caller]
@@ -251,20 +251,20 @@ pub(crate) mod epoch {
                 ordering_sites::step("load");
                 let old = self.value.load(load);
                 // SAFETY: as in `read`.
-                let new = Node::make(next(unsafe { &*old }.value()));
+                let new = Node::create(next(unsafe { &*old }.value()));
                 ordering_sites::step("compare_exchange");
                 match self
                     .value
                     .compare_exchange(old, new, success, Ordering::Relaxed)
                 {
                     Ok(_) => {
-                        // SAFETY: made by `Box::into_raw`, taken out by the exchange.
+                        // SAFETY: from `Box::into_raw`, taken out of the cell by the exchange.
                         let old = unsafe { Box::from_raw(old) };
                         self.old.lock().unwrap_or_else(|e| e.into_inner()).push(old);
                         return;
                     }
                     Err(_) => {
-                        // SAFETY: made just above, and never shared.
+                        // SAFETY: created just above, and never shared.
                         drop(unsafe { Box::from_raw(new) });
                         super::spin_loop();
                     }
@@ -275,7 +275,7 @@ pub(crate) mod epoch {
 
     impl<T> Drop for Cell<T> {
         fn drop(&mut self) {
-            // SAFETY: `&mut self`; made by `Box::into_raw`, never null.
+            // SAFETY: `&mut self`; from `Box::into_raw`, never null.
             self.value
                 .with_mut(|value| drop(unsafe { Box::from_raw(*value) }));
         }

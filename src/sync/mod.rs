@@ -1,20 +1,22 @@
-//! The only file that names atomics, fences, spin hints and memory orderings.
+//! The facade over `std` and loom: only this folder names atomics, fences, spin hints and memory
+//! orderings.
 //!
-//! Two builds of one source: the plain build uses `std`, the model-checked build
-//! (`cfg(loom)`, set by the `loom-tests` package alone) uses loom (`sync_loom.rs`, and
-//! `sites_loom.rs` for the sites), so that the models run the code that ships. Those two are this
-//! file's other half, and name orderings as it does; nothing of them is in the plain build.
+//! One source has two builds. The plain build uses `std` (`std.rs`, `epoch.rs`). The model-checked
+//! build (`cfg(loom)`, set only by the `loom-tests` package) uses loom (`loom.rs`,
+//! `ordering_sites.rs`), so that the models run the code that ships. The plain build contains
+//! nothing of the loom half.
 //!
 //! # Orderings
 //!
-//! Every ordering that is stronger than `Relaxed` is written
-//! `ord!("site", Row, Release)`: `site` names the place, once in the whole source, and
-//! `Row` the row of the ordering table in `docs/design.md` that says what the ordering
-//! makes visible to whom. In the plain build this is the constant. In the model-checked
-//! build one site may be weakened from outside (`RINGLOG_WEAKEN="site=Relaxed"`), which is
-//! how the models are shown to need it. `ord!(Relaxed)` has nothing to weaken and no row.
-//! A fence is `fence!("site", Row)`, always sequentially consistent; weakened, it is left
-//! out.
+//! Every ordering stronger than `Relaxed` is written `ord!("site", Row, Release)`. The **site** is
+//! a name that is unique in the source. The **row** is a row of the ordering table in
+//! `docs/architecture.md`; it says what the ordering makes visible, and to which other site.
+//! A fence is written `fence!("site", Row)` and is always sequentially consistent.
+//!
+//! In the plain build `ord!` is a constant. The model-checked build can weaken one site from
+//! outside (`RINGLOG_WEAKEN="site=Relaxed"`); a weakened fence is left out. A model that then fails
+//! shows that the ordering is needed. `ord!(Relaxed)` has no site and no row: it cannot be
+//! weakened.
 
 mod append_vec;
 #[cfg(not(loom))]
@@ -32,7 +34,7 @@ pub(crate) use self::loom::*;
 pub(crate) use self::std::*;
 pub(crate) use append_vec::{AppendVec, bucket_len, bucket_of};
 
-/// The memory ordering of one site: see the head of this file.
+/// The memory ordering of one site; see the head of this file.
 macro_rules! ord {
     (Relaxed) => {
         ::core::sync::atomic::Ordering::Relaxed
@@ -53,7 +55,7 @@ macro_rules! ord {
     }};
 }
 
-/// A sequentially consistent fence at one site: see the head of this file.
+/// A sequentially consistent fence at one site; see the head of this file.
 macro_rules! fence {
     ($site:literal, $row:ident) => {{
         #[cfg(not(loom))]
@@ -65,8 +67,8 @@ macro_rules! fence {
 
 pub(crate) use {fence, ord};
 
-/// A number that is only shown. No protocol looks at it, so all is `Relaxed`, and in the models it
-/// is no step and takes no part.
+/// A statistics counter. No protocol reads it, so every access is `Relaxed`, and the models do not
+/// count its accesses as steps.
 #[derive(Default)]
 pub(crate) struct Count(core::sync::atomic::AtomicU64);
 
@@ -75,27 +77,27 @@ impl Count {
         self.0.load(ord!(Relaxed))
     }
 
-    /// For numbers that one thread alone writes.
+    /// Only for a counter with a single writing thread.
     pub(crate) fn set(&self, value: u64) {
         self.0.store(value, ord!(Relaxed));
     }
 
-    pub(crate) fn add(&self, more: u64) {
-        self.0.fetch_add(more, ord!(Relaxed));
+    pub(crate) fn add(&self, amount: u64) {
+        self.0.fetch_add(amount, ord!(Relaxed));
     }
 
-    /// Raises it to `value`; `false` if it was there already.
+    /// Raises the counter to `value`; `false` if it was at least that already.
     pub(crate) fn raise(&self, value: u64) -> bool {
         self.get() < value && self.0.fetch_max(value, ord!(Relaxed)) < value
     }
 }
 
-/// Takes a lock of std's. That somebody panicked while holding it does not matter: nobody leaves
-/// anything half done under a lock of ringlog's.
+/// Locks a `std` mutex and ignores poisoning: no code leaves data half-updated under one of
+/// ringlog's locks, so a panic of another holder does no harm.
 #[inline]
 pub(crate) fn lock_std<T>(mutex: &::std::sync::Mutex<T>) -> ::std::sync::MutexGuard<'_, T> {
-    // ThreadSanitizer does not see into std, where a lock that is taken is waited for
-    // (`.ci/thread-sanitizer`); this is the part that is compiled here.
+    // ThreadSanitizer (`.ci/thread-sanitizer`) does not instrument std, where a contended `lock`
+    // waits. `try_lock` is inlined here, and so is instrumented.
     #[cfg(ringlog_tsan)]
     loop {
         match mutex.try_lock() {

@@ -1,9 +1,9 @@
-//! The atomic steps of the model-checked build: which ordering sites ran, which one is
-//! weakened, and where a thread is stopped.
+//! The ordering sites and atomic steps of the model-checked build: it records which sites ran,
+//! weakens one site, and stops a thread before a step.
 //!
-//! A **site** is the name of an ordering (`sync.rs`). A **step** is one atomic operation,
-//! whether it has a site or is `Relaxed`. Every operation of `sync_loom.rs` passes through
-//! [`step`], so that a model can stop a thread before any of them.
+//! A **site** is the name of an ordering (`sync/mod.rs`). A **step** is one atomic operation,
+//! whether it has a site or is `Relaxed`. Every operation of `sync/loom.rs` calls [`step`], so a
+//! model can stop a thread before any of them.
 
 use core::cell::RefCell;
 use core::panic::Location;
@@ -11,7 +11,7 @@ use core::sync::atomic::Ordering;
 use std::collections::{BTreeSet, HashSet, VecDeque};
 use std::sync::{Mutex, OnceLock};
 
-// ---- which sites ran, and which is weakened ---------------------------------------------
+// ---- sites that ran, and the weakened site ----------------------------------------------
 
 struct Weaken {
     site: String,
@@ -19,8 +19,8 @@ struct Weaken {
     to: Option<Ordering>,
 }
 
-/// What `RINGLOG_WEAKEN` says: `site=Relaxed`, or `site=none` for a fence. What cannot be read ends
-/// the process, so that no test can be taken to fail for it.
+/// The site that `RINGLOG_WEAKEN` names: `site=Relaxed`, or `site=none` for a fence. An invalid
+/// ordering ends the process, so that it cannot be mistaken for a failing test.
 fn weaken() -> Option<&'static Weaken> {
     static WEAKEN: OnceLock<Option<Weaken>> = OnceLock::new();
     WEAKEN
@@ -46,7 +46,7 @@ fn weaken() -> Option<&'static Weaken> {
         .as_ref()
 }
 
-/// The sites that ran in this process so far.
+/// The sites that have run in this process so far.
 pub fn reached() -> Vec<&'static str> {
     let reached = REACHED.lock().unwrap_or_else(|e| e.into_inner());
     reached.iter().copied().collect()
@@ -56,7 +56,7 @@ static REACHED: Mutex<BTreeSet<&'static str>> = Mutex::new(BTreeSet::new());
 
 fn reach(site: &'static str) {
     thread_local! {
-        // So that the common case, of a site seen before, takes no lock.
+        // Spares the lock for a site that this thread has run before, the common case.
         static SEEN: RefCell<HashSet<*const u8>> = RefCell::default();
     }
     if SEEN.with_borrow_mut(|seen| seen.insert(site.as_ptr())) {
@@ -69,7 +69,7 @@ fn reach(site: &'static str) {
     }
 }
 
-/// The ordering of a site: its own, or what it is weakened to.
+/// The ordering of a site: its own, or the one it is weakened to.
 pub(crate) fn ordering(site: &'static str, _row: &'static str, original: Ordering) -> Ordering {
     reach(site);
     match weaken() {
@@ -78,7 +78,7 @@ pub(crate) fn ordering(site: &'static str, _row: &'static str, original: Orderin
     }
 }
 
-/// The ordering of a fence, unless it is to be left out.
+/// The ordering of a fence; `None` if it is left out.
 pub(crate) fn fence_ordering(site: &'static str, _row: &'static str) -> Option<Ordering> {
     reach(site);
     match weaken() {
@@ -96,30 +96,30 @@ pub struct Step {
     pub operation: &'static str,
     /// The site of its ordering, unless it is `Relaxed`.
     pub site: Option<&'static str>,
-    /// Where it is.
+    /// The name of its source file.
     pub file: &'static str,
-    /// Its line there.
+    /// Its line in that file.
     pub line: u32,
 }
 
-/// Where a thread is to be stopped.
+/// Where to stop a thread.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum At {
-    /// Before this step of its work, counted from 0.
+    /// Before this step of the watched work, counted from 0.
     Step(usize),
     /// Before the first step at this site.
     Site(&'static str),
 }
 
 thread_local! {
-    // The threads of a model are coroutines of one thread of the system, so these are the
-    // model's, and each entry says whose it is.
+    // The threads of a model are coroutines of one system thread. So all of them share these
+    // hooks, and each entry names its thread.
     static HOOKS: RefCell<Hooks> = RefCell::default();
 }
 
 #[derive(Default)]
 struct Hooks {
-    /// The sites whose orderings a thread asked for, for its steps that come now.
+    /// Sites whose orderings a thread has evaluated, for its next steps.
     sites: VecDeque<(loom::thread::ThreadId, &'static str)>,
     watches: Vec<Watch>,
 }
@@ -128,14 +128,14 @@ struct Hooks {
 struct Watch {
     thread: loom::thread::ThreadId,
     steps: Vec<Step>,
-    /// Not too many, for work that may wait for somebody.
-    most: usize,
+    /// The step limit: work that exceeds it waits for another thread.
+    max_steps: usize,
     stop: Option<(At, Box<dyn FnOnce()>)>,
 }
 
 /// Called before each atomic operation.
 #[track_caller]
-#[allow(clippy::panic)] // a model that waits for ever fails here
+#[allow(clippy::panic)] // a model that would wait forever fails here
 pub(crate) fn step(operation: &'static str) {
     let at = Location::caller();
     if HOOKS.with_borrow(|hooks| hooks.watches.is_empty()) {
@@ -145,7 +145,7 @@ pub(crate) fn step(operation: &'static str) {
     let meanwhile = HOOKS.with_borrow_mut(|hooks| {
         let mine = hooks.sites.iter().position(|(t, _)| *t == thread);
         let site = mine.and_then(|i| hooks.sites.remove(i)).map(|(_, s)| s);
-        // The innermost: what runs while a thread is stopped may be watched itself.
+        // The innermost: the work that runs while a thread is stopped may itself be watched.
         let watch = hooks.watches.iter_mut().rfind(|w| w.thread == thread)?;
         let step = Step {
             operation,
@@ -155,14 +155,14 @@ pub(crate) fn step(operation: &'static str) {
         };
         let number = watch.steps.len();
         watch.steps.push(step);
-        if number > watch.most {
+        if number > watch.max_steps {
             panic!("no end after {number} steps: this thread waits for another, at {step:?}");
         }
-        let here = |at: &At| match *at {
+        let is_here = |at: &At| match *at {
             At::Step(wanted) => wanted == number,
             At::Site(wanted) => site == Some(wanted),
         };
-        let stop = watch.stop.take_if(|(at, _)| here(at))?;
+        let stop = watch.stop.take_if(|(at, _)| is_here(at))?;
         Some(stop.1)
     });
     if let Some(meanwhile) = meanwhile {
@@ -170,26 +170,27 @@ pub(crate) fn step(operation: &'static str) {
     }
 }
 
-/// Runs `work` and answers its steps. More than `most` of them are a failure: it waits.
-pub fn trace<R>(most: usize, work: impl FnOnce() -> R) -> (R, Vec<Step>) {
-    watch(most, None, work)
+/// Runs `work` and returns its steps. It panics after more than `max_steps`, because the work then
+/// waits for another thread.
+pub fn trace<R>(max_steps: usize, work: impl FnOnce() -> R) -> (R, Vec<Step>) {
+    watch(max_steps, None, work)
 }
 
-/// Runs `work`, but before one of its steps runs `meanwhile`, as if its thread had stopped
-/// there and others had gone on. `false` if it did not come there.
+/// Runs `work`, and runs `meanwhile` before one of its steps, as if the thread had stopped there
+/// while others continued. Also returns whether the work reached that step.
 pub fn stop<R>(at: At, meanwhile: impl FnOnce() + 'static, work: impl FnOnce() -> R) -> (R, bool) {
-    let came = std::rc::Rc::new(core::cell::Cell::new(false));
-    let there = came.clone();
+    let reached = std::rc::Rc::new(core::cell::Cell::new(false));
+    let set_reached = reached.clone();
     let meanwhile = move || {
-        there.set(true);
+        set_reached.set(true);
         meanwhile();
     };
     let (result, _) = watch(usize::MAX, Some((at, Box::new(meanwhile))), work);
-    (result, came.get())
+    (result, reached.get())
 }
 
 fn watch<R>(
-    most: usize,
+    max_steps: usize,
     stop: Option<(At, Box<dyn FnOnce()>)>,
     work: impl FnOnce() -> R,
 ) -> (R, Vec<Step>) {
@@ -198,11 +199,11 @@ fn watch<R>(
         hooks.watches.push(Watch {
             thread,
             steps: Vec::new(),
-            most,
+            max_steps,
             stop,
         });
     });
-    /// Takes the watch away, also when the work panics: the next model is not to find it.
+    /// Removes the watch even when the work panics, so that the next model does not find it.
     struct Unwatch(loom::thread::ThreadId);
     impl Unwatch {
         fn take(&self) -> Vec<Step> {
@@ -210,7 +211,7 @@ fn watch<R>(
                 let mine = hooks.watches.iter().rposition(|w| w.thread == self.0);
                 mine.map(|i| hooks.watches.remove(i))
             });
-            // Dropped only here, with all that a stop that was not reached holds.
+            // An unreached stop holds a closure; it is dropped here, after the borrow has ended.
             mine.map(|watch| watch.steps).unwrap_or_default()
         }
     }

@@ -1,4 +1,4 @@
-//! Atomics, fences and locks of the plain build: those of `std`.
+//! The plain build's half of `sync`: atomics, locks and parking from `std`.
 
 pub(crate) use super::lock_std as lock;
 pub(crate) use core::hint::spin_loop;
@@ -6,24 +6,25 @@ pub(crate) use core::sync::atomic::{AtomicU64, Ordering};
 pub(crate) use std::sync::{Mutex, MutexGuard};
 pub(crate) use std::thread::{Thread, current as current_thread, park_timeout as park, yield_now};
 
-/// Has the compiler, and it alone, keep what comes before this before what comes after.
+/// A compiler fence: the compiler moves no memory access across it. It emits no instruction.
 #[inline(always)]
 pub(crate) fn keep_order() {
     core::sync::atomic::compiler_fence(Ordering::SeqCst);
 }
 
-/// Lets some time pass, for nobody to do anything.
+/// Passes time without touching memory: `hints` spin hints.
 pub(crate) fn pass_time(hints: u32) {
     for _ in 0..hints {
         spin_loop();
     }
 }
 
-/// A plain store to a word that others exchange, at other times.
+/// A plain store to a word that other threads access by read-modify-write, but never at the same
+/// time: the caller is its only writer until it hands the word on.
 #[inline(always)]
-pub(crate) fn store_alone(word: &AtomicU64, value: u64, order: Ordering) {
+pub(crate) fn store_exclusive(word: &AtomicU64, value: u64, order: Ordering) {
     word.store(value, order);
 }
 
-/// A shared value that is read often and replaced seldom, as a whole.
+/// A shared value that is read often, and rarely replaced as a whole.
 pub(crate) type Snapshot<T> = arc_swap::ArcSwap<T>;

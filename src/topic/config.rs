@@ -1,8 +1,10 @@
-//! What a topic and a consumer may be told when they are made.
+//! Topic configuration.
 
 use super::partitioner::Partitioner;
+use crate::clock;
 use crate::error::TopicError;
 use crate::log::overflow::Overflow;
+use crate::log::partition::LogOrigin;
 use crate::log::partition_id::MAX_PARTITIONS;
 use crate::log::retention::RetentionLimits;
 use crate::log::segment::{MAX_RECORDS, MAX_UNITS, SegmentShape, UNIT};
@@ -11,23 +13,63 @@ use crate::wait::WaitStrategy;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The time of a record that was given none.
+/// Which timestamp a record gets that is sent without one.
+///
+/// ```
+/// use ringlog::{Broker, NO_TIMESTAMP, Record, Timestamps, TopicConfig};
+///
+/// let config = TopicConfig::new().timestamps(Timestamps::Given);
+/// let topic = Broker::new().create_topic("orders", config)?;
+/// let mut producer = topic.producer();
+/// let sent = producer.send(Record::new("login"))?;
+/// assert_eq!(sent.timestamp, NO_TIMESTAMP);
+/// let sent = producer.send(Record::new("purchase").timestamp(1_700_000_000_000))?;
+/// assert_eq!(sent.timestamp, 1_700_000_000_000);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 pub enum Timestamps {
-    /// The time of its append, one for all records of a batch. On Linux it is up to 4 ms
-    /// old: the time of the last timer tick, which is cheap to read.
+    /// The time of the append, the same for all records of a batch. On Linux it is the time of the
+    /// last timer tick, which is cheap to read, and up to 4 ms old.
     #[default]
     Append,
-    /// None: only records that were given a time have one, and the others do not pay for it.
+    /// None. Only records that are sent with a timestamp have one, and only they pay for its
+    /// 8 bytes.
     Given,
 }
 
-/// How a topic is made.
+impl Timestamps {
+    /// The timestamp, in milliseconds since 1970 UTC, of a record that is sent now without one.
+    #[inline(always)]
+    pub(crate) fn stamp(self) -> Option<i64> {
+        match self {
+            Timestamps::Append => Some(clock::now()),
+            Timestamps::Given => None,
+        }
+    }
+}
+
+/// A topic's configuration, for [`Broker::create_topic`](crate::Broker::create_topic).
+///
+/// ```
+/// use ringlog::{Broker, Overflow, TopicConfig};
+/// use std::time::Duration;
+///
+/// let config = TopicConfig::new()
+///     .partitions(4)
+///     .segments(8)
+///     .segment_bytes(256 * 1024)
+///     .retention(Duration::from_secs(3600))
+///     .overflow(Overflow::DropOldest);
+/// let topic = Broker::new().create_topic("ticks", config)?;
+/// assert_eq!(topic.partitions(), 4);
+/// # Ok::<(), ringlog::TopicError>(())
+/// ```
 ///
 /// # Memory
 ///
-/// A topic's memory is all there when it is made, or when partitions are added to it; appending
-/// never allocates. It is
+/// A topic allocates all its memory when it is created or when partitions are added. Appending
+/// never allocates. The topic's bytes are:
 ///
 /// ```text
 /// (partitions * (segments + 1) + spares) * block
@@ -35,14 +77,19 @@ pub enum Timestamps {
 ///         rounded up to a multiple of 128
 /// ```
 ///
-/// `spares` is the most handles, producers and consumers, that were alive at once, rounded
-/// up to a power of two: each brings a segment, so that one that stops for ever takes none
-/// from the others. (A lookup by time, and a
-/// call that gives records up, is such a handle while it runs.) A member of a group counts once for
-/// each of its partitions, and its group once for each topic, and under `Backpressure` for each
-/// partition. Pages that are not used yet
-/// take address space and no memory; see [`prefault`](Self::prefault).
-/// [`Topic::memory_bytes`](crate::Topic::memory_bytes) tells what a topic has.
+/// `spares` is the greatest number of handles (producers and consumers) that were alive at once,
+/// rounded up to a power of two. Each handle brings one segment, so a handle that stops forever
+/// takes none from the others. Some count differently:
+///
+/// - A lookup by time, and [`Topic::apply_retention`](crate::Topic::apply_retention), count as a
+///   handle while they run.
+/// - A member of a group counts once for each of its partitions.
+/// - A group counts once for each topic, and under [`Overflow::Backpressure`] also once for each
+///   partition.
+///
+/// Pages that were never used take address space but no memory; see
+/// [`prefault`](Self::prefault). [`Topic::memory_bytes`](crate::Topic::memory_bytes) reports the
+/// size of a topic.
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct TopicConfig {
@@ -58,8 +105,7 @@ pub struct TopicConfig {
     pub(crate) wait: WaitStrategy,
     pub(crate) max_block: Duration,
     pub(crate) prefault: bool,
-    first_segment: u64,
-    first_offset: u64,
+    pub(super) origin: LogOrigin,
 }
 
 impl Default for TopicConfig {
@@ -77,132 +123,136 @@ impl Default for TopicConfig {
             wait: WaitStrategy::default(),
             max_block: Duration::from_secs(60),
             prefault: false,
-            first_segment: 0,
-            first_offset: 0,
+            origin: LogOrigin {
+                segment: 0,
+                offset: 0,
+            },
         }
     }
 }
 
 impl TopicConfig {
-    /// One partition of four segments, each of 16,384 records or 1 MiB, `Backpressure`.
+    /// The default: one partition of four segments, each for 16,384 records or 1 MiB, under
+    /// [`Overflow::Backpressure`].
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// How many partitions: 1 to 16,384. Default 1.
+    /// Sets the number of partitions: 1 to 16,384. Default 1.
     pub fn partitions(mut self, partitions: u32) -> Self {
         self.partitions = partitions;
         self
     }
 
-    /// How many segments a partition keeps: 2 or more. Default 4. The oldest is given up as
-    /// a whole, so a partition retains between `segments - 1` and `segments` of them.
+    /// Sets the number of segments of a partition: 2 or more. Default 4. The oldest segment is
+    /// evicted as a whole, so a full partition retains between `segments - 1` and `segments`.
     pub fn segments(mut self, segments: u32) -> Self {
         self.segments = segments;
         self
     }
 
-    /// How many records a segment holds: 1 to 2,097,151. Default 16,384.
+    /// Sets the number of records that a segment holds: 1 to 2,097,151. Default 16,384.
     pub fn segment_records(mut self, records: u32) -> Self {
         self.segment_records = records;
         self
     }
 
-    /// How many bytes a segment holds: 8 to 268,435,448, rounded up to a multiple of 8.
-    /// Default 1 MiB. A record takes its value, rounded up to 8, and 8 bytes of index, 8 for
-    /// its time, and with a key or headers 8 and their bytes, rounded up to 8.
+    /// Sets the number of bytes that a segment holds: 8 to 268,435,448, rounded up to a multiple
+    /// of 8. Default 1 MiB.
+    ///
+    /// A record takes the bytes of its value, rounded up to a multiple of 8; 8 more for a
+    /// timestamp; and, with a key or headers, 8 more and their bytes, rounded up to a multiple of
+    /// 8. Its 8 bytes of index are not counted here.
     pub fn segment_bytes(mut self, bytes: usize) -> Self {
         self.segment_bytes = bytes;
         self
     }
 
-    /// How long records are kept where there is room (Kafka's `retention.ms`). Default: for as
+    /// Sets how long records are kept while there is room (Kafka's `retention.ms`). Default: as
     /// long as there is room.
     ///
-    /// The oldest segments go, each as a whole, when all their records were appended so long ago,
-    /// or longer; the segment that is being appended to stays. It goes by when records were
-    /// appended and not by the times that they were given, so that a wrong time can neither keep
-    /// a log for ever nor empty it.
+    /// A segment is evicted, as a whole, when all its records were appended at least `time` ago.
+    /// The active segment is never evicted. The time of the append counts, not a record's
+    /// timestamp: a wrong timestamp can neither keep a log forever nor empty it.
     ///
-    /// No thread sees to it. Retention is applied whenever a segment of the partition is full
-    /// and the next begins, and by [`Topic::apply_retention`](crate::Topic::apply_retention).
-    /// So nothing goes before its time, and what is past its time may stay until one of the two
-    /// happens. Under [`Overflow::Backpressure`] what a subscribed consumer has not read stays in
-    /// any case.
+    /// No background thread applies retention. It is applied when a segment of the partition is
+    /// full and the next begins, and by
+    /// [`Topic::apply_retention`](crate::Topic::apply_retention). So no record is evicted too
+    /// early, and expired records may stay until one of the two happens. Under
+    /// [`Overflow::Backpressure`] records that a subscribed consumer has not read stay in any case.
     pub fn retention(mut self, time: Duration) -> Self {
         self.retention = Some(time);
         self
     }
 
-    /// How many bytes a partition keeps at least, where there is room (Kafka's
+    /// Sets how many bytes a partition keeps at least, while there is room (Kafka's
     /// `retention.bytes`). Default: as many as there is room for.
     ///
-    /// The oldest segment goes, as a whole, when the others have so many bytes without it. Bytes
-    /// are counted as [`segment_bytes`](Self::segment_bytes) has them. Otherwise as
-    /// [`retention`](Self::retention); with both, a segment goes when either says so.
+    /// The oldest segment is evicted, as a whole, when the other segments have at least `bytes`
+    /// without it. Bytes are counted as in [`segment_bytes`](Self::segment_bytes). Retention by
+    /// bytes is applied when [`retention`](Self::retention) is. With both configured, a segment is
+    /// evicted when either limit allows it.
     pub fn retention_bytes(mut self, bytes: u64) -> Self {
         self.retention_bytes = Some(bytes);
         self
     }
 
-    pub(crate) fn limits(&self) -> Option<RetentionLimits> {
+    pub(super) fn retention_limits(&self) -> Option<RetentionLimits> {
         RetentionLimits::new(self.retention, self.retention_bytes)
     }
 
-    /// What happens when the segments are full. Default [`Overflow::Backpressure`].
+    /// Sets what happens when a partition's segments are full. Default
+    /// [`Overflow::Backpressure`].
     pub fn overflow(mut self, overflow: Overflow) -> Self {
         self.overflow = overflow;
         self
     }
 
-    /// The time of records that were given none. Default [`Timestamps::Append`].
+    /// Sets which timestamp a record gets that is sent without one. Default
+    /// [`Timestamps::Append`].
     pub fn timestamps(mut self, timestamps: Timestamps) -> Self {
         self.timestamps = timestamps;
         self
     }
 
-    /// Key to partition. Default [`Xxh3`](crate::Xxh3).
+    /// Sets the partitioner. Default [`Xxh3`](crate::Xxh3).
     pub fn partitioner(mut self, partitioner: impl Partitioner + 'static) -> Self {
         self.partitioner = Some(Arc::new(partitioner));
         self
     }
 
-    /// How consumers wait for records and producers for room. Default
+    /// Sets how consumers wait for records, and producers for room. Default
     /// [`WaitStrategy::Block`].
     pub fn wait(mut self, wait: WaitStrategy) -> Self {
         self.wait = wait;
         self
     }
 
-    /// How long `send` waits for room before it gives up. Default 60 s (Kafka's
-    /// `max.block.ms`).
+    /// Sets how long a send waits for room before it fails with
+    /// [`SendError::Full`](crate::SendError::Full). Default 60 s (Kafka's `max.block.ms`).
     pub fn max_block(mut self, limit: Duration) -> Self {
         self.max_block = limit;
         self
     }
 
-    /// Whether to touch all memory when the topic is made, so that no append of the first
-    /// round pays for a page. Default `false`.
+    /// Sets whether to touch all memory when the topic is created. Then no append pays for a page
+    /// fault when it is the first to use a segment. Default `false`.
     pub fn prefault(mut self, prefault: bool) -> Self {
         self.prefault = prefault;
         self
     }
 
-    /// Begins every partition at this segment number and offset. For tests of what comes
-    /// after years.
+    /// Begins every partition at this segment number and offset. For tests of logs that are years
+    /// old.
     #[doc(hidden)]
     pub fn begin_at(mut self, segment: u64, offset: u64) -> Self {
-        self.first_segment = segment;
-        self.first_offset = offset;
+        self.origin = LogOrigin { segment, offset };
         self
     }
 
-    pub(crate) fn first(&self) -> (u64, u64) {
-        (self.first_segment, self.first_offset)
-    }
-
-    /// The measures of its segments and how many, if every setting is within its limits.
-    pub(crate) fn validate(&self) -> Result<(SegmentShape, usize), TopicError> {
+    /// Checks every setting. Returns the shape of a segment, and the number of segments that the
+    /// partitions need without spares.
+    pub(super) fn validate(&self) -> Result<(SegmentShape, usize), TopicError> {
         let limits: [(&'static str, u64, u64, u64); 4] = [
             (
                 "partitions",

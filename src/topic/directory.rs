@@ -1,11 +1,13 @@
-//! The topics of a broker by name, as an immutable map that is replaced as a whole.
+//! The topics of a broker by name: an immutable map that is replaced as a whole.
+//!
+//! Readers load the current map without a lock. Sending and polling never look here.
 
 use super::handle::Topic;
 use crate::sync::Snapshot;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// The topics by name. A handle: clones are the same directory.
+/// The topics of a broker by name. A handle: clones share one directory.
 #[derive(Clone)]
 pub(crate) struct Directory(Arc<Snapshot<BTreeMap<Arc<str>, Topic>>>);
 
@@ -18,7 +20,7 @@ impl Directory {
         self.0.load().get(name).cloned()
     }
 
-    /// All topics, by name.
+    /// All topics, sorted by name.
     pub(crate) fn all(&self) -> Vec<Topic> {
         self.0.load().values().cloned().collect()
     }
@@ -28,9 +30,10 @@ impl Directory {
         self.0.load().keys().map(|name| name.to_string()).collect()
     }
 
-    /// Adds a topic; `false` if there is one of its name.
+    /// Adds a topic. Returns `false` if the directory already has one of its name.
     pub(crate) fn insert(&self, topic: &Topic) -> bool {
-        // Another thread may insert the same name first: the exchange that succeeds decides.
+        // `rcu` retries until its exchange succeeds. Another thread may insert the same name
+        // first, so only the last run counts.
         let mut inserted = false;
         self.0.rcu(|topics| {
             inserted = !topics.contains_key(topic.name());
@@ -44,13 +47,13 @@ impl Directory {
         inserted
     }
 
-    /// Removes the topic of this name and returns it.
+    /// Removes the topic of this name, and returns it.
     pub(crate) fn remove(&self, name: &str) -> Option<Topic> {
         let mut removed = None;
         self.0.rcu(|topics| {
-            let mut rest = BTreeMap::clone(topics);
-            removed = rest.remove(name);
-            Arc::new(rest)
+            let mut remaining = BTreeMap::clone(topics);
+            removed = remaining.remove(name);
+            Arc::new(remaining)
         });
         removed
     }

@@ -1,32 +1,43 @@
-//! The public handle of a topic.
+//! [`Topic`], the public handle: adding partitions, closing, offsets, deletion, retention.
 
 use super::config::TopicConfig;
 use super::shared::TopicShared;
 use crate::error::TopicError;
 use crate::events::event;
 use crate::log::partition::Partition;
-use crate::log::time_lookup;
-use crate::log::time_lookup::OffsetAndTimestamp;
+use crate::log::time_lookup::{self, OffsetAndTimestamp};
+use crate::record::check_timestamp;
 use core::fmt;
 use std::sync::Arc;
 
-/// A topic: partitions that records are appended to and read from.
+/// A topic: a set of partitions, to which records are appended and from which they are read.
 ///
-/// A handle: clones are the same topic. It stays usable after
-/// [`Broker::delete_topic`](crate::Broker::delete_topic), but its producers and consumers
+/// This is a handle: clones refer to the same topic. It stays usable after
+/// [`Broker::delete_topic`](crate::Broker::delete_topic), but the topic's producers and consumers
 /// then report `Closed`.
+///
+/// ```
+/// use ringlog::{Broker, Record, TopicConfig};
+///
+/// let broker = Broker::new();
+/// let topic = broker.create_topic("orders", TopicConfig::new().partitions(2))?;
+/// topic.producer().send(Record::new("login").partition(1))?;
+/// assert_eq!(topic.log_end_offset(0)?, 0);
+/// assert_eq!(topic.log_end_offset(1)?, 1);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone)]
 pub struct Topic {
-    pub(super) inner: Arc<TopicShared>,
+    inner: Arc<TopicShared>,
 }
 
 #[cfg(loom)]
 impl Topic {
-    /// In a model, when nothing else happens any more, and readers hold only what is live: every
-    /// segment is live, or can be taken. None is lost.
+    /// Asserts that every segment is live or free, so that none is lost. For models, when no other
+    /// thread runs any more and readers hold only live segments.
     pub fn assert_no_segment_is_lost(&self) {
         let partitions = (0..self.partitions()).map(|p| self.inner.partition(p));
-        let live: usize = partitions.map(|log| log.live()).sum();
+        let live: usize = partitions.map(|log| log.live_segments()).sum();
         let (all, free) = self.inner.pool().take_all();
         assert_eq!(live + free, all, "{live} live, {free} free, {all} in all");
     }
@@ -48,22 +59,26 @@ impl Topic {
         self.inner.name()
     }
 
-    /// How many partitions it has.
+    /// The number of partitions.
     pub fn partitions(&self) -> u32 {
         self.inner.partitions()
     }
 
-    /// Adds partitions, so that there are `total`, with all their memory, as Kafka's
+    /// Adds partitions until the topic has `total`, and allocates all their memory, as Kafka's
     /// `createPartitions` does.
     ///
-    /// Producers use them from their next call on: **keys are spread over all partitions anew**, so
-    /// most keys go elsewhere from then on, and what was sent for them stays where it is.
-    /// Consumers that are subscribed to the topic have the new partitions from their next poll on,
-    /// and read them from the first record, whatever their [`OffsetReset`](crate::OffsetReset);
-    /// under [`Overflow::Backpressure`](crate::Overflow::Backpressure) nothing that is sent there
-    /// is overwritten before they have read it, also when they poll much later. The same goes for a
-    /// group as a whole. Consumers that were assigned partitions keep to those. (A producer's first
-    /// call afterwards allocates a little, and a consumer's poll as well.)
+    /// Producers use the new partitions from their next call on. **Keys are then mapped to all
+    /// partitions again**: most keys map to another partition than before, and the records that
+    /// were sent for them stay where they are.
+    ///
+    /// Consumers that are subscribed to the topic read the new partitions from their next poll on.
+    /// They begin at the first record, regardless of their [`OffsetReset`](crate::OffsetReset).
+    /// Under [`Overflow::Backpressure`](crate::Overflow::Backpressure) no record there is
+    /// overwritten before they have read it, even if they poll much later. A group as a whole has
+    /// the same guarantees. Consumers that were assigned partitions keep their assignment.
+    ///
+    /// The first call of each producer afterwards allocates a little, and so does the first poll
+    /// of each consumer.
     ///
     /// ```
     /// # use ringlog::{Broker, Record, TopicConfig};
@@ -77,10 +92,14 @@ impl Topic {
     /// ```
     ///
     /// # Errors
-    /// [`TopicError::InvalidConfig`] when `total` is not more than there are, or over 16,384;
-    /// [`TopicError::NoMorePartitions`] when there are 16,384; [`TopicError::TooManySegments`];
-    /// [`TopicError::OutOfMemory`]; [`TopicError::Closed`] after the topic was closed or deleted.
-    /// Nothing is changed then.
+    /// - [`TopicError::InvalidConfig`] if `total` is not greater than the current number, or is
+    ///   greater than 16,384.
+    /// - [`TopicError::NoMorePartitions`] if the topic has 16,384 already.
+    /// - [`TopicError::TooManySegments`] and [`TopicError::OutOfMemory`], as for
+    ///   [`Broker::create_topic`](crate::Broker::create_topic).
+    /// - [`TopicError::Closed`] after the topic was closed or deleted.
+    ///
+    /// On an error nothing has changed.
     pub fn add_partitions(&self, total: u32) -> Result<(), TopicError> {
         self.inner.add_partitions(total)?;
         event!(
@@ -92,20 +111,20 @@ impl Topic {
         Ok(())
     }
 
-    /// Ends the topic: nothing more is appended, and its consumers read on to the end.
+    /// Closes the topic: nothing more is appended, and its consumers read on to the end.
     ///
-    /// From now on producers are refused with [`SendError::Closed`](crate::SendError::Closed), also
-    /// those that are just waiting for room. What was appended before, or was just being appended,
-    /// is there to be read; a consumer that has read all of it gets
-    /// [`ConsumeError::Closed`](crate::ConsumeError::Closed), and those that wait are woken. Nobody
-    /// loses a record by it. Claims that are open when the topic is closed may still be published.
+    /// Producers are refused with [`SendError::Closed`](crate::SendError::Closed) from now on,
+    /// including those that are waiting for room. Records that were appended before, or are being
+    /// appended at this moment, stay readable. A consumer that has read all of them gets
+    /// [`ConsumeError::Closed`](crate::ConsumeError::Closed); waiting consumers are woken. Closing
+    /// loses no record. Claims that are open when the topic is closed may still be published.
     ///
-    /// An exclusive producer ends its topic itself, with the next call that it makes, which is
-    /// refused, or when it is dropped: only then are the consumers told. (Its appends are plain
-    /// stores, which nobody else can stop.)
+    /// If an exclusive producer lives, the logs end only with its next call, which is refused, or
+    /// when it is dropped. Consumers see the end only then. (Its appends are plain stores, which no
+    /// other thread can stop.)
     ///
-    /// The topic stays in its broker, can be read again from any offset that is retained, and cannot
-    /// be opened again. Closing it once more does nothing.
+    /// The topic stays in its broker and can be read again from any retained offset. It cannot be
+    /// reopened. Closing it again has no effect.
     ///
     /// ```
     /// # use ringlog::{Broker, ConsumeError, ConsumerConfig, Record, TopicConfig};
@@ -128,7 +147,7 @@ impl Topic {
         self.inner.close();
     }
 
-    /// Whether the topic was closed, or deleted.
+    /// Whether the topic was closed or deleted.
     pub fn is_closed(&self) -> bool {
         self.inner.is_closed()
     }
@@ -145,7 +164,7 @@ impl Topic {
         Ok(self.inner.partition(partition))
     }
 
-    /// The first offset that the partition retains.
+    /// The first offset that the partition retains (Kafka's log start offset).
     ///
     /// # Errors
     /// [`TopicError::PartitionOutOfRange`].
@@ -154,8 +173,8 @@ impl Topic {
         Ok(partition.log_start_offset())
     }
 
-    /// One past the partition's last offset: what the next record will get. Records that
-    /// another thread is just copying in count.
+    /// The offset after the partition's last one, which the next record will get. Records that
+    /// another thread has claimed room for and not published yet count.
     ///
     /// # Errors
     /// [`TopicError::PartitionOutOfRange`].
@@ -164,15 +183,28 @@ impl Topic {
         Ok(partition.log_end_offset())
     }
 
-    /// The earliest retained record whose time is at or after `time`, in milliseconds since 1970
-    /// UTC; `None` when there is none. See
-    /// [`Consumer::offsets_for_times`](crate::Consumer::offsets_for_times) for what is found where
-    /// times are not in order, and where the search ends.
+    /// Finds the earliest retained record whose timestamp is at or after `time`, in milliseconds
+    /// since 1970 UTC. Returns `None` if there is none. See
+    /// [`Consumer::offsets_for_times`](crate::Consumer::offsets_for_times) for what is found if
+    /// timestamps are not in order, and for where the search ends.
     ///
-    /// It reads the times of records, from the log start to the one it finds; of a segment that
-    /// is full and was read to its end once, it remembers the latest. While it runs it keeps the
-    /// segment that it reads from being used again, and brings a spare for it to the topic's pool,
-    /// as handles do. It never holds back the log start.
+    /// It reads the timestamps from the log start to the record that it finds. The maximum
+    /// timestamp of a full segment that was read to its end is cached, so later lookups skip it.
+    /// While it runs, it keeps the segment that it reads from being reused, and brings a spare
+    /// segment to the topic's pool, as handles do. It never holds back the log start.
+    ///
+    /// ```
+    /// # use ringlog::{Broker, Record, TopicConfig};
+    /// # let topic = Broker::new().create_topic("orders", TopicConfig::new())?;
+    /// let mut producer = topic.producer();
+    /// for time in [1000, 2000, 3000] {
+    ///     producer.send(Record::new("order").timestamp(time))?;
+    /// }
+    /// let found = topic.offset_for_time(0, 1500)?;
+    /// assert_eq!(found.map(|found| (found.offset, found.timestamp)), Some((1, 2000)));
+    /// assert!(topic.offset_for_time(0, 4000)?.is_none());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     /// [`TopicError::PartitionOutOfRange`]; [`TopicError::InvalidTimestamp`] for a time below
@@ -183,23 +215,23 @@ impl Topic {
         time: i64,
     ) -> Result<Option<OffsetAndTimestamp>, TopicError> {
         let log = self.partition(partition)?;
-        if time < 0 {
-            return Err(TopicError::InvalidTimestamp { timestamp: time });
-        }
-        Ok(time_lookup::find(log, time).ok())
+        let time = check_timestamp(time)?;
+        Ok(time_lookup::find(log, time).found())
     }
 
-    /// Deletes the records of a partition before offset `before`, as Kafka's `deleteRecords` does,
-    /// and answers where the log starts then: at `before`, or later if it did already.
+    /// Deletes the records of a partition before offset `before`, as Kafka's `deleteRecords` does.
+    /// Returns the new log start offset: `before`, or a later one if the log started later already.
     ///
-    /// No poll that begins afterwards gives a record before it, whoever polls. A consumer that
-    /// had not come so far goes on at `before` and is told in [`Batch::lost`](crate::Batch::lost)
-    /// how many offsets it has not read; with [`OffsetReset::None`](crate::OffsetReset::None) it is
-    /// told that its position is out of range. A batch that is held stays as it is.
+    /// No poll of any consumer that begins afterwards returns a record before that offset. A
+    /// consumer with an earlier position continues at `before`;
+    /// [`Batch::lost`](crate::Batch::lost) reports how many offsets it has not read. With
+    /// [`OffsetReset::None`](crate::OffsetReset::None) its poll fails with
+    /// [`ConsumeError::OffsetOutOfRange`](crate::ConsumeError::OffsetOutOfRange). A batch that is
+    /// already held is not affected.
     ///
-    /// The memory is used again as it always is, a segment at a time. Under
-    /// [`Overflow::Backpressure`](crate::Overflow::Backpressure) a consumer holds producers back
-    /// where it was until its next poll, and a group without members until one comes.
+    /// Deletion frees no memory at once: memory is reused a segment at a time, as always. Under
+    /// [`Overflow::Backpressure`](crate::Overflow::Backpressure) a consumer holds producers back at
+    /// its old position until its next poll, and a group without members until one joins.
     ///
     /// ```
     /// # use ringlog::{Broker, ConsumerConfig, Record, TopicConfig};
@@ -220,14 +252,10 @@ impl Topic {
     ///
     /// # Errors
     /// [`TopicError::PartitionOutOfRange`]; [`TopicError::OffsetOutOfRange`] for an offset past
-    /// the end; [`TopicError::Closed`] after the topic was deleted. Nothing is deleted then.
+    /// the end; [`TopicError::Closed`] after the topic was deleted. On an error nothing is deleted.
     pub fn delete_records(&self, partition: u32, before: u64) -> Result<u64, TopicError> {
         let log = self.partition(partition)?;
-        if self.inner.is_deleted() {
-            return Err(TopicError::Closed {
-                topic: self.inner.name().clone(),
-            });
-        }
+        self.inner.refuse_deleted::<TopicError>()?;
         let log_end = log.log_end_offset();
         if before > log_end {
             return Err(TopicError::OffsetOutOfRange {
@@ -239,14 +267,16 @@ impl Topic {
             });
         }
         log.raise_deleted_before(before);
-        self.inner.change();
+        self.inner.announce_change();
         Ok(log.log_start_offset())
     }
 
-    /// Gives up what the topic keeps no longer, by [`TopicConfig::retention`] and
-    /// [`TopicConfig::retention_bytes`], in all partitions. The same is done for a partition
-    /// whenever one of its segments is full; this is for partitions where that does not happen in
-    /// time. While it runs it brings a spare segment, as handles do.
+    /// Evicts the segments of all partitions that [`TopicConfig::retention`] and
+    /// [`TopicConfig::retention_bytes`] no longer retain.
+    ///
+    /// A partition does the same by itself whenever one of its segments is full. Call this for
+    /// partitions where that happens too seldom. While it runs, it brings a spare segment to the
+    /// topic's pool, as handles do.
     ///
     /// ```
     /// # use ringlog::{Broker, Record, TopicConfig};
@@ -270,8 +300,8 @@ impl Topic {
         }
     }
 
-    /// Bytes of all the topic's segments, its handles' spares included: the formula is at
-    /// [`TopicConfig`].
+    /// The bytes of all segments of the topic, including the spares of its handles. The formula
+    /// is at [`TopicConfig`].
     pub fn memory_bytes(&self) -> usize {
         self.inner.pool().bytes()
     }

@@ -1,3 +1,17 @@
+//! Topics: their configuration, the state that all their handles share, and the public handle.
+//!
+//! | file | its one job |
+//! |---|---|
+//! | `config.rs`, `name.rs` | `TopicConfig`, `Timestamps`; which names are valid |
+//! | `shared.rs` | what all handles of a topic share: partitions, segments, closing, changes |
+//! | `state.rs` | the bits of the state word |
+//! | `producer_count.rs` | admits shared producers or one exclusive producer |
+//! | `subscription.rs`, `inbox.rs` | a consumer's registration; partitions added since |
+//! | `handle.rs` | `Topic`, the public handle |
+//! | `partitioner.rs` | `Partitioner`, and the three that are built in |
+//! | `topic_partition.rs` | a partition's public name |
+//! | `directory.rs` | topics by name |
+
 mod config;
 mod directory;
 mod handle;
@@ -16,9 +30,9 @@ pub use partitioner::{Murmur2, PartitionChoice, Partitioner, RoundRobin, Xxh3};
 pub use topic_partition::TopicPartition;
 
 pub(crate) use directory::Directory;
+pub(crate) use inbox::AddedPartition;
 pub(crate) use name::name_fault;
+pub(crate) use partitioner::xxh3;
 pub(crate) use shared::TopicShared;
 pub(crate) use state::TopicState;
 pub(crate) use subscription::TopicSubscription;
-
-pub(crate) use partitioner::xxh3;

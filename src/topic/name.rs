@@ -1,7 +1,9 @@
-/// Kafka's limit.
+//! Which names topics, groups, members and consumers may have.
+
+/// The longest name, in bytes: Kafka's limit for topics.
 const MAX_NAME: usize = 249;
 
-/// Why this cannot be the name of a topic, a group or a member.
+/// The rule that the name breaks; `None` for a valid name of a topic, group, member or consumer.
 pub(crate) fn name_fault(name: &str) -> Option<&'static str> {
     let unprintable = |c: char| {
         c.is_control()

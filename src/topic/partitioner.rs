@@ -1,63 +1,84 @@
-//! Key to partition.
+//! Partitioners: which partition a record without an explicit partition is sent to.
 //!
-//! The order of Kafka's producers: the partition that the record names; else the topic's
-//! [`Partitioner`]; and for a record without a key, a partition that the producer stays with
-//! for a while.
+//! The precedence is that of Kafka's producers:
+//!
+//! 1. the partition that the record names;
+//! 2. the topic's [`Partitioner`];
+//! 3. for a record without a key, the sticky partition, which the producer keeps for a while.
 
 use core::fmt;
 use xxhash_rust::xxh3::xxh3_64;
 
-/// What a [`Partitioner`] answers.
+/// A [`Partitioner`]'s decision about one record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum PartitionChoice {
-    /// This partition. One that the topic does not have refuses the record.
+    /// This partition. If the topic does not have it, the record is refused with
+    /// [`SendError::PartitionOutOfRange`](crate::SendError::PartitionOutOfRange).
     Partition(u32),
-    /// The one the producer is staying with: it moves to the next partition every 16 KiB
-    /// ([KIP-794](https://cwiki.apache.org/confluence/display/KAFKA/KIP-794)'s batch size).
+    /// The producer's current sticky partition. The producer moves on to the next partition
+    /// every 16 KiB, the batch size of
+    /// [KIP-794](https://cwiki.apache.org/confluence/display/KAFKA/KIP-794).
     Sticky,
-    /// The next one, in turn, for every record.
+    /// The next partition in turn, for every record.
     RoundRobin,
 }
 
-/// Chooses partitions for records that name none.
+/// Chooses the partition of a record that names none.
+///
+/// The producer calls it for each record that names no partition. For records with equal keys to
+/// stay in order, it must choose the same partition for equal keys.
 ///
 /// ```
-/// use ringlog::{Choice, Partitioner, TopicConfig};
+/// use ringlog::{Broker, PartitionChoice, Partitioner, Record, TopicConfig};
 ///
-/// /// Partition 0 for whoever pays, the others for the rest.
+/// /// Partition 0 for keys of paying customers, the other partitions for the rest.
 /// #[derive(Debug)]
-/// struct Paying;
+/// struct PayingFirst;
 ///
-/// impl Partitioner for Paying {
-///     fn choose(&self, key: Option<&[u8]>, partitions: u32) -> Choice {
+/// impl Partitioner for PayingFirst {
+///     fn choose(&self, key: Option<&[u8]>, partitions: u32) -> PartitionChoice {
 ///         match key {
-///             Some([b'$', ..]) => Choice::Partition(0),
-///             Some(key) => Choice::Partition(1 + key.len() as u32 % (partitions - 1)),
-///             None => Choice::Sticky,
+///             Some([b'$', ..]) => PartitionChoice::Partition(0),
+///             Some(key) => PartitionChoice::Partition(1 + key.len() as u32 % (partitions - 1)),
+///             None => PartitionChoice::Sticky,
 ///         }
 ///     }
 /// }
 ///
-/// let config = TopicConfig::new().partitions(4).partitioner(Paying);
+/// let config = TopicConfig::new().partitions(4).partitioner(PayingFirst);
+/// let topic = Broker::new().create_topic("orders", config)?;
+/// let sent = topic.producer().send(Record::new("order").key("$alice"))?;
+/// assert_eq!(sent.partition, 0);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub trait Partitioner: fmt::Debug + Send + Sync {
-    /// Chooses for a record with this key (or none) in a topic of so many partitions.
+    /// Chooses a partition for a record with this key, or without one. `partitions` is the number
+    /// of partitions of the topic, at least 1; valid choices are 0 to `partitions - 1`.
     fn choose(&self, key: Option<&[u8]>, partitions: u32) -> PartitionChoice;
 }
 
-/// The default: `(xxh3_64(key) * partitions) >> 64`, and sticky without a key.
+/// The default partitioner: `(xxh3_64(key) * partitions) >> 64`, and sticky without a key.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Xxh3;
 
 /// Kafka's default partitioner: `(murmur2(key) & 0x7fffffff) % partitions`, and sticky
-/// without a key. For keys to land where Kafka's Java clients put them.
+/// without a key. It sends a key to the partition that Kafka's Java clients choose.
+///
+/// ```
+/// use ringlog::{Murmur2, PartitionChoice, Partitioner};
+///
+/// // Kafka sends the key "foobar" to partition 6 of 10.
+/// assert_eq!(Murmur2.choose(Some(b"foobar"), 10), PartitionChoice::Partition(6));
+/// assert_eq!(Murmur2.choose(None, 10), PartitionChoice::Sticky);
+/// ```
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Murmur2;
 
-/// All partitions in turn, whatever the key (Kafka's `RoundRobinPartitioner`).
+/// All partitions in turn, regardless of the key (Kafka's `RoundRobinPartitioner`).
 #[derive(Clone, Copy, Debug, Default)]
 pub struct RoundRobin;
 
+/// The partition of a key under [`Xxh3`].
 #[inline]
 pub(crate) fn xxh3(key: &[u8], partitions: u32) -> u32 {
     ((u128::from(xxh3_64(key)) * u128::from(partitions)) >> 64) as u32
@@ -98,9 +119,9 @@ fn murmur2(data: &[u8]) -> u32 {
         k ^= k >> 24;
         hash = hash.wrapping_mul(M) ^ k.wrapping_mul(M);
     }
-    let rest = words.remainder();
-    if !rest.is_empty() {
-        for (i, &byte) in rest.iter().enumerate() {
+    let tail = words.remainder();
+    if !tail.is_empty() {
+        for (i, &byte) in tail.iter().enumerate() {
             hash ^= u32::from(byte) << (8 * i);
         }
         hash = hash.wrapping_mul(M);
@@ -116,7 +137,7 @@ mod tests {
 
     #[test]
     fn murmur2_gives_what_kafkas_own_tests_expect() {
-        // org.apache.kafka.common.utils.UtilsTest.testMurmur2, and two more.
+        // The values of org.apache.kafka.common.utils.UtilsTest.testMurmur2, and two more.
         for (key, hash) in [
             ("21", -973_932_308),
             ("foobar", -790_332_482),

@@ -1,58 +1,89 @@
+//! The producer count: any number of shared producers, or one exclusive producer (rows P9, P17).
+//!
+//! ```text
+//!  63          62                                  0
+//! | exclusive | shared producers that are alive     |
+//! ```
+//!
+//! A shared producer counts itself in and may send once it finds no exclusive producer. An
+//! exclusive producer enters only if the whole word is zero.
+
 use super::shared::TopicShared;
+use crate::error::TopicError;
 use crate::sync::ord;
 
-/// Set in the producers' word while an exclusive producer lives; the rest counts shared ones.
+/// Set while an exclusive producer lives.
 const EXCLUSIVE: u64 = 1 << 63;
 
+/// What a shared producer finds when it is counted in.
+pub(crate) struct Admission {
+    /// Shared producers that were counted before it.
+    pub(crate) others: u64,
+    /// Whether it may send: not while an exclusive producer lives.
+    pub(crate) admitted: bool,
+}
+
 impl TopicShared {
-    /// Counts a shared producer in. Answers how many were there, and whether it may send: not
-    /// while an exclusive producer lives.
-    pub(crate) fn enter_shared(&self) -> (u64, bool) {
+    /// Counts a shared producer in.
+    pub(crate) fn enter_shared(&self) -> Admission {
         let before = self
             .producers
             .fetch_add(1, ord!("topic.enter_shared", P9, Acquire));
-        (before & !EXCLUSIVE, before & EXCLUSIVE == 0)
+        Admission {
+            others: before & !EXCLUSIVE,
+            admitted: before & EXCLUSIVE == 0,
+        }
     }
 
-    /// Whether the exclusive producer that was there is gone. None can come any more while
-    /// the caller is counted in.
-    pub(crate) fn is_shared(&self) -> bool {
-        self.producers.load(ord!("topic.is_shared", P9, Acquire)) & EXCLUSIVE == 0
+    /// Whether an exclusive producer lives. Once this is false, it stays so while the caller is
+    /// counted in as a shared producer.
+    pub(crate) fn has_exclusive_producer(&self) -> bool {
+        self.producers.load(ord!("topic.is_shared", P9, Acquire)) & EXCLUSIVE != 0
     }
 
-    /// Makes the caller the only producer, or tells how many shared and exclusive there are.
-    pub(crate) fn enter_exclusive(&self) -> Result<(), (u64, u64)> {
-        // Acquire, from the producers that left: their last claims.
-        self.producers
-            .compare_exchange(
-                0,
-                EXCLUSIVE,
-                ord!("topic.enter_exclusive", P9, Acquire),
-                ord!(Relaxed),
-            )
-            .map_err(|word| (word & !EXCLUSIVE, word / EXCLUSIVE))?;
+    /// Makes the caller the only producer.
+    ///
+    /// # Errors
+    /// [`TopicError::ProducersExist`] if there is any other.
+    pub(crate) fn enter_exclusive(&self) -> Result<(), TopicError> {
+        // Acquire: the last claims of the producers that left.
+        let entered = self.producers.compare_exchange(
+            0,
+            EXCLUSIVE,
+            ord!("topic.enter_exclusive", P9, Acquire),
+            ord!(Relaxed),
+        );
+        if let Err(word) = entered {
+            return Err(TopicError::ProducersExist {
+                topic: self.name().clone(),
+                shared: word & !EXCLUSIVE,
+                exclusive: word / EXCLUSIVE,
+            });
+        }
+        // See `TopicShared::close`.
         self.state
             .fetch_or(0, ord!("topic.enter_alone", P17, Release));
         Ok(())
     }
 
-    /// How many producers there are, the exclusive one among them.
-    pub(crate) fn producers(&self) -> u64 {
+    /// How many producers live, shared and exclusive.
+    pub(crate) fn producer_count(&self) -> u64 {
         let word = self.producers.load(ord!(Relaxed));
         (word & !EXCLUSIVE) + u64::from(word & EXCLUSIVE != 0)
     }
 
-    /// Counts a producer out. Release, to the next: its last claims.
+    /// Counts a producer out. Release: the next producer sees its last claims.
     pub(crate) fn leave_producer(&self, exclusive: bool) {
         let one = if exclusive { EXCLUSIVE } else { 1 };
         self.producers
             .fetch_sub(one, ord!("topic.leave_producer", P9, Release));
         if exclusive {
+            // See `TopicShared::close`.
             self.state
                 .fetch_or(0, ord!("topic.leave_alone", P17, Release));
             if self.is_closed() {
-                // Not without another look at who produces: the next such producer may have come
-                // before the topic was closed, and then it is for that one.
+                // `close` checks for an exclusive producer again. The next one may have entered
+                // before the topic was closed; then ending the logs is left to that one.
                 self.close();
             }
         }

@@ -1,14 +1,20 @@
-//! What all handles of a topic share: its partitions and segments, the word that tells whether
-//! anything has changed, and the count of who produces.
+//! What all handles of a topic share: partitions, segments, the state word, the producer count.
+//!
+//! - A handle finds every change of the topic by comparing one word, [`TopicState`], with the
+//!   value that it last acted on (row P13). It acts on a change at its next call.
+//! - An added partition is complete, and every subscriber holds it, before a producer can send
+//!   to it. So no subscriber misses a record.
+//! - After `close`, the partitions' logs are ended (T5), but never while an exclusive producer may
+//!   be claiming (row P17).
 
 use super::config::TopicConfig;
-use super::inbox::Inbox;
+use super::inbox::{AddedPartition, Inbox};
 use super::name::name_fault;
 use super::state::TopicState;
-use crate::error::TopicError;
+use crate::error::{ConsumeError, SendError, TopicError};
 use crate::log::holds::NO_SEGMENT;
 use crate::log::overflow::Overflow;
-use crate::log::partition::{Partition, last_base};
+use crate::log::partition::{LogOrigin, Partition, last_base};
 use crate::log::partition_id::{MAX_PARTITIONS, PartitionId};
 use crate::log::segment::{MAX_NUMBER, SegmentShape};
 use crate::log::segment_pool::{MAX_SEGMENTS, NoSegments, SegmentPool};
@@ -20,16 +26,16 @@ use std::sync::Arc;
 pub(crate) struct TopicShared {
     name: Arc<str>,
     config: TopicConfig,
-    pub(super) pool: Arc<SegmentPool>,
+    pool: Arc<SegmentPool>,
     partitions: AppendVec<Arc<Partition>>,
-    /// Read by every send and poll, written seldom: whether the topic is closed, how many
-    /// partitions it has, and how often something was changed that a handle must look at (P13).
+    /// A [`TopicState`], read by every send and poll, and written seldom (row P13).
     pub(super) state: AtomicU64,
-    /// Consumers that are to have the partitions that are added.
+    /// Inboxes of the subscribers, which receive added partitions. The lock also serialises
+    /// adding partitions with subscribing and with closing.
     subscribers: Mutex<Vec<Arc<Inbox>>>,
-    /// Who produces (row P9).
+    /// The producer count (`producer_count.rs`, row P9).
     pub(super) producers: AtomicU64,
-    /// Who sleeps until something is changed, also who reads none of its partitions now.
+    /// Waits for changes of the topic, also of consumers that read none of its partitions now.
     waiting_for_changes: Arc<EventCount>,
 }
 
@@ -50,27 +56,15 @@ impl TopicShared {
         let pool = SegmentPool::new(shape, segments, partitions, config.prefault, may_sleep)
             .ok_or_else(out_of_memory)?;
         let pool = Arc::new(pool);
-        let gated = config.overflow == Overflow::Backpressure;
-        let first = first(&config, shape);
         let partitions = (0..config.partitions)
             .map(|id| {
-                let (segments, kept) = (config.segments as usize, config.limits());
-                let near = id as usize * (segments + 1);
+                let near = id as usize * (config.segments as usize + 1);
                 let index = pool.take(near as u16)?;
-                let new = Partition::new(
-                    PartitionId::new(id),
-                    segments,
-                    gated,
-                    kept,
-                    &pool,
-                    index,
-                    first,
-                );
-                Some(Arc::new(new))
+                Some(new_partition(&config, &pool, id, index))
             })
             .collect::<Option<_>>()
             .ok_or_else(out_of_memory)?;
-        let state = AtomicU64::new(TopicState::of(config.partitions).0);
+        let state = AtomicU64::new(TopicState::with_partitions(config.partitions).0);
         Ok(TopicShared {
             name: name.into(),
             config,
@@ -87,9 +81,9 @@ impl TopicShared {
         &self.name
     }
 
-    /// The first segment and offset that each partition ever had.
-    pub(crate) fn first(&self) -> (u64, u64) {
-        first(&self.config, self.pool.shape())
+    /// Where the log of each partition begins.
+    pub(crate) fn origin(&self) -> LogOrigin {
+        log_origin(&self.config, self.pool.shape())
     }
 
     pub(crate) fn config(&self) -> &TopicConfig {
@@ -101,7 +95,7 @@ impl TopicShared {
         &self.pool
     }
 
-    /// A partition whose number has been checked.
+    /// The partition of this number, which must be less than [`partitions`](Self::partitions).
     #[inline]
     pub(crate) fn partition(&self, partition: u32) -> &Arc<Partition> {
         match self.partitions.get(partition as usize) {
@@ -110,53 +104,74 @@ impl TopicShared {
         }
     }
 
-    /// How many partitions there are; those may be used.
+    /// How many partitions the topic has. All of them may be used.
     pub(crate) fn partitions(&self) -> u32 {
-        self.refreshed().partitions()
+        self.acquire_state().partitions()
     }
 
-    /// Whether nothing more is to be appended. A hint: a partition's end tells what was.
+    // ---- closing and deleting -----------------------------------------------------------
+
+    /// Whether the topic was closed. A hint: what was appended before is known from each
+    /// partition's end.
     #[inline]
     pub(crate) fn is_closed(&self) -> bool {
         self.state().0 & TopicState::CLOSED != 0
     }
 
-    /// Whether the topic was deleted. A hint: it takes nothing back.
+    /// Whether the topic was deleted. A hint: it revokes nothing that was read before.
     #[inline]
     pub(crate) fn is_deleted(&self) -> bool {
         self.state().0 & TopicState::DELETED != 0
     }
 
-    /// Nothing is to be appended or read any more.
+    /// The caller's error for "the topic is closed".
+    #[cold]
+    pub(crate) fn closed_error<E: ClosedError>(&self) -> E {
+        E::closed(self.name.clone())
+    }
+
+    /// Refuses a call on a topic that was deleted.
+    #[inline]
+    pub(crate) fn refuse_deleted<E: ClosedError>(&self) -> Result<(), E> {
+        if self.is_deleted() {
+            return Err(self.closed_error());
+        }
+        Ok(())
+    }
+
+    /// Marks the topic as deleted: nothing is to be appended or read any more.
     pub(crate) fn delete(&self) {
         self.state
             .fetch_or(TopicState::CLOSED | TopicState::DELETED, ord!(Relaxed));
         self.notify_all();
     }
 
-    /// Nothing is to be appended any more (row P17).
+    /// Marks the topic as closed: nothing is to be appended any more (row P17).
     ///
-    /// The partitions' logs are ended here and now if no exclusive producer lives, whose claims are
-    /// plain stores; otherwise by that one, at its next call or when it goes. None can come any
-    /// more. Here the word is exchanged, and then who produces is looked at; there who produces is
-    /// changed, then the word is exchanged, for itself, and looked at. Of two exchanges of one word
-    /// one comes after the other: either it finds the topic closed there, or it finds here who
-    /// produces.
+    /// If no exclusive producer lives, this ends the partitions' logs. The claims of an exclusive
+    /// producer are plain stores, so while one lives, the logs are left to it: it ends them at
+    /// its next call or when it is dropped. A new one can no longer enter.
+    ///
+    /// One of the two always ends the logs. `close` exchanges the state word, then reads the
+    /// producer count. An exclusive producer that enters or leaves changes the producer count,
+    /// then exchanges the state word for itself, then checks whether the topic is closed. Of two
+    /// exchanges of one word one comes second: either the producer finds the topic closed, or
+    /// `close` finds the new producer count.
     pub(crate) fn close(&self) {
-        // No partition is added any more.
+        // While this lock is held no partition is added; afterwards the topic refuses to.
         let subscribers = self.subscribers();
-        // Acquire, from the exclusive producers that came or went before: that they did.
+        // Acquire: the producer count as of every exclusive producer that entered or left before.
         self.state
             .fetch_or(TopicState::CLOSED, ord!("topic.close", P17, Acquire));
         drop(subscribers);
-        if self.is_shared() {
-            self.end_logs();
-        } else {
+        if self.has_exclusive_producer() {
             self.notify_all();
+        } else {
+            self.end_logs();
         }
     }
 
-    /// Ends the logs of a topic that is closed. Not while an exclusive producer may claim.
+    /// Ends the logs of a closed topic. No exclusive producer may be claiming.
     pub(crate) fn end_logs(&self) {
         for partition in 0..self.partitions() {
             self.partition(partition).close();
@@ -164,12 +179,14 @@ impl TopicShared {
         self.notify_all();
     }
 
-    /// Who sleeps until something is changed.
+    // ---- changes ------------------------------------------------------------------------
+
+    /// The event count of threads and tasks that wait for a change of the topic.
     pub(crate) fn waiting_for_changes(&self) -> &Arc<EventCount> {
         &self.waiting_for_changes
     }
 
-    /// Wakes everybody who waits for something in this topic.
+    /// Wakes every thread and task that waits for something in this topic.
     fn notify_all(&self) {
         self.waiting_for_changes.notify();
         for partition in 0..self.partitions() {
@@ -179,28 +196,30 @@ impl TopicShared {
         }
     }
 
-    /// What every handle remembers, to see at a glance that nothing has changed.
+    /// The state now, as a hint: a handle compares it with the state that it last acted on.
     #[inline]
     pub(crate) fn state(&self) -> TopicState {
         TopicState(self.state.load(ord!(Relaxed)))
     }
 
-    /// The state to be remembered by a handle that looks at everything afterwards. It is never
-    /// that of a closed topic.
-    pub(crate) fn refreshed(&self) -> TopicState {
-        // Acquire, from whoever has changed it: the change.
+    /// The state for a handle to keep. The handle must then look at everything that can have
+    /// changed. The bits "closed" and "deleted" are cleared, so the kept state never equals that
+    /// of a closed topic.
+    pub(crate) fn acquire_state(&self) -> TopicState {
+        // Acquire: what was changed before the count of changes was raised.
         let state = self.state.load(ord!("topic.refreshed", P13, Acquire));
         TopicState(state & !(TopicState::CLOSED | TopicState::DELETED))
     }
 
-    /// Has every handle look. Not under a lock: it wakes those who sleep.
-    pub(crate) fn change(&self) {
+    /// Makes every handle look for what the caller has changed. Wakes waiting threads, so the
+    /// caller must hold no lock.
+    pub(crate) fn announce_change(&self) {
         self.count_change(0);
         self.notify_all();
     }
 
     fn count_change(&self, added: u32) {
-        let change = TopicState::CHANGE + TopicState::of(added).0;
+        let change = TopicState::CHANGE + TopicState::with_partitions(added).0;
         self.state
             .fetch_add(change, ord!("topic.change", P13, Release));
     }
@@ -209,8 +228,8 @@ impl TopicShared {
         lock(&self.subscribers)
     }
 
-    /// From now on this inbox gets the partitions that are added: all beyond those that the answer
-    /// says.
+    /// Subscribes an inbox, and returns the number of partitions that the topic has now. Every
+    /// partition beyond that number arrives in the inbox.
     pub(crate) fn subscribe(&self, inbox: &Arc<Inbox>) -> u32 {
         let mut subscribers = self.subscribers();
         subscribers.push(inbox.clone());
@@ -222,14 +241,12 @@ impl TopicShared {
             .retain(|other| !Arc::ptr_eq(other, inbox));
     }
 
-    /// Adds partitions, up to `total`. All or nothing.
+    /// Adds partitions until there are `total`. On an error nothing has changed.
     pub(crate) fn add_partitions(&self, total: u32) -> Result<(), TopicError> {
-        // One at a time, and no subscription in between.
+        // The lock admits one addition at a time, and no subscription in between.
         let subscribers = self.subscribers();
         if self.is_closed() {
-            return Err(TopicError::Closed {
-                topic: self.name.clone(),
-            });
+            return Err(self.closed_error());
         }
         let before = self.partitions();
         if before == MAX_PARTITIONS {
@@ -260,26 +277,22 @@ impl TopicShared {
                 bytes: (pool.shape().block_bytes() as u64).saturating_mul(segments as u64),
             },
         })?;
-        let gated = config.overflow == Overflow::Backpressure;
         for (id, index) in (before..total).zip(index..) {
-            let segments = config.segments as usize;
-            let (kept, first) = (config.limits(), first(config, pool.shape()));
-            let new = Partition::new(
-                PartitionId::new(id),
-                segments,
-                gated,
-                kept,
-                pool,
-                index,
-                first,
-            );
-            self.partitions.add(id as usize, Arc::new(new));
-            // Before anybody can send there: nothing that is sent is missed.
-            let number = if gated { first.0 } else { NO_SEGMENT };
+            let new = new_partition(config, pool, id, index);
+            self.partitions.fill(id as usize, new);
+            // The hold is in force before the state word announces the partition. So a producer
+            // cannot send a record there that the subscriber would miss.
+            let held = match config.overflow {
+                Overflow::Backpressure => self.origin().segment,
+                Overflow::DropOldest => NO_SEGMENT,
+            };
             for inbox in subscribers.iter() {
-                let hold = pool.readers(PartitionId::new(id)).join(number);
+                let hold = pool.readers(PartitionId::new(id)).join(held);
                 let mut inbox = lock(inbox);
-                inbox.push((id, hold));
+                inbox.push(AddedPartition {
+                    partition: id,
+                    hold,
+                });
             }
         }
         self.count_change(total - before);
@@ -289,11 +302,52 @@ impl TopicShared {
     }
 }
 
-/// Number and offset of every partition's first segment.
-fn first(config: &TopicConfig, shape: SegmentShape) -> (u64, u64) {
-    let (number, offset) = config.first();
-    (
-        number.min(MAX_NUMBER - 1),
-        offset.min(last_base(shape.records)),
-    )
+/// A partition whose first segment is the one at `index`, which the caller has taken from `pool`.
+fn new_partition(
+    config: &TopicConfig,
+    pool: &Arc<SegmentPool>,
+    id: u32,
+    index: u16,
+) -> Arc<Partition> {
+    Arc::new(Partition::new(
+        PartitionId::new(id),
+        config.segments as usize,
+        config.overflow == Overflow::Backpressure,
+        config.retention_limits(),
+        pool,
+        index,
+        log_origin(config, pool.shape()),
+    ))
+}
+
+/// The configured origin, within what the numbers of segments and offsets allow.
+fn log_origin(config: &TopicConfig, shape: SegmentShape) -> LogOrigin {
+    let LogOrigin { segment, offset } = config.origin;
+    LogOrigin {
+        segment: segment.min(MAX_NUMBER - 1),
+        offset: offset.min(last_base(shape.records)),
+    }
+}
+
+/// A public error that can report that a topic is closed.
+pub(crate) trait ClosedError {
+    fn closed(topic: Arc<str>) -> Self;
+}
+
+impl ClosedError for TopicError {
+    fn closed(topic: Arc<str>) -> Self {
+        TopicError::Closed { topic }
+    }
+}
+
+impl ClosedError for SendError {
+    fn closed(topic: Arc<str>) -> Self {
+        SendError::Closed { topic }
+    }
+}
+
+impl ClosedError for ConsumeError {
+    fn closed(topic: Arc<str>) -> Self {
+        ConsumeError::Closed { topic }
+    }
 }

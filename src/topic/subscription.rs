@@ -1,15 +1,18 @@
-use super::inbox::Inbox;
+//! The registration of one consumer, or of one group, with a topic.
+
+use super::inbox::{AddedPartition, Inbox};
 use super::shared::TopicShared;
-use crate::log::holds::Hold;
 use crate::log::segment_pool::SpareSegment;
 use crate::sync::lock;
 use std::sync::Arc;
 
-/// A consumer's place among the handles of a topic: it can keep one segment out of reach, by
-/// its pin, or by a gate that it has not yet found to be in force (pool.rs).
+/// Registers a consumer, or a group's coordinator, with a topic.
+///
+/// It brings one spare segment to the topic's pool. The spare stands in for the segment that its
+/// owner can keep from reuse: by a pin, or by a gate that is not in force yet (`segment_pool.rs`).
 pub(crate) struct TopicSubscription {
     topic: Arc<TopicShared>,
-    /// Where it gets the partitions that are added, if it is subscribed.
+    /// Where added partitions arrive, once it is subscribed.
     inbox: Option<Arc<Inbox>>,
     _spare: SpareSegment,
 }
@@ -27,7 +30,8 @@ impl TopicSubscription {
         &self.topic
     }
 
-    /// Is to get the partitions that are added from now on; answers how many there are.
+    /// Opens the inbox, and returns the number of partitions that the topic has now. Every
+    /// partition beyond that number arrives in the inbox.
     pub(crate) fn subscribe(&mut self) -> u32 {
         if self.inbox.is_some() {
             return self.topic.partitions();
@@ -38,8 +42,8 @@ impl TopicSubscription {
         partitions
     }
 
-    /// The partitions that were added since the last time, each with its hold.
-    pub(crate) fn take_holds(&self) -> Vec<(u32, Arc<Hold>)> {
+    /// The partitions that were added since the last call.
+    pub(crate) fn take_added(&self) -> Vec<AddedPartition> {
         let Some(inbox) = &self.inbox else {
             return Vec::new();
         };
@@ -51,8 +55,8 @@ impl Drop for TopicSubscription {
     fn drop(&mut self) {
         if let Some(inbox) = &self.inbox {
             self.topic.unsubscribe(inbox);
-            // Partitions that it never took in leave their holds here.
-            for (partition, hold) in self.take_holds() {
+            // Releases the holds of partitions that were never taken in.
+            for AddedPartition { partition, hold } in self.take_added() {
                 self.topic.partition(partition).readers().leave(&hold);
             }
         }

@@ -1,37 +1,40 @@
-//! An asymmetric fence: dear for who goes to sleep, free for who wakes.
+//! Asymmetric fence: expensive for the waiter, free for the notifier.
 //!
-//! Two threads that each store one word and then load the other's must fence in between, or both
-//! may load old values. Where one of them does so all the time and the other seldom, the seldom one
-//! can have the system run a full fence on every core that runs a thread of this process
-//! (`membarrier(2)`, private and expedited); then the other needs only keep its compiler from
-//! changing the order. Where there is no such call (another system, an old kernel, a sandbox), both
-//! fence, and `is_asymmetric` says so.
+//! In the store-buffering (Dekker) handshake, two threads each store one word and then load the
+//! other's. Both need a StoreLoad fence in between, or both may load the old value. Here one side
+//! runs on every send and the other only before a sleep. So the rare side calls `membarrier(2)`
+//! (private, expedited), which runs a full fence on every core that runs a thread of this process.
+//! The frequent side then only keeps the compiler from reordering.
+//!
+//! Where the call is missing (another system, an old kernel, a sandbox), both sides must fence, and
+//! [`is_asymmetric`] returns `false`. The fences are then the caller's.
 #![allow(unsafe_code)]
 
 #[cfg(not(loom))]
-pub(crate) use plain::{is_asymmetric, light};
+pub(super) use membarrier::{is_asymmetric, light};
 
-/// The seldom side's fence, where [`is_asymmetric`]; elsewhere it has to have fenced itself. `false`
-/// if the system refused it: then nothing is ordered.
+/// The rare side's fence. Where not [`is_asymmetric`] it does nothing: the caller must have fenced.
+/// Returns `false` if the system refused the call; then nothing is ordered.
 #[cfg(not(loom))]
 #[must_use]
-pub(crate) fn heavy() -> bool {
-    !is_asymmetric() || plain::on_every_core()
+pub(super) fn heavy() -> bool {
+    !is_asymmetric() || membarrier::fence_every_core()
 }
 
 #[cfg(not(loom))]
-mod plain {
+mod membarrier {
     use crate::sync::keep_order;
     use std::sync::OnceLock;
 
-    /// The frequent side's fence, where [`is_asymmetric`].
+    /// The frequent side's fence. Where not [`is_asymmetric`] it orders nothing for the processor:
+    /// the caller must fence.
     #[inline(always)]
-    pub(crate) fn light() {
+    pub(in crate::wait) fn light() {
         keep_order();
     }
 
-    /// Whether the system has the call. Asked once; `RINGLOG_MEMBARRIER=off` says no.
-    pub(crate) fn is_asymmetric() -> bool {
+    /// Whether the system has the call. Checked once; `RINGLOG_MEMBARRIER=off` disables it.
+    pub(in crate::wait) fn is_asymmetric() -> bool {
         static ASYMMETRIC: OnceLock<bool> = OnceLock::new();
         *ASYMMETRIC.get_or_init(|| {
             let off = std::env::var_os("RINGLOG_MEMBARRIER").is_some_and(|value| value == "off");
@@ -39,7 +42,7 @@ mod plain {
         })
     }
 
-    pub(crate) fn on_every_core() -> bool {
+    pub(super) fn fence_every_core() -> bool {
         system::membarrier()
     }
 
@@ -51,15 +54,17 @@ mod plain {
         const REGISTER_PRIVATE_EXPEDITED: libc::c_int = 1 << 4;
 
         fn call(command: libc::c_int) -> libc::c_long {
-            // SAFETY: the call reads and writes no memory of the caller's.
+            // SAFETY: the call neither reads nor writes the caller's memory.
             unsafe { libc::syscall(libc::SYS_membarrier, command, 0, 0) }
         }
 
-        /// Registers the process, as the private commands ask for.
+        /// Registers the process, which the private commands require.
         pub(super) fn register() -> bool {
-            let both = libc::c_long::from(PRIVATE_EXPEDITED | REGISTER_PRIVATE_EXPEDITED);
-            let known = call(QUERY);
-            known >= 0 && known & both == both && call(REGISTER_PRIVATE_EXPEDITED) == 0
+            let required = libc::c_long::from(PRIVATE_EXPEDITED | REGISTER_PRIVATE_EXPEDITED);
+            let supported = call(QUERY);
+            supported >= 0
+                && supported & required == required
+                && call(REGISTER_PRIVATE_EXPEDITED) == 0
         }
 
         pub(super) fn membarrier() -> bool {
@@ -79,17 +84,17 @@ mod plain {
     }
 }
 
-/// Loom has fences only: both sides fence, as where the system has no such call.
+/// Loom has only fences: both sides fence, as on a system without the call.
 #[cfg(loom)]
-pub(crate) fn is_asymmetric() -> bool {
+pub(super) fn is_asymmetric() -> bool {
     false
 }
 
 #[cfg(loom)]
-pub(crate) fn light() {}
+pub(super) fn light() {}
 
 #[cfg(loom)]
 #[must_use]
-pub(crate) fn heavy() -> bool {
+pub(super) fn heavy() -> bool {
     true
 }

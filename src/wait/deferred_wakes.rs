@@ -1,40 +1,48 @@
+//! Waking outside of locks: a thread that notifies under a lock defers its wakes until it has
+//! released the lock.
+//!
+//! A waker is the user's code. It may take locks or call ringlog again, so it must not run under
+//! one of ringlog's locks. A waker that panics does not disturb the notifier.
+
 use core::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::task::Waker;
 
-/// Wakes all of them, now or [`defer_wakes`]; answers the empty list.
-pub(super) fn wake_each(mut woken: Vec<(u64, Waker)>) -> Vec<(u64, Waker)> {
-    deferred::put_off(&mut woken);
-    for (_, waker) in woken.drain(..) {
-        run_isolated(|| waker.wake());
+/// Wakes all of `wakers`, or defers them if this thread has a [`DeferredWakes`]. Returns the empty
+/// list, so that its memory can be used again.
+pub(super) fn wake_or_defer(mut wakers: Vec<(u64, Waker)>) -> Vec<(u64, Waker)> {
+    deferred::take_if_active(&mut wakers);
+    for (_, waker) in wakers.drain(..) {
+        contain_panic(|| waker.wake());
     }
-    woken
+    wakers
 }
 
-/// Runs what is not ours. A panic of its goes no further than to the panic hook: it is nothing to
-/// who happens to be here.
-pub(super) fn run_isolated(theirs: impl FnOnce()) {
-    let Err(panic) = catch_unwind(AssertUnwindSafe(theirs)) else {
+/// Runs the user's code. A panic of it reaches the panic hook but not the caller, which has no part
+/// in it.
+pub(super) fn contain_panic(user_code: impl FnOnce()) {
+    let Err(panic) = catch_unwind(AssertUnwindSafe(user_code)) else {
         return;
     };
-    // What it says may panic as well when it is dropped; what that says is given up.
+    // The payload's drop may panic too. The payload of that second panic is leaked.
     if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(panic))) {
         core::mem::forget(panic);
     }
 }
 
-/// While this lives, whoever this thread notifies is put off, and is woken when it goes.
+/// While the guard lives, this thread's notifications collect wakers instead of waking them. They
+/// are woken when the thread's last guard is dropped.
 pub(crate) fn defer_wakes() -> DeferredWakes {
     deferred::begin();
     DeferredWakes(PhantomData)
 }
 
-/// See [`defer_wakes`]. It belongs to its thread.
+/// The guard of [`defer_wakes`]. It belongs to its thread, so it is not `Send`.
 pub(crate) struct DeferredWakes(PhantomData<*const ()>);
 
 impl Drop for DeferredWakes {
     fn drop(&mut self) {
-        wake_each(deferred::end());
+        wake_or_defer(deferred::end());
     }
 }
 
@@ -44,27 +52,29 @@ mod deferred {
     use std::task::Waker;
 
     thread_local! {
-        /// How many [`DeferredWakes`](super::DeferredWakes)s this thread has, and who is put off.
-        static LATER: RefCell<(usize, Vec<(u64, Waker)>)> = const { RefCell::new((0, Vec::new())) };
+        /// The number of this thread's [`DeferredWakes`](super::DeferredWakes) guards, and the
+        /// wakers collected so far.
+        static DEFERRED: RefCell<(usize, Vec<(u64, Waker)>)> =
+            const { RefCell::new((0, Vec::new())) };
     }
 
     pub(super) fn begin() {
-        let _ = LATER.try_with(|later| later.borrow_mut().0 += 1);
+        let _ = DEFERRED.try_with(|deferred| deferred.borrow_mut().0 += 1);
     }
 
-    pub(super) fn put_off(woken: &mut Vec<(u64, Waker)>) {
-        let _ = LATER.try_with(|later| {
-            let (depth, waiting) = &mut *later.borrow_mut();
+    pub(super) fn take_if_active(wakers: &mut Vec<(u64, Waker)>) {
+        let _ = DEFERRED.try_with(|deferred| {
+            let (depth, waiting) = &mut *deferred.borrow_mut();
             if *depth > 0 {
-                waiting.append(woken);
+                waiting.append(wakers);
             }
         });
     }
 
-    /// Who is to be woken now.
+    /// Ends one guard. Returns the wakers to wake now: all of them after the last guard.
     pub(super) fn end() -> Vec<(u64, Waker)> {
-        let ended = LATER.try_with(|later| {
-            let (depth, waiting) = &mut *later.borrow_mut();
+        let ended = DEFERRED.try_with(|deferred| {
+            let (depth, waiting) = &mut *deferred.borrow_mut();
             *depth = depth.saturating_sub(1);
             if *depth == 0 {
                 core::mem::take(waiting)
@@ -76,14 +86,14 @@ mod deferred {
     }
 }
 
-/// In a model nobody does anything when it is woken but to go on.
+/// In a model no waker does more than let its thread continue, so none is deferred.
 #[cfg(loom)]
 mod deferred {
     use std::task::Waker;
 
     pub(super) fn begin() {}
 
-    pub(super) fn put_off(_woken: &mut Vec<(u64, Waker)>) {}
+    pub(super) fn take_if_active(_wakers: &mut Vec<(u64, Waker)>) {}
 
     pub(super) fn end() -> Vec<(u64, Waker)> {
         Vec::new()

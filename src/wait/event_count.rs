@@ -1,115 +1,140 @@
-//! Who sleeps until something happens, and how it is woken: an event count.
+//! Event count: the list of waiters for a condition, and the notification that wakes them all.
 //!
-//! Each partition has two: consumers sleep until something is published, producers until a gate
-//! moves on. Each consumer has one, for what is said to it alone ([`wakeup`](crate::wakeup), its
-//! group), and each topic one, on which members sleep until it is changed. A sleeper is a [`Waker`]: a thread's, which unparks it, or that of a task.
+//! Each partition has two event counts: consumers wait for records, producers for a gate to move.
+//! Each consumer has one for what concerns it alone (its [`WakeupHandle`](super::WakeupHandle), its
+//! group). Each topic has one, on which group members wait for changes of the topic. A waiter is a
+//! [`Waker`]: a thread's, which unparks it, or a task's.
 //!
 //! # No wake-up is lost (row P15)
 //!
-//! Sleeper: enrol; heavy fence; look for what it waits for; sleep only if that is not there.
-//! Notifier: make it so; light fence; look at `asleep`. One of the two sees the other
-//! (`barrier.rs`): a sleeper that did not find what was published is found by who published it.
-//! Where there is no asymmetric fence, the one with which enrolling ends stands for the heavy one,
-//! and `asleep` is never zero, so that a notifier comes to the slow way, which fences and looks
-//! again. So the usual way costs one load of a line that nobody writes
-//! while nobody sleeps, in either case, and where the fence is asymmetric that is all.
+//! Waiter and notifier run a store-buffering (Dekker) handshake:
 //!
-//! Who is woken is off the list, and has to enrol again to sleep again. A sleeper may be woken for
-//! nothing, and looks then.
+//! ```text
+//! waiter                          notifier
+//! enrol: store `state`            make the condition true
+//! heavy fence                     light fence
+//! check the condition             load `state`
+//! sleep if it is not true         wake all waiters, if there are any
+//! ```
 //!
-//! # A notifier never waits (row P16)
+//! At least one of the two sees the other's store: a waiter that misses the change is found by the
+//! notifier.
 //!
-//! The list is behind a lock, which is held for a few instructions, but by threads that may be
-//! stopped there. A notifier only tries it: it sets `rung`, fences, and tries. Whoever has the lock
-//! lets go of it, fences, and looks at `rung`. One of the two sees the other: a notifier that finds
-//! the lock taken leaves its work to who has it, and that does it. So a thread that is stopped in
-//! the lock stops those who sleep here, or want to, and no producer that has room.
+//! A producer would need a StoreLoad fence between publishing and checking for waiters. Instead the
+//! waiter calls `membarrier(2)` before it sleeps (`asymmetric_fence.rs`), so the send path has no
+//! fence. It costs one load of a cache line that is not written while the list stays empty.
 //!
-//! Wakers are woken and dropped outside the lock: what they do is not ringlog's. Who holds another
-//! lock of ringlog's while it notifies has them woken [`defer_wakes`](super::defer_wakes). One that panics does so alone: who
-//! publishes or reads has no part in it, and may be in the middle of a step or of a drop.
+//! Without an asymmetric fence, the fence at the end of enrolling stands for the heavy one, and
+//! `state` is never zero. So every notifier takes the slow path, which fences and loads `state`
+//! again.
+//!
+//! Waking removes a waiter from the list; to sleep again it must enrol again. A wake-up may be
+//! spurious, so a woken waiter checks its condition.
+//!
+//! # A notifier never blocks (row P16)
+//!
+//! The list is behind a lock that is held for a few instructions, but its holder may be stopped
+//! there. So a notifier only tries the lock, in another handshake:
+//!
+//! ```text
+//! notifier                        lock holder
+//! set `notify_pending`            unlock
+//! fence                           fence
+//! try the lock                    check `notify_pending`
+//! ```
+//!
+//! At least one of the two sees the other: a notifier that finds the lock taken leaves the wake-up
+//! to the holder. So a thread stopped inside the lock stops the waiters of this event count, and
+//! threads that want to enrol, but no producer that has room.
+//!
+//! # Wakers are the user's code
+//!
+//! They are woken and dropped outside the lock. A thread that notifies under another of ringlog's
+//! locks [defers the wakes](super::defer_wakes). The panic of a waker is contained: the notifier
+//! has no part in it, and may be inside a protocol step or a drop.
 
 use super::asymmetric_fence;
-use super::deferred_wakes::{run_isolated, wake_each};
+use super::deferred_wakes::{contain_panic, wake_or_defer};
 use crate::sync::{AtomicU64, Mutex, MutexGuard, fence, lock, ord};
 use crossbeam_utils::CachePadded;
 use std::sync::TryLockError;
 use std::task::Waker;
 
-/// There is no asymmetric fence: a notifier has to fence before it can say that nobody sleeps.
-const FENCED: u64 = 1;
+/// Bit of `state`: there is no asymmetric fence, so a notifier must fence before it can conclude
+/// that the list is empty.
+const MUST_FENCE: u64 = 1;
 
-/// Somebody is on the list.
-const SOMEBODY: u64 = 2;
+/// Bit of `state`: the list is not empty.
+const HAS_WAITERS: u64 = 2;
 
-/// Whose thread or task is to be woken when something happens.
+/// A list of waiters; see the head of this file.
 pub(crate) struct EventCount(CachePadded<Inner>);
 
 struct Inner {
-    /// [`FENCED`], [`SOMEBODY`]. Written under the lock, and before anybody else has it.
-    asleep: AtomicU64,
-    /// Somebody wanted all woken, and found the lock taken.
-    rung: AtomicU64,
+    /// [`MUST_FENCE`] and [`HAS_WAITERS`]. Written at creation, and then only under the lock.
+    state: AtomicU64,
+    /// 1 while a notifier's wake-up is outstanding: it has set this and not yet got the lock.
+    notify_pending: AtomicU64,
     list: Mutex<List>,
-    /// What `asleep` is when nobody is on the list.
-    nobody: u64,
-    /// Notifiers fence, if they have to.
-    ordered: bool,
+    /// The value of `state` while the list is empty.
+    empty_state: u64,
+    /// Notifiers fence where they have to, so no wake-up is missed.
+    always_wakes: bool,
 }
 
 #[derive(Default)]
 struct List {
-    next: u64,
-    waiting: Vec<(u64, Waker)>,
-    /// An empty one to go on with while those of the other are woken.
+    next_id: u64,
+    waiters: Vec<(u64, Waker)>,
+    /// An empty list, whose memory replaces that of `waiters` while those are woken.
     spare: Vec<(u64, Waker)>,
 }
 
 impl EventCount {
-    /// With `fence`, notifiers fence where the system's asymmetric fence is missing. Without, nobody
-    /// may rely on being woken there: see [`wakes`](Self::wakes).
-    pub(crate) fn new(fence: bool) -> EventCount {
-        let ordered = fence || asymmetric_fence::is_asymmetric();
-        let nobody = if ordered && !asymmetric_fence::is_asymmetric() {
-            FENCED
+    /// With `may_fence`, notifiers fence where the system has no asymmetric fence. Without it, a
+    /// waiter cannot rely on being woken there; see [`always_wakes`](Self::always_wakes).
+    pub(crate) fn new(may_fence: bool) -> EventCount {
+        let always_wakes = may_fence || asymmetric_fence::is_asymmetric();
+        let empty_state = if always_wakes && !asymmetric_fence::is_asymmetric() {
+            MUST_FENCE
         } else {
             0
         };
         EventCount(CachePadded::new(Inner {
-            asleep: AtomicU64::new(nobody),
-            rung: AtomicU64::new(0),
+            state: AtomicU64::new(empty_state),
+            notify_pending: AtomicU64::new(0),
             list: Mutex::new(List::default()),
-            nobody,
-            ordered,
+            empty_state,
+            always_wakes,
         }))
     }
 
-    /// Whether a sleeper is sure to be woken.
-    pub(crate) fn wakes(&self) -> bool {
-        self.0.ordered
+    /// Whether an enrolled waiter is certain to be woken.
+    pub(super) fn always_wakes(&self) -> bool {
+        self.0.always_wakes
     }
 
-    /// Wakes who sleeps, if anybody does: after what they sleep for has been made so.
+    /// Wakes all waiters, if there are any. The caller has made their condition true before.
     #[inline(always)]
     pub(crate) fn notify(&self) {
-        // A model in which nobody sleeps is not to be charged for it.
+        // Spares the models the steps of notifications that have no waiter.
         #[cfg(loom)]
-        if !self.0.ordered {
+        if !self.0.always_wakes {
             return;
         }
         asymmetric_fence::light();
-        if self.0.asleep.load(ord!(Relaxed)) != 0 {
-            self.notify_slowly();
+        if self.0.state.load(ord!(Relaxed)) != 0 {
+            self.notify_slow();
         }
     }
 
     #[cold]
     #[inline(never)]
-    fn notify_slowly(&self) {
-        if self.0.nobody == FENCED {
-            // Between what was made so and the look at who sleeps.
+    fn notify_slow(&self) {
+        if self.0.empty_state == MUST_FENCE {
+            // Between making the condition true and loading `state`.
             fence!("sleepers.notify", P15);
-            if self.0.asleep.load(ord!(Relaxed)) == FENCED {
+            if self.0.state.load(ord!(Relaxed)) == MUST_FENCE {
                 return;
             }
         }
@@ -118,27 +143,27 @@ impl EventCount {
 
     fn wake_all(&self) {
         loop {
-            self.0.rung.store(1, ord!(Relaxed));
-            // Between the bell and the try.
+            self.0.notify_pending.store(1, ord!(Relaxed));
+            // Between setting `notify_pending` and trying the lock.
             fence!("sleepers.ring", P16);
             let mut list = match self.0.list.try_lock() {
                 Ok(list) => list,
                 Err(TryLockError::Poisoned(e)) => e.into_inner(),
                 Err(TryLockError::WouldBlock) => return,
             };
-            self.0.rung.store(0, ord!(Relaxed));
+            self.0.notify_pending.store(0, ord!(Relaxed));
             let spare = core::mem::take(&mut list.spare);
-            let woken = core::mem::replace(&mut list.waiting, spare);
-            let rung = self.unlock(list);
-            self.give_back(wake_each(woken));
-            if !rung {
+            let woken = core::mem::replace(&mut list.waiters, spare);
+            let notify_pending = self.unlock(list);
+            self.keep_spare(wake_or_defer(woken));
+            if !notify_pending {
                 return;
             }
         }
     }
 
-    /// Keeps an empty list's memory for later, if nobody is just using the lock.
-    fn give_back(&self, spare: Vec<(u64, Waker)>) {
+    /// Keeps an empty list's memory for later use, unless the lock is taken.
+    fn keep_spare(&self, spare: Vec<(u64, Waker)>) {
         if let Ok(mut list) = self.0.list.try_lock() {
             if list.spare.capacity() < spare.capacity() {
                 list.spare = spare;
@@ -153,49 +178,50 @@ impl EventCount {
         lock(&self.0.list)
     }
 
-    /// Lets go of the lock; answers whether somebody has left work behind.
+    /// Releases the lock. Returns whether a notifier has left its wake-up to the caller.
     #[must_use]
     fn unlock(&self, list: MutexGuard<'_, List>) -> bool {
-        let asleep = if list.waiting.is_empty() {
-            self.0.nobody
+        let state = if list.waiters.is_empty() {
+            self.0.empty_state
         } else {
-            self.0.nobody | SOMEBODY
+            self.0.empty_state | HAS_WAITERS
         };
-        self.0.asleep.store(asleep, ord!(Relaxed));
+        self.0.state.store(state, ord!(Relaxed));
         drop(list);
-        // Between letting go and the look at the bell; and, where `asymmetric_fence::heavy` does nothing,
-        // between enrolling and the look for what is waited for.
+        // Between releasing the lock and loading `notify_pending`. Where `asymmetric_fence::heavy`
+        // does nothing, also between enrolling and checking the condition (P15).
         fence!("sleepers.unlock", P16);
-        self.0.rung.load(ord!(Relaxed)) != 0
+        self.0.notify_pending.load(ord!(Relaxed)) != 0
     }
 
-    /// Puts a sleeper on the list, until it is woken or [withdrawn](Self::withdraw). It has to
-    /// fence ([`asymmetric_fence::heavy`]) and look once more before it sleeps.
-    pub(crate) fn enrol(&self, waker: Waker) -> u64 {
+    /// Enrols a waiter, until it is woken or [withdrawn](Self::withdraw). Before it sleeps it must
+    /// call [`asymmetric_fence::heavy`] and check its condition once more.
+    pub(super) fn enrol(&self, waker: Waker) -> u64 {
         let mut list = self.lock();
-        let id = list.next;
-        list.next += 1;
-        list.waiting.push((id, waker));
+        let id = list.next_id;
+        list.next_id += 1;
+        list.waiters.push((id, waker));
         if self.unlock(list) {
             self.wake_all();
         }
         id
     }
 
-    /// Takes a sleeper off the list, if it is still there.
-    pub(crate) fn withdraw(&self, id: u64) {
+    /// Removes a waiter that is still enrolled.
+    pub(super) fn withdraw(&self, id: u64) {
         let mut list = self.lock();
-        let found = list.waiting.iter().position(|(other, _)| *other == id);
-        let gone = found.map(|at| list.waiting.swap_remove(at));
+        let found = list.waiters.iter().position(|(other, _)| *other == id);
+        let removed = found.map(|at| list.waiters.swap_remove(at));
         if self.unlock(list) {
             self.wake_all();
         }
-        run_isolated(|| drop(gone));
+        contain_panic(|| drop(removed));
     }
 
+    /// The number of enrolled waiters.
     #[cfg(test)]
-    pub(crate) fn len(&self) -> usize {
-        self.lock().waiting.len()
+    pub(super) fn len(&self) -> usize {
+        self.lock().waiters.len()
     }
 }
 
@@ -220,27 +246,27 @@ mod tests {
         (count.clone(), count.into())
     }
 
-    fn times(count: &Count) -> usize {
+    fn wakes(count: &Count) -> usize {
         *count.0.lock().unwrap()
     }
 
     #[test]
-    fn who_sleeps_is_woken_once_and_who_left_is_not() {
-        let sleepers = EventCount::new(true);
+    fn an_enrolled_waiter_is_woken_once_and_a_withdrawn_one_is_not() {
+        let event_count = EventCount::new(true);
         let (a, waker_a) = counter();
         let (b, waker_b) = counter();
-        sleepers.notify();
-        sleepers.enrol(waker_a);
-        let id = sleepers.enrol(waker_b);
-        sleepers.withdraw(id);
-        sleepers.notify();
-        sleepers.notify();
-        sleepers.withdraw(id);
-        assert_eq!((times(&a), times(&b), sleepers.len()), (1, 0, 0));
+        event_count.notify();
+        event_count.enrol(waker_a);
+        let id = event_count.enrol(waker_b);
+        event_count.withdraw(id);
+        event_count.notify();
+        event_count.notify();
+        event_count.withdraw(id);
+        assert_eq!((wakes(&a), wakes(&b), event_count.len()), (1, 0, 0));
     }
 
     #[test]
-    fn a_waker_may_enrol_again_and_all_are_woken_though_some_panic() {
+    fn a_waker_may_enrol_again_and_all_are_woken_even_if_some_panic() {
         struct Again(Arc<EventCount>, Waker);
         impl Wake for Again {
             fn wake(self: Arc<Self>) {
@@ -253,42 +279,42 @@ mod tests {
                 panic!("a waker's own");
             }
         }
-        let sleepers = Arc::new(EventCount::new(true));
+        let event_count = Arc::new(EventCount::new(true));
         let (count, waker) = counter();
-        sleepers.enrol(waker.clone());
-        sleepers.enrol(Arc::new(Panics).into());
-        sleepers.enrol(Arc::new(Again(sleepers.clone(), waker)).into());
-        sleepers.enrol(Arc::new(Panics).into());
-        sleepers.notify();
-        assert_eq!((times(&count), sleepers.len()), (1, 1));
-        sleepers.notify();
-        assert_eq!((times(&count), sleepers.len()), (2, 0));
+        event_count.enrol(waker.clone());
+        event_count.enrol(Arc::new(Panics).into());
+        event_count.enrol(Arc::new(Again(event_count.clone(), waker)).into());
+        event_count.enrol(Arc::new(Panics).into());
+        event_count.notify();
+        assert_eq!((wakes(&count), event_count.len()), (1, 1));
+        event_count.notify();
+        assert_eq!((wakes(&count), event_count.len()), (2, 0));
     }
 
     #[test]
-    fn who_is_put_off_is_woken_when_the_last_lock_is_gone() {
-        let sleepers = EventCount::new(true);
+    fn deferred_waiters_are_woken_when_the_last_guard_is_dropped() {
+        let event_count = EventCount::new(true);
         let (count, waker) = counter();
-        sleepers.enrol(waker);
+        event_count.enrol(waker);
         let (outer, inner) = (defer_wakes(), defer_wakes());
-        sleepers.notify();
+        event_count.notify();
         drop(inner);
-        assert_eq!((times(&count), sleepers.len()), (0, 0));
+        assert_eq!((wakes(&count), event_count.len()), (0, 0));
         drop(outer);
-        assert_eq!(times(&count), 1);
+        assert_eq!(wakes(&count), 1);
     }
 
     #[test]
-    fn what_is_rung_while_the_lock_is_taken_is_done_by_who_has_it() {
-        let sleepers = EventCount::new(true);
+    fn a_notification_while_the_lock_is_taken_is_left_to_the_holder() {
+        let event_count = EventCount::new(true);
         let (count, waker) = counter();
-        sleepers.enrol(waker);
-        let list = sleepers.lock();
-        sleepers.notify(); // does not wait
-        assert_eq!(times(&count), 0);
-        assert!(sleepers.unlock(list));
+        event_count.enrol(waker);
+        let list = event_count.lock();
+        event_count.notify(); // does not wait
+        assert_eq!(wakes(&count), 0);
+        assert!(event_count.unlock(list));
         let (_, waker) = counter();
-        sleepers.enrol(waker);
-        assert_eq!(times(&count), 1);
+        event_count.enrol(waker);
+        assert_eq!(wakes(&count), 1);
     }
 }

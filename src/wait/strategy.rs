@@ -1,44 +1,40 @@
-//! How a thread waits: consumers for records, producers for room.
-//!
-//! A [`WaitSchedule`] says what to do next, from its first look to its last; a [`Waiter`] is the thread,
-//! or the task, that is put on the lists of [`EventCount`] when it comes to sleeping. Whoever waits
-//! does the same in all cases: look; ask the waiter; and when that says [`NextStep::Sleep`], enrol, look
-//! once more, and only then sleep (row P15 in `sleepers.rs`).
+//! Wait strategies: what a waiting thread does between two attempts.
 
 use core::fmt::Debug;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How the threads of a topic wait, consumers for records and producers for room alike.
+/// How a topic's threads wait: consumers for records, producers for room.
 ///
-/// While nobody sleeps, appending and polling cost the same under all of them. A consumer of
-/// several topics waits as the most patient of them asks: the last of this list.
+/// While no thread sleeps, appending and polling cost the same under every strategy. A consumer of
+/// several topics uses the most patient of their strategies: the last one in this list.
 ///
-/// Timeouts are kept to within a millisecond or so, as the system's timers allow.
+/// Timeouts are accurate to about a millisecond, as the system's timers allow.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub enum WaitStrategy {
-    /// Spins: the least latency, a whole core a waiting thread.
+    /// Spins: the lowest latency, and each waiting thread occupies a core.
     BusySpin,
-    /// Spins a little, then gives the core to whoever else wants it.
+    /// Spins briefly, then yields the core to other threads.
     Yield,
-    /// Spins, then yields, then sleeps 50 µs to 1 ms at a time. Nobody has to wake anybody, so
-    /// that a send never makes a system call.
+    /// Spins, then yields, then sleeps for 50 µs to 1 ms at a time. No thread has to be woken, so
+    /// a send never makes a system call.
     Backoff,
-    /// Spins and yields a little, then sleeps until it is woken. Whoever appends wakes who sleeps,
-    /// which costs that one send some microseconds.
+    /// Spins and yields briefly, then sleeps until woken. A send that wakes a sleeping thread takes
+    /// some microseconds longer.
     #[default]
     Block,
-    /// Your own.
+    /// A custom policy.
     Custom(Arc<dyn WaitPolicy>),
 }
 
-/// A way of waiting of your own: see [`WaitStrategy::Custom`].
+/// A custom way of waiting; see [`WaitStrategy::Custom`].
 ///
-/// It only says what to do next; ringlog does it, looks again, and keeps the time.
+/// The policy only chooses the next action. Ringlog carries it out, attempts again, and keeps track
+/// of the time.
 ///
 /// ```
-/// use ringlog::{Broker, Pause, TopicConfig, WaitPolicy, WaitStrategy};
+/// use ringlog::{Broker, TopicConfig, WaitAction, WaitPolicy, WaitStrategy};
 /// use std::sync::Arc;
 ///
 /// /// Spins for longer than `Block` does, and then sleeps.
@@ -46,8 +42,8 @@ pub enum WaitStrategy {
 /// struct SpinThenSleep;
 ///
 /// impl WaitPolicy for SpinThenSleep {
-///     fn next(&self, looks: u32) -> Pause {
-///         if looks < 10_000 { Pause::Spin(16) } else { Pause::Sleep }
+///     fn next(&self, attempts: u32) -> WaitAction {
+///         if attempts < 10_000 { WaitAction::Spin(16) } else { WaitAction::Sleep }
 ///     }
 /// }
 ///
@@ -56,48 +52,50 @@ pub enum WaitStrategy {
 /// # Ok::<(), ringlog::TopicError>(())
 /// ```
 pub trait WaitPolicy: Debug + Send + Sync {
-    /// What to do after so many looks in vain, 1 or more. Called at every look of a wait, so it
-    /// should be quick. If it panics, so does the poll or send that waits, and nothing else is
-    /// touched.
-    fn next(&self, looks: u32) -> WaitAction;
+    /// The action after `attempts` failed attempts of one wait; 1 or more.
+    ///
+    /// It is called after every failed attempt, so it should be quick. If it panics, the poll or
+    /// send that waits panics too, and nothing else is affected.
+    fn next(&self, attempts: u32) -> WaitAction;
 }
 
-/// What to do until the next look.
+/// What a waiting thread does before its next attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum WaitAction {
-    /// So many spin hints, 1,000 at most.
+    /// Executes this many spin hints, 1,000 at most.
     Spin(u32),
-    /// Gives the core to whoever wants it.
+    /// Yields the core to other threads.
     Yield,
-    /// Sleeps so long, 1 ms at most.
+    /// Sleeps for this long, 1 ms at most.
     Nap(Duration),
-    /// Sleeps until there is something to look for.
+    /// Sleeps until notified that another attempt may succeed.
     Sleep,
     /// Nothing: the policy has passed the time itself.
     Nothing,
 }
 
-/// Spin hints between two looks: an eager look steals the line that a producer writes.
-const SPINS: u32 = 16;
+/// Spin hints between two attempts: frequent attempts steal the cache line that a producer writes.
+const SPIN_HINTS: u32 = 16;
 
-/// Looks while spinning, before anything gentler.
-const SPINNING: u32 = 128;
+/// Attempts with spins in between, before the strategy yields.
+const SPIN_ATTEMPTS: u32 = 128;
 
-/// Looks while yielding, before naps.
-const YIELDING: u32 = 64;
+/// Attempts with yields in between, before `Backoff` naps.
+const YIELD_ATTEMPTS_BEFORE_NAP: u32 = 64;
 
-/// Looks while yielding, before sleeping until woken.
-const YIELDING_FIRST: u32 = 8;
+/// Attempts with yields in between, before `Block` sleeps until woken.
+const YIELD_ATTEMPTS_BEFORE_SLEEP: u32 = 8;
 
-const NAP: Duration = Duration::from_micros(50);
+/// Each nap is longer than the one before by this much.
+const NAP_STEP: Duration = Duration::from_micros(50);
 
-/// Two of your own are the same if they are one.
+/// Two custom strategies are equal if they share one policy.
 impl PartialEq for WaitStrategy {
     fn eq(&self, other: &WaitStrategy) -> bool {
         match (self, other) {
             (WaitStrategy::Custom(a), WaitStrategy::Custom(b)) => Arc::ptr_eq(a, b),
-            (a, b) => a.patience() == b.patience(),
+            (a, b) => a.rank() == b.rank(),
         }
     }
 }
@@ -105,28 +103,29 @@ impl PartialEq for WaitStrategy {
 impl Eq for WaitStrategy {}
 
 impl WaitStrategy {
-    pub(super) fn next(&self, looks: u32) -> WaitAction {
-        let spinning = looks <= SPINNING;
+    pub(super) fn next(&self, attempts: u32) -> WaitAction {
+        const NAP_AFTER: u32 = SPIN_ATTEMPTS + YIELD_ATTEMPTS_BEFORE_NAP;
+        #[cfg(not(loom))]
+        const SLEEP_AFTER: u32 = SPIN_ATTEMPTS + YIELD_ATTEMPTS_BEFORE_SLEEP;
         match self {
-            // A model has nothing to spin for.
+            // A model gains nothing by spinning.
             #[cfg(loom)]
             WaitStrategy::Block => WaitAction::Sleep,
-            WaitStrategy::Custom(policy) => policy.next(looks),
-            WaitStrategy::BusySpin => WaitAction::Spin(SPINS),
-            _ if spinning => WaitAction::Spin(SPINS),
+            WaitStrategy::Custom(policy) => policy.next(attempts),
+            WaitStrategy::BusySpin => WaitAction::Spin(SPIN_HINTS),
+            _ if attempts <= SPIN_ATTEMPTS => WaitAction::Spin(SPIN_HINTS),
             WaitStrategy::Yield => WaitAction::Yield,
-            WaitStrategy::Backoff if looks <= SPINNING + YIELDING => WaitAction::Yield,
-            WaitStrategy::Backoff => {
-                WaitAction::Nap(NAP.saturating_mul(looks - SPINNING - YIELDING))
-            }
+            WaitStrategy::Backoff if attempts <= NAP_AFTER => WaitAction::Yield,
+            WaitStrategy::Backoff => WaitAction::Nap(NAP_STEP.saturating_mul(attempts - NAP_AFTER)),
             #[cfg(not(loom))]
-            WaitStrategy::Block if looks <= SPINNING + YIELDING_FIRST => WaitAction::Yield,
+            WaitStrategy::Block if attempts <= SLEEP_AFTER => WaitAction::Yield,
             #[cfg(not(loom))]
             WaitStrategy::Block => WaitAction::Sleep,
         }
     }
 
-    fn patience(&self) -> u32 {
+    /// The position in the order from least to most patient.
+    fn rank(&self) -> u32 {
         match self {
             WaitStrategy::BusySpin => 0,
             WaitStrategy::Yield => 1,
@@ -136,18 +135,19 @@ impl WaitStrategy {
         }
     }
 
-    /// The most patient of them; of two of the same patience the first.
+    /// The most patient strategy; among equals the first.
     pub(crate) fn most_patient<'a>(all: impl Iterator<Item = &'a WaitStrategy>) -> WaitStrategy {
-        let patient = all.reduce(|a, b| if b.patience() > a.patience() { b } else { a });
+        let patient = all.reduce(|a, b| if b.rank() > a.rank() { b } else { a });
         patient.cloned().unwrap_or_default()
     }
 
-    /// Whether its topics' notifiers are to fence where that cannot be left to the sleepers: their
-    /// threads may come to sleep. (Tasks that wait for another topic then keep looking.)
+    /// Whether threads that wait on a topic with this strategy may come to sleep. Then its
+    /// notifiers must fence where there is no asymmetric fence. Where they do not, a waiting task
+    /// keeps attempting.
     pub(crate) fn may_sleep(&self) -> bool {
         if cfg!(loom) {
             return matches!(self, WaitStrategy::Block);
         }
-        self.patience() > 1
+        self.rank() > 1
     }
 }

@@ -1,4 +1,4 @@
-//! The wait strategies, the schedule of a wait and the waiter together.
+//! Tests of the wait strategies, the schedule and the waiter together.
 
 use super::asymmetric_fence;
 use super::event_count::EventCount;
@@ -10,12 +10,12 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-fn all() -> [WaitStrategy; 5] {
+fn every_strategy() -> [WaitStrategy; 5] {
     #[derive(Debug)]
-    struct InTurns;
-    impl WaitPolicy for InTurns {
-        fn next(&self, looks: u32) -> WaitAction {
-            match looks % 5 {
+    struct EveryAction;
+    impl WaitPolicy for EveryAction {
+        fn next(&self, attempts: u32) -> WaitAction {
+            match attempts % 5 {
                 0 => WaitAction::Spin(u32::MAX),
                 1 => WaitAction::Yield,
                 2 => WaitAction::Nap(Duration::MAX),
@@ -29,52 +29,59 @@ fn all() -> [WaitStrategy; 5] {
         WaitStrategy::Yield,
         WaitStrategy::Backoff,
         WaitStrategy::Block,
-        WaitStrategy::Custom(Arc::new(InTurns)),
+        WaitStrategy::Custom(Arc::new(EveryAction)),
     ]
 }
 
-/// One turn of a wait that finds nothing; `false` when the time is up.
-fn turn(schedule: &mut WaitSchedule, waiter: &mut Waiter, lists: &[Arc<EventCount>]) -> bool {
+/// One failed attempt of a wait and its next step; `false` when the time is up.
+fn fail_once(
+    schedule: &mut WaitSchedule,
+    waiter: &mut Waiter,
+    event_counts: &[Arc<EventCount>],
+) -> bool {
     match schedule.next() {
         NextStep::TimeUp => return false,
-        NextStep::Look => {}
-        NextStep::Sleep(limit) if waiter.is_enrolled(lists.iter()) => waiter.sleep(limit, true),
-        NextStep::Sleep(_) => waiter.enrol_thread(lists.iter()),
+        NextStep::Retry => {}
+        NextStep::Sleep(limit) if waiter.is_enrolled(event_counts.iter()) => {
+            waiter.sleep(limit, true)
+        }
+        NextStep::Sleep(_) => waiter.enrol_thread(event_counts.iter()),
     }
     true
 }
 
 #[test]
 fn every_strategy_ends_soon_after_its_limit() {
-    for strategy in all() {
-        let lists = [Arc::new(EventCount::new(true))];
+    for strategy in every_strategy() {
+        let event_counts = [Arc::new(EventCount::new(true))];
         let mut waiter = Waiter::default();
         let mut schedule = WaitSchedule::new(strategy.clone(), Duration::from_millis(20));
-        while turn(&mut schedule, &mut waiter, &lists) {}
+        while fail_once(&mut schedule, &mut waiter, &event_counts) {}
         assert!(
             schedule.waited() >= Duration::from_millis(20),
             "{strategy:?}"
         );
         assert!(schedule.waited() < Duration::from_secs(5), "{strategy:?}");
-        assert_eq!(lists[0].len(), 0, "{strategy:?}");
+        assert_eq!(event_counts[0].len(), 0, "{strategy:?}");
     }
 }
 
 #[test]
-fn a_wait_ends_however_many_looks_came_before() {
-    let lists = [Arc::new(EventCount::new(true))];
-    for strategy in all() {
+fn a_wait_ends_however_many_attempts_came_before() {
+    let event_counts = [Arc::new(EventCount::new(true))];
+    for strategy in every_strategy() {
         let mut schedule = WaitSchedule::new(strategy.clone(), Duration::from_millis(5));
         let mut waiter = Waiter::default();
-        schedule.looks = u32::MAX - 3;
-        let looks = (0..100_000_000).take_while(|_| turn(&mut schedule, &mut waiter, &lists));
-        assert!(looks.count() < 100_000_000, "{strategy:?} waits for ever");
+        schedule.attempts = u32::MAX - 3;
+        let attempts =
+            (0..100_000_000).take_while(|_| fail_once(&mut schedule, &mut waiter, &event_counts));
+        assert!(attempts.count() < 100_000_000, "{strategy:?} waits forever");
     }
 }
 
 #[test]
 fn no_time_to_wait_means_no_wait() {
-    for strategy in all() {
+    for strategy in every_strategy() {
         let mut schedule = WaitSchedule::new(strategy, Duration::ZERO);
         assert_eq!(schedule.next(), NextStep::TimeUp);
         assert_eq!(schedule.waited(), Duration::ZERO);
@@ -82,9 +89,9 @@ fn no_time_to_wait_means_no_wait() {
 }
 
 #[test]
-fn the_most_patient_is_chosen() {
+fn the_most_patient_strategy_is_chosen() {
     let name = |strategy: WaitStrategy| format!("{strategy:?}");
-    let all = all();
+    let all = every_strategy();
     for (i, strategy) in all.iter().enumerate() {
         let patient = WaitStrategy::most_patient(all[..=i].iter().rev());
         assert_eq!(name(patient), name(strategy.clone()));
@@ -94,14 +101,14 @@ fn the_most_patient_is_chosen() {
 }
 
 #[test]
-fn a_thread_sleeps_until_one_of_its_lists_is_notified() {
-    let lists = [(); 3].map(|()| Arc::new(EventCount::new(true)));
-    for list in &lists {
+fn a_thread_sleeps_until_one_of_its_event_counts_is_notified() {
+    let event_counts = [(); 3].map(|()| Arc::new(EventCount::new(true)));
+    for event_count in &event_counts {
         let mut waiter = Waiter::default();
-        waiter.enrol_thread(lists.iter());
-        assert!(waiter.is_enrolled(lists.iter()));
-        assert!(!waiter.is_enrolled(lists[1..].iter()));
-        let other = list.clone();
+        waiter.enrol_thread(event_counts.iter());
+        assert!(waiter.is_enrolled(event_counts.iter()));
+        assert!(!waiter.is_enrolled(event_counts[1..].iter()));
+        let other = event_count.clone();
         let notifier = thread::spawn(move || {
             thread::sleep(Duration::from_millis(20));
             other.notify();
@@ -110,18 +117,22 @@ fn a_thread_sleeps_until_one_of_its_lists_is_notified() {
         waiter.sleep(Duration::from_secs(60), true);
         assert!(start.elapsed() >= Duration::from_millis(20));
         assert!(start.elapsed() < Duration::from_secs(30));
-        assert!(lists.iter().all(|list| list.len() == 0));
+        assert!(
+            event_counts
+                .iter()
+                .all(|event_count| event_count.len() == 0)
+        );
         notifier.join().unwrap();
     }
 }
 
 #[test]
-fn a_wake_up_for_something_else_is_handed_on() {
-    let list = [Arc::new(EventCount::new(true))];
+fn an_unpark_meant_for_the_caller_is_restored() {
+    let event_count = [Arc::new(EventCount::new(true))];
     let this = thread::current();
     let mut waiter = Waiter::default();
-    waiter.enrol_thread(list.iter());
-    this.unpark(); // what this thread is to find when it parks for itself
+    waiter.enrol_thread(event_count.iter());
+    this.unpark(); // the token that this thread must find when it parks for itself
     let start = Instant::now();
     waiter.sleep(Duration::from_millis(50), true);
     assert!(start.elapsed() >= Duration::from_millis(50));
@@ -130,13 +141,15 @@ fn a_wake_up_for_something_else_is_handed_on() {
 }
 
 #[test]
-fn a_sleeper_that_nobody_is_sure_to_wake_does_not_sleep_long() {
-    let unsure = EventCount::new(false);
-    let lists = [Arc::new(unsure)];
+fn a_waiter_that_may_miss_its_wake_up_does_not_sleep_long() {
+    let event_counts = [Arc::new(EventCount::new(false))];
     let mut waiter = Waiter::default();
-    waiter.enrol_thread(lists.iter());
-    assert_eq!(waiter.is_unsure(), !asymmetric_fence::is_asymmetric());
-    waiter.unsure = true;
+    waiter.enrol_thread(event_counts.iter());
+    assert_eq!(
+        waiter.may_miss_wakeups(),
+        !asymmetric_fence::is_asymmetric()
+    );
+    waiter.may_miss_wakeups = true;
     let start = Instant::now();
     waiter.sleep(Duration::from_secs(60), true);
     assert!(start.elapsed() < Duration::from_secs(30));

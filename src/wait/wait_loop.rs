@@ -9,8 +9,8 @@
 //! ```
 //!
 //! The attempt between enrolling and sleeping is the second half of the event count's handshake
-//! (row P15 in `event_count.rs`): what was made ready before it is found by the attempt, and what is
-//! made ready after it wakes the waiter.
+//! (row P15 in `event_count.rs`): what was made ready before it is found by the attempt, and what
+//! is made ready after it wakes the waiter.
 
 use super::event_count::EventCount;
 use super::schedule::{NextStep, WaitSchedule};
@@ -93,7 +93,7 @@ pub(crate) fn wait<W: WaitFor>(
             let is_enrolled = target.is_enrolled();
             let (waiter, event_counts) = target.enrolment();
             if is_enrolled {
-                if waiter.is_unsure() || !notified {
+                if waiter.may_miss_wakeups() || !notified {
                     waker.wake_by_ref();
                 }
                 return Waited::Pending;
@@ -103,7 +103,7 @@ pub(crate) fn wait<W: WaitFor>(
         }
         match schedule.next() {
             NextStep::TimeUp => break Waited::TimedOut(schedule.waited()),
-            NextStep::Look => {}
+            NextStep::Retry => {}
             NextStep::Sleep(limit) => {
                 let limit = limit.min(target.longest_park());
                 let is_enrolled = target.is_enrolled();
@@ -123,7 +123,7 @@ pub(crate) fn wait<W: WaitFor>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::Mutex;
     use std::task::Wake;
     use std::thread;
 
@@ -171,11 +171,11 @@ mod tests {
     }
 
     #[derive(Default)]
-    struct Wakes(AtomicUsize);
+    struct Wakes(Mutex<usize>);
 
     impl Wake for Wakes {
         fn wake(self: Arc<Self>) {
-            self.0.fetch_add(1, Ordering::Relaxed);
+            *self.0.lock().unwrap() += 1;
         }
     }
 
@@ -213,7 +213,7 @@ mod tests {
         assert!(matches!(waited, Waited::Pending));
         assert_eq!((target.attempts, target.enrolled()), (2, 1));
         target.event_counts[0].notify();
-        assert_eq!(wakes.0.load(Ordering::Relaxed), 1);
+        assert_eq!(*wakes.0.lock().unwrap(), 1);
         // The enrolment of the wait before is not taken for one of this wait.
         let waited = wait(&mut target, WaitStrategy::Block, Patience::Task(&waker));
         assert!(matches!(waited, Waited::Ready(3)));
@@ -228,7 +228,7 @@ mod tests {
         target.notified = false;
         let waited = wait(&mut target, WaitStrategy::Block, Patience::Task(&waker));
         assert!(matches!(waited, Waited::Pending));
-        assert_eq!(wakes.0.load(Ordering::Relaxed), 1);
+        assert_eq!(*wakes.0.lock().unwrap(), 1);
     }
 
     #[test]
@@ -261,14 +261,14 @@ mod tests {
     fn a_notification_ends_a_park() {
         let mut target = Target::new(usize::MAX);
         let event_count = target.event_counts[0].clone();
-        let attempts = Arc::new(AtomicUsize::new(0));
-        struct UntilNotified(Target, Arc<AtomicUsize>);
+        let ready = Arc::new(Mutex::new(false));
+        struct UntilNotified(Target, Arc<Mutex<bool>>);
         impl WaitFor for UntilNotified {
             type Output = ();
             fn attempt(&mut self) -> Attempt<()> {
-                match self.1.load(Ordering::Acquire) {
-                    0 => Attempt::Pending { notified: true },
-                    _ => Attempt::Ready(()),
+                match *self.1.lock().unwrap() {
+                    false => Attempt::Pending { notified: true },
+                    true => Attempt::Ready(()),
                 }
             }
             fn enrolment(&mut self) -> (&mut Waiter, impl Iterator<Item = &Arc<EventCount>>) {
@@ -276,12 +276,12 @@ mod tests {
             }
         }
         target.notified = true;
-        let mut target = UntilNotified(target, attempts.clone());
+        let mut target = UntilNotified(target, ready.clone());
         let notifier = thread::spawn(move || {
             while event_count.len() == 0 {
                 thread::yield_now();
             }
-            attempts.store(1, Ordering::Release);
+            *ready.lock().unwrap() = true;
             event_count.notify();
         });
         let waited = wait(

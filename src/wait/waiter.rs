@@ -1,3 +1,5 @@
+//! A producer's or consumer's enrolment in event counts, for its thread or for a task.
+
 use super::asymmetric_fence;
 use super::event_count::EventCount;
 use crate::sync::{AtomicU64, Thread, current_thread, ord, park};
@@ -5,7 +7,7 @@ use std::sync::Arc;
 use std::task::{Wake, Waker};
 use std::time::{Duration, Instant};
 
-/// A thread that sleeps, as a waker.
+/// The waker of a thread: it unparks the thread.
 struct Parker {
     thread: Thread,
     woken: AtomicU64,
@@ -22,40 +24,42 @@ impl Wake for Parker {
     }
 }
 
-/// What a producer or consumer has to sleep with.
+/// One waiter: the event counts in which it is enrolled, and the parker of its thread.
 #[derive(Default)]
 pub(crate) struct Waiter {
     parker: Option<Arc<Parker>>,
-    /// The lists that it is on, with its number there.
+    /// Each event count with this waiter's id there.
     enrolled: Vec<(Arc<EventCount>, u64)>,
-    /// Something may happen without its being woken.
-    pub(super) unsure: bool,
+    pub(super) may_miss_wakeups: bool,
 }
 
-/// A sleeper that may not be woken looks so often.
-const UNSURE: Duration = Duration::from_millis(1);
+/// The longest sleep of a waiter that may miss its wake-up.
+const RECHECK_INTERVAL: Duration = Duration::from_millis(1);
 
 impl Waiter {
-    /// Has this waker woken when any of these is notified. What it waits for has to be looked for
-    /// once more afterwards.
+    /// Enrols `waker` in these event counts, and in no others. Afterwards the caller must check
+    /// its condition once more before it sleeps.
     pub(crate) fn enrol<'s>(
         &mut self,
         waker: &Waker,
-        lists: impl Iterator<Item = &'s Arc<EventCount>>,
+        event_counts: impl Iterator<Item = &'s Arc<EventCount>>,
     ) {
         self.withdraw();
-        self.unsure = false;
-        for list in lists {
-            self.unsure |= !list.wakes();
-            self.enrolled
-                .push((list.clone(), list.enrol(waker.clone())));
+        self.may_miss_wakeups = false;
+        for event_count in event_counts {
+            self.may_miss_wakeups |= !event_count.always_wakes();
+            let id = event_count.enrol(waker.clone());
+            self.enrolled.push((event_count.clone(), id));
         }
-        // Between the lists and the look (P15).
-        self.unsure |= !asymmetric_fence::heavy();
+        // Between enrolling and checking the condition (P15).
+        self.may_miss_wakeups |= !asymmetric_fence::heavy();
     }
 
-    /// The same for this thread, which is then to [`sleep`](Self::sleep).
-    pub(crate) fn enrol_thread<'s>(&mut self, lists: impl Iterator<Item = &'s Arc<EventCount>>) {
+    /// Enrols the current thread, which may then [`sleep`](Self::sleep).
+    pub(crate) fn enrol_thread<'s>(
+        &mut self,
+        event_counts: impl Iterator<Item = &'s Arc<EventCount>>,
+    ) {
         let thread = current_thread();
         let parker = match self.parker.take() {
             Some(parker) if parker.thread.id() == thread.id() => parker,
@@ -67,31 +71,37 @@ impl Waiter {
         parker.woken.store(0, ord!(Relaxed));
         let waker = Waker::from(parker.clone());
         self.parker = Some(parker);
-        self.enrol(&waker, lists);
+        self.enrol(&waker, event_counts);
     }
 
-    /// Whether it is on exactly these lists, or has been woken from them.
-    pub(crate) fn is_enrolled<'s>(&self, lists: impl Iterator<Item = &'s Arc<EventCount>>) -> bool {
-        let here = self.enrolled.iter().map(|(list, _)| Arc::as_ptr(list));
-        !self.enrolled.is_empty() && here.eq(lists.map(Arc::as_ptr))
+    /// Whether the waiter has enrolled in exactly these event counts and not withdrawn since. It
+    /// may have been woken meanwhile.
+    pub(crate) fn is_enrolled<'s>(
+        &self,
+        event_counts: impl Iterator<Item = &'s Arc<EventCount>>,
+    ) -> bool {
+        let enrolled = self.enrolled.iter().map(|(list, _)| Arc::as_ptr(list));
+        !self.enrolled.is_empty() && enrolled.eq(event_counts.map(Arc::as_ptr))
     }
 
-    /// Whether it may have to look again without having been woken.
-    pub(crate) fn is_unsure(&self) -> bool {
-        self.unsure
+    /// Whether the condition may change without a wake-up: some notifiers do not fence, or the
+    /// system refused `membarrier`.
+    pub(crate) fn may_miss_wakeups(&self) -> bool {
+        self.may_miss_wakeups
     }
 
-    /// Sleeps until woken, or so long, and is on no list any more. Not long if what it waits for
-    /// is not always told.
-    pub(crate) fn sleep(&mut self, limit: Duration, told: bool) {
-        let limit = if self.unsure || !told {
-            limit.min(UNSURE)
+    /// Sleeps until woken or until `limit` has passed, then withdraws. `notified` says whether
+    /// every change of the condition notifies; if not, or if wake-ups may be missed, the sleep ends
+    /// after [`RECHECK_INTERVAL`].
+    pub(crate) fn sleep(&mut self, limit: Duration, notified: bool) {
+        let limit = if self.may_miss_wakeups || !notified {
+            limit.min(RECHECK_INTERVAL)
         } else {
             limit
         };
         if let Some(parker) = &self.parker {
             let start = Instant::now();
-            let mut other = false;
+            let mut foreign_unpark = false;
             while parker.woken.load(ord!(Relaxed)) == 0 {
                 let Some(left) = limit.checked_sub(start.elapsed()) else {
                     break;
@@ -100,20 +110,20 @@ impl Waiter {
                     break;
                 }
                 park(left);
-                other |= parker.woken.load(ord!(Relaxed)) == 0 && start.elapsed() < limit;
+                foreign_unpark |= parker.woken.load(ord!(Relaxed)) == 0 && start.elapsed() < limit;
             }
-            if other {
-                // Perhaps somebody else has unparked this thread for what it does elsewhere.
+            if foreign_unpark {
+                // An unpark that was possibly meant for the caller's own `park`: restore its token.
                 parker.thread.unpark();
             }
         }
         self.withdraw();
     }
 
-    /// Is on no list any more.
+    /// Withdraws from all event counts.
     pub(crate) fn withdraw(&mut self) {
-        for (list, id) in self.enrolled.drain(..) {
-            list.withdraw(id);
+        for (event_count, id) in self.enrolled.drain(..) {
+            event_count.withdraw(id);
         }
     }
 }

@@ -1,8 +1,8 @@
-//! Ending a poll from another thread.
+//! Wake-ups: ending a consumer's poll from another thread.
 //!
-//! One word for each consumer, that its handles set and its poll takes back. A poll looks at it
-//! once, and it lies alone on its cache line, so that a consumer that nobody wakes up only reads
-//! what it has. Beside it is the list on which the consumer sleeps for what is said to it alone.
+//! Each consumer has one word, set by its handles and cleared by its poll. A poll loads it once.
+//! The word has a cache line to itself (no false sharing), so without wake-ups that line stays in
+//! the consumer's cache. Beside it is the event count for what concerns this consumer alone.
 
 use super::event_count::EventCount;
 use crate::sync::{AtomicU64, ord};
@@ -10,7 +10,7 @@ use crossbeam_utils::CachePadded;
 use std::fmt;
 use std::sync::Arc;
 
-/// The consumer's side.
+/// The consumer's side of its wake-ups.
 #[derive(Clone)]
 pub(crate) struct Wakeup {
     set: Arc<CachePadded<AtomicU64>>,
@@ -27,19 +27,19 @@ impl Default for Wakeup {
 }
 
 impl Wakeup {
-    /// As a hint: [`take`](Self::take) tells.
+    /// A hint; [`take`](Self::take) gives the certain answer.
     #[inline(always)]
     pub(crate) fn is_set(&self) -> bool {
         self.set.load(ord!(Relaxed)) != 0
     }
 
-    /// Whether somebody has called since the last time.
+    /// Whether a handle was used since the last `take`. Clears the word.
     pub(crate) fn take(&self) -> bool {
-        // Acquire, from whoever called: all that it did before.
+        // Acquire, from `wakeup.set`: what the calling thread did before the call.
         self.is_set() && self.set.swap(0, ord!("wakeup.take", P12, Acquire)) != 0
     }
 
-    /// On which the consumer sleeps, beside those of its partitions.
+    /// The event count in which the consumer enrols in addition to its partitions'.
     pub(crate) fn event_count(&self) -> &Arc<EventCount> {
         &self.event_count
     }
@@ -51,12 +51,13 @@ impl Wakeup {
 
 /// Ends a [`Consumer`](crate::Consumer)'s poll from any thread, as Kafka's `wakeup` does.
 ///
-/// A poll that waits ends with [`ConsumeError::Wakeup`](crate::ConsumeError::Wakeup), at once if it
-/// sleeps, and otherwise at its next look, a millisecond later at most. When none is waiting it is remembered: the next poll ends
-/// so, also when there are records, and its position stays where it is. Several calls before a
-/// poll are one. All that was done before the call is seen by whoever gets the error.
+/// A waiting poll returns [`ConsumeError::Wakeup`](crate::ConsumeError::Wakeup): at once if it
+/// sleeps, otherwise at its next attempt, within a millisecond. Without a waiting poll, the call is
+/// remembered: the next poll returns the error even if there are records, and the position does not
+/// move. Several calls before a poll count as one. The thread that receives the error sees
+/// everything that the caller did before the call.
 ///
-/// Handles may be cloned and sent, and may outlive the consumer.
+/// Handles can be cloned and sent to other threads, and may outlive the consumer.
 ///
 /// ```
 /// use ringlog::{Broker, ConsumeError, ConsumerConfig, TopicConfig};
@@ -78,9 +79,9 @@ impl Wakeup {
 pub struct WakeupHandle(Wakeup);
 
 impl WakeupHandle {
-    /// Ends the poll that waits, or the next one.
+    /// Ends the waiting poll, or else the next one.
     pub fn wakeup(&self) {
-        // Release, to the poll that ends: all that the caller did before.
+        // Release, to `wakeup.take` in the ended poll: what the caller did before.
         self.0.set.store(1, ord!("wakeup.set", P12, Release));
         self.0.event_count.notify();
     }

@@ -1,9 +1,9 @@
-//! What several of the tests need.
+//! Helpers of several test targets.
 #![allow(dead_code)]
 
 use ringlog::{Broker, Consumer, ConsumerConfig, Topic, TopicConfig};
 
-/// The name of the topic where there is only one.
+/// The name of the topic, where there is only one.
 pub(crate) const TOPIC: &str = "t";
 
 pub(crate) fn make(config: TopicConfig) -> (Broker, Topic) {
@@ -18,12 +18,12 @@ pub(crate) fn subscribed(broker: &Broker, config: ConsumerConfig) -> Consumer {
     consumer
 }
 
-/// Of the group that the tests of groups are about.
+/// The configuration of a member of the group `g`.
 pub(crate) fn grouped() -> ConsumerConfig {
     ConsumerConfig::new().group("g")
 }
 
-/// Everything there is to read now, as partition, offset and value.
+/// Polls until a batch is empty; returns partition, offset and value of each record.
 pub(crate) fn drain(consumer: &mut Consumer) -> Vec<(u32, u64, Vec<u8>)> {
     let mut all = Vec::new();
     loop {

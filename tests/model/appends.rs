@@ -1,21 +1,21 @@
-//! The operations that append.
+//! Operations that append records.
 
-use super::ops::To;
-use super::reference::{Sent, Stored, body_bytes, share_bytes};
-use super::run::{Run, Sender, TOPIC, UNKNOWN};
-use ringlog::{BatchError, Header, Record, RecordMetadata, Route, SendError, TopicError};
+use super::ops::Target;
+use super::reference::{SentRecord, StoredRecord, body_bytes, share_bytes};
+use super::run::{AnyProducer, Run, TOPIC, UNKNOWN};
+use ringlog::{BatchError, Destination, Header, Record, RecordMetadata, SendError, TopicError};
 
-/// Calls the producer, whichever kind it is.
+/// Calls the producer, shared or exclusive.
 macro_rules! call {
     ($run:expr, $producer:ident => $call:expr) => {
-        match $run.sender.as_mut().unwrap() {
-            Sender::Shared($producer) => $call,
-            Sender::Exclusive($producer) => $call,
+        match $run.producer.as_mut().unwrap() {
+            AnyProducer::Producer($producer) => $call,
+            AnyProducer::ExclusiveProducer($producer) => $call,
         }
     };
 }
 
-fn headers(sent: &Sent) -> Vec<Header<'_>> {
+fn headers(sent: &SentRecord) -> Vec<Header<'_>> {
     let all = sent.headers.iter();
     all.map(|(name, value)| Header {
         name,
@@ -24,7 +24,11 @@ fn headers(sent: &Sent) -> Vec<Header<'_>> {
     .collect()
 }
 
-fn record<'a>(sent: &'a Sent, headers: &'a [Header<'a>], partition: Option<u32>) -> Record<'a> {
+fn record<'a>(
+    sent: &'a SentRecord,
+    headers: &'a [Header<'a>],
+    partition: Option<u32>,
+) -> Record<'a> {
     let mut record = match (&sent.value, &sent.key) {
         (None, key) => Record::tombstone(key.as_deref().unwrap_or_default()),
         (Some(value), None) => Record::new(value),
@@ -39,16 +43,16 @@ fn record<'a>(sent: &'a Sent, headers: &'a [Header<'a>], partition: Option<u32>)
     record.headers(headers)
 }
 
-fn route(to: &To) -> Route<'_> {
+fn route(to: &Target) -> Destination<'_> {
     match to {
-        To::Key(key) => Route::Key(key),
-        To::Partition(partition) => Route::Partition(*partition),
-        To::Any => Route::Any,
+        Target::Key(key) => Destination::Key(key),
+        Target::Partition(partition) => Destination::Partition(*partition),
+        Target::Any => Destination::Any,
     }
 }
 
 impl Run {
-    // ---- what must be refused: any of the reasons is right ------------------------------
+    // ---- refusals: any of the expected reasons is correct -------------------------------
 
     fn wrong_partition(&self, partition: Option<u32>) -> Option<SendError> {
         let partitions = self.setup.partitions;
@@ -59,7 +63,7 @@ impl Run {
         })
     }
 
-    fn wrong_time(sent: &Sent) -> Option<SendError> {
+    fn wrong_time(sent: &SentRecord) -> Option<SendError> {
         let wrong = sent.time.filter(|&time| time < 0)?;
         Some(SendError::InvalidTimestamp { timestamp: wrong })
     }
@@ -83,10 +87,10 @@ impl Run {
         })
     }
 
-    /// Whether the answer to a single frame was to be an error, and is one of them.
+    /// Whether a single frame had to be refused; checks that the answer agrees.
     fn is_refused<T>(answer: &Result<T, SendError>, reasons: &[SendError]) -> bool {
         match answer {
-            Ok(_) => assert!(reasons.is_empty(), "appended, in spite of {reasons:?}"),
+            Ok(_) => assert!(reasons.is_empty(), "appended despite {reasons:?}"),
             Err(cause) if reasons.is_empty() => {
                 assert!(matches!(
                     cause,
@@ -100,7 +104,7 @@ impl Run {
 
     // ---- one record ---------------------------------------------------------------------
 
-    pub(crate) fn send(&mut self, sent: &Sent, partition: Option<u32>, wait: bool) {
+    pub(crate) fn send(&mut self, sent: &SentRecord, partition: Option<u32>, wait: bool) {
         let partition = partition.map(|p| self.in_range(p));
         let headers = headers(sent);
         let record = record(sent, &headers, partition);
@@ -131,7 +135,13 @@ impl Run {
         }
     }
 
-    pub(crate) fn claim(&mut self, to: &To, key: Option<Vec<u8>>, length: usize, publish: bool) {
+    pub(crate) fn claim(
+        &mut self,
+        to: &Target,
+        key: Option<Vec<u8>>,
+        length: usize,
+        publish: bool,
+    ) {
         let to = self.route_in_range(to);
         let bytes = body_bytes(length, key.as_deref(), 0, self.timed());
         let mut value = Vec::new();
@@ -153,9 +163,9 @@ impl Run {
         if Self::is_refused(&answer, &reasons) {
             return;
         }
-        let sent = Sent {
+        let sent = SentRecord {
             key,
-            ..Sent::plain(value)
+            ..SentRecord::plain(value)
         };
         match answer {
             Ok(at) => {
@@ -170,7 +180,7 @@ impl Run {
 
     // ---- many ---------------------------------------------------------------------------
 
-    pub(crate) fn values(&mut self, to: &To, count: usize, wait: bool) {
+    pub(crate) fn values(&mut self, to: &Target, count: usize, wait: bool) {
         let values: Vec<u64> = (self.values..).take(count).collect();
         self.values += count as u64;
         let to = self.route_in_range(to);
@@ -180,7 +190,7 @@ impl Run {
             call!(self, producer => producer.try_send_values(route(&to), &values))
         };
         let bytes = 16 + 8 * count;
-        // Where a key or nothing chose the partition, only the answer says which it was.
+        // When the partitioner chose the partition, only the answer has it.
         let partition = match &answer {
             Err(SendError::BatchTooLarge { partition, .. }) => *partition,
             _ => 0,
@@ -201,7 +211,9 @@ impl Run {
             Ok(at) => {
                 assert_eq!(at.records, count as u64);
                 assert!(to.partition().is_none_or(|p| p == at.partition));
-                let values = values.iter().map(|v| Sent::plain(v.to_ne_bytes().to_vec()));
+                let values = values
+                    .iter()
+                    .map(|v| SentRecord::plain(v.to_ne_bytes().to_vec()));
                 let frame = values.map(|sent| Some(self.stored(&sent, at.timestamp)));
                 let frame = frame.collect();
                 self.appended(at.partition, at.base_offset, frame, bytes);
@@ -212,19 +224,19 @@ impl Run {
         }
     }
 
-    pub(crate) fn batch(&mut self, batch: &[(Sent, Option<u32>)], wait: bool) {
-        // The partition of every record is known beforehand, so that a refused share's is.
+    pub(crate) fn batch(&mut self, batch: &[(SentRecord, Option<u32>)], wait: bool) {
+        // Each record has an explicit partition, so that the partition of a refused share is known.
         let to = |partition: Option<u32>| self.in_range(partition.unwrap_or(0));
-        let places: Vec<u32> = batch.iter().map(|&(_, p)| to(p)).collect();
+        let partitions: Vec<u32> = batch.iter().map(|&(_, p)| to(p)).collect();
         let headers: Vec<_> = batch.iter().map(|(sent, _)| headers(sent)).collect();
         let records: Vec<_> = (0..batch.len())
-            .map(|i| record(&batch[i].0, &headers[i], Some(places[i])))
+            .map(|i| record(&batch[i].0, &headers[i], Some(partitions[i])))
             .collect();
         let shares: Vec<Vec<usize>> = (0..self.setup.partitions)
-            .map(|p| (0..batch.len()).filter(|&i| places[i] == p).collect())
+            .map(|p| (0..batch.len()).filter(|&i| partitions[i] == p).collect())
             .collect();
         let bytes = shares.iter().map(|share| {
-            let share: Vec<&Sent> = share.iter().map(|&i| &batch[i].0).collect();
+            let share: Vec<&SentRecord> = share.iter().map(|&i| &batch[i].0).collect();
             share_bytes(&share)
         });
         let bytes: Vec<usize> = bytes.collect();
@@ -237,7 +249,7 @@ impl Run {
         };
         let mut reasons: Vec<SendError> = batch
             .iter()
-            .zip(&places)
+            .zip(&partitions)
             .flat_map(|((sent, _), &p)| [Self::wrong_time(sent), self.wrong_partition(Some(p))])
             .flatten()
             .collect();
@@ -247,8 +259,8 @@ impl Run {
                 .filter_map(|(p, (share, &bytes))| self.share_too_large(p, share.len(), bytes)),
         );
         if !reasons.is_empty() {
-            // What can never be appended refuses all of it beforehand.
-            let refused = answer.expect_err("in spite of what cannot be appended");
+            // A batch with a record that can never be appended is refused as a whole.
+            let refused = answer.expect_err("appended a batch with an invalid record");
             assert!(reasons.contains(&refused.cause), "{refused}: {reasons:?}");
             assert_eq!((refused.appended, refused.refused.len()), (0, batch.len()));
             return;
@@ -262,7 +274,7 @@ impl Run {
             });
             let p = first.expect("nothing was refused");
             let expected: Vec<_> = (0..batch.len())
-                .filter(|&i| places[i] as usize >= p)
+                .filter(|&i| partitions[i] as usize >= p)
                 .collect();
             assert_eq!(e.refused, expected);
             let partition = self.full(&e.cause, shares[p].len(), bytes[p]);
@@ -270,10 +282,10 @@ impl Run {
         }
     }
 
-    /// The shares of a batch that were not refused are in the log.
+    /// Adds the shares of a batch that were not refused to the reference.
     fn batch_appended(
         &mut self,
-        batch: &[(Sent, Option<u32>)],
+        batch: &[(SentRecord, Option<u32>)],
         shares: &[Vec<usize>],
         bytes: &[usize],
         answer: &Result<Vec<RecordMetadata>, BatchError>,
@@ -292,7 +304,7 @@ impl Run {
             let base = self.log[p].end();
             let frame = share.iter().zip(base..).map(|(&i, offset)| {
                 let record = &batch[i].0;
-                // The times of a batch that was refused in part are not told: take them as read.
+                // A partly refused batch does not report its times: accept any.
                 let timestamp = match sent.get(i) {
                     Some(at) => {
                         assert_eq!((at.partition as usize, at.offset), (p, offset));
@@ -301,7 +313,7 @@ impl Run {
                     None => record.time.unwrap_or(UNKNOWN),
                 };
                 Some(match timestamp {
-                    UNKNOWN => Stored {
+                    UNKNOWN => StoredRecord {
                         sent: record.clone(),
                         time: UNKNOWN,
                     },
@@ -313,18 +325,18 @@ impl Run {
         }
     }
 
-    fn route_in_range(&self, to: &To) -> To {
+    fn route_in_range(&self, to: &Target) -> Target {
         match to {
-            To::Partition(partition) => To::Partition(self.in_range(*partition)),
+            Target::Partition(partition) => Target::Partition(self.in_range(*partition)),
             other => other.clone(),
         }
     }
 
-    // ---- who may send -------------------------------------------------------------------
+    // ---- producers ----------------------------------------------------------------------
 
-    /// Another producer takes over, which has the topic for itself or not.
-    pub(crate) fn hand_over(&mut self, exclusive: bool) {
-        let alone = matches!(self.sender, Some(Sender::Exclusive(_)));
+    /// Replaces the producer by another one, shared or exclusive.
+    pub(crate) fn replace_producer(&mut self, exclusive: bool) {
+        let alone = matches!(self.producer, Some(AnyProducer::ExclusiveProducer(_)));
         let refused = self.topic.exclusive_producer().map(drop).unwrap_err();
         let exist = TopicError::ProducersExist {
             topic: TOPIC.into(),
@@ -339,15 +351,15 @@ impl Run {
             };
             assert_eq!(other.try_send(Record::new("x")), Err(refused));
         }
-        self.sender = None;
-        self.sender = Some(if exclusive {
-            Sender::Exclusive(self.topic.exclusive_producer().unwrap())
+        self.producer = None;
+        self.producer = Some(if exclusive {
+            AnyProducer::ExclusiveProducer(self.topic.exclusive_producer().unwrap())
         } else {
-            Sender::Shared(self.topic.producer())
+            AnyProducer::Producer(self.topic.producer())
         });
     }
 
-    /// The topic was deleted: every way to append says so.
+    /// After the topic was deleted, every way to append is refused.
     pub(crate) fn appends_are_refused(&mut self) {
         let closed = SendError::Closed {
             topic: TOPIC.into(),
@@ -356,8 +368,8 @@ impl Run {
         call!(self, producer => {
             assert_eq!(producer.send(records[0]), Err(closed.clone()));
             assert_eq!(producer.send_batch(&records).unwrap_err().cause, closed);
-            assert_eq!(producer.send_values(Route::Any, &[0u64]), Err(closed.clone()));
-            assert_eq!(producer.claim(Route::Any, None, 1).map(drop), Err(closed));
+            assert_eq!(producer.send_values(Destination::Any, &[0u64]), Err(closed.clone()));
+            assert_eq!(producer.claim(Destination::Any, None, 1).map(drop), Err(closed));
         });
         let closed = TopicError::Closed {
             topic: TOPIC.into(),

@@ -1,5 +1,5 @@
-//! The reference of a group: of each partition, what is committed, who owns it, and what is held
-//! back for it. Who is given which is the assignors' business; here it is only looked at.
+//! The reference of a group: the owner, the committed offset and the hold-back of each partition.
+//! The assignors decide the owners; the reference only observes them.
 
 use super::ops::MEMBERS;
 use super::reference::Partition;
@@ -7,22 +7,22 @@ use super::run::TOPIC;
 use ringlog::{Consumer, GroupDescription, MemberId, OffsetReset};
 use std::collections::BTreeMap;
 
-/// What the group knows of a partition.
+/// The group's state of a partition.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Place {
+pub(crate) struct GroupPartition {
     pub(crate) owner: Option<MemberId>,
-    /// Where the first owner began.
-    begun: Option<u64>,
+    /// The offset at which the first owner began.
+    first_begin: Option<u64>,
     committed: Option<u64>,
-    /// It was added while the group was there, and nobody has polled since: its first offset.
+    /// The first offset, if the partition was added to a group that has not polled since.
     added: Option<u64>,
-    /// What comes from here on may be held back, though it is behind what is committed: the gate
-    /// follows with the polls.
+    /// The lowest offset that may be held back. It may be below the committed offset, because the
+    /// gate advances with the polls.
     low: u64,
-    /// What the group is to be given next, if nobody was sent elsewhere.
+    /// The offset that the group must read next, if no owner has sought elsewhere.
     next: Option<u64>,
-    /// The owner was sent elsewhere: what is committed may go back.
-    sent: bool,
+    /// The owner has sought elsewhere: the committed offset may move back.
+    sought: bool,
 }
 
 pub(crate) struct Member {
@@ -30,26 +30,26 @@ pub(crate) struct Member {
     pub(crate) id: MemberId,
     pub(crate) reset: OffsetReset,
     pub(crate) eager: bool,
-    /// What it says that it reads is of a topic that was deleted, until its next poll.
+    /// Its assignment is of a deleted topic, until its next poll.
     pub(crate) stale: bool,
-    /// The partition that its last poll has read, if it was not sent elsewhere since.
-    pub(crate) read: Option<usize>,
-    /// What it has missed and was not told of yet.
+    /// The partition that its last poll read, unless it has sought there since.
+    pub(crate) last_read: Option<usize>,
+    /// Lost records of each partition that no poll has reported yet.
     pub(crate) lost: BTreeMap<usize, u64>,
 }
 
 #[derive(Default)]
 pub(crate) struct Group {
-    pub(crate) places: Vec<Place>,
+    pub(crate) partitions: Vec<GroupPartition>,
     pub(crate) members: [Option<Member>; MEMBERS],
-    /// It has had members since the topic was made: what is added to that is for it too.
-    pub(crate) watches: bool,
+    /// It has had members since the topic was created, and so reads partitions that are added.
+    pub(crate) subscribed: bool,
     /// It has had members.
-    pub(crate) is_there: bool,
+    pub(crate) exists: bool,
 }
 
 impl Member {
-    /// What it owns, and where it is there.
+    /// The partitions that it owns, and its positions.
     pub(crate) fn positions(&self) -> BTreeMap<usize, u64> {
         let owned = self.consumer.assignment().into_iter();
         let owned = owned.filter(|_| !self.stale).map(|at| {
@@ -66,73 +66,76 @@ impl Member {
 
 impl Group {
     pub(crate) fn new(partitions: u32) -> Group {
-        let places = vec![Place::default(); partitions as usize];
+        let partitions = vec![GroupPartition::default(); partitions as usize];
         Group {
-            places,
+            partitions,
             ..Group::default()
         }
     }
 
-    /// Nothing of the topic is known any more.
+    /// The topic was deleted.
     pub(crate) fn forget(&mut self) {
-        self.places.fill(Place::default());
-        self.watches = false;
+        self.partitions.fill(GroupPartition::default());
+        self.subscribed = false;
     }
 
     pub(crate) fn add(&mut self, first: u64) {
-        let added = self.watches.then_some(first);
-        self.places.push(Place {
+        let added = self.subscribed.then_some(first);
+        self.partitions.push(GroupPartition {
             added,
             low: first,
-            ..Place::default()
+            ..GroupPartition::default()
         });
     }
 
-    /// At a poll: what was added is to be read from its start.
+    /// At a poll: added partitions are read from their start.
     pub(crate) fn take_added(&mut self, log: &[Partition]) {
-        for (place, log) in self.places.iter_mut().zip(log) {
-            if place.added.take().is_some() {
-                place.begun = Some(log.start());
+        for (state, log) in self.partitions.iter_mut().zip(log) {
+            if state.added.take().is_some() {
+                state.first_begin = Some(log.start());
             }
         }
     }
 
-    /// From where on a partition is held back: from the first of these, or the second, or between.
+    /// Lower and upper bound of the offset from which a partition is held back.
     pub(crate) fn gate(&self, partition: usize, log: &Partition) -> Option<(u64, u64)> {
-        let place = &self.places[partition];
-        let high = self.wanted(partition)?.max(log.start());
-        Some((place.low.min(high), high))
+        let state = &self.partitions[partition];
+        let high = self.next_needed(partition)?.max(log.start());
+        Some((state.low.min(high), high))
     }
 
-    /// The first offset that the group has still to be given, whoever gets it.
-    pub(crate) fn wanted(&self, partition: usize) -> Option<u64> {
-        let place = &self.places[partition];
-        let begin = place.begin().or(place.added)?;
+    /// The first offset that the group still needs to read.
+    pub(crate) fn next_needed(&self, partition: usize) -> Option<u64> {
+        let state = &self.partitions[partition];
+        let begin = state.begin().or(state.added)?;
         let mut members = self.members.iter().flatten();
-        let owner = members.find(|m| Some(m.id) == place.owner && !m.stale);
+        let owner = members.find(|m| Some(m.id) == state.owner && !m.stale);
         Some(owner.map_or(begin, |owner| begin.min(owner.position(partition))))
     }
 
-    /// What is committed after a step of a member that was at `before`: nothing else than it was,
-    /// or where that member was; and it does not go back, unless the member was sent back.
+    /// Checks commits after a step of a member that was at `before`. Each is unchanged or at that
+    /// member's position, and does not move back unless the member has sought.
     pub(crate) fn check_commits(
         &mut self,
         group: &GroupDescription,
         before: &BTreeMap<usize, u64>,
     ) {
-        for (p, place) in self.places.iter_mut().enumerate() {
-            let committed = at(group, p).and_then(|(_, committed)| committed);
-            if committed != place.committed {
-                assert_eq!(committed.as_ref(), before.get(&p), "{p}: {place:?}");
-                assert!(place.sent || committed > place.committed, "{p}: {place:?}");
-                (place.committed, place.sent) = (committed, false);
+        for (p, state) in self.partitions.iter_mut().enumerate() {
+            let committed = owner_and_commit(group, p).and_then(|(_, committed)| committed);
+            if committed != state.committed {
+                assert_eq!(committed.as_ref(), before.get(&p), "{p}: {state:?}");
+                assert!(
+                    state.sought || committed > state.committed,
+                    "{p}: {state:?}"
+                );
+                (state.committed, state.sought) = (committed, false);
             }
         }
     }
 }
 
-/// Owner of a partition, and what is committed in it, as the group tells it.
-pub(crate) fn at(
+/// Owner and committed offset of a partition, as the group describes it.
+pub(crate) fn owner_and_commit(
     group: &GroupDescription,
     partition: usize,
 ) -> Option<(Option<MemberId>, Option<u64>)> {
@@ -142,74 +145,74 @@ pub(crate) fn at(
     Some((found.owner, found.committed))
 }
 
-impl Place {
-    /// Where the next owner begins.
+impl GroupPartition {
+    /// The offset at which the next owner begins.
     pub(crate) fn begin(&self) -> Option<u64> {
-        self.committed.or(self.begun)
+        self.committed.or(self.first_begin)
     }
 
     pub(crate) fn committed(&self) -> Option<u64> {
         self.committed
     }
 
-    /// It has an owner, who begins here.
-    pub(crate) fn take(&mut self, id: MemberId, reset: OffsetReset, log: &Partition) -> u64 {
+    /// A member becomes the owner; returns the offset at which it begins.
+    pub(crate) fn acquire(&mut self, id: MemberId, reset: OffsetReset, log: &Partition) -> u64 {
         assert_eq!(self.owner, None, "{self:?}");
         self.owner = Some(id);
         let first = match reset {
             OffsetReset::Latest => log.end(),
             _ => log.start(),
         };
-        self.begun.get_or_insert(first);
-        self.rest()
+        self.first_begin.get_or_insert(first);
+        self.reset_gate()
     }
 
-    /// Its owner has let go of it.
+    /// The owner returns the partition.
     pub(crate) fn release(&mut self) {
         self.owner = None;
-        self.sent = false;
-        self.rest();
+        self.sought = false;
+        self.reset_gate();
     }
 
-    /// Its owner has gone without a word: what it was given last is given again.
+    /// The owner is dropped: its last batch is read again.
     pub(crate) fn abandon(&mut self) {
         self.release();
         self.next = self.begin();
     }
 
-    /// The gate is where the next owner begins.
-    fn rest(&mut self) -> u64 {
+    /// Moves the gate to the offset at which the next owner begins.
+    fn reset_gate(&mut self) -> u64 {
         let begin = self.begin().unwrap();
         self.low = begin;
         begin
     }
 
-    /// At the owner's next poll: the gate has come this far.
-    pub(crate) fn follow(&mut self, position: u64) {
+    /// At the owner's next poll: the gate has advanced to its position.
+    pub(crate) fn advance_gate(&mut self, position: u64) {
         self.low = self.low.max(position);
     }
 
-    /// Its owner commits, when it is told to.
+    /// The owner commits.
     pub(crate) fn commit(&mut self, position: u64) {
-        assert!(self.sent || self.committed.is_none_or(|c| c <= position));
+        assert!(self.sought || self.committed.is_none_or(|c| c <= position));
         self.committed = Some(position);
-        (self.low, self.sent) = (position, false);
+        (self.low, self.sought) = (position, false);
     }
 
-    /// Its owner was sent there.
+    /// The owner seeks.
     pub(crate) fn seek(&mut self, position: u64) {
         self.low = self.low.min(position);
-        self.sent = true;
+        self.sought = true;
         self.next = None;
     }
 
-    /// Its owner was sent elsewhere since the last commit.
-    pub(crate) fn is_sent(&self) -> bool {
-        self.sent
+    /// Whether the owner has sought since the last commit.
+    pub(crate) fn was_sought(&self) -> bool {
+        self.sought
     }
 
-    /// The group was given a batch: behind all that it was given before, and nothing is left out.
-    pub(crate) fn give(&mut self, log: &Partition, first: u64, next: u64) {
+    /// The group reads a batch: it follows the batch before without a gap.
+    pub(crate) fn deliver(&mut self, log: &Partition, first: u64, next: u64) {
         if let Some(due) = self.next {
             assert_eq!(
                 log.first_from(due.max(log.start())),

@@ -1,6 +1,6 @@
-//! The operations of a group's members.
+//! Operations of the members of a group.
 
-use super::group::{Member, at};
+use super::group::{Member, owner_and_commit};
 use super::ops::{GroupOp, Leave, MEMBERS};
 use super::reader::Expected;
 use super::reads::compare;
@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 
 const GROUP: &str = "group";
 
-/// So many rounds of polls by all members give everything an owner.
+/// Rounds in which every member polls, after which every partition has an owner.
 const ROUNDS: usize = 4;
 
 impl Run {
@@ -61,14 +61,14 @@ impl Run {
             return;
         }
         assert_eq!(answer, Ok(()));
-        (self.group.is_there, self.group.watches) = (true, true);
+        (self.group.exists, self.group.subscribed) = (true, true);
         self.group.members[i] = Some(Member {
             id: consumer.member_id().unwrap(),
             consumer,
             reset,
             eager,
             stale: false,
-            read: None,
+            last_read: None,
             lost: BTreeMap::new(),
         });
     }
@@ -87,28 +87,28 @@ impl Run {
         let group = self.broker.describe_group(GROUP).unwrap();
         self.group.check_commits(&group, &before);
         let read = (!batch.is_empty()).then(|| batch.partition() as usize);
-        // An eager member gives everything back before there is a new assignment.
-        let anew = member.eager && generation != Some(group.generation);
+        // An eager member returns all partitions before a new assignment.
+        let reassigned = member.eager && generation != Some(group.generation);
         let mut rest = Vec::new();
-        for (p, (place, log)) in self.group.places.iter_mut().zip(&self.log).enumerate() {
+        for (p, (state, log)) in self.group.partitions.iter_mut().zip(&self.log).enumerate() {
             let old = before.get(&p).copied();
-            if let Some(position) = old.filter(|_| member.read == Some(p)) {
-                // What the poll before has returned is committed.
-                assert_eq!(place.committed(), Some(position), "{p}");
-                place.follow(position);
+            if let Some(position) = old.filter(|_| member.last_read == Some(p)) {
+                // The batch of the previous poll is committed.
+                assert_eq!(state.committed(), Some(position), "{p}");
+                state.advance_gate(position);
             }
-            let owner = at(&group, p).and_then(|(owner, _)| owner);
+            let owner = owner_and_commit(&group, p).and_then(|(owner, _)| owner);
             let mine = owner == Some(member.id);
-            let kept = old.filter(|_| mine && !anew);
+            let kept = old.filter(|_| mine && !reassigned);
             if old.is_some() && kept.is_none() {
-                place.release();
+                state.release();
             }
             if !mine {
                 continue;
             }
             let from = kept.unwrap_or_else(|| {
                 member.lost.remove(&p);
-                place.take(member.id, member.reset, log)
+                state.acquire(member.id, member.reset, log)
             });
             let (start, missed) = (log.start(), log.start().saturating_sub(from));
             if read != Some(p) {
@@ -119,9 +119,9 @@ impl Run {
             }
             let max = self.setup.max_poll as usize;
             let (records, next) = log.read(from.max(start), max).unwrap();
-            place.give(log, records[0].0, next);
+            state.deliver(log, records[0].0, next);
             let expected = Expected {
-                place: 0,
+                cursor: 0,
                 partition: p,
                 records,
                 lost: member.lost.remove(&p).unwrap_or(0) + missed,
@@ -132,13 +132,13 @@ impl Run {
         drop(batch);
         assert!(
             read.is_none_or(|read| rest.iter().any(|&(p, _)| p == read)),
-            "not its own"
+            "read a partition that it does not own"
         );
-        member.read = read;
+        member.last_read = read;
         for (p, from) in rest {
             let (log, now) = (&self.log[p], member.position(p));
             if now != from {
-                // It has gone past what holds nothing, or is gone.
+                // It has moved past offsets without a record, or past overwritten ones.
                 let begin = from.max(log.start());
                 let passed = log.first_from(begin).is_none_or(|first| first >= now);
                 assert!(
@@ -152,7 +152,7 @@ impl Run {
         self.check_group();
     }
 
-    // ---- what a member is told to -------------------------------------------------------
+    // ---- commits, seeks, leaving --------------------------------------------------------
 
     fn commit(&mut self, i: usize) {
         let Some(member) = &mut self.group.members[i] else {
@@ -160,11 +160,11 @@ impl Run {
         };
         assert_eq!(member.consumer.commit(), Ok(()));
         for (p, position) in member.positions() {
-            self.group.places[p].commit(position);
+            self.group.partitions[p].commit(position);
         }
     }
 
-    /// To this share, in 1/255, of what is retained.
+    /// Seeks to this share, in 1/255, of the retained offsets.
     fn seek_member(&mut self, i: usize, partition: u32, share: u8) {
         let p = self.in_range(partition);
         let Some(member) = &mut self.group.members[i] else {
@@ -182,8 +182,8 @@ impl Run {
             _ => consumer.seek(TOPIC, p, offset),
         }
         .unwrap();
-        self.group.places[p as usize].seek(offset);
-        member.read = member.read.filter(|&read| read != p as usize);
+        self.group.partitions[p as usize].seek(offset);
+        member.last_read = member.last_read.filter(|&read| read != p as usize);
     }
 
     fn leave_group(&mut self, i: usize, leave: Leave) {
@@ -206,21 +206,21 @@ impl Run {
             self.group.check_commits(&group, &before);
         }
         for (p, position) in before {
-            let place = &mut self.group.places[p];
+            let state = &mut self.group.partitions[p];
             match leave {
-                Leave::Drop => place.abandon(),
+                Leave::Drop => state.abandon(),
                 _ => {
                     assert!(
-                        place.is_sent() || place.begin() == Some(position),
-                        "{place:?}"
+                        state.was_sought() || state.begin() == Some(position),
+                        "{state:?}"
                     );
-                    place.release();
+                    state.release();
                 }
             }
         }
     }
 
-    /// The topic was deleted. Some members are told so before it is made again.
+    /// The topic was deleted. Some members poll before it is created again, and get an error.
     pub(crate) fn group_is_refused(&mut self) {
         self.group.forget();
         for (i, member) in self.group.members.iter_mut().enumerate() {
@@ -236,22 +236,22 @@ impl Run {
         }
     }
 
-    /// It was made again: who is still there reads it.
+    /// The topic was created again: every member subscribes to it.
     pub(crate) fn group_subscribes(&mut self) {
         for member in self.group.members.iter_mut().flatten() {
             member.consumer.subscribe(&[TOPIC]).unwrap();
-            member.read = None;
+            member.last_read = None;
             member.lost.clear();
-            self.group.watches = true;
+            self.group.subscribed = true;
         }
     }
 
-    // ---- what always holds --------------------------------------------------------------
+    // ---- invariants ---------------------------------------------------------------------
 
-    /// A partition has one owner at most, what is committed is what was, and nothing that the
-    /// group has still to be given is overwritten.
+    /// A partition has at most one owner, commits are those of the reference, and no record that
+    /// the group still needs is overwritten.
     pub(crate) fn check_group(&self) {
-        if !self.group.is_there {
+        if !self.group.exists {
             return;
         }
         let group = self.group();
@@ -262,20 +262,20 @@ impl Run {
                 assert_eq!(other, None, "partition {p} has two owners");
             }
         }
-        for (p, (place, log)) in self.group.places.iter().zip(&self.log).enumerate() {
-            let (owner, committed) = at(&group, p).unwrap_or_default();
+        for (p, (state, log)) in self.group.partitions.iter().zip(&self.log).enumerate() {
+            let (owner, committed) = owner_and_commit(&group, p).unwrap_or_default();
             assert_eq!(owner, owners.get(&p).copied(), "{p}");
-            assert_eq!((owner, committed), (place.owner, place.committed()), "{p}");
+            assert_eq!((owner, committed), (state.owner, state.committed()), "{p}");
             if self.setup.overflow == Overflow::Backpressure {
-                let wanted = self.group.wanted(p).unwrap_or(u64::MAX);
-                assert!(log.is_kept_from(wanted), "{p}: {place:?}");
+                let next_needed = self.group.next_needed(p).unwrap_or(u64::MAX);
+                assert!(log.is_kept_from(next_needed), "{p}: {state:?}");
             }
         }
     }
 
-    /// In the end the group is given everything, and commits it.
+    /// At the end of a run, the group reads and commits every record.
     pub(crate) fn end_group(&mut self) {
-        if !self.group.is_there {
+        if !self.group.exists {
             return;
         }
         if self.group.members.iter().all(Option::is_none) {
@@ -285,10 +285,10 @@ impl Run {
         for _ in 0..=ROUNDS as u64 + records {
             self.group_step(GroupOp::Round);
         }
-        for (p, (place, log)) in self.group.places.iter().zip(&self.log).enumerate() {
-            assert!(place.owner.is_some(), "{p} has no owner");
-            let begin = place.begin().unwrap().max(log.start());
-            assert_eq!(log.first_from(begin), None, "{p}: {place:?}");
+        for (p, (state, log)) in self.group.partitions.iter().zip(&self.log).enumerate() {
+            assert!(state.owner.is_some(), "{p} has no owner");
+            let begin = state.begin().unwrap().max(log.start());
+            assert_eq!(log.first_from(begin), None, "{p}: {state:?}");
         }
     }
 }

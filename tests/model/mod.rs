@@ -1,5 +1,5 @@
-//! The library beside a plain model of it, in one thread: `run` is given a setup and operations,
-//! by proptest (`tests/model.rs`) or by the fuzzer (`fuzz/`).
+//! The library beside a plain model of it, in one thread. Proptest (`tests/model.rs`) or the fuzzer
+//! (`fuzz/`) passes a setup and operations to `run`.
 
 mod appends;
 mod group;

@@ -1,32 +1,33 @@
-//! The operations, and the limits within which they are made up.
+//! The operations, and the ranges that they are generated from.
 
-use super::reference::Sent;
+use super::reference::SentRecord;
 use ringlog::{OffsetReset, Overflow, Timestamps};
 use std::ops::Range;
 
-/// At most so many operations in a run.
+/// The most operations of a run.
 pub(crate) const OPERATIONS: usize = 120;
 pub(crate) const CONSUMERS: usize = 2;
-/// Of the group.
+/// The most members of the group.
 pub(crate) const MEMBERS: usize = 3;
 
 pub(crate) const PARTITIONS: Range<u32> = 1..4;
-/// Up to how many are added later; no more, so that those from [`NO_PARTITION`] on stay unknown.
+/// The total to which partitions are added; no more, so that numbers from [`NO_PARTITION`] on stay
+/// unknown.
 pub(crate) const TOTAL: Range<u32> = 0..NO_PARTITION + 1;
 pub(crate) const SEGMENTS: Range<u32> = 2..5;
 pub(crate) const SEGMENT_RECORDS: Range<u32> = 1..9;
 pub(crate) const SEGMENT_BYTES: Range<usize> = 64..280;
 pub(crate) const MAX_POLL: Range<u32> = 1..10;
-/// How near to its end a partition may begin: so many more segments, or offsets beyond a
-/// segment's.
+/// How close to its limits a partition may begin: segments that are left, or offsets beyond those
+/// of one segment.
 pub(crate) const SEGMENTS_LEFT: Range<u64> = 0..12;
 pub(crate) const OFFSETS_LEFT: Range<u64> = 0..40;
 
-/// Bytes that are kept: none to more than the ring has.
-pub(crate) const KEPT: Range<u64> = 0..1200;
+/// Retention in bytes: from zero to more than the ring holds.
+pub(crate) const RETENTION_BYTES: Range<u64> = 0..1200;
 
 pub(crate) const SMALL_VALUE: Range<usize> = 0..20;
-/// Up to a whole segment, and more.
+/// Up to a whole segment, and beyond.
 pub(crate) const LARGE_VALUE: Range<usize> = 0..280;
 pub(crate) const KEY: Range<usize> = 0..20;
 pub(crate) const HEADER_NAMES: [&str; 3] = ["a", "b", ""];
@@ -38,27 +39,27 @@ pub(crate) const UNIFORM: Range<usize> = 0..10;
 pub(crate) const UNIFORM_VALUE: Range<usize> = 0..12;
 pub(crate) const VALUES: Range<usize> = 0..40;
 pub(crate) const CLAIM: Range<usize> = 0..40;
-/// What nobody has room for.
+/// More than any segment has room for.
 pub(crate) const HUGE_CLAIM: Range<usize> = 280..1 << 40;
 pub(crate) const ASSIGNED: Range<usize> = 0..5;
-/// How many operations a batch is held over.
+/// The number of operations during which a batch is held.
 pub(crate) const HELD: Range<usize> = 0..16;
 
-/// Numbers of partitions below this are taken modulo the topic's partitions; it and those above
-/// are the numbers of none.
+/// Partition numbers below this are taken modulo the topic's partitions; from this on, they are out
+/// of range.
 pub(crate) const NO_PARTITION: u32 = 3;
 
 #[derive(Clone, Debug)]
-pub(crate) enum To {
+pub(crate) enum Target {
     Key(Vec<u8>),
     Partition(u32),
     Any,
 }
 
-impl To {
+impl Target {
     pub(crate) fn partition(&self) -> Option<u32> {
         match self {
-            To::Partition(partition) => Some(*partition),
+            Target::Partition(partition) => Some(*partition),
             _ => None,
         }
     }
@@ -66,38 +67,39 @@ impl To {
 
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Seek {
-    /// To this share, in 1/256, of what is retained.
+    /// To this share, in 1/255, of the retained offsets.
     Retained(u8),
     Below,
     Above(u8),
-    /// Wherever that is.
-    To(u64),
+    /// To this offset, in range or not.
+    Offset(u64),
     Beginning,
     End,
-    Time(Time),
+    NearbyTime(NearbyTime),
 }
 
-/// A time near to that of this record, in 1/256 of what is retained: by so much.
+/// A time near that of a retained record: the record's place, in 1/256 of those retained, and the
+/// difference in milliseconds.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Time(pub(crate) u8, pub(crate) i8);
+pub(crate) struct NearbyTime(pub(crate) u8, pub(crate) i8);
 
-/// What a member of the group does, by its number.
+/// An operation of a member of the group, by the member's number.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum GroupOp {
-    /// A new member, with an eager assignor or not. (No `OffsetReset::None`.)
+    /// A new member, with an eager assignor or a cooperative one. (Never with `OffsetReset::None`.)
     Join(usize, OffsetReset, bool),
     Poll(usize),
-    /// Everybody polls.
+    /// Every member polls.
     Round,
     Commit(usize),
-    /// To this share, in 1/255, of what is retained.
+    /// To this share, in 1/255, of the retained offsets.
     Seek(usize, u32, u8),
     Leave(usize, Leave),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Leave {
-    /// Without a word.
+    /// Without a commit.
     Drop,
     Close,
     Unsubscribe,
@@ -105,17 +107,17 @@ pub(crate) enum Leave {
 
 #[derive(Clone, Debug)]
 pub(crate) enum Op {
-    Send(Sent, Option<u32>, bool),
-    Batch(Vec<(Sent, Option<u32>)>, bool),
-    Values(To, usize, bool),
-    Claim(To, Option<Vec<u8>>, usize, bool),
-    /// Another producer instead of the one there was, alone or not.
-    HandOver(bool),
-    /// Reads a batch, and holds it over so many of the operations that follow.
+    Send(SentRecord, Option<u32>, bool),
+    Batch(Vec<(SentRecord, Option<u32>)>, bool),
+    Values(Target, usize, bool),
+    Claim(Target, Option<Vec<u8>>, usize, bool),
+    /// Replaces the producer by an exclusive one, or by a shared one.
+    ReplaceProducer(bool),
+    /// Reads a batch, waiting or not, and holds it during the given number of operations.
     Poll(usize, bool, usize),
     Seek(usize, u32, Seek),
     /// Pauses a partition, or resumes it.
-    Pause(usize, u32, bool),
+    SetPaused(usize, u32, bool),
     /// A new consumer, subscribed.
     Join(usize, OffsetReset),
     Leave(usize),
@@ -124,22 +126,22 @@ pub(crate) enum Op {
     Unsubscribe(usize),
     /// Ends the consumer's next poll.
     Wakeup(usize),
-    /// Looks a time up.
-    Lookup(u32, Time),
+    /// Looks up a time.
+    LookUpTime(u32, NearbyTime),
     ApplyRetention,
-    /// Deletes what is before there.
+    /// Deletes the records before an offset.
     Delete(u32, Seek),
-    /// Adds partitions, up to so many.
+    /// Adds partitions up to this total.
     AddPartitions(u32),
-    /// Deletes the topic, and makes it again.
+    /// Deletes the topic, and creates it again.
     Recreate,
     Group(GroupOp),
 }
 
-/// What the topic keeps besides what its ring has room for.
+/// A limit of retention, besides the size of the ring.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kept {
-    /// The last segment.
+pub(crate) enum Retention {
+    /// Only the active segment is kept.
     ForNoTime,
     ForAnHour,
     Bytes(u64),
@@ -148,21 +150,21 @@ pub(crate) enum Kept {
 #[derive(Clone, Debug)]
 pub(crate) struct Setup {
     pub(crate) overflow: Overflow,
-    pub(crate) kept: Option<Kept>,
+    pub(crate) retention: Option<Retention>,
     pub(crate) timestamps: Timestamps,
     pub(crate) partitions: u32,
     pub(crate) segments: u32,
     pub(crate) segment_records: u32,
     pub(crate) segment_bytes: usize,
     pub(crate) max_poll: u32,
-    /// `None`: its segment numbers begin at 0, and so many are left.
+    /// The segment numbers that are left; `None`: they begin at 0.
     pub(crate) segments_left: Option<u64>,
-    /// `None`: its offsets begin at 0.
+    /// The offsets that are left; `None`: they begin at 0.
     pub(crate) offsets_left: Option<u64>,
 }
 
 impl Setup {
-    /// Numbers of segments are below this (the width of a field, in docs/design.md).
+    /// Segment numbers are below this, the width of their field.
     const NUMBERS: u64 = (1 << 47) - 1;
 
     pub(crate) fn first_segment(&self) -> u64 {
@@ -170,13 +172,13 @@ impl Setup {
             .map_or(0, |left| Self::NUMBERS - 1 - left)
     }
 
-    /// How many segments a partition can have in its life.
-    pub(crate) fn lives(&self) -> u64 {
+    /// The number of segments that a partition can ever begin.
+    pub(crate) fn max_segments(&self) -> u64 {
         Self::NUMBERS - self.first_segment()
     }
 
-    /// The last offset where a segment may begin, so that all its records have one, and its end is
-    /// one that can be told from none.
+    /// The last offset at which a segment may begin, so that all its records have an offset, and
+    /// its end differs from the sentinel for "none".
     pub(crate) fn last_base(&self) -> u64 {
         u64::MAX - 1 - u64::from(self.segment_records)
     }
@@ -185,7 +187,7 @@ impl Setup {
         self.offsets_left.map_or(0, |left| self.last_base() - left)
     }
 
-    /// Bytes of a segment: whole units of 8.
+    /// Bytes of a segment, rounded up to units of 8.
     pub(crate) fn bytes(&self) -> usize {
         self.segment_bytes.div_ceil(8) * 8
     }

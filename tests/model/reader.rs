@@ -1,217 +1,218 @@
-//! The reference of a consumer: its partitions, its place in each, and what a poll must give.
+//! The reference of a consumer: its partitions, its positions, and what a poll must return.
 
-use super::reference::{Partition, Stored};
+use super::reference::{Partition, StoredRecord};
 use super::run::TOPIC;
 use ringlog::{ConsumeError, OffsetReset};
 use std::rc::Rc;
 
-/// A consumer's place in one partition.
+/// A consumer's position in one partition, and what it holds back.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Place {
+pub(crate) struct Cursor {
     pub(crate) partition: usize,
     pub(crate) position: u64,
-    /// `position` was only asked for: the next poll goes there.
+    /// `position` is the target of a seek: the next poll moves there.
     seeking: bool,
-    /// It was retained when it was asked for, so it counts as lost if it goes.
-    known: bool,
-    /// Nobody has said yet where to begin (`OffsetReset::None`).
-    nowhere: bool,
+    /// The target was retained at the seek, so it counts as lost if it is overwritten.
+    was_in_range: bool,
+    /// It has no position yet (`OffsetReset::None`).
+    unset: bool,
     pub(crate) paused: bool,
-    /// The last position that was really there: what holds producers back.
+    /// The last position that was in range: it holds producers back.
     pub(crate) gate: u64,
     lost: u64,
 }
 
-/// What a poll must give.
+/// What a poll must return.
 #[derive(Debug)]
 pub(crate) struct Expected {
-    /// Which of the reader's places it is from.
-    pub(crate) place: usize,
+    /// The index of the cursor that it is read from.
+    pub(crate) cursor: usize,
     pub(crate) partition: usize,
-    pub(crate) records: Vec<(u64, Stored)>,
+    pub(crate) records: Vec<(u64, StoredRecord)>,
     pub(crate) lost: u64,
 }
 
 #[derive(Debug)]
 pub(crate) struct Reader {
-    /// In the order in which they take turns.
-    pub(crate) places: Vec<Place>,
+    /// In the order in which they are polled.
+    pub(crate) cursors: Vec<Cursor>,
     pub(crate) reset: OffsetReset,
-    /// By which call it was given its partitions, if it has any.
-    pub(crate) given: Option<&'static str>,
-    /// Its topic was deleted, and was this at the end.
-    pub(crate) gone: Option<Rc<Vec<Partition>>>,
+    /// The call that assigned its partitions, if it has any.
+    pub(crate) assigned_by: Option<&'static str>,
+    /// The last state of its topic, if that was deleted.
+    pub(crate) deleted_log: Option<Rc<Vec<Partition>>>,
     next: usize,
-    /// Partitions that it has still to take in, at its next poll.
-    pub(crate) added: Vec<Place>,
-    /// Its next poll ends at once.
+    /// Added partitions, which its next poll takes in.
+    pub(crate) added: Vec<Cursor>,
+    /// A wakeup ends its next poll at once.
     pub(crate) woken: bool,
 }
 
 impl Reader {
     pub(crate) fn new(reset: OffsetReset) -> Reader {
         Reader {
-            places: Vec::new(),
+            cursors: Vec::new(),
             reset,
-            given: None,
-            gone: None,
+            assigned_by: None,
+            deleted_log: None,
             next: 0,
             added: Vec::new(),
             woken: false,
         }
     }
 
-    /// Reads these partitions of `log` from now on: where it was in those that it had.
-    pub(crate) fn give(&mut self, given: &'static str, partitions: &[usize], log: &[Partition]) {
+    /// Reads these partitions of `log` from now on, and keeps its positions in those it already
+    /// reads.
+    pub(crate) fn assign(&mut self, by: &'static str, partitions: &[usize], log: &[Partition]) {
         self.take_added(log);
-        let mut old = std::mem::take(&mut self.places);
-        if self.gone.take().is_some() {
+        let mut old = std::mem::take(&mut self.cursors);
+        if self.deleted_log.take().is_some() {
             old.clear();
         }
         for &partition in partitions {
-            if self.place(partition).is_some() {
+            if self.cursor(partition).is_some() {
                 continue; // named twice
             }
-            let kept = old.iter().find(|place| place.partition == partition);
-            let place = kept.copied().unwrap_or_else(|| {
+            let kept = old.iter().find(|cursor| cursor.partition == partition);
+            let cursor = kept.copied().unwrap_or_else(|| {
                 let log = &log[partition];
-                Place::at(partition, self.reset, log.start(), log.end())
+                Cursor::at(partition, self.reset, log.start(), log.end())
             });
-            self.places.push(place);
+            self.cursors.push(cursor);
         }
-        self.given = (!self.places.is_empty()).then_some(given);
+        self.assigned_by = (!self.cursors.is_empty()).then_some(by);
         self.next = 0;
     }
 
-    /// A partition that is new: a subscriber reads it from its start.
+    /// A partition was added: a subscriber reads it from its start.
     pub(crate) fn added(&mut self, partition: usize, log: &[Partition]) {
-        if self.given == Some("subscribe") && self.gone.is_none() {
+        if self.assigned_by == Some("subscribe") && self.deleted_log.is_none() {
             let start = log[partition].start();
-            let place = Place::at(partition, OffsetReset::Earliest, start, start);
-            self.added.push(place);
+            let cursor = Cursor::at(partition, OffsetReset::Earliest, start, start);
+            self.added.push(cursor);
         }
     }
 
     fn take_added(&mut self, log: &[Partition]) {
-        if self.gone.is_some() {
+        if self.deleted_log.is_some() {
             self.added.clear();
         }
-        for mut place in self.added.drain(..) {
-            // What was deleted by now is not held back any more, and will count as lost.
-            place.gate = place.gate.max(log[place.partition].start());
-            self.places.push(place);
+        for mut cursor in self.added.drain(..) {
+            // Records deleted by now are not held back any more, and will count as lost.
+            cursor.gate = cursor.gate.max(log[cursor.partition].start());
+            self.cursors.push(cursor);
         }
     }
 
-    pub(crate) fn place(&mut self, partition: usize) -> Option<&mut Place> {
-        let mut places = self.places.iter_mut();
-        places.find(|place| place.partition == partition)
+    pub(crate) fn cursor(&mut self, partition: usize) -> Option<&mut Cursor> {
+        let mut cursors = self.cursors.iter_mut();
+        cursors.find(|cursor| cursor.partition == partition)
     }
 
-    /// Partitions take turns: the first with records, from the one behind the last read.
+    /// Polls partitions in turn: the first one with records, starting after the last one read.
     pub(crate) fn poll(
         &mut self,
         log: &[Partition],
         max: usize,
     ) -> Result<Option<Expected>, ConsumeError> {
-        if self.places.is_empty() {
+        if self.cursors.is_empty() {
             return Err(ConsumeError::NotSubscribed);
         }
         if std::mem::take(&mut self.woken) {
             return Err(ConsumeError::Wakeup);
         }
-        if self.gone.is_none() {
+        if self.deleted_log.is_none() {
             self.take_added(log);
         }
-        if self.gone.is_some() {
+        if self.deleted_log.is_some() {
             return Err(ConsumeError::Closed {
                 topic: TOPIC.into(),
             });
         }
-        // Where its records were deleted, it holds back nothing any more.
-        for place in &mut self.places {
-            let start = log[place.partition].start();
-            if place.position < start {
-                place.gate = place.gate.max(start);
+        // Deleted records are not held back any more.
+        for cursor in &mut self.cursors {
+            let start = log[cursor.partition].start();
+            if cursor.position < start {
+                cursor.gate = cursor.gate.max(start);
             }
         }
-        let count = self.places.len();
+        let count = self.cursors.len();
         for step in 0..count {
             let i = (self.next + step) % count;
-            let place = &mut self.places[i];
-            if place.paused {
+            let cursor = &mut self.cursors[i];
+            if cursor.paused {
                 continue;
             }
-            let log = &log[place.partition];
-            place.settle(log, self.reset)?;
-            let Some((records, next)) = log.read(place.position, max) else {
-                // Only offsets that hold nothing were left: they are behind it now.
-                place.go(log.end());
+            let log = &log[cursor.partition];
+            cursor.resolve(log, self.reset)?;
+            let Some((records, next)) = log.read(cursor.position, max) else {
+                // Only offsets without a record were left: it moves past them.
+                cursor.move_to(log.end());
                 continue;
             };
-            place.go(next);
+            cursor.move_to(next);
             self.next = (i + 1) % count;
             return Ok(Some(Expected {
-                place: i,
-                partition: place.partition,
+                cursor: i,
+                partition: cursor.partition,
                 records,
-                lost: std::mem::take(&mut place.lost),
+                lost: std::mem::take(&mut cursor.lost),
             }));
         }
         Ok(None)
     }
 
-    /// While a batch is held, so is the segment that it is in.
+    /// While a batch is held, its segment is held as well.
     pub(crate) fn hold(&mut self, batch: &Expected) {
         if let Some(&(first, _)) = batch.records.first() {
-            self.places[batch.place].gate = first;
+            self.cursors[batch.cursor].gate = first;
         }
     }
 
-    pub(crate) fn let_go(&mut self, batch: &Expected) {
-        let place = &mut self.places[batch.place];
-        place.gate = place.position;
+    pub(crate) fn release(&mut self, batch: &Expected) {
+        let cursor = &mut self.cursors[batch.cursor];
+        cursor.gate = cursor.position;
     }
 }
 
-impl Place {
-    fn at(partition: usize, reset: OffsetReset, start: u64, end: u64) -> Place {
+impl Cursor {
+    fn at(partition: usize, reset: OffsetReset, start: u64, end: u64) -> Cursor {
         let position = match reset {
             OffsetReset::Latest => end,
             _ => start,
         };
-        Place {
+        Cursor {
             partition,
             position,
             seeking: false,
-            known: false,
-            nowhere: reset == OffsetReset::None,
+            was_in_range: false,
+            unset: reset == OffsetReset::None,
             paused: false,
             gate: position,
             lost: 0,
         }
     }
 
-    pub(crate) fn go(&mut self, position: u64) {
+    pub(crate) fn move_to(&mut self, position: u64) {
         self.position = position;
         self.gate = position;
         self.seeking = false;
-        self.nowhere = false;
+        self.unset = false;
     }
 
-    /// Is told to go there: what is retained from there on is held back from now.
+    /// A seek: retained records from there on are held back from now on.
     pub(crate) fn seek(&mut self, log: &Partition, position: u64) {
         self.position = position;
         self.seeking = true;
-        self.nowhere = false;
-        self.known = (log.start()..=log.end()).contains(&position);
+        self.unset = false;
+        self.was_in_range = (log.start()..=log.end()).contains(&position);
         self.gate = position.clamp(log.start(), log.end());
     }
 
-    /// Before a poll: goes where it was told to, or on from the log start.
-    fn settle(&mut self, log: &Partition, reset: OffsetReset) -> Result<(), ConsumeError> {
+    /// Before a poll: moves to the target of a seek, or to the log start after being overtaken.
+    fn resolve(&mut self, log: &Partition, reset: OffsetReset) -> Result<(), ConsumeError> {
         let partition = self.partition as u32;
-        if self.nowhere {
+        if self.unset {
             return Err(ConsumeError::NoPosition {
                 topic: TOPIC.into(),
                 partition,
@@ -220,10 +221,10 @@ impl Place {
         let retained = log.start()..=log.end();
         if retained.contains(&self.position) {
             if self.seeking {
-                self.go(self.position);
+                self.move_to(self.position);
             }
         } else if reset == OffsetReset::None {
-            // It stays where it is, and holds back what is nearest.
+            // It stays where it is, and holds back from the nearest retained offset.
             self.gate = self.position.clamp(log.start(), log.end());
             return Err(ConsumeError::OffsetOutOfRange {
                 topic: TOPIC.into(),
@@ -232,14 +233,14 @@ impl Place {
                 log_start: log.start(),
                 log_end: log.end(),
             });
-        } else if self.seeking && !(self.known && self.position < log.start()) {
-            self.go(match reset {
+        } else if self.seeking && !(self.was_in_range && self.position < log.start()) {
+            self.move_to(match reset {
                 OffsetReset::Latest => log.end(),
                 _ => log.start(),
             });
         } else {
             self.lost += log.start() - self.position;
-            self.go(log.start());
+            self.move_to(log.start());
         }
         Ok(())
     }

@@ -1,8 +1,8 @@
-//! The operations of consumers.
+//! Operations of consumers.
 
-use super::ops::{CONSUMERS, Op, Seek, Time};
+use super::ops::{CONSUMERS, NearbyTime, Op, Seek};
 use super::reader::{Expected, Reader};
-use super::reference::Sent;
+use super::reference::SentRecord;
 use super::run::{Run, TOPIC, UNKNOWN};
 use ringlog::{
     Batch, ConsumeError, Consumer, ConsumerConfig, OffsetReset, TopicError, TopicPartition,
@@ -20,7 +20,7 @@ fn not_assigned(partition: u32) -> ConsumeError {
     }
 }
 
-/// Checks that a batch is what the reference says.
+/// Checks a batch against the reference.
 pub(crate) fn compare(batch: &Batch<'_>, expected: &Expected) {
     assert_eq!(batch.partition() as usize, expected.partition, "{batch:?}");
     assert_eq!(batch.topic(), TOPIC);
@@ -35,7 +35,7 @@ pub(crate) fn compare(batch: &Batch<'_>, expected: &Expected) {
     for (read, (offset, stored)) in batch.iter().zip(&expected.records) {
         assert_eq!(read.offset(), *offset);
         assert!(stored.time == UNKNOWN || read.timestamp() == stored.time);
-        let back = Sent {
+        let back = SentRecord {
             value: (!read.is_tombstone()).then(|| read.value().to_vec()),
             key: read.key().map(<[u8]>::to_vec),
             headers: read
@@ -47,7 +47,7 @@ pub(crate) fn compare(batch: &Batch<'_>, expected: &Expected) {
         assert_eq!(back, stored.sent);
         assert!(
             read.is_tombstone() || read.value().as_ptr().addr() % 8 == 0 || {
-                // Only values that lie back to back may be unaligned.
+                // Only values of a uniform frame, which lie back to back, may be unaligned.
                 back.key.is_none() && back.headers.is_empty()
             }
         );
@@ -64,7 +64,7 @@ pub(crate) fn compare(batch: &Batch<'_>, expected: &Expected) {
 }
 
 impl Run {
-    /// A consumer and its reference, if there is one and no batch of it is held.
+    /// A consumer and its reference, if it exists and no batch of it is held.
     fn consumer(&mut self, i: usize) -> Option<(&mut Consumer, &mut Reader)> {
         Some((self.consumers[i].as_mut()?, self.readers[i].as_mut()?))
     }
@@ -83,7 +83,7 @@ impl Run {
         if self.is_held(i) {
             return;
         }
-        // The old one goes first: what it held back is free.
+        // The old consumer is dropped first, and holds nothing back any more.
         self.leave(i);
         let config = ConsumerConfig::new()
             .offset_reset(reset)
@@ -98,7 +98,7 @@ impl Run {
             return;
         };
         let answer = consumer.subscribe(&[TOPIC]);
-        if reader.given == Some(ASSIGN) {
+        if reader.assigned_by == Some(ASSIGN) {
             let (given, asked) = (ASSIGN, SUBSCRIBE);
             assert_eq!(answer, Err(ConsumeError::MixedAssignment { given, asked }));
             return;
@@ -117,7 +117,7 @@ impl Run {
         };
         let named = asked.iter().map(|&p| TopicPartition::new(TOPIC, p));
         let answer = consumer.assign(&named.collect::<Vec<_>>());
-        let expected = if reader.given == Some(SUBSCRIBE) {
+        let expected = if reader.assigned_by == Some(SUBSCRIBE) {
             let (given, asked) = (SUBSCRIBE, ASSIGN);
             Err(ConsumeError::MixedAssignment { given, asked })
         } else if let Some(&partition) = asked.iter().find(|&&p| p >= count) {
@@ -138,7 +138,7 @@ impl Run {
 
     fn give(&mut self, i: usize, given: &'static str, partitions: &[usize]) {
         if let Some(reader) = &mut self.readers[i] {
-            reader.give(given, partitions, &self.log);
+            reader.assign(given, partitions, &self.log);
         }
     }
 
@@ -161,10 +161,10 @@ impl Run {
         } else {
             consumer.resume(TOPIC, p)
         };
-        match reader.place(p as usize) {
-            Some(place) => {
+        match reader.cursor(p as usize) {
+            Some(cursor) => {
                 assert_eq!(answer, Ok(()));
-                place.paused = on;
+                cursor.paused = on;
             }
             None => assert_eq!(answer, Err(not_assigned(p))),
         }
@@ -175,9 +175,9 @@ impl Run {
         let (Some(consumer), Some(reader)) = (&mut self.consumers[i], &mut self.readers[i]) else {
             return;
         };
-        let gone = reader.gone.clone();
+        let gone = reader.deleted_log.clone();
         let logs = gone.as_deref().unwrap_or(&self.log);
-        let Some(place) = reader.place(p as usize) else {
+        let Some(cursor) = reader.cursor(p as usize) else {
             assert_eq!(consumer.seek(TOPIC, p, 0), Err(not_assigned(p)));
             let answer = consumer.seek_to_beginning(TOPIC, p);
             assert_eq!(answer, Err(not_assigned(p)));
@@ -189,28 +189,28 @@ impl Run {
         let offset = match seek {
             Seek::Beginning => {
                 consumer.seek_to_beginning(TOPIC, p).unwrap();
-                return place.go(start);
+                return cursor.move_to(start);
             }
             Seek::End => {
                 consumer.seek_to_end(TOPIC, p).unwrap();
-                return place.go(end);
+                return cursor.move_to(end);
             }
-            Seek::Time(time) => {
+            Seek::NearbyTime(time) => {
                 let Some((time, found)) = log.time(time) else {
                     return;
                 };
                 let offset = found.map_or_else(|end| end, |(offset, _)| offset);
                 assert_eq!(consumer.seek_to_time(TOPIC, p, time), Ok(offset));
-                return place.seek(log, offset);
+                return cursor.seek(log, offset);
             }
             Seek::Retained(share) => start + (end - start) * u64::from(share) / 255,
             Seek::Below => start.saturating_sub(1),
             Seek::Above(255) => u64::MAX,
             Seek::Above(more) => end.saturating_add(more.into()),
-            Seek::To(offset) => offset,
+            Seek::Offset(offset) => offset,
         };
         consumer.seek(TOPIC, p, offset).unwrap();
-        place.seek(log, offset);
+        cursor.seek(log, offset);
     }
 
     pub(crate) fn wakeup(&mut self, i: usize) {
@@ -220,7 +220,7 @@ impl Run {
         }
     }
 
-    pub(crate) fn lookup(&mut self, partition: u32, time: Time) {
+    pub(crate) fn look_up_time(&mut self, partition: u32, time: NearbyTime) {
         let p = self.in_range(partition);
         let Some(log) = self.log.get(p as usize) else {
             let refused = TopicError::PartitionOutOfRange {
@@ -240,12 +240,12 @@ impl Run {
 
     pub(crate) fn is_behind(&self, i: usize) -> bool {
         self.readers[i].as_ref().is_some_and(|reader| {
-            let mut places = reader.places.iter();
-            places.any(|place| place.position < self.log[place.partition].end())
+            let mut cursors = reader.cursors.iter();
+            cursors.any(|cursor| cursor.position < self.log[cursor.partition].end())
         })
     }
 
-    /// Reads a batch, and holds it while the next `held` of `ops` are done.
+    /// Reads a batch, and holds it during the next `held` of `ops`.
     pub(crate) fn poll(
         &mut self,
         i: usize,
@@ -261,7 +261,7 @@ impl Run {
             return;
         };
         let expected = reader.poll(&self.log, self.setup.max_poll as usize);
-        // A poll that waits does so only where nothing is there to be waited for: not here.
+        // In one thread, no record comes while a poll waits: it waits only if it returns at once.
         let waits = wait && !matches!(expected, Ok(None));
         let answer = consumer.poll(Duration::from_secs(waits.into()));
         match (answer, expected) {
@@ -273,7 +273,7 @@ impl Run {
             }
             (Ok(batch), Ok(None)) => assert!(batch.is_empty(), "{batch:?}"),
             (Err(answer), Err(expected)) => assert_eq!(answer, expected),
-            (answer, expected) => panic!("{answer:?}, and the reference says {expected:?}"),
+            (answer, expected) => panic!("{answer:?}, but the reference has {expected:?}"),
         }
         self.consumers[i] = Some(consumer);
     }
@@ -296,17 +296,17 @@ impl Run {
         }
         compare(batch, expected);
         if let Some(reader) = &mut self.readers[i] {
-            reader.let_go(expected);
+            reader.release(expected);
         }
     }
 
-    /// The topic was deleted: its consumers say so.
+    /// After the topic was deleted, its consumers get errors.
     pub(crate) fn polls_are_refused(&mut self) {
         for i in 0..CONSUMERS {
             let Some((consumer, reader)) = self.consumer(i) else {
                 continue;
             };
-            let expected = if reader.places.is_empty() {
+            let expected = if reader.cursors.is_empty() {
                 ConsumeError::NotSubscribed
             } else if std::mem::take(&mut reader.woken) {
                 ConsumeError::Wakeup

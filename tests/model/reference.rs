@@ -1,23 +1,23 @@
-//! The reference: a partition is a `Vec` of what each offset holds, and where its segments
-//! begin. Written from the documentation, with nothing shared with the library.
+//! The reference of a partition: a `Vec` with the record of each offset, and the bounds of the
+//! segments. It is written from the documentation and shares no code with the library.
 
-use super::ops::{Kept, Time};
+use super::ops::{NearbyTime, Retention};
 use super::run::UNKNOWN;
 use std::collections::VecDeque;
 
-/// What is sent, and what must come back.
+/// A record as it is sent, and as it must be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Sent {
+pub(crate) struct SentRecord {
     pub(crate) value: Option<Vec<u8>>,
     pub(crate) key: Option<Vec<u8>>,
     pub(crate) headers: Vec<(String, Option<Vec<u8>>)>,
-    /// As it was given; what comes back is in `Stored`.
+    /// The time given by the sender; the time that is read is in `StoredRecord`.
     pub(crate) time: Option<i64>,
 }
 
-impl Sent {
-    pub(crate) fn plain(value: Vec<u8>) -> Sent {
-        Sent {
+impl SentRecord {
+    pub(crate) fn plain(value: Vec<u8>) -> SentRecord {
+        SentRecord {
             value: Some(value),
             key: None,
             headers: Vec::new(),
@@ -33,7 +33,7 @@ impl Sent {
         self.value.as_ref().map_or(0, Vec::len)
     }
 
-    /// Bytes of its body, with or without a time.
+    /// Bytes of the record's body, with or without a time.
     pub(crate) fn bytes(&self, timed: bool) -> usize {
         let headers: usize = self
             .headers
@@ -44,7 +44,7 @@ impl Sent {
     }
 }
 
-/// Bytes of a record's body: the value, the time, and what lies behind them if there is any.
+/// Bytes of a record's body: the value, the time, and the key and headers after them, if any.
 pub(crate) fn body_bytes(value: usize, key: Option<&[u8]>, headers: usize, timed: bool) -> usize {
     let mut bytes = padded(value) + if timed { 8 } else { 0 };
     if key.is_some() || headers > 0 {
@@ -57,9 +57,9 @@ fn padded(bytes: usize) -> usize {
     bytes.div_ceil(8) * 8
 }
 
-/// Bytes of one partition's share of a batch: equal plain values lie back to back behind a
-/// head of 16; anything else has a head of 8 and 8 for each record.
-pub(crate) fn share_bytes(share: &[&Sent]) -> usize {
+/// Bytes of one partition's share of a batch. Plain values of one size lie back to back after a
+/// header of 16 bytes; other shares have a header of 8 bytes, and 8 bytes for each record.
+pub(crate) fn share_bytes(share: &[&SentRecord]) -> usize {
     if share.is_empty() {
         return 0;
     }
@@ -77,8 +77,8 @@ pub(crate) fn share_bytes(share: &[&Sent]) -> usize {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Stored {
-    pub(crate) sent: Sent,
+pub(crate) struct StoredRecord {
+    pub(crate) sent: SentRecord,
     pub(crate) time: i64,
 }
 
@@ -87,21 +87,21 @@ struct Segment {
     base: u64,
     records: u64,
     bytes: usize,
-    /// A frame was refused for want of a next segment: nothing goes in here any more.
+    /// A frame was refused for lack of a next segment: this one takes no more records.
     sealed: bool,
 }
 
 #[derive(Debug)]
 pub(crate) struct Partition {
-    /// Of every offset ever given out; `None` is a claim that was dropped.
-    log: Vec<Option<Stored>>,
+    /// One for every offset ever assigned; `None` is an aborted claim.
+    log: Vec<Option<StoredRecord>>,
     segments: VecDeque<Segment>,
-    /// Segments that it has begun.
+    /// The number of segments begun so far.
     begun: u64,
-    /// What is before was deleted.
+    /// Records before this offset were deleted.
     deleted: u64,
-    /// The library may have so many segments more, before the first.
-    unsure: usize,
+    /// The library may retain up to this many segments more, before the first.
+    undetermined: usize,
     limits: Limits,
 }
 
@@ -110,27 +110,27 @@ pub(crate) struct Limits {
     pub(crate) records: u64,
     pub(crate) bytes: usize,
     pub(crate) segments: usize,
-    pub(crate) kept: Option<Kept>,
-    /// The offset that it begins at, and the last one that a segment may begin at.
+    pub(crate) retention: Option<Retention>,
+    /// The first offset, and the last one at which a segment may begin.
     pub(crate) first: u64,
     pub(crate) last_base: u64,
-    /// Segments that it may begin in all its life.
-    pub(crate) lives: u64,
+    /// The number of segments that it may ever begin.
+    pub(crate) max_segments: u64,
 }
 
-/// The offset and time of a record that was looked for, or the end of the search.
+/// The offset and time of the record that was looked up, or the offset at which the lookup ended.
 type Found = Result<(u64, i64), u64>;
 
-/// What the reference says about one append.
+/// Whether there is room for one append.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Room {
-    There,
+    Free,
     /// A consumer is in the oldest segment.
     Full,
-    /// A consumer is exactly past the oldest segment's last record: whether it has left the
-    /// segment already is the library's business.
-    Either,
-    /// It has no next segment any more.
+    /// A consumer is exactly past the oldest segment's last record. The documentation leaves open
+    /// whether it has left the segment.
+    Undetermined,
+    /// There is no next segment any more.
     Exhausted,
 }
 
@@ -147,12 +147,12 @@ impl Partition {
             segments: VecDeque::from([first]),
             begun: 1,
             deleted: 0,
-            unsure: 0,
+            undetermined: 0,
             limits,
         }
     }
 
-    /// Where the oldest segment begins.
+    /// The base offset of the oldest segment.
     pub(crate) fn oldest(&self) -> u64 {
         self.segments[0].base
     }
@@ -169,14 +169,14 @@ impl Partition {
         self.limits.first + self.log.len() as u64
     }
 
-    /// What an offset that was given out holds.
-    fn at(&self, offset: u64) -> Option<&Stored> {
+    /// The record at an offset that was assigned.
+    fn at(&self, offset: u64) -> Option<&StoredRecord> {
         self.log[(offset - self.limits.first) as usize].as_ref()
     }
 
-    /// A time to look up, and the first record of that time or later, or else the end. `None`
-    /// where a time is not known.
-    pub(crate) fn time(&self, time: Time) -> Option<(i64, Found)> {
+    /// A time to look up, and the first record of that time or later, or else the end. `None` if a
+    /// record's time is unknown.
+    pub(crate) fn time(&self, time: NearbyTime) -> Option<(i64, Found)> {
         let stored = |offset| Some((offset, self.at(offset)?.time));
         let times: Vec<_> = (self.start()..self.end()).filter_map(stored).collect();
         if times.iter().any(|&(_, time)| time == UNKNOWN) {
@@ -198,8 +198,8 @@ impl Partition {
             && active.bytes + bytes <= self.limits.bytes
     }
 
-    /// Whether there is room, where the consumers that hold producers back are at `gates`: each at
-    /// the first of two offsets, or the second, or between.
+    /// Whether there is room while consumers hold producers back at `gates`. Each gate is a lower
+    /// and an upper bound.
     pub(crate) fn room(
         &self,
         records: u64,
@@ -207,83 +207,83 @@ impl Partition {
         gates: impl Iterator<Item = (u64, u64)>,
     ) -> Room {
         if self.fits(records, bytes) {
-            return Room::There;
+            return Room::Free;
         }
-        if self.begun == self.limits.lives || self.end() > self.limits.last_base {
+        if self.begun == self.limits.max_segments || self.end() > self.limits.last_base {
             return Room::Exhausted;
         }
         if self.segments.len() < self.limits.segments {
-            let full = self.segments.len() + self.unsure >= self.limits.segments;
-            return if full { Room::Either } else { Room::There };
+            let full = self.segments.len() + self.undetermined >= self.limits.segments;
+            return if full { Room::Undetermined } else { Room::Free };
         }
         let left = self.segments[1].base;
-        let mut room = Room::There;
+        let mut room = Room::Free;
         for (low, high) in gates {
             if high < left {
                 return Room::Full;
             }
             if low <= left {
-                room = Room::Either;
+                room = Room::Undetermined;
             }
         }
         room
     }
 
-    /// What a refusal leaves behind: the last segment takes nothing more, so that whoever
-    /// waits for the next is not overtaken by smaller records.
+    /// After a refusal, the active segment takes no more records, so that smaller records do not
+    /// overtake a producer that waits for the next segment.
     pub(crate) fn refused(&mut self) {
         if let Some(active) = self.segments.back_mut() {
             active.sealed = true;
         }
     }
 
-    /// Whether the oldest segment is kept no longer.
-    fn outlived(&self) -> bool {
+    /// Whether retention no longer keeps the oldest segment.
+    fn is_expired(&self) -> bool {
         let rest: usize = self.segments.iter().skip(1).map(|s| s.bytes).sum();
         self.segments.len() > 1
-            && match self.limits.kept {
-                None | Some(Kept::ForAnHour) => false,
-                Some(Kept::ForNoTime) => true,
-                Some(Kept::Bytes(bytes)) => rest as u64 >= bytes,
+            && match self.limits.retention {
+                None | Some(Retention::ForAnHour) => false,
+                Some(Retention::ForNoTime) => true,
+                Some(Retention::Bytes(bytes)) => rest as u64 >= bytes,
             }
     }
 
-    /// Gives up what is kept no longer, up to the lowest `gate`. Whether a consumer exactly past
-    /// a segment's last record has left it, or a gate that may be there is, is told by where the
-    /// library starts.
+    /// Retires segments that retention no longer keeps, up to the lowest `gate`. The log start of
+    /// the library shows whether a consumer exactly past a segment's last record, or a gate with
+    /// bounds on both sides, has left it.
     pub(crate) fn apply_retention(&mut self, gate: Option<(u64, u64)>, start: u64) {
         if gate.is_none_or(|(low, _)| low > self.oldest()) {
-            self.unsure = 0;
+            self.undetermined = 0;
         }
-        while self.outlived() {
+        while self.is_expired() {
             let left = self.segments[1].base;
             let may_be_in = gate.is_some_and(|(low, _)| low <= left);
             if gate.is_some_and(|(_, high)| high < left) || may_be_in && start < left {
                 return;
             }
-            // Where records were deleted, the start does not tell.
+            // Where records were deleted, the log start does not show it.
             if may_be_in && self.deleted >= left {
-                self.unsure += 1;
+                self.undetermined += 1;
             }
             self.segments.pop_front();
         }
     }
 
-    /// Whether nothing from this offset on was overwritten, but for what was deleted.
+    /// Whether no record from this offset on was overwritten, except deleted ones.
     pub(crate) fn is_kept_from(&self, offset: u64) -> bool {
         self.oldest() <= offset.max(self.deleted)
     }
 
-    /// The first offset from there on that holds a record.
+    /// The first offset at or after `from` that holds a record.
     pub(crate) fn first_from(&self, from: u64) -> Option<u64> {
         (from..self.end()).find(|&offset| self.at(offset).is_some())
     }
 
-    /// Appends a frame, and answers its base offset. See
+    /// Appends a frame, and returns its base offset. See
     /// [`apply_retention`](Self::apply_retention) for `gate` and `start`.
     pub(crate) fn append(
         &mut self,
-        frame: Vec<Option<Stored>>,
+        frame: Vec<Option<StoredRecord>>,
         bytes: usize,
         gate: Option<(u64, u64)>,
         start: u64,
@@ -310,9 +310,9 @@ impl Partition {
         base
     }
 
-    /// The first records from `from` on, `max` at most and all of one segment, and the
-    /// position past them: where the segment ends, unless `max` came before.
-    pub(crate) fn read(&self, from: u64, max: usize) -> Option<(Vec<(u64, Stored)>, u64)> {
+    /// At most `max` records from `from` on, all of one segment, and the position past them: the
+    /// end of the segment, unless `max` was reached before.
+    pub(crate) fn read(&self, from: u64, max: usize) -> Option<(Vec<(u64, StoredRecord)>, u64)> {
         let first = self.first_from(from)?;
         let mut segments = self.segments.iter();
         let segment = segments.rfind(|segment| segment.base <= first)?;

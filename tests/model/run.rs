@@ -1,9 +1,9 @@
-//! One run: the library and the reference side by side, and that both say the same.
+//! One run: the operations are applied to the library and to the reference, and both must agree.
 
 use super::group::Group;
-use super::ops::{CONSUMERS, Kept, NO_PARTITION, Op, Seek, Setup};
+use super::ops::{CONSUMERS, NO_PARTITION, Op, Retention, Seek, Setup};
 use super::reader::Reader;
-use super::reference::{Limits, Partition, Room, Sent, Stored};
+use super::reference::{Limits, Partition, Room, SentRecord, StoredRecord};
 use ringlog::{
     Broker, Consumer, ExclusiveProducer, NO_TIMESTAMP, OffsetReset, Overflow, Producer, SendError,
     Timestamps, Topic, TopicConfig, TopicError, TopicPartition,
@@ -14,21 +14,21 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 pub(crate) const TOPIC: &str = "model";
 
-/// The time of a record that nobody told: whatever comes back is right.
+/// The time of a record whose metadata was not returned: any time is accepted.
 pub(crate) const UNKNOWN: i64 = i64::MIN;
 
-pub(crate) enum Sender {
-    Shared(Producer),
-    Exclusive(ExclusiveProducer),
+pub(crate) enum AnyProducer {
+    Producer(Producer),
+    ExclusiveProducer(ExclusiveProducer),
 }
 
 pub(crate) struct Run {
     pub(crate) setup: Setup,
     pub(crate) broker: Broker,
     pub(crate) topic: Topic,
-    /// There is always one, but while it is replaced.
-    pub(crate) sender: Option<Sender>,
-    /// Absent as well while its batch is held.
+    /// Always present, except while it is replaced.
+    pub(crate) producer: Option<AnyProducer>,
+    /// Absent while a batch of the consumer is held.
     pub(crate) consumers: [Option<Consumer>; CONSUMERS],
     pub(crate) readers: [Option<Reader>; CONSUMERS],
     pub(crate) group: Group,
@@ -36,16 +36,16 @@ pub(crate) struct Run {
     pub(crate) values: u64,
 }
 
-/// Does all of it to the library and to the reference, and panics where they differ.
+/// Applies all operations to the library and to the reference, and panics where they differ.
 pub(crate) fn run(setup: Setup, ops: &[Op]) {
     let mut run = Run::new(setup);
-    // Most runs have a consumer from the start: operations without one say little.
+    // Most runs have a consumer from the start: operations without one test little.
     run.join(0, OffsetReset::Earliest);
     let mut ops = ops.iter();
     while let Some(op) = ops.next() {
         run.step(op, &mut ops);
     }
-    // Whatever is retained is what the reference has.
+    // In the end, the retained records are those of the reference.
     run.join(1, OffsetReset::Earliest);
     while run.is_behind(1) {
         run.poll(1, false, 0, &mut ops);
@@ -55,11 +55,11 @@ pub(crate) fn run(setup: Setup, ops: &[Op]) {
 }
 
 fn make(broker: &Broker, setup: &Setup) -> (Topic, Vec<Partition>) {
-    let config = match setup.kept {
+    let config = match setup.retention {
         None => TopicConfig::new(),
-        Some(Kept::ForNoTime) => TopicConfig::new().retention(Duration::ZERO),
-        Some(Kept::ForAnHour) => TopicConfig::new().retention(Duration::from_secs(3600)),
-        Some(Kept::Bytes(bytes)) => TopicConfig::new().retention_bytes(bytes),
+        Some(Retention::ForNoTime) => TopicConfig::new().retention(Duration::ZERO),
+        Some(Retention::ForAnHour) => TopicConfig::new().retention(Duration::from_secs(3600)),
+        Some(Retention::Bytes(bytes)) => TopicConfig::new().retention_bytes(bytes),
     };
     let config = config
         .partitions(setup.partitions)
@@ -69,7 +69,7 @@ fn make(broker: &Broker, setup: &Setup) -> (Topic, Vec<Partition>) {
         .overflow(setup.overflow)
         .timestamps(setup.timestamps)
         .begin_at(setup.first_segment(), setup.first_offset())
-        // In one thread nobody makes room meanwhile.
+        // In one thread, no reader makes room while a send waits.
         .max_block(Duration::ZERO);
     let partitions = 0..setup.partitions;
     (
@@ -83,10 +83,10 @@ fn limits(setup: &Setup) -> Limits {
         records: setup.segment_records.into(),
         bytes: setup.bytes(),
         segments: setup.segments as usize,
-        kept: setup.kept,
+        retention: setup.retention,
         first: setup.first_offset(),
         last_base: setup.last_base(),
-        lives: setup.lives(),
+        max_segments: setup.max_segments(),
     }
 }
 
@@ -95,7 +95,7 @@ impl Run {
         let broker = Broker::new();
         let (topic, log) = make(&broker, &setup);
         Run {
-            sender: Some(Sender::Shared(topic.producer())),
+            producer: Some(AnyProducer::Producer(topic.producer())),
             group: Group::new(setup.partitions),
             setup,
             broker,
@@ -111,7 +111,7 @@ impl Run {
         self.setup.timestamps == Timestamps::Append
     }
 
-    /// Partition numbers are made up for the most partitions there may be.
+    /// Generated partition numbers are for the most partitions a topic may have.
     pub(crate) fn in_range(&self, partition: u32) -> u32 {
         if partition < NO_PARTITION {
             partition % self.setup.partitions
@@ -120,15 +120,14 @@ impl Run {
         }
     }
 
-    /// Where the consumers that hold producers back are: at the first of these offsets, or the
-    /// second, or between.
+    /// The offsets from which consumers hold producers back, each as a lower and an upper bound.
     fn gates(&self, partition: u32) -> impl Iterator<Item = (u64, u64)> {
         let p = partition as usize;
         let readers = self.readers.iter().flatten();
-        let readers = readers.filter(|reader| reader.gone.is_none());
-        let places = readers.flat_map(|reader| reader.places.iter().chain(&reader.added));
-        let places = places.filter(move |place| place.partition == p);
-        let gates = places.map(|place| (place.gate, place.gate));
+        let readers = readers.filter(|reader| reader.deleted_log.is_none());
+        let cursors = readers.flat_map(|reader| reader.cursors.iter().chain(&reader.added));
+        let cursors = cursors.filter(move |cursor| cursor.partition == p);
+        let gates = cursors.map(|cursor| (cursor.gate, cursor.gate));
         let gates = gates.chain(self.group.gate(p, &self.log[p]));
         gates.filter(|_| self.setup.overflow == Overflow::Backpressure)
     }
@@ -138,8 +137,8 @@ impl Run {
         self.log[partition as usize].room(records as u64, bytes, gates)
     }
 
-    /// What is kept no longer may go, as far as consumers let it; where that is the library's
-    /// business, it tells.
+    /// The lowest gate, up to which segments may be retired, and the log start of the library,
+    /// which decides where the reference leaves it open.
     fn limits(&self, partition: u32) -> (Option<(u64, u64)>, u64) {
         let start = self.topic.log_start_offset(partition).unwrap();
         let lowest = |a: (u64, u64), b: (u64, u64)| (a.0.min(b.0), a.1.min(b.1));
@@ -160,9 +159,9 @@ impl Run {
         let (start, end) = (log.start(), log.end());
         let before = match before {
             Seek::Retained(share) => start + (end - start) * u64::from(share) / 255,
-            Seek::Below | Seek::Time(_) => start.saturating_sub(1),
+            Seek::Below | Seek::NearbyTime(_) => start.saturating_sub(1),
             Seek::Above(more) => end.saturating_add(more.into()),
-            Seek::To(offset) => offset,
+            Seek::Offset(offset) => offset,
             Seek::Beginning => start,
             Seek::End => end,
         };
@@ -215,25 +214,25 @@ impl Run {
         }
     }
 
-    /// The library says that it has appended this frame.
+    /// The library has appended this frame.
     pub(crate) fn appended(
         &mut self,
         partition: u32,
         base: u64,
-        frame: Vec<Option<Stored>>,
+        frame: Vec<Option<StoredRecord>>,
         bytes: usize,
     ) {
         let room = self.room(partition, frame.len(), bytes);
         assert!(
-            matches!(room, Room::There | Room::Either),
-            "appended, and the reference says {room:?}"
+            matches!(room, Room::Free | Room::Undetermined),
+            "appended, but the reference has {room:?}"
         );
         let (gate, start) = self.limits(partition);
         let log = &mut self.log[partition as usize];
         assert_eq!(log.append(frame, bytes, gate, start), base);
     }
 
-    /// The library says that there is no room, now or ever; answers where.
+    /// The library has no room, now or ever; returns the partition.
     pub(crate) fn full(&mut self, cause: &SendError, records: usize, bytes: usize) -> u32 {
         let (partition, rooms) = match cause {
             SendError::Full {
@@ -242,7 +241,7 @@ impl Run {
                 waited,
             } => {
                 assert!(&**topic == TOPIC && waited.is_zero());
-                (*partition, [Room::Full, Room::Either].as_slice())
+                (*partition, [Room::Full, Room::Undetermined].as_slice())
             }
             SendError::Exhausted { topic, partition } => {
                 assert_eq!(&**topic, TOPIC);
@@ -253,14 +252,14 @@ impl Run {
         let room = self.room(partition, records, bytes);
         assert!(
             rooms.contains(&room),
-            "{cause}, and the reference says {room:?}"
+            "{cause}, but the reference has {room:?}"
         );
         self.log[partition as usize].refused();
         partition
     }
 
-    /// Checks a record's time, and makes it what must come back.
-    pub(crate) fn stored(&self, sent: &Sent, timestamp: i64) -> Stored {
+    /// Checks a record's time, and returns the record as it must be read.
+    pub(crate) fn stored(&self, sent: &SentRecord, timestamp: i64) -> StoredRecord {
         match sent.time {
             Some(given) => assert_eq!(timestamp, given),
             None if self.timed() => {
@@ -269,7 +268,7 @@ impl Run {
             }
             None => assert_eq!(timestamp, NO_TIMESTAMP),
         }
-        Stored {
+        StoredRecord {
             sent: sent.clone(),
             time: timestamp,
         }
@@ -281,17 +280,17 @@ impl Run {
             Op::Batch(batch, wait) => self.batch(batch, *wait),
             Op::Values(to, count, wait) => self.values(to, *count, *wait),
             Op::Claim(to, key, length, publish) => self.claim(to, key.clone(), *length, *publish),
-            Op::HandOver(exclusive) => self.hand_over(*exclusive),
+            Op::ReplaceProducer(exclusive) => self.replace_producer(*exclusive),
             Op::Poll(consumer, wait, held) => self.poll(*consumer, *wait, *held, ops),
             Op::Seek(consumer, partition, seek) => self.seek(*consumer, *partition, *seek),
-            Op::Pause(consumer, partition, on) => self.pause(*consumer, *partition, *on),
+            Op::SetPaused(consumer, partition, on) => self.pause(*consumer, *partition, *on),
             Op::Join(consumer, reset) => self.join(*consumer, *reset),
             Op::Leave(consumer) => self.leave(*consumer),
             Op::Subscribe(consumer) => self.subscribe(*consumer),
             Op::Assign(consumer, partitions) => self.assign(*consumer, partitions),
             Op::Unsubscribe(consumer) => self.unsubscribe(*consumer),
             Op::Wakeup(consumer) => self.wakeup(*consumer),
-            Op::Lookup(partition, time) => self.lookup(*partition, *time),
+            Op::LookUpTime(partition, time) => self.look_up_time(*partition, *time),
             Op::ApplyRetention => self.apply_retention(),
             Op::Delete(partition, before) => self.delete(*partition, *before),
             Op::AddPartitions(total) => self.add_partitions(*total),
@@ -315,27 +314,27 @@ impl Run {
     }
 
     fn check_reader(&self, consumer: &Consumer, reader: &Reader) {
-        let places = reader.places.iter();
-        let assignment: Vec<_> = places
-            .map(|place| TopicPartition::new(TOPIC, place.partition as u32))
+        let cursors = reader.cursors.iter();
+        let assignment: Vec<_> = cursors
+            .map(|cursor| TopicPartition::new(TOPIC, cursor.partition as u32))
             .collect();
         assert_eq!(consumer.assignment(), assignment);
-        let logs = reader.gone.as_deref().unwrap_or(&self.log);
-        for place in &reader.places {
-            let (p, log) = (place.partition as u32, &logs[place.partition]);
-            assert_eq!(consumer.position(TOPIC, p), Ok(place.position));
-            let lag = log.end().saturating_sub(place.position);
+        let logs = reader.deleted_log.as_deref().unwrap_or(&self.log);
+        for cursor in &reader.cursors {
+            let (p, log) = (cursor.partition as u32, &logs[cursor.partition]);
+            assert_eq!(consumer.position(TOPIC, p), Ok(cursor.position));
+            let lag = log.end().saturating_sub(cursor.position);
             assert_eq!(consumer.lag(TOPIC, p), Ok(lag));
-            let lead = place.position.saturating_sub(log.start());
+            let lead = cursor.position.saturating_sub(log.start());
             assert_eq!(consumer.lead(TOPIC, p), Ok(lead));
             if self.setup.overflow == Overflow::Backpressure {
-                assert!(log.oldest() <= place.gate);
+                assert!(log.oldest() <= cursor.gate);
             }
         }
     }
 
-    /// Deletes the topic, which nobody can use any more but to look at it, and makes it again.
-    /// Consumers stay with the old one until they subscribe again.
+    /// Deletes the topic, whose handles then only answer queries, and creates it again. Consumers
+    /// stay with the old topic until they subscribe again.
     fn recreate(&mut self) {
         self.broker.delete_topic(TOPIC).unwrap();
         let unknown = TopicError::UnknownTopic {
@@ -354,9 +353,9 @@ impl Run {
         let (topic, log) = make(&self.broker, &self.setup);
         let gone = Rc::new(std::mem::replace(&mut self.log, log));
         for reader in self.readers.iter_mut().flatten() {
-            reader.gone.get_or_insert_with(|| gone.clone());
+            reader.deleted_log.get_or_insert_with(|| gone.clone());
         }
-        self.sender = Some(Sender::Shared(topic.producer()));
+        self.producer = Some(AnyProducer::Producer(topic.producer()));
         self.topic = topic;
         self.group_subscribes();
     }

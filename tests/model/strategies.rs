@@ -1,7 +1,7 @@
-//! Operations made up by proptest.
+//! Proptest strategies for setups and operations.
 
 use crate::model::ops::*;
-use crate::model::reference::Sent;
+use crate::model::reference::SentRecord;
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
@@ -21,13 +21,13 @@ fn value() -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![4 => vec(any::<u8>(), SMALL_VALUE), 1 => vec(any::<u8>(), LARGE_VALUE)]
 }
 
-fn sent() -> impl Strategy<Value = Sent> {
+fn sent() -> impl Strategy<Value = SentRecord> {
     let name = select(&HEADER_NAMES).prop_map(str::to_owned);
     let headers = prop_oneof![
         3 => Just(Vec::new()),
         1 => vec((name, option::of(vec(any::<u8>(), HEADER_VALUE))), HEADERS),
     ];
-    // Seldom one that is refused.
+    // Seldom an invalid one.
     let time = prop_oneof![
         60 => Just(None),
         30 => (0..i64::MAX).prop_map(Some),
@@ -39,7 +39,7 @@ fn sent() -> impl Strategy<Value = Sent> {
         headers,
         time,
     );
-    let full = full.prop_map(|(value, key, headers, time)| Sent {
+    let full = full.prop_map(|(value, key, headers, time)| SentRecord {
         // Only a record with a key can be a tombstone.
         key: if value.is_none() {
             Some(key.unwrap_or_default())
@@ -50,24 +50,24 @@ fn sent() -> impl Strategy<Value = Sent> {
         headers,
         time,
     });
-    prop_oneof![full, value().prop_map(Sent::plain)]
+    prop_oneof![full, value().prop_map(SentRecord::plain)]
 }
 
-/// Seldom the number of none.
+/// Seldom out of range.
 fn partition() -> impl Strategy<Value = u32> {
     prop_oneof![40 => 0..NO_PARTITION, 1 => NO_PARTITION..=u32::MAX]
 }
 
-fn to() -> impl Strategy<Value = To> {
+fn to() -> impl Strategy<Value = Target> {
     prop_oneof![
-        key().prop_map(To::Key),
-        partition().prop_map(To::Partition),
-        Just(To::Any)
+        key().prop_map(Target::Key),
+        partition().prop_map(Target::Partition),
+        Just(Target::Any)
     ]
 }
 
-fn time() -> impl Strategy<Value = Time> {
-    (any::<u8>(), -1..2i8).prop_map(|(share, by)| Time(share, by))
+fn time() -> impl Strategy<Value = NearbyTime> {
+    (any::<u8>(), -1..2i8).prop_map(|(share, by)| NearbyTime(share, by))
 }
 
 fn seek() -> impl Strategy<Value = Seek> {
@@ -75,18 +75,18 @@ fn seek() -> impl Strategy<Value = Seek> {
         4 => any::<u8>().prop_map(Seek::Retained),
         1 => Just(Seek::Below),
         1 => any::<u8>().prop_map(Seek::Above),
-        1 => any::<u64>().prop_map(Seek::To),
+        1 => any::<u64>().prop_map(Seek::Offset),
         1 => Just(Seek::Beginning),
         1 => Just(Seek::End),
-        1 => time().prop_map(Seek::Time),
+        1 => time().prop_map(Seek::NearbyTime),
     ]
 }
 
-fn batch() -> impl Strategy<Value = Vec<(Sent, Option<u32>)>> {
+fn batch() -> impl Strategy<Value = Vec<(SentRecord, Option<u32>)>> {
     let partition = || option::weighted(0.4, partition());
     let uniform = (UNIFORM_VALUE, UNIFORM, partition()).prop_map(|(length, count, partition)| {
         (0..count)
-            .map(|i| (Sent::plain(vec![i as u8; length]), partition))
+            .map(|i| (SentRecord::plain(vec![i as u8; length]), partition))
             .collect()
     });
     prop_oneof![vec((sent(), partition()), BATCH), uniform]
@@ -109,7 +109,7 @@ fn group_op() -> impl Strategy<Value = GroupOp> {
     let member = || 0..MEMBERS;
     let reset = select(vec![OffsetReset::Earliest, OffsetReset::Latest]);
     let leave = select(vec![Leave::Drop, Leave::Close, Leave::Unsubscribe]);
-    // Mostly of one assignor, so that there is a group.
+    // Mostly one assignor, so that members share a group.
     let eager = prop_oneof![5 => Just(false), 2 => Just(true)];
     prop_oneof![
         6 => (member(), reset, eager).prop_map(|(m, r, e)| GroupOp::Join(m, r, e)),
@@ -133,15 +133,16 @@ pub(crate) fn op() -> impl Strategy<Value = Op> {
         72 => append(),
         48 => (consumer(), any::<bool>(), held).prop_map(|(c, t, h)| Op::Poll(c, t, h)),
         8 => (consumer(), partition(), seek()).prop_map(|(c, p, s)| Op::Seek(c, p, s)),
-        4 => (consumer(), partition(), any::<bool>()).prop_map(|(c, p, on)| Op::Pause(c, p, on)),
+        4 => (consumer(), partition(), any::<bool>())
+            .prop_map(|(c, p, on)| Op::SetPaused(c, p, on)),
         4 => (consumer(), reset).prop_map(|(c, r)| Op::Join(c, r)),
         3 => consumer().prop_map(Op::Leave),
         2 => consumer().prop_map(Op::Subscribe),
         2 => (consumer(), vec(partition(), ASSIGNED)).prop_map(|(c, p)| Op::Assign(c, p)),
         2 => consumer().prop_map(Op::Unsubscribe),
         2 => consumer().prop_map(Op::Wakeup),
-        6 => (partition(), time()).prop_map(|(p, t)| Op::Lookup(p, t)),
-        1 => any::<bool>().prop_map(Op::HandOver),
+        6 => (partition(), time()).prop_map(|(p, t)| Op::LookUpTime(p, t)),
+        1 => any::<bool>().prop_map(Op::ReplaceProducer),
         4 => Just(Op::ApplyRetention),
         3 => (partition(), seek()).prop_map(|(p, s)| Op::Delete(p, s)),
         1 => TOTAL.prop_map(Op::AddPartitions),
@@ -154,21 +155,21 @@ pub(crate) fn setup() -> impl Strategy<Value = Setup> {
     let overflow = prop_oneof![Just(Overflow::Backpressure), Just(Overflow::DropOldest)];
     let timestamps = prop_oneof![Just(Timestamps::Append), Just(Timestamps::Given)];
     let measures = (PARTITIONS, SEGMENTS, SEGMENT_RECORDS, SEGMENT_BYTES);
-    // Mostly a partition begins where it does for everybody.
+    // Mostly a partition begins at segment and offset 0.
     let left = (
         option::weighted(0.1, SEGMENTS_LEFT),
         option::weighted(0.1, OFFSETS_LEFT),
     );
-    let kept = prop_oneof![
+    let retention = prop_oneof![
         3 => Just(None),
-        1 => Just(Some(Kept::ForNoTime)),
-        1 => Just(Some(Kept::ForAnHour)),
-        2 => KEPT.prop_map(|bytes| Some(Kept::Bytes(bytes))),
+        1 => Just(Some(Retention::ForNoTime)),
+        1 => Just(Some(Retention::ForAnHour)),
+        2 => RETENTION_BYTES.prop_map(|bytes| Some(Retention::Bytes(bytes))),
     ];
-    (overflow, timestamps, measures, MAX_POLL, left, kept).prop_map(
-        |(overflow, timestamps, measures, max_poll, left, kept)| Setup {
+    (overflow, timestamps, measures, MAX_POLL, left, retention).prop_map(
+        |(overflow, timestamps, measures, max_poll, left, retention)| Setup {
             overflow,
-            kept,
+            retention,
             timestamps,
             partitions: measures.0,
             segments: measures.1,

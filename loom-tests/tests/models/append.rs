@@ -2,7 +2,7 @@
 
 use crate::common::*;
 use loom::thread;
-use ringlog_loom::{Overflow, Record, Route};
+use ringlog_loom::{Destination, Overflow, Record};
 
 /// P2: a record is seen whole or not at all.
 #[test]
@@ -69,7 +69,7 @@ fn a_batch_is_seen_whole_or_not_at_all() {
         let mut producer = topic.producer();
         let mut consumer = reader(&broker);
         let p = thread::spawn(move || {
-            producer.send_values(Route::Any, &[5u64, 6]).unwrap();
+            producer.send_values(Destination::Any, &[5u64, 6]).unwrap();
         });
         let saw = saw.clone();
         let c = thread::spawn(move || {
@@ -92,7 +92,7 @@ fn an_aborted_claim_is_stepped_over() {
         let mut producer = topic.producer();
         let mut consumer = reader(&broker);
         let p = thread::spawn(move || {
-            let mut claim = producer.claim(Route::Any, None, 16).unwrap();
+            let mut claim = producer.claim(Destination::Any, None, 16).unwrap();
             claim.copy_from_slice(&value(1)); // filled, and given up all the same
             drop(claim);
             producer.send(Record::new(&value(2))).unwrap();

@@ -2,7 +2,7 @@
 
 use crate::common::*;
 use loom::thread;
-use ringlog_loom::{Broker, ConsumeError, Consumer, ConsumerConfig, Fence, Overflow, Record};
+use ringlog_loom::{Broker, ConsumeError, Consumer, ConsumerConfig, FenceReason, Overflow, Record};
 
 fn config() -> ConsumerConfig {
     ConsumerConfig::new().group("g").max_poll_records(1)
@@ -22,7 +22,7 @@ fn read_one(consumer: &mut Consumer) -> Option<(u32, u64, u64)> {
 }
 
 fn is_fenced<T>(result: &Result<T, ConsumeError>) -> bool {
-    let reason = Fence::InstanceId;
+    let reason = FenceReason::InstanceId;
     matches!(result, Err(ConsumeError::Fenced { reason: r, .. }) if *r == reason)
 }
 

@@ -3,7 +3,7 @@
 use crate::common::*;
 use loom::thread;
 use ringlog_loom::sites_loom::{At, stop};
-use ringlog_loom::{Overflow, Record, Route, Topic};
+use ringlog_loom::{Destination, Overflow, Record, Topic};
 use std::fmt::Debug;
 
 /// P7: the bounds of a log that moves on are bounds it really had.
@@ -83,14 +83,14 @@ fn a_segment_prepared_by_another_than_retired_it_brings_its_log_start() {
             // segment 0 from being used again.
             let mut pin = reader(&broker);
             for n in 0..2 {
-                retires.send_values(Route::Any, &[n, n]).unwrap();
+                retires.send_values(Destination::Any, &[n, n]).unwrap();
             }
             assert!(!pin.try_poll().unwrap().is_empty());
-            retires.send_values(Route::Any, &[2u64, 2]).unwrap();
+            retires.send_values(Destination::Any, &[2u64, 2]).unwrap();
             drop(pin);
             let p = thread::spawn(move || {
                 // Retires 1. Then retires 2, and stops before it takes it again.
-                retires.send_values(Route::Any, &[3u64, 3]).unwrap();
+                retires.send_values(Destination::Any, &[3u64, 3]).unwrap();
                 let another = move || {
                     let b = thread::spawn(move || {
                         let sent = prepares.send(Record::new(&value(4))).unwrap();
@@ -145,16 +145,16 @@ fn an_exclusive_claim_brings_the_log_start_of_its_segment() {
         let config = small(Overflow::DropOldest);
         let (_broker, topic) = topic(config.segment_records(3).segment_bytes(72));
         let mut shared = topic.producer();
-        shared.send_values(Route::Any, &[0u8; 3]).unwrap();
+        shared.send_values(Destination::Any, &[0u8; 3]).unwrap();
         let t = topic.clone();
         let p = thread::spawn(move || {
             // Segment 1, and then 2 in the place of 0.
-            shared.send_values(Route::Any, &[1u8; 3]).unwrap();
-            shared.send_values(Route::Any, &[2u8]).unwrap();
+            shared.send_values(Destination::Any, &[1u8; 3]).unwrap();
+            shared.send_values(Destination::Any, &[2u8]).unwrap();
             drop(shared);
             let e = thread::spawn(move || {
                 let mut exclusive = t.exclusive_producer().unwrap();
-                exclusive.send_values(Route::Any, &[3u8]).unwrap();
+                exclusive.send_values(Destination::Any, &[3u8]).unwrap();
             });
             e.join().unwrap();
         });
@@ -180,7 +180,7 @@ fn a_seek_among_frames_in_the_making_finds_its_record() {
             let (mut one, mut two) = (topic.producer(), topic.producer());
             let p = thread::spawn(move || one.send(Record::new(&[1; 8])).unwrap().offset);
             let q = thread::spawn(move || {
-                let sent = two.send_values(Route::Any, &[[2u8; 8], [3; 8]]);
+                let sent = two.send_values(Destination::Any, &[[2u8; 8], [3; 8]]);
                 sent.unwrap().base_offset
             });
             let c = thread::spawn(move || {

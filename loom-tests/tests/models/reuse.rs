@@ -227,7 +227,7 @@ fn an_unpublished_claim_keeps_its_segment() {
         let (broker, topic) = topic(smallest(Overflow::DropOldest));
         let (mut slow, mut fast) = (topic.producer(), topic.producer());
         let s = thread::spawn(move || {
-            let route = ringlog_loom::Route::Any;
+            let route = ringlog_loom::Destination::Any;
             let mut claim = slow.claim(route, None, 16).unwrap();
             claim.copy_from_slice(&value(9));
             let offset = claim.metadata().offset;

@@ -10,7 +10,7 @@
 use crate::common::*;
 use ringlog_loom::sites_loom::{At, Step, stop, trace};
 use ringlog_loom::{
-    Broker, Consumer, ExclusiveProducer, Overflow, Producer, Record, Route, SendError, Topic,
+    Broker, Consumer, Destination, ExclusiveProducer, Overflow, Producer, Record, SendError, Topic,
     TopicConfig,
 };
 use std::cell::RefCell;
@@ -285,7 +285,7 @@ static ABORT: Case<Producer> = Case {
     victim: producer,
     before: |others, _| fill(others, 1),
     work: |mut producer, log| {
-        let claim = producer.claim(Route::Any, None, 16).unwrap();
+        let claim = producer.claim(Destination::Any, None, 16).unwrap();
         log.borrow_mut().claimed.insert(claim.metadata().offset);
         drop(claim);
         std::mem::forget(producer);

@@ -1,64 +1,66 @@
-//! The rules that every record read has to keep, whoever reads it.
+//! The rules that every record read must keep, for every consumer.
 //!
 //! # What is exact
 //!
-//! A reader knows the next offset of each partition. Without loss, the offsets up to the one
-//! that comes are all claims that were given up, one by one. With loss, `lost()` counts the
-//! claims among the lost ones as well, and does not say which offsets it means: so what is
-//! left of the gap is *at most* the claims given up in it. It says how many were stepped over.
-//! At the end, read + lost + stepped over is the log's end, exactly.
+//! A reader knows the next offset of each partition. Without loss, every offset between that and
+//! the record read is a claim given up. With loss, `lost()` counts the claims among the lost
+//! offsets as well, and does not report which offsets are lost. So the rest of the gap, which the
+//! reader stepped over, is *at most* the claims given up in it. At the end,
+//! read + lost + stepped over is exactly the log end.
 
-use super::identity::{Id, Kind, LARGEST, PRODUCERS};
-use super::ledger::{Ledger, Share, Wrong, weight};
-use super::parts::Parts;
+use crate::soak::fault::Fault;
+use crate::soak::ledger::{Ledger, PartitionTotal, weight};
+use crate::soak::record::id::{LARGEST, PRODUCERS, RecordId, SendKind};
+use crate::soak::record::parts::RecordParts;
 use ringlog::Batch;
 use std::sync::Arc;
 
 /// Checks what one thread reads of one topic.
 pub(crate) struct Checker {
     pub(crate) ledger: Arc<Ledger>,
-    partitions: Vec<Seen>,
-    /// Of a reader that goes back: which record it found where.
-    recall: Vec<(u64, Option<Id>)>,
+    partitions: Vec<PartitionProgress>,
+    /// For a reader that seeks back: the record that it has read at each offset.
+    recall: Vec<(u64, Option<RecordId>)>,
     pub(crate) bytes: u64,
     batches: u64,
 }
 
-/// Where one partition's reading is, and what it has come to.
-pub(crate) struct Seen {
-    place: Option<Place>,
-    pub(crate) read: Share,
+/// The progress of reading one partition, and its totals.
+pub(crate) struct PartitionProgress {
+    position: Option<ReadPosition>,
+    pub(crate) read: PartitionTotal,
     pub(crate) lost: u64,
     pub(crate) stepped: u64,
 }
 
-struct Place {
+/// The position of a reader in a partition.
+struct ReadPosition {
     /// The next offset.
     next: u64,
-    /// The first record is the first one from `next` on that is retained. Otherwise it may be
-    /// any from there on: the reader was sent to an offset that may have gone by then.
+    /// The next record is the first retained one from `next` on. Otherwise it may be any from
+    /// there on: the reader sought an offset that may not be retained any more.
     exact: bool,
     paused: bool,
-    /// Of each producer, the sequence that has to be exceeded, plus one.
-    last: [u64; PRODUCERS],
+    /// The smallest sequence that may follow, by producer.
+    next_sequence: [u64; PRODUCERS],
 }
 
-/// Records that a reader remembers, by offset: the last of every so many.
+/// The records that a reader remembers for each partition, by offset modulo this number.
 const RECALL: usize = 1 << 14;
 
-/// One batch of so many is looked at through `values()` as well: it costs another walk.
-const VALUES_OF: u64 = 8;
+/// One batch in this number is also read through `values()`, which costs another pass.
+const VALUES_INTERVAL: u64 = 8;
 
 impl Checker {
     pub(crate) fn new(ledger: Arc<Ledger>) -> Checker {
-        let seen = |_| Seen {
-            place: None,
-            read: Share::default(),
+        let progress = |_| PartitionProgress {
+            position: None,
+            read: PartitionTotal::default(),
             lost: 0,
             stepped: 0,
         };
         Checker {
-            partitions: (0..ledger.plan.partitions).map(seen).collect(),
+            partitions: (0..ledger.plan.partitions).map(progress).collect(),
             recall: Vec::new(),
             bytes: 0,
             batches: 0,
@@ -66,75 +68,77 @@ impl Checker {
         }
     }
 
-    /// Remembers what it reads, so that reading it again has to give the same.
+    /// Remembers what it reads, so that a second read must return the same.
     pub(crate) fn with_recall(mut self) -> Checker {
         let partitions = self.partitions.len();
         self.recall.resize(partitions * RECALL, (0, None));
         self
     }
 
-    // ---- where the reader is ---------------------------------------------------------------
+    // ---- the position of the reader ----------------------------------------------------------
 
-    /// The reader goes on at `offset` of this partition, or, if not `exact`, anywhere after.
+    /// The reader continues at `offset` of this partition or, if not `exact`, anywhere after it.
     pub(crate) fn begin(&mut self, partition: u32, offset: u64, exact: bool) {
-        let paused = self.place(partition).is_some_and(|place| place.paused);
-        self.partitions[partition as usize].place = Some(Place {
+        let paused = self
+            .position(partition)
+            .is_some_and(|position| position.paused);
+        self.partitions[partition as usize].position = Some(ReadPosition {
             next: offset,
             exact,
             paused,
-            last: [0; PRODUCERS],
+            next_sequence: [0; PRODUCERS],
         });
     }
 
     /// The reader has left this partition.
     pub(crate) fn leave(&mut self, partition: u32) {
-        self.partitions[partition as usize].place = None;
+        self.partitions[partition as usize].position = None;
     }
 
     pub(crate) fn pause(&mut self, partition: u32, paused: bool) {
-        if let Some(place) = &mut self.partitions[partition as usize].place {
-            place.paused = paused;
+        if let Some(position) = &mut self.partitions[partition as usize].position {
+            position.paused = paused;
         }
     }
 
-    fn place(&self, partition: u32) -> Option<&Place> {
-        self.partitions.get(partition as usize)?.place.as_ref()
+    fn position(&self, partition: u32) -> Option<&ReadPosition> {
+        self.partitions.get(partition as usize)?.position.as_ref()
     }
 
     /// The next offset, if it is known.
     pub(crate) fn next(&self, partition: u32) -> Option<u64> {
-        let place = self.place(partition)?;
-        place.exact.then_some(place.next)
+        let position = self.position(partition)?;
+        position.exact.then_some(position.next)
     }
 
     pub(crate) fn reads(&self, partition: u32) -> bool {
-        self.place(partition).is_some()
+        self.position(partition).is_some()
     }
 
-    pub(crate) fn seen(&self) -> &[Seen] {
+    pub(crate) fn progress(&self) -> &[PartitionProgress] {
         &self.partitions
     }
 
-    // ---- what it reads ---------------------------------------------------------------------
+    // ---- the records -------------------------------------------------------------------------
 
     /// Checks a batch, every byte of it.
-    pub(crate) fn batch(&mut self, batch: &Batch<'_>) -> Result<(), Wrong> {
+    pub(crate) fn batch(&mut self, batch: &Batch<'_>) -> Result<(), Fault> {
         let partition = batch.partition();
         let mut lost = batch.lost();
         let mut records = 0;
         for record in batch {
-            self.record(partition, lost, &Parts::of(&record))?;
+            self.record(partition, lost, &RecordParts::of(&record))?;
             lost = 0;
             records += 1;
         }
         if records != batch.len() {
             let length = batch.len();
             return Err(format!(
-                "a batch of {length} records, of which {records} came"
+                "a batch of {length} records, of which {records} were read"
             ));
         }
         self.batches += 1;
-        if batch.is_empty() || self.batches % VALUES_OF != 0 {
+        if batch.is_empty() || self.batches % VALUES_INTERVAL != 0 {
             return Ok(());
         }
         match self.ledger.plan.width {
@@ -144,8 +148,8 @@ impl Checker {
         }
     }
 
-    /// Where all values of a batch are of one size, they are the same values in place.
-    fn values<const W: usize>(&self, batch: &Batch<'_>) -> Result<(), Wrong> {
+    /// Checks `values()` of a batch whose values have one size: the same values, in place.
+    fn values<const W: usize>(&self, batch: &Batch<'_>) -> Result<(), Fault> {
         let Ok(values) = batch.values::<[u64; W]>() else {
             return match batch.iter().all(|record| record.value().len() == 8 * W) {
                 true => Err(format!("values() refuses values of {} bytes", 8 * W)),
@@ -165,43 +169,46 @@ impl Checker {
         }
     }
 
-    /// Checks a record: itself, and beside what came before it. `lost`: of the batch, with its
-    /// first record.
+    /// Checks a record by itself, and against the records before it. `lost` is that of the batch
+    /// for its first record, and 0 for the others.
     #[inline]
     pub(crate) fn record(
         &mut self,
         partition: u32,
         lost: u64,
-        parts: &Parts<'_>,
-    ) -> Result<(), Wrong> {
+        parts: &RecordParts<'_>,
+    ) -> Result<(), Fault> {
         match self.check(partition, lost, parts) {
             Ok(()) => Ok(()),
-            Err(wrong) => Err(self.at(partition, parts, &wrong)),
+            Err(fault) => Err(self.at(partition, parts, &fault)),
         }
     }
 
     #[inline]
-    fn check(&mut self, partition: u32, lost: u64, parts: &Parts<'_>) -> Result<(), Wrong> {
+    fn check(&mut self, partition: u32, lost: u64, parts: &RecordParts<'_>) -> Result<(), Fault> {
         let ledger = &*self.ledger;
         let (id, digest) = parts.identify(ledger)?;
         let offset = parts.offset;
-        let Some(seen) = self.partitions.get_mut(partition as usize) else {
+        let Some(progress) = self.partitions.get_mut(partition as usize) else {
             return Err("there is no such partition".to_owned());
         };
-        let Some(place) = &mut seen.place else {
+        let Some(position) = &mut progress.position else {
             return Err("this consumer does not read the partition".to_owned());
         };
-        if offset != place.next || lost > 0 || !place.exact || place.paused {
-            let (lost, stepped) = place.gap(ledger, partition, offset, lost)?;
-            seen.lost += lost;
-            seen.stepped += stepped;
+        if offset != position.next || lost > 0 || !position.exact || position.paused {
+            let (lost, stepped) = position.gap(ledger, partition, offset, lost)?;
+            progress.lost += lost;
+            progress.stepped += stepped;
         }
-        place.next = offset + 1;
-        let last = &mut place.last[id.producer()];
-        if *last > id.sequence() {
-            return Err(format!("{id:?} comes after the producer's {}", *last - 1));
+        position.next = offset + 1;
+        let next_sequence = &mut position.next_sequence[id.producer()];
+        if *next_sequence > id.sequence() {
+            return Err(format!(
+                "{id:?} follows the producer's {}",
+                *next_sequence - 1
+            ));
         }
-        *last = id.sequence() + 1;
+        *next_sequence = id.sequence() + 1;
         if id.key() > 0 {
             ledger.check_home(id.key(), partition)?;
         }
@@ -214,26 +221,29 @@ impl Checker {
                 _ => *known = (offset, Some(id)),
             }
         }
-        seen.read.records += 1;
-        seen.read.digest = seen.read.digest.wrapping_add(weight(id, digest, offset));
+        progress.read.records += 1;
+        progress.read.digest = progress
+            .read
+            .digest
+            .wrapping_add(weight(id, digest, offset));
         self.bytes += parts.value.len() as u64;
         Ok(())
     }
 
     #[cold]
-    fn at(&self, partition: u32, parts: &Parts<'_>, wrong: &str) -> Wrong {
+    fn at(&self, partition: u32, parts: &RecordParts<'_>, fault: &str) -> Fault {
         let bounds = self.ledger.bounds();
         let topic = &self.ledger.plan.name;
         let (offset, length) = (parts.offset, parts.value.len());
         format!(
-            "{topic}, partition {partition}, offset {offset}, {length} bytes: {wrong} ({bounds})"
+            "{topic}, partition {partition}, offset {offset}, {length} bytes: {fault} ({bounds})"
         )
     }
 }
 
-impl Place {
-    /// Accounts for the offsets from `next` to `offset`: how many of them were lost, and how
-    /// many stepped over.
+impl ReadPosition {
+    /// Accounts for the offsets from `next` to `offset`: returns how many of them were lost, and
+    /// how many were stepped over.
     #[cold]
     fn gap(
         &mut self,
@@ -241,7 +251,7 @@ impl Place {
         partition: u32,
         offset: u64,
         lost: u64,
-    ) -> Result<(u64, u64), Wrong> {
+    ) -> Result<(u64, u64), Fault> {
         if self.paused {
             return Err("the partition is paused".to_owned());
         }
@@ -266,8 +276,8 @@ impl Place {
             ));
         }
         if lost > 0 {
-            // It goes on where the log started at some moment up to now: what is retained even
-            // now should not have been lost.
+            // The reader continues where the log started at some earlier moment. So an offset that
+            // is retained even now cannot have been lost.
             let from = ledger.log_start(partition)?.clamp(next, offset);
             if ledger.aborted_in(partition, from..offset) != offset - from {
                 return Err(format!(
@@ -279,13 +289,13 @@ impl Place {
     }
 }
 
-impl Parts<'_> {
-    /// Whose record it is, if all its parts agree on that.
+impl RecordParts<'_> {
+    /// The identity of a record, if all its parts agree on it.
     #[inline]
-    fn identify(&self, ledger: &Ledger) -> Result<(Id, u64), Wrong> {
-        let timed = Id::from_time(self.time);
+    fn identify(&self, ledger: &Ledger) -> Result<(RecordId, u64), Fault> {
+        let timed = RecordId::from_time(self.time);
         let inside = timed.is_none();
-        let Some(id) = timed.or_else(|| Id::from_value(self.value)) else {
+        let Some(id) = timed.or_else(|| RecordId::from_value(self.value)) else {
             return Err(format!("no identity: time {}", self.time));
         };
         let digest = id.digest(ledger.plan.salt);
@@ -302,9 +312,9 @@ impl Parts<'_> {
             return Err(format!("{id:?}: the value's length is not its own"));
         }
         let kind = match id.kind() {
-            Kind::Single => !inside,
-            Kind::Batch => true,
-            Kind::Values | Kind::Claim => inside,
+            SendKind::Single => !inside,
+            SendKind::Batch => true,
+            SendKind::Values | SendKind::Claim => inside,
         };
         if !kind {
             return Err(format!("{id:?} has the time {}", self.time));

@@ -1,14 +1,15 @@
-//! Each rule of the checker is broken once, and found out.
+//! Each rule of the checker is broken once, and the checker finds it.
 
-use super::checker::Checker;
-use super::identity::{HEADER, Id, Kind, LARGEST, key_bytes};
-use super::ledger::{Ledger, Wrong};
-use super::parts::Parts;
-use super::plan::RoundPlan;
+use crate::soak::checker::Checker;
+use crate::soak::fault::Fault;
+use crate::soak::ledger::Ledger;
+use crate::soak::plan::RoundPlan;
+use crate::soak::record::id::{HEADER, LARGEST, RecordId, SendKind, key_bytes};
+use crate::soak::record::parts::RecordParts;
 use ringlog::{Broker, Header, NO_TIMESTAMP, Overflow, Record, Timestamps};
 use std::sync::Arc;
 
-/// A checker at the beginning of two partitions, of a topic with room for `segments` records.
+/// A checker at the start of two partitions. Each of the topic's two segments holds one record.
 fn checker(overflow: Overflow) -> Checker {
     let mut plan = RoundPlan::new(1, 0).topics.remove(0);
     (plan.overflow, plan.partitions, plan.timestamps) = (overflow, 2, Timestamps::Given);
@@ -20,40 +21,40 @@ fn checker(overflow: Overflow) -> Checker {
     checker
 }
 
-/// What a record is before a test spoils it.
-struct Made {
-    id: Id,
+/// A correct record, before a test spoils it.
+struct TestRecord {
+    id: RecordId,
     value: Vec<u8>,
     trace: [u8; 8],
 }
 
-impl Made {
-    fn new(checker: &Checker, id: Id) -> Made {
+impl TestRecord {
+    fn new(checker: &Checker, id: RecordId) -> TestRecord {
         let digest = id.digest(checker.ledger.plan.salt);
         let mut value = vec![0; id.length() as usize];
         if id.length() == LARGEST {
             value.resize(checker.ledger.plan.largest(), 0);
         }
-        let inside = matches!(id.kind(), Kind::Values | Kind::Claim);
+        let inside = matches!(id.kind(), SendKind::Values | SendKind::Claim);
         id.fill(digest, inside, &mut value);
-        Made {
+        TestRecord {
             id,
             value,
             trace: digest.to_ne_bytes(),
         }
     }
 
-    fn parts(&self, offset: u64) -> Parts<'_> {
-        let inside = matches!(self.id.kind(), Kind::Values | Kind::Claim);
-        Parts {
+    fn parts(&self, offset: u64) -> RecordParts<'_> {
+        let inside = matches!(self.id.kind(), SendKind::Values | SendKind::Claim);
+        RecordParts {
             offset,
             time: if inside { NO_TIMESTAMP } else { self.id.time() },
             key: match self.id.kind() {
-                Kind::Values => None,
+                SendKind::Values => None,
                 _ => key_bytes(self.id.key()),
             },
             value: &self.value,
-            tombstone: super::parts::is_tombstone(self.id),
+            tombstone: crate::soak::record::parts::is_tombstone(self.id),
             header: self
                 .id
                 .has_header()
@@ -63,14 +64,14 @@ impl Made {
     }
 }
 
-fn single(sequence: u64) -> Id {
-    Id::new(Kind::Single, 0, 2, 21, sequence)
+fn single(sequence: u64) -> RecordId {
+    RecordId::new(SendKind::Single, 0, 2, 21, sequence)
 }
 
-/// Reads records of these offsets in partition 0, each `lost` with the last.
-fn read(checker: &mut Checker, offsets: &[u64], lost: u64) -> Result<(), Wrong> {
+/// Reads records at these offsets of partition 0; `lost` is reported with the last one.
+fn read(checker: &mut Checker, offsets: &[u64], lost: u64) -> Result<(), Fault> {
     for (i, &offset) in offsets.iter().enumerate() {
-        let made = Made::new(checker, single(i as u64));
+        let made = TestRecord::new(checker, single(i as u64));
         let lost = if i + 1 == offsets.len() { lost } else { 0 };
         checker.record(0, lost, &made.parts(offset))?;
     }
@@ -78,30 +79,30 @@ fn read(checker: &mut Checker, offsets: &[u64], lost: u64) -> Result<(), Wrong> 
 }
 
 /// Reads one record that `spoil` has changed.
-fn spoiled(id: Id, spoil: impl FnOnce(&mut Parts<'_>)) -> Result<(), Wrong> {
+fn spoiled(id: RecordId, spoil: impl FnOnce(&mut RecordParts<'_>)) -> Result<(), Fault> {
     let mut checker = checker(Overflow::Backpressure);
-    let made = Made::new(&checker, id);
+    let made = TestRecord::new(&checker, id);
     let mut parts = made.parts(0);
     spoil(&mut parts);
     checker.record(0, 0, &parts)
 }
 
-fn fails(result: Result<(), Wrong>, with: &str) {
-    let wrong = result.expect_err(with);
-    assert!(wrong.contains(with), "{wrong:?} instead of {with:?}");
+fn fails(result: Result<(), Fault>, with: &str) {
+    let fault = result.expect_err(with);
+    assert!(fault.contains(with), "{fault:?} instead of {with:?}");
 }
 
 #[test]
-fn records_of_every_kind_are_right_as_they_were_made() {
+fn records_of_every_kind_pass_unchanged() {
     for id in [
         single(0),
         single(3), // with a header
-        Id::new(Kind::Single, 1, 0, LARGEST, 3),
-        Id::new(Kind::Single, 1, 1, 0, 4), // a tombstone
-        Id::new(Kind::Single, 1, 0, 0, 5),
-        Id::new(Kind::Batch, 2, 3, 7, 0),
-        Id::new(Kind::Values, 2, 3, 16, 0),
-        Id::new(Kind::Claim, 31, 3, 17, 0),
+        RecordId::new(SendKind::Single, 1, 0, LARGEST, 3),
+        RecordId::new(SendKind::Single, 1, 1, 0, 4), // a tombstone
+        RecordId::new(SendKind::Single, 1, 0, 0, 5),
+        RecordId::new(SendKind::Batch, 2, 3, 7, 0),
+        RecordId::new(SendKind::Values, 2, 3, 16, 0),
+        RecordId::new(SendKind::Claim, 31, 3, 17, 0),
     ] {
         assert_eq!(spoiled(id, |_| {}), Ok(()), "{id:?}");
     }
@@ -109,10 +110,10 @@ fn records_of_every_kind_are_right_as_they_were_made() {
 
 #[test]
 fn a_torn_byte_is_found_wherever_it_is() {
-    for id in [single(0), Id::new(Kind::Claim, 0, 0, 33, 0)] {
+    for id in [single(0), RecordId::new(SendKind::Claim, 0, 0, 33, 0)] {
         for at in 0..id.length() as usize {
             let mut checker = checker(Overflow::Backpressure);
-            let mut made = Made::new(&checker, id);
+            let mut made = TestRecord::new(&checker, id);
             made.value[at] ^= 1;
             assert!(checker.record(0, 0, &made.parts(0)).is_err(), "byte {at}");
         }
@@ -120,10 +121,10 @@ fn a_torn_byte_is_found_wherever_it_is() {
 }
 
 #[test]
-fn a_part_that_is_another_record_s_is_found() {
-    let claim = Id::new(Kind::Claim, 0, 2, 24, 0);
-    let values = Id::new(Kind::Values, 0, 2, 24, 0);
-    let empty = Id::new(Kind::Single, 0, 1, 0, 1);
+fn a_part_of_another_record_is_found() {
+    let claim = RecordId::new(SendKind::Claim, 0, 2, 24, 0);
+    let values = RecordId::new(SendKind::Values, 0, 2, 24, 0);
+    let empty = RecordId::new(SendKind::Single, 0, 1, 0, 1);
     fails(spoiled(single(0), |p| p.key = key_bytes(3)), "the key");
     fails(spoiled(single(0), |p| p.key = None), "the key");
     fails(spoiled(values, |p| p.key = key_bytes(2)), "the key");
@@ -144,18 +145,18 @@ fn a_part_that_is_another_record_s_is_found() {
 }
 
 #[test]
-fn an_identity_where_the_call_puts_none_is_found() {
-    let inside = Id::new(Kind::Claim, 0, 0, 16, 0);
+fn an_identity_in_the_wrong_part_is_found() {
+    let inside = RecordId::new(SendKind::Claim, 0, 0, 16, 0);
     fails(spoiled(inside, |p| p.time = inside.time()), "not its own");
-    // As it would be if its first word were not its identity.
+    // The same, if its first word were not its identity.
     let mut checker = checker(Overflow::Backpressure);
-    let mut made = Made::new(&checker, inside);
+    let mut made = TestRecord::new(&checker, inside);
     inside.fill(
         inside.digest(checker.ledger.plan.salt),
         false,
         &mut made.value,
     );
-    let parts = Parts {
+    let parts = RecordParts {
         time: inside.time(),
         ..made.parts(0)
     };
@@ -168,7 +169,7 @@ fn a_record_of_another_topic_is_found() {
     let mut plan = here.ledger.plan.clone();
     plan.salt += 1;
     let there = Ledger::new(&Broker::new(), plan).unwrap();
-    let made = Made::new(&Checker::new(Arc::new(there)), single(0));
+    let made = TestRecord::new(&Checker::new(Arc::new(there)), single(0));
     fails(here.record(0, 0, &made.parts(0)), "not its own");
 }
 
@@ -179,7 +180,7 @@ fn a_gap_is_aborted_claims_and_nothing_else() {
         good.ledger.abort(0, 1);
         good.ledger.abort(0, 2);
         assert_eq!(read(&mut good, &[0, 3, 4], 0), Ok(()));
-        assert_eq!(good.seen()[0].stepped, 2);
+        assert_eq!(good.progress()[0].stepped, 2);
         fails(read(&mut checker(overflow), &[0, 2], 0), "1 should be next");
         fails(read(&mut checker(overflow), &[1], 0), "0 should be next");
         let mut one = checker(overflow);
@@ -250,11 +251,11 @@ fn what_is_retained_is_not_lost() {
 fn a_producer_s_records_keep_their_order() {
     let mut checker = checker(Overflow::Backpressure);
     for (sequence, offset, good) in [(4, 0, true), (9, 1, true), (9, 2, false)] {
-        let made = Made::new(&checker, single(sequence));
+        let made = TestRecord::new(&checker, single(sequence));
         assert_eq!(checker.record(0, 0, &made.parts(offset)).is_ok(), good);
     }
     // Another producer has a sequence of its own.
-    let other = Made::new(&checker, Id::new(Kind::Single, 1, 2, 21, 0));
+    let other = TestRecord::new(&checker, RecordId::new(SendKind::Single, 1, 2, 21, 0));
     assert_eq!(checker.record(0, 0, &other.parts(3)), Ok(()));
 }
 
@@ -262,8 +263,8 @@ fn a_producer_s_records_keep_their_order() {
 fn a_key_stays_in_its_partition() {
     let mut checker = checker(Overflow::Backpressure);
     let made = [
-        Made::new(&checker, single(0)),
-        Made::new(&checker, single(1)),
+        TestRecord::new(&checker, single(0)),
+        TestRecord::new(&checker, single(1)),
     ];
     assert_eq!(checker.record(0, 0, &made[0].parts(0)), Ok(()));
     fails(
@@ -281,7 +282,7 @@ fn a_partition_that_is_paused_or_not_read_gives_nothing() {
     assert_eq!(read(&mut checker, &[0], 0), Ok(()));
     checker.leave(0);
     fails(read(&mut checker, &[0], 0), "does not read");
-    let made = Made::new(&checker, single(0));
+    let made = TestRecord::new(&checker, single(0));
     fails(checker.record(2, 0, &made.parts(0)), "no such partition");
 }
 
@@ -296,7 +297,7 @@ fn what_is_read_again_is_the_same() {
 }
 
 #[test]
-fn a_reader_that_was_sent_anywhere_is_exact_from_there_on() {
+fn a_reader_is_exact_after_its_first_record() {
     let mut checker = checker(Overflow::DropOldest);
     checker.begin(0, 10, false);
     fails(read(&mut checker, &[9], 0), "go back");

@@ -1,7 +1,8 @@
-//! What is known of a topic beside the topic itself: what its producers have put on record.
+//! The ledger of a topic: the producers' accounts, against which every consumer is checked.
 
-use super::identity::{Id, KEYS, Kind};
-use super::plan::TopicPlan;
+use crate::soak::fault::Fault;
+use crate::soak::plan::TopicPlan;
+use crate::soak::record::id::{KEYS, RecordId, SendKind};
 use ringlog::{Broker, Timestamps, Topic};
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -9,52 +10,49 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// What is wrong, in words.
-pub(crate) type Wrong = String;
-
-/// A topic, and what its records must be.
+/// A topic, and what its producers have entered.
 pub(crate) struct Ledger {
     pub(crate) plan: TopicPlan,
     pub(crate) topic: Topic,
-    /// When it was made, in milliseconds since 1970.
+    /// When the topic was created, in milliseconds since 1970.
     began: i64,
-    partitions: Vec<Entries>,
-    /// Where each key was first seen.
+    partitions: Vec<PartitionAccount>,
+    /// The partition in which each key was first seen.
     homes: [AtomicU32; KEYS],
-    /// Producing threads that are not done.
+    /// The number of producing threads that are not done.
     producing: AtomicU64,
 }
 
-/// One partition's part.
+/// The account of one partition.
 #[derive(Default)]
-struct Entries {
-    /// Offsets of claims that were given up. Each is put here *before* it is given up, so
-    /// whoever steps over it finds it.
+struct PartitionAccount {
+    /// The offsets of claims that were given up. A producer enters each *before* it gives the
+    /// claim up, so every reader that steps over it finds it.
     aborted: Mutex<BTreeSet<u64>>,
     published: AtomicU64,
-    /// The sum of [`weight`]s of what was published.
+    /// The sum of the [`weight`]s of the published records.
     digest: AtomicU64,
 }
 
-/// What somebody has sent to, or read from, one partition.
+/// What a thread has sent to, or read from, one partition.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Share {
+pub(crate) struct PartitionTotal {
     pub(crate) records: u64,
     pub(crate) digest: u64,
 }
 
-/// Clocks may be set while a round runs, but hardly by more.
+/// The tolerance for a clock that is set while a round runs.
 const CLOCK_SLACK_MS: i64 = 3_600_000;
 
 const NO_HOME: u32 = u32::MAX;
 
-/// A record's part in its partition's digest: equal sums mean that the same records are at the
-/// same offsets. A batch that is refused in part does not tell the offsets of the others, so
-/// the offsets of a batch do not count here.
+/// A record's contribution to its partition's digest: equal sums mean that the same records are at
+/// the same offsets. A batch that is refused in part does not report the offsets of the other
+/// records, so the offsets of a batch do not contribute.
 #[inline]
-pub(crate) fn weight(id: Id, digest: u64, offset: u64) -> u64 {
+pub(crate) fn weight(id: RecordId, digest: u64, offset: u64) -> u64 {
     match id.kind() {
-        Kind::Batch => digest,
+        SendKind::Batch => digest,
         _ => digest.wrapping_mul(2 * offset + 1),
     }
 }
@@ -66,29 +64,32 @@ impl Ledger {
         Ok(Ledger {
             topic,
             began: since.unwrap_or_default().as_millis() as i64,
-            partitions: (0..plan.partitions).map(|_| Entries::default()).collect(),
+            partitions: (0..plan.partitions)
+                .map(|_| PartitionAccount::default())
+                .collect(),
             homes: [const { AtomicU32::new(NO_HOME) }; KEYS],
             producing: AtomicU64::new(plan.producers),
             plan,
         })
     }
 
-    // ---- what producers say ----------------------------------------------------------------
+    // ---- for producers -----------------------------------------------------------------------
 
-    /// The claim of this offset will be given up.
+    /// Enters that the claim of this offset will be given up.
     pub(crate) fn abort(&self, partition: u32, offset: u64) {
         self.aborted(partition).insert(offset);
     }
 
-    /// A producing thread is done, and has published this, by partition.
-    pub(crate) fn settle(&self, shares: &[Share]) {
-        for (entries, share) in self.partitions.iter().zip(shares) {
-            entries
+    /// Enters what a producing thread has published, by partition. The thread is done.
+    pub(crate) fn settle(&self, totals: &[PartitionTotal]) {
+        for (account, total) in self.partitions.iter().zip(totals) {
+            account
                 .published
-                .fetch_add(share.records, Ordering::Relaxed);
-            entries.digest.fetch_add(share.digest, Ordering::Relaxed);
+                .fetch_add(total.records, Ordering::Relaxed);
+            account.digest.fetch_add(total.digest, Ordering::Relaxed);
         }
-        // Release: whoever finds nobody producing finds the sums and the log's end as well.
+        // Release, paired with the Acquire of `is_final`: a consumer that finds no thread
+        // producing finds the sums and the log end as well.
         self.producing.fetch_sub(1, Ordering::Release);
     }
 
@@ -96,18 +97,18 @@ impl Ledger {
         self.producing.load(Ordering::Acquire) == 0
     }
 
-    // ---- what readers ask ------------------------------------------------------------------
+    // ---- for consumers -----------------------------------------------------------------------
 
-    /// What was published, once it is final.
-    pub(crate) fn published(&self, partition: u32) -> Share {
-        let entries = &self.partitions[partition as usize];
-        Share {
-            records: entries.published.load(Ordering::Relaxed),
-            digest: entries.digest.load(Ordering::Relaxed),
+    /// What was published. Exact once the ledger is final.
+    pub(crate) fn published(&self, partition: u32) -> PartitionTotal {
+        let account = &self.partitions[partition as usize];
+        PartitionTotal {
+            records: account.published.load(Ordering::Relaxed),
+            digest: account.digest.load(Ordering::Relaxed),
         }
     }
 
-    /// How many claims of these offsets were given up.
+    /// The number of claims of these offsets that were given up.
     pub(crate) fn aborted_in(&self, partition: u32, offsets: Range<u64>) -> u64 {
         self.aborted(partition).range(offsets).count() as u64
     }
@@ -117,26 +118,26 @@ impl Ledger {
         set.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
-    pub(crate) fn log_start(&self, partition: u32) -> Result<u64, Wrong> {
+    pub(crate) fn log_start(&self, partition: u32) -> Result<u64, Fault> {
         let start = self.topic.log_start_offset(partition);
         start.map_err(|error| error.to_string())
     }
 
-    pub(crate) fn log_end(&self, partition: u32) -> Result<u64, Wrong> {
+    pub(crate) fn log_end(&self, partition: u32) -> Result<u64, Fault> {
         let end = self.topic.log_end_offset(partition);
         end.map_err(|error| error.to_string())
     }
 
-    /// Where a key is at home, if any thread has seen it.
+    /// The partition of a key, if any thread has seen it.
     pub(crate) fn home(&self, key: usize) -> Option<u32> {
         let home = self.homes[key].load(Ordering::Relaxed);
         (home != NO_HOME).then_some(home)
     }
 
-    /// Whether `key` is at home in this partition: it is where it was first seen, by any
-    /// thread, sent or read.
+    /// Checks that this is the partition of `key`: the one in which any thread has first sent or
+    /// read it.
     #[inline]
-    pub(crate) fn check_home(&self, key: usize, partition: u32) -> Result<(), Wrong> {
+    pub(crate) fn check_home(&self, key: usize, partition: u32) -> Result<(), Fault> {
         let home = &self.homes[key];
         let mut found = home.load(Ordering::Relaxed);
         if found == NO_HOME {
@@ -152,14 +153,14 @@ impl Ledger {
         Ok(())
     }
 
-    /// Whether a record that was given no time may have this one.
+    /// Checks the timestamp of a record that was sent without one.
     #[inline]
-    pub(crate) fn check_time(&self, time: i64) -> Result<(), Wrong> {
-        let good = match self.plan.timestamps {
+    pub(crate) fn check_time(&self, time: i64) -> Result<(), Fault> {
+        let valid = match self.plan.timestamps {
             Timestamps::Append => (time - self.began).abs() < CLOCK_SLACK_MS,
             Timestamps::Given => time == ringlog::NO_TIMESTAMP,
         };
-        if !good {
+        if !valid {
             let (policy, began) = (self.plan.timestamps, self.began);
             return Err(format!(
                 "time {time} under {policy:?}, in a round that began at {began}"
@@ -168,10 +169,10 @@ impl Ledger {
         Ok(())
     }
 
-    /// Log starts and ends, for reports.
+    /// The log starts and ends, for error messages.
     pub(crate) fn bounds(&self) -> String {
         let bounds = (0..self.plan.partitions).map(|partition| {
-            let bound = |offset: Result<u64, Wrong>| offset.unwrap_or(u64::MAX);
+            let bound = |offset: Result<u64, Fault>| offset.unwrap_or(u64::MAX);
             let (start, end) = (self.log_start(partition), self.log_end(partition));
             format!("{}..{}", bound(start), bound(end))
         });

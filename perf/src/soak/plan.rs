@@ -1,16 +1,16 @@
-//! What a round is made of: all of it follows from the seed and the round's number.
+//! The plan of a round: it follows entirely from the seed and the round's number.
 
-use super::dice::{Dice, mix};
+use crate::soak::rng::{Rng, mix};
 use ringlog::{Murmur2, Overflow, Timestamps, TopicConfig, WaitStrategy};
 use std::fmt;
 use std::time::Duration;
 
-/// Rounds until every size of segments has had both policies with and without exclusive
+/// The rounds in which every segment size meets both policies, with and without exclusive
 /// producers.
 #[cfg(test)]
 const CYCLE: u64 = 6;
 
-/// The topics of one round, which run at once.
+/// The topics of one round, which all run at once.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct RoundPlan {
     pub(crate) seed: u64,
@@ -18,14 +18,14 @@ pub(crate) struct RoundPlan {
     pub(crate) topics: Vec<TopicPlan>,
 }
 
-/// How large a topic's segments are.
+/// The size of a topic's segments.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Size {
+pub(crate) enum SegmentSize {
     /// A few records: every thread rolls all the time.
     Tiny,
     Medium,
-    /// Some ten thousand records, so that threads that take turns on a core need not wait for
-    /// each other after every few of them: the bulk goes here.
+    /// Some ten thousand records: most of the volume. Threads that share a core need not wait for
+    /// each other after every few of them.
     Large,
 }
 
@@ -35,7 +35,7 @@ pub(crate) struct TopicPlan {
     pub(crate) name: String,
     /// Makes its records different from those of all other topics.
     pub(crate) salt: u64,
-    pub(crate) size: Size,
+    pub(crate) size: SegmentSize,
     pub(crate) overflow: Overflow,
     pub(crate) partitions: u32,
     pub(crate) segments: u32,
@@ -47,26 +47,26 @@ pub(crate) struct TopicPlan {
     pub(crate) max_block: Duration,
     /// Words of the values that `send_values` sends: 2, 3 or 6.
     pub(crate) width: usize,
-    /// Producers take the topic for themselves, one after the other.
+    /// Exclusive producers use the topic, one after the other.
     pub(crate) exclusive: bool,
     pub(crate) producers: u64,
-    /// Consumers that stay for the whole round, and threads of consumers that come and go.
+    /// Consumers that stay for the whole round, and threads whose consumers come and go.
     pub(crate) steady: u64,
     pub(crate) transient: u64,
 }
 
 impl RoundPlan {
     pub(crate) fn new(seed: u64, number: u64) -> RoundPlan {
-        let sizes = [Size::Tiny, Size::Medium, Size::Large];
+        let sizes = [SegmentSize::Tiny, SegmentSize::Medium, SegmentSize::Large];
         let topics = (0..).zip(sizes).map(|(i, size)| {
-            // Policy and kind of producers take turns: chance alone may leave a mix out.
+            // Policies and kinds of producers alternate: chance alone may omit a combination.
             let overflow = match (number + i) % 2 {
                 0 => Overflow::Backpressure,
                 _ => Overflow::DropOldest,
             };
             let exclusive = (number / 2 + i) % 3 == 0;
-            let dice = &mut Dice::new(seed, &[number, i]);
-            TopicPlan::new(format!("topic-{i}"), size, overflow, exclusive, dice)
+            let rng = &mut Rng::new(seed, &[number, i]);
+            TopicPlan::new(format!("topic-{i}"), size, overflow, exclusive, rng)
         });
         RoundPlan {
             seed,
@@ -79,48 +79,45 @@ impl RoundPlan {
 impl TopicPlan {
     fn new(
         name: String,
-        size: Size,
+        size: SegmentSize,
         overflow: Overflow,
         exclusive: bool,
-        dice: &mut Dice,
+        rng: &mut Rng,
     ) -> TopicPlan {
         let (records, bytes) = match size {
-            Size::Tiny => (dice.between(1, 9), dice.between(200, 900)),
-            Size::Medium => (dice.between(50, 4_000), dice.between(4_000, 130_000)),
-            Size::Large => (
-                dice.between(15_001, 60_000),
-                dice.between(400_000, 2_000_000),
-            ),
+            SegmentSize::Tiny => (rng.between(1, 9), rng.between(200, 900)),
+            SegmentSize::Medium => (rng.between(50, 4_000), rng.between(4_000, 130_000)),
+            SegmentSize::Large => (rng.between(15_001, 60_000), rng.between(400_000, 2_000_000)),
         };
         TopicPlan {
             name,
-            salt: mix(dice.next()),
+            salt: mix(rng.next()),
             size,
             overflow,
-            partitions: dice.between(1, if size == Size::Tiny { 5 } else { 3 }) as u32,
-            segments: dice.between(2, 6) as u32,
+            partitions: rng.between(1, if size == SegmentSize::Tiny { 5 } else { 3 }) as u32,
+            segments: rng.between(2, 6) as u32,
             records: records as u32,
             bytes: bytes as usize,
-            timestamps: dice.pick([Timestamps::Append, Timestamps::Given]),
-            murmur2: dice.one_in(4),
-            // Not `BusySpin`: with more threads than cores it keeps from running whoever it
-            // waits for.
-            wait: match dice.between(0, 3) {
+            timestamps: rng.pick([Timestamps::Append, Timestamps::Given]),
+            murmur2: rng.one_in(4),
+            // Not `BusySpin`: with more threads than cores it keeps the thread that it waits for
+            // from running.
+            wait: match rng.between(0, 3) {
                 0 => WaitStrategy::Yield,
                 1 => WaitStrategy::Backoff,
                 _ => WaitStrategy::Block,
             },
-            // Under `Backpressure` short enough that `send` comes to refuse as well.
-            // Under `DropOldest` a refusal is a failure, so a slow machine gets its time.
+            // Under `Backpressure` short enough that `send` is refused sometimes. Under
+            // `DropOldest` a refusal is a fault, so a slow machine gets more time.
             max_block: match overflow {
-                Overflow::Backpressure => dice.pick([2, 20, 200].map(Duration::from_millis)),
+                Overflow::Backpressure => rng.pick([2, 20, 200].map(Duration::from_millis)),
                 Overflow::DropOldest => Duration::from_secs(30),
             },
-            width: dice.pick([2, 2, 3, 6]),
+            width: rng.pick([2, 2, 3, 6]),
             exclusive,
-            producers: dice.between(2, if exclusive { 2 } else { 4 }),
-            steady: dice.between(1, 2),
-            transient: dice.between(1, 2),
+            producers: rng.between(2, if exclusive { 2 } else { 4 }),
+            steady: rng.between(1, 2),
+            transient: rng.between(1, 2),
         }
     }
 
@@ -145,7 +142,7 @@ impl TopicPlan {
         }
     }
 
-    /// The value of a record with a time and nothing else that fills a segment to its end.
+    /// The length of the value that fills a segment, in a record with a timestamp only.
     pub(crate) fn largest(&self) -> usize {
         self.bytes.next_multiple_of(8) - 8
     }
@@ -173,7 +170,7 @@ impl fmt::Display for TopicPlan {
     }
 }
 
-/// One line that says what runs.
+/// One line that describes the round.
 impl fmt::Display for RoundPlan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let topics: Vec<_> = self.topics.iter().map(TopicPlan::to_string).collect();
@@ -187,7 +184,7 @@ mod tests {
     use std::collections::HashSet;
 
     #[test]
-    fn a_round_can_be_made_again_and_no_other_is_like_it() {
+    fn a_round_can_be_repeated_and_differs_from_all_others() {
         assert_eq!(RoundPlan::new(5, 9), RoundPlan::new(5, 9));
         assert_ne!(RoundPlan::new(5, 9).topics, RoundPlan::new(5, 10).topics);
         assert_ne!(RoundPlan::new(5, 9).topics, RoundPlan::new(6, 9).topics);

@@ -1,10 +1,11 @@
-//! The result of a run, for people and as JSON.
+//! The result of a soak, as text and as JSON.
 
-use super::tally::{Tally, grouped};
+use crate::soak::counts::{Counts, grouped};
 use serde::Serialize;
 use std::ops::Range;
 use std::time::Duration;
 
+/// The result of a soak. The field names are those of the JSON.
 #[derive(Serialize)]
 pub(crate) struct Summary {
     seed: u64,
@@ -12,9 +13,9 @@ pub(crate) struct Summary {
     rounds: u64,
     seconds: f64,
     checked_per_second: f64,
-    /// Of the rounds that were clean.
-    counts: Tally,
-    /// What never happened: in a run of some seconds nothing.
+    /// The counts of the clean rounds.
+    counts: Counts,
+    /// What never happened. Empty after a run of some seconds.
     pub(crate) never: Vec<&'static str>,
     pub(crate) failure: Option<String>,
 }
@@ -24,7 +25,7 @@ impl Summary {
         seed: u64,
         rounds: Range<u64>,
         time: Duration,
-        counts: Tally,
+        counts: Counts,
         failure: Option<String>,
     ) -> Summary {
         let seconds = time.as_secs_f64();

@@ -1,4 +1,4 @@
-//! Who gets which partition.
+//! Assignors: how a group's partitions are distributed among its members.
 
 mod range;
 mod round_robin;
@@ -13,8 +13,8 @@ use core::fmt;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-/// A member of a group, for as long as it is one. A member with an instance id keeps it when it
-/// comes back.
+/// Identifies a member of a group as long as it is a member. A consumer that comes back with the
+/// same [`instance_id`](crate::ConsumerConfig::instance_id) gets the same member id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct MemberId(pub(crate) u64);
 
@@ -24,29 +24,30 @@ impl fmt::Display for MemberId {
     }
 }
 
-/// What members give back before the assignor runs.
+/// What members release before the assignor runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum RebalanceProtocol {
-    /// Everything: nobody reads while the group rebalances, and all begin anew where the group
-    /// has committed.
+    /// All partitions. No member reads while the group rebalances, and all members begin again at
+    /// the committed offsets.
     Eager,
-    /// Nothing. Afterwards only what moves is given back, and the rest is read all the time.
+    /// None. Afterwards a member releases only the partitions that move to another member. The
+    /// other partitions are read all the time.
     Cooperative,
 }
 
-/// The members' partitions. A member that is not in it gets none, and a partition that is not
-/// in it is read by nobody until the next rebalance.
+/// The partitions of each member. A member that is missing gets none. A partition that is missing
+/// has no reader until the next rebalance.
 pub type Assignment = BTreeMap<MemberId, Vec<TopicPartition>>;
 
-/// Shares a group's partitions among its members.
+/// Distributes a group's partitions among its members.
 ///
-/// It runs in the poll of one of the members, whichever comes first after a change, and no lock
-/// is held. If it panics, so does that poll, and its member leaves the group.
+/// It runs in the poll of one member, the first to poll after a change, without any lock. If it
+/// panics, that poll panics, and its member leaves the group.
 ///
 /// ```
-/// use ringlog::{Assignment, Assignor, GroupView, Protocol, TopicPartition};
+/// use ringlog::{Assignment, Assignor, GroupView, RebalanceProtocol};
 ///
-/// /// Everything to the member that has been there longest.
+/// /// All partitions to the member that joined first.
 /// #[derive(Debug)]
 /// struct Oldest;
 ///
@@ -54,8 +55,8 @@ pub type Assignment = BTreeMap<MemberId, Vec<TopicPartition>>;
 ///     fn name(&self) -> &str {
 ///         "oldest"
 ///     }
-///     fn protocol(&self) -> Protocol {
-///         Protocol::Cooperative
+///     fn protocol(&self) -> RebalanceProtocol {
+///         RebalanceProtocol::Cooperative
 ///     }
 ///     fn assign(&self, group: &GroupView) -> Assignment {
 ///         let oldest = group.members().iter().min_by_key(|member| member.id());
@@ -68,22 +69,24 @@ pub type Assignment = BTreeMap<MemberId, Vec<TopicPartition>>;
 /// }
 /// ```
 pub trait Assignor: fmt::Debug + Send + Sync {
-    /// Its name. All members of a group use assignors of one name and one protocol.
+    /// The assignor's name. All members of a group must use assignors of the same name and
+    /// protocol.
     fn name(&self) -> &str;
 
-    /// What members give back before it runs.
+    /// What members release before it runs.
     fn protocol(&self) -> RebalanceProtocol;
 
-    /// Shares all partitions of the group's topics.
+    /// Distributes the partitions of the group's topics.
     ///
-    /// What cannot be (a member or a partition that is not there, a partition twice or for a
-    /// member that does not read its topic) is refused by the poll that runs it, with
-    /// [`ConsumeError::BadAssignment`](crate::ConsumeError::BadAssignment), and the group keeps
-    /// the assignment that it had. Leaving partitions out is allowed, as in Kafka.
+    /// An assignment is invalid if it names an unknown member or partition, assigns a partition
+    /// twice, or assigns it to a member that does not read its topic. The poll that runs the
+    /// assignor then fails with
+    /// [`ConsumeError::BadAssignment`](crate::ConsumeError::BadAssignment), and the group keeps its
+    /// previous assignment. Partitions may be left out, as in Kafka.
     fn assign(&self, group: &GroupView) -> Assignment;
 }
 
-/// A group, as its assignor sees it.
+/// A group as its assignor sees it.
 #[derive(Clone, Debug)]
 pub struct GroupView {
     pub(crate) topics: Vec<TopicView>,
@@ -91,13 +94,13 @@ pub struct GroupView {
 }
 
 impl GroupView {
-    /// The topics that any member reads, by name.
+    /// The topics that any member reads, sorted by name.
     pub fn topics(&self) -> &[TopicView] {
         &self.topics
     }
 
-    /// The members: first those with an instance id, by that, and then the others, as they
-    /// came.
+    /// The members: first those with an instance id, sorted by it, then the others in the order in
+    /// which they joined.
     pub fn members(&self) -> &[GroupMember] {
         &self.members
     }
@@ -111,17 +114,17 @@ pub struct TopicView {
 }
 
 impl TopicView {
-    /// Its name.
+    /// The topic's name.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// How many partitions it has.
+    /// The number of partitions.
     pub fn partitions(&self) -> u32 {
         self.partitions
     }
 
-    /// All its partitions, in order.
+    /// All partitions of the topic, in order.
     pub fn all_partitions(&self) -> impl Iterator<Item = TopicPartition> + '_ {
         (0..self.partitions).map(|p| TopicPartition::new(&*self.name, p))
     }
@@ -137,43 +140,42 @@ pub struct GroupMember {
 }
 
 impl GroupMember {
-    /// Which it is.
+    /// The member's id.
     pub fn id(&self) -> MemberId {
         self.id
     }
 
-    /// The name that it was given.
+    /// The configured [`instance_id`](crate::ConsumerConfig::instance_id), if any.
     pub fn instance_id(&self) -> Option<&str> {
         self.instance_id.as_deref()
     }
 
-    /// Whether it is subscribed to this topic.
+    /// Whether the member is subscribed to this topic.
     pub fn reads(&self, topic: &str) -> bool {
         self.topics.contains(topic)
     }
 
-    /// The partitions that it owns, or owned until it gave them back for this assignment.
+    /// The partitions that the member owns, or owned until it released them for this assignment.
     pub fn owned(&self) -> &[TopicPartition] {
         &self.owned
     }
 }
 
-/// What is wrong with an assignment, if anything is.
+/// Checks an assignment. The error says why it is invalid.
 pub(crate) fn check(group: &GroupView, assignment: &Assignment) -> Result<(), String> {
-    let mut given = BTreeMap::new();
+    let mut assigned = BTreeMap::new();
     for (id, partitions) in assignment {
         let Some(member) = group.members.iter().find(|m| m.id == *id) else {
             return Err(format!("{id} is not a member"));
         };
-        for at in partitions {
-            let TopicPartition { topic, partition } = at;
-            let of = group.topics.iter().find(|t| *t.name == **topic);
-            match of {
-                Some(of) if *partition < of.partitions => {}
-                Some(of) => {
+        for name in partitions {
+            let TopicPartition { topic, partition } = name;
+            match group.topics.iter().find(|t| *t.name == **topic) {
+                Some(view) if *partition < view.partitions => {}
+                Some(view) => {
                     return Err(format!(
                         "partition {partition} is not one of the {} of topic {topic:?}",
-                        of.partitions
+                        view.partitions
                     ));
                 }
                 None => return Err(format!("no member reads a topic {topic:?}")),
@@ -181,7 +183,7 @@ pub(crate) fn check(group: &GroupView, assignment: &Assignment) -> Result<(), St
             if !member.reads(topic) {
                 return Err(format!("{id} does not read topic {topic:?}"));
             }
-            if let Some(first) = given.insert(at, *id) {
+            if let Some(first) = assigned.insert(name, *id) {
                 return Err(format!(
                     "partition {partition} of topic {topic:?} is given to {first} and to {id}"
                 ));
@@ -196,9 +198,9 @@ pub(crate) mod tests {
     use super::*;
 
     /// The topics that a member reads, and the partitions that it owns.
-    type Reads<'a> = (&'a [&'a str], &'a [(&'a str, u32)]);
+    type MemberTopics<'a> = (&'a [&'a str], &'a [(&'a str, u32)]);
 
-    pub(crate) fn group(topics: &[(&str, u32)], members: &[Reads<'_>]) -> GroupView {
+    pub(crate) fn group(topics: &[(&str, u32)], members: &[MemberTopics<'_>]) -> GroupView {
         let topics = topics.iter().map(|&(name, partitions)| TopicView {
             name: name.into(),
             partitions,
@@ -236,11 +238,11 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn what_cannot_be_is_told_by_its_reason() {
+    fn an_invalid_assignment_is_refused_with_its_reason() {
         let view = group(&[("a", 2), ("b", 1)], &[(&["a"], &[]), (&["a", "b"], &[])]);
-        let refused = |given: &[(u64, &str, u32)]| {
+        let refused = |assigned: &[(u64, &str, u32)]| {
             let mut assignment = Assignment::new();
-            for &(id, topic, partition) in given {
+            for &(id, topic, partition) in assigned {
                 let mine = assignment.entry(MemberId(id)).or_default();
                 mine.push(TopicPartition::new(topic, partition));
             }
@@ -248,16 +250,16 @@ pub(crate) mod tests {
         };
         assert_eq!(refused(&[(0, "a", 0), (1, "a", 1), (1, "b", 0)]), None);
         assert_eq!(refused(&[]), None);
-        let said = |given: &[(u64, &str, u32)]| refused(given).unwrap();
-        assert_eq!(said(&[(7, "a", 0)]), "member-7 is not a member");
+        let reason = |assigned: &[(u64, &str, u32)]| refused(assigned).unwrap();
+        assert_eq!(reason(&[(7, "a", 0)]), "member-7 is not a member");
         assert_eq!(
-            said(&[(0, "a", 2)]),
+            reason(&[(0, "a", 2)]),
             "partition 2 is not one of the 2 of topic \"a\""
         );
-        assert_eq!(said(&[(0, "c", 0)]), "no member reads a topic \"c\"");
-        assert_eq!(said(&[(0, "b", 0)]), "member-0 does not read topic \"b\"");
+        assert_eq!(reason(&[(0, "c", 0)]), "no member reads a topic \"c\"");
+        assert_eq!(reason(&[(0, "b", 0)]), "member-0 does not read topic \"b\"");
         assert_eq!(
-            said(&[(0, "a", 0), (1, "a", 0)]),
+            reason(&[(0, "a", 0), (1, "a", 0)]),
             "partition 0 of topic \"a\" is given to member-0 and to member-1"
         );
     }

@@ -1,11 +1,14 @@
+//! Kafka's range assignor.
+
 use super::{Assignment, Assignor, GroupView, RebalanceProtocol};
 use crate::topic::TopicPartition;
 
-/// Each topic by itself: its partitions in order, in as many runs as it has members; the first
-/// runs are one longer where it does not come out even (Kafka's `RangeAssignor`).
+/// Divides each topic by itself: its partitions, in order, into one range per member that reads it
+/// (Kafka's `RangeAssignor`). If the division has a remainder, the first ranges are one longer.
 ///
-/// So the partitions of one number, of topics that are keyed alike, go to the same member. The
-/// price: over several topics the first members get up to one partition a topic more. Eager.
+/// So partitions of the same number, of topics with the same keys and members, go to the same
+/// member. The price: over several topics, the first members get up to one partition more per
+/// topic. The protocol is eager.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct RangeAssignor;
 
@@ -25,13 +28,13 @@ impl Assignor for RangeAssignor {
             let readers: Vec<_> = readers.collect();
             let count = readers.len() as u64;
             let bound = |i: u64| {
-                let all = u64::from(topic.partitions);
-                (i * (all / count) + i.min(all % count)) as u32
+                let total = u64::from(topic.partitions);
+                (i * (total / count) + i.min(total % count)) as u32
             };
             for (i, member) in (0..).zip(&readers) {
-                let run = bound(i)..bound(i + 1);
+                let range = bound(i)..bound(i + 1);
                 let mine = assignment.entry(member.id).or_default();
-                mine.extend(run.map(|p| TopicPartition::new(&*topic.name, p)));
+                mine.extend(range.map(|p| TopicPartition::new(&*topic.name, p)));
             }
         }
         assignment
@@ -44,7 +47,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_topic_is_cut_into_runs_the_first_of_them_longer() {
+    fn each_topic_is_divided_into_ranges_of_which_the_first_are_longer() {
         let both: &[&str] = &["a", "b"];
         let view = group(
             &[("a", 5), ("b", 2)],

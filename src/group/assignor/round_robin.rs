@@ -1,7 +1,9 @@
+//! Kafka's round-robin assignor.
+
 use super::{Assignment, Assignor, GroupView, RebalanceProtocol};
 
-/// All partitions of all topics in order, dealt out to the members by turns; who does not read
-/// the topic is passed over (Kafka's `RoundRobinAssignor`). Eager.
+/// Assigns all partitions of all topics, in order, to the members in turn (Kafka's
+/// `RoundRobinAssignor`). Members that do not read the topic are skipped. The protocol is eager.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct RoundRobinAssignor;
 
@@ -41,7 +43,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn partitions_are_dealt_out_by_turns() {
+    fn partitions_are_assigned_to_the_members_in_turn() {
         let both: &[&str] = &["a", "b"];
         let view = group(
             &[("a", 3), ("b", 2)],

@@ -1,26 +1,30 @@
-//! As even as can be, with as few moves as can be.
+//! The sticky assignors: balanced loads with few moves, by cost-reducing paths.
 //!
-//! Start from who owns what. Give what nobody owns to the least loaded of those that read it.
-//! Then, as long as there is a way from a member to one with at least two partitions less, by
-//! which each hands a partition to the next that reads its topic, go the shortest such way: it
-//! takes one from the first and adds one to the last, and leaves the loads between as they are.
+//! 1. Start from the current owners.
+//! 2. Assign each partition without an owner to the least loaded member that reads its topic.
+//! 3. While there is a *cost-reducing path*, move one partition along each edge of a shortest one.
 //!
-//! Such a way is a *cost-reducing path*, and an assignment without one has the least maximum, and
-//! the least variance, of all (Harvey, Ladner, Lovász, Tamir: *Semi-matchings for bipartite graphs
-//! and load balancing*, 2003). Each step makes the sum of the squared loads less, so it ends. With
-//! equal subscriptions every way is one move, and the loads end within one of each other.
+//! A cost-reducing path leads from a member to one that has at least two partitions fewer. At each
+//! edge a member hands a partition to the next member, which reads its topic. So the first member
+//! loses one partition, the last gains one, and the loads between stay as they are.
+//!
+//! An assignment without a cost-reducing path has the least maximum load and the least variance of
+//! all (Harvey, Ladner, Lovász, Tamir: *Semi-matchings for bipartite graphs and load balancing*,
+//! 2003). Each path reduces the sum of the squared loads, so the loop ends. If all members read the
+//! same topics, every path is one move, and the final loads differ by at most one.
 
 use super::{Assignment, Assignor, GroupView, RebalanceProtocol};
 use crate::topic::TopicPartition;
 use std::collections::{BTreeMap, VecDeque};
 
-/// Balanced, and members keep what they have as far as that allows (Kafka's `StickyAssignor`).
-/// Eager: everybody gives everything back first, and most get the same again.
+/// Balances the loads; members keep their partitions as far as that allows (Kafka's
+/// `StickyAssignor`). The protocol is eager: all members release all partitions first, and mostly
+/// get the same ones again.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct StickyAssignor;
 
-/// Balanced, and members keep what they have as far as that allows; only what moves is given
-/// back (Kafka's `CooperativeStickyAssignor`). The default.
+/// The default assignor. Balances the loads; members keep their partitions as far as that allows,
+/// and release only the partitions that move (Kafka's `CooperativeStickyAssignor`).
 #[derive(Clone, Copy, Debug, Default)]
 pub struct CooperativeStickyAssignor;
 
@@ -34,7 +38,7 @@ impl Assignor for StickyAssignor {
     }
 
     fn assign(&self, group: &GroupView) -> Assignment {
-        Shares::of(group).balance()
+        Shares::new(group).balance()
     }
 }
 
@@ -48,22 +52,32 @@ impl Assignor for CooperativeStickyAssignor {
     }
 
     fn assign(&self, group: &GroupView) -> Assignment {
-        Shares::of(group).balance()
+        Shares::new(group).balance()
     }
 }
 
+/// An assignment under construction. Members and topics are indices into the group's view.
 struct Shares<'g> {
     group: &'g GroupView,
-    /// By topic, who reads it.
+    /// For each topic, the members that read it.
     readers: Vec<Vec<usize>>,
-    /// By member, and by topic, the partitions.
-    held: Vec<Vec<Vec<u32>>>,
+    /// For each member and topic, the partitions assigned.
+    assigned: Vec<Vec<Vec<u32>>>,
+    /// For each member, the number of partitions assigned.
     loads: Vec<usize>,
 }
 
+/// One edge of a cost-reducing path: a partition of `topic` moves between two members.
+#[derive(Clone, Copy)]
+struct Move {
+    from: usize,
+    topic: usize,
+    to: usize,
+}
+
 impl<'g> Shares<'g> {
-    /// Everything given out: what is owned as it is, the rest to the least loaded.
-    fn of(group: &'g GroupView) -> Self {
+    /// Assigns owned partitions to their owners, and all others to the least loaded readers.
+    fn new(group: &'g GroupView) -> Self {
         let (topics, members) = (&group.topics, &group.members);
         let readers = topics.iter().map(|topic| {
             let reads = |&m: &usize| members[m].reads(&topic.name);
@@ -72,7 +86,7 @@ impl<'g> Shares<'g> {
         let mut shares = Shares {
             group,
             readers: readers.collect(),
-            held: vec![vec![Vec::new(); topics.len()]; members.len()],
+            assigned: vec![vec![Vec::new(); topics.len()]; members.len()],
             loads: vec![0; members.len()],
         };
         let numbers: BTreeMap<&str, usize> = topics.iter().map(|t| &*t.name).zip(0..).collect();
@@ -88,43 +102,43 @@ impl<'g> Shares<'g> {
                 let free = owned[t].get_mut(*partition as usize).filter(|o| !**o);
                 if let (true, Some(free)) = (member.reads(topic), free) {
                     *free = true;
-                    shares.give(m, t, *partition);
+                    shares.assign(m, t, *partition);
                 }
             }
         }
-        // Topics with few readers first: the others have more to choose from.
+        // Topics with few readers first: the others leave more choice.
         let mut order: Vec<usize> = (0..topics.len()).collect();
         order.sort_by_key(|&t| shares.readers[t].len());
         for t in order {
             for (partition, owned) in (0..).zip(&owned[t]) {
                 let least = shares.readers[t].iter().min_by_key(|&&m| shares.loads[m]);
                 if let (false, Some(&m)) = (*owned, least) {
-                    shares.give(m, t, partition);
+                    shares.assign(m, t, partition);
                 }
             }
         }
         shares
     }
 
-    fn give(&mut self, member: usize, topic: usize, partition: u32) {
-        self.held[member][topic].push(partition);
+    fn assign(&mut self, member: usize, topic: usize, partition: u32) {
+        self.assigned[member][topic].push(partition);
         self.loads[member] += 1;
     }
 
     fn balance(mut self) -> Assignment {
-        while let Some(way) = self.way() {
-            for (from, topic, to) in way {
-                // The last that it was given: what it has had longest it keeps.
-                if let Some(partition) = self.held[from][topic].pop() {
+        while let Some(path) = self.cost_reducing_path() {
+            for Move { from, topic, to } in path {
+                // The partition assigned last: a member keeps those that it owned longest.
+                if let Some(partition) = self.assigned[from][topic].pop() {
                     self.loads[from] -= 1;
-                    self.give(to, topic, partition);
+                    self.assign(to, topic, partition);
                 }
             }
         }
         let mut assignment = Assignment::new();
-        for (member, held) in self.group.members.iter().zip(self.held) {
+        for (member, assigned) in self.group.members.iter().zip(self.assigned) {
             let mine = assignment.entry(member.id).or_default();
-            for (topic, partitions) in self.group.topics.iter().zip(held) {
+            for (topic, partitions) in self.group.topics.iter().zip(assigned) {
                 let named = |p| TopicPartition::new(&*topic.name, p);
                 mine.extend(partitions.into_iter().map(named));
             }
@@ -132,29 +146,31 @@ impl<'g> Shares<'g> {
         assignment
     }
 
-    /// The moves, as from, topic and to, of a shortest cost-reducing path, the last first, from
-    /// the most loaded member that has one; to the least loaded that it leads to.
-    fn way(&self) -> Option<Vec<(usize, usize, usize)>> {
+    /// The moves of a cost-reducing path, the last one first. The path begins at the most loaded
+    /// member that has one, ends at the least loaded member that can be reached, and is a shortest
+    /// one between the two.
+    fn cost_reducing_path(&self) -> Option<Vec<Move>> {
         let mut starts: Vec<usize> = (0..self.loads.len()).collect();
         starts.sort_by_key(|&m| core::cmp::Reverse(self.loads[m]));
-        starts.into_iter().find_map(|start| self.way_from(start))
+        starts.into_iter().find_map(|start| self.path_from(start))
     }
 
-    fn way_from(&self, start: usize) -> Option<Vec<(usize, usize, usize)>> {
-        // By member, from whom and with which topic the search came to it.
-        let mut before: Vec<Option<(usize, usize)>> = vec![None; self.loads.len()];
+    /// Breadth-first search.
+    fn path_from(&self, start: usize) -> Option<Vec<Move>> {
+        // For each member, the move by which the search reached it.
+        let mut reached_by: Vec<Option<Move>> = vec![None; self.loads.len()];
         let mut queue = VecDeque::from([start]);
         let mut seen_topics = vec![false; self.readers.len()];
         let mut reached = vec![start];
         while let Some(from) = queue.pop_front() {
             for (topic, readers) in self.readers.iter().enumerate() {
-                if self.held[from][topic].is_empty() || seen_topics[topic] {
+                if self.assigned[from][topic].is_empty() || seen_topics[topic] {
                     continue;
                 }
                 seen_topics[topic] = true;
                 for &to in readers {
-                    if to != start && before[to].is_none() {
-                        before[to] = Some((from, topic));
+                    if to != start && reached_by[to].is_none() {
+                        reached_by[to] = Some(Move { from, topic, to });
                         queue.push_back(to);
                         reached.push(to);
                     }
@@ -165,13 +181,13 @@ impl<'g> Shares<'g> {
         if self.loads[end] + 2 > self.loads[start] {
             return None;
         }
-        let mut way = Vec::new();
+        let mut path = Vec::new();
         let mut to = end;
-        while let Some((from, topic)) = before[to] {
-            way.push((from, topic, to));
-            to = from;
+        while let Some(last) = reached_by[to] {
+            path.push(last);
+            to = last.from;
         }
-        Some(way)
+        Some(path)
     }
 }
 
@@ -185,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn who_comes_gets_its_share_and_nothing_else_moves() {
+    fn a_new_member_gets_its_share_and_nothing_else_moves() {
         let a: &[&str] = &["a"];
         let first: Vec<_> = (0..4).map(|p| ("a", p)).collect();
         let second: Vec<_> = (4..8).map(|p| ("a", p)).collect();
@@ -209,9 +225,9 @@ mod tests {
     }
 
     #[test]
-    fn a_way_over_a_member_between_is_found() {
-        // The first reads a, the second a and b, the third b: what the first has too much goes to
-        // the second, which gives of b to the third.
+    fn a_path_through_another_member_is_found() {
+        // The first member reads a, the second a and b, the third b. The first moves its surplus to
+        // the second, which moves partitions of b to the third.
         let owned_a: Vec<_> = (0..4).map(|p| ("a", p)).collect();
         let owned_b: Vec<_> = (0..3).map(|p| ("b", p)).collect();
         let view = group(
@@ -224,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_owned_by_nobody_that_reads_it_is_given_anew() {
+    fn partitions_whose_owners_do_not_read_them_are_assigned_again() {
         let view = group(
             &[("a", 2), ("b", 2)],
             &[

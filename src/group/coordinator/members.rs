@@ -1,59 +1,44 @@
-//! Members that come, go, and die. Under the coordinator's lock, as all of it (`coordinator.rs` has
-//! G1 and G2).
+//! The members of a group: joining, subscribing, leaving, and being fenced off. Under the group's
+//! lock (`coordinator/mod.rs` has G1 and G2).
 
-use super::Coordinator;
-use super::partitions::rest;
+use super::{Coordinator, GroupAssignor};
 use crate::error::{ConsumeError, FenceReason};
-use crate::group::assignor::{MemberId, RebalanceProtocol};
-use crate::group::member::{JoinRequest, Member};
+use crate::group::assignor::MemberId;
+use crate::group::member::{JoinRequest, LastPoll, Member};
 use crate::group::ownership::MemberSignals;
-use crate::group::partition_state::Returned;
+use crate::group::partition_state::ReleasedPartition;
 use crate::topic::TopicShared;
 use std::sync::Arc;
 use std::time::Duration;
 
 impl Coordinator {
-    /// Makes a consumer a member, or puts it in the place of the one before it with its name.
+    /// Makes a consumer a member. If there is a member with its instance id, the consumer replaces
+    /// it, and gets its member id.
     pub(crate) fn join(
         &mut self,
         request: JoinRequest,
         signals: &Arc<MemberSignals>,
     ) -> Result<MemberId, ConsumeError> {
         let JoinRequest {
-            assignor: offered,
+            assignor,
             protocol,
             instance_id,
             max_poll_interval,
             now,
             topics,
         } = request;
-        let eager = protocol == RebalanceProtocol::Eager;
-        refuse_closed(&topics)?;
-        match &self.assignor {
-            Some((name, is_eager))
-                if (name, *is_eager) != (&offered, eager) && !self.members.is_empty() =>
-            {
-                // The protocol is told only where the name does not tell them apart.
-                let told = |of: &str, is_eager| match is_eager {
-                    _ if *name != offered => of.to_owned(),
-                    true => format!("{of} (eager)"),
-                    false => format!("{of} (cooperative)"),
-                };
-                return Err(ConsumeError::OtherAssignor {
-                    group: self.name.clone(),
-                    assignor: told(name, *is_eager),
-                    asked: told(&offered, eager),
-                });
-            }
-            _ => self.assignor = Some((offered, eager)),
-        }
-        topics.iter().for_each(|topic| self.watch_topic(topic));
-        let named =
+        refuse_deleted(&topics)?;
+        self.agree_on_assignor(GroupAssignor {
+            name: assignor,
+            protocol,
+        })?;
+        topics.iter().for_each(|topic| self.subscribe_group(topic));
+        let has_same_name =
             |member: &Member| member.instance_id.is_some() && member.instance_id == instance_id;
-        let before = self.members.iter().find(|(_, member)| named(member));
-        let id = match before.map(|(&id, _)| id) {
+        let replaced = self.members.iter().find(|(_, m)| has_same_name(m));
+        let id = match replaced.map(|(&id, _)| id) {
             Some(id) => {
-                self.fence(id, FenceReason::InstanceId);
+                self.fence_off(id, FenceReason::InstanceId);
                 id
             }
             None => {
@@ -67,58 +52,76 @@ impl Coordinator {
             topics: topics.clone(),
             signals: Some(signals.clone()),
             max_poll_interval,
-            seen: (signals.polls(), now),
+            last_poll: LastPoll {
+                count: signals.poll_count(),
+                seen_at: now,
+            },
         };
         let old = self.members.insert(id, new);
-        let same = |old: Member| same_topics(&old.topics, &topics);
-        if old.is_some_and(same) {
+        if old.is_some_and(|old| same_topics(&old.topics, &topics)) {
             signals.signal();
-            self.signal_all(); // they may have a shorter interval to watch
+            self.signal_all(); // the shortest `max_poll_interval` may have changed
         } else {
-            self.change();
+            self.require_assignment();
         }
         Ok(id)
     }
 
-    /// Gives a member other topics. Not if it is fenced: it learns that at its next poll.
+    /// Refuses an assignor that differs from that of the members.
+    fn agree_on_assignor(&mut self, offered: GroupAssignor) -> Result<(), ConsumeError> {
+        match &self.assignor {
+            Some(agreed) if *agreed != offered && !self.members.is_empty() => {
+                return Err(ConsumeError::OtherAssignor {
+                    group: self.name.clone(),
+                    assignor: agreed.name_beside(&offered),
+                    asked: offered.name_beside(agreed),
+                });
+            }
+            _ => self.assignor = Some(offered),
+        }
+        Ok(())
+    }
+
+    /// Changes a member's topics. Does nothing for a member that was fenced off, which finds that
+    /// out at its next poll.
     pub(crate) fn subscribe(
         &mut self,
         id: MemberId,
         signals: &MemberSignals,
         topics: Vec<Arc<TopicShared>>,
     ) -> Result<(), ConsumeError> {
-        refuse_closed(&topics)?;
-        if signals.fenced().is_some() {
+        refuse_deleted(&topics)?;
+        if signals.fence_reason().is_some() {
             return Ok(());
         }
         if let Some(member) = self.members.get_mut(&id) {
             if !same_topics(&member.topics, &topics) {
                 member.topics.clone_from(&topics);
-                topics.iter().for_each(|topic| self.watch_topic(topic));
-                self.change();
+                topics.iter().for_each(|topic| self.subscribe_group(topic));
+                self.require_assignment();
             }
         }
         Ok(())
     }
 
-    /// Takes a member out of the group, by its own hand, with what it owns. A member with a name
-    /// may `stay`: its partitions are kept for the next of that name.
+    /// Removes a member by its own call, with all that it owns. If `keep_partitions` and the member
+    /// has an instance id, its partitions are kept for the next consumer with that id.
     pub(crate) fn leave(
         &mut self,
         id: MemberId,
         signals: &MemberSignals,
-        released: impl Iterator<Item = Returned>,
+        released: impl Iterator<Item = ReleasedPartition>,
         now: Duration,
-        stay: bool,
+        keep_partitions: bool,
     ) {
-        if signals.fenced().is_some() {
+        if signals.fence_reason().is_some() {
             return;
         }
         self.release(signals, released);
         match self.members.get_mut(&id) {
-            Some(member) if stay && member.instance_id.is_some() => {
+            Some(member) if keep_partitions && member.instance_id.is_some() => {
                 member.signals = None;
-                member.seen.1 = now;
+                member.last_poll.seen_at = now;
             }
             _ => self.remove(id),
         }
@@ -126,54 +129,61 @@ impl Coordinator {
 
     fn remove(&mut self, id: MemberId) {
         self.members.remove(&id);
-        for place in self.places.values_mut() {
-            if place.target == Some(id) {
-                place.target = None;
+        for partition in self.partitions.values_mut() {
+            if partition.target == Some(id) {
+                partition.target = None;
             }
         }
-        self.change();
+        self.require_assignment();
     }
 
-    /// Ends all that a member has, from another's thread. What it stores from now on is nowhere.
-    fn fence(&mut self, id: MemberId, reason: FenceReason) {
+    /// Fences a member off: ends all its ownerships, from another thread. What the member commits
+    /// from now on is not read.
+    fn fence_off(&mut self, id: MemberId, reason: FenceReason) {
         let Some(signals) = self.members.get_mut(&id).and_then(|m| m.signals.take()) else {
             return;
         };
-        signals.fence(reason);
-        for ((_, partition), place) in &mut self.places {
-            if !place.is_owned_by(id) {
-                continue;
-            }
-            let ownership = place.owner.take();
-            place.end_ownership(ownership.as_ref().and_then(|(_, t)| t.take()));
-            // G2: the new gate is in force before the old one goes.
-            rest(place, *partition, None);
-            if let Some((_, ownership)) = ownership {
-                ownership.drop_gate(place.topic.partition(*partition));
-            }
+        signals.fence_off(reason);
+        for partition in self.partitions.values_mut() {
+            partition.fence_off(id);
         }
         signals.wake();
     }
 
-    /// Fences whoever has not polled for too long, and lets go of names that nobody came back to.
-    /// Not for a fenced observer: its id may be another's by now, whose polls these are not.
-    pub(crate) fn watch(&mut self, observer: MemberId, signals: &MemberSignals, now: Duration) {
-        if signals.fenced().is_some() {
+    /// Fences off and removes the members that have not polled for their `max_poll_interval`, and
+    /// those whose consumers have not come back for as long.
+    ///
+    /// Does nothing for an `observer` that was fenced off: its id may belong to another consumer by
+    /// now, and this is not a poll of that one.
+    pub(crate) fn expire_members(
+        &mut self,
+        observer: MemberId,
+        signals: &MemberSignals,
+        now: Duration,
+    ) {
+        if signals.fence_reason().is_some() {
             return;
         }
-        let mut dead = Vec::new();
+        let mut expired = Vec::new();
         for (&id, member) in &mut self.members {
-            let polls = member.signals.as_ref().map_or(member.seen.0, |w| w.polls());
-            if id == observer || polls != member.seen.0 {
-                member.seen = (polls, now);
+            let last = member.last_poll;
+            let count = member
+                .signals
+                .as_ref()
+                .map_or(last.count, |s| s.poll_count());
+            if id == observer || count != last.count {
+                member.last_poll = LastPoll {
+                    count,
+                    seen_at: now,
+                };
             } else if !member.max_poll_interval.is_zero()
-                && now.saturating_sub(member.seen.1) > member.max_poll_interval
+                && now.saturating_sub(last.seen_at) > member.max_poll_interval
             {
-                dead.push(id);
+                expired.push(id);
             }
         }
-        for id in dead {
-            self.fence(id, FenceReason::MaxPollInterval);
+        for id in expired {
+            self.fence_off(id, FenceReason::MaxPollInterval);
             self.remove(id);
         }
     }
@@ -182,53 +192,46 @@ impl Coordinator {
         self.members.values().filter(|m| m.is_live()).count()
     }
 
-    /// The topic is gone, and all that was known of it.
-    pub(crate) fn forget_topic(&mut self, topic: &Arc<TopicShared>) {
-        self.places
-            .retain(|_, place| !Arc::ptr_eq(&place.topic, topic));
+    /// Forgets a topic that was deleted, and all that was known of it.
+    pub(in crate::group) fn forget_topic(&mut self, topic: &Arc<TopicShared>) {
+        self.partitions
+            .retain(|_, partition| !partition.is_of(topic));
         self.subscriptions
             .retain(|subscription| !Arc::ptr_eq(subscription.topic(), topic));
-        let mut read = false;
+        let mut was_read = false;
         for member in self.members.values_mut() {
             let before = member.topics.len();
             member.topics.retain(|t| !Arc::ptr_eq(t, topic));
-            read |= member.topics.len() != before;
+            was_read |= member.topics.len() != before;
         }
-        if read {
-            self.change();
+        if was_read {
+            self.require_assignment();
         }
-        // Its owners may have been what the others wait for.
-        self.signal_if_free();
+        // An eager assignor may have been waiting for the owners of its partitions.
+        self.signal_if_all_released();
     }
 
-    /// Forgets what was committed in a topic that no member reads; `false` if one does, or still
-    /// owns a partition of it that it is to give back (G1).
+    /// Forgets what was committed in a topic. Returns `false`, and does nothing, while a member
+    /// reads the topic, or still owns a partition of it that it is to release (G1).
     pub(crate) fn forget_offsets(&mut self, topic: &str) -> bool {
         let mut topics = self.members.values().flat_map(|m| &m.topics);
-        let mut places = self.places.iter();
+        let mut partitions = self.partitions.iter();
         if topics.any(|t| &**t.name() == topic)
-            || places.any(|((name, _), place)| &**name == topic && place.owner.is_some())
+            || partitions.any(|(key, partition)| &*key.topic == topic && partition.is_owned())
         {
             return false;
         }
-        self.places.retain(|(name, _), _| &**name != topic);
+        self.partitions.retain(|key, _| &*key.topic != topic);
         self.subscriptions
             .retain(|subscription| &**subscription.topic().name() != topic);
         true
     }
 }
 
-/// Under the lock: a topic that is closed later is forgotten later ([`Coordinator::forget_topic`]),
-/// so that none stays.
-pub(super) fn refuse_closed<'t>(
-    topics: impl IntoIterator<Item = &'t Arc<TopicShared>>,
-) -> Result<(), ConsumeError> {
-    match topics.into_iter().find(|topic| topic.is_deleted()) {
-        Some(topic) => Err(ConsumeError::Closed {
-            topic: topic.name().clone(),
-        }),
-        None => Ok(()),
-    }
+/// Under the lock: a topic that is deleted after this check is forgotten after it, too
+/// ([`Coordinator::forget_topic`]). So no deleted topic stays in a group.
+fn refuse_deleted(topics: &[Arc<TopicShared>]) -> Result<(), ConsumeError> {
+    topics.iter().try_for_each(|topic| topic.refuse_deleted())
 }
 
 fn same_topics(a: &[Arc<TopicShared>], b: &[Arc<TopicShared>]) -> bool {

@@ -1,124 +1,174 @@
-//! A group's members, partitions and generation. Everything here is done under the group's one
-//! lock (`Group::lock`), and nothing here runs the user's code. `mod.rs` has the protocol.
+//! A group's members, partitions and generation. `group/mod.rs` describes the protocol.
+//!
+//! All of it is read and written under the group's one lock (`Group::lock`). No code of the user
+//! runs here.
 //!
 //! # Invariants
 //!
-//! - **G1** A partition has at most one owner. It gets one only in [`Coordinator::take`], when it
-//!   has none; and has none again only when its owner gave it back ([`Coordinator::release`])
-//!   or was fenced ([`Coordinator::fence`]), which ends its tenure first.
-//! - **G2** What the group is to read again is held all the time, under `Backpressure`: from the
-//!   first taking of a partition on there is a gate in force, at the tenure's hold, or resting in
-//!   the place, and the new one is in force before the old one goes.
-//! - **G3** Whoever has something to do is signalled under the same lock that made it so.
+//! - **G1** A partition has at most one owner. It gets an owner only in
+//!   [`Coordinator::grant_unowned`], when it has none. It loses its owner only when the owner
+//!   releases it ([`Coordinator::release`]) or is fenced off (`Coordinator::fence_off`). Both end
+//!   the ownership first.
+//! - **G2** Under `Backpressure`, what the group is to read again is held at all times. From the
+//!   first grant of a partition on, one gate is in force. The owner has it while there is one;
+//!   otherwise it rests in the [`GroupPartition`]. A new gate is in force before the old one is
+//!   removed.
+//! - **G3** A member that has something to do is signalled under the same lock that made it so.
+//!
+//! # Access rules
+//!
+//! "Locked" means: by a thread that holds the group's lock.
+//!
+//! | state | written by | read by |
+//! |---|---|---|
+//! | [`Coordinator`], [`Member`], [`GroupPartition`] | any thread, locked | any thread, locked |
+//! | [`MemberSignals`]: `signal` | any thread, locked | its member, at each poll: a hint |
+//! | [`MemberSignals`]: `polls` | its member | other members, locked |
+//! | [`Ownership`]: `committed` | the owner | any thread (row P14) |
+//! | [`Ownership`]: `final_commit` | the fencing thread, once, locked | the owner, later |
+//! | [`Ownership`]: `lost` | the owner, also once fenced off | any thread |
+//! | [`GroupGate`] | the owner; without one any thread, locked | the same |
+//!
+//! The owner reads `final_commit` only after it has held the lock since it was fenced off.
+//!
+//! [`Ownership`]: crate::group::Ownership
+//! [`GroupGate`]: crate::group::GroupGate
 
 mod members;
 mod partitions;
 
 use crate::error::{ConsumeError, FenceReason};
-use crate::group::assignor;
-use crate::group::assignor::{Assignment, GroupMember, GroupView, MemberId, TopicView};
+use crate::group::assignor::{
+    self, Assignment, GroupMember, GroupView, MemberId, RebalanceProtocol, TopicView,
+};
 use crate::group::member::Member;
-use crate::group::ownership::{MemberSignals, Ownership};
-use crate::group::partition_state::{Grant, GroupPartition, Key};
+use crate::group::ownership::MemberSignals;
+use crate::group::partition_state::{Grant, GroupPartition, PartitionKey, Revocation};
 use crate::log::cursor::OffsetReset;
-use crate::topic::{TopicPartition, TopicSubscription};
+use crate::topic::{TopicPartition, TopicShared, TopicSubscription};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+/// The state of one group.
 pub(crate) struct Coordinator {
-    pub(super) name: Arc<str>,
-    /// The name of the members' assignor, and whether it is eager.
-    pub(crate) assignor: Option<(String, bool)>,
+    name: Arc<str>,
+    /// What the members have agreed on. Kept when the last member leaves.
+    pub(super) assignor: Option<GroupAssignor>,
     pub(crate) generation: u64,
-    pub(crate) members: BTreeMap<MemberId, Member>,
-    pub(crate) places: BTreeMap<Key, GroupPartition>,
-    /// One for each topic that it knows: it gets the partitions that are added.
-    pub(super) subscriptions: Vec<TopicSubscription>,
-    /// How many partitions the members' topics had at the last assignment.
-    partitions: u64,
-    pub(super) next_id: u64,
-    /// Counts what makes a new assignment due, and up to where that was done (or refused).
+    pub(super) members: BTreeMap<MemberId, Member>,
+    pub(crate) partitions: BTreeMap<PartitionKey, GroupPartition>,
+    /// One for each topic that the group knows. Its inbox receives added partitions.
+    subscriptions: Vec<TopicSubscription>,
+    /// How many partitions the members' topics had when that was last looked at.
+    partition_count: u64,
+    next_id: u64,
+    /// Counts the changes that make a new assignment due.
     changes: u64,
-    assigned: u64,
+    /// The value of `changes` for which an assignment was last installed or refused.
+    assigned_changes: u64,
+}
+
+/// The assignor that all members of a group use.
+#[derive(PartialEq, Eq)]
+pub(super) struct GroupAssignor {
+    pub(super) name: String,
+    protocol: RebalanceProtocol,
+}
+
+impl GroupAssignor {
+    /// Its name, with the protocol where the name does not distinguish it from `other`.
+    fn name_beside(&self, other: &GroupAssignor) -> String {
+        match self.protocol {
+            _ if self.name != other.name => self.name.clone(),
+            RebalanceProtocol::Eager => format!("{} (eager)", self.name),
+            RebalanceProtocol::Cooperative => format!("{} (cooperative)", self.name),
+        }
+    }
 }
 
 /// What a member has to do next.
-pub(crate) enum Step {
+pub(crate) enum RebalanceStep {
     /// Nothing.
     Done {
         generation: u64,
-        /// The shortest time that a member may not poll; zero when none is bound to.
+        /// The shortest `max_poll_interval` of any member; zero if no member has one.
         shortest_interval: Duration,
     },
-    /// It is fenced.
-    Fenced(FenceReason),
-    /// To run its assignor, and [`Coordinator::install`] the answer.
-    Assign { change: u64, group: GroupView },
-    /// To give these back: [`Coordinator::release`].
-    Release(Vec<(Key, Arc<Ownership>)>),
-    /// To read these: they are its own now.
+    /// To give up everything: it was fenced off.
+    FencedOff(FenceReason),
+    /// To run its assignor on `group`, and to [`install`](Coordinator::install) the assignment.
+    RunAssignor { change: u64, group: GroupView },
+    /// To [`release`](Coordinator::release) these partitions.
+    Release(Vec<Revocation>),
+    /// To read these partitions, which it owns now.
     Take(Vec<Grant>),
 }
 
 impl Coordinator {
-    pub(crate) fn new(name: Arc<str>) -> Coordinator {
+    pub(super) fn new(name: Arc<str>) -> Coordinator {
         Coordinator {
             name,
             assignor: None,
             generation: 0,
             members: BTreeMap::new(),
-            places: BTreeMap::new(),
+            partitions: BTreeMap::new(),
             subscriptions: Vec::new(),
-            partitions: 0,
+            partition_count: 0,
             next_id: 0,
             changes: 0,
-            assigned: 0,
+            assigned_changes: 0,
         }
     }
 
-    pub(super) fn change(&mut self) {
+    /// Makes a new assignment due, and signals all members.
+    fn require_assignment(&mut self) {
         self.changes += 1;
         self.signal_all();
     }
 
-    fn is_due(&self) -> bool {
-        self.changes != self.assigned
+    fn is_assignment_due(&self) -> bool {
+        self.changes != self.assigned_changes
     }
 
-    pub(super) fn signal_all(&self) {
+    fn signal_all(&self) {
         for signals in self.members.values().filter_map(|m| m.signals.as_ref()) {
             signals.signal();
         }
     }
 
-    /// When the last has released, an eager assignor can run.
-    pub(super) fn signal_if_free(&self) {
-        if self.is_due() && self.places.values().all(|p| p.owner.is_none()) {
+    fn is_all_released(&self) -> bool {
+        self.partitions.values().all(|p| !p.is_owned())
+    }
+
+    /// Once the last partition is released, an eager assignor can run.
+    fn signal_if_all_released(&self) {
+        if self.is_assignment_due() && self.is_all_released() {
             self.signal_all();
         }
     }
 
-    /// What this member has to do next; called again until that is nothing.
-    pub(crate) fn step(
+    /// What this member has to do next. A poll calls it again until that is nothing.
+    pub(crate) fn next_step(
         &mut self,
         id: MemberId,
         signals: &MemberSignals,
         reset: OffsetReset,
-    ) -> Step {
-        if let Some(reason) = signals.fenced() {
-            return Step::Fenced(reason);
+    ) -> RebalanceStep {
+        if let Some(reason) = signals.fence_reason() {
+            return RebalanceStep::FencedOff(reason);
         }
         self.take_added();
-        let partitions = self.count_partitions();
-        if partitions != self.partitions {
-            self.partitions = partitions;
-            self.change();
+        let partition_count = self.count_partitions();
+        if partition_count != self.partition_count {
+            self.partition_count = partition_count;
+            self.require_assignment();
         }
-        let eager = self.assignor.as_ref().is_some_and(|(_, eager)| *eager);
-        let wait = if self.is_due() {
-            if !eager || self.places.values().all(|p| p.owner.is_none()) {
-                return Step::Assign {
+        let protocol = self.assignor.as_ref().map(|assignor| assignor.protocol);
+        let eager = protocol == Some(RebalanceProtocol::Eager);
+        let release_all = if self.is_assignment_due() {
+            if !eager || self.is_all_released() {
+                return RebalanceStep::RunAssignor {
                     change: self.changes,
                     group: self.view(),
                 };
@@ -127,30 +177,33 @@ impl Coordinator {
         } else {
             false
         };
-        let release = self.places.iter().filter_map(|(key, place)| {
-            let (owner, ownership) = place.owner.as_ref()?;
-            let goes = *owner == id && (wait || place.target != Some(id));
-            goes.then(|| (key.clone(), ownership.clone()))
+        let revoked = self.partitions.iter().filter_map(|(key, partition)| {
+            let is_revoked = release_all || partition.target != Some(id);
+            let ownership = partition.ownership()?;
+            (partition.owner() == Some(id) && is_revoked).then(|| Revocation {
+                key: key.clone(),
+                ownership: ownership.clone(),
+            })
         });
-        let release: Vec<_> = release.collect();
-        if !release.is_empty() {
-            return Step::Release(release);
+        let revoked: Vec<_> = revoked.collect();
+        if !revoked.is_empty() {
+            return RebalanceStep::Release(revoked);
         }
-        if !wait {
-            let grants = self.take(id, reset);
+        if !release_all {
+            let grants = self.grant_unowned(id, reset);
             if !grants.is_empty() {
-                return Step::Take(grants);
+                return RebalanceStep::Take(grants);
             }
         }
-        signals.seen();
+        signals.clear();
         let intervals = self.members.values().map(|m| m.max_poll_interval);
-        Step::Done {
+        RebalanceStep::Done {
             generation: self.generation,
             shortest_interval: intervals.filter(|i| !i.is_zero()).min().unwrap_or_default(),
         }
     }
 
-    /// Of all topics that any member reads.
+    /// How many partitions the topics of all members have.
     fn count_partitions(&self) -> u64 {
         let topics = self.members.values().flat_map(|m| &m.topics);
         let topics: BTreeMap<_, _> = topics.map(|t| (Arc::as_ptr(t), t)).collect();
@@ -158,8 +211,20 @@ impl Coordinator {
         open.map(|topic| u64::from(topic.partitions())).sum()
     }
 
-    /// The error of a member that was fenced in this generation of its own.
-    pub(crate) fn fenced(&self, generation: u64, reason: FenceReason) -> ConsumeError {
+    /// The group's state of this partition. A state that is still of an older topic of the same
+    /// name is replaced.
+    fn partition_of(&mut self, topic: &Arc<TopicShared>, partition: u32) -> &mut GroupPartition {
+        let key = PartitionKey::new(topic, partition);
+        let state = self.partitions.entry(key);
+        let state = state.or_insert_with(|| GroupPartition::new(topic, partition));
+        if !state.is_of(topic) {
+            *state = GroupPartition::new(topic, partition);
+        }
+        state
+    }
+
+    /// The error of a member that was fenced off, whose last generation was `generation`.
+    pub(crate) fn fenced_error(&self, generation: u64, reason: FenceReason) -> ConsumeError {
         ConsumeError::Fenced {
             group: self.name.clone(),
             generation,
@@ -168,7 +233,7 @@ impl Coordinator {
         }
     }
 
-    /// The group as its assignor is to see it.
+    /// The group as its assignor sees it.
     fn view(&self) -> GroupView {
         let mut topics = BTreeMap::new();
         for topic in self.members.values().flat_map(|m| &m.topics) {
@@ -179,11 +244,10 @@ impl Coordinator {
             }
         }
         let mut owned: BTreeMap<MemberId, Vec<TopicPartition>> = BTreeMap::new();
-        for ((topic, partition), place) in &self.places {
-            let owner = place.owner.as_ref().map(|(id, _)| *id).or(place.target);
-            if let Some(owner) = owner {
+        for (key, partition) in &self.partitions {
+            if let Some(owner) = partition.owner().or(partition.target) {
                 let owned = owned.entry(owner).or_default();
-                owned.push(TopicPartition::new(&**topic, *partition));
+                owned.push(key.to_topic_partition());
             }
         }
         let members = self.members.iter().map(|(&id, member)| {
@@ -203,23 +267,24 @@ impl Coordinator {
         }
     }
 
-    /// Makes an assignor's answer the group's next generation, if nothing has changed since its
-    /// question; answers whether it is. What cannot be is refused, and not asked for again before
-    /// the next change.
+    /// Makes an assignment the group's next generation, unless the group has changed since the
+    /// assignor's view of it was made. Returns whether it was installed.
+    ///
+    /// An invalid assignment is refused, and no other is requested before the next change.
     pub(crate) fn install(
         &mut self,
         change: u64,
         group: &GroupView,
         assignment: &Assignment,
     ) -> Result<bool, ConsumeError> {
-        if self.changes != change || self.assigned == change {
+        if self.changes != change || self.assigned_changes == change {
             return Ok(false);
         }
-        self.assigned = change;
-        // Also when it is refused: an eager group goes on as it was.
+        self.assigned_changes = change;
+        // Also if it is refused: the members of an eager group then take back what they had.
         self.signal_all();
         if let Err(reason) = assignor::check(group, assignment) {
-            let name = self.assignor.as_ref().map(|(name, _)| name.clone());
+            let name = self.assignor.as_ref().map(|assignor| assignor.name.clone());
             return Err(ConsumeError::BadAssignment {
                 group: self.name.clone(),
                 assignor: name.unwrap_or_default(),
@@ -227,23 +292,19 @@ impl Coordinator {
             });
         }
         self.generation += 1;
-        for place in self.places.values_mut() {
-            place.target = None;
+        for partition in self.partitions.values_mut() {
+            partition.target = None;
         }
         for (&id, partitions) in assignment {
             let Some(member) = self.members.get(&id) else {
                 continue;
             };
+            let topics = member.topics.clone();
             for TopicPartition { topic, partition } in partitions {
-                let mut open = member.topics.iter().filter(|topic| !topic.is_deleted());
-                let found = open.find(|t| &**t.name() == topic);
-                let Some(topic) = found else { continue };
-                let place = self.places.entry((topic.name().clone(), *partition));
-                let place = place.or_insert_with(|| GroupPartition::new(topic));
-                if !Arc::ptr_eq(&place.topic, topic) {
-                    *place = GroupPartition::new(topic); // another topic of that name
+                let mut open = topics.iter().filter(|topic| !topic.is_deleted());
+                if let Some(topic) = open.find(|t| &**t.name() == topic) {
+                    self.partition_of(topic, *partition).target = Some(id);
                 }
-                place.target = Some(id);
             }
         }
         Ok(true)

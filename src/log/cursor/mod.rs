@@ -1,21 +1,33 @@
-//! One reader's place in one partition. (`seek.rs`: how it is sent elsewhere.)
+//! One reader's position in one partition: polling, holding, reading, seeking.
 //!
-//! A cursor stands at a slot where a frame begins, or inside a batch at one of its records,
-//! and moves on by the descriptors it finds. It looks at a descriptor first and holds the
-//! segment only when there is something to read (`readers.rs` for what holding means): a
-//! look without a hold may be at a later life of the segment, so it is only a hint, until
-//! the hold finds the log start still at or below the segment; then the segment had
-//! the same life all along, and what was loaded was true.
+//! A cursor stands at a slot where a frame begins, or inside a batch at one of its records. It
+//! moves on by the descriptors that it finds. It never reads bytes of a segment that it does not
+//! hold (`log/holds.rs`).
 //!
-//! When records are deleted, the cursor is told to look (`topic_inner.rs`), and overtakes itself:
-//! it leaves what it holds and goes on behind them.
+//! A cursor loads a descriptor first, and holds the segment only when there is something to read.
+//! A descriptor loaded without a hold may be of a later life of the segment, so it is only a hint.
+//! The hold then finds the log start still at or below the segment. So the segment had the same
+//! life all along, and what was loaded was true.
 //!
-//! Under `DropOldest` the cursor is overtaken when the log start is past its segment.
-//! Under `Backpressure` its hold is a gate, and once it has found the log start at or below
-//! it, it is never overtaken: the log start cannot pass a gate that was seen, and one moment
-//! of both (`readers.rs`) leaves the segment held, if not live.
+//! When records are deleted, the topic's state changes and the cursor checks its position
+//! (`topic/shared.rs`). A cursor before the deleted offset counts as overtaken: it leaves the
+//! segment that it holds, and continues after the deleted records.
+//!
+//! Under `DropOldest` the cursor is overtaken when the log start has passed its segment.
+//! Under `Backpressure` its hold is a gate. Once the gate has found the log start at or below
+//! itself, the cursor is never overtaken: the log start cannot pass a gate that was seen, and one
+//! moment of both (`log/holds.rs`) leaves the segment held, if not live.
+//!
+//! | file | its one job |
+//! |---|---|
+//! | `hold.rs` | the hold on the current segment |
+//! | `read.rs` | reading past frames |
+//! | `seek.rs`, `offset_reset.rs` | moving to another offset; by the reset policy |
+//! | `read_backoff.rs` | when a reader that is faster than its producer looks again |
 
+mod hold;
 mod offset_reset;
+mod read;
 mod read_backoff;
 mod seek;
 
@@ -27,48 +39,48 @@ use crate::log::segment::{Descriptor, Kind, RecordRun, Segment};
 use read_backoff::ReadBackoff;
 use std::sync::Arc;
 
-/// The cursor is outside what is retained.
+/// Why the cursor's position is outside what is retained.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum OutOfRange {
-    /// Its records are gone: others were appended over them.
+    /// The log start has passed the cursor: its records were overwritten or deleted.
     Overtaken,
-    /// It was told to go there.
-    Sought,
+    /// The cursor was sent to an offset that is not retained.
+    SeekTarget,
 }
 
-/// Whether the cursor is where its offset is.
+/// Whether the frame at the cursor's position is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum CursorPosition {
-    /// At the frame that holds it, or will.
-    There,
-    /// It was retained when the cursor was sent there, and has still to be found.
-    Known,
-    /// It has still to be found, and may be nowhere.
-    Sought,
+    /// The cursor is at the frame that holds its offset, or will hold it.
+    Resolved,
+    /// After a seek: the offset was retained at that time, and its frame has still to be found.
+    Retained,
+    /// After a seek: the frame has still to be found, and the offset may be outside the log.
+    Unverified,
 }
 
-/// A reader that finds so many records at once has a backlog before it, and looks at many at once from
-/// there on. Those that keep up with their producers do not: that was measured, and the producers are
-/// slower then.
-const BACKLOG: u32 = if cfg!(loom) { 1 } else { 256 };
-
+/// One reader's position in one partition. See the head of this module.
 pub(crate) struct Cursor {
     partition: Arc<Partition>,
     hold: Arc<Hold>,
-    /// Its hold is a gate, not a pin. (A pin it may be also where the partition is gated.)
+    /// Its hold is a gate, not a pin. (It may be a pin in a gated partition too.)
     gate: bool,
-    /// What `hold` says, if the log start was found to allow it.
+    /// The segment in `hold`, if the hold is known to be in force; otherwise [`NO_SEGMENT`].
     held: u64,
-    /// The segment it is in, and the offset of its slot 0. (A copy: the topic keeps its memory.)
+    /// The number of the segment that the cursor is in.
     number: u64,
+    /// That segment. (A copy: the topic keeps its memory.)
     segment: Segment,
+    /// The offset of the segment's slot 0.
     base: u64,
-    /// The frame it is at, and how many of the frame's records it has read.
+    /// The slot of the frame that the cursor is at.
     slot: u32,
+    /// How many of that frame's records it has read.
     skip: u32,
-    place: CursorPosition,
-    /// Where it was sent, until it is there.
-    sought: u64,
+    located: CursorPosition,
+    /// The offset of the last seek, until it is resolved.
+    seek_target: u64,
+    /// Offsets missed since the last run was read.
     lost: u64,
     /// Where in the segment's data the next value will probably be.
     next_value: usize,
@@ -77,24 +89,25 @@ pub(crate) struct Cursor {
     run: RecordRun,
 }
 
-/// What a cursor can tell without moving.
+/// The outcome of a [`quick_poll`](Cursor::quick_poll).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Glance {
-    /// It has read something.
-    Found,
-    Nothing,
-    /// It takes a [`poll`](Cursor::poll) to tell.
-    Unsure,
+pub(crate) enum QuickPoll {
+    /// It has read records: they are the cursor's run.
+    Records,
+    /// There is nothing to read.
+    Empty,
+    /// Only a full [`poll`](Cursor::poll) can decide.
+    Undecided,
 }
 
 impl Cursor {
-    /// A cursor at the log start. It holds that segment if the partition is gated, from now.
+    /// A cursor at the log start. In a gated partition it holds that segment from now on.
     pub(crate) fn join(partition: &Arc<Partition>) -> Cursor {
         Self::join_as(partition.is_gated(), partition)
     }
 
-    /// A cursor at the log start that never holds back the log start: see `group/tenure.rs` for
-    /// who does it in its place.
+    /// A cursor at the log start that never holds back the log start. A group's gate does so in
+    /// its place (`group/ownership.rs`).
     pub(crate) fn join_ungated(partition: &Arc<Partition>) -> Cursor {
         Self::join_as(false, partition)
     }
@@ -106,15 +119,15 @@ impl Cursor {
             NO_SEGMENT
         };
         let hold = partition.readers().join(first);
-        Self::with_as(gate, hold, partition)
+        Self::new(gate, hold, partition)
     }
 
-    /// A cursor at the log start, with a hold that is on the partition's list.
-    pub(crate) fn with(hold: Arc<Hold>, partition: &Arc<Partition>) -> Cursor {
-        Self::with_as(partition.is_gated(), hold, partition)
+    /// A cursor at the log start, with a hold that is on the partition's list already.
+    pub(crate) fn with_hold(hold: Arc<Hold>, partition: &Arc<Partition>) -> Cursor {
+        Self::new(partition.is_gated(), hold, partition)
     }
 
-    fn with_as(gate: bool, hold: Arc<Hold>, partition: &Arc<Partition>) -> Cursor {
+    fn new(gate: bool, hold: Arc<Hold>, partition: &Arc<Partition>) -> Cursor {
         let number = partition.log_start();
         let mut cursor = Cursor {
             partition: partition.clone(),
@@ -122,12 +135,12 @@ impl Cursor {
             gate,
             held: NO_SEGMENT,
             number,
-            segment: partition.pool().get(0).clone(), // any will do: it enters one at once
+            segment: partition.pool().get(0).clone(), // any segment: `go_to_start` replaces it
             base: 0,
             slot: 0,
             skip: 0,
-            place: CursorPosition::There,
-            sought: 0,
+            located: CursorPosition::Resolved,
+            seek_target: 0,
             lost: 0,
             next_value: 0,
             backoff: ReadBackoff::new(),
@@ -137,10 +150,14 @@ impl Cursor {
         cursor
     }
 
-    /// A cursor that was to read from `first` on, with a hold that is on the partition's list.
-    /// What has gone by since counts as lost.
-    pub(crate) fn from(hold: Arc<Hold>, partition: &Arc<Partition>, first: u64) -> Cursor {
-        let mut cursor = Self::with(hold, partition);
+    /// A cursor that is to read from `first` on, with a hold that is on the partition's list
+    /// already. Offsets from there on that are not retained any more count as lost.
+    pub(crate) fn resume_with_hold(
+        hold: Arc<Hold>,
+        partition: &Arc<Partition>,
+        first: u64,
+    ) -> Cursor {
+        let mut cursor = Self::with_hold(hold, partition);
         cursor.unpin();
         cursor.resume_at(first);
         cursor
@@ -153,78 +170,41 @@ impl Cursor {
     /// The next offset to be read.
     #[inline]
     pub(crate) fn position(&self) -> u64 {
-        match self.place {
-            CursorPosition::There => self.base + u64::from(self.slot + self.skip),
-            CursorPosition::Known | CursorPosition::Sought => self.sought,
+        match self.located {
+            CursorPosition::Resolved => self.base + u64::from(self.slot + self.skip),
+            CursorPosition::Retained | CursorPosition::Unverified => self.seek_target,
         }
     }
 
-    /// The position, if the cursor is there: what lies before it was read, or stepped over.
+    /// The position, unless a seek is still unresolved: everything before it was read, or stepped
+    /// over.
     #[inline(always)]
-    pub(crate) fn reached(&self) -> Option<u64> {
-        (self.place == CursorPosition::There).then(|| self.base + u64::from(self.slot + self.skip))
+    pub(crate) fn resolved_position(&self) -> Option<u64> {
+        (self.located == CursorPosition::Resolved)
+            .then(|| self.base + u64::from(self.slot + self.skip))
     }
 
-    /// The segment it is in, or was when it was sent elsewhere.
+    /// The segment that the cursor is in, or was in before an unresolved seek.
     #[inline(always)]
     pub(crate) fn segment_number(&self) -> u64 {
         self.number
     }
 
-    /// Whether this offset, which is not past the position, lies in the segment it is in.
+    /// Whether `offset`, which is not past the position, lies in the segment that the cursor is in.
     pub(crate) fn is_in_segment_of(&self, offset: u64) -> bool {
-        self.place == CursorPosition::There && offset >= self.base
+        self.located == CursorPosition::Resolved && offset >= self.base
     }
 
-    /// The segment that its hold is known to hold; [`NO_SEGMENT`] if there is none.
-    pub(crate) fn held(&self) -> u64 {
-        self.held
-    }
-
-    /// Leaves word of the position, for who wants to see it. Not at every poll: where the cursor
-    /// goes to another segment, is sent elsewhere, or finds nothing and is going to wait.
-    pub(crate) fn show(&self) {
-        let (shown, position) = (self.hold.position(), self.position());
-        if shown.get() != position {
-            shown.set(position);
+    /// Reports the position, for statistics. It is called when the cursor moves to another segment,
+    /// seeks, or finds nothing and is about to wait; not at every poll.
+    pub(crate) fn report_position(&self) {
+        let (reported, position) = (self.hold.reported_position(), self.position());
+        if reported.get() != position {
+            reported.set(position);
         }
     }
 
-    /// What the readers' list has of it.
-    pub(crate) fn hold_word(&self) -> &Arc<Hold> {
-        &self.hold
-    }
-
-    /// Lets go of a pin, so that the one consumer's pins in its many partitions are one at
-    /// a time. A gate stays.
-    pub(crate) fn unpin(&mut self) {
-        if !self.gate && self.held != NO_SEGMENT {
-            self.held = NO_SEGMENT;
-            self.hold.set(NO_SEGMENT);
-        }
-    }
-
-    /// Holds segment `number`; `false` if the log start has passed it.
-    #[inline]
-    fn hold(&mut self, number: u64) -> bool {
-        if self.held == number {
-            return self.gate || self.partition.log_start() <= number;
-        }
-        if self.gate {
-            self.hold.set(number);
-        } else {
-            self.hold.pin(number);
-        }
-        let live = self.partition.confirm_hold(number);
-        self.held = if live { number } else { NO_SEGMENT };
-        if !live && !self.gate {
-            // Not to be left behind: nothing would take it back, and the segment may be idle
-            // in the pool. (A gate is set again before anything else happens.)
-            self.hold.set(NO_SEGMENT);
-        }
-        live
-    }
-
+    /// Moves to slot 0 of a segment.
     fn enter(&mut self, number: u64, segment: Segment, base: u64) {
         self.number = number;
         self.segment = segment;
@@ -232,83 +212,87 @@ impl Cursor {
         self.slot = 0;
         self.skip = 0;
         self.next_value = 0;
-        self.place = CursorPosition::There;
+        self.located = CursorPosition::Resolved;
     }
 
-    /// Whether a poll might do anything: without a hold, and without touching anything.
+    /// Whether a poll might do anything. It takes no hold and changes nothing.
     #[inline]
     pub(crate) fn may_move(&self) -> bool {
-        self.place != CursorPosition::There || !self.look().is_empty() || self.has_moved()
+        self.located != CursorPosition::Resolved
+            || !self.descriptor().is_empty()
+            || self.log_has_moved_on()
     }
 
-    /// Whether the log has gone on to other segments than the cursor's.
+    /// Whether the log has rolled past the cursor's segment, or retired it.
     #[inline]
-    fn has_moved(&self) -> bool {
+    fn log_has_moved_on(&self) -> bool {
         self.partition.active() > self.number || self.partition.log_start() > self.number
     }
 
-    /// The frames that the last poll read past, and their segment.
-    #[inline]
-    pub(crate) fn run(&self) -> (&RecordRun, &Segment) {
-        (&self.run, &self.segment)
-    }
-
-    /// The usual poll, in a few steps: the segment is held, and a frame of records is at the
-    /// cursor or nothing at all. Nothing is touched that producers write but the index, and, while
-    /// it waits, the line of the value to come, which it asks for ahead. `again`: it
-    /// was this cursor that found something last, so it may be that it should look later. `ahead`: the
-    /// next value is asked for as well, which is worth it for few cursors.
+    /// The poll of the common case, in a few steps: the segment is held, and at the cursor is a
+    /// frame of records, or nothing at all. Of all that producers write it touches only the index,
+    /// and, while it finds nothing, the line of the next value, which it prefetches.
+    ///
+    /// `may_back_off` says whether this cursor was the last that found something, so that it may
+    /// have to look later. `prefetch_value` says whether the next value is prefetched as well,
+    /// which pays for few cursors. At most `max` records are read.
     #[inline(always)]
-    pub(crate) fn glance(&mut self, again: impl FnOnce() -> bool, ahead: bool, max: u32) -> Glance {
-        if self.place != CursorPosition::There {
-            return Glance::Unsure;
+    pub(crate) fn quick_poll(
+        &mut self,
+        may_back_off: impl FnOnce() -> bool,
+        prefetch_value: bool,
+        max: u32,
+    ) -> QuickPoll {
+        if self.located != CursorPosition::Resolved {
+            return QuickPoll::Undecided;
         }
-        let stood = self.backoff.stands();
-        if stood {
-            // Whoever waits has the value's line on its way beside the descriptor's: one line's
-            // time, not two. In a stream it would only take the line from the producer.
-            if ahead {
+        let was_idle = self.backoff.is_idle();
+        if was_idle {
+            // A reader that waits has the value's line on its way together with the descriptor's:
+            // one transfer's time, not two. In a stream this would only take the line from the
+            // producer.
+            if prefetch_value {
                 self.segment.will_read(self.next_value);
             }
         } else if self.backoff.is_due() {
-            self.backoff.wait(again());
+            self.backoff.wait(may_back_off());
         }
-        let descriptor = self.look();
+        let descriptor = self.descriptor();
         if descriptor.is_empty() {
-            // (Not written again: where a round goes through many, those lines stay clean.)
-            if !stood {
+            // Not written a second time: in a round of many cursors those lines stay clean.
+            if !was_idle {
                 self.backoff.found_nothing();
             }
-            return if self.has_moved() {
-                Glance::Unsure
+            return if self.log_has_moved_on() {
+                QuickPoll::Undecided
             } else {
-                Glance::Nothing
+                QuickPoll::Empty
             };
         }
         let held =
             self.held == self.number && (self.gate || self.partition.log_start() <= self.number);
         if !held || matches!(descriptor.kind(), Kind::End | Kind::Aborted) {
-            return Glance::Unsure;
+            return QuickPoll::Undecided;
         }
         self.read(descriptor, max);
-        Glance::Found
+        QuickPoll::Records
     }
 
-    /// Reads past the next frames, `max` records of them at most, all of one segment: they are the
+    /// Reads past the next frames of one segment, at most `max` records: they are the
     /// [`run`](Self::run). `false` when there is nothing to read yet.
     pub(crate) fn poll(&mut self, max: u32) -> Result<bool, OutOfRange> {
         loop {
-            if self.place != CursorPosition::There && !self.resolve()? {
+            if self.located != CursorPosition::Resolved && !self.resolve()? {
                 return Ok(false);
             }
-            let descriptor = self.look();
+            let descriptor = self.descriptor();
             if descriptor.is_empty() {
-                if !self.is_behind()? {
+                if !self.leave_finished_segment()? {
                     return Ok(false);
                 }
                 continue;
             }
-            if !self.hold(self.number) {
+            if !self.try_hold(self.number) {
                 return Err(OutOfRange::Overtaken);
             }
             match descriptor.kind() {
@@ -326,17 +310,17 @@ impl Cursor {
         }
     }
 
-    /// Says that it will soon be looked what is at the cursor.
+    /// Prefetches the descriptor at the cursor.
     #[inline(always)]
-    pub(crate) fn will_look(&self) {
+    pub(crate) fn prefetch_descriptor(&self) {
         self.segment.will_look(self.slot);
     }
 
-    /// The descriptor that the cursor is at.
+    /// The descriptor at the cursor.
     #[inline]
-    fn look(&self) -> Descriptor {
+    fn descriptor(&self) -> Descriptor {
         if self.slot == self.segment.shape().records {
-            return Descriptor::END; // no slot is left, whether END is there yet or not
+            return Descriptor::END; // no slot is left, whether END is stored yet or not
         }
         self.segment.descriptor(self.slot)
     }
@@ -347,144 +331,43 @@ impl Cursor {
         self.skip = 0;
     }
 
-    /// With nothing published at the cursor: whether it has something to read elsewhere, now
-    /// that this has moved it there.
-    fn is_behind(&mut self) -> Result<bool, OutOfRange> {
+    /// When nothing is published at the cursor: moves to the next segment if this one is read to
+    /// its end, and returns whether it has moved.
+    fn leave_finished_segment(&mut self) -> Result<bool, OutOfRange> {
         if !self.gate && self.partition.log_start() > self.number {
             return Err(OutOfRange::Overtaken);
         }
         if self.partition.active() <= self.number {
             return Ok(false);
         }
-        // The segment is sealed. If its last frame has been read, then whoever owes END has
-        // stopped before it: the head says as much.
-        if !self.hold(self.number) {
+        // The segment is sealed. If its last frame has been read, the thread that owes END has
+        // not stored it yet; the state word says where the segment ends.
+        if !self.try_hold(self.number) {
             return Err(OutOfRange::Overtaken);
         }
-        let head = self.segment.state();
-        Ok(head.is_sealed_in(self.partition.id())
-            && head.records() == self.slot
+        let state = self.segment.state();
+        Ok(state.is_sealed_in(self.partition.id())
+            && state.records() == self.slot
             && self.next_segment())
     }
 
-    /// Moves from the end of a segment to the next, if that is there. The segment is held.
+    /// Moves from the end of a segment to the next one, if that exists. The segment is held.
     #[cold]
     #[inline(never)]
     fn next_segment(&mut self) -> bool {
         let next = self.number + 1;
-        let Some(index) = self.partition.find(next) else {
+        let Some(segment) = self.partition.segment(next).cloned() else {
             return false;
         };
         if self.gate {
             // Forward from a gate that was in force: the log start cannot be past the next
-            // segment, so there is nothing to check.
+            // segment, so nothing needs to be confirmed.
             self.hold.set(next);
             self.held = next;
         }
-        // Its base is where this one ends (T2 of partition.rs).
-        let segment = self.partition.pool().get(index).clone();
+        // Its base is where this one ends (T2 of `log/partition/mod.rs`).
         self.enter(next, segment, self.position());
-        self.show();
+        self.report_position();
         true
-    }
-
-    /// Reads past frames, beginning with this one at the cursor. The segment is held.
-    #[inline(always)]
-    fn read(&mut self, first: Descriptor, max: u32) {
-        let start = self.slot;
-        let (mut slot, mut descriptor) = (start, first);
-        let stop = start + (self.segment.shape().records - start).min(max);
-        // Single records, as far as they go.
-        let (mut last, mut turn) = (first, stop.min(start + BACKLOG));
-        while descriptor.is_record() {
-            last = descriptor;
-            slot += 1;
-            if slot == turn {
-                (slot, last) = self.segment.step_over(slot, stop, last);
-                if slot == stop {
-                    break;
-                }
-                turn = stop;
-            }
-            descriptor = self.segment.descriptor(slot);
-        }
-        let lost = core::mem::take(&mut self.lost);
-        self.run = RecordRun {
-            base: self.base,
-            slot: start,
-            skip: self.skip,
-            records: slot - start,
-            singles: true,
-            lost,
-        };
-        self.slot = slot;
-        if slot < stop && !matches!(descriptor.kind(), Kind::Empty | Kind::End) {
-            return self.read_on(descriptor, max);
-        }
-        let end = last.behind();
-        // (After a seek not quite: it is for a hint.)
-        let bytes = end.wrapping_sub(core::mem::replace(&mut self.next_value, end));
-        if slot < stop && descriptor.is_empty() {
-            self.backoff.found(slot - start, bytes);
-        } else if slot - start == max {
-            self.backoff.found_more();
-        } else {
-            self.backoff.found_end();
-        }
-    }
-
-    /// Goes on reading at a frame that is no single record.
-    #[inline(never)]
-    fn read_on(&mut self, first: Descriptor, max: u32) {
-        let segment = &self.segment;
-        let last = segment.shape().records;
-        // In locals: each Acquire would have the compiler write fields back and read them again.
-        let (mut slot, mut skip, mut records) = (self.slot, self.skip, self.run.records);
-        let mut descriptor = first;
-        loop {
-            match descriptor.kind() {
-                Kind::Timed | Kind::Untimed => {
-                    records += 1;
-                    slot += 1;
-                }
-                Kind::Table | Kind::Uniform => {
-                    let rest = descriptor.slots() - skip;
-                    let taken = rest.min(max - records);
-                    records += taken;
-                    if taken < rest {
-                        skip += taken;
-                    } else {
-                        slot += descriptor.slots();
-                        skip = 0;
-                    }
-                }
-                Kind::Aborted => slot += descriptor.slots(),
-                Kind::Empty | Kind::End => break,
-            }
-            if slot == last || records == max {
-                break;
-            }
-            descriptor = segment.descriptor(slot);
-        }
-        self.run.records = records;
-        self.run.singles = false;
-        self.backoff.found_more();
-        self.slot = slot;
-        self.skip = skip;
-    }
-
-    /// When a batch is given back: moves a gate out of a segment that has been read to its
-    /// end, so that producers waiting for it need not wait for the next poll.
-    #[inline]
-    pub(crate) fn settle(&mut self) {
-        if self.gate && self.place == CursorPosition::There && self.look().kind() == Kind::End {
-            self.next_segment();
-        }
-    }
-}
-
-impl Drop for Cursor {
-    fn drop(&mut self) {
-        self.partition.readers().leave(&self.hold);
     }
 }

@@ -1,14 +1,44 @@
-/// Where a consumer begins in a partition where it has no position, or a bad one (Kafka's
-/// `auto.offset.reset`).
+//! The offset reset policy, and the cursor's step that follows it.
+
+use super::Cursor;
+
+/// Where a consumer begins to read a partition in which it has no position, or an invalid one
+/// (Kafka's `auto.offset.reset`).
+///
+/// ```
+/// # use ringlog::{Broker, ConsumerConfig, OffsetReset, Record, TopicConfig};
+/// # let broker = Broker::new();
+/// let topic = broker.create_topic("orders", TopicConfig::new())?;
+/// topic.producer().send(Record::new("before the subscription"))?;
+/// for (policy, position) in [(OffsetReset::Earliest, 0), (OffsetReset::Latest, 1)] {
+///     let mut consumer = broker.consumer(ConsumerConfig::new().offset_reset(policy));
+///     consumer.subscribe(&["orders"])?;
+///     assert_eq!(consumer.position("orders", 0)?, position);
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 pub enum OffsetReset {
     /// At the first record retained.
     #[default]
     Earliest,
-    /// Past the last record, at the moment of the subscription or of the poll that finds that
-    /// it was sent to an offset that is not there. A consumer that is *overtaken* loses no more
-    /// than it must: it goes on at the first record retained.
+    /// Past the last record: at the moment of the subscription, or of the poll that finds the
+    /// offset of a seek out of range. A consumer that is *overtaken* loses no more than it must:
+    /// it continues at the first record retained.
     Latest,
     /// Nowhere: polling is an error until the consumer seeks, also after it was overtaken.
     None,
+}
+
+impl Cursor {
+    /// Moves where the policy says, and returns `true`. Under [`OffsetReset::None`] that is
+    /// nowhere: the cursor stays, and this returns `false`.
+    pub(crate) fn reset(&mut self, policy: OffsetReset) -> bool {
+        match policy {
+            OffsetReset::Earliest => self.go_to_start(),
+            OffsetReset::Latest => self.go_to_end(),
+            OffsetReset::None => return false,
+        }
+        true
+    }
 }

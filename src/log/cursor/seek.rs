@@ -1,55 +1,56 @@
-//! Sending a cursor elsewhere. A seek remembers where to, and under a gate holds it back; the next
-//! poll finds the frame.
+//! Moving a cursor to another offset.
+//!
+//! A seek is lazy: it stores the target, and with a gate holds what is retained from there on. The
+//! next poll resolves it, that is, finds the frame.
 
 use super::{Cursor, CursorPosition, OutOfRange};
 use crate::log::segment::Kind;
 use crate::sync::spin_loop;
 
 impl Cursor {
-    /// Goes to an offset where a reader before it was, lazily. What has gone of the log from
-    /// there on counts as lost.
+    /// Seeks an offset that an earlier reader has reached. Offsets from there on that are not
+    /// retained any more count as lost.
     pub(crate) fn resume_at(&mut self, offset: u64) {
         self.seek(offset);
-        self.place = CursorPosition::Known;
+        self.located = CursorPosition::Retained;
     }
 
-    /// Goes to `offset`, lazily: the next poll finds it, or finds it outside. What is retained
-    /// from there on now is held back from now if the partition is gated.
+    /// Seeks `offset`: the next poll finds it, or reports that it is out of range. A cursor with a
+    /// gate holds what is retained from there on, from now on.
     pub(crate) fn seek(&mut self, offset: u64) {
-        self.sought = offset;
-        self.place = CursorPosition::Sought;
-        self.show();
+        self.seek_target = offset;
+        self.located = CursorPosition::Unverified;
+        self.report_position();
         loop {
-            let located = self.partition.locate(offset);
-            if located.is_some() && offset <= self.partition.log_end_offset() {
-                self.place = CursorPosition::Known;
+            let found = self.partition.locate(offset);
+            if found.is_some() && offset <= self.partition.log_end_offset() {
+                self.located = CursorPosition::Retained;
             }
-            let number = located.unwrap_or_else(|| self.partition.first());
-            if !self.gate || self.hold(number) {
+            let number = found.unwrap_or_else(|| self.partition.first_readable());
+            if !self.gate || self.try_hold(number) {
                 return;
             }
-            self.place = CursorPosition::Sought;
+            self.located = CursorPosition::Unverified;
             spin_loop();
         }
     }
 
-    /// Goes to the first offset retained.
+    /// Moves to the first offset retained.
     pub(crate) fn go_to_start(&mut self) {
         loop {
             let number = self.partition.log_start();
-            if self.hold(number) {
-                // Held, it keeps its place in the table, but this thread may not see it yet.
-                if let Some(index) = self.partition.find(number) {
-                    let segment = self.partition.pool().get(index).clone();
+            if self.try_hold(number) {
+                // While it is held it stays in the table, but this thread may not see it yet.
+                if let Some(segment) = self.partition.segment(number).cloned() {
                     let base = segment.base();
                     self.enter(number, segment, base);
                     let deleted_before = self.partition.deleted_before();
                     if deleted_before > self.base {
                         self.seek(deleted_before);
                     }
-                    // The floor is retained, unless the log goes on meanwhile.
-                    if self.place != CursorPosition::Sought {
-                        self.show();
+                    // That offset is retained, unless the log start has passed it meanwhile.
+                    if self.located != CursorPosition::Unverified {
+                        self.report_position();
                         return;
                     }
                 }
@@ -58,18 +59,17 @@ impl Cursor {
         }
     }
 
-    /// Goes past the last offset claimed.
+    /// Moves past the last offset claimed.
     pub(crate) fn go_to_end(&mut self) {
         loop {
             let number = self.partition.active();
-            if self.hold(number) {
-                if let Some(index) = self.partition.find(number) {
-                    let segment = self.partition.pool().get(index).clone();
+            if self.try_hold(number) {
+                if let Some(segment) = self.partition.segment(number).cloned() {
                     let base = segment.base();
                     self.enter(number, segment, base);
                     // A claim's end is where a frame begins, published or not.
                     self.slot = self.segment.state().records();
-                    self.show();
+                    self.report_position();
                     return;
                 }
             }
@@ -77,22 +77,23 @@ impl Cursor {
         }
     }
 
-    /// When records were deleted: if this cursor was before them, the next poll finds it overtaken.
-    /// A gate goes on to where reading begins now.
+    /// Follows a deletion of records: if the cursor is before the offset up to which they were
+    /// deleted, the next poll finds it overtaken. A gate moves on to where reading begins now.
     pub(crate) fn skip_deleted(&mut self) {
         let position = self.position();
         if position >= self.partition.deleted_before() {
             return;
         }
-        let place = match self.place {
-            CursorPosition::There => CursorPosition::Known,
-            sought => sought,
+        let located = match self.located {
+            CursorPosition::Resolved => CursorPosition::Retained,
+            unresolved => unresolved,
         };
         self.seek(position);
-        self.place = place;
+        self.located = located;
     }
 
-    /// Goes to the log start after having been overtaken, and counts what it missed; answers that.
+    /// Moves an overtaken cursor to the log start. Counts the offsets that it missed, and returns
+    /// how many.
     pub(crate) fn catch_up(&mut self) -> u64 {
         let from = self.position();
         self.go_to_start();
@@ -101,33 +102,32 @@ impl Cursor {
         lost
     }
 
-    /// Finds the frame of the offset sought; `false` while a frame before it is unpublished,
-    /// so that nobody can say where it begins.
+    /// Finds the frame of the seek's target. `false` while a frame before it is unpublished: then
+    /// it is not known where the target's frame begins.
     #[cold]
     pub(super) fn resolve(&mut self) -> Result<bool, OutOfRange> {
-        let (number, index) = loop {
-            let Some(number) = self.partition.locate(self.sought) else {
-                return Err(match self.place {
-                    CursorPosition::Known => OutOfRange::Overtaken,
-                    _ => OutOfRange::Sought,
+        let (number, segment) = loop {
+            let Some(number) = self.partition.locate(self.seek_target) else {
+                return Err(match self.located {
+                    CursorPosition::Retained => OutOfRange::Overtaken,
+                    _ => OutOfRange::SeekTarget,
                 });
             };
-            if self.hold(number) {
-                if let Some(index) = self.partition.find(number) {
-                    break (number, index);
+            if self.try_hold(number) {
+                if let Some(segment) = self.partition.segment(number).cloned() {
+                    break (number, segment);
                 }
             }
             spin_loop();
         };
-        let segment = self.partition.pool().get(index).clone();
         let count = segment.state().records();
-        let wanted = self.sought - segment.base();
+        let wanted = self.seek_target - segment.base();
         if wanted > u64::from(count) {
-            return Err(OutOfRange::Sought);
+            return Err(OutOfRange::SeekTarget);
         }
         let wanted = wanted as u32;
-        // Where a claim ends, a frame begins; and one begins at 0. Otherwise the frame that
-        // holds the slot, or the one before it, is the nearest with a descriptor.
+        // A frame begins at slot 0, and wherever a claim ends. Otherwise the nearest descriptor at
+        // or below the slot belongs to the frame that holds the slot, or to the one before it.
         let mut slot = wanted;
         if wanted != 0 && wanted != count {
             let mut descriptor = segment.descriptor(slot);

@@ -1,37 +1,44 @@
+//! Lookups in the ring by a thread that holds nothing: bounds, and the segment of an offset.
+//!
+//! A lookup reads a segment's words and then checks, by the log start, that the segment was still
+//! live: a later life's values would have brought that life's log start with them (P7).
+
 use super::Partition;
+use crate::log::segment::Segment;
 use crate::sync::spin_loop;
 
-/// What a look at a live segment found.
-pub(crate) struct SegmentBounds {
+/// The bounds of a live segment.
+pub(super) struct SegmentBounds {
     /// Its first offset.
-    pub(crate) base: u64,
+    pub(super) base: u64,
     /// Units of the partition's segments before it.
-    pub(crate) before: u64,
-    /// What is claimed in it.
-    pub(crate) records: u32,
-    pub(crate) units: u32,
+    pub(super) units_before: u64,
+    /// Records claimed in it.
+    pub(super) records: u32,
+    /// Units claimed in it.
+    pub(super) units: u32,
 }
 
 impl Partition {
-    /// Index and base of a live segment; `None` if it is not, or not any more.
-    fn lookup(&self, number: u64) -> Option<(u16, u64)> {
-        let index = self.find(number)?;
-        let base = self.pool.get(index).base_unheld();
+    /// A live segment and its base; `None` if it is not there yet or not any more.
+    fn lookup(&self, number: u64) -> Option<(&Segment, u64)> {
+        let segment = self.segment(number)?;
+        let base = segment.base_unheld();
         // A later life's base would have brought that life's log start with it.
-        (self.log_start() <= number).then_some((index, base))
+        (self.log_start() <= number).then_some((segment, base))
     }
 
-    /// All that is to see of a live segment; `None` if it is not, or not any more.
-    pub(crate) fn look(&self, number: u64) -> Option<SegmentBounds> {
-        let segment = self.pool.get(self.find(number)?);
-        let (base, before) = (segment.base_unheld(), segment.before_unheld());
-        let head = segment.state_unheld();
+    /// The bounds of a live segment; `None` if it is not there yet or not any more.
+    pub(super) fn segment_bounds(&self, number: u64) -> Option<SegmentBounds> {
+        let segment = self.segment(number)?;
+        let (base, units_before) = (segment.base_unheld(), segment.before_unheld());
+        let state = segment.state_unheld();
         // As in `lookup`, for each of the three.
         (self.log_start() <= number).then_some(SegmentBounds {
             base,
-            before,
-            records: head.records(),
-            units: head.used_units(),
+            units_before,
+            records: state.records(),
+            units: state.used_units(),
         })
     }
 
@@ -49,18 +56,18 @@ impl Partition {
     pub(crate) fn log_end_offset(&self) -> u64 {
         loop {
             let number = self.active();
-            if let Some((index, base)) = self.lookup(number) {
-                let head = self.pool.get(index).state_unheld();
+            if let Some((segment, base)) = self.lookup(number) {
+                let state = segment.state_unheld();
                 if self.log_start() <= number {
-                    return base + u64::from(head.records());
+                    return base + u64::from(state.records());
                 }
             }
             spin_loop();
         }
     }
 
-    /// The live segment where reading begins, now.
-    pub(crate) fn first(&self) -> u64 {
+    /// The live segment where reading begins now: the log start, or later if records were deleted.
+    pub(in crate::log) fn first_readable(&self) -> u64 {
         let deleted = match self.deleted_before() {
             0 => None,
             deleted_before => self.segment_of(deleted_before),
@@ -68,15 +75,16 @@ impl Partition {
         deleted.unwrap_or_else(|| self.log_start())
     }
 
-    /// The live segment with the greatest base at or below `offset`; `None` when the log
-    /// starts after it.
-    pub(crate) fn locate(&self, offset: u64) -> Option<u64> {
+    /// The live segment with the greatest base at or below `offset`; `None` if the offset is not
+    /// retained any more.
+    pub(in crate::log) fn locate(&self, offset: u64) -> Option<u64> {
         if offset < self.deleted_before() {
             return None;
         }
         self.segment_of(offset)
     }
 
+    /// Binary search over the bases of the live segments.
     fn segment_of(&self, offset: u64) -> Option<u64> {
         'again: loop {
             let (mut low, mut high) = (self.log_start(), self.active());

@@ -1,8 +1,27 @@
-//! The ring of live segments: append, roll, retention, lookups.
+//! The ring of a partition's live segments: claim, roll, retire, lookups.
 //!
-//! Segments are numbered from 0 on, without gaps. `log_start ..= active` are the live ones;
-//! segment `n` stands in the table at `n % table.len()`, as one word that holds its whole
-//! number beside its index in the pool, so that a stale look is seen to be one.
+//! Segments are numbered from 0 on, without gaps. `log_start ..= active` are the live ones.
+//! Segment `n` stands in the table at `n % table.len()`, as one word that holds its whole number
+//! beside its index in the pool. So a stale read of the word is recognised by its number.
+//!
+//! ```text
+//!   four segments in the ring, log_start = 6, active = 9:
+//!
+//!                  table[0]        table[1]        table[2]        table[3]
+//!              +---------------+---------------+---------------+---------------+
+//!     number   |       8       |       9       |       6       |       7       |
+//!     index    |       3       |       0       |       4       |       1       |
+//!              +---------------+---------------+---------------+---------------+
+//!     state         sealed           open           sealed          sealed
+//!                                  ^ active        ^ log_start
+//!
+//!   the same segments by offset:
+//!
+//!     ... retired | segment 6 | segment 7 | segment 8 | segment 9 -> claims
+//!                 ^ log start offset                            ^ log end offset
+//!
+//!   the ring is full: the roll to segment 10 retires segment 6 first, and takes table[2]
+//! ```
 //!
 //! # Invariants
 //!
@@ -10,42 +29,44 @@
 //! - **T2** Segment `n + 1` is put into the table only after `n` is sealed, by one
 //!   compare-and-swap from the old entry, so once. Its base is `n`'s base plus `n`'s records.
 //! - **T3** The old entry, `n + 1 - segments`, was below `log_start` by then.
-//! - **T4** Whoever moves `log_start` past a segment puts it into the pool, so once.
+//! - **T4** The thread that moves `log_start` past a segment puts it into the pool, so once.
 //!
-//! # The roll, by whoever gets there
+//! # The roll, by any thread: helping
 //!
-//! 1. *Seal* the active segment (`segment.rs`).
-//! 2. *Retire* the oldest, if the ring is full, and those that are kept no longer
-//!    (`retention.rs`): under `Backpressure` only if no reader's gate is in or below it; move
-//!    `log_start`; put it into the pool.
-//! 3. *Take* an empty segment, prepare it, put it into the table (T2); the loser of a race
-//!    gives its own back, which nobody else has seen.
+//! 1. *Seal* the active segment (`segment/mod.rs`).
+//! 2. *Retire* the oldest segment, if the ring is full, and the segments that retention does not
+//!    keep (`retire.rs`). Under `Backpressure` this needs that no reader's gate is in the segment
+//!    or below it. Move `log_start`; put the segment into the pool.
+//! 3. *Take* an empty segment, prepare it, put it into the table (T2). The loser of a race gives
+//!    its own segment back, which no other thread has seen.
 //! 4. *Move* `active` on.
 //! 5. *Open* the new segment.
 //!
-//! Each step is one compare-and-swap whose failure means that another thread has done it,
-//! and every thread that finds a step undone does it. A thread that stops between two
-//! steps stops nobody: at most one segment is out of reach, the spare it brought.
+//! The roll is lock-free by helping: each step is one compare-and-swap whose failure means that
+//! another thread has done it, and every thread that finds a step undone does it. A thread that
+//! stops between two steps stops no other thread. At most one segment is out of reach: the spare
+//! that the stopped thread brought.
 //!
-//! A sealed segment is final and the active one is never retired, so a roller's reading of
-//! the sealed head and base is right if its own step 3 succeeds: that step succeeds only
-//! while `n + 1` is not in the table, which is only while `n` is active.
+//! A sealed segment is final and the active one is never retired. So what a roller read of the
+//! sealed state word and base is right if its own step 3 succeeds: that step succeeds only while
+//! `n + 1` is not in the table, which is only while `n` is active.
 //!
-//! # The end, by whoever closes the topic
+//! # The end of the log, by any thread that closes the topic
 //!
-//! 1. *Mark* the entry that segment `n + 1` would replace, `n` being the active one: one
-//!    compare-and-swap of the same word as step 3 of the roll, so either `n + 1` is there first and
-//!    is the one to be marked behind, or it never will be. The old entry stays readable under the
-//!    mark: its segment may still be live.
+//! 1. *Mark* the entry that segment `n + 1` would replace, `n` being the active segment. This is
+//!    one compare-and-swap of the same word as step 3 of the roll. So either `n + 1` is there
+//!    first, and the entry that follows it is the one to mark, or it never will be. The old entry
+//!    stays readable under the mark: its segment may still be live.
 //! 2. *Seal* segment `n`. What was claimed in it until then is the partition's last.
 //!
-//! - **T5** Behind a marked entry nothing follows: a sealed segment `n` whose successor's entry is
-//!   marked is the last, and its count is final. A producer that finds it so is told that the topic
-//!   is closed; a reader that has read so far has read all.
+//! - **T5** Nothing follows a marked entry: a sealed segment `n` whose successor's entry is marked
+//!   is the last, and its count is final. A producer that finds it so reports that the topic is
+//!   closed; a reader that has read up to its end has read everything.
 //!
-//! A thread that stops between the two leaves a partition that takes what fits into its active
-//! segment; any other call that closes it goes on from there. Sealing exchanges `head`, so it is
-//! not for times when an exclusive producer may be claiming (S1): `topic` says when it is done.
+//! A thread that stops between the two steps leaves a partition that takes what fits into its
+//! active segment; any other call that closes it continues from there. Sealing exchanges the
+//! state word, so it must not happen while an exclusive producer may be claiming (S1):
+//! `topic/shared.rs` says when it is done.
 
 mod extent;
 mod lookup;
@@ -58,18 +79,18 @@ use crate::log::counters::SharedCounters;
 use crate::log::holds::ReaderHolds;
 use crate::log::partition_id::PartitionId;
 use crate::log::retention::RetentionLimits;
-use crate::log::segment::RetentionMark;
+use crate::log::segment::{RetentionMark, Segment};
 use crate::log::segment_pool::SegmentPool;
 use crate::sync::{AtomicU64, fence, ord};
 use crossbeam_utils::CachePadded;
 use std::sync::Arc;
 
-/// Why an append cannot go on at once.
+/// Why an append cannot proceed at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Blocked {
     /// A reader's gate is in the oldest segment.
     Reader,
-    /// Every segment is in somebody's hands: only when spares could not be allocated.
+    /// Every segment is in use: only when spares could not be allocated.
     Segments,
     /// Offsets or segment numbers are used up.
     Exhausted,
@@ -79,11 +100,11 @@ pub(crate) enum Blocked {
 
 const INDEX_BITS: u32 = 16;
 
-/// No log ends here. So it says that there is none, where a word is to hold an offset or none
-/// (`group/tenure.rs`).
+/// No log ends at this offset. So a word that holds an offset or none uses it for none
+/// (`group/ownership.rs`).
 pub(crate) const NO_OFFSET: u64 = u64::MAX;
 
-/// The last offset at which a segment of so many records may begin.
+/// The last offset at which a segment of `records` record slots may begin.
 pub(crate) fn last_base(records: u32) -> u64 {
     NO_OFFSET - 1 - u64::from(records)
 }
@@ -93,9 +114,9 @@ pub(crate) fn last_base(records: u32) -> u64 {
 pub(super) struct TableEntry(u64);
 
 impl TableEntry {
-    /// No segment follows that would be put here (T5).
+    /// The mark: no segment will replace this entry (T5).
     const END: u64 = 1 << 63;
-    /// No segment ever has this number.
+    /// An empty entry. No segment ever has this number.
     const NONE: TableEntry = TableEntry(!Self::END);
 
     fn new(number: u64, index: u16) -> TableEntry {
@@ -119,31 +140,41 @@ impl TableEntry {
     }
 }
 
-/// The read-mostly words that say which segments are live. Hints, the first two: the entry
-/// for a number, or a hold, confirms what they say.
+/// The read-mostly words that bound the log. The first two are hints: the table entry for a
+/// number, or a hold, confirms what they say.
 struct LogBounds {
     active: AtomicU64,
     log_start: AtomicU64,
-    /// The offset up to which records were deleted. It only grows, and is never past the end.
-    /// Neither appending nor reading on looks at it, and nothing is retired for it: bounds
-    /// and lookups know it, and readers are told to look (`topic_inner.rs`, P13).
+    /// The offset before which records were deleted: it only grows, and is never past the end.
+    /// Appending and sequential reading ignore it, and nothing is retired because of it. Bounds
+    /// and lookups respect it, and readers are notified to check it (`topic/shared.rs`, P13).
     deleted_before: AtomicU64,
 }
 
+/// One partition: the ring of its live segments, and what its producers and readers share.
 pub(crate) struct Partition {
     pool: Arc<SegmentPool>,
     id: PartitionId,
     /// Whether readers hold back the log start (`Backpressure`).
     gated: bool,
-    live: CachePadded<LogBounds>,
+    bounds: CachePadded<LogBounds>,
     table: Box<[AtomicU64]>,
     retention: Option<RetentionLimits>,
-    counts: SharedCounters,
+    counters: SharedCounters,
+}
+
+/// Where a log begins: both zero except in tests.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LogOrigin {
+    /// The number of the partition's first segment ever.
+    pub(crate) segment: u64,
+    /// The partition's first offset ever.
+    pub(crate) offset: u64,
 }
 
 impl Partition {
-    /// A partition whose first segment is number `first`, at offset `base` (both zero but
-    /// in tests): the one at `index`, which the caller has taken from the pool.
+    /// A partition that begins at `origin`. Its first segment is the one at `index`, which the
+    /// caller has taken from the pool.
     pub(crate) fn new(
         id: PartitionId,
         segments: usize,
@@ -151,11 +182,12 @@ impl Partition {
         retention: Option<RetentionLimits>,
         pool: &Arc<SegmentPool>,
         index: u16,
-        (first, base): (u64, u64),
+        origin: LogOrigin,
     ) -> Partition {
+        let first = origin.segment;
         let segment = pool.get(index);
         segment.set_retention_mark(RetentionMark::new(&retention, 0));
-        segment.prepare(id, first, base);
+        segment.prepare(id, first, origin.offset);
         segment.open(id, first);
         let at = (first % segments as u64) as usize;
         let entry = |i| {
@@ -169,20 +201,19 @@ impl Partition {
             pool: pool.clone(),
             id,
             gated,
-            live: CachePadded::new(LogBounds {
+            bounds: CachePadded::new(LogBounds {
                 active: AtomicU64::new(first),
                 log_start: AtomicU64::new(first),
                 deleted_before: AtomicU64::new(0),
             }),
             table: (0..segments).map(|i| AtomicU64::new(entry(i).0)).collect(),
             retention,
-            counts: SharedCounters::default(),
+            counters: SharedCounters::default(),
         }
     }
 
-    /// What is counted of it.
-    pub(crate) fn counts(&self) -> &SharedCounters {
-        &self.counts
+    pub(crate) fn counters(&self) -> &SharedCounters {
+        &self.counters
     }
 
     /// The topic's segments.
@@ -201,63 +232,70 @@ impl Partition {
         self.id
     }
 
-    pub(crate) fn retention(&self) -> Option<&RetentionLimits> {
-        self.retention.as_ref()
-    }
-
+    /// Whether readers hold back the log start (`Backpressure`).
     pub(crate) fn is_gated(&self) -> bool {
         self.gated
     }
 
-    /// The segment that is, or was, the last.
+    /// The active segment's number. A hint: it may have been rolled since.
     #[inline]
-    pub(crate) fn active(&self) -> u64 {
-        self.live.active.load(ord!(Relaxed))
+    pub(in crate::log) fn active(&self) -> u64 {
+        self.bounds.active.load(ord!(Relaxed))
     }
 
-    /// The first live segment. To rely on it, hold a segment first (`readers.rs`).
+    /// The first live segment's number. To rely on it, hold a segment first (`holds.rs`).
     #[inline]
-    pub(crate) fn log_start(&self) -> u64 {
-        self.live.log_start.load(ord!(Relaxed))
+    pub(in crate::log) fn log_start(&self) -> u64 {
+        self.bounds.log_start.load(ord!(Relaxed))
     }
 
-    /// Whether a hold of segment `number`, which the caller has just stored, is in force: the log
-    /// start has not passed the segment, and any thread that moves it past from now on sees the hold.
+    /// Whether a hold of segment `number`, which the caller has just stored, is in force. If so,
+    /// the log start has not passed the segment, and any thread that moves it past the segment
+    /// from now on sees the hold. This is the reader's half of the store-buffering handshake
+    /// (P5).
     #[inline]
-    pub(crate) fn confirm_hold(&self, number: u64) -> bool {
-        // Between the hold and the look at the log start (P5).
+    pub(in crate::log) fn confirm_hold(&self, number: u64) -> bool {
+        // Between the store of the hold and the load of the log start (P5).
         fence!("cursor.hold", P5);
         self.log_start() <= number
     }
 
-    /// No record before this offset is to be read.
-    pub(crate) fn deleted_before(&self) -> u64 {
-        self.live.deleted_before.load(ord!(Relaxed))
+    /// The offset before which records were deleted: none of them is to be read.
+    pub(in crate::log) fn deleted_before(&self) -> u64 {
+        self.bounds.deleted_before.load(ord!(Relaxed))
     }
 
-    /// Raises the floor to an offset that is not past the end.
+    /// Deletes the records before offset `before`, which is not past the end.
     pub(crate) fn raise_deleted_before(&self, before: u64) {
-        self.live.deleted_before.fetch_max(before, ord!(Relaxed));
+        self.bounds.deleted_before.fetch_max(before, ord!(Relaxed));
     }
 
     /// In a model: how many segments are live.
     #[cfg(loom)]
-    pub(crate) fn live(&self) -> usize {
+    pub(crate) fn live_segments(&self) -> usize {
         (self.active() + 1 - self.log_start()) as usize
     }
 
-    fn slot(&self, number: u64) -> &AtomicU64 {
+    fn table_word(&self, number: u64) -> &AtomicU64 {
         &self.table[(number % self.table.len() as u64) as usize]
     }
 
-    fn entry(&self, number: u64) -> TableEntry {
-        // Acquire, from whoever put it there: the segment's number, base and zeroed index.
-        TableEntry(self.slot(number).load(ord!("partition.entry", P3, Acquire)))
+    fn table_entry(&self, number: u64) -> TableEntry {
+        // Acquire, from the thread that installed it: the segment's number, base and zeroed index.
+        TableEntry(
+            self.table_word(number)
+                .load(ord!("partition.entry", P3, Acquire)),
+        )
     }
 
     /// The index in the pool of a live segment; `None` if it is not there yet or not any more.
-    pub(crate) fn find(&self, number: u64) -> Option<u16> {
-        let entry = self.entry(number);
+    fn index_of(&self, number: u64) -> Option<u16> {
+        let entry = self.table_entry(number);
         (entry.number() == number && !entry.is_none()).then(|| entry.index())
+    }
+
+    /// A live segment; `None` if it is not there yet or not any more.
+    pub(in crate::log) fn segment(&self, number: u64) -> Option<&Segment> {
+        self.index_of(number).map(|index| self.pool.get(index))
     }
 }

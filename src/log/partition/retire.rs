@@ -1,34 +1,48 @@
+//! Retiring segments, the oldest first: for room in the ring, and by retention.
+//!
+//! Retiring moves the log start past a segment and puts the segment into the pool. A later taker
+//! recycles it, once no reader holds it and no frame in it is unpublished (`segment_pool.rs`).
+
 use super::{Blocked, Partition};
 use crate::clock;
 use crate::log::retention::RetentionLimits;
 use crate::log::segment::RetentionMark;
 use crate::sync::{fence, ord, spin_loop};
 
-/// How an attempt to retire a segment ended.
-pub(crate) enum Retired {
-    /// It is in the pool now, at this index.
+/// The outcome of an attempt to retire a segment.
+enum Retired {
+    /// The segment is in the pool now, at this index.
     Done(u16),
-    /// A reader's gate is in it, or below.
+    /// A reader's gate is in the segment, or below it.
     Gated,
-    /// Another thread has done it, or does.
+    /// Another thread has retired it, or is about to.
     Elsewhere,
 }
 
+/// What retention says about the oldest segment.
+enum Expiry {
+    Kept,
+    Expired,
+    /// The segments that were read are not the oldest and the last one any more, or this thread
+    /// does not see them yet.
+    Unknown,
+}
+
 impl Partition {
-    /// Retires the oldest segment if the ring has no room for segment `next`, and those that
-    /// retention gives up; answers the index of the last.
+    /// Retires the oldest segment if the ring has no room for segment `next`, and the segments
+    /// that retention does not keep. Returns the index of the last one retired.
     pub(super) fn make_room(&self, next: u64) -> Result<Option<u16>, Blocked> {
         let mut last = None;
         loop {
             let start = self.log_start();
-            // Also when others have rolled on so far that the log starts behind `next`: then
-            // the table has it, or had it, and the caller's step 3 fails.
+            // True also when others have rolled so far that the log starts after `next`: then
+            // the table has `next`, or had it, and the caller's step 3 fails.
             let full = next >= start + self.table.len() as u64;
             if !full {
-                match self.outlived(start, next - 1) {
-                    Some(true) => {}
-                    Some(false) => return Ok(last),
-                    None => {
+                match self.expiry(start, next - 1) {
+                    Expiry::Expired => {}
+                    Expiry::Kept => return Ok(last),
+                    Expiry::Unknown => {
                         spin_loop();
                         continue;
                     }
@@ -38,7 +52,7 @@ impl Partition {
                 Retired::Done(index) if self.retention.is_none() => return Ok(Some(index)),
                 Retired::Done(index) => last = Some(index),
                 Retired::Gated if full => {
-                    self.counts.stall(next);
+                    self.counters.count_stall(next);
                     return Err(Blocked::Reader);
                 }
                 Retired::Gated => return Ok(last),
@@ -47,29 +61,29 @@ impl Partition {
         }
     }
 
-    /// Moves the log start past segment `start`, where the caller has just seen it and which is
-    /// not the active one, and puts the segment into the pool.
-    pub(crate) fn retire(&self, start: u64) -> Retired {
+    /// Moves the log start past segment `start` and puts the segment into the pool. The caller
+    /// has just seen the log start there, and the segment is not the active one.
+    fn retire(&self, start: u64) -> Retired {
         if self.gated {
-            // Between seeing where the log starts and looking at the gates: a reader
-            // that still found the log start here or before is seen.
+            // Between the load of the log start and the load of the gates: a reader that still
+            // found the log start here or before is seen (P5).
             fence!("partition.gates", P5);
-            if self.readers().lowest() <= start {
+            if self.readers().lowest_gate() <= start {
                 return Retired::Gated;
             }
         }
-        let Some(index) = self.find(start) else {
-            return Retired::Elsewhere; // it has just been retired, or its entry is older news
+        let Some(index) = self.index_of(start) else {
+            return Retired::Elsewhere; // it has just been retired, or its entry is a stale read
         };
         let moved =
-            self.live
+            self.bounds
                 .log_start
                 .compare_exchange(start, start + 1, ord!(Relaxed), ord!(Relaxed));
         if moved.is_err() {
             return Retired::Elsewhere;
         }
-        // Between moving the log start and anybody's look at the holds: a reader
-        // that did not see the move is seen by whoever takes the segment (P8).
+        // Between the move of the log start and any thread's load of the holds: the thread that
+        // takes the segment sees a reader that did not see the move (P8).
         fence!("partition.retire", P5);
         self.pool.put(index);
         Retired::Done(index)
@@ -77,38 +91,46 @@ impl Partition {
 }
 
 impl RetentionMark {
-    /// That of a segment that is just being prepared: now, if anybody asks for the time.
-    pub(crate) fn new(retention: &Option<RetentionLimits>, before: u64) -> RetentionMark {
+    /// The mark of a segment that is being prepared: the time now, if retention needs it, and
+    /// the units before it.
+    pub(super) fn new(retention: &Option<RetentionLimits>, before: u64) -> RetentionMark {
         let created_at = retention.map_or(0, |_| clock::monotonic());
         RetentionMark { created_at, before }
     }
 }
 
 impl Partition {
-    /// Whether retention gives segment `start` up, where `last` is the last. To rely on it, find
-    /// the log still starting at `start` afterwards. `None`: these are not the ones, or this
-    /// thread does not see them yet.
-    pub(crate) fn outlived(&self, start: u64, last: u64) -> Option<bool> {
-        let Some(retention) = self.retention() else {
-            return Some(false);
+    /// What retention says about segment `start`, where `last` is the last segment. To rely on
+    /// it, the caller must find that the log still starts at `start` afterwards.
+    fn expiry(&self, start: u64, last: u64) -> Expiry {
+        let Some(limits) = &self.retention else {
+            return Expiry::Kept;
         };
         if start >= last {
-            return Some(false);
+            return Expiry::Kept;
         }
-        let next = self.pool.get(self.find(start + 1)?);
-        let last = self.pool.get(self.find(last)?);
+        let Some(next) = self.segment(start + 1) else {
+            return Expiry::Unknown;
+        };
+        let Some(last) = self.segment(last) else {
+            return Expiry::Unknown;
+        };
         let (units, now) = (last.state().used_units(), clock::monotonic());
-        Some(retention.gives_up(now, next.retention_mark(), last.retention_mark(), units))
+        if limits.is_exceeded(now, next.retention_mark(), last.retention_mark(), units) {
+            Expiry::Expired
+        } else {
+            Expiry::Kept
+        }
     }
 
-    /// Retires what retention gives up, as far as gates allow.
+    /// Retires the segments that retention does not keep, as far as gates allow.
     pub(crate) fn apply_retention(&self) {
         loop {
             let start = self.log_start();
-            match self.outlived(start, self.active()) {
-                Some(true) => {}
-                Some(false) => return,
-                None => {
+            match self.expiry(start, self.active()) {
+                Expiry::Expired => {}
+                Expiry::Kept => return,
+                Expiry::Unknown => {
                     spin_loop();
                     continue;
                 }

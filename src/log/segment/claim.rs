@@ -2,10 +2,12 @@
 
 use super::Segment;
 use super::descriptor::{Descriptor, Kind, UNIT};
+use super::frame::{BatchShare, write_around_value, write_record, write_values};
 use super::state::SegmentState;
 use crate::log::counters::SharedCounters;
 use crate::log::segment::memory::{Block, WriteAccess};
-use crate::sync::{AtomicU64, ord, spin_loop, store_alone};
+use crate::record::Record;
+use crate::sync::{AtomicU64, ord, spin_loop, store_exclusive};
 use crate::wait::EventCount;
 use core::mem::ManuallyDrop;
 use std::sync::Arc;
@@ -67,7 +69,7 @@ impl ClaimMode for ExclusiveMode {
         // This producer opened the life itself, or took the topic over from those who did
         // (P9); nobody else writes `head` while it is open (S1). Release, because a plain store
         // does not carry on the release of whoever prepared the life, which lookups need (P7).
-        store_alone(head, next, ord!("segment.claim_alone", P7, Release));
+        store_exclusive(head, next, ord!("segment.claim_alone", P7, Release));
         Ok(())
     }
 }
@@ -190,15 +192,67 @@ impl<'a> FrameClaim<'a> {
         }
     }
 
+    /// Writes `record` and makes it visible to readers; returns its offset. The claim is of one
+    /// record and of exactly its bytes ([`record_size`](super::record_size)).
+    #[inline(always)]
+    pub(crate) fn publish_record(mut self, record: &Record<'_>, time: Option<i64>) -> u64 {
+        let (unit, offset) = (self.unit(), self.offset());
+        let descriptor = write_record(self.bytes(), unit, record, time);
+        self.publish(descriptor);
+        offset
+    }
+
+    /// Writes values of `value` bytes each, which lie in `values` back to back, and makes them visible
+    /// to readers, all at once; returns the first one's offset. The claim is of as many records.
+    #[inline(always)]
+    pub(crate) fn publish_values(mut self, values: &[u8], value: usize, time: i64) -> u64 {
+        let (unit, offset, records) = (self.unit(), self.offset(), self.records);
+        let descriptor = write_values(self.bytes(), unit, records, value, values, time);
+        self.publish(descriptor);
+        offset
+    }
+
+    /// Writes a partition's share of a batch, which is `records`, and makes it visible to readers, all
+    /// at once; returns the first record's offset. `time` is that of the records without their own.
+    #[inline(always)]
+    pub(crate) fn publish_batch<'r>(
+        mut self,
+        share: &BatchShare,
+        records: impl Iterator<Item = &'r Record<'r>>,
+        time: i64,
+    ) -> u64 {
+        let (unit, offset) = (self.unit(), self.offset());
+        let descriptor = share.write(self.bytes(), unit, records, time);
+        self.publish(descriptor);
+        offset
+    }
+
+    /// Writes time and key of a record whose value, of `value` bytes, is then written in place. The
+    /// claim is of one record and of exactly its bytes ([`in_place_size`](super::in_place_size)).
+    #[inline(always)]
+    pub(crate) fn in_place(
+        mut self,
+        value: usize,
+        key: Option<&[u8]>,
+        time: Option<i64>,
+    ) -> RecordClaim<'a> {
+        let unit = self.unit();
+        let descriptor = write_around_value(self.bytes(), unit, value, key, time);
+        RecordClaim {
+            frame: self,
+            descriptor,
+        }
+    }
+
     /// Offset of the frame's first record.
     #[inline(always)]
-    pub(crate) fn offset(&self) -> u64 {
+    fn offset(&self) -> u64 {
         self.base + u64::from(self.head.claimed_records())
     }
 
     /// Position of the frame's first unit.
     #[inline(always)]
-    pub(crate) fn unit(&self) -> u32 {
+    fn unit(&self) -> u32 {
         self.head.units()
     }
 
@@ -208,7 +262,7 @@ impl<'a> FrameClaim<'a> {
 
     /// The frame's bytes, whatever was in them before.
     #[inline(always)]
-    pub(crate) fn bytes(&mut self) -> &mut [u8] {
+    fn bytes(&mut self) -> &mut [u8] {
         let at = self.at();
         // SAFETY: S1: the claim is exclusive, and within the segment (M3); S3, M4: it is not
         // published, because `publish` and `drop` end it.
@@ -217,14 +271,14 @@ impl<'a> FrameClaim<'a> {
 
     /// The frame's bytes, to look at.
     #[inline]
-    pub(crate) fn bytes_ref(&self) -> &[u8] {
+    fn bytes_ref(&self) -> &[u8] {
         // SAFETY: as in `bytes`.
         unsafe { self.block.claimed_ref(self.at(), self.bytes, &self.access) }
     }
 
     /// Makes the frame visible to readers, all of it at once.
     #[inline(always)]
-    pub(crate) fn publish(self, descriptor: Descriptor) {
+    fn publish(self, descriptor: Descriptor) {
         debug_assert_eq!(u64::from(descriptor.slots()), self.records);
         let mut this = ManuallyDrop::new(self);
         // SAFETY: dropped once, here: `this` is never dropped. The access ends before the
@@ -233,6 +287,39 @@ impl<'a> FrameClaim<'a> {
         this.target.publish(&this.block, this.head, descriptor);
         // SAFETY: dropped once, as above. (Nothing at all in the plain build.)
         unsafe { core::ptr::drop_in_place(&mut this.block) };
+    }
+}
+
+/// A claim of one record all of which is written but its value. Dropped unpublished, it is an aborted
+/// frame, as its [`FrameClaim`] is.
+pub(crate) struct RecordClaim<'a> {
+    frame: FrameClaim<'a>,
+    descriptor: Descriptor,
+}
+
+impl RecordClaim<'_> {
+    /// The record's offset.
+    #[inline]
+    pub(crate) fn offset(&self) -> u64 {
+        self.frame.offset()
+    }
+
+    /// The value's bytes, whatever was in them before.
+    #[inline]
+    pub(crate) fn value(&self) -> &[u8] {
+        &self.frame.bytes_ref()[..self.descriptor.length()]
+    }
+
+    /// The value's bytes, to be written.
+    #[inline]
+    pub(crate) fn value_mut(&mut self) -> &mut [u8] {
+        &mut self.frame.bytes()[..self.descriptor.length()]
+    }
+
+    /// Makes the record visible to readers.
+    #[inline]
+    pub(crate) fn publish(self) {
+        self.frame.publish(self.descriptor);
     }
 }
 
@@ -252,7 +339,7 @@ impl ClaimTarget {
     #[cold]
     #[inline(never)]
     fn give_up(&self, head: SegmentState, records: u64) {
-        self.counts.abort(records);
+        self.counts.count_abort(records);
         let aborted = Descriptor::new(Kind::Aborted, head.units(), records);
         self.publish(&self.segment.block, head, aborted);
     }

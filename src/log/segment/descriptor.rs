@@ -43,7 +43,7 @@ const _: () =
 
 /// What a descriptor describes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Kind {
+pub(in crate::log) enum Kind {
     /// Nothing published here yet.
     Empty = 0,
     /// Several records, described by a table.
@@ -63,10 +63,10 @@ pub(crate) enum Kind {
 
 /// What a record has besides its value, as descriptor bits.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub(crate) struct Flags {
-    pub(crate) key: bool,
-    pub(crate) headers: bool,
-    pub(crate) tombstone: bool,
+pub(super) struct Flags {
+    pub(super) key: bool,
+    pub(super) headers: bool,
+    pub(super) tombstone: bool,
 }
 
 /// One descriptor word.
@@ -78,14 +78,14 @@ pub(crate) struct Flags {
 /// The position is lowest and in bytes because it is all that differs from record to record where
 /// they are of one kind: one addition.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Descriptor(pub(crate) u64);
+pub(in crate::log) struct Descriptor(pub(super) u64);
 
 impl Descriptor {
-    pub(crate) const EMPTY: Descriptor = Descriptor(0);
-    pub(crate) const END: Descriptor = Descriptor((Kind::End as u64) << KIND_SHIFT);
+    pub(super) const EMPTY: Descriptor = Descriptor(0);
+    pub(in crate::log) const END: Descriptor = Descriptor((Kind::End as u64) << KIND_SHIFT);
 
     #[inline]
-    pub(crate) fn record(unit: u32, length: usize, timed: bool, flags: Flags) -> Descriptor {
+    pub(super) fn record(unit: u32, length: usize, timed: bool, flags: Flags) -> Descriptor {
         let kind = if timed { Kind::Timed } else { Kind::Untimed };
         let mut word = Self::new(kind, unit, length as u64).0;
         if flags.key {
@@ -101,7 +101,7 @@ impl Descriptor {
     }
 
     #[inline]
-    pub(crate) fn new(kind: Kind, unit: u32, length: u64) -> Descriptor {
+    pub(super) fn new(kind: Kind, unit: u32, length: u64) -> Descriptor {
         debug_assert!(unit <= MAX_UNITS && length <= LENGTH_MASK);
         let length = (length & LENGTH_MASK) << LENGTH_SHIFT;
         let position = u64::from(unit) * UNIT as u64;
@@ -109,12 +109,12 @@ impl Descriptor {
     }
 
     #[inline]
-    pub(crate) fn is_empty(self) -> bool {
+    pub(in crate::log) fn is_empty(self) -> bool {
         self.0 == 0
     }
 
     #[inline]
-    pub(crate) fn kind(self) -> Kind {
+    pub(in crate::log) fn kind(self) -> Kind {
         match self.0 >> KIND_SHIFT {
             0 => Kind::Empty,
             1 => Kind::Table,
@@ -128,20 +128,20 @@ impl Descriptor {
 
     /// Whether this is one record: the common case, in one bit.
     #[inline(always)]
-    pub(crate) fn is_record(self) -> bool {
+    pub(in crate::log) fn is_record(self) -> bool {
         self.0 >> 63 != 0
     }
 
     /// Whether each of these is one record: the same bit of all of them.
     #[inline(always)]
-    pub(crate) fn are_records(descriptors: &[Descriptor]) -> bool {
+    pub(super) fn are_records(descriptors: &[Descriptor]) -> bool {
         let all = descriptors.iter().fold(u64::MAX, |all, one| all & one.0);
         Descriptor(all).is_record()
     }
 
     /// How many slots the frame takes.
     #[inline]
-    pub(crate) fn slots(self) -> u32 {
+    pub(in crate::log) fn slots(self) -> u32 {
         if self.is_record() {
             1
         } else {
@@ -154,45 +154,45 @@ impl Descriptor {
 
     /// Byte position in the segment's data.
     #[inline]
-    pub(crate) fn at(self) -> usize {
+    pub(super) fn at(self) -> usize {
         (self.0 & POSITION_MASK) as usize
     }
 
     #[inline]
-    pub(crate) fn length(self) -> usize {
+    pub(super) fn length(self) -> usize {
         ((self.0 >> LENGTH_SHIFT) & LENGTH_MASK) as usize
     }
 
     /// Byte position behind a record without key and headers.
     #[inline]
-    pub(crate) fn behind(self) -> usize {
+    pub(in crate::log) fn behind(self) -> usize {
         padded(self.at() + self.length()) + if self.is_timed() { 8 } else { 0 }
     }
 
     #[inline]
-    pub(crate) fn is_timed(self) -> bool {
+    pub(super) fn is_timed(self) -> bool {
         self.0 >> KIND_SHIFT == Kind::Timed as u64
     }
 
     #[inline]
-    pub(crate) fn has_key(self) -> bool {
+    pub(super) fn has_key(self) -> bool {
         self.0 & KEY != 0
     }
 
     #[inline]
-    pub(crate) fn has_meta(self) -> bool {
+    pub(super) fn has_meta(self) -> bool {
         self.0 & META != 0
     }
 
     #[inline]
-    pub(crate) fn is_tombstone(self) -> bool {
+    pub(super) fn is_tombstone(self) -> bool {
         self.0 & TOMBSTONE != 0
     }
 }
 
 /// `bytes` rounded up to whole units. The caller keeps `bytes` far from `usize::MAX`.
 #[inline]
-pub(crate) fn padded(bytes: usize) -> usize {
+pub(super) fn padded(bytes: usize) -> usize {
     (bytes + (UNIT - 1)) & !(UNIT - 1)
 }
 

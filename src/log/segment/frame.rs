@@ -5,20 +5,37 @@ use super::descriptor::{Descriptor, Flags, Kind, UNIT, padded};
 use crate::record::{Header, Record};
 
 /// Bytes of the words before a uniform frame's values.
-pub(crate) const UNIFORM_HEAD: usize = 16;
+pub(super) const UNIFORM_HEAD: usize = 16;
 
 /// Bytes of the time before a table frame's descriptors.
-pub(crate) const TABLE_HEAD: usize = 8;
+pub(super) const TABLE_HEAD: usize = 8;
 
 /// What is larger than anything that could be appended: a sum that may have overflowed.
-pub(crate) const TOO_LARGE: usize = usize::MAX;
+const TOO_LARGE: usize = usize::MAX;
 
 /// Lengths up to here add up, a few of them, without overflowing.
-pub(super) const TAME: usize = usize::MAX >> 3;
+const TAME: usize = usize::MAX >> 3;
 
-/// The bytes one record takes, padded; [`TOO_LARGE`] when they might overflow.
+/// Bytes that `record` takes, padded, with a time of its own if `timed`; [`TOO_LARGE`] if the sum might
+/// overflow.
 #[inline(always)]
-pub(crate) fn record_size(value: usize, timed: bool, key: Option<usize>, headers: usize) -> usize {
+pub(crate) fn record_size(record: &Record<'_>, timed: bool) -> usize {
+    let headers = match record.record_headers() {
+        [] => 0,
+        headers => headers_size(headers),
+    };
+    let key = record.record_key().map(<[u8]>::len);
+    parts_size(record.value().len(), timed, key, headers)
+}
+
+/// The same of a record without headers whose value, of `value` bytes, is written in place.
+#[inline(always)]
+pub(crate) fn in_place_size(value: usize, key: Option<usize>, timed: bool) -> usize {
+    parts_size(value, timed, key, 0)
+}
+
+#[inline(always)]
+fn parts_size(value: usize, timed: bool, key: Option<usize>, headers: usize) -> usize {
     let meta = match (key, headers) {
         (None, 0) => 0,
         (key, headers) => {
@@ -35,9 +52,10 @@ pub(crate) fn record_size(value: usize, timed: bool, key: Option<usize>, headers
     padded(value) + if timed { 8 } else { 0 } + meta
 }
 
-/// Bytes a uniform frame takes, padded; [`TOO_LARGE`] when they might overflow.
+/// Bytes that a uniform frame takes, padded: `records` values of `value` bytes each. [`TOO_LARGE`] if the
+/// sum might overflow.
 #[inline]
-pub(crate) fn uniform_bytes(records: usize, value: usize) -> usize {
+pub(crate) fn uniform_size(records: usize, value: usize) -> usize {
     match records.checked_mul(value) {
         Some(values) if values <= TAME => UNIFORM_HEAD + padded(values),
         _ => TOO_LARGE,
@@ -90,7 +108,7 @@ fn put_u32(out: &mut [u8], at: &mut usize, number: usize) {
     put(out, at, &(number as u32).to_ne_bytes());
 }
 
-fn headers_bytes(headers: &[Header<'_>]) -> usize {
+fn headers_size(headers: &[Header<'_>]) -> usize {
     headers.iter().fold(0, |sum: usize, header| {
         let value = header.value.map_or(0, <[u8]>::len);
         sum.saturating_add(8)
@@ -99,20 +117,9 @@ fn headers_bytes(headers: &[Header<'_>]) -> usize {
     })
 }
 
-/// Bytes that a record takes, padded; [`TOO_LARGE`] when they might overflow.
-#[inline(always)]
-pub(crate) fn record_bytes(record: &Record<'_>, timed: bool) -> usize {
-    let headers = match record.record_headers() {
-        [] => 0,
-        headers => headers_bytes(headers),
-    };
-    let key = record.record_key().map(<[u8]>::len);
-    record_size(record.value().len(), timed, key, headers)
-}
-
 /// Writes a record into exactly the bytes it takes, which begin at `unit`.
 #[inline(always)]
-pub(crate) fn write_record(
+pub(super) fn write_record(
     out: &mut [u8],
     unit: u32,
     record: &Record<'_>,
@@ -130,9 +137,26 @@ pub(crate) fn write_record(
     Descriptor::record(unit, value.len(), time.is_some(), flags)
 }
 
+/// Writes all of a record but its value, which the caller writes in place.
+#[inline(always)]
+pub(super) fn write_around_value(
+    out: &mut [u8],
+    unit: u32,
+    value: usize,
+    key: Option<&[u8]>,
+    time: Option<i64>,
+) -> Descriptor {
+    write_behind(out, padded(value), key, &[], time);
+    let flags = Flags {
+        key: key.is_some(),
+        ..Flags::default()
+    };
+    Descriptor::record(unit, value, time.is_some(), flags)
+}
+
 /// Writes what lies behind a value: time, key and headers, as far as there are any.
 #[inline(always)]
-pub(crate) fn write_behind(
+fn write_behind(
     out: &mut [u8],
     mut at: usize,
     key: Option<&[u8]>,
@@ -175,7 +199,7 @@ fn write_headers(out: &mut [u8], at: &mut usize, headers: &[Header<'_>]) {
 
 /// What one partition's share of a batch will take.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Share {
+pub(crate) struct BatchShare {
     pub(crate) records: usize,
     /// Bytes of the records as a table frame has them, heads not counted.
     bodies: usize,
@@ -184,7 +208,7 @@ pub(crate) struct Share {
     mixed: bool,
 }
 
-impl Share {
+impl BatchShare {
     #[inline]
     pub(crate) fn add(&mut self, record: &Record<'_>) {
         let plain = record.record_key().is_none()
@@ -198,7 +222,7 @@ impl Share {
         self.mixed |= !plain || length != self.value;
         self.records += 1;
         let timed = record.given_timestamp().is_some();
-        self.bodies = self.bodies.saturating_add(record_bytes(record, timed));
+        self.bodies = self.bodies.saturating_add(record_size(record, timed));
     }
 
     /// Bytes of the share's frame; [`TOO_LARGE`] when they might overflow.
@@ -210,12 +234,12 @@ impl Share {
                 .saturating_add(TABLE_HEAD)
                 .saturating_add(self.bodies)
         } else {
-            uniform_bytes(self.records, self.value)
+            uniform_size(self.records, self.value)
         }
     }
 
     /// Writes the share into its frame's bytes, which begin at `unit`.
-    pub(crate) fn write<'r>(
+    pub(super) fn write<'r>(
         &self,
         out: &mut [u8],
         unit: u32,
@@ -236,7 +260,7 @@ impl Share {
         let mut body_unit = unit + (head.len() / UNIT) as u32;
         for (record, entry) in records.zip(head[TABLE_HEAD..].chunks_exact_mut(8)) {
             let timed = record.given_timestamp();
-            let bytes = record_bytes(record, timed.is_some());
+            let bytes = record_size(record, timed.is_some());
             let (body, rest) = bodies.split_at_mut(bytes);
             let descriptor = write_record(body, body_unit, record, timed);
             entry.copy_from_slice(&descriptor.0.to_ne_bytes());
@@ -247,8 +271,22 @@ impl Share {
     }
 }
 
+/// Writes a uniform frame, which begins at `unit`: `records` values, which lie in `values` back to back.
+pub(super) fn write_values(
+    out: &mut [u8],
+    unit: u32,
+    records: u64,
+    value: usize,
+    values: &[u8],
+    time: i64,
+) -> Descriptor {
+    write_uniform_head(out, value, time);
+    out[UNIFORM_HEAD..][..values.len()].copy_from_slice(values);
+    Descriptor::new(Kind::Uniform, unit, records)
+}
+
 /// Writes what stands before a uniform frame's values.
-pub(crate) fn write_uniform_head(out: &mut [u8], value: usize, time: i64) {
+fn write_uniform_head(out: &mut [u8], value: usize, time: i64) {
     let mut at = 0;
     put(out, &mut at, &time.to_ne_bytes());
     put_u32(out, &mut at, value);
@@ -325,7 +363,7 @@ mod tests {
                         if let Some(key) = key {
                             record = record.key(key);
                         }
-                        let bytes = record_bytes(&record, time.is_some());
+                        let bytes = record_size(&record, time.is_some());
                         assert_eq!(bytes % UNIT, 0);
                         let mut out = vec![0xee; bytes];
                         let d = write_record(&mut out, 3, &record, time);
@@ -348,7 +386,7 @@ mod tests {
                 value: None,
             },
         ];
-        let mut out = vec![0; 8 + headers_bytes(&headers)];
+        let mut out = vec![0; 8 + headers_size(&headers)];
         write_meta(&mut out, 0, b"", &headers);
         let back: Vec<_> = Headers::new(&out[8..]).collect();
         assert_eq!(back, headers);
@@ -359,7 +397,7 @@ mod tests {
     #[test]
     fn a_batch_of_plain_equal_values_is_uniform_and_any_other_is_not() {
         let bytes = |records: &[Record<'_>]| {
-            let mut share = Share::default();
+            let mut share = BatchShare::default();
             records.iter().for_each(|record| share.add(record));
             (share.mixed, share.bytes())
         };
@@ -372,18 +410,18 @@ mod tests {
 
     #[test]
     fn sizes_are_padded_and_refuse_to_overflow() {
-        assert_eq!(record_size(0, false, None, 0), 0);
-        assert_eq!(record_size(1, true, None, 0), 16);
-        assert_eq!(record_size(64, true, Some(8), 0), 88);
-        assert_eq!(record_size(64, true, Some(0), 0), 80);
-        assert_eq!(record_size(64, true, None, 16), 96);
-        assert_eq!(record_size(usize::MAX, true, None, 0), TOO_LARGE);
-        assert_eq!(record_size(1, true, Some(usize::MAX), 5), TOO_LARGE);
-        assert_eq!(record_size(1, true, None, usize::MAX), TOO_LARGE);
-        let all_tame = record_size(TAME, true, Some(TAME), TAME);
+        assert_eq!(parts_size(0, false, None, 0), 0);
+        assert_eq!(parts_size(1, true, None, 0), 16);
+        assert_eq!(parts_size(64, true, Some(8), 0), 88);
+        assert_eq!(parts_size(64, true, Some(0), 0), 80);
+        assert_eq!(parts_size(64, true, None, 16), 96);
+        assert_eq!(parts_size(usize::MAX, true, None, 0), TOO_LARGE);
+        assert_eq!(parts_size(1, true, Some(usize::MAX), 5), TOO_LARGE);
+        assert_eq!(parts_size(1, true, None, usize::MAX), TOO_LARGE);
+        let all_tame = parts_size(TAME, true, Some(TAME), TAME);
         assert!(all_tame > 3 * (TAME - 8) && all_tame < TOO_LARGE);
-        assert_eq!(uniform_bytes(3, 5), UNIFORM_HEAD + 16);
-        assert_eq!(uniform_bytes(usize::MAX, 2), TOO_LARGE);
-        assert_eq!(uniform_bytes(1, usize::MAX), TOO_LARGE);
+        assert_eq!(uniform_size(3, 5), UNIFORM_HEAD + 16);
+        assert_eq!(uniform_size(usize::MAX, 2), TOO_LARGE);
+        assert_eq!(uniform_size(1, usize::MAX), TOO_LARGE);
     }
 }

@@ -46,12 +46,10 @@ pub use frame::Headers;
 pub use records::{RecordRef, Records};
 pub use values::Values;
 
-pub(crate) use claim::{ClaimMode, ClaimTarget, FrameClaim};
-pub(crate) use descriptor::{Descriptor, Flags, Kind, UNIT, padded};
-pub(crate) use frame::{
-    Share, UNIFORM_HEAD, record_bytes, record_size, uniform_bytes, write_behind, write_record,
-    write_uniform_head,
-};
+pub(crate) use claim::{ClaimMode, ClaimTarget, FrameClaim, RecordClaim};
+pub(crate) use descriptor::UNIT;
+pub(in crate::log) use descriptor::{Descriptor, Kind};
+pub(crate) use frame::{BatchShare, in_place_size, record_size, uniform_size};
 pub(crate) use records::RecordRun;
 pub(crate) use shape::SegmentShape;
 pub(crate) use state::{MAX_NUMBER, MAX_RECORDS, MAX_UNITS, SegmentState};
@@ -147,14 +145,14 @@ impl Segment {
 
     /// The descriptor at a slot. What it describes may be read while the segment is held.
     #[inline]
-    pub(crate) fn descriptor(&self, slot: u32) -> Descriptor {
+    pub(in crate::log) fn descriptor(&self, slot: u32) -> Descriptor {
         published(self.block.index(slot))
     }
 
     /// Steps over single records, many at once, as far as those go and at most to `stop`. Answers the
     /// slot behind them, and the last one's descriptor; `before` if there are none.
     #[inline]
-    pub(crate) fn step_over(
+    pub(in crate::log) fn step_over(
         &self,
         mut slot: u32,
         stop: u32,
@@ -347,7 +345,7 @@ impl PublishedIndex<'_> {
     /// # Safety
     /// M5: the slot was found published in this life, and the segment is held.
     #[inline(always)]
-    pub(crate) unsafe fn descriptor(self, slot: u32) -> Descriptor {
+    unsafe fn descriptor(self, slot: u32) -> Descriptor {
         // SAFETY: the caller's promise.
         Descriptor(unsafe { self.0.known(slot) })
     }

@@ -94,7 +94,7 @@ impl Block {
     #[track_caller]
     pub(crate) unsafe fn known_base(&self) -> u64 {
         // SAFETY: the caller's promise.
-        unsafe { self.0.base.load_alone() }
+        unsafe { self.0.base.unsync_load() }
     }
 
     pub(crate) fn recycled(&self) -> &AtomicU64 {
@@ -143,7 +143,7 @@ impl Block {
     #[track_caller]
     pub(crate) fn empty_slot(&self, slot: u32) {
         // SAFETY: what loom is asked to check.
-        unsafe { self.index(slot).load_alone() };
+        unsafe { self.index(slot).unsync_load() };
         *self.emptied(slot) = Arc::new(Shadow::written());
         self.0.index[slot as usize].store(0, ord!(Relaxed));
     }
@@ -240,7 +240,7 @@ impl<'a> Index<'a> {
     /// As in the plain build. Loom checks it: every store of the word happened before.
     pub(crate) unsafe fn known(self, slot: u32) -> u64 {
         // SAFETY: the caller's promise.
-        unsafe { self.block.index(slot).load_alone() }
+        unsafe { self.block.index(slot).unsync_load() }
     }
 }
 

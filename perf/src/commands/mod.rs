@@ -1,0 +1,6 @@
+//! The commands `run` and `list`.
+
+pub(crate) mod list;
+pub(crate) mod run;
+#[cfg(test)]
+mod tests;

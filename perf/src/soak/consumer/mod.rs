@@ -1,0 +1,6 @@
+//! The consuming threads of a round.
+
+mod reader;
+mod seeks;
+pub(crate) mod steady;
+pub(crate) mod transient;

@@ -1,0 +1,6 @@
+//! The producing threads of a round.
+
+pub(crate) mod calls;
+mod handle;
+mod sender;
+pub(crate) mod turns;

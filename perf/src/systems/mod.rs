@@ -1,0 +1,12 @@
+//! The measured systems: what each must provide, and an adapter for each.
+
+pub(crate) mod atomics;
+pub(crate) mod channels;
+pub(crate) mod combined;
+pub(crate) mod disruptor;
+pub(crate) mod lmax;
+pub(crate) mod original;
+pub(crate) mod ringlog;
+pub(crate) mod ringlog_routed;
+pub(crate) mod rtrb;
+pub(crate) mod system;

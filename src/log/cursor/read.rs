@@ -1,0 +1,105 @@
+//! Reading past frames: what a poll returns is a run of records, still in the segment.
+//!
+//! Nothing is copied. The run says which frames were found published, and a batch lends their
+//! records out while the cursor holds the segment.
+
+use super::Cursor;
+use crate::log::segment::{Descriptor, Kind, RecordRun, Segment};
+
+/// A reader that finds this many records in one poll has a backlog, and from there on loads the
+/// descriptors of a whole line at a time. Readers that keep up with their producers do not: that
+/// was measured, and makes the producers slower.
+const BACKLOG: u32 = if cfg!(loom) { 1 } else { 256 };
+
+impl Cursor {
+    /// The frames that the last poll read past, and their segment.
+    #[inline]
+    pub(crate) fn run(&self) -> (&RecordRun, &Segment) {
+        (&self.run, &self.segment)
+    }
+
+    /// Reads past frames, beginning with `first`, which is at the cursor. The segment is held.
+    #[inline(always)]
+    pub(super) fn read(&mut self, first: Descriptor, max: u32) {
+        let start = self.slot;
+        let (mut slot, mut descriptor) = (start, first);
+        let stop = start + (self.segment.shape().records - start).min(max);
+        // Single records first, as many as there are.
+        let (mut last, mut bulk_from) = (first, stop.min(start + BACKLOG));
+        while descriptor.is_record() {
+            last = descriptor;
+            slot += 1;
+            if slot == bulk_from {
+                (slot, last) = self.segment.step_over(slot, stop, last);
+                if slot == stop {
+                    break;
+                }
+                bulk_from = stop;
+            }
+            descriptor = self.segment.descriptor(slot);
+        }
+        let lost = core::mem::take(&mut self.lost);
+        self.run = RecordRun {
+            base: self.base,
+            slot: start,
+            skip: self.skip,
+            records: slot - start,
+            singles: true,
+            lost,
+        };
+        self.slot = slot;
+        if slot < stop && !matches!(descriptor.kind(), Kind::Empty | Kind::End) {
+            return self.read_on(descriptor, max);
+        }
+        let end = last.behind();
+        // Not exact after a seek; the back-off takes it as a hint.
+        let bytes = end.wrapping_sub(core::mem::replace(&mut self.next_value, end));
+        if slot < stop && descriptor.is_empty() {
+            self.backoff.found(slot - start, bytes);
+        } else if slot - start == max {
+            self.backoff.found_more();
+        } else {
+            self.backoff.found_end();
+        }
+    }
+
+    /// Continues reading at a frame that is not a single record.
+    #[inline(never)]
+    fn read_on(&mut self, first: Descriptor, max: u32) {
+        let segment = &self.segment;
+        let last = segment.shape().records;
+        // In locals: at each Acquire the compiler would write fields back and load them again.
+        let (mut slot, mut skip, mut records) = (self.slot, self.skip, self.run.records);
+        let mut descriptor = first;
+        loop {
+            match descriptor.kind() {
+                Kind::Timed | Kind::Untimed => {
+                    records += 1;
+                    slot += 1;
+                }
+                Kind::Table | Kind::Uniform => {
+                    let rest = descriptor.slots() - skip;
+                    let taken = rest.min(max - records);
+                    records += taken;
+                    if taken < rest {
+                        skip += taken;
+                    } else {
+                        slot += descriptor.slots();
+                        skip = 0;
+                    }
+                }
+                Kind::Aborted => slot += descriptor.slots(),
+                Kind::Empty | Kind::End => break,
+            }
+            if slot == last || records == max {
+                break;
+            }
+            descriptor = segment.descriptor(slot);
+        }
+        self.run.records = records;
+        self.run.singles = false;
+        self.backoff.found_more();
+        self.slot = slot;
+        self.skip = skip;
+    }
+}

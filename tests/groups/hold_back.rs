@@ -1,0 +1,118 @@
+//! Hold-back: producers wait for the commits of a group, or its losses are counted.
+
+use super::common::{TOPIC, grouped, make, subscribed};
+use super::support::{read, send};
+use ringlog::{HoldBack, Overflow, Record, TopicConfig, TopicPartition};
+
+#[test]
+fn uncommitted_records_are_held_back_while_a_group_has_no_members() {
+    let (broker, topic) = make(TopicConfig::new().segments(2).segment_records(4));
+    let mut producer = topic.producer();
+    let mut a = subscribed(&broker, grouped());
+    send(&mut producer, 0, 8);
+    assert_eq!(a.try_poll().unwrap().len(), 4);
+    drop(a);
+    assert!(producer.try_send(Record::new(b"x")).is_err());
+    let mut b = subscribed(&broker, grouped());
+    assert_eq!(read(&mut b).len(), 8);
+    drop(b);
+    send(&mut producer, 0, 4);
+    let mut c = subscribed(&broker, grouped());
+    assert_eq!(read(&mut c), [8, 9, 10, 11].map(|offset| (0, offset)));
+    drop(c);
+    // Deleting a group releases what it held back.
+    while producer.try_send(Record::new(b"x")).is_ok() {}
+    broker.delete_group("g").unwrap();
+    send(&mut producer, 0, 100);
+    let before = topic.memory_bytes();
+    for _ in 0..20 {
+        let mut d = subscribed(&broker, grouped());
+        read(&mut d);
+    }
+    broker.delete_group("g").unwrap();
+    assert_eq!(
+        topic.memory_bytes(),
+        before,
+        "spare segments do not pile up"
+    );
+}
+
+#[test]
+fn producers_may_overwrite_what_is_committed_and_no_more() {
+    let (broker, topic) = make(TopicConfig::new().segments(2).segment_records(4));
+    let mut producer = topic.producer();
+    let mut a = subscribed(&broker, grouped().auto_commit(false));
+    read(&mut a);
+    let mut room = || {
+        let sent = (0..100).take_while(|_| producer.try_send(Record::new(b"x")).is_ok());
+        sent.count()
+    };
+    assert_eq!(room(), 8);
+    assert_eq!((read(&mut a).len(), room()), (8, 0));
+    a.commit_offsets(&[(TopicPartition::new(TOPIC, 0), 3)])
+        .unwrap();
+    assert_eq!(room(), 0);
+    a.commit().unwrap();
+    assert_eq!(room(), 4);
+}
+
+#[test]
+fn with_hold_back_read_records_that_were_read_may_be_overwritten() {
+    for (hold_back, more) in [(HoldBack::Committed, 0), (HoldBack::Read, 4)] {
+        let (broker, topic) = make(TopicConfig::new().segments(2).segment_records(4));
+        let mut producer = topic.producer();
+        let config = grouped().auto_commit(false).hold_back(hold_back);
+        let mut a = subscribed(&broker, config.clone());
+        send(&mut producer, 0, 8);
+        assert_eq!(read(&mut a).len(), 8);
+        let sent = (0..4).take_while(|_| producer.try_send(Record::new(b"x")).is_ok());
+        assert_eq!(sent.count(), more);
+        drop(a);
+        let mut b = subscribed(&broker, config);
+        let batch = b.try_poll().unwrap();
+        let first = batch.iter().next().unwrap().offset();
+        assert_eq!(first - batch.lost(), 0);
+        assert_eq!(batch.lost() > 0, more > 0);
+    }
+}
+
+#[test]
+fn an_overtaken_group_gets_the_number_of_lost_records() {
+    let config = TopicConfig::new().segments(2).segment_records(4);
+    let (broker, topic) = make(config.overflow(Overflow::DropOldest));
+    let mut producer = topic.producer();
+    let mut a = subscribed(&broker, grouped());
+    send(&mut producer, 0, 2);
+    assert_eq!(read(&mut a).len(), 2);
+    drop(a);
+    send(&mut producer, 0, 40);
+    let mut b = subscribed(&broker, grouped());
+    let batch = b.try_poll().unwrap();
+    let start = topic.log_start_offset(0).unwrap();
+    assert_eq!(batch.iter().next().unwrap().offset(), start);
+    assert_eq!(batch.lost(), start - 2);
+}
+
+#[test]
+fn deleted_records_count_as_lost_and_hold_nothing_back() {
+    let (broker, topic) = make(TopicConfig::new().segments(2).segment_records(4));
+    let mut producer = topic.producer();
+    let mut a = subscribed(&broker, grouped().auto_commit(false));
+    read(&mut a);
+    send(&mut producer, 0, 8);
+    topic.delete_records(0, 6).unwrap();
+    let batch = a.try_poll().unwrap();
+    assert_eq!((batch.len(), batch.lost()), (2, 6));
+    drop(batch);
+    assert_eq!(topic.delete_records(0, 7).unwrap(), 7);
+    assert_eq!(read(&mut a), []);
+    send(&mut producer, 0, 4);
+    drop(a);
+    // Nothing was committed: the group begins at its first offset again, which is deleted.
+    topic.delete_records(0, 9).unwrap();
+    let mut b = subscribed(&broker, grouped());
+    let batch = b.try_poll().unwrap();
+    assert_eq!((batch.len(), batch.lost()), (3, 9));
+    drop(batch);
+    send(&mut producer, 0, 4);
+}
