@@ -108,7 +108,7 @@ pub(crate) fn find(log: &Partition, time: i64) -> Result<OffsetAndTimestamp, u64
 
 /// Looks through a segment, which is held.
 fn look_through(segment: &Segment, log: &Partition, time: i64, deleted_before: u64) -> Scan {
-    if segment.latest().is_some_and(|latest| latest < time) {
+    if segment.max_timestamp().is_some_and(|latest| latest < time) {
         // Two words with no order between them: this thread may know the latest time of a segment
         // that has come to its end, and yet see an older head, of fewer records. Then the search
         // ends early, and misses nothing: what is passed by is too early whatever the head says,
@@ -155,6 +155,6 @@ fn look_through(segment: &Segment, log: &Partition, time: i64, deleted_before: u
         }
         slot += frame.slots();
     }
-    segment.set_latest(latest);
+    segment.cache_max_timestamp(latest);
     Scan::Through(slot)
 }

@@ -17,7 +17,7 @@ pub(crate) struct PartitionAppender {
     target: ClaimTarget,
     full: SegmentState,
     /// Where the last claim has left the segment's head; none where that is not known. For the
-    /// exclusive producer alone, who is the only one to write it ([`ClaimMode::look`]).
+    /// exclusive producer alone, who is the only one to write it ([`ClaimMode::current`]).
     last: SegmentState,
 }
 
@@ -104,10 +104,10 @@ impl PartitionAppender {
             target: ClaimTarget {
                 // Any will do: nothing is known of its head, and a head says whose it is.
                 segment: topic.pool().get(0).clone(),
-                readers: log.readers().waiting_for_records().clone(),
-                counts: log.counts().clone(),
+                waiting_readers: log.readers().waiting_for_records().clone(),
+                counters: log.counts().clone(),
             },
-            full: topic.pool().shape().full(log.id()),
+            full: topic.pool().shape().full_state(log.id()),
             last: SegmentState::NONE,
         }
     }

@@ -99,7 +99,7 @@ impl<S: ClaimMode> Producer<S> {
                 continue;
             }
             // `plan` has checked that both fit.
-            let units = share.bytes() / UNIT;
+            let units = share.size() / UNIT;
             // (Not by way of `self`, whose plan is read while the claim lives.)
             let claim = claim_frame::<S>(
                 &self.topic,
@@ -147,7 +147,7 @@ impl<S: ClaimMode> Producer<S> {
             plan.starts.push(start);
             start += share.records as u32;
             let shape = self.topic.pool().shape();
-            let bytes = share.bytes();
+            let bytes = share.size();
             if bytes > shape.data_bytes() || share.records > shape.records as usize {
                 return Err(SendError::BatchTooLarge {
                     partition: partition as u32,

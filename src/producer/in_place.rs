@@ -69,7 +69,7 @@ impl<S: ClaimMode> Producer<S> {
         let bytes = in_place_size(len, key.map(<[u8]>::len), time.is_some());
         let units = self.units(bytes)?;
         let frame = self.claim_frame(partition, 1, units, Patience::Wait)?;
-        let record = frame.in_place(len, key, time);
+        let record = frame.begin_record(len, key, time);
         Ok(Claim {
             metadata: RecordMetadata {
                 partition,

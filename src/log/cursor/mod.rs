@@ -268,7 +268,7 @@ impl Cursor {
             // Whoever waits has the value's line on its way beside the descriptor's: one line's
             // time, not two. In a stream it would only take the line from the producer.
             if ahead {
-                self.segment.will_read(self.next_value);
+                self.segment.prefetch_data(self.next_value);
             }
         } else if self.backoff.is_due() {
             self.backoff.wait(again());
@@ -329,7 +329,7 @@ impl Cursor {
     /// Says that it will soon be looked what is at the cursor.
     #[inline(always)]
     pub(crate) fn will_look(&self) {
-        self.segment.will_look(self.slot);
+        self.segment.prefetch_descriptor(self.slot);
     }
 
     /// The descriptor that the cursor is at.
@@ -396,11 +396,11 @@ impl Cursor {
         let stop = start + (self.segment.shape().records - start).min(max);
         // Single records, as far as they go.
         let (mut last, mut turn) = (first, stop.min(start + BACKLOG));
-        while descriptor.is_record() {
+        while descriptor.is_single_record() {
             last = descriptor;
             slot += 1;
             if slot == turn {
-                (slot, last) = self.segment.step_over(slot, stop, last);
+                (slot, last) = self.segment.skip_single_records(slot, stop, last);
                 if slot == stop {
                     break;
                 }
@@ -421,7 +421,7 @@ impl Cursor {
         if slot < stop && !matches!(descriptor.kind(), Kind::Empty | Kind::End) {
             return self.read_on(descriptor, max);
         }
-        let end = last.behind();
+        let end = last.end();
         // (After a seek not quite: it is for a hint.)
         let bytes = end.wrapping_sub(core::mem::replace(&mut self.next_value, end));
         if slot < stop && descriptor.is_empty() {

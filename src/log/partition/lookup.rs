@@ -24,14 +24,14 @@ impl Partition {
     /// All that is to see of a live segment; `None` if it is not, or not any more.
     pub(crate) fn look(&self, number: u64) -> Option<SegmentBounds> {
         let segment = self.pool.get(self.find(number)?);
-        let (base, before) = (segment.base_unheld(), segment.before_unheld());
+        let (base, before) = (segment.base_unheld(), segment.units_before_unheld());
         let head = segment.state_unheld();
         // As in `lookup`, for each of the three.
         (self.log_start() <= number).then_some(SegmentBounds {
             base,
             before,
             records: head.records(),
-            units: head.used_units(),
+            units: head.units(),
         })
     }
 

@@ -80,7 +80,10 @@ impl RetentionMark {
     /// That of a segment that is just being prepared: now, if anybody asks for the time.
     pub(crate) fn new(retention: &Option<RetentionLimits>, before: u64) -> RetentionMark {
         let created_at = retention.map_or(0, |_| clock::monotonic());
-        RetentionMark { created_at, before }
+        RetentionMark {
+            created_at,
+            units_before: before,
+        }
     }
 }
 
@@ -97,7 +100,7 @@ impl Partition {
         }
         let next = self.pool.get(self.find(start + 1)?);
         let last = self.pool.get(self.find(last)?);
-        let (units, now) = (last.state().used_units(), clock::monotonic());
+        let (units, now) = (last.state().units(), clock::monotonic());
         Some(retention.gives_up(now, next.retention_mark(), last.retention_mark(), units))
     }
 

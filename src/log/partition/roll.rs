@@ -30,7 +30,7 @@ impl Partition {
             if head.is_fresh_as(self.id, number) {
                 segment.open(self.id, number);
             } else if head.is_open_in(self.id) {
-                let full = self.pool.shape().full(self.id);
+                let full = self.pool.shape().full_state(self.id);
                 match segment.try_claim::<S>(head, full, records, units) {
                     Ok(head) => return Ok((index, head)),
                     Err(head) if head.is_open_in(self.id) => segment.seal(head),
@@ -137,7 +137,7 @@ impl Partition {
             };
             let before = full
                 .retention_mark()
-                .before
+                .units_before
                 .wrapping_add(head.units().into());
             self.pool
                 .get(taken)
