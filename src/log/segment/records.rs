@@ -353,9 +353,9 @@ impl<'b> Records<'b> {
         Some((offset, run))
     }
 
-    /// The next record, where it is neither a single record nor a value of the open uniform frame.
-    /// Takes and returns the whole state, so that in a loop over single records it stays in
-    /// registers.
+    /// The next record of any kind; [`next`](Self::next) handles single records and values of the
+    /// open uniform frame itself. Takes and returns the whole state, so that in a loop over single
+    /// records it stays in registers.
     ///
     /// Cold, so that the compiler spills what only this needs at the call and not in the caller's
     /// loop: `poll and read` in `benches/instructions.txt` takes five instructions a record more
