@@ -153,7 +153,7 @@ pub(crate) struct ClaimTarget {
 /// which readers step over.
 ///
 /// All its fields are whole words. Narrower ones would be written to the stack apart and read back
-/// together, which stalls every send (`docs/performance.md`).
+/// together, which stalls every send (`docs/performance-log.md`).
 pub(crate) struct FrameClaim<'a> {
     target: &'a ClaimTarget,
     /// The target's memory: a copy, so that its address need not be loaded again after each store.
