@@ -144,7 +144,7 @@ impl<'c> Batch<'c> {
             });
         }
         let mut frames = self.iter();
-        while let Some((offset, values)) = frames.next_run() {
+        while let Some((offset, values)) = frames.next_value_run() {
             if values.length != size_of::<T>() {
                 return Err(ViewError::Size {
                     offset,

@@ -54,7 +54,7 @@ impl RetentionLimits {
     ) -> bool {
         // Marks of segments that were recycled meanwhile may be in any order.
         let age = now.saturating_sub(next.created_at);
-        let rest = last.before.wrapping_sub(next.before);
+        let rest = last.units_before.wrapping_sub(next.units_before);
         let rest = rest.wrapping_add(units.into());
         (self.time != u64::MAX && age >= self.time)
             || (self.units != u64::MAX && rest >= self.units)
@@ -83,7 +83,7 @@ mod tests {
         let retention = RetentionLimits::new(Some(Duration::from_nanos(10)), None).unwrap();
         let mark = |created_at| RetentionMark {
             created_at,
-            before: 0,
+            units_before: 0,
         };
         for (created_at, now, retired) in
             [(5, 14, false), (5, 15, true), (5, 99, true), (5, 4, false)]
@@ -98,7 +98,7 @@ mod tests {
         let retention = RetentionLimits::new(None, Some(80)).unwrap();
         let mark = |before| RetentionMark {
             created_at: 0,
-            before,
+            units_before: before,
         };
         for (before, units, retired) in [(4, 0, false), (4, 5, false), (4, 6, true), (10, 0, true)]
         {

@@ -128,7 +128,7 @@ pub(crate) fn find(log: &Partition, time: i64) -> TimeLookup {
 
 /// Scans a segment, which is held, for the earliest record at or after `time`.
 fn scan_segment(segment: &Segment, log: &Partition, time: i64, deleted_before: u64) -> Scan {
-    if segment.latest().is_some_and(|latest| latest < time) {
+    if segment.max_timestamp().is_some_and(|latest| latest < time) {
         // The two words have no order between them: this thread may see the maximum timestamp of a
         // segment that is complete, and yet load an older state word, of fewer records. Then the
         // scan ends early, and misses nothing:
@@ -178,6 +178,6 @@ fn scan_segment(segment: &Segment, log: &Partition, time: i64, deleted_before: u
         }
         slot += descriptor.slots();
     }
-    segment.set_latest(max_timestamp);
+    segment.cache_max_timestamp(max_timestamp);
     Scan::End(slot)
 }

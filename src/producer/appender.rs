@@ -79,7 +79,7 @@ pub(crate) struct PartitionAppender {
     /// The state of a segment of this partition that is full.
     full: SegmentState,
     /// The state in which the last claim left the segment; none where that is not known. Only an
-    /// exclusive producer uses it, since no other thread writes the word ([`ClaimMode::look`]).
+    /// exclusive producer uses it, since no other thread writes the word ([`ClaimMode::current`]).
     last: SegmentState,
 }
 
@@ -90,10 +90,10 @@ impl PartitionAppender {
             target: ClaimTarget {
                 // Any segment will do: its state word says to which partition it belongs.
                 segment: topic.pool().get(0).clone(),
-                readers: log.readers().waiting_for_records().clone(),
-                counts: log.counters().clone(),
+                waiting_readers: log.readers().waiting_for_records().clone(),
+                counters: log.counters().clone(),
             },
-            full: topic.pool().shape().full(log.id()),
+            full: topic.pool().shape().full_state(log.id()),
             last: SegmentState::NONE,
         }
     }

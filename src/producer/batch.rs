@@ -99,7 +99,7 @@ impl<S: ClaimMode> Producer<S> {
                 continue;
             }
             let topic = &self.appenders.topic;
-            let size = FrameSize::of_batch(topic, partition as u32, share.records, share.bytes());
+            let size = FrameSize::of_batch(topic, partition as u32, share.records, share.size());
             let size = size.map_err(|error| (partition, error.into()))?;
             let claim = self.appenders.claim::<S>(partition as u32, size, when_full);
             let claim = claim.map_err(|refusal| (partition, refusal))?;

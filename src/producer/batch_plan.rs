@@ -54,7 +54,7 @@ impl BatchPlan {
         for (partition, share) in self.shares.iter().enumerate() {
             self.starts.push(start);
             start += share.records as u32;
-            FrameSize::of_batch(topic, partition as u32, share.records, share.bytes())?;
+            FrameSize::of_batch(topic, partition as u32, share.records, share.size())?;
         }
         self.order.resize(records.len(), 0);
         let ranked = self.partitions.iter().zip(&self.ranks);

@@ -65,7 +65,7 @@ impl<S: ClaimMode> Producer<S> {
         let frame = self
             .appenders
             .claim::<S>(partition, size, WhenFull::Block)?;
-        let record = frame.in_place(len, key, time);
+        let record = frame.begin_record(len, key, time);
         Ok(Claim {
             metadata: RecordMetadata {
                 partition,

@@ -252,7 +252,7 @@ impl Cursor {
             // one transfer's time, not two. In a stream this would only take the line from the
             // producer.
             if prefetch_value {
-                self.segment.will_read(self.next_value);
+                self.segment.prefetch_data(self.next_value);
             }
         } else if self.backoff.is_due() {
             self.backoff.wait(may_back_off());
@@ -313,7 +313,7 @@ impl Cursor {
     /// Prefetches the descriptor at the cursor.
     #[inline(always)]
     pub(crate) fn prefetch_descriptor(&self) {
-        self.segment.will_look(self.slot);
+        self.segment.prefetch_descriptor(self.slot);
     }
 
     /// The descriptor at the cursor.

@@ -26,11 +26,11 @@ impl Cursor {
         let stop = start + (self.segment.shape().records - start).min(max);
         // Single records first, as many as there are.
         let (mut last, mut bulk_from) = (first, stop.min(start + BACKLOG));
-        while descriptor.is_record() {
+        while descriptor.is_single_record() {
             last = descriptor;
             slot += 1;
             if slot == bulk_from {
-                (slot, last) = self.segment.step_over(slot, stop, last);
+                (slot, last) = self.segment.skip_single_records(slot, stop, last);
                 if slot == stop {
                     break;
                 }
@@ -51,7 +51,7 @@ impl Cursor {
         if slot < stop && !matches!(descriptor.kind(), Kind::Empty | Kind::End) {
             return self.read_on(descriptor, max);
         }
-        let end = last.behind();
+        let end = last.end();
         // Not exact after a seek; the back-off takes it as a hint.
         let bytes = end.wrapping_sub(core::mem::replace(&mut self.next_value, end));
         if slot < stop && descriptor.is_empty() {

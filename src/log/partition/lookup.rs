@@ -31,14 +31,14 @@ impl Partition {
     /// The bounds of a live segment; `None` if it is not there yet or not any more.
     pub(super) fn segment_bounds(&self, number: u64) -> Option<SegmentBounds> {
         let segment = self.segment(number)?;
-        let (base, units_before) = (segment.base_unheld(), segment.before_unheld());
+        let (base, units_before) = (segment.base_unheld(), segment.units_before_unheld());
         let state = segment.state_unheld();
         // As in `lookup`, for each of the three.
         (self.log_start() <= number).then_some(SegmentBounds {
             base,
             units_before,
             records: state.records(),
-            units: state.used_units(),
+            units: state.units(),
         })
     }
 

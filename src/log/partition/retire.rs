@@ -95,7 +95,10 @@ impl RetentionMark {
     /// the units before it.
     pub(super) fn new(retention: &Option<RetentionLimits>, before: u64) -> RetentionMark {
         let created_at = retention.map_or(0, |_| clock::monotonic());
-        RetentionMark { created_at, before }
+        RetentionMark {
+            created_at,
+            units_before: before,
+        }
     }
 }
 
@@ -115,7 +118,7 @@ impl Partition {
         let Some(last) = self.segment(last) else {
             return Expiry::Unknown;
         };
-        let (units, now) = (last.state().used_units(), clock::monotonic());
+        let (units, now) = (last.state().units(), clock::monotonic());
         if limits.is_exceeded(now, next.retention_mark(), last.retention_mark(), units) {
             Expiry::Expired
         } else {

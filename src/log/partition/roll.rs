@@ -36,7 +36,7 @@ impl Partition {
             if state.is_fresh_as(self.id, number) {
                 segment.open(self.id, number);
             } else if state.is_open_in(self.id) {
-                let full = self.pool.shape().full(self.id);
+                let full = self.pool.shape().full_state(self.id);
                 match segment.try_claim::<S>(state, full, records, units) {
                     Ok(state) => return Ok((segment, state)),
                     Err(state) if state.is_open_in(self.id) => segment.seal(state),
@@ -144,7 +144,7 @@ impl Partition {
             };
             let before = full
                 .retention_mark()
-                .before
+                .units_before
                 .wrapping_add(state.units().into());
             self.pool
                 .get(taken)

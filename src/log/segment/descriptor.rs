@@ -1,22 +1,34 @@
-//! How a frame lies in memory: pure bit and byte arithmetic, no atomics.
+//! Descriptors: one word each, which says what is published in a slot and where it lies.
 //!
-//! A **frame** is one append: a record, or a batch. Its **descriptor** is one word in the
-//! segment's index, at the slot of the frame's first record; zero means "not published".
-//! The same word describes a record inside a batch's table, so a record is read the same
-//! way wherever it lies. Frames begin on **units** of 8 bytes from the segment's data.
+//! A **frame** is one append: a record, or several of one batch. Its descriptor stands in the
+//! segment's index, at the slot of the frame's first record; zero means "not published". The table
+//! of a frame of several records consists of the same words, so that a record is read the same way
+//! wherever it lies. [`frame`](super::frame) has the bytes that a descriptor points at.
 //!
 //! ```text
-//! record     value, padded | [time i64] | [key length u32, headers length u32 | key | headers], padded
-//! table      time i64 | one descriptor a record | the records, each as above
-//! uniform    time i64 | value length u32, 0 u32 | the values, back to back, padded
+//!  63      60   59    58    57   56  55          28 27            0
+//! +----------+------+-----+------+---+--------------+--------------+
+//! |   kind   | tomb | key | meta | 0 |    length    |   position   |
+//! +----------+------+-----+------+---+--------------+--------------+
 //! ```
 //!
-//! Values start on a unit, so a value can be viewed in place as a type of alignment 8 or
-//! less. All numbers are in the machine's own byte order: a segment never leaves it.
+//! | field | meaning |
+//! |---|---|
+//! | `kind` | a [`Kind`]; the highest bit alone says "a single record" |
+//! | `tomb` | the record is a tombstone |
+//! | `key` | the record has a key |
+//! | `meta` | a key or headers follow the value |
+//! | `length` | bytes of value for a record; records for every other kind |
+//! | `position` | where the frame begins in the segment's data, in bytes |
+//!
+//! The position is lowest and in bytes because it is all that differs from record to record where
+//! they are alike: one addition.
+//!
+//! This is pure bit arithmetic, without atomics.
 
 use super::state::MAX_UNITS;
 
-/// Bytes in a unit, the grain of a segment's data.
+/// Bytes in a unit. Frames begin on units from the beginning of a segment's data.
 pub(crate) const UNIT: usize = 8;
 
 const POSITION_BITS: u32 = 28;
@@ -37,31 +49,31 @@ const TOMBSTONE: u64 = 1 << 59;
 
 const KIND_SHIFT: u32 = 60;
 
-// Positions, the one behind the last and lengths fit their fields.
+// Positions, the end of the last frame and lengths fit their fields.
 const _: () =
     assert!(MAX_UNITS as u64 * UNIT as u64 <= POSITION_MASK && POSITION_MASK == LENGTH_MASK);
 
 /// What a descriptor describes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(in crate::log) enum Kind {
-    /// Nothing published here yet.
+    /// Nothing is published here yet.
     Empty = 0,
-    /// Several records, described by a table.
+    /// Several records, each described in a table.
     Table = 1,
     /// Several values of one length, without keys or headers.
     Uniform = 2,
-    /// The segment ends here: go on in the next.
+    /// The segment ends here; the log continues in the next.
     End = 3,
-    /// A claim given up: as many offsets as its length says hold nothing.
+    /// A claim that was given up: `length` offsets hold nothing.
     Aborted = 4,
-    /// One record with a time of its own. The two kinds of single record, and no others, have
-    /// the word's highest bit.
+    /// One record with a time of its own. Only the two kinds of single record have the word's
+    /// highest bit.
     Timed = 8,
-    /// One record without: its batch's time, or none, is its time.
+    /// One record without a time of its own: its time is its batch's, or none.
     Untimed = 9,
 }
 
-/// What a record has besides its value, as descriptor bits.
+/// What a record has besides its value.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(super) struct Flags {
     pub(super) key: bool,
@@ -69,14 +81,7 @@ pub(super) struct Flags {
     pub(super) tombstone: bool,
 }
 
-/// One descriptor word.
-///
-/// `kind:4 | tombstone:1 | key:1 | meta:1 | unused:1 | length:28 | position:28`, the position in
-/// bytes, the length in bytes of value for a record and in records for everything else. `meta` says
-/// that a key or headers follow the value, `key` that one of them is a key.
-///
-/// The position is lowest and in bytes because it is all that differs from record to record where
-/// they are of one kind: one addition.
+/// One descriptor word: see the [module](self).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(in crate::log) struct Descriptor(pub(super) u64);
 
@@ -126,23 +131,23 @@ impl Descriptor {
         }
     }
 
-    /// Whether this is one record: the common case, in one bit.
+    /// Whether this is a single record: the common case, in one bit.
     #[inline(always)]
-    pub(in crate::log) fn is_record(self) -> bool {
+    pub(in crate::log) fn is_single_record(self) -> bool {
         self.0 >> 63 != 0
     }
 
-    /// Whether each of these is one record: the same bit of all of them.
+    /// Whether each of these is a single record: the conjunction of that bit.
     #[inline(always)]
-    pub(super) fn are_records(descriptors: &[Descriptor]) -> bool {
+    pub(super) fn are_single_records(descriptors: &[Descriptor]) -> bool {
         let all = descriptors.iter().fold(u64::MAX, |all, one| all & one.0);
-        Descriptor(all).is_record()
+        Descriptor(all).is_single_record()
     }
 
-    /// How many slots the frame takes.
+    /// Slots that the frame takes.
     #[inline]
     pub(in crate::log) fn slots(self) -> u32 {
-        if self.is_record() {
+        if self.is_single_record() {
             1
         } else {
             match self.kind() {
@@ -152,20 +157,21 @@ impl Descriptor {
         }
     }
 
-    /// Byte position in the segment's data.
+    /// Byte position of the frame in the segment's data.
     #[inline]
     pub(super) fn at(self) -> usize {
         (self.0 & POSITION_MASK) as usize
     }
 
+    /// Bytes of value for a record; records for every other kind.
     #[inline]
     pub(super) fn length(self) -> usize {
         ((self.0 >> LENGTH_SHIFT) & LENGTH_MASK) as usize
     }
 
-    /// Byte position behind a record without key and headers.
+    /// Byte position of the end of a record that has neither key nor headers.
     #[inline]
-    pub(in crate::log) fn behind(self) -> usize {
+    pub(in crate::log) fn end(self) -> usize {
         padded(self.at() + self.length()) + if self.is_timed() { 8 } else { 0 }
     }
 
@@ -201,7 +207,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_descriptor_gives_back_what_was_put_in_at_the_edges_of_its_fields() {
+    fn a_descriptor_gives_back_its_fields_at_their_limits() {
         for unit in [0, 1, MAX_UNITS - 1, MAX_UNITS] {
             for length in [0usize, 1, 63, 1 << 27, (1 << 28) - 1] {
                 for timed in [false, true] {
@@ -212,7 +218,7 @@ mod tests {
                             tombstone: bits & 4 != 0,
                         };
                         let d = Descriptor::record(unit, length, timed, flags);
-                        assert!(d.is_record() && !d.is_empty());
+                        assert!(d.is_single_record() && !d.is_empty());
                         assert_eq!(d.at(), unit as usize * UNIT);
                         assert_eq!(d.length(), length);
                         assert_eq!(d.is_timed(), timed);
@@ -227,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn every_kind_is_told_apart_and_knows_its_slots() {
+    fn every_kind_is_distinct_and_knows_its_slots() {
         for (kind, slots) in [
             (Kind::Table, 7),
             (Kind::Uniform, 7),
@@ -236,21 +242,27 @@ mod tests {
         ] {
             let d = Descriptor::new(kind, 5, 7);
             assert_eq!((d.kind(), d.slots()), (kind, slots));
-            assert!(!d.is_record());
+            assert!(!d.is_single_record());
         }
         assert_eq!(Descriptor::EMPTY.kind(), Kind::Empty);
         assert_eq!(Descriptor::END.kind(), Kind::End);
     }
 
     #[test]
-    fn records_are_told_from_anything_else_among_them() {
+    fn single_records_are_distinguished_from_every_other_kind() {
         let record = |timed| Descriptor::record(MAX_UNITS, 0, timed, Flags::default());
-        assert!(Descriptor::are_records(&[record(true), record(false)]));
+        assert!(Descriptor::are_single_records(&[
+            record(true),
+            record(false)
+        ]));
         for kind in [Kind::Table, Kind::Uniform, Kind::Aborted, Kind::End] {
             let other = Descriptor::new(kind, MAX_UNITS, LENGTH_MASK);
-            assert!(!Descriptor::are_records(&[record(true), other]));
-            assert!(!Descriptor::are_records(&[other, record(false)]));
+            assert!(!Descriptor::are_single_records(&[record(true), other]));
+            assert!(!Descriptor::are_single_records(&[other, record(false)]));
         }
-        assert!(!Descriptor::are_records(&[Descriptor::EMPTY, record(true)]));
+        assert!(!Descriptor::are_single_records(&[
+            Descriptor::EMPTY,
+            record(true)
+        ]));
     }
 }

@@ -1,23 +1,38 @@
-//! Writing frames into claimed bytes, and reading what lies behind a value: the two sides
-//! of `frame.rs`'s layout.
+//! How a frame lies in memory: its size, writing it, and reading what follows a value.
+//!
+//! This is pure byte arithmetic, without atomics. A frame is a record or several of one batch
+//! ([`descriptor`](super::descriptor)), and begins on a unit of 8 bytes.
+//!
+//! ```text
+//! record     value, padded | [time i64] | [meta, padded]
+//! meta       key length u32, headers length u32 | key | headers
+//! header     name length u32 | value length u32, or u32::MAX for none | name | value
+//!
+//! table      time i64 | one descriptor a record | the records, each as above
+//! uniform    time i64 | value length u32, 0 u32 | the values, back to back, padded
+//! ```
+//!
+//! A value starts on a unit, so it can be viewed in place as a type of alignment 8 or less. (The
+//! values of a uniform frame lie a multiple of their own size from there.) All numbers are in the
+//! machine's own byte order, because a segment never leaves the machine.
 
 use super::descriptor::{Descriptor, Flags, Kind, UNIT, padded};
 use crate::record::{Header, Record};
 
-/// Bytes of the words before a uniform frame's values.
-pub(super) const UNIFORM_HEAD: usize = 16;
+/// Bytes before a uniform frame's values: time and length.
+pub(super) const UNIFORM_PREFIX: usize = 16;
 
-/// Bytes of the time before a table frame's descriptors.
-pub(super) const TABLE_HEAD: usize = 8;
+/// Bytes before a table frame's descriptors: the time.
+pub(super) const TABLE_PREFIX: usize = 8;
 
-/// What is larger than anything that could be appended: a sum that may have overflowed.
+/// A size that no segment can hold: stands for a sum that may have overflowed.
 const TOO_LARGE: usize = usize::MAX;
 
-/// Lengths up to here add up, a few of them, without overflowing.
-const TAME: usize = usize::MAX >> 3;
+/// A few lengths of up to this many bytes add up without overflowing.
+const MAX_SUMMABLE: usize = usize::MAX >> 3;
 
-/// Bytes that `record` takes, padded, with a time of its own if `timed`; [`TOO_LARGE`] if the sum might
-/// overflow.
+/// Bytes that `record` takes, padded, with a time of its own if `timed`; [`TOO_LARGE`] if the sum
+/// might overflow.
 #[inline(always)]
 pub(crate) fn record_size(record: &Record<'_>, timed: bool) -> usize {
     let headers = match record.record_headers() {
@@ -28,7 +43,8 @@ pub(crate) fn record_size(record: &Record<'_>, timed: bool) -> usize {
     parts_size(record.value().len(), timed, key, headers)
 }
 
-/// The same of a record without headers whose value, of `value` bytes, is written in place.
+/// Bytes that a record takes whose value, of `value` bytes, is written in place; `key` is the key's
+/// length. Otherwise as [`record_size`].
 #[inline(always)]
 pub(crate) fn in_place_size(value: usize, key: Option<usize>, timed: bool) -> usize {
     parts_size(value, timed, key, 0)
@@ -40,29 +56,29 @@ fn parts_size(value: usize, timed: bool, key: Option<usize>, headers: usize) -> 
         (None, 0) => 0,
         (key, headers) => {
             let key = key.unwrap_or(0);
-            if (key | headers) > TAME {
+            if (key | headers) > MAX_SUMMABLE {
                 return TOO_LARGE;
             }
             8 + padded(key + headers)
         }
     };
-    if value > TAME {
+    if value > MAX_SUMMABLE {
         return TOO_LARGE;
     }
     padded(value) + if timed { 8 } else { 0 } + meta
 }
 
-/// Bytes that a uniform frame takes, padded: `records` values of `value` bytes each. [`TOO_LARGE`] if the
-/// sum might overflow.
+/// Bytes that a uniform frame of `records` values of `value` bytes each takes, padded;
+/// [`TOO_LARGE`] if the sum might overflow.
 #[inline]
 pub(crate) fn uniform_size(records: usize, value: usize) -> usize {
     match records.checked_mul(value) {
-        Some(values) if values <= TAME => UNIFORM_HEAD + padded(values),
+        Some(values) if values <= MAX_SUMMABLE => UNIFORM_PREFIX + padded(values),
         _ => TOO_LARGE,
     }
 }
 
-/// A header's value length when there is no value.
+/// A header's value length if it has no value.
 const NO_VALUE: u32 = u32::MAX;
 
 #[inline(always)]
@@ -71,15 +87,16 @@ fn put(out: &mut [u8], at: &mut usize, bytes: &[u8]) {
     *at += bytes.len();
 }
 
-/// `out.copy_from_slice(bytes)`, for which most records are too short to be worth a call:
-/// up to 128 bytes go in a few moves that may overlap.
+/// `out.copy_from_slice(bytes)`. Most records are too short to be worth the call that it makes, so
+/// up to 128 bytes are copied by a few moves, which may overlap.
 #[inline(always)]
 fn copy(out: &mut [u8], bytes: &[u8]) {
     /// Copies `N` bytes at both ends; `bytes` has at least `N`.
     #[inline(always)]
     fn ends<const N: usize>(out: &mut [u8], bytes: &[u8]) {
         let last = bytes.len() - N;
-        // Both read before either is written: where they are the same, one is left.
+        // Both are loaded before either is stored: where they are the same, the compiler leaves
+        // one.
         let (mut first, mut end) = ([0; N], [0; N]);
         first.copy_from_slice(&bytes[..N]);
         end.copy_from_slice(&bytes[last..]);
@@ -104,7 +121,7 @@ fn copy(out: &mut [u8], bytes: &[u8]) {
 }
 
 fn put_u32(out: &mut [u8], at: &mut usize, number: usize) {
-    // Lengths fit: all of a frame is under 2^28 bytes (`MAX_UNITS`).
+    // Lengths fit: a whole frame is shorter than 2^28 bytes (`MAX_UNITS`).
     put(out, at, &(number as u32).to_ne_bytes());
 }
 
@@ -117,7 +134,7 @@ fn headers_size(headers: &[Header<'_>]) -> usize {
     })
 }
 
-/// Writes a record into exactly the bytes it takes, which begin at `unit`.
+/// Writes `record` into `out`, exactly its bytes, which begin at `unit`.
 #[inline(always)]
 pub(super) fn write_record(
     out: &mut [u8],
@@ -128,7 +145,7 @@ pub(super) fn write_record(
     let value = record.value();
     let (key, headers) = (record.record_key(), record.record_headers());
     copy(&mut out[..value.len()], value);
-    write_behind(out, padded(value.len()), key, headers, time);
+    write_trailer(out, padded(value.len()), key, headers, time);
     let flags = Flags {
         key: key.is_some(),
         headers: !headers.is_empty(),
@@ -137,16 +154,17 @@ pub(super) fn write_record(
     Descriptor::record(unit, value.len(), time.is_some(), flags)
 }
 
-/// Writes all of a record but its value, which the caller writes in place.
+/// Writes a record into `out`, exactly its bytes, which begin at `unit`, but for its value of
+/// `value` bytes, which is written in place.
 #[inline(always)]
-pub(super) fn write_around_value(
+pub(super) fn write_all_but_value(
     out: &mut [u8],
     unit: u32,
     value: usize,
     key: Option<&[u8]>,
     time: Option<i64>,
 ) -> Descriptor {
-    write_behind(out, padded(value), key, &[], time);
+    write_trailer(out, padded(value), key, &[], time);
     let flags = Flags {
         key: key.is_some(),
         ..Flags::default()
@@ -154,9 +172,9 @@ pub(super) fn write_around_value(
     Descriptor::record(unit, value, time.is_some(), flags)
 }
 
-/// Writes what lies behind a value: time, key and headers, as far as there are any.
+/// Writes what follows a value: the time, the key and the headers that the record has.
 #[inline(always)]
-fn write_behind(
+fn write_trailer(
     out: &mut [u8],
     mut at: usize,
     key: Option<&[u8]>,
@@ -197,18 +215,21 @@ fn write_headers(out: &mut [u8], at: &mut usize, headers: &[Header<'_>]) {
     }
 }
 
-/// What one partition's share of a batch will take.
+/// One partition's share of a batch: what decides the layout of its frame.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct BatchShare {
     pub(crate) records: usize,
-    /// Bytes of the records as a table frame has them, heads not counted.
+    /// Bytes of the records in a table frame, without the time and the descriptors.
     bodies: usize,
-    /// The first record's value length, and whether all are plain and as long.
+    /// The first record's value length.
     value: usize,
+    /// Whether any record has more than a value, or a value of another length: then the frame is a
+    /// table, and otherwise uniform.
     mixed: bool,
 }
 
 impl BatchShare {
+    /// Adds a record to the share.
     #[inline]
     pub(crate) fn add(&mut self, record: &Record<'_>) {
         let plain = record.record_key().is_none()
@@ -225,20 +246,21 @@ impl BatchShare {
         self.bodies = self.bodies.saturating_add(record_size(record, timed));
     }
 
-    /// Bytes of the share's frame; [`TOO_LARGE`] when they might overflow.
-    pub(crate) fn bytes(&self) -> usize {
+    /// Bytes of the share's frame; [`TOO_LARGE`] if the sum might overflow.
+    pub(crate) fn size(&self) -> usize {
         if self.bodies == TOO_LARGE {
             TOO_LARGE
         } else if self.mixed {
             (self.records * 8)
-                .saturating_add(TABLE_HEAD)
+                .saturating_add(TABLE_PREFIX)
                 .saturating_add(self.bodies)
         } else {
             uniform_size(self.records, self.value)
         }
     }
 
-    /// Writes the share into its frame's bytes, which begin at `unit`.
+    /// Writes `records`, those of the share, into `out`, exactly the frame's bytes, which begin at
+    /// `unit`. `time` is that of the records without one of their own.
     pub(super) fn write<'r>(
         &self,
         out: &mut [u8],
@@ -247,18 +269,17 @@ impl BatchShare {
         time: i64,
     ) -> Descriptor {
         if !self.mixed {
-            write_uniform_head(out, self.value, time);
-            let mut at = UNIFORM_HEAD;
+            write_uniform_prefix(out, self.value, time);
+            let mut at = UNIFORM_PREFIX;
             for record in records {
                 put(out, &mut at, record.value());
             }
             return Descriptor::new(Kind::Uniform, unit, self.records as u64);
         }
-        out[..8].copy_from_slice(&time.to_ne_bytes());
-        let (head, bodies) = out.split_at_mut(TABLE_HEAD + self.records * 8);
-        let mut bodies = bodies;
-        let mut body_unit = unit + (head.len() / UNIT) as u32;
-        for (record, entry) in records.zip(head[TABLE_HEAD..].chunks_exact_mut(8)) {
+        out[..TABLE_PREFIX].copy_from_slice(&time.to_ne_bytes());
+        let (table, mut bodies) = out.split_at_mut(TABLE_PREFIX + self.records * 8);
+        let mut body_unit = unit + (table.len() / UNIT) as u32;
+        for (record, entry) in records.zip(table[TABLE_PREFIX..].chunks_exact_mut(8)) {
             let timed = record.given_timestamp();
             let bytes = record_size(record, timed.is_some());
             let (body, rest) = bodies.split_at_mut(bytes);
@@ -271,7 +292,8 @@ impl BatchShare {
     }
 }
 
-/// Writes a uniform frame, which begins at `unit`: `records` values, which lie in `values` back to back.
+/// Writes a uniform frame into `out`, which begins at `unit`: `records` values of `value` bytes
+/// each, which lie back to back in `values`.
 pub(super) fn write_values(
     out: &mut [u8],
     unit: u32,
@@ -280,27 +302,30 @@ pub(super) fn write_values(
     values: &[u8],
     time: i64,
 ) -> Descriptor {
-    write_uniform_head(out, value, time);
-    out[UNIFORM_HEAD..][..values.len()].copy_from_slice(values);
+    write_uniform_prefix(out, value, time);
+    out[UNIFORM_PREFIX..][..values.len()].copy_from_slice(values);
     Descriptor::new(Kind::Uniform, unit, records)
 }
 
-/// Writes what stands before a uniform frame's values.
-fn write_uniform_head(out: &mut [u8], value: usize, time: i64) {
+/// Writes the time and the length that precede a uniform frame's values.
+fn write_uniform_prefix(out: &mut [u8], value: usize, time: i64) {
     let mut at = 0;
     put(out, &mut at, &time.to_ne_bytes());
     put_u32(out, &mut at, value);
     put_u32(out, &mut at, 0);
 }
 
-/// The headers of a record, in order.
+/// Iterates over the headers of a record, in the order in which they were sent.
+///
+/// [`RecordRef`](crate::RecordRef) has an example.
 #[derive(Clone, Debug)]
 pub struct Headers<'a> {
     bytes: &'a [u8],
 }
 
 impl<'a> Headers<'a> {
-    pub(crate) fn new(bytes: &'a [u8]) -> Self {
+    /// Of these bytes, which [`write_headers`] has written.
+    pub(super) fn new(bytes: &'a [u8]) -> Self {
         Headers { bytes }
     }
 }
@@ -335,7 +360,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn copies_of_every_short_length_are_whole_and_stay_inside() {
+    fn copies_of_every_short_length_are_complete_and_in_bounds() {
         for length in 0..300 {
             let from: Vec<u8> = (0..length).map(|i| (i * 7 + 1) as u8).collect();
             let mut to = vec![0xee; length + 2];
@@ -346,7 +371,7 @@ mod tests {
     }
 
     #[test]
-    fn a_record_takes_exactly_the_bytes_it_was_sized_for() {
+    fn a_record_takes_exactly_the_bytes_of_its_size() {
         let headers = [
             Header::new("a", b"x"),
             Header::new("a", b""),
@@ -377,7 +402,7 @@ mod tests {
     }
 
     #[test]
-    fn headers_come_back_in_order_repeated_null_and_empty() {
+    fn headers_are_read_back_in_order_repeated_null_or_empty() {
         let headers = [
             Header::new("a", b"x"),
             Header::new("a", b""),
@@ -390,19 +415,19 @@ mod tests {
         write_meta(&mut out, 0, b"", &headers);
         let back: Vec<_> = Headers::new(&out[8..]).collect();
         assert_eq!(back, headers);
-        // Cut short, they end early and do not panic.
+        // Truncated bytes end the iteration early, without a panic.
         assert_eq!(Headers::new(&out[8..out.len() - 1]).count(), 2);
     }
 
     #[test]
-    fn a_batch_of_plain_equal_values_is_uniform_and_any_other_is_not() {
+    fn only_a_batch_of_plain_values_of_one_length_is_uniform() {
         let bytes = |records: &[Record<'_>]| {
             let mut share = BatchShare::default();
             records.iter().for_each(|record| share.add(record));
-            (share.mixed, share.bytes())
+            (share.mixed, share.size())
         };
         let plain = Record::new(b"1234");
-        assert_eq!(bytes(&[plain, plain]), (false, UNIFORM_HEAD + 8));
+        assert_eq!(bytes(&[plain, plain]), (false, UNIFORM_PREFIX + 8));
         assert_eq!(bytes(&[plain, Record::new(b"12")]), (true, 8 + 16 + 16));
         assert_eq!(bytes(&[plain.timestamp(5)]), (true, 8 + 8 + 16));
         assert_eq!(bytes(&[plain.key("k")]), (true, 8 + 8 + 8 + 16));
@@ -418,9 +443,9 @@ mod tests {
         assert_eq!(parts_size(usize::MAX, true, None, 0), TOO_LARGE);
         assert_eq!(parts_size(1, true, Some(usize::MAX), 5), TOO_LARGE);
         assert_eq!(parts_size(1, true, None, usize::MAX), TOO_LARGE);
-        let all_tame = parts_size(TAME, true, Some(TAME), TAME);
-        assert!(all_tame > 3 * (TAME - 8) && all_tame < TOO_LARGE);
-        assert_eq!(uniform_size(3, 5), UNIFORM_HEAD + 16);
+        let largest = parts_size(MAX_SUMMABLE, true, Some(MAX_SUMMABLE), MAX_SUMMABLE);
+        assert!(largest > 3 * (MAX_SUMMABLE - 8) && largest < TOO_LARGE);
+        assert_eq!(uniform_size(3, 5), UNIFORM_PREFIX + 16);
         assert_eq!(uniform_size(usize::MAX, 2), TOO_LARGE);
         assert_eq!(uniform_size(1, usize::MAX), TOO_LARGE);
     }

@@ -1,35 +1,55 @@
-//! One append buffer: claim, fill, publish, read, seal, recycle.
+//! A segment: one append buffer of a partition, with an index of what was published in it.
+//!
+//! A segment is a block of memory of the topic's pool ([`memory`]). It is used again and again,
+//! each time under another number, by the same partition or another. Each use is one **life**.
+//! Producers claim and publish frames in it without a lock, and readers read them where they lie.
 //!
 //! # The life of a segment
 //!
-//! A segment is used again and again, each time as another numbered segment of some
-//! partition: a **life**. Its `head` word says where in its life it is, and every step is
-//! one atomic step on that word, so that a thread may stop between any two:
+//! The **state word** says where in its life a segment is. Every step is one atomic operation on
+//! that word, so a thread may stop between any two steps.
 //!
-//! | head | who may do what |
+//! ```text
+//!                      open              seal
+//!            FRESH ------------> OPEN ---------> SEALED
+//!              ^                |    ^              |
+//!      prepare |       try_claim +--+               | retire: the log start passes it
+//!              |                                    v
+//!            empty <-------------------------- in the pool
+//!                           recycle
+//! ```
+//!
+//! | state word | what is allowed |
 //! |---|---|
-//! | `FRESH(partition, number)` | Its index is all zero. In the pool or in the hands of one roller, until it is put into the partition's table under `number`; from then on **any** thread that found it there may open it. |
-//! | `OPEN(partition, records, units)` | Producers of `partition` claim. Anybody may seal. |
-//! | `SEALED(partition, records, units)` | Final. Whoever sealed it owes END at slot `records`. Once retired and nobody's any more, one thread takes it out of the pool and makes it fresh. |
+//! | `FRESH(partition, number)` | The index is all zero. The segment is in the pool or owned by one roller, until it is put into the partition's table under `number`. From then on **any** thread that finds it there may open it. |
+//! | `OPEN(partition, records, units)` | Producers of `partition` claim. Any thread may seal. |
+//! | `SEALED(partition, records, units)` | Final. The sealing thread owes END at slot `records`. Once the segment is retired and without an owner, one thread takes it out of the pool, recycles it and prepares its next life. |
+//!
+//! [`open`](Segment::open) and [`seal`](Segment::seal) are steps of the roll (`partition/roll.rs`),
+//! and retiring is another (`partition/retire.rs`). [`recycle`](Segment::recycle) zeroes the index
+//! of a segment that no reader holds and whose frames are all published; `segment_pool.rs` has its
+//! rules. Memory that was never used is empty: its state word is zero, which is `FRESH(0, 0)`.
 //!
 //! # Invariants
 //!
-//! - **S1** A claim is exclusive. Claims are compare-and-swaps of `head`, each from the
-//!   value it saw to one further on, so no two claims share a slot or a byte. (The
-//!   exclusive producer's claims are plain stores: nobody else writes `head` while the
-//!   segment is open, because a topic has no other producer then. Nor need it read `head` again.)
-//! - **S2** A claim is in its own partition. The expected value of the claim holds the
-//!   partition, and `OPEN` is reached only through the partition's table. So a producer that
-//!   slept from reading `head` to its compare-and-swap, while the segment was retired,
-//!   recycled and opened again, either fails or has a good claim in a later life of the same
-//!   partition: it reads `base` only *after* the claim. There is no third case, and nothing
-//!   to undo. A life is opened once: `FRESH` holds the full number, which never comes back.
-//! - **S3** A segment is not recycled while a claim in it is unpublished: `recycle` needs
-//!   every frame up to END, and END is at the final count. So what a claimer read of the
-//!   life stays true until it publishes, and its bytes are its own.
-//! - **S4** A segment is not recycled while a reader holds it (`readers.rs`, `pool.rs`).
-//! - **S5** A frame's bytes are written before its descriptor is stored (Release, P2) and
-//!   read after the descriptor was loaded (Acquire, P2); nobody writes them again in this life.
+//! - **S1** A claim is exclusive. A claim is a compare-and-swap of the state word from the value
+//!   that was read to one further on, so no two claims share a slot or a byte. (The exclusive
+//!   producer claims by plain stores: while the segment is open it is the word's only writer,
+//!   because the topic has no other producer then. For the same reason it need not read the word
+//!   again.)
+//! - **S2** A claim is in its own partition. The expected value of the exchange holds the
+//!   partition, and `OPEN` is reached only through the partition's table. A producer may stall
+//!   between reading the word and its exchange, while the segment is retired, recycled and opened
+//!   again. Then it either fails or has a valid claim in a later life of the same partition,
+//!   because it reads `base` only *after* the claim. There is no third case, and nothing to undo. A
+//!   life is opened once: `FRESH` holds the full number, which is never used again.
+//! - **S3** A segment is not recycled while a claim in it is unpublished: `recycle` needs every
+//!   frame up to END, and END is at the final count. So what a claimer has read about the life
+//!   stays true until it publishes, and its bytes are its own.
+//! - **S4** A segment is not recycled while a reader holds it (`log/holds.rs`,
+//!   `log/segment_pool.rs`).
+//! - **S5** A frame's bytes are written before its descriptor is stored (Release, P2) and read
+//!   after the descriptor was loaded (Acquire, P2). They are not written again in this life.
 #![allow(unsafe_code)]
 
 mod claim;
@@ -60,32 +80,33 @@ use crate::sync::{AtomicU64, ord};
 pub(crate) use memory::ReadAccess;
 pub(crate) use memory::Slab;
 use memory::{Block, Bytes, Index};
-use shape::SLOTS_IN_LINE;
+use shape::SLOTS_PER_LINE;
 
-/// What retention goes by, and what is told of a partition's bytes.
+/// What retention needs to know of a life: when it began, and how much was appended before it.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct RetentionMark {
-    /// When the life was prepared, by [`clock::monotonic`](clock::monotonic): all that is
-    /// in the segments before it was claimed by then. Zero where retention does not ask for it.
-    pub(crate) created_at: u64,
-    /// Units of the partition's segments before it, from the first on.
-    pub(crate) before: u64,
+pub(in crate::log) struct RetentionMark {
+    /// When the life was prepared, by [`clock::monotonic`](crate::clock::monotonic): an upper bound
+    /// on every append in the segments before it. Zero where retention does not need it.
+    pub(in crate::log) created_at: u64,
+    /// Units used by the partition's segments before this one, counted from its first.
+    pub(in crate::log) units_before: u64,
 }
 
-/// Nobody has left word of a life's latest time.
-const UNKNOWN: u64 = 0;
+/// Sentinel: the segment's maximum timestamp has not been cached.
+const NOT_CACHED: u64 = 0;
 
-/// What is added to a time, of which the first is -1, none.
-const FIRST_TIME: u64 = 2;
+/// Added to a timestamp before it is stored, so that none is [`NOT_CACHED`]: the lowest is -1,
+/// which stands for "no timestamp".
+const TIMESTAMP_BIAS: u64 = 2;
 
-/// What a reader finds in a slot of the index.
+/// Loads a slot of the index as a reader does.
 #[inline(always)]
-fn published(slot: &AtomicU64) -> Descriptor {
+fn load_descriptor(slot: &AtomicU64) -> Descriptor {
     Descriptor(slot.load(ord!("segment.descriptor", P2, Acquire)))
 }
 
-/// One segment: where its memory is, and its measures. A copy is the same segment, for as long as
-/// the topic lives (M2).
+/// A handle to one segment: where its memory is, and its shape. A copy is the same segment, valid
+/// for as long as the topic lives (M2).
 #[derive(Clone)]
 pub(crate) struct Segment {
     block: Block,
@@ -93,7 +114,7 @@ pub(crate) struct Segment {
 }
 
 impl Segment {
-    pub(crate) fn new(block: Block, shape: SegmentShape) -> Segment {
+    pub(in crate::log) fn new(block: Block, shape: SegmentShape) -> Segment {
         Segment { block, shape }
     }
 
@@ -102,11 +123,11 @@ impl Segment {
         self.shape
     }
 
-    /// Ends the claiming, if `seen` is still the head. Whoever does it owes END, and pays at
-    /// once: a thread that stops in between keeps this one segment from being recycled, and
-    /// readers find the end in `head`.
-    pub(crate) fn seal(&self, seen: SegmentState) {
-        // Acquire: the zeroing of the slot that END goes to happened before.
+    /// Ends claiming, if the state word is still `seen`. The thread that succeeds owes END and
+    /// stores it at once. If it stops in between, only this one segment cannot be recycled, and
+    /// readers find the end in the state word.
+    pub(in crate::log) fn seal(&self, seen: SegmentState) {
+        // Acquire: the zeroing of END's slot happened before.
         let sealed = self.block.state().compare_exchange(
             seen.0,
             seen.sealed().0,
@@ -114,8 +135,9 @@ impl Segment {
             ord!(Relaxed),
         );
         if sealed.is_ok() {
-            // Release, to whoever recycles it, and so to readers of the next life: END lends no bytes,
-            // but a record may be in its slot then, whose descriptor is read as plain memory (M5).
+            // Release, to the thread that recycles the segment, and so to readers of the next life.
+            // END publishes no bytes, but the next life may have a record in its slot, whose
+            // descriptor is then read as plain memory (M5).
             self.block.fill_slot(
                 seen.records(),
                 Descriptor::END.0,
@@ -125,10 +147,10 @@ impl Segment {
     }
 
     /// Opens a fresh segment that the caller found in the partition's table under `number`.
-    pub(crate) fn open(&self, partition: PartitionId, number: u64) {
-        // Release, to whoever claims in this life: that it is the active segment, and its entry
-        // in the table. (Base and index come with the release of whoever prepared it.) Failing
-        // means that another thread has opened it.
+    pub(in crate::log) fn open(&self, partition: PartitionId, number: u64) {
+        // Release, to every claimer of this life: that the segment is the active one, and its entry
+        // in the table. (Base and index come with the release of the thread that prepared it.) A
+        // failure means that another thread has opened it.
         let _ = self.block.state().compare_exchange(
             SegmentState::fresh(partition, number).0,
             SegmentState::open(partition).0,
@@ -137,64 +159,64 @@ impl Segment {
         );
     }
 
-    /// The head, as a hint: a claim or a seal tells whether it was true.
+    /// The state word, as a hint: a claim or a seal confirms or refutes it.
     #[inline]
-    pub(crate) fn state(&self) -> SegmentState {
+    pub(in crate::log) fn state(&self) -> SegmentState {
         SegmentState(self.block.state().load(ord!(Relaxed)))
     }
 
-    /// The descriptor at a slot. What it describes may be read while the segment is held.
+    /// The descriptor at `slot`. What it describes may be read while the segment is held.
     #[inline]
     pub(in crate::log) fn descriptor(&self, slot: u32) -> Descriptor {
-        published(self.block.index(slot))
+        load_descriptor(self.block.index(slot))
     }
 
-    /// Steps over single records, many at once, as far as those go and at most to `stop`. Answers the
-    /// slot behind them, and the last one's descriptor; `before` if there are none.
+    /// Skips single records from `slot` on, a line of the index at a time, as far as they go and at
+    /// most to `stop`. Returns the slot after them and the last one's descriptor: `last`, if no
+    /// line consists of single records.
     #[inline]
-    pub(in crate::log) fn step_over(
+    pub(in crate::log) fn skip_single_records(
         &self,
         mut slot: u32,
         stop: u32,
-        before: Descriptor,
+        mut last: Descriptor,
     ) -> (u32, Descriptor) {
-        let mut last = before;
-        while stop - slot >= SLOTS_IN_LINE {
-            let found = self.block.slots(slot).each_ref().map(published);
-            if !Descriptor::are_records(&found) {
+        while stop - slot >= SLOTS_PER_LINE {
+            let line = self.block.slots(slot).each_ref().map(load_descriptor);
+            if !Descriptor::are_single_records(&line) {
                 break;
             }
-            slot += SLOTS_IN_LINE;
-            last = found[found.len() - 1];
+            slot += SLOTS_PER_LINE;
+            last = line[line.len() - 1];
         }
         (slot, last)
     }
 
-    /// Says that the descriptor at a slot will soon be looked at.
+    /// Prefetches the descriptor at `slot`.
     #[inline(always)]
-    pub(crate) fn will_look(&self, slot: u32) {
-        self.block.will_look(slot);
+    pub(in crate::log) fn prefetch_descriptor(&self, slot: u32) {
+        self.block.prefetch_slot(slot);
     }
 
-    /// Says that the data at `at` will soon be read, if it is there by then.
+    /// Prefetches the data at `at`, whether it is published yet or not.
     #[inline(always)]
-    pub(crate) fn will_read(&self, at: usize) {
-        self.block.will_read(at);
+    pub(in crate::log) fn prefetch_data(&self, at: usize) {
+        self.block.prefetch_data(at);
     }
 
-    /// The descriptors that a cursor has found published in this life.
+    /// The part of the index that a cursor has found published in this life.
     #[inline]
-    pub(crate) fn known(&self) -> PublishedIndex<'_> {
+    fn published_index(&self) -> PublishedIndex<'_> {
         PublishedIndex(self.block.index_view())
     }
 
     /// The data, for reading published frames while the segment is held.
     #[inline]
-    pub(crate) fn bytes(&self) -> Bytes<'_> {
+    fn bytes(&self) -> Bytes<'_> {
         self.block.bytes()
     }
 
-    /// The right to read, which the models check: nothing yet.
+    /// The right to read, which the models check: of nothing yet.
     #[cfg(loom)]
     pub(crate) fn read_access(&self) -> ReadAccess {
         self.block.read_access()
@@ -206,70 +228,71 @@ impl Segment {
         access.cover(&self.block, at, len);
     }
 
-    /// Offset of slot 0 in this life, for who holds the segment.
-    pub(crate) fn base(&self) -> u64 {
+    /// Offset of slot 0 in this life. The caller holds the segment.
+    pub(in crate::log) fn base(&self) -> u64 {
         self.block.base().load(ord!(Relaxed))
     }
 
-    /// Number of this life, for who owns or holds the segment.
-    pub(crate) fn number(&self) -> u64 {
+    /// Number of this life. The caller owns or holds the segment.
+    pub(in crate::log) fn number(&self) -> u64 {
         self.block.number().load(ord!(Relaxed))
     }
 
-    /// The latest time of this life's records, if a lookup has found all of them published and
-    /// has left word. For who holds the segment.
-    pub(crate) fn latest(&self) -> Option<i64> {
-        let word = self.block.latest().load(ord!(Relaxed));
-        (word != UNKNOWN).then(|| word.wrapping_sub(FIRST_TIME) as i64)
+    /// The maximum timestamp of this life's records, if a lookup has found all of them published
+    /// and has cached it. The caller holds the segment.
+    pub(in crate::log) fn max_timestamp(&self) -> Option<i64> {
+        let word = self.block.max_timestamp().load(ord!(Relaxed));
+        (word != NOT_CACHED).then(|| word.wrapping_sub(TIMESTAMP_BIAS) as i64)
     }
 
-    /// Leaves word of it, for the lookups to come.
-    pub(crate) fn set_latest(&self, time: i64) {
-        let word = (time as u64).wrapping_add(FIRST_TIME);
-        self.block.latest().store(word, ord!(Relaxed));
+    /// Caches the maximum timestamp for later lookups. The caller holds the segment.
+    pub(in crate::log) fn cache_max_timestamp(&self, time: i64) {
+        let word = (time as u64).wrapping_add(TIMESTAMP_BIAS);
+        self.block.max_timestamp().store(word, ord!(Relaxed));
     }
 
-    /// When this life began, and what had been appended before it. Right if the segment is live
-    /// after it was asked (`retention.rs`).
-    pub(crate) fn retention_mark(&self) -> RetentionMark {
+    /// When this life began, and what had been appended before it. Correct if the segment is found
+    /// live after this call (`log/retention.rs`).
+    pub(in crate::log) fn retention_mark(&self) -> RetentionMark {
         RetentionMark {
             created_at: self.block.created_at().load(ord!(Relaxed)),
-            before: self.block.before().load(ord!(Relaxed)),
+            units_before: self.block.units_before().load(ord!(Relaxed)),
         }
     }
 
-    /// Marks the life that is to begin. Only for the segment's one owner, before
+    /// Sets the mark of the life that is about to begin. Only for the segment's one owner, before
     /// [`prepare`](Self::prepare).
-    pub(crate) fn set_retention_mark(&self, mark: RetentionMark) {
+    pub(in crate::log) fn set_retention_mark(&self, mark: RetentionMark) {
         if mark.created_at != 0 {
             self.block
                 .created_at()
                 .store(mark.created_at, ord!(Relaxed));
         }
         // Release, to lookups that do not hold the segment, as in `prepare`.
-        self.block
-            .before()
-            .store(mark.before, ord!("segment.set_retention_mark", P7, Release));
+        self.block.units_before().store(
+            mark.units_before,
+            ord!("segment.set_retention_mark", P7, Release),
+        );
     }
 
-    /// Base and head for who does not hold the segment and checks afterwards, by the log
-    /// start, that they are of the life that was meant: Acquire, so that a later life's
-    /// values bring that life's log start with them (P7).
-    pub(crate) fn base_unheld(&self) -> u64 {
+    /// [`base`](Self::base) for a caller that does not hold the segment, and afterwards checks by
+    /// the log start that the value is of the life that was meant. Acquire: a later life's value
+    /// brings that life's log start with it (P7).
+    pub(in crate::log) fn base_unheld(&self) -> u64 {
         self.block
             .base()
             .load(ord!("segment.base_unheld", P7, Acquire))
     }
 
-    /// See [`base_unheld`](Self::base_unheld): the mark's units.
-    pub(crate) fn before_unheld(&self) -> u64 {
+    /// The mark's units, under the conditions of [`base_unheld`](Self::base_unheld).
+    pub(in crate::log) fn units_before_unheld(&self) -> u64 {
         self.block
-            .before()
+            .units_before()
             .load(ord!("segment.before_unheld", P7, Acquire))
     }
 
-    /// See [`base_unheld`](Self::base_unheld).
-    pub(crate) fn state_unheld(&self) -> SegmentState {
+    /// The state word, under the conditions of [`base_unheld`](Self::base_unheld).
+    pub(in crate::log) fn state_unheld(&self) -> SegmentState {
         SegmentState(
             self.block
                 .state()
@@ -277,30 +300,29 @@ impl Segment {
         )
     }
 
-    /// Empties the index of a retired segment that no reader holds, if every frame of it is
-    /// published. Only for the one thread that has taken it out of the pool. Stopped by an
-    /// unpublished frame it answers `false`, and the next try goes on from there.
-    pub(crate) fn recycle(&self) -> bool {
+    /// Zeroes the index of a retired segment that no reader holds, if all its frames are published.
+    /// Only for the one thread that has taken it out of the pool. Returns `false` at an unpublished
+    /// frame; the next call continues from there.
+    pub(in crate::log) fn recycle(&self) -> bool {
         let mut slot = self.block.recycled().load(ord!(Relaxed)) as u32;
         // Acquire: the last writes to the frame's bytes happened before their reuse.
-        let last_look =
-            |word: &AtomicU64| Descriptor(word.load(ord!("segment.recycle", P6, Acquire)));
+        let load = |word: &AtomicU64| Descriptor(word.load(ord!("segment.recycle", P6, Acquire)));
         loop {
-            // Single records, as far as they go: many at once, and then the rest. END is behind the
-            // last, at slot `records` or before.
-            while self.shape.records - slot >= SLOTS_IN_LINE
-                && Descriptor::are_records(&self.block.slots(slot).each_ref().map(last_look))
+            // Single records, as far as they go: whole lines, and then the rest. END follows the
+            // last frame, at slot `records` or before.
+            while self.shape.records - slot >= SLOTS_PER_LINE
+                && Descriptor::are_single_records(&self.block.slots(slot).each_ref().map(load))
             {
                 self.block.empty_slots(slot);
-                slot += SLOTS_IN_LINE;
+                slot += SLOTS_PER_LINE;
             }
-            let mut found = last_look(self.block.index(slot));
-            while found.is_record() {
+            let mut descriptor = load(self.block.index(slot));
+            while descriptor.is_single_record() {
                 self.block.empty_slot(slot);
                 slot += 1;
-                found = last_look(self.block.index(slot));
+                descriptor = load(self.block.index(slot));
             }
-            match found.kind() {
+            match descriptor.kind() {
                 Kind::Empty => {
                     self.block.recycled().store(u64::from(slot), ord!(Relaxed));
                     return false;
@@ -308,28 +330,28 @@ impl Segment {
                 Kind::End => {
                     self.block.empty_slot(slot);
                     self.block.recycled().store(0, ord!(Relaxed));
-                    self.block.latest().store(UNKNOWN, ord!(Relaxed));
+                    self.block.max_timestamp().store(NOT_CACHED, ord!(Relaxed));
                     return true;
                 }
                 _ => {
                     self.block.empty_slot(slot);
-                    slot += found.slots();
+                    slot += descriptor.slots();
                 }
             }
         }
     }
 
-    /// Makes the segment fresh for a new life. Only for its one owner, and only when its
-    /// index is all zero.
-    pub(crate) fn prepare(&self, partition: PartitionId, number: u64, base: u64) {
+    /// Makes the segment fresh for a new life. Only for its one owner, and only when its index is
+    /// all zero.
+    pub(in crate::log) fn prepare(&self, partition: PartitionId, number: u64, base: u64) {
         self.block.number().store(number, ord!(Relaxed));
-        // Release, to lookups that do not hold the segment; everybody else gets it through
+        // Release, to lookups that do not hold the segment. All other threads get the base through
         // the table (P3) or the claim (P1).
         self.block
             .base()
             .store(base, ord!("segment.prepare_base", P7, Release));
-        // Release, to whoever claims in this life, by way of the exchanges that open the
-        // segment and claim before it: its base and its zeroed index. To lookups as well (P7).
+        // Release, to every claimer of this life, carried on by the exchanges that open the segment
+        // and claim before it: the base and the zeroed index. To lookups as well (P7).
         self.block.state().swap(
             SegmentState::fresh(partition, number).0,
             ord!("segment.prepare_head", P1, Release),
@@ -337,9 +359,9 @@ impl Segment {
     }
 }
 
-/// See [`Segment::known`].
+/// See [`Segment::published_index`].
 #[derive(Clone, Copy)]
-pub(crate) struct PublishedIndex<'a>(Index<'a>);
+struct PublishedIndex<'a>(Index<'a>);
 
 impl PublishedIndex<'_> {
     /// # Safety
@@ -347,6 +369,6 @@ impl PublishedIndex<'_> {
     #[inline(always)]
     unsafe fn descriptor(self, slot: u32) -> Descriptor {
         // SAFETY: the caller's promise.
-        Descriptor(unsafe { self.0.known(slot) })
+        Descriptor(unsafe { self.0.plain(slot) })
     }
 }

@@ -1,27 +1,50 @@
-//! The records of a batch, one by one: from descriptors to keys and values.
+//! The records of a batch, one at a time: from descriptors to keys and values.
 //!
 //! # Invariant
 //!
-//! **B1** of `batch.rs`: what is made here borrows a batch, whose segment is held and whose
-//! frames were all found published. So their bytes may be read (M4 of `memory.rs`), their
-//! descriptors may be read again (M5), and they are as `frame.rs` says.
+//! **B1** (`consumer/batch.rs`): everything here borrows a batch, whose segment is held and whose
+//! frames were all found published. So their bytes may be read (M4 of [`memory`](super::memory)),
+//! their descriptors may be read again (M5), and their layout is that of [`frame`](super::frame).
 #![allow(unsafe_code)]
 
 use super::descriptor::{Descriptor, Kind, padded};
-use super::frame::{Headers, TABLE_HEAD, UNIFORM_HEAD};
+use super::frame::{Headers, TABLE_PREFIX, UNIFORM_PREFIX};
 use super::{PublishedIndex, Segment};
 use crate::log::segment::memory::Bytes;
 use crate::record::NO_TIMESTAMP;
 use core::fmt;
 
-/// A record lent out of the ring.
+/// A record of a [`Batch`](crate::Batch), read where it lies in the log, without a copy.
+///
+/// It borrows the batch, and so do the slices that it returns.
+///
+/// ```
+/// # use ringlog::{Broker, ConsumerConfig, Header, Record, TopicConfig};
+/// # use std::time::Duration;
+/// # let broker = Broker::new();
+/// # let topic = broker.create_topic("orders", TopicConfig::new())?;
+/// # let mut consumer = broker.consumer(ConsumerConfig::new());
+/// # consumer.subscribe(&["orders"])?;
+/// let headers = [Header::new("trace", b"7f3a"), Header::new("trace", b"second")];
+/// let login = Record::new(b"login").key("user-001").headers(&headers);
+/// topic.producer().send(login.timestamp(1_700_000_000_000))?;
+/// let batch = consumer.poll(Duration::from_millis(100))?;
+/// for record in &batch {
+///     assert_eq!(record.offset(), 0);
+///     assert_eq!(record.value(), b"login");
+///     assert_eq!(record.key(), Some(&b"user-001"[..]));
+///     assert_eq!(record.timestamp(), 1_700_000_000_000);
+///     assert!(record.headers().eq(headers));
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy)]
 pub struct RecordRef<'b> {
     bytes: Bytes<'b>,
-    /// Where the value lies, and how long it is.
+    /// Byte position and length of the value.
     pub(crate) at: usize,
     pub(crate) length: usize,
-    /// What lies behind it; for a value of a uniform frame, nothing.
+    /// For what follows the value; empty for a value of a uniform frame, which nothing follows.
     flags: Descriptor,
     /// The frame's time, for a record without its own.
     time: i64,
@@ -41,66 +64,67 @@ impl<'b> RecordRef<'b> {
         }
     }
 
-    /// Its place in the partition.
+    /// The record's offset in its partition.
     #[inline]
     pub fn offset(&self) -> u64 {
         self.offset
     }
 
-    /// Its value; empty for a tombstone.
+    /// The value; empty for a tombstone.
     #[inline]
     pub fn value(&self) -> &'b [u8] {
         // SAFETY: B1: part of a published frame of the batch.
         unsafe { self.bytes.slice(self.at, self.length) }
     }
 
-    /// Whether it has no value, which is not the same as an empty one.
+    /// Whether the record has no value, which is not the same as an empty one.
     #[inline]
     pub fn is_tombstone(&self) -> bool {
         self.flags.is_tombstone()
     }
 
-    /// Its time in milliseconds since 1970 UTC, or [`NO_TIMESTAMP`].
+    /// The timestamp in milliseconds since 1970 UTC, or [`NO_TIMESTAMP`].
     #[inline]
     pub fn timestamp(&self) -> i64 {
         if !self.flags.is_timed() {
             return self.time;
         }
-        // SAFETY: B1, and frame.rs: a timed record's time follows its value.
-        unsafe { read_i64(self.bytes, self.behind()) }
+        // SAFETY: B1, and `frame.rs`: a timed record's time follows its value.
+        unsafe { read_i64(self.bytes, self.value_end()) }
     }
 
-    /// Its key; an empty key is a key.
+    /// The key, if the record has one. It may be empty.
     #[inline]
     pub fn key(&self) -> Option<&'b [u8]> {
         if !self.flags.has_key() {
             return None;
         }
         let (at, key, _) = self.meta();
-        // SAFETY: B1, and frame.rs: the key follows its length.
+        // SAFETY: B1, and `frame.rs`: the key follows its length.
         Some(unsafe { self.bytes.slice(at, key) })
     }
 
-    /// Its headers, in order.
+    /// The headers, in the order in which they were sent.
     #[inline]
     pub fn headers(&self) -> Headers<'b> {
         if !self.flags.has_meta() {
             return Headers::new(&[]);
         }
         let (at, key, headers) = self.meta();
-        // SAFETY: B1, and frame.rs: the headers follow the key.
+        // SAFETY: B1, and `frame.rs`: the headers follow the key.
         Headers::new(unsafe { self.bytes.slice(at + key, headers) })
     }
 
-    fn behind(&self) -> usize {
+    /// Byte position of what follows the value.
+    fn value_end(&self) -> usize {
         padded(self.at + self.length)
     }
 
-    /// Where the key begins, and the lengths of key and headers.
+    /// Byte position of the key, and the lengths of key and headers.
     #[inline]
     fn meta(&self) -> (usize, usize, usize) {
-        let at = self.behind() + if self.flags.is_timed() { 8 } else { 0 };
-        // SAFETY: B1, and frame.rs: a record with key or headers has both lengths here.
+        let at = self.value_end() + if self.flags.is_timed() { 8 } else { 0 };
+        // SAFETY: B1, and `frame.rs`: a record with key or headers has both lengths here.
         let (key, headers) = unsafe { (read_u32(self.bytes, at), read_u32(self.bytes, at + 4)) };
         (at + 8, key as usize, headers as usize)
     }
@@ -146,36 +170,46 @@ unsafe fn read_i64(bytes: Bytes<'_>, at: usize) -> i64 {
     i64::from_ne_bytes(unsafe { read(bytes, at) })
 }
 
-/// A frame of several records, decoded once.
+/// The layout of a frame of several records, decoded once a frame.
 #[derive(Clone, Copy)]
 enum BatchLayout {
-    /// Its descriptors begin here.
+    /// Its descriptors begin at byte position `at`.
     Table { at: usize },
-    /// Its values begin here, each of this length.
+    /// Its values, of `length` bytes each, begin at byte position `at`.
     Uniform { at: usize, length: usize },
 }
 
-/// The records of a [`Batch`](crate::Batch), in order.
+/// Iterates over the records of a [`Batch`](crate::Batch), in order of their offsets.
+///
+/// [`Batch::iter`](crate::Batch::iter) and `for record in &batch` make one. For records that were
+/// sent one by one, methods that consume the whole iterator, such as `for_each`, are faster than a
+/// `for` loop.
 #[derive(Clone)]
 pub struct Records<'b> {
-    /// `None`: no records.
-    pub(crate) place: Option<(PublishedIndex<'b>, Bytes<'b>)>,
-    /// As the run's.
+    /// The segment's index and data; `None` if there are no records.
+    memory: Option<(PublishedIndex<'b>, Bytes<'b>)>,
+    /// See [`RecordRun::singles`].
     singles: bool,
+    /// Offset of slot 0.
     base: u64,
+    /// The next frame, or the open one.
     slot: u32,
+    /// Records that are left.
     left: u32,
-    /// The frame at `slot`, if it has several records and is open: how many it has (0: none
-    /// is open), how many of them are behind us, what it is, and its time.
+    /// Records of the frame at `slot`, if it is open: if it has several, and was decoded. Zero if
+    /// no frame is open; the three fields that follow are of the open frame.
     count: u32,
+    /// How many of its records were returned.
     within: u32,
-    several: BatchLayout,
+    layout: BatchLayout,
     time: i64,
 }
 
 /// Values of one length, back to back.
 pub(crate) struct ValueRun {
+    /// Byte position of the first.
     pub(crate) at: usize,
+    /// Bytes of each.
     pub(crate) length: usize,
     pub(crate) count: u32,
 }
@@ -184,7 +218,7 @@ impl<'b> Records<'b> {
     #[inline]
     pub(crate) fn new(run: &RecordRun, segment: &'b Segment) -> Records<'b> {
         let mut records = Records {
-            place: Some((segment.known(), segment.bytes())),
+            memory: Some((segment.published_index(), segment.bytes())),
             singles: run.singles,
             base: run.base,
             slot: run.slot,
@@ -193,7 +227,7 @@ impl<'b> Records<'b> {
         };
         if run.skip > 0 {
             // SAFETY: B1: the run begins with it.
-            let first = unsafe { segment.known().descriptor(run.slot) };
+            let first = unsafe { segment.published_index().descriptor(run.slot) };
             records.open_frame(segment.bytes(), first);
             records.within = run.skip;
         }
@@ -203,32 +237,38 @@ impl<'b> Records<'b> {
     #[inline]
     pub(crate) fn empty() -> Records<'b> {
         Records {
-            place: None,
+            memory: None,
             singles: false,
             base: 0,
             slot: 0,
             left: 0,
             count: 0,
             within: 0,
-            several: BatchLayout::Table { at: 0 },
+            layout: BatchLayout::Table { at: 0 },
             time: NO_TIMESTAMP,
         }
     }
 
-    /// Begins a frame of several records.
+    /// The segment's data; `None` if there are no records.
+    #[inline]
+    pub(super) fn bytes(&self) -> Option<Bytes<'b>> {
+        self.memory.map(|(_, bytes)| bytes)
+    }
+
+    /// Opens a frame of several records.
     fn open_frame(&mut self, bytes: Bytes<'b>, descriptor: Descriptor) {
         let at = descriptor.at();
-        // SAFETY: B1, and frame.rs: both kinds begin with their time, and a uniform frame
-        // goes on with the length of its values.
+        // SAFETY: B1, and `frame.rs`: both kinds begin with their time, which the length of the
+        // values follows in a uniform frame.
         unsafe {
             self.time = read_i64(bytes, at);
-            self.several = match descriptor.kind() {
+            self.layout = match descriptor.kind() {
                 Kind::Uniform => BatchLayout::Uniform {
-                    at: at + UNIFORM_HEAD,
+                    at: at + UNIFORM_PREFIX,
                     length: read_u32(bytes, at + 8) as usize,
                 },
                 _ => BatchLayout::Table {
-                    at: at + TABLE_HEAD,
+                    at: at + TABLE_PREFIX,
                 },
             };
         }
@@ -236,13 +276,12 @@ impl<'b> Records<'b> {
         self.within = 0;
     }
 
-    /// With no frame open: steps over aborted frames to the next one, and answers its
-    /// descriptor if it is a single record, which is then behind us; frames of several are
-    /// opened.
-    fn next_frame(&mut self, known: PublishedIndex<'b>, bytes: Bytes<'b>) -> Option<Descriptor> {
+    /// While no frame is open: skips aborted frames up to the next one. If that is a single record,
+    /// skips it as well and returns its descriptor; otherwise opens it.
+    fn next_frame(&mut self, index: PublishedIndex<'b>, bytes: Bytes<'b>) -> Option<Descriptor> {
         loop {
             // SAFETY: B1: records are left, so this frame is part of the run.
-            let descriptor = unsafe { known.descriptor(self.slot) };
+            let descriptor = unsafe { index.descriptor(self.slot) };
             match descriptor.kind() {
                 Kind::Timed | Kind::Untimed => {
                     self.slot += 1;
@@ -260,9 +299,9 @@ impl<'b> Records<'b> {
         }
     }
 
-    /// Puts `records` of the open frame behind us, and closes it after its last.
+    /// Skips `records` of the open frame, and closes it after its last.
     #[inline]
-    fn pass(&mut self, records: u32) {
+    fn skip_in_frame(&mut self, records: u32) {
         self.left -= records;
         self.within += records;
         if self.within == self.count {
@@ -274,7 +313,7 @@ impl<'b> Records<'b> {
 
     #[inline]
     fn table_entry(&self, bytes: Bytes<'b>, table: usize) -> Descriptor {
-        // SAFETY: B1, and frame.rs: the table has as many descriptors as the frame records.
+        // SAFETY: B1, and `frame.rs`: the table has one descriptor for each record of the frame.
         Descriptor(unsafe { read_i64(bytes, table + self.within as usize * 8) } as u64)
     }
 
@@ -285,24 +324,24 @@ impl<'b> Records<'b> {
     }
 
     /// The next values that lie back to back, and the offset of the first.
-    pub(crate) fn next_run(&mut self) -> Option<(u64, ValueRun)> {
+    pub(crate) fn next_value_run(&mut self) -> Option<(u64, ValueRun)> {
         if self.left == 0 {
             return None;
         }
-        let (known, bytes) = self.place?;
+        let (index, bytes) = self.memory?;
         let single = |descriptor: Descriptor| ValueRun {
             at: descriptor.at(),
             length: descriptor.length(),
             count: 1,
         };
         if self.count == 0 {
-            if let Some(descriptor) = self.next_frame(known, bytes) {
+            if let Some(descriptor) = self.next_frame(index, bytes) {
                 self.left -= 1;
                 return Some((self.base + u64::from(self.slot - 1), single(descriptor)));
             }
         }
         let offset = self.offset_within();
-        let run = match self.several {
+        let run = match self.layout {
             BatchLayout::Uniform { at, length } => ValueRun {
                 at: at + self.within as usize * length,
                 length,
@@ -310,20 +349,26 @@ impl<'b> Records<'b> {
             },
             BatchLayout::Table { at } => single(self.table_entry(bytes, at)),
         };
-        self.pass(run.count);
+        self.skip_in_frame(run.count);
         Some((offset, run))
     }
 
-    /// The next record, where it is neither a single record nor a value of the open uniform frame.
-    /// Takes and returns the whole state, so that in a loop over single records it stays in registers.
+    /// The next record of any kind; [`next`](Self::next) handles single records and values of the
+    /// open uniform frame itself. Takes and returns the whole state, so that in a loop over single
+    /// records it stays in registers.
     ///
-    /// Cold, so that the compiler spills what only this needs at the call and not in the caller's loop:
-    /// `poll and read` in `benches/instructions.txt` takes five instructions a record more without it.
+    /// Cold, so that the compiler spills what only this needs at the call and not in the caller's
+    /// loop: `poll and read` in `benches/instructions.txt` takes five instructions a record more
+    /// without it.
     #[cold]
     #[inline(never)]
-    fn next_slowly(mut self, known: PublishedIndex<'b>, bytes: Bytes<'b>) -> (RecordRef<'b>, Self) {
+    fn next_of_any_kind(
+        mut self,
+        index: PublishedIndex<'b>,
+        bytes: Bytes<'b>,
+    ) -> (RecordRef<'b>, Self) {
         if self.count == 0 {
-            if let Some(descriptor) = self.next_frame(known, bytes) {
+            if let Some(descriptor) = self.next_frame(index, bytes) {
                 self.left -= 1;
                 let offset = self.base + u64::from(self.slot - 1);
                 let record = RecordRef::new(bytes, descriptor, NO_TIMESTAMP, offset);
@@ -331,7 +376,7 @@ impl<'b> Records<'b> {
             }
         }
         let (offset, time) = (self.offset_within(), self.time);
-        let record = match self.several {
+        let record = match self.layout {
             BatchLayout::Uniform { at, length } => RecordRef {
                 bytes,
                 at: at + self.within as usize * length,
@@ -344,7 +389,7 @@ impl<'b> Records<'b> {
                 RecordRef::new(bytes, self.table_entry(bytes, at), time, offset)
             }
         };
-        self.pass(1);
+        self.skip_in_frame(1);
         (record, self)
     }
 }
@@ -357,18 +402,18 @@ impl<'b> Iterator for Records<'b> {
         if self.left == 0 {
             return None;
         }
-        let (known, bytes) = self.place?;
+        let (index, bytes) = self.memory?;
         if self.singles || self.count == 0 {
             // SAFETY: B1: a record is left, so this frame is part of the run.
-            let descriptor = unsafe { known.descriptor(self.slot) };
-            if self.singles || descriptor.is_record() {
+            let descriptor = unsafe { index.descriptor(self.slot) };
+            if self.singles || descriptor.is_single_record() {
                 let offset = self.base + u64::from(self.slot);
                 self.slot += 1;
                 self.left -= 1;
                 return Some(RecordRef::new(bytes, descriptor, NO_TIMESTAMP, offset));
             }
         }
-        if let (1.., BatchLayout::Uniform { at, length }) = (self.count, self.several) {
+        if let (1.., BatchLayout::Uniform { at, length }) = (self.count, self.layout) {
             let record = RecordRef {
                 bytes,
                 at: at + self.within as usize * length,
@@ -377,25 +422,25 @@ impl<'b> Iterator for Records<'b> {
                 time: self.time,
                 offset: self.offset_within(),
             };
-            self.pass(1);
+            self.skip_in_frame(1);
             return Some(record);
         }
-        let (record, records) = self.clone().next_slowly(known, bytes);
+        let (record, records) = self.clone().next_of_any_kind(index, bytes);
         *self = records;
         Some(record)
     }
 
-    /// All at once, as `for_each`, `sum` and their like do it: faster than one by one where
-    /// all are single records.
+    /// What `for_each`, `sum` and the like use: faster than [`next`](Self::next) in a loop if all
+    /// are single records.
     #[inline]
     fn fold<A, F: FnMut(A, RecordRef<'b>) -> A>(self, init: A, mut f: F) -> A {
         let mut all = init;
-        match self.place {
-            Some((known, bytes)) if self.singles => {
+        match self.memory {
+            Some((index, bytes)) if self.singles => {
                 for slot in self.slot..self.slot + self.left {
                     let offset = self.base + u64::from(slot);
                     // SAFETY: B1: a frame of the run.
-                    let descriptor = unsafe { known.descriptor(slot) };
+                    let descriptor = unsafe { index.descriptor(slot) };
                     all = f(all, RecordRef::new(bytes, descriptor, NO_TIMESTAMP, offset));
                 }
             }
@@ -422,19 +467,19 @@ impl fmt::Debug for Records<'_> {
     }
 }
 
-/// Some frames that a cursor has read past: they stay readable while it holds them.
+/// Consecutive frames that a cursor has passed. They stay readable while it holds their segment.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct RecordRun {
     /// Offset of slot 0.
     pub(crate) base: u64,
     /// Slot of the first frame.
     pub(crate) slot: u32,
-    /// Records of the first frame that are not part of the run.
+    /// Leading records of the first frame that are not part of the run.
     pub(crate) skip: u32,
     /// Records of the run.
     pub(crate) records: u32,
-    /// Every frame of it is a single record, and none was aborted.
+    /// Whether every frame of it is a single record, and none was aborted.
     pub(crate) singles: bool,
-    /// Offsets that the reader missed before it.
+    /// Offsets that the reader missed between the run before and this one.
     pub(crate) lost: u64,
 }

@@ -1,17 +1,33 @@
-//! The bits of a segment's `head` word: pure arithmetic. What each state allows whom is told
-//! at the head of `segment.rs`.
+//! The bits of a segment's state word.
+//!
+//! ```text
+//!          63        42 41   40 39         26 25               0
+//!         +------------+-------+-------------+------------------+
+//! OPEN    |  records   |   2   |  partition  |      units       |
+//! SEALED  |  records   |   1   |  partition  |      units       |
+//! FRESH   |  number,   |   0   |  partition  | 0 |   number,    |
+//!         |  upper 22  |       |             |   |   lower 25   |
+//!         +------------+-------+-------------+------------------+
+//! ```
+//!
+//! Zero, the state of memory that was never used, is fresh. Records and units are counted from the
+//! segment's beginning, and the highest bit of each field is zero ([`MAX_RECORDS`], [`MAX_UNITS`]).
+//! Records are uppermost and units lowest because each send extracts both: one instruction each.
+//!
+//! This is pure arithmetic, without atomics. [`segment`](super) says what each state allows.
 
 use crate::log::partition_id::{MAX_PARTITIONS, PartitionId};
 
 const _: () = assert!(MAX_PARTITIONS <= 1 << PARTITION_BITS);
 
-/// Segment numbers stay under this: so many bits are left for them in a fresh head.
+/// Segment numbers are below this: a fresh word has 47 bits for them.
 pub(crate) const MAX_NUMBER: u64 = (1 << 47) - 1;
 
-/// The most records and units that a segment can have: each leaves the highest bit of its field
-/// zero, which [`has_room`](Head::has_room) needs.
+/// The most records that a segment can have. Leaves the highest bit of the field zero, which
+/// [`has_room`](SegmentState::has_room) needs.
 pub(crate) const MAX_RECORDS: u32 = (1 << (RECORD_BITS - 1)) - 1;
 
+/// The most units that a segment can have, for the same reason.
 pub(crate) const MAX_UNITS: u32 = (1 << (UNIT_BITS - 1)) - 1;
 
 const UNIT_BITS: u32 = 26;
@@ -34,26 +50,22 @@ const STATE: u64 = ((1 << STATE_BITS) - 1) << STATE_SHIFT;
 
 const SEALED: u64 = 1 << STATE_SHIFT;
 
-/// Two away from fresh, which [`has_room`](Head::has_room) needs.
+/// Two away from fresh, which [`has_room`](SegmentState::has_room) needs.
 const OPEN: u64 = 2 << STATE_SHIFT;
 
-/// What is zero in the difference of two heads of one state and partition of which the second has no
-/// more records and units than the first.
-const OTHER: u64 = 1 << (u64::BITS - 1) | STATE | PARTITION | 1 << (UNIT_BITS - 1);
+/// Bits that must be zero in `full - next` iff `next` is open in the same partition and neither
+/// field underflowed.
+const MUST_BE_ZERO: u64 = 1 << (u64::BITS - 1) | STATE | PARTITION | 1 << (UNIT_BITS - 1);
 
-/// `records:22 | state:2 | partition:14 | units:26`, or in a fresh segment
-/// `number's upper:22 | state:2 | partition:14 | 0:1 | number's lower:25`. Zero, as memory comes, is
-/// fresh.
-///
-/// Records are uppermost and units lowest because each send takes both out: one instruction each.
+/// A state word: see the [module](self).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct SegmentState(pub(crate) u64);
+pub(crate) struct SegmentState(pub(super) u64);
 
 impl SegmentState {
-    /// No head at all: of no open segment, and so without room.
+    /// Of no open segment, and so without room.
     pub(crate) const NONE: SegmentState = SegmentState(0);
 
-    pub(crate) fn fresh(partition: PartitionId, number: u64) -> SegmentState {
+    pub(super) fn fresh(partition: PartitionId, number: u64) -> SegmentState {
         debug_assert!(number < MAX_NUMBER);
         let upper = number >> (UNIT_BITS - 1);
         SegmentState(
@@ -61,11 +73,11 @@ impl SegmentState {
         )
     }
 
-    pub(crate) fn open(partition: PartitionId) -> SegmentState {
+    pub(super) fn open(partition: PartitionId) -> SegmentState {
         SegmentState(OPEN | u64::from(partition.number()) << UNIT_BITS)
     }
 
-    pub(crate) fn is_fresh(self) -> bool {
+    pub(in crate::log) fn is_fresh(self) -> bool {
         self.0 & STATE == 0
     }
 
@@ -73,30 +85,30 @@ impl SegmentState {
         self == SegmentState::fresh(partition, number)
     }
 
-    /// The open head of a segment in which all of so many records and units are claimed: what
-    /// [`has_room`](Self::has_room) compares with.
+    /// The word of a segment that is open and has all of its `records` and `units` claimed:
+    /// [`has_room`](Self::has_room) compares with it.
     #[inline]
-    pub(crate) fn full(partition: PartitionId, records: u32, units: u32) -> SegmentState {
+    pub(super) fn full(partition: PartitionId, records: u32, units: u32) -> SegmentState {
         SegmentState::open(partition).after(records, units)
     }
 
-    /// Whether this head, of a segment of the shape of `full`, is open in the partition of `full`
-    /// and has room for so much. `records` are no more than a segment has.
+    /// Whether a segment in this state, of the shape of `full`, is open in the partition of `full`
+    /// and has room for `records` and `units`. `records` is no more than a segment has.
     ///
-    /// One subtraction for all of it, of this head and of what is asked for from `full`:
+    /// One subtraction, `full - (self + records + units)`, answers all of it:
     ///
-    /// - Open in the same partition: state and partition leave nothing. Units that are missing set
-    ///   the highest bit of their field, which amounts under half of the field do not set otherwise,
-    ///   and so do records.
-    /// - Sealed, or of another partition: state and partition differ by one at least. The units could
-    ///   make that up by borrowing, if units are missing; but then their highest bit is set.
-    /// - Fresh: what stands for units is a part of the number, so they may borrow and leave that bit
-    ///   zero. State and partition differ by more than one, whatever the partitions.
+    /// - Open in the same partition: state and partition cancel out. If the segment has too few
+    ///   units left, the field underflows and its highest bit is set; an amount below half of the
+    ///   field does not set it otherwise. The same holds for records.
+    /// - Sealed, or of another partition: state and partition differ by at least one. A borrow of
+    ///   the units could make up for that, if units are missing; but then their highest bit is set.
+    /// - Fresh: a part of the number stands in the units' field, so it may borrow and leave that
+    ///   bit zero. State and partition differ by more than one, whatever the partitions.
     #[inline(always)]
-    pub(crate) fn has_room(self, full: SegmentState, records: u32, units: u32) -> bool {
-        debug_assert!((1..=full.claimed_records()).contains(&records) && units <= MAX_UNITS);
-        let next = self.0.wrapping_add(Self::amount(records, units));
-        full.0.wrapping_sub(next) & OTHER == 0
+    pub(super) fn has_room(self, full: SegmentState, records: u32, units: u32) -> bool {
+        debug_assert!((1..=full.record_field()).contains(&records) && units <= MAX_UNITS);
+        let next = self.0.wrapping_add(Self::addend(records, units));
+        full.0.wrapping_sub(next) & MUST_BE_ZERO == 0
     }
 
     #[inline]
@@ -108,49 +120,52 @@ impl SegmentState {
         self.0 & (STATE | PARTITION) == SEALED | u64::from(partition.number()) << UNIT_BITS
     }
 
-    pub(crate) fn partition(self) -> PartitionId {
+    pub(in crate::log) fn partition(self) -> PartitionId {
         PartitionId::new(((self.0 & PARTITION) >> UNIT_BITS) as u32)
     }
 
-    /// Records claimed; none in a fresh segment.
+    /// Records claimed; zero in a fresh segment.
     #[inline]
     pub(crate) fn records(self) -> u32 {
         if self.is_fresh() {
             return 0;
         }
-        self.claimed_records()
+        self.record_field()
     }
 
+    /// The field of records: those claimed, unless the segment is fresh.
     #[inline(always)]
-    pub(crate) fn claimed_records(self) -> u32 {
+    pub(super) fn record_field(self) -> u32 {
         (self.0 >> RECORD_SHIFT) as u32
     }
 
-    /// Units claimed; none in a fresh segment.
-    pub(crate) fn used_units(self) -> u32 {
+    /// Units claimed; zero in a fresh segment.
+    pub(crate) fn units(self) -> u32 {
         if self.is_fresh() {
             return 0;
         }
-        self.units()
+        self.unit_field()
     }
 
+    /// The field of units: those claimed, unless the segment is fresh.
     #[inline(always)]
-    pub(crate) fn units(self) -> u32 {
+    pub(super) fn unit_field(self) -> u32 {
         (self.0 & UNITS) as u32
     }
 
-    pub(crate) fn sealed(self) -> SegmentState {
+    pub(super) fn sealed(self) -> SegmentState {
         SegmentState(self.0 & !STATE | SEALED)
     }
 
-    /// This open head after a claim of so much.
+    /// This open state after a claim of `records` and `units`.
     #[inline(always)]
     pub(crate) fn after(self, records: u32, units: u32) -> SegmentState {
-        SegmentState(self.0 + Self::amount(records, units))
+        SegmentState(self.0 + Self::addend(records, units))
     }
 
+    /// What a claim adds to the word.
     #[inline(always)]
-    fn amount(records: u32, units: u32) -> u64 {
+    fn addend(records: u32, units: u32) -> u64 {
         u64::from(records) << RECORD_SHIFT | u64::from(units)
     }
 }
@@ -159,13 +174,13 @@ impl SegmentState {
 mod tests {
     use super::*;
 
-    /// The partition that many numbers before another.
-    fn near(partition: PartitionId, before: u32) -> PartitionId {
-        PartitionId::new(partition.number() - before)
+    /// The partition whose number is `distance` below that of `partition`.
+    fn near(partition: PartitionId, distance: u32) -> PartitionId {
+        PartitionId::new(partition.number() - distance)
     }
 
     #[test]
-    fn the_head_keeps_its_fields_apart_at_their_limits() {
+    fn the_fields_of_the_word_are_separate_at_their_limits() {
         let partition = PartitionId::new(MAX_PARTITIONS - 1);
         let fresh = SegmentState::fresh(partition, MAX_NUMBER - 1);
         assert!(fresh.is_fresh() && fresh.is_fresh_as(partition, MAX_NUMBER - 1));
@@ -183,13 +198,13 @@ mod tests {
         assert!(!sealed.is_fresh());
         assert_eq!((sealed.records(), sealed.units()), (records, units));
         assert_eq!(sealed.partition(), partition);
-        assert_eq!((fresh.used_units(), open.used_units()), (0, units));
+        assert_eq!((fresh.units(), open.units()), (0, units));
         let numbers = [0, 1, UNITS, UNITS + 1, MAX_NUMBER - 1];
         let fresh = numbers.map(|number| SegmentState::fresh(partition, number));
-        for (i, head) in fresh.into_iter().enumerate() {
-            assert!(head.is_fresh() && head.partition() == partition);
+        for (i, state) in fresh.into_iter().enumerate() {
+            assert!(state.is_fresh() && state.partition() == partition);
             assert_eq!(
-                fresh.map(|other| other == head),
+                fresh.map(|other| other == state),
                 core::array::from_fn(|j| i == j)
             );
         }
@@ -197,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn there_is_room_in_an_open_head_of_the_partition_alone() {
+    fn only_an_open_segment_of_the_partition_has_room() {
         let last = PartitionId::new(MAX_PARTITIONS - 1);
         let shapes = [1, 2, 7, MAX_RECORDS].map(|records| [1, 9, MAX_UNITS].map(|u| (records, u)));
         for (most, units) in shapes.into_iter().flatten() {
@@ -210,19 +225,19 @@ mod tests {
                 let full = SegmentState::full(partition, most, units);
                 assert!(full.is_open_in(partition));
                 assert_eq!((full.records(), full.units()), (most, units));
-                // One subtraction says what the fields say one by one.
-                let plain = |head: SegmentState, (n, k): (u32, u32)| {
-                    head.is_open_in(partition)
-                        && head.records() + n <= most
-                        && head.units() + k <= units
+                // One subtraction gives the same answer as the fields one by one.
+                let expected = |state: SegmentState, (n, k): (u32, u32)| {
+                    state.is_open_in(partition)
+                        && state.records() + n <= most
+                        && state.units() + k <= units
                 };
                 let sizes = [1, most.div_ceil(2), most].map(|n| (n, [0, 1, units, MAX_UNITS]));
                 let sizes = sizes.into_iter().flat_map(|(n, of)| of.map(|k| (n, k)));
-                for (head, (n, k)) in
-                    sizes.flat_map(|size| heads(most, units).map(move |h| (h, size)))
+                for (state, (n, k)) in
+                    sizes.flat_map(|size| states(most, units).map(move |s| (s, size)))
                 {
-                    let has = head.has_room(full, n, k);
-                    assert_eq!(has, plain(head, (n, k)), "{head:x?} {full:x?} {n} {k}");
+                    let has = state.has_room(full, n, k);
+                    assert_eq!(has, expected(state, (n, k)), "{state:x?} {full:x?} {n} {k}");
                 }
                 let claimed = |records, units| SegmentState::open(partition).after(records, units);
                 assert!(claimed(0, 0).has_room(full, most, units));
@@ -233,8 +248,9 @@ mod tests {
         }
     }
 
-    /// Of every state, at the limits of every field, in neighbouring and in far partitions.
-    fn heads(most: u32, units: u32) -> impl Iterator<Item = SegmentState> {
+    /// Words of every state, at the limits of every field, in neighbouring and in distant
+    /// partitions.
+    fn states(most: u32, units: u32) -> impl Iterator<Item = SegmentState> {
         let last = PartitionId::new(MAX_PARTITIONS - 1);
         let partitions = [
             PartitionId::new(0),
@@ -246,7 +262,7 @@ mod tests {
         ]
         .into_iter();
         partitions.flat_map(move |partition| {
-            // Whose lower part stands where units do, and whose upper part where records do.
+            // The lower part stands where units do, and the upper part where records do.
             let upper = [0, 1, u64::from(most), MAX_NUMBER >> 25];
             let lower = [0, 1, u64::from(units), UNITS - 1, UNITS];
             let numbers = upper

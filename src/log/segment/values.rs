@@ -1,26 +1,46 @@
+//! The values of a batch as fixed-size values of a type, viewed in place.
+//!
+//! It relies on **B1** of [`records`](super::records), for the bytes that it views.
 #![allow(unsafe_code)]
 
 use super::records::Records;
 use core::fmt;
 use zerocopy::{FromBytes, Immutable};
 
-/// The values of a [`Batch`], viewed in place as `T`.
+/// Iterates over the values of a [`Batch`](crate::Batch), viewed in place as `T`: see
+/// [`Batch::values`](crate::Batch::values).
 pub struct Values<'b, T> {
-    pub(super) frames: Records<'b>,
-    pub(super) run: core::slice::Iter<'b, T>,
+    records: Records<'b>,
+    /// The rest of a run of values whose first ones were returned.
+    run: core::slice::Iter<'b, T>,
 }
 
 impl<'b, T: FromBytes + Immutable> Values<'b, T> {
-    /// The values of these records, each of which has the size of `T`.
-    pub(crate) fn new(frames: Records<'b>) -> Values<'b, T> {
+    /// The values of `records`, each of which has the size of `T`.
+    pub(crate) fn new(records: Records<'b>) -> Values<'b, T> {
         Values {
-            frames,
+            records,
             run: [].iter(),
         }
     }
 
-    /// The next values that lie back to back in the ring, as one slice: a whole frame of
-    /// `send_values`, or a single value.
+    /// The next values that lie back to back in the log, as one slice: a whole frame of
+    /// [`send_values`](crate::Producer::send_values), or a single value.
+    ///
+    /// ```
+    /// # use ringlog::{Broker, ConsumerConfig, Destination, TopicConfig};
+    /// # use std::time::Duration;
+    /// # let broker = Broker::new();
+    /// # let topic = broker.create_topic("ticks", TopicConfig::new())?;
+    /// # let mut consumer = broker.consumer(ConsumerConfig::new());
+    /// # consumer.subscribe(&["ticks"])?;
+    /// topic.producer().send_values(Destination::Any, &[1u64, 2, 3])?;
+    /// let batch = consumer.poll(Duration::from_millis(100))?;
+    /// let mut values = batch.values::<u64>()?;
+    /// assert_eq!(values.next_slice(), Some(&[1, 2, 3][..]));
+    /// assert_eq!(values.next_slice(), None);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[inline]
     pub fn next_slice(&mut self) -> Option<&'b [T]> {
         let rest = self.run.as_slice();
@@ -28,15 +48,15 @@ impl<'b, T: FromBytes + Immutable> Values<'b, T> {
             self.run = [].iter();
             return Some(rest);
         }
-        let (_, run) = self.frames.next_run()?;
-        let (_, bytes) = self.frames.place?;
+        let (_, run) = self.records.next_value_run()?;
+        let bytes = self.records.bytes()?;
         let count = run.count as usize;
         debug_assert_eq!(run.length, size_of::<T>());
-        // `values` has checked that every length is the size of `T`, so the values
-        // lie one `T` apart, and that `T` needs no more alignment than where values begin
-        // (frame.rs) or a multiple of its own size from there. Any bytes are a `T`
-        // (`FromBytes`), and nobody changes them (`Immutable`).
-        // SAFETY: B1, with the size, alignment and contents of `T` as just said.
+        // `Batch::values` has checked that every length is the size of `T`, so the values lie one
+        // `T` apart. It has checked as well that `T` needs no more alignment than a unit has, where
+        // values begin (`frame.rs`), or a multiple of its own size from there. Any bytes are a `T`
+        // (`FromBytes`), and they do not change (`Immutable`). SAFETY: B1, with the size, alignment
+        // and contents of `T` as just said.
         Some(unsafe {
             let bytes = bytes.slice(run.at, run.length * count);
             core::slice::from_raw_parts(bytes.as_ptr().cast::<T>(), count)

@@ -1,19 +1,19 @@
+//! The memory of segments on the heap. The invariants M1 to M6 are those of [`memory`](super).
 #![allow(unsafe_code)]
 
 use super::prefetch;
-use crate::log::segment::shape::{ALIGN, HEADER_BYTES, SLOTS_IN_LINE, SegmentShape};
+use crate::log::segment::shape::{ALIGN, HEADER_BYTES, SLOTS_PER_LINE, SegmentShape};
 use crate::sync::{AtomicU64, Ordering, ord};
 use core::marker::PhantomData;
 use core::ptr::NonNull;
 use std::alloc::{Layout, alloc_zeroed, dealloc};
 
-/// What every allocator gives without asking.
-#[cfg(not(loom))]
-const OWN_ALIGN: usize = 16;
+/// The alignment that the system's allocator provides in any case.
+const DEFAULT_ALIGN: usize = 16;
 
-/// Blocks allocated, and freed, as one.
+/// Blocks that are allocated and freed together.
 pub(crate) struct Slab {
-    /// Where the first block begins: the next multiple of [`ALIGN`] in what was allocated.
+    /// The first block: the next multiple of [`ALIGN`] in what was allocated.
     start: NonNull<u8>,
     allocated: NonNull<u8>,
     layout: Layout,
@@ -21,26 +21,27 @@ pub(crate) struct Slab {
     count: usize,
 }
 
-// SAFETY: the slab only owns memory; what lies in it is reached through blocks.
+// SAFETY: the slab only owns memory, which is accessed through blocks.
 unsafe impl Send for Slab {}
 
 // SAFETY: as above; `&Slab` gives no access to the bytes.
 unsafe impl Sync for Slab {}
 
 impl Slab {
-    /// Memory for `count` blocks, zeroed, not touched yet (the system gives pages at
-    /// their first use). `None` when the system refuses or the size overflows.
+    /// Memory for `count` blocks, zeroed and not touched yet: the system provides each page at its
+    /// first use. `None` if the system refuses or the size overflows.
     pub(crate) fn allocate(shape: SegmentShape, count: usize) -> Option<Slab> {
         let bytes = shape.block_bytes().checked_mul(count)?;
-        // Aligned here: asked for more than its own alignment, the system's allocator has to
-        // write the zeros itself, and all of the memory would be touched.
-        let layout = Layout::from_size_align(bytes.checked_add(ALIGN)?, OWN_ALIGN).ok()?;
+        // Aligned here: for more than its default alignment the system's allocator writes the zeros
+        // itself, which would touch all of the memory.
+        let layout = Layout::from_size_align(bytes.checked_add(ALIGN)?, DEFAULT_ALIGN).ok()?;
         if bytes == 0 {
             return None;
         }
         // SAFETY: the layout's size is not zero.
         let allocated = NonNull::new(unsafe { alloc_zeroed(layout) })?;
-        // SAFETY: less than `ALIGN` bytes further, of which there are so many more.
+        // SAFETY: less than `ALIGN` bytes further, and `ALIGN` bytes more than the blocks' were
+        // allocated.
         let start = unsafe { allocated.add(allocated.as_ptr().align_offset(ALIGN)) };
         Some(Slab {
             start,
@@ -51,24 +52,25 @@ impl Slab {
         })
     }
 
+    /// All blocks of the slab.
     pub(crate) fn blocks(&self) -> impl Iterator<Item = Block> + '_ {
         (0..self.count).map(|i| {
-            // SAFETY: M1: block `i` starts within the slab's allocation.
+            // SAFETY: M1: block `i` begins within the slab's allocation.
             let start = unsafe { self.start.add(i * self.shape.block_bytes()) };
             Block {
                 start,
-                // SAFETY: M1: the data lies behind the index, within the block.
+                // SAFETY: M1: the data follows the index, within the block.
                 data: unsafe { start.add(self.shape.data_start()) },
             }
         })
     }
 
-    /// Touches every page, so that none is missing at its first use.
+    /// Touches every page, so that no later access takes a page fault.
     pub(crate) fn prefault(&mut self) {
         let mut at = 0;
         while at < self.layout.size() {
-            // SAFETY: M1: within the allocation; `&mut self` before any block is used,
-            // and zero is what is already there. Volatile, so that it is really done.
+            // SAFETY: M1: within the allocation; `&mut self` before any block is used, and zero is
+            // what is already there. Volatile, so that the compiler keeps the store.
             unsafe { self.allocated.add(at).write_volatile(0) };
             at += 4096;
         }
@@ -77,29 +79,30 @@ impl Slab {
 
 impl Drop for Slab {
     fn drop(&mut self) {
-        // SAFETY: allocated with this layout; M2: no block is used any more.
+        // SAFETY: allocated with this layout; M2: no block is in use.
         unsafe { dealloc(self.allocated.as_ptr(), self.layout) }
     }
 }
 
-/// One segment's memory: where it is. A copy is the same memory.
+/// One segment's memory, by address. A copy is the same memory.
 #[derive(Clone)]
 pub(crate) struct Block {
     start: NonNull<u8>,
     data: NonNull<u8>,
 }
 
-// SAFETY: all shared words are atomics; the bytes follow M4.
+// SAFETY: all shared words are atomics; accesses to the bytes follow M4.
 unsafe impl Send for Block {}
 
 // SAFETY: as above.
 unsafe impl Sync for Block {}
 
 impl Block {
+    /// The word at byte `at` of the block.
     #[inline]
     fn word(&self, at: usize) -> &AtomicU64 {
-        // SAFETY: M1, M2: `at` is 8-aligned and within header or index; the word is
-        // only ever reached as an atomic, for which any bits are valid.
+        // SAFETY: M1, M2: `at` is 8-aligned and within header or index; any bits are a valid
+        // atomic.
         unsafe { self.start.add(at).cast::<AtomicU64>().as_ref() }
     }
 
@@ -118,13 +121,13 @@ impl Block {
         self.word(136)
     }
 
-    /// The base, for who does not always need it: a plain load, which the compiler leaves out then.
+    /// The base, by a plain load, which the compiler omits where the base is not used.
     ///
     /// # Safety
     /// M6: the caller has a claim in this life that is not published.
     #[inline(always)]
-    pub(crate) unsafe fn known_base(&self) -> u64 {
-        // SAFETY: M1, M2 for the place; M6: nobody writes there.
+    pub(crate) unsafe fn plain_base(&self) -> u64 {
+        // SAFETY: M1, M2 for the address; M6: it is not written meanwhile.
         unsafe { self.start.add(136).cast::<u64>().read() }
     }
 
@@ -134,7 +137,7 @@ impl Block {
     }
 
     #[inline]
-    pub(crate) fn latest(&self) -> &AtomicU64 {
+    pub(crate) fn max_timestamp(&self) -> &AtomicU64 {
         self.word(152)
     }
 
@@ -144,10 +147,11 @@ impl Block {
     }
 
     #[inline]
-    pub(crate) fn before(&self) -> &AtomicU64 {
+    pub(crate) fn units_before(&self) -> &AtomicU64 {
         self.word(168)
     }
 
+    /// A slot of the index.
     #[inline]
     pub(crate) fn index(&self, slot: u32) -> &AtomicU64 {
         debug_assert!(
@@ -157,24 +161,25 @@ impl Block {
         self.word(HEADER_BYTES + slot as usize * 8)
     }
 
-    /// Some slots of the index, as many as a line has. The last of them is one of it as well (M3).
+    /// The slots of the index from `first` on, as many as a line has. The index has all of them
+    /// (M3).
     ///
-    /// As one array: the compiler would work out each one's place by itself otherwise, lest the
-    /// number overflow.
+    /// One array: from slot numbers, which might overflow, the compiler would compute each slot's
+    /// address separately.
     #[inline]
-    pub(crate) fn slots(&self, first: u32) -> &[AtomicU64; SLOTS_IN_LINE as usize] {
-        let _last = self.index(first + (SLOTS_IN_LINE - 1)); // in debug builds it is looked at
+    pub(crate) fn slots(&self, first: u32) -> &[AtomicU64; SLOTS_PER_LINE as usize] {
+        let _last = self.index(first + (SLOTS_PER_LINE - 1)); // checked in debug builds
         // SAFETY: M1, M2, M3: as in `word`, for each of them.
         unsafe {
-            let place = self.start.add(HEADER_BYTES + first as usize * 8);
-            place.cast::<[AtomicU64; SLOTS_IN_LINE as usize]>().as_ref()
+            let line = self.start.add(HEADER_BYTES + first as usize * 8);
+            line.cast::<[AtomicU64; SLOTS_PER_LINE as usize]>().as_ref()
         }
     }
 
     /// Whether a slot is the first of its line.
     #[inline(always)]
     pub(crate) fn begins_line(&self, slot: u32) -> bool {
-        slot % SLOTS_IN_LINE == 0
+        slot % SLOTS_PER_LINE == 0
     }
 
     /// Empties a slot of the index, for the segment's one owner.
@@ -191,21 +196,23 @@ impl Block {
         }
     }
 
-    /// Writes a descriptor into a slot of the index, which was emptied before.
+    /// Stores a descriptor in a slot of the index that was emptied before.
     #[inline(always)]
     pub(crate) fn fill_slot(&self, slot: u32, descriptor: u64, order: Ordering) {
         self.index(slot).store(descriptor, order);
     }
 
+    /// The index, for reading descriptors as plain memory.
     #[inline]
     pub(crate) fn index_view(&self) -> Index<'_> {
         Index {
-            // SAFETY: M1: the index lies behind the header, within the block.
+            // SAFETY: M1: the index follows the header, within the block.
             start: unsafe { self.start.add(HEADER_BYTES) }.cast(),
             _block: PhantomData,
         }
     }
 
+    /// The data, for reading.
     #[inline]
     pub(crate) fn bytes(&self) -> Bytes<'_> {
         Bytes {
@@ -214,99 +221,100 @@ impl Block {
         }
     }
 
-    /// The bytes `at .. at + len` for the owner of the claim they belong to.
+    /// The data bytes `at .. at + len`, for the owner of the claim that they belong to.
     ///
     /// # Safety
     /// M3; and M4: the caller owns the unpublished claim of these bytes for `'a`.
     #[inline]
-    pub(crate) unsafe fn claimed<'a>(
+    pub(crate) unsafe fn claimed_mut<'a>(
         &self,
         at: usize,
         len: usize,
         _access: &'a mut WriteAccess,
     ) -> &'a mut [u8] {
-        // SAFETY: M1 and M3 for the range, always initialised (zeroed when made); the
+        // SAFETY: M1 and M3 for the range, which is always initialised (zeroed when allocated); the
         // caller's promise for the exclusiveness.
         unsafe { core::slice::from_raw_parts_mut(self.data.add(at).as_ptr(), len) }
     }
 
-    /// The same bytes, to look at.
+    /// The same bytes, for reading.
     ///
     /// # Safety
-    /// As for [`claimed`](Self::claimed).
+    /// As for [`claimed_mut`](Self::claimed_mut).
     #[inline]
-    pub(crate) unsafe fn claimed_ref<'a>(
+    pub(crate) unsafe fn claimed<'a>(
         &self,
         at: usize,
         len: usize,
         _access: &'a WriteAccess,
     ) -> &'a [u8] {
-        // SAFETY: as in `claimed`; nobody has them mutably while the access is borrowed.
+        // SAFETY: as in `claimed_mut`; they are not borrowed mutably while the access is borrowed.
         unsafe { core::slice::from_raw_parts(self.data.add(at).as_ptr(), len) }
     }
 
-    /// Says that a slot of the index will soon be read.
+    /// Prefetches a slot of the index for reading.
     #[inline(always)]
-    pub(crate) fn will_look(&self, slot: u32) {
+    pub(crate) fn prefetch_slot(&self, slot: u32) {
         let index = self.start.as_ptr().wrapping_add(HEADER_BYTES);
         prefetch::to_read(index.wrapping_add(slot as usize * 8));
     }
 
-    /// Says that the data about `at` will soon be read.
+    /// Prefetches the data at `at` for reading.
     #[inline(always)]
-    pub(crate) fn will_read(&self, at: usize) {
+    pub(crate) fn prefetch_data(&self, at: usize) {
         prefetch::to_read(self.data.as_ptr().wrapping_add(at));
     }
 
-    /// Says that the data about `AHEAD` bytes after `at` will soon be written: whoever read
-    /// the life before has those lines, and to fetch one back takes longer than a send. At the
-    /// end of a segment it takes lines of the next block, which whoever uses them fetches
-    /// back: a few lines a life.
+    /// Prefetches for writing the data `AHEAD` bytes after `at`. Readers of the life before have
+    /// those lines in their caches, and fetching one back takes longer than a send. At the end of a
+    /// segment this takes lines of the next block, which its users have to fetch back: a few lines
+    /// a life.
     #[inline(always)]
-    pub(crate) fn will_write<const AHEAD: usize>(&self, at: usize) {
+    pub(crate) fn prefetch_data_for_writing<const AHEAD: usize>(&self, at: usize) {
         prefetch::to_write::<1, AHEAD>(self.data.as_ptr(), at);
     }
 
-    /// The same for the index, two lines after a slot. What waits for it most is a shared
-    /// producer: an exchange has all stores before it finish first.
+    /// The same for the index, two lines after a slot. A shared producer would wait for it most:
+    /// its compare-and-swap waits until all stores before it have finished.
     #[inline(always)]
-    pub(crate) fn will_fill(&self, slot: u32) {
+    pub(crate) fn prefetch_slot_for_writing(&self, slot: u32) {
         const AHEAD: usize = HEADER_BYTES + 128;
         prefetch::to_write::<8, AHEAD>(self.start.as_ptr(), slot as usize);
     }
 
+    /// The right to write the data bytes `at .. at + len`.
     #[inline]
     pub(crate) fn write_access(&self, _at: usize, _len: usize) -> WriteAccess {
         WriteAccess
     }
 }
 
-/// The right to write a claim's bytes; loom checks it, the plain build trusts it.
+/// The right to write a claim's bytes: checked by loom, and nothing at all in the plain build.
 pub(crate) struct WriteAccess;
 
-/// The index of a segment, one step nearer than through the block.
+/// The index of a segment, by its own address.
 #[derive(Clone, Copy)]
 pub(crate) struct Index<'a> {
     start: NonNull<AtomicU64>,
     _block: PhantomData<&'a AtomicU64>,
 }
 
-// SAFETY: what it gives out are `&'a AtomicU64`, which are Send and Sync.
+// SAFETY: it stands for `&'a AtomicU64`s, which are Send and Sync.
 unsafe impl Send for Index<'_> {}
 
 // SAFETY: as above.
 unsafe impl Sync for Index<'_> {}
 
 impl<'a> Index<'a> {
-    /// The descriptor in a slot. A plain load: the compiler must not keep anything in
-    /// registers across an atomic one, whatever its ordering, so that every loop over records
-    /// would write all of its own state back to memory, record by record.
+    /// The descriptor in a slot, by a plain load. Across an atomic load, whatever its ordering, the
+    /// compiler keeps nothing in registers, so every loop over records would write all of its state
+    /// back to memory at each record.
     ///
     /// # Safety
     /// M5: the caller found the slot published, in this life of a segment that it holds.
     #[inline(always)]
-    pub(crate) unsafe fn known(self, slot: u32) -> u64 {
-        // SAFETY: M1, M2, M3 for the place; M5: nobody writes there.
+    pub(crate) unsafe fn plain(self, slot: u32) -> u64 {
+        // SAFETY: M1, M2, M3 for the address; M5: it is not written meanwhile.
         unsafe { self.start.add(slot as usize).cast::<u64>().read() }
     }
 }
@@ -318,19 +326,21 @@ pub(crate) struct Bytes<'a> {
     _block: PhantomData<&'a [u8]>,
 }
 
-// SAFETY: what it gives out are `&'a [u8]`, which are Send and Sync.
+// SAFETY: it stands for `&'a [u8]`s, which are Send and Sync.
 unsafe impl Send for Bytes<'_> {}
 
 // SAFETY: as above.
 unsafe impl Sync for Bytes<'_> {}
 
 impl<'a> Bytes<'a> {
+    /// The data bytes `at .. at + len`.
+    ///
     /// # Safety
-    /// M3; and M4: the range is part of a published frame, of a segment that is held
-    /// for all of `'a`.
+    /// M3; and M4: the range is part of a published frame, of a segment that is held for all of
+    /// `'a`.
     #[inline]
     pub(crate) unsafe fn slice(self, at: usize, len: usize) -> &'a [u8] {
-        // SAFETY: M1, M3; nobody writes these bytes during `'a` by the caller's promise.
+        // SAFETY: M1, M3; by the caller's promise these bytes are not written during `'a`.
         unsafe { core::slice::from_raw_parts(self.start.add(at).as_ptr(), len) }
     }
 }

@@ -1,9 +1,10 @@
 //! The memory of segments in the model-checked build: loom's types behind the accessors of
-//! `memory.rs`, with a shadow cell for every unit of data. Its invariants are M1..M5 there.
+//! `heap.rs`, with a shadow cell for every unit of data. The invariants M1 to M6 are those of
+//! [`memory`](super).
 #![allow(unsafe_code)]
 
 use crate::log::segment::descriptor::UNIT;
-use crate::log::segment::shape::{SLOTS_IN_LINE, SegmentShape};
+use crate::log::segment::shape::{SLOTS_PER_LINE, SegmentShape};
 use crate::sync::{AtomicU64, Ordering, Shadow, ord};
 use core::cell::UnsafeCell;
 use loom::cell::{self, ConstPtr, MutPtr};
@@ -31,18 +32,18 @@ impl Slab {
 pub(crate) struct Block(Arc<BlockWords>);
 
 struct BlockWords {
-    head: AtomicU64,
+    state: AtomicU64,
     number: AtomicU64,
     base: AtomicU64,
     recycled: AtomicU64,
-    latest: AtomicU64,
+    max_timestamp: AtomicU64,
     created_at: AtomicU64,
-    before: AtomicU64,
+    units_before: AtomicU64,
     index: Box<[AtomicU64]>,
-    /// For each slot, a cell that was written by whoever emptied it last.
+    /// For each slot, a cell that was written by the thread that emptied the slot last.
     emptied: Box<[Mutex<Arc<Shadow>>]>,
     data: Box<[UnsafeCell<u64>]>,
-    // In an Arc, so that a guard can keep its cell.
+    // In an Arc, so that a guard can keep its cell alive.
     shadow: Arc<[cell::UnsafeCell<()>]>,
 }
 
@@ -59,13 +60,13 @@ fn units(at: usize, len: usize) -> core::ops::Range<usize> {
 impl Block {
     fn new(shape: SegmentShape) -> Block {
         Block(Arc::new(BlockWords {
-            head: AtomicU64::new(0),
+            state: AtomicU64::new(0),
             number: AtomicU64::new(0),
             base: AtomicU64::new(0),
             recycled: AtomicU64::new(0),
-            latest: AtomicU64::new(0),
+            max_timestamp: AtomicU64::new(0),
             created_at: AtomicU64::new(0),
-            before: AtomicU64::new(0),
+            units_before: AtomicU64::new(0),
             index: (0..=shape.records).map(|_| AtomicU64::new(0)).collect(),
             emptied: (0..=shape.records)
                 .map(|_| Mutex::new(Arc::new(Shadow::written())))
@@ -78,7 +79,7 @@ impl Block {
     }
 
     pub(crate) fn state(&self) -> &AtomicU64 {
-        &self.0.head
+        &self.0.state
     }
 
     pub(crate) fn number(&self) -> &AtomicU64 {
@@ -90,9 +91,9 @@ impl Block {
     }
 
     /// # Safety
-    /// As in the plain build. Loom checks it: every store of the word happened before.
+    /// As in the plain build. Loom checks that every store of the word happened before.
     #[track_caller]
-    pub(crate) unsafe fn known_base(&self) -> u64 {
+    pub(crate) unsafe fn plain_base(&self) -> u64 {
         // SAFETY: the caller's promise.
         unsafe { self.0.base.unsync_load() }
     }
@@ -101,24 +102,24 @@ impl Block {
         &self.0.recycled
     }
 
-    pub(crate) fn will_look(&self, _slot: u32) {}
+    pub(crate) fn prefetch_slot(&self, _slot: u32) {}
 
-    pub(crate) fn will_read(&self, _at: usize) {}
+    pub(crate) fn prefetch_data(&self, _at: usize) {}
 
-    pub(crate) fn will_write<const AHEAD: usize>(&self, _at: usize) {}
+    pub(crate) fn prefetch_data_for_writing<const AHEAD: usize>(&self, _at: usize) {}
 
-    pub(crate) fn will_fill(&self, _slot: u32) {}
+    pub(crate) fn prefetch_slot_for_writing(&self, _slot: u32) {}
 
-    pub(crate) fn latest(&self) -> &AtomicU64 {
-        &self.0.latest
+    pub(crate) fn max_timestamp(&self) -> &AtomicU64 {
+        &self.0.max_timestamp
     }
 
     pub(crate) fn created_at(&self) -> &AtomicU64 {
         &self.0.created_at
     }
 
-    pub(crate) fn before(&self) -> &AtomicU64 {
-        &self.0.before
+    pub(crate) fn units_before(&self) -> &AtomicU64 {
+        &self.0.units_before
     }
 
     pub(crate) fn index(&self, slot: u32) -> &AtomicU64 {
@@ -129,7 +130,7 @@ impl Block {
         true
     }
 
-    pub(crate) fn slots(&self, first: u32) -> &[AtomicU64; SLOTS_IN_LINE as usize] {
+    pub(crate) fn slots(&self, first: u32) -> &[AtomicU64; SLOTS_PER_LINE as usize] {
         core::array::from_ref(self.index(first))
     }
 
@@ -138,18 +139,18 @@ impl Block {
         self.empty_slot(first);
     }
 
-    /// What was stored there in the life that is over, happened before: a record of the next may be
-    /// there then, whose descriptor is read as plain memory (M5).
+    /// What was stored there in the life that has ended happened before. The next life may have a
+    /// record there, whose descriptor is read as plain memory (M5).
     #[track_caller]
     pub(crate) fn empty_slot(&self, slot: u32) {
-        // SAFETY: what loom is asked to check.
+        // SAFETY: this is what loom checks here.
         unsafe { self.index(slot).unsync_load() };
         *self.emptied(slot) = Arc::new(Shadow::written());
         self.0.index[slot as usize].store(0, ord!(Relaxed));
     }
 
-    /// Loom keeps stores to one word in the order in which they ran, and so would not show one
-    /// that goes under an older zero. So it is asked whether the zero happened before.
+    /// Loom keeps the stores to one word in the order in which they ran, and so would not find one
+    /// that an older zero overwrites. So this checks that the zero happened before.
     #[track_caller]
     pub(crate) fn fill_slot(&self, slot: u32, descriptor: u64, order: Ordering) {
         let emptied = self.emptied(slot).clone();
@@ -173,7 +174,7 @@ impl Block {
 
     /// # Safety
     /// As in the plain build.
-    pub(crate) unsafe fn claimed<'a>(
+    pub(crate) unsafe fn claimed_mut<'a>(
         &self,
         at: usize,
         len: usize,
@@ -186,7 +187,7 @@ impl Block {
 
     /// # Safety
     /// As in the plain build.
-    pub(crate) unsafe fn claimed_ref<'a>(
+    pub(crate) unsafe fn claimed<'a>(
         &self,
         at: usize,
         len: usize,
@@ -237,8 +238,8 @@ pub(crate) struct Index<'a> {
 
 impl<'a> Index<'a> {
     /// # Safety
-    /// As in the plain build. Loom checks it: every store of the word happened before.
-    pub(crate) unsafe fn known(self, slot: u32) -> u64 {
+    /// As in the plain build. Loom checks that every store of the word happened before.
+    pub(crate) unsafe fn plain(self, slot: u32) -> u64 {
         // SAFETY: the caller's promise.
         unsafe { self.block.index(slot).unsync_load() }
     }

@@ -1,40 +1,50 @@
-//! The raw memory of segments: one position-independent block each, in one slab.
+//! The raw memory of segments: one position-independent block each, in slabs.
 //!
-//! A block holds no pointers, so the same bytes could lie in a mapped file or in shared
-//! memory:
+//! A block holds no pointers, so the same bytes could lie in a mapped file or in shared memory.
 //!
 //! ```text
-//!      0  head        u64 on its own pair of cache lines: producers fight over it
-//!    128  number      u64 \
-//!    136  base        u64  | written once a life, read by all
-//!    144  recycled    u64 /
-//!    152  latest      u64, written by lookups
-//!    160  began       u64, written once a life where retention asks for it
-//!    168  before      u64, written once a life
-//!    256  index       (records + 1) x u64, padded to 64
-//!         data        units x 8 bytes, padded to 64
+//!  byte
+//!     0  +------------------------------------------+
+//!        |  state          u64                      |  alone on two cache lines, for which
+//!        |                                          |  producers contend
+//!   128  +------------------------------------------+
+//!        |  number         u64                      |  written once a life, read by all
+//!   136  |  base           u64                      |  written once a life, read by all
+//!   144  |  recycled       u64                      |  written while the segment is recycled
+//!   152  |  max_timestamp  u64                      |  written by lookups
+//!   160  |  created_at     u64                      |  written once a life, if retention needs it
+//!   168  |  units_before   u64                      |  written once a life
+//!   256  +------------------------------------------+
+//!        |  index   (records + 1) x u64             |  one descriptor a slot, and END
+//!        |          padded to 64                    |
+//!        +------------------------------------------+  SegmentShape::data_start
+//!        |  data    units x 8 bytes                 |
+//!        |          padded to 64                    |
+//!        +------------------------------------------+  SegmentShape::block_bytes,
+//!                                                      a multiple of 128
 //! ```
 //!
-//! Under loom a block is a struct of loom types behind the same accessors, and every unit
-//! of data has a shadow cell: writers and readers hold its guard, so that bytes touched
-//! without an ordering between them are a violation that loom reports.
+//! `heap.rs` is the real memory. Under loom a block is a struct of loom's types behind the same
+//! accessors (`loom.rs`), and every unit of data has a shadow cell. Writers and readers hold a
+//! guard of it, so loom reports bytes that are accessed without an ordering between the accesses.
 //!
 //! # Invariants
 //!
-//! - **M1** The pointer of a block points at `SegmentShape::block_bytes` bytes, zeroed when made,
-//!   128-byte aligned (`Slab::allocate` sees to that), that live as long as the slab. Zero is a valid state of every word.
-//! - **M2** A slab outlives every use of its blocks: whoever holds a block, or a copy of one,
-//!   holds the slab (by way of the topic).
-//! - **M3** Callers keep slots at or under `records` and byte ranges within `units * 8`.
-//! - **M4** Bytes are written only by the one owner of a claim that is not yet published,
-//!   and read only through published descriptors of a segment the reader holds: the
-//!   protocol of `segment.rs` keeps the two apart.
-//! - **M5** A descriptor that was found published (Acquire, P2) is not written while the segment
-//!   is held: its slot is filled once a life, and emptied only after the last reader has let go
-//!   (S4). What was stored there in the lives before, END included, happened before this one (P6).
-//!   So whoever found it may read it again as plain memory.
-//! - **M6** The base of a life was written before any claim in it (P1, P9), and is not written again
-//!   while a claim is unpublished (S3). So a claimer may read it as plain memory.
+//! - **M1** A block's pointer points at `SegmentShape::block_bytes` bytes, zeroed when allocated
+//!   and aligned to 128 (`Slab::allocate` ensures both), which live as long as the slab. Zero is a
+//!   valid state of every word.
+//! - **M2** A slab outlives every use of its blocks: what holds a block, or a copy of one, holds
+//!   the slab too, by way of the topic.
+//! - **M3** Callers keep slots at or below `records`, and byte ranges within `units * 8`.
+//! - **M4** Bytes are written only by the one owner of a claim that is not yet published, and read
+//!   only through published descriptors of a segment that the reader holds. The protocol of
+//!   [`segment`](super) keeps the two apart.
+//! - **M5** A descriptor that was found published (Acquire, P2) is not written while the segment is
+//!   held: its slot is filled once a life, and emptied only after the last reader has released the
+//!   segment (S4). What was stored there in earlier lives, END included, happened before this one
+//!   (P6). So the thread that found it may read it again as plain memory.
+//! - **M6** The base of a life was written before any claim in it (P1, P9), and is not written
+//!   again while a claim is unpublished (S3). So a claimer may read it as plain memory.
 #![allow(unsafe_code)]
 
 #[cfg(not(loom))]
@@ -65,8 +75,8 @@ mod tests {
             for block in &blocks {
                 assert_eq!(block.state() as *const _ as usize % ALIGN, 0);
                 let mut access = block.write_access(0, shape.data_bytes());
-                // SAFETY: the whole data of a block that nobody else uses.
-                let data = unsafe { block.claimed(0, shape.data_bytes(), &mut access) };
+                // SAFETY: the whole data of a block that no other code uses.
+                let data = unsafe { block.claimed_mut(0, shape.data_bytes(), &mut access) };
                 assert_eq!(data.as_ptr() as usize % 64, 0);
                 assert!(data.iter().all(|&b| b == 0), "not zeroed, or overlapping");
                 data.fill(0xff);

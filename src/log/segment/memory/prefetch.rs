@@ -1,9 +1,9 @@
-//! Asking for cache lines before they are needed. Hints: they change nothing but the time it takes.
+//! Prefetch instructions: hints, which change nothing but the time that an access takes.
 #![allow(unsafe_code)]
 
-/// Asks for a line that will soon be read.
+/// Prefetches a line that will soon be read.
 #[inline(always)]
-pub(crate) fn to_read(line: *const u8) {
+pub(super) fn to_read(line: *const u8) {
     let _line = line as usize;
     // SAFETY: no address makes it fault, and nothing is read or written.
     #[cfg(all(target_arch = "x86_64", not(miri)))]
@@ -17,14 +17,15 @@ pub(crate) fn to_read(line: *const u8) {
     }
 }
 
-/// Asks for a line that will soon be written, away from whoever has it: the one `AHEAD` bytes after
-/// entry `at` of an array of entries of `SIZE` bytes, which is 1, 2, 4 or 8.
+/// Prefetches a line that will soon be written, and takes it from other cores' caches: the line
+/// `AHEAD` bytes after entry `at` of an array of entries of `SIZE` bytes. `SIZE` is 1, 2, 4 or 8.
 ///
-/// By its own instruction: the compiler's intrinsic becomes a plain read where it may not assume
-/// that the processor has this one. All that have the 64-bit instruction set take it.
+/// An instruction of its own, because the compiler's intrinsic becomes a prefetch for reading where
+/// it may not assume that the processor has this one. All processors with the 64-bit instruction
+/// set accept it.
 #[inline(always)]
-pub(crate) fn to_write<const SIZE: usize, const AHEAD: usize>(array: *const u8, at: usize) {
-    // Worked out by the instruction itself, where it can.
+pub(super) fn to_write<const SIZE: usize, const AHEAD: usize>(array: *const u8, at: usize) {
+    // The instruction computes the address itself where it can.
     let (_array, _at) = (array as usize, at);
     // SAFETY: as above.
     #[cfg(all(target_arch = "x86_64", not(miri)))]
