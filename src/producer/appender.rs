@@ -2,10 +2,10 @@
 //!
 //! A [`PartitionAppender`] remembers the segment of its last claim and claims there first. It needs
 //! no check that the segment still belongs to the partition: the state word that the claim compares
-//! says so (P1). If that segment has no room, [`Appenders::claim`] claims through the partition, which
-//! rolls to its next segment. If the partition is full, the producer waits until a reader moves its
-//! gate. The handshake that loses no wake-up (P15) is in `wait/wait_loop.rs`; here is the attempt
-//! that the loop repeats.
+//! says so (P1). If that segment has no room, [`Appenders::claim`] claims through the partition,
+//! which rolls to its next segment. If the partition is full, the producer waits until a reader
+//! moves its gate. The handshake that loses no wake-up (P15) is in `wait/wait_loop.rs`; here is the
+//! attempt that the loop repeats.
 //!
 //! A frame's size is checked here alone ([`FrameSize`]).
 
@@ -38,8 +38,8 @@ impl FrameSize {
     /// The size of a frame of one record of `bytes` bytes.
     ///
     /// # Errors
-    /// [`SendError::RecordTooLarge`] if no topic's segments could hold it. This topic's segments may
-    /// be smaller: then the segment of the last claim has no room, and `claim_slowly` refuses.
+    /// [`SendError::RecordTooLarge`] if no topic's segments could hold it. This topic's segments
+    /// may be smaller: then the segment of the last claim has no room, and `claim_slowly` refuses.
     #[inline]
     pub(super) fn of_record(topic: &TopicShared, bytes: usize) -> Result<FrameSize, SendError> {
         if bytes > MAX_BYTES {
@@ -137,8 +137,8 @@ impl PartitionAppender {
         )
     }
 
-    /// Claims a frame if the segment of the last claim has room for it. Returns the state word before
-    /// the claim: the frame begins there.
+    /// Claims a frame if the segment of the last claim has room for it. Returns the state word
+    /// before the claim: the frame begins there.
     #[inline(always)]
     fn try_claim<S: ClaimMode>(&mut self, size: FrameSize) -> Option<SegmentState> {
         let (segment, FrameSize { records, units }) = (&self.target.segment, size);
@@ -164,8 +164,8 @@ impl PartitionAppender {
 pub(super) struct Appenders {
     pub(super) topic: Arc<TopicShared>,
     /// The appender of the only partition, inside the producer itself. The producer is usually on
-    /// the caller's stack. A send then follows no pointer to the appender, and waits for no store to
-    /// it.
+    /// the caller's stack. A send then follows no pointer to the appender, and waits for no store
+    /// to it.
     ///
     /// If the topic has several partitions this appender belongs to none of them and is not used.
     single: PartitionAppender,

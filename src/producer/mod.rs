@@ -55,7 +55,7 @@ impl Topic {
     /// Each producer adds a spare segment to the topic's memory (see
     /// [`TopicConfig`](crate::TopicConfig)). While an exclusive producer is alive, other producers
     /// can be created, but their sends fail with
-    /// [`SendError::ExclusiveProducer`](crate::SendError::ExclusiveProducer).
+    /// [`SendError::ExclusiveProducer`].
     pub fn producer(&self) -> Producer<SharedMode> {
         Producer::shared(self.inner().clone())
     }
@@ -99,7 +99,7 @@ pub type ExclusiveProducer = Producer<ExclusiveMode>;
 /// | call | appends | if the partition is full |
 /// |---|---|---|
 /// | [`send`](Self::send) | one record | waits up to [`max_block`](crate::TopicConfig::max_block) |
-/// | [`send_batch`](Self::send_batch) | records, each partition's share as one frame | as `send`, for each share |
+/// | [`send_batch`](Self::send_batch) | records, one frame per partition | as `send`, per frame |
 /// | [`send_values`](Self::send_values) | fixed-size values, as one frame | as `send` |
 /// | [`claim`](Self::claim) | one record, written in place by the caller | as `send` |
 ///
@@ -134,8 +134,8 @@ pub type ExclusiveProducer = Producer<ExclusiveMode>;
 /// send, so the caller still has it.
 ///
 /// - `RecordTooLarge`: the record's frame is larger than a segment (`send`, `claim`).
-/// - `BatchTooLarge`: the values, or one partition's share of the batch, exceed a segment's bytes or
-///   records (`send_batch`, `send_values`).
+/// - `BatchTooLarge`: the values, or one partition's share of the batch, exceed a segment's bytes
+///   or records (`send_batch`, `send_values`).
 /// - `PartitionOutOfRange`: the topic does not have the partition that the record, the destination
 ///   or the partitioner named.
 /// - `InvalidTimestamp`: the record's timestamp is below zero (`send`, `send_batch`).
@@ -281,7 +281,8 @@ impl<S: ClaimMode> Producer<S> {
     }
 
     /// Appends a record that has neither headers nor a timestamp, if the topic has not changed and
-    /// the segment of the last claim has room. [`append_record`](Self::append_record) does the rest.
+    /// the segment of the last claim has room. Otherwise appends nothing:
+    /// [`append_record`](Self::append_record) has to.
     #[inline(always)]
     fn append_fast(&mut self, record: &Record<'_>) -> Option<RecordMetadata> {
         if !record.is_simple() {
@@ -371,8 +372,8 @@ impl<S: ClaimMode> Producer<S> {
         let topic = self.appenders.topic.name();
         if self.appenders.topic.is_closed() {
             if S::EXCLUSIVE {
-                // No other thread may end logs in which this producer claims (row P17). It claims no
-                // more, so it ends them itself.
+                // No other thread may end logs in which this producer claims (row P17). It claims
+                // no more, so it ends them itself.
                 self.appenders.forget_last_states();
                 self.appenders.topic.end_logs();
             }

@@ -7,8 +7,9 @@
 //! A partitioner answers with a partition, or with [`PartitionChoice::Sticky`] or
 //! [`PartitionChoice::RoundRobin`], whose state is the router's, one per producer:
 //!
-//! - **Sticky** ([KIP-794](https://cwiki.apache.org/confluence/display/KAFKA/KIP-794)): the producer
-//!   stays in a partition until 16 KiB of values were sent there, and then moves to the next one.
+//! - **Sticky** ([KIP-794](https://cwiki.apache.org/confluence/display/KAFKA/KIP-794)): the
+//!   producer stays in a partition until 16 KiB of values were sent there, and then moves to the
+//!   next one.
 //! - **Round robin**: each frame goes to the next partition.
 //!
 //! Each partition is checked against the topic's number of partitions, whichever rule it is from.
@@ -79,8 +80,8 @@ impl Router {
         self.partitioner.is_none()
     }
 
-    /// The default partitioner's choice if the destination alone fixes it, so that the router's state
-    /// neither matters nor changes. `None` otherwise, and for a partition out of range.
+    /// The default partitioner's choice if the destination alone fixes it, so that the router's
+    /// state neither matters nor changes. `None` otherwise, and for a partition out of range.
     #[inline(always)]
     pub(super) fn choose_fixed(&self, destination: Destination<'_>) -> Option<u32> {
         debug_assert!(self.is_default());
@@ -95,8 +96,8 @@ impl Router {
     /// Chooses the partition of a frame that has `bytes` bytes of values.
     ///
     /// # Errors
-    /// [`PartitionOutOfRange`] if the topic does not have the partition that the destination names or
-    /// the partitioner returns.
+    /// [`PartitionOutOfRange`] if the topic does not have the partition that the destination names
+    /// or the partitioner returns.
     #[inline(always)]
     pub(super) fn choose(
         &mut self,

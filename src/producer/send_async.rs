@@ -61,8 +61,8 @@ impl<S: ClaimMode> Producer<S> {
     }
 
     /// Appends a batch, each partition's share as soon as there is room for it:
-    /// [`send_batch`](Self::send_batch) for a task. [`max_block`](crate::TopicConfig::max_block) does
-    /// not apply.
+    /// [`send_batch`](Self::send_batch) for a task. [`max_block`](crate::TopicConfig::max_block)
+    /// does not apply.
     ///
     /// If the future is dropped before it is ready, the shares of some partitions may have been
     /// appended, each as a whole.

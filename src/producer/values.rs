@@ -16,10 +16,10 @@ impl<S: ClaimMode> Producer<S> {
     /// values or none.
     ///
     /// Each value is a record without a key or headers. All have one timestamp, as
-    /// [`Timestamps`](crate::Timestamps) is configured. A consumer reads them one by one, or in place
-    /// as `T` with [`Batch::values`](crate::Batch::values). A key in `destination` only chooses the
-    /// partition; it is not stored. If `values` is empty nothing is appended, and `base_offset` is
-    /// the end of the partition's log.
+    /// [`Timestamps`](crate::Timestamps) is configured. A consumer reads them one by one, or in
+    /// place as `T` with [`Batch::values`](crate::Batch::values). A key in `destination` only
+    /// chooses the partition; it is not stored. If `values` is empty nothing is appended, and
+    /// `base_offset` is the end of the partition's log.
     ///
     /// Waits for room up to [`max_block`](crate::TopicConfig::max_block).
     ///
