@@ -1,5 +1,13 @@
-//! Claiming frames: first in the segment of the last claim, and where that has no room, by way of
-//! the partition, which may roll to its next segment or have the producer wait.
+//! Claims frames in a topic's partitions, and waits for room.
+//!
+//! A [`PartitionAppender`] remembers the segment of its last claim and claims there first. It needs
+//! no check that the segment still belongs to the partition: the state word that the claim compares
+//! says so (P1). If that segment has no room, [`Appenders::claim`] claims through the partition,
+//! which rolls to its next segment. If the partition is full, the producer waits until a reader
+//! moves its gate. The handshake that loses no wake-up (P15) is in `wait/wait_loop.rs`; here is the
+//! attempt that the loop repeats.
+//!
+//! A frame's size is checked here alone ([`FrameSize`]).
 
 use crate::error::SendError;
 use crate::events::event;
@@ -16,21 +24,24 @@ use std::sync::Arc;
 use std::task::Waker;
 use std::time::Duration;
 
-/// The most bytes that a segment of any topic can hold.
+/// The most bytes that a segment of any topic can have.
 const MAX_BYTES: usize = MAX_UNITS as usize * UNIT;
 
-/// What a frame takes of its segment.
+/// What a frame takes up in its segment.
 #[derive(Clone, Copy)]
-pub(crate) struct FrameSize {
+pub(super) struct FrameSize {
     records: u32,
     units: u32,
 }
 
 impl FrameSize {
-    /// The size of a record of this many bytes, if a segment of some topic could hold it. Whether a
-    /// segment of this topic can is checked where the segment of the last claim has no room.
+    /// The size of a frame of one record of `bytes` bytes.
+    ///
+    /// # Errors
+    /// [`SendError::RecordTooLarge`] if no topic's segments could hold it. This topic's segments
+    /// may be smaller: then the segment of the last claim has no room, and `claim_slowly` refuses.
     #[inline]
-    pub(crate) fn of_record(topic: &TopicShared, bytes: usize) -> Result<FrameSize, SendError> {
+    pub(super) fn of_record(topic: &TopicShared, bytes: usize) -> Result<FrameSize, SendError> {
         if bytes > MAX_BYTES {
             return Err(record_too_large(topic, bytes));
         }
@@ -38,9 +49,12 @@ impl FrameSize {
         Ok(FrameSize { records: 1, units })
     }
 
-    /// The size of a frame of several records, if a segment of this topic can hold it.
+    /// The size of a frame of several records, `bytes` bytes in all.
+    ///
+    /// # Errors
+    /// [`SendError::BatchTooLarge`] if a segment of this topic cannot hold it.
     #[inline]
-    pub(crate) fn of_batch(
+    pub(super) fn of_batch(
         topic: &TopicShared,
         partition: u32,
         records: usize,
@@ -71,16 +85,16 @@ fn record_too_large(topic: &TopicShared, bytes: usize) -> SendError {
     }
 }
 
-/// What a producer remembers of one partition. It fills a cache line, so that a shift finds it.
+/// One producer's way into one partition. It fills a cache line, so that indexing is a shift.
 #[repr(align(64))]
-pub(crate) struct PartitionAppender {
+pub(super) struct PartitionAppender {
     /// The segment of the last claim. (A copy: the topic keeps its memory.)
     target: ClaimTarget,
-    /// The state of a segment of this partition that is full.
-    full: SegmentState,
-    /// The state in which the last claim left the segment; none where that is not known. Only an
-    /// exclusive producer uses it, since no other thread writes the word ([`ClaimMode::current`]).
-    last: SegmentState,
+    /// The state word of a full open segment of this partition: a claim's room is computed from it.
+    full_state: SegmentState,
+    /// The state word as the last claim left it; `NONE` if that is not known. Only an exclusive
+    /// producer uses it, because no other thread then writes the word (see [`ClaimMode`]).
+    last_state: SegmentState,
 }
 
 impl PartitionAppender {
@@ -88,81 +102,83 @@ impl PartitionAppender {
         let log = topic.partition(partition);
         PartitionAppender {
             target: ClaimTarget {
-                // Any segment will do: its state word says to which partition it belongs.
+                // Any segment will do: its state word says which partition it belongs to.
                 segment: topic.pool().get(0).clone(),
                 waiting_readers: log.readers().waiting_for_records().clone(),
                 counters: log.counters().clone(),
             },
-            full: topic.pool().shape().full_state(log.id()),
-            last: SegmentState::NONE,
+            full_state: topic.pool().shape().full_state(log.id()),
+            last_state: SegmentState::NONE,
         }
     }
 
-    /// Appends a record if the segment of the last claim has room for it; returns its offset.
+    /// Appends a record if the segment of the last claim has room for it, and returns its offset.
+    /// Size, claim and publication in one, for the fast path.
     #[inline(always)]
-    pub(crate) fn try_append<S: ClaimMode>(
+    pub(super) fn try_append<S: ClaimMode>(
         &mut self,
         record: &Record<'_>,
-        time: Option<i64>,
+        timestamp: Option<i64>,
     ) -> Option<u64> {
-        let bytes = record_size(record, time.is_some());
+        let bytes = record_size(record, timestamp.is_some());
         if bytes > MAX_BYTES {
             return None;
         }
         let units = (bytes / UNIT) as u32;
         let size = FrameSize { records: 1, units };
-        // A copy before the claim: it stays in registers, whatever is stored in between.
+        // Copied before the claim, so that it stays in registers across the stores that follow.
         let segment = self.target.segment.clone();
         let start = segment
-            .try_claim::<S>(self.last, self.full, 1, units)
+            .try_claim::<S>(self.last_state, self.full_state, 1, units)
             .ok()?;
         Some(
-            self.frame::<S>(segment, start, size)
-                .publish_record(record, time),
+            self.frame_claim::<S>(segment, start, size)
+                .publish_record(record, timestamp),
         )
     }
 
-    /// Claims a frame if the segment of the last claim has room for it; returns the segment's state
-    /// before the claim, where the frame begins.
+    /// Claims a frame if the segment of the last claim has room for it. Returns the state word
+    /// before the claim: the frame begins there.
     #[inline(always)]
     fn try_claim<S: ClaimMode>(&mut self, size: FrameSize) -> Option<SegmentState> {
-        let segment = &self.target.segment;
-        let claimed = segment.try_claim::<S>(self.last, self.full, size.records, size.units);
+        let (segment, FrameSize { records, units }) = (&self.target.segment, size);
+        let claimed = segment.try_claim::<S>(self.last_state, self.full_state, records, units);
         claimed.ok()
     }
 
-    /// The frame that was claimed at `start` in `segment`, which is the target's.
+    /// The right to fill the frame that was claimed at `start` in `segment`, the target's.
     #[inline(always)]
-    fn frame<S: ClaimMode>(
+    fn frame_claim<S: ClaimMode>(
         &mut self,
         segment: Segment,
         start: SegmentState,
         size: FrameSize,
     ) -> FrameClaim<'_> {
-        self.last = start.after(size.records, size.units);
+        self.last_state = start.after(size.records, size.units);
         FrameClaim::new::<S>(&self.target, segment, start, size.records, size.units)
     }
 }
 
-/// A topic, as one producer appends to it: an appender for each partition, and what the producer
-/// waits with.
-pub(crate) struct Appenders {
+/// One producer's way into all partitions of a topic: an appender for each, and the waiter with
+/// which the producer waits for room.
+pub(super) struct Appenders {
     pub(super) topic: Arc<TopicShared>,
-    /// The appender of the only partition, in the producer itself. Where that lies on the caller's
-    /// stack, as it mostly does, no pointer is followed to it and no store to it is waited for.
+    /// The appender of the only partition, inside the producer itself. The producer is usually on
+    /// the caller's stack. A send then follows no pointer to the appender, and waits for no store
+    /// to it.
     ///
-    /// Where there are more partitions it belongs to none: it knows no open segment, and gets none.
-    only: PartitionAppender,
-    /// The appenders of all partitions; empty where there is one.
-    many: Box<[PartitionAppender]>,
+    /// If the topic has several partitions this appender belongs to none of them and is not used.
+    single: PartitionAppender,
+    /// The appenders of all partitions; empty if there is only one partition.
+    several: Box<[PartitionAppender]>,
     pub(super) waiter: Waiter,
 }
 
 impl Appenders {
-    pub(crate) fn new(topic: Arc<TopicShared>, partitions: u32) -> Appenders {
+    pub(super) fn new(topic: Arc<TopicShared>, partitions: u32) -> Appenders {
         let mut appenders = Appenders {
-            only: PartitionAppender::new(&topic, 0),
-            many: Box::default(),
+            single: PartitionAppender::new(&topic, 0),
+            several: Box::default(),
             waiter: Waiter::default(),
             topic,
         };
@@ -171,51 +187,52 @@ impl Appenders {
     }
 
     /// Adds appenders until there is one for each of `partitions`.
-    pub(crate) fn grow(&mut self, partitions: u32) {
+    pub(super) fn grow(&mut self, partitions: u32) {
         if partitions as usize <= self.len() {
             return;
         }
         let topic = &self.topic;
-        let mut known = core::mem::take(&mut self.many).into_vec();
-        if known.is_empty() {
-            let none = PartitionAppender::new(topic, 0);
-            known.push(core::mem::replace(&mut self.only, none));
+        let mut present = core::mem::take(&mut self.several).into_vec();
+        if present.is_empty() {
+            let unused = PartitionAppender::new(topic, 0);
+            present.push(core::mem::replace(&mut self.single, unused));
         }
-        let more = (known.len() as u32..partitions).map(|p| PartitionAppender::new(topic, p));
-        self.many = known.into_iter().chain(more).collect();
+        let added = (present.len() as u32..partitions).map(|p| PartitionAppender::new(topic, p));
+        self.several = present.into_iter().chain(added).collect();
     }
 
-    /// Forgets the states of all segments: they are sealed, or about to be.
-    pub(crate) fn forget_states(&mut self) {
-        for appender in self.many.iter_mut().chain([&mut self.only]) {
-            appender.last = SegmentState::NONE;
+    /// Forgets the remembered state words: the segments are sealed, or about to be.
+    pub(super) fn forget_last_states(&mut self) {
+        for appender in self.several.iter_mut().chain([&mut self.single]) {
+            appender.last_state = SegmentState::NONE;
         }
     }
 
     /// The number of partitions.
     #[inline]
-    pub(crate) fn len(&self) -> usize {
-        self.many.len().max(1)
+    pub(super) fn len(&self) -> usize {
+        self.several.len().max(1)
     }
 
-    /// The appender of the only partition. The caller knows that there is only one.
+    /// The appender of the only partition. The caller has made sure that there is only one.
     #[inline(always)]
-    pub(crate) fn only(&mut self) -> &mut PartitionAppender {
-        debug_assert!(self.many.is_empty());
-        &mut self.only
+    pub(super) fn single(&mut self) -> &mut PartitionAppender {
+        debug_assert!(self.several.is_empty());
+        &mut self.single
     }
 
     #[inline(always)]
-    pub(crate) fn get(&mut self, partition: u32) -> Option<&mut PartitionAppender> {
-        match self.many.get_mut(partition as usize) {
-            None if partition == 0 => Some(&mut self.only),
+    pub(super) fn get(&mut self, partition: u32) -> Option<&mut PartitionAppender> {
+        match self.several.get_mut(partition as usize) {
+            None if partition == 0 => Some(&mut self.single),
             appender => appender,
         }
     }
 
-    /// Claims a frame, waiting for room as `when_full` says.
+    /// Claims a frame: in the segment of the last claim, or else through the partition. If the
+    /// partition is full, `when_full` decides.
     #[inline(always)]
-    pub(crate) fn claim<S: ClaimMode>(
+    pub(super) fn claim<S: ClaimMode>(
         &mut self,
         partition: u32,
         size: FrameSize,
@@ -230,14 +247,14 @@ impl Appenders {
         match self.get(partition) {
             Some(appender) => {
                 let segment = appender.target.segment.clone();
-                Ok(appender.frame::<S>(segment, start, size))
+                Ok(appender.frame_claim::<S>(segment, start, size))
             }
             None => Err(out_of_range(partition, partitions)),
         }
     }
 
-    /// Claims a frame where the segment of the last claim has no room for it; from then on that
-    /// is the segment of this claim.
+    /// Claims a frame through the partition, which rolls to its next segment if the active one has
+    /// no room. The appender's segment is from then on the one of this claim.
     #[cold]
     #[inline(never)]
     fn claim_slowly<S: ClaimMode>(
@@ -250,8 +267,8 @@ impl Appenders {
         let Some(appender) = self.get(partition) else {
             return Err(out_of_range(partition, partitions));
         };
-        // What follows may seal the segment, and find no other.
-        appender.last = SegmentState::NONE;
+        // The partition's claim may seal the segment, and then find no other.
+        appender.last_state = SegmentState::NONE;
         if size.units > topic.pool().shape().units {
             return Err(record_too_large(&topic, size.units as usize * UNIT).into());
         }
@@ -259,7 +276,7 @@ impl Appenders {
             .partition(partition)
             .claim::<S>(size.records, size.units);
         let claimed = claimed.or_else(|blocked| {
-            let room = Room::<S> {
+            let room = WaitForRoom::<S> {
                 topic: &topic,
                 partition,
                 size,
@@ -288,21 +305,21 @@ fn out_of_range(partition: u32, partitions: u32) -> Refusal {
     })
 }
 
-/// What a send does when its partition has no room.
+/// What a send does if its partition has no room.
 #[derive(Clone, Copy)]
-pub(crate) enum WhenFull<'w> {
+pub(super) enum WhenFull<'w> {
     /// It fails at once.
     Fail,
     /// It blocks its thread, up to the topic's `max_block`.
     Block,
-    /// It enrols this waker, which is woken when another try may succeed.
+    /// It enrols this waker, which is woken when another attempt may succeed.
     Enrol(&'w Waker),
 }
 
 /// Why nothing was appended.
 #[derive(Debug)]
-pub(crate) enum Refusal {
-    /// The partition is full, and the task is enrolled: only for [`WhenFull::Enrol`].
+pub(super) enum Refusal {
+    /// The partition is full, and the task is enrolled: only with [`WhenFull::Enrol`].
     Pending {
         partition: u32,
     },
@@ -315,7 +332,7 @@ impl From<SendError> for Refusal {
     }
 }
 
-/// The error of a call that waits in its thread or not at all.
+/// The error of a call that blocks its thread or fails at once.
 impl From<Refusal> for SendError {
     #[cold]
     fn from(refusal: Refusal) -> SendError {
@@ -326,21 +343,22 @@ impl From<Refusal> for SendError {
     }
 }
 
-/// Room for a frame in a partition that had none.
-struct Room<'t, 'w, S> {
+/// A wait for room for one frame, in a partition that was full.
+struct WaitForRoom<'t, 'w, S> {
     topic: &'t TopicShared,
     partition: u32,
     size: FrameSize,
     waiter: &'w mut Waiter,
-    /// What the claim before the wait found: the first attempt need not make it again.
+    /// Why the claim before the wait failed. The first attempt takes it instead of claiming again.
     blocked: Option<Blocked>,
     mode: PhantomData<S>,
 }
 
-/// The segment in which a frame was claimed, and its state before the claim.
+/// The segment in which a frame was claimed, and its state word before the claim.
 type Claimed<'t> = (&'t Segment, SegmentState);
 
-impl<'t, S: ClaimMode> Room<'t, '_, S> {
+impl<'t, S: ClaimMode> WaitForRoom<'t, '_, S> {
+    /// Waits for as long as `when_full` allows, and counts what becomes of it.
     fn wait(mut self, when_full: WhenFull<'_>) -> Result<Claimed<'t>, Refusal> {
         let (topic, partition) = (self.topic, self.partition);
         let patience = match when_full {
@@ -375,7 +393,7 @@ impl<'t, S: ClaimMode> Room<'t, '_, S> {
     }
 }
 
-impl<'t, S: ClaimMode> WaitFor for Room<'t, '_, S> {
+impl<'t, S: ClaimMode> WaitFor for WaitForRoom<'t, '_, S> {
     type Output = Result<Claimed<'t>, SendError>;
 
     fn attempt(&mut self) -> Attempt<Self::Output> {
@@ -386,7 +404,7 @@ impl<'t, S: ClaimMode> WaitFor for Room<'t, '_, S> {
         match claimed {
             Ok(claimed) => Attempt::Ready(Ok(claimed)),
             Err(Blocked::Reader) => Attempt::Pending { notified: true },
-            // No event count is notified of a segment that comes free, which is seldom waited for.
+            // No event count is notified when the pool gets a segment back: that wait is rare.
             Err(Blocked::Segments) => Attempt::Pending { notified: false },
             Err(Blocked::Closed) => Attempt::Ready(Err(self.topic.closed_error())),
             Err(Blocked::Exhausted) => Attempt::Ready(Err(SendError::Exhausted {
@@ -402,8 +420,8 @@ impl<'t, S: ClaimMode> WaitFor for Room<'t, '_, S> {
     }
 }
 
-/// A send has to wait for room.
-pub(crate) fn report_blocked(topic: &TopicShared, partition: u32) {
+/// Counts and reports that a send has to wait for room.
+pub(super) fn report_blocked(topic: &TopicShared, partition: u32) {
     topic.partition(partition).counters().blocked_sends.add(1);
     event!(
         debug,
@@ -413,7 +431,7 @@ pub(crate) fn report_blocked(topic: &TopicShared, partition: u32) {
     );
 }
 
-/// A send is refused because there is no room.
+/// Counts and reports that a send was refused for want of room.
 fn report_refused(topic: &TopicShared, partition: u32, waited: Duration) {
     topic.partition(partition).counters().refused_sends.add(1);
     event!(

@@ -1,4 +1,8 @@
-//! Sending many records at once: each partition's share as one frame.
+//! `send_batch`: many records at once, each partition's share as one frame.
+//!
+//! First the whole batch is split by partition and checked ([`BatchPlan`]). Then the shares are
+//! appended, in the order of their partitions. So a batch that could never be appended appends
+//! nothing. A share that finds no room ends the call, with the shares before it appended.
 
 use super::Producer;
 use super::appender::{FrameSize, Refusal, WhenFull};
@@ -10,10 +14,14 @@ use core::fmt;
 
 #[allow(private_bounds)]
 impl<S: ClaimMode> Producer<S> {
-    /// Sends a batch: each partition's share as one frame, which readers see all of or
-    /// nothing. Waits for room up to `max_block` for each share.
+    /// Appends a batch of records, each partition's share as one frame. Readers see all of a share
+    /// or none of it.
     ///
-    /// Within a partition the records keep their order.
+    /// Within a partition the records keep their order. For each share the call waits for room, up
+    /// to [`max_block`](crate::TopicConfig::max_block).
+    ///
+    /// Returns each record's partition, offset and timestamp, in the order of `records`. The
+    /// producer can send again once that is dropped.
     ///
     /// ```
     /// # use ringlog::{Broker, Record, TopicConfig};
@@ -30,9 +38,12 @@ impl<S: ClaimMode> Producer<S> {
     /// ```
     ///
     /// # Errors
-    /// See [`Producer`]. Records that could never be appended refuse the whole batch
-    /// beforehand; a share that finds no room leaves earlier shares appended, and
-    /// [`BatchError`] says which records are not.
+    /// [`BatchError`], whose cause is described at [`Producer`].
+    ///
+    /// - If a record or a share could never be appended, or the producer may not send, nothing is
+    ///   appended.
+    /// - If a share is refused later, the shares of lower partitions stay appended, and
+    ///   [`BatchError::refused`] lists the records that are not in the log.
     pub fn send_batch<'a>(
         &'a mut self,
         records: &'a [Record<'a>],
@@ -40,7 +51,7 @@ impl<S: ClaimMode> Producer<S> {
         self.append_batch(records, WhenFull::Block)
     }
 
-    /// Sends a batch, without waiting for room.
+    /// Appends a batch, without waiting for room. Otherwise as [`send_batch`](Self::send_batch).
     ///
     /// # Errors
     /// As [`send_batch`](Self::send_batch).
@@ -57,77 +68,87 @@ impl<S: ClaimMode> Producer<S> {
         when_full: WhenFull<'_>,
     ) -> Result<BatchMetadata<'a>, BatchError> {
         self.plan_batch(records)?;
-        let time = self.time();
-        self.append_shares(records, time, 0, when_full)
-            .map_err(|(partition, refusal)| self.batch_plan.refused(refusal.into(), partition))?;
-        Ok(self.appended(records, time))
+        let timestamp = self.default_timestamp();
+        self.append_shares(records, timestamp, 0, when_full)
+            .map_err(|RefusedShare { partition, refusal }| {
+                self.batch_plan.batch_error(refusal.into(), partition)
+            })?;
+        Ok(self.batch_metadata(records, timestamp))
     }
 
-    /// What is known of a batch all of whose shares were appended.
-    pub(crate) fn appended<'a>(
-        &'a self,
-        records: &'a [Record<'a>],
-        time: i64,
-    ) -> BatchMetadata<'a> {
-        BatchMetadata {
-            plan: &self.batch_plan,
-            records,
-            time,
-        }
-    }
-
-    pub(crate) fn plan_batch(&mut self, records: &[Record<'_>]) -> Result<(), BatchError> {
-        self.plan(records).map_err(|cause| BatchError {
+    /// Checks that this producer may send, and splits the batch. Appends nothing.
+    pub(super) fn plan_batch(&mut self, records: &[Record<'_>]) -> Result<(), BatchError> {
+        self.try_plan_batch(records).map_err(|cause| BatchError {
             cause,
             appended: 0,
             refused: (0..records.len()).collect(),
         })
     }
 
-    /// Appends the planned shares, from that of partition `first` on. Refused, it returns the first
-    /// partition whose share was not appended, and why.
+    fn try_plan_batch(&mut self, records: &[Record<'_>]) -> Result<(), SendError> {
+        self.check_topic()?;
+        let (topic, partitions) = (&self.appenders.topic, self.appenders.len());
+        self.batch_plan
+            .split(topic, &mut self.router, partitions, records)
+    }
+
+    /// Appends the planned shares, beginning with that of `first_partition`, until one is refused.
     pub(super) fn append_shares(
         &mut self,
         records: &[Record<'_>],
-        time: i64,
-        first: usize,
+        timestamp: i64,
+        first_partition: usize,
         when_full: WhenFull<'_>,
-    ) -> Result<(), (usize, Refusal)> {
-        for partition in first..self.batch_plan.partitions() {
+    ) -> Result<(), RefusedShare> {
+        for partition in first_partition..self.batch_plan.partitions() {
             let share = self.batch_plan.share(partition);
             if share.records == 0 {
                 continue;
             }
+            let refused = |refusal| RefusedShare { partition, refusal };
             let topic = &self.appenders.topic;
             let size = FrameSize::of_batch(topic, partition as u32, share.records, share.size());
-            let size = size.map_err(|error| (partition, error.into()))?;
+            let size = size.map_err(|error| refused(error.into()))?;
             let claim = self.appenders.claim::<S>(partition as u32, size, when_full);
-            let claim = claim.map_err(|refusal| (partition, refusal))?;
+            let claim = claim.map_err(refused)?;
             let records = self.batch_plan.records_of(partition, records);
-            let offset = claim.publish_batch(&share, records, time);
+            let offset = claim.publish_batch(&share, records, timestamp);
             self.batch_plan.set_base_offset(partition, offset);
         }
         Ok(())
     }
 
-    fn plan(&mut self, records: &[Record<'_>]) -> Result<(), SendError> {
-        self.check()?;
-        let (topic, partitions) = (&self.appenders.topic, self.appenders.len());
-        self.batch_plan
-            .plan(topic, &mut self.router, partitions, records)
+    /// The metadata of a batch whose shares were all appended.
+    pub(super) fn batch_metadata<'a>(
+        &'a self,
+        records: &'a [Record<'a>],
+        timestamp: i64,
+    ) -> BatchMetadata<'a> {
+        BatchMetadata {
+            plan: &self.batch_plan,
+            records,
+            timestamp,
+        }
     }
 }
 
-/// Where the records of a batch went, in the order they were given.
+/// The first share of a batch that was not appended, and why. The shares of lower partitions were.
+pub(super) struct RefusedShare {
+    pub(super) partition: usize,
+    pub(super) refusal: Refusal,
+}
+
+/// Where the records of a batch were appended, in the order of the batch.
 #[derive(Clone, Copy)]
 pub struct BatchMetadata<'a> {
     plan: &'a BatchPlan,
     records: &'a [Record<'a>],
-    time: i64,
+    /// The timestamp of the records that were sent without one.
+    timestamp: i64,
 }
 
 impl<'a> BatchMetadata<'a> {
-    /// How many records.
+    /// The number of records.
     pub fn len(&self) -> usize {
         self.records.len()
     }
@@ -137,21 +158,21 @@ impl<'a> BatchMetadata<'a> {
         self.records.is_empty()
     }
 
-    /// Where record `i` of the batch went.
+    /// The metadata of record `i` of the batch; `None` if the batch has no such record.
     pub fn get(&self, i: usize) -> Option<RecordMetadata> {
         let record = self.records.get(i)?;
         let (partition, offset) = self.plan.location(i);
         Some(RecordMetadata {
             partition,
             offset,
-            timestamp: record.given_timestamp().unwrap_or(self.time),
+            timestamp: record.given_timestamp().unwrap_or(self.timestamp),
         })
     }
 
-    /// Where each record went.
+    /// Iterates over the records' metadata.
     pub fn iter(&self) -> BatchMetadataIter<'a> {
         BatchMetadataIter {
-            all: *self,
+            batch: *self,
             next: 0,
         }
     }
@@ -163,7 +184,7 @@ impl<'a> IntoIterator for &BatchMetadata<'a> {
 
     fn into_iter(self) -> BatchMetadataIter<'a> {
         BatchMetadataIter {
-            all: *self,
+            batch: *self,
             next: 0,
         }
     }
@@ -178,7 +199,7 @@ impl fmt::Debug for BatchMetadata<'_> {
 /// Iterates over a [`BatchMetadata`].
 #[derive(Clone, Debug)]
 pub struct BatchMetadataIter<'a> {
-    all: BatchMetadata<'a>,
+    batch: BatchMetadata<'a>,
     next: usize,
 }
 
@@ -186,13 +207,13 @@ impl Iterator for BatchMetadataIter<'_> {
     type Item = RecordMetadata;
 
     fn next(&mut self) -> Option<RecordMetadata> {
-        let metadata = self.all.get(self.next)?;
+        let metadata = self.batch.get(self.next)?;
         self.next += 1;
         Some(metadata)
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
-        let left = self.all.len() - self.next;
+        let left = self.batch.len() - self.next;
         (left, Some(left))
     }
 }

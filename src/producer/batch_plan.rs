@@ -1,4 +1,8 @@
-//! What `send_batch` works out before it appends: each partition's share of the batch.
+//! The plan of a batch: which records go to which partition, decided before any is appended.
+//!
+//! [`BatchPlan::split`] routes every record and sorts the batch by partition, with a counting sort.
+//! Records of one partition keep their order. Everything that can make a record or a share
+//! impossible to append is found here, so such a batch is refused as a whole.
 
 use super::appender::FrameSize;
 use super::router::Router;
@@ -7,27 +11,40 @@ use crate::log::segment::BatchShare;
 use crate::record::{Record, check_timestamp};
 use crate::topic::TopicShared;
 
-/// The plan of a batch. It is kept from call to call, so that it need not allocate.
+/// How a batch is split, and where its shares were appended. A producer keeps one plan and uses it
+/// for every batch, so that a batch allocates nothing once the plan has its size.
+///
+/// For a batch `[a b c d]` of which partition 0 gets `a` and `c`, and partition 2 `b` and `d`:
+///
+/// ```text
+/// per partition      0      1      2        per record         a b c d
+/// shares             2      0      2        record_partitions  0 2 0 2
+/// share_starts       0      2      2        ranks              0 0 1 1
+/// base_offsets       set when appended      order              0 2 1 3
+/// ```
 #[derive(Default)]
-pub(crate) struct BatchPlan {
-    /// For each partition: its share, where its records begin in `order`, and the base
-    /// offset of its frame.
+pub(super) struct BatchPlan {
+    /// For each partition, its share: the number of records, and their bytes.
     shares: Vec<BatchShare>,
-    starts: Vec<u32>,
-    bases: Vec<u64>,
-    /// For each record: its partition, and its rank in the partition's share.
-    partitions: Vec<u32>,
+    /// For each partition, where its share begins in `order`.
+    share_starts: Vec<u32>,
+    /// For each partition, the base offset of its frame.
+    base_offsets: Vec<u64>,
+    /// For each record, its partition.
+    record_partitions: Vec<u32>,
+    /// For each record, its position in its partition's share.
     ranks: Vec<u32>,
-    /// The indices of the records, partition by partition.
+    /// The positions in the batch of all records, sorted by partition.
     order: Vec<u32>,
 }
 
 impl BatchPlan {
-    /// Works out each partition's share of a batch.
+    /// Splits a batch: works out each partition's share.
     ///
     /// # Errors
-    /// For a record or a share that could never be appended.
-    pub(super) fn plan(
+    /// `InvalidTimestamp`, `PartitionOutOfRange` or `BatchTooLarge`, for a record or a share that
+    /// could never be appended.
+    pub(super) fn split(
         &mut self,
         topic: &TopicShared,
         router: &mut Router,
@@ -36,30 +53,30 @@ impl BatchPlan {
     ) -> Result<(), SendError> {
         self.shares.clear();
         self.shares.resize(partitions, BatchShare::default());
-        self.bases.resize(partitions, 0);
-        self.partitions.clear();
+        self.base_offsets.resize(partitions, 0);
+        self.record_partitions.clear();
         self.ranks.clear();
         for record in records {
-            if let Some(time) = record.given_timestamp() {
-                check_timestamp(time)?;
+            if let Some(timestamp) = record.given_timestamp() {
+                check_timestamp(timestamp)?;
             }
             let partition = router.choose(record.destination(), record.value().len())?;
             let share = &mut self.shares[partition as usize];
-            self.partitions.push(partition);
+            self.record_partitions.push(partition);
             self.ranks.push(share.records as u32);
             share.add(record);
         }
         let mut start = 0;
-        self.starts.clear();
+        self.share_starts.clear();
         for (partition, share) in self.shares.iter().enumerate() {
-            self.starts.push(start);
+            self.share_starts.push(start);
             start += share.records as u32;
             FrameSize::of_batch(topic, partition as u32, share.records, share.size())?;
         }
         self.order.resize(records.len(), 0);
-        let ranked = self.partitions.iter().zip(&self.ranks);
+        let ranked = self.record_partitions.iter().zip(&self.ranks);
         for (i, (&partition, &rank)) in ranked.enumerate() {
-            self.order[(self.starts[partition as usize] + rank) as usize] = i as u32;
+            self.order[(self.share_starts[partition as usize] + rank) as usize] = i as u32;
         }
         Ok(())
     }
@@ -73,32 +90,34 @@ impl BatchPlan {
         self.shares[partition]
     }
 
-    /// The records of a partition's share, out of those of the batch.
+    /// The records of a partition's share. `records` are those of the whole batch.
     pub(super) fn records_of<'r>(
         &self,
         partition: usize,
         records: &'r [Record<'r>],
     ) -> impl Iterator<Item = &'r Record<'r>> {
-        let first = self.starts[partition] as usize;
+        let first = self.share_starts[partition] as usize;
         let order = &self.order[first..][..self.shares[partition].records];
         order.iter().map(|&i| &records[i as usize])
     }
 
-    /// The partition's share was appended at this offset.
+    /// Records that the partition's share was appended, its first record at `offset`.
     pub(super) fn set_base_offset(&mut self, partition: usize, offset: u64) {
-        self.bases[partition] = offset;
+        self.base_offsets[partition] = offset;
     }
 
     /// Partition and offset of record `i` of the batch, after its share was appended.
     pub(super) fn location(&self, i: usize) -> (u32, u64) {
-        let (partition, rank) = (self.partitions[i], self.ranks[i]);
-        (partition, self.bases[partition as usize] + u64::from(rank))
+        let (partition, rank) = (self.record_partitions[i], self.ranks[i]);
+        let base_offset = self.base_offsets[partition as usize];
+        (partition, base_offset + u64::from(rank))
     }
 
-    /// The error of a batch whose shares from `partition` on were not appended.
+    /// The error of a batch whose shares were appended up to `first_refused`, the first partition
+    /// whose share was not.
     #[cold]
-    pub(super) fn refused(&self, cause: SendError, partition: usize) -> BatchError {
-        let appended = self.starts[partition] as usize;
+    pub(super) fn batch_error(&self, cause: SendError, first_refused: usize) -> BatchError {
+        let appended = self.share_starts[first_refused] as usize;
         let mut refused: Vec<usize> = self.order[appended..].iter().map(|&i| i as usize).collect();
         refused.sort_unstable();
         BatchError {

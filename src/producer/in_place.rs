@@ -1,4 +1,7 @@
-//! A record written in place.
+//! `claim`: a record whose value the caller writes in place.
+//!
+//! The public [`Claim`] is a claimed frame together with the metadata that its record will have. A
+//! claim that is dropped unpublished becomes an aborted frame.
 
 use super::Producer;
 use super::appender::{FrameSize, WhenFull};
@@ -8,19 +11,20 @@ use crate::record::{Destination, NO_TIMESTAMP, RecordMetadata};
 use core::fmt;
 use core::ops::{Deref, DerefMut};
 
-/// Room for one record, to be written in place: the bytes of its value.
+/// Room for one record in the log. It dereferences to the bytes of the record's value, for the
+/// caller to fill.
 ///
-/// They hold whatever lay there before. Dropped without [`publish`](Self::publish), also by
-/// a panic, the claim becomes an aborted frame: its offset holds nothing, and readers step
-/// over it.
+/// At first the bytes are whatever the memory held before. A claim that is dropped without
+/// [`publish`](Self::publish), also by a panic, becomes an aborted frame: there is no record at its
+/// offset, and readers step over it.
 ///
-/// Nothing that was borrowed from a claim can be written to after it is published:
+/// The value cannot be written to after the claim is published:
 ///
 /// ```compile_fail
-/// # use ringlog::{Broker, Route, TopicConfig};
+/// # use ringlog::{Broker, Destination, TopicConfig};
 /// # let topic = Broker::new().create_topic("orders", TopicConfig::new())?;
 /// # let mut producer = topic.producer();
-/// let mut claim = producer.claim(Route::Any, None, 5)?;
+/// let mut claim = producer.claim(Destination::Any, None, 5)?;
 /// let bytes: &mut [u8] = &mut claim;
 /// claim.publish(); // moves `claim`, which is borrowed
 /// bytes[0] = 1;
@@ -33,17 +37,21 @@ pub struct Claim<'p> {
 
 #[allow(private_bounds)]
 impl<S: ClaimMode> Producer<S> {
-    /// Claims room for a record with a value of `len` bytes, to be written in place.
+    /// Claims room for a record with a value of `len` bytes, which the caller writes in place.
     ///
-    /// The claim has its offset already, so readers stop before it until it is published or
-    /// dropped: fill it at once. A claim that is leaked (`mem::forget`) stops them for ever.
+    /// `key` is stored with the record. It does not choose the partition; `destination` does.
+    /// Waits for room up to [`max_block`](crate::TopicConfig::max_block).
+    ///
+    /// The claim has its offset already, so readers of the partition stop before it until it is
+    /// published or dropped. Fill it at once. A claim that is leaked (`mem::forget`) stops them
+    /// forever.
     ///
     /// ```
-    /// # use ringlog::{Broker, Route, TopicConfig};
+    /// # use ringlog::{Broker, Destination, TopicConfig};
     /// # let broker = Broker::new();
     /// # let topic = broker.create_topic("orders", TopicConfig::new())?;
     /// # let mut producer = topic.producer();
-    /// let mut claim = producer.claim(Route::Any, Some(b"user-001"), 5)?;
+    /// let mut claim = producer.claim(Destination::Any, Some(b"user-001"), 5)?;
     /// claim.copy_from_slice(b"login");
     /// let metadata = claim.publish();
     /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -57,20 +65,20 @@ impl<S: ClaimMode> Producer<S> {
         key: Option<&[u8]>,
         len: usize,
     ) -> Result<Claim<'_>, SendError> {
-        self.check()?;
+        self.check_topic()?;
         let partition = self.router.choose(destination, len)?;
-        let time = self.appenders.topic.config().timestamps.stamp();
-        let bytes = in_place_size(len, key.map(<[u8]>::len), time.is_some());
+        let timestamp = self.appenders.topic.config().timestamps.stamp();
+        let bytes = in_place_size(len, key.map(<[u8]>::len), timestamp.is_some());
         let size = FrameSize::of_record(&self.appenders.topic, bytes)?;
         let frame = self
             .appenders
             .claim::<S>(partition, size, WhenFull::Block)?;
-        let record = frame.begin_record(len, key, time);
+        let record = frame.begin_record(len, key, timestamp);
         Ok(Claim {
             metadata: RecordMetadata {
                 partition,
                 offset: record.offset(),
-                timestamp: time.unwrap_or(NO_TIMESTAMP),
+                timestamp: timestamp.unwrap_or(NO_TIMESTAMP),
             },
             record,
         })
@@ -78,14 +86,14 @@ impl<S: ClaimMode> Producer<S> {
 }
 
 impl Claim<'_> {
-    /// Makes the record visible to readers.
+    /// Makes the record visible to readers, and returns its metadata.
     #[inline]
     pub fn publish(self) -> RecordMetadata {
         self.record.publish();
         self.metadata
     }
 
-    /// Where the record will be.
+    /// The partition, offset and timestamp that the record will have.
     #[inline]
     pub fn metadata(&self) -> RecordMetadata {
         self.metadata

@@ -1,8 +1,27 @@
-//! Sending: from a record to a published frame.
+//! The producer: from a record to a published frame.
 //!
-//! Shared and exclusive producers are one type with one step different
-//! ([`ClaimMode`]). A send takes no lock, allocates nothing, and
-//! looks at nothing that consumers write, except when a segment is full.
+//! A send takes no lock and allocates nothing. Unless a segment is full, it also reads nothing that
+//! consumers write. Shared and exclusive producers are one type; they differ in one step, the
+//! write to the segment's state word ([`ClaimMode`]).
+//!
+//! One send, from the handle down to the published word:
+//!
+//! ```text
+//! Producer::append                   the handle: inlined into its caller
+//! |-- append_fast                    a simple record, in a topic that has not changed
+//! |   |                              router: Router::choose_fixed
+//! |   `-- PartitionAppender::try_append
+//! |       |-- Segment::try_claim         claim in the segment of the last claim
+//! |       `-- FrameClaim::publish_record copy the record, publish it
+//! `-- append_slowly, append_record   any record: check the topic, timestamp, size
+//!     |                              router: Router::choose
+//!     |-- Appenders::claim           the segment of the last claim; if it has no room:
+//!     |   `-- claim_slowly           Partition::claim, which may roll; or a wait for room
+//!     `-- FrameClaim::publish_record
+//! ```
+//!
+//! Batches, values, records written in place, and futures have a file each. They all use the
+//! second branch, from the router on.
 
 mod appender;
 mod batch;
@@ -16,8 +35,6 @@ pub use batch::{BatchMetadata, BatchMetadataIter};
 pub use in_place::Claim;
 pub use send_async::{SendAsync, SendBatchAsync, SendValuesAsync};
 
-pub(crate) use router::Router;
-
 use crate::clock;
 use crate::error::{SendError, TopicError};
 use crate::log::segment::{ClaimMode, ExclusiveMode, SharedMode, record_size};
@@ -28,20 +45,23 @@ use appender::{Appenders, FrameSize, Refusal, WhenFull};
 use batch_plan::BatchPlan;
 use core::fmt;
 use core::marker::PhantomData;
+use router::Router;
 use std::sync::Arc;
 use std::task::Waker;
 
 impl Topic {
-    /// A producer beside any number of others.
+    /// Creates a producer. A topic can have any number of them.
     ///
-    /// It brings a spare segment to the topic's pool (see [`TopicConfig`]). While an
-    /// exclusive producer lives, it can be made but not send.
+    /// Each producer adds a spare segment to the topic's memory (see
+    /// [`TopicConfig`](crate::TopicConfig)). While an exclusive producer is alive, other producers
+    /// can be created, but their sends fail with
+    /// [`SendError::ExclusiveProducer`].
     pub fn producer(&self) -> Producer<SharedMode> {
         Producer::shared(self.inner().clone())
     }
 
-    /// A producer that has the topic for itself, and appends for less: its claims are plain
-    /// stores.
+    /// Creates a producer that is the topic's only one. Its sends cost less, because they claim
+    /// with plain stores instead of a compare-and-swap.
     ///
     /// ```
     /// # use ringlog::{Broker, Record, TopicConfig};
@@ -54,8 +74,8 @@ impl Topic {
     /// ```
     ///
     /// # Errors
-    /// [`TopicError::ProducersExist`] while any other producer of the topic lives, and
-    /// [`TopicError::Closed`] after the topic was closed or deleted.
+    /// - [`TopicError::ProducersExist`] while any other producer of the topic is alive.
+    /// - [`TopicError::Closed`] after the topic was closed or deleted.
     pub fn exclusive_producer(&self) -> Result<Producer<ExclusiveMode>, TopicError> {
         let topic = self.inner();
         if topic.is_closed() {
@@ -63,95 +83,123 @@ impl Topic {
         }
         topic.enter_exclusive()?;
         if topic.is_closed() {
-            topic.leave_producer(true); // it was closed meanwhile
+            topic.leave_producer(true); // the topic was closed in between
             return Err(topic.closed_error());
         }
         Ok(Producer::exclusive(topic.clone()))
     }
 }
 
-/// A producer that has its topic for itself: see
+/// A producer that is its topic's only one: see
 /// [`Topic::exclusive_producer`](crate::Topic::exclusive_producer).
 pub type ExclusiveProducer = Producer<ExclusiveMode>;
 
 /// Sends records to one topic.
 ///
-/// Each thread has its own: clone it. A clone is a producer of its own, with a place of its
-/// own in the topic.
+/// | call | appends | if the partition is full |
+/// |---|---|---|
+/// | [`send`](Self::send) | one record | waits up to [`max_block`](crate::TopicConfig::max_block) |
+/// | [`send_batch`](Self::send_batch) | records, one frame per partition | as `send`, per frame |
+/// | [`send_values`](Self::send_values) | fixed-size values, as one frame | as `send` |
+/// | [`claim`](Self::claim) | one record, written in place by the caller | as `send` |
+///
+/// Each call but `claim` also exists as `try_..`, which never waits, and as `.._async`, a future
+/// that is ready as soon as there is room. When a call returns `Ok`, the records are in the log;
+/// nothing is buffered.
+///
+/// A producer is used by one thread or task at a time. To send from several, give each a
+/// [clone](Clone): it is another producer of the same topic, with a spare segment and a sticky
+/// partition of its own.
 ///
 /// ```
 /// # use ringlog::{Broker, Record, TopicConfig};
 /// # let broker = Broker::new();
 /// let topic = broker.create_topic("orders", TopicConfig::new().partitions(3))?;
 /// let mut producer = topic.producer();
-/// let first = producer.send(Record::new(b"login").key(b"user-001"))?;
-/// let second = producer.send(Record::new(b"purchase").key(b"user-001"))?;
-/// assert_eq!(first.partition, second.partition);
-/// assert_eq!(first.offset + 1, second.offset);
+/// let login = producer.send(Record::new("login").key("user-001"))?;
+/// let purchase = producer.send(Record::new("purchase").key("user-001"))?;
+/// assert_eq!(login.partition, purchase.partition);
+/// assert_eq!(login.offset + 1, purchase.offset);
+///
+/// let mut clone = producer.clone();
+/// let thread = std::thread::spawn(move || clone.send(Record::new("login").key("user-002")));
+/// thread.join().unwrap()?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
 /// # Errors
 ///
-/// All sending calls refuse with [`SendError`]: `RecordTooLarge` or `BatchTooLarge` when the
-/// frame could never fit; `PartitionOutOfRange`; `InvalidTimestamp`; `Full` when there was
-/// no room within [`max_block`](crate::TopicConfig::max_block), or at once for the `try_`
-/// calls; `Closed` after the topic was [closed](crate::Topic::close) or deleted; `ExclusiveProducer` while another producer
-/// has the topic for itself; `Exhausted` at the end of all offsets. A refused record was
-/// not appended, and is still the caller's.
+/// Every send returns a [`SendError`] if it fails; `send_batch` returns it as the cause of a
+/// [`BatchError`](crate::BatchError). What was refused was not appended. All calls borrow what they
+/// send, so the caller still has it.
+///
+/// - `RecordTooLarge`: the record's frame is larger than a segment (`send`, `claim`).
+/// - `BatchTooLarge`: the values, or one partition's share of the batch, exceed a segment's bytes
+///   or records (`send_batch`, `send_values`).
+/// - `PartitionOutOfRange`: the topic does not have the partition that the record, the destination
+///   or the partitioner named.
+/// - `InvalidTimestamp`: the record's timestamp is below zero (`send`, `send_batch`).
+/// - `Full`: there was no room within [`max_block`](crate::TopicConfig::max_block), or at once for
+///   the `try_` calls. Futures never return it.
+/// - `Closed`: the topic was [closed](crate::Topic::close) or deleted.
+/// - `ExclusiveProducer`: an exclusive producer was alive when this producer was created, and still
+///   is.
+/// - `Exhausted`: the partition has used up its offsets or segment numbers.
 #[allow(private_bounds)]
 pub struct Producer<S: ClaimMode = SharedMode> {
     appenders: Appenders,
     router: Router,
-    /// The topic's state when this was last brought up to it; none before it was admitted: when
-    /// no exclusive producer was there, which stays so.
-    seen: TopicState,
-    /// The same where records that name nothing go to partition 0 and have no time; none elsewhere.
-    plain: TopicState,
+    /// The topic's state at the last [`refresh`](Self::refresh). `NONE` until the producer is
+    /// admitted: until it has found no exclusive producer. From then on none can enter.
+    seen_state: TopicState,
+    /// The same state, if a record that names no partition goes to partition 0 without a timestamp.
+    /// Otherwise `NONE`. One comparison then replaces the router and the clock.
+    direct_state: TopicState,
     fast_path: FastPath,
     batch_plan: BatchPlan,
-    step: PhantomData<fn() -> S>,
+    mode: PhantomData<fn() -> S>,
     _spare: SpareSegment,
 }
 
-/// What is known beforehand of the records that name neither partition nor time.
+/// What [`Producer::append_fast`] may take for granted of records without a timestamp of their own.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum FastPath {
-    /// Their key tells the partition, and they have no time.
-    Keyed,
-    /// Their key tells the partition, and their time is that of the append.
+    /// The default partitioner routes them, and they are stored without a timestamp.
+    Untimed,
+    /// The default partitioner routes them, and their timestamp is the time of the append.
     Timed,
-    /// Nothing: the producer is not admitted yet, or has a partitioner of the user's.
-    No,
+    /// Nothing: the producer is not admitted yet, or the topic has a partitioner of the user's.
+    Unavailable,
 }
 
-/// What a send returns of a record that was appended.
+/// The metadata of a record that was appended.
 #[inline(always)]
-fn metadata(partition: u32, offset: u64, time: Option<i64>) -> RecordMetadata {
+fn metadata(partition: u32, offset: u64, timestamp: Option<i64>) -> RecordMetadata {
     RecordMetadata {
         partition,
         offset,
-        timestamp: time.unwrap_or(NO_TIMESTAMP),
+        timestamp: timestamp.unwrap_or(NO_TIMESTAMP),
     }
 }
 
 impl Producer<SharedMode> {
-    pub(crate) fn shared(topic: Arc<TopicShared>) -> Self {
+    fn shared(topic: Arc<TopicShared>) -> Self {
         let admission = topic.enter_shared();
         Self::new(topic, admission.others as u32, admission.admitted)
     }
 }
 
 impl Producer<ExclusiveMode> {
-    /// The topic has let its caller in as the only producer.
-    pub(crate) fn exclusive(topic: Arc<TopicShared>) -> Self {
+    /// The caller has entered the topic as its only producer.
+    fn exclusive(topic: Arc<TopicShared>) -> Self {
         Self::new(topic, 0, true)
     }
 }
 
 #[allow(private_bounds)]
 impl<S: ClaimMode> Producer<S> {
-    /// A producer beside `others`. Without keys, they begin at different partitions.
+    /// A producer beside `others`, whose number is where its sticky partition begins: so the
+    /// producers of a topic begin at different partitions.
     fn new(topic: Arc<TopicShared>, others: u32, admitted: bool) -> Self {
         let partitioner = topic.config().partitioner.clone();
         let partitions = topic.partitions();
@@ -159,20 +207,20 @@ impl<S: ClaimMode> Producer<S> {
             router: Router::new(partitioner, partitions, others),
             _spare: topic.pool().spare(),
             appenders: Appenders::new(topic, partitions),
-            seen: TopicState::NONE,
-            plain: TopicState::NONE,
-            fast_path: FastPath::No,
+            seen_state: TopicState::NONE,
+            direct_state: TopicState::NONE,
+            fast_path: FastPath::Unavailable,
             batch_plan: BatchPlan::default(),
-            step: PhantomData,
+            mode: PhantomData,
         };
         if admitted {
-            producer.admit();
+            producer.refresh();
         }
         producer
     }
 
-    /// Sends nothing any more. The same as dropping it: what it has sent is published, and nothing
-    /// is kept back.
+    /// Ends the producer. The same as dropping it: everything it has sent is already published, so
+    /// there is nothing to flush.
     pub fn close(self) {}
 
     /// The topic's name.
@@ -180,7 +228,10 @@ impl<S: ClaimMode> Producer<S> {
         self.appenders.topic.name()
     }
 
-    /// Sends a record, waiting up to [`max_block`](crate::TopicConfig::max_block) for room.
+    /// Appends a record, and returns its partition, offset and timestamp.
+    ///
+    /// The partition is the one that the record names, or else the partitioner's choice. If it is
+    /// full, the call waits for room, up to [`max_block`](crate::TopicConfig::max_block).
     ///
     /// # Errors
     /// See [`Producer`].
@@ -189,7 +240,7 @@ impl<S: ClaimMode> Producer<S> {
         self.append(&record, WhenFull::Block)
     }
 
-    /// Sends a record if there is room at once.
+    /// Appends a record if there is room at once. Otherwise as [`send`](Self::send).
     ///
     /// # Errors
     /// See [`Producer`].
@@ -198,155 +249,163 @@ impl<S: ClaimMode> Producer<S> {
         self.append(&record, WhenFull::Fail)
     }
 
-    /// Appends a record, or says why not. Compiled into the caller, where most of it falls away: what
-    /// a record has is known there.
+    // ---- the path of a send -------------------------------------------------------------
+
+    /// Appends a record. Inlined into the caller, where the record's parts are known: the compiler
+    /// then removes most of it.
     #[inline(always)]
     fn append(
         &mut self,
         record: &Record<'_>,
         when_full: WhenFull<'_>,
     ) -> Result<RecordMetadata, SendError> {
-        if let Some(metadata) = self.append_quickly(record) {
+        if let Some(metadata) = self.append_fast(record) {
             return Ok(metadata);
         }
-        // A copy, made here: the record itself then need not lie in memory for the usual sends.
+        // The slow path borrows a copy. Otherwise the record itself would have to be in memory, on
+        // the fast path too.
         let record = *record;
-        self.append_waiting(&record, when_full)
+        self.append_slowly(&record, when_full)
     }
 
-    /// The same for a task, which is enrolled when the partition is full.
-    pub(super) fn append_for_task(
+    /// Appends a record for a task, which is enrolled if the partition is full.
+    fn append_for_task(
         &mut self,
         record: &Record<'_>,
         waker: &Waker,
     ) -> Result<RecordMetadata, Refusal> {
-        match self.append_quickly(record) {
+        match self.append_fast(record) {
             Some(metadata) => Ok(metadata),
-            None => self.append_any(record, WhenFull::Enrol(waker)),
+            None => self.append_record(record, WhenFull::Enrol(waker)),
         }
     }
 
-    /// Appends a record without headers and time, where the segment of the last claim has room for
-    /// it. Everything else is for [`append_any`](Self::append_any).
+    /// Appends a record that has neither headers nor a timestamp, if the topic has not changed and
+    /// the segment of the last claim has room. Otherwise appends nothing:
+    /// [`append_record`](Self::append_record) has to.
     #[inline(always)]
-    fn append_quickly(&mut self, record: &Record<'_>) -> Option<RecordMetadata> {
+    fn append_fast(&mut self, record: &Record<'_>) -> Option<RecordMetadata> {
         if !record.is_simple() {
             return None;
         }
         let state = self.appenders.topic.state();
-        if state == self.plain && record.given_partition().is_none() {
-            let offset = self.appenders.only().try_append::<S>(record, None)?;
+        if state == self.direct_state && record.given_partition().is_none() {
+            let offset = self.appenders.single().try_append::<S>(record, None)?;
             Some(metadata(0, offset, None))
-        } else if state == self.seen {
-            self.append_keyed(record)
+        } else if state == self.seen_state {
+            self.append_routed(record)
         } else {
             None
         }
     }
 
+    /// The fast path for a record that the router sends to its partition.
     #[inline(always)]
-    fn append_keyed(&mut self, record: &Record<'_>) -> Option<RecordMetadata> {
-        if self.fast_path == FastPath::No {
+    fn append_routed(&mut self, record: &Record<'_>) -> Option<RecordMetadata> {
+        if self.fast_path == FastPath::Unavailable {
             return None;
         }
-        let partition = self.router.choose_quickly(record.destination())?;
+        let partition = self.router.choose_fixed(record.destination())?;
         let appender = self.appenders.get(partition)?;
-        // Two calls: with or without a time is known where each is compiled.
+        // Two calls, so that each is compiled for a record with, or without, a timestamp.
         if self.fast_path == FastPath::Timed {
-            let time = Some(clock::now());
-            let offset = appender.try_append::<S>(record, time)?;
-            Some(metadata(partition, offset, time))
+            let timestamp = Some(clock::now());
+            let offset = appender.try_append::<S>(record, timestamp)?;
+            Some(metadata(partition, offset, timestamp))
         } else {
             let offset = appender.try_append::<S>(record, None)?;
             Some(metadata(partition, offset, None))
         }
     }
 
+    /// The slow path of a thread, which is never enrolled when the call returns.
     #[inline(never)]
-    fn append_waiting(
+    fn append_slowly(
         &mut self,
         record: &Record<'_>,
         when_full: WhenFull<'_>,
     ) -> Result<RecordMetadata, SendError> {
-        Ok(self.append_any(record, when_full)?)
+        Ok(self.append_record(record, when_full)?)
     }
 
-    /// Any append of one record.
-    fn append_any(
+    /// Appends any record: the whole path, with every check.
+    fn append_record(
         &mut self,
         record: &Record<'_>,
         when_full: WhenFull<'_>,
     ) -> Result<RecordMetadata, Refusal> {
-        self.check()?;
-        let time = match record.given_timestamp() {
-            Some(time) => Some(check_timestamp(time).map_err(SendError::from)?),
+        self.check_topic()?;
+        let timestamp = match record.given_timestamp() {
+            Some(timestamp) => Some(check_timestamp(timestamp).map_err(SendError::from)?),
             None => self.appenders.topic.config().timestamps.stamp(),
         };
-        let bytes = record_size(record, time.is_some());
+        let bytes = record_size(record, timestamp.is_some());
         let partition = self
             .router
             .choose(record.destination(), record.value().len());
         let partition = partition.map_err(SendError::from)?;
         let size = FrameSize::of_record(&self.appenders.topic, bytes)?;
         let claim = self.appenders.claim::<S>(partition, size, when_full)?;
-        let offset = claim.publish_record(record, time);
-        Ok(metadata(partition, offset, time))
+        let offset = claim.publish_record(record, timestamp);
+        Ok(metadata(partition, offset, timestamp))
     }
 
-    // ---- the parts of a send ------------------------------------------------------------
+    /// The timestamp that this send gives to records without one, or [`NO_TIMESTAMP`].
+    fn default_timestamp(&self) -> i64 {
+        let timestamp = self.appenders.topic.config().timestamps.stamp();
+        timestamp.unwrap_or(NO_TIMESTAMP)
+    }
 
-    /// May this producer send at all?
+    // ---- the topic's state --------------------------------------------------------------
+
+    /// Checks that this producer may send, and acts on changes of the topic.
     #[inline]
-    pub(crate) fn check(&mut self) -> Result<(), SendError> {
-        if self.appenders.topic.state() == self.seen {
+    fn check_topic(&mut self) -> Result<(), SendError> {
+        if self.appenders.topic.state() == self.seen_state {
             return Ok(());
         }
-        self.check_slowly()
+        self.check_topic_slowly()
     }
 
     #[cold]
-    fn check_slowly(&mut self) -> Result<(), SendError> {
+    fn check_topic_slowly(&mut self) -> Result<(), SendError> {
         let topic = self.appenders.topic.name();
         if self.appenders.topic.is_closed() {
             if S::EXCLUSIVE {
-                // Nobody else may end what only this producer appends to; and from here on it does not.
-                self.appenders.forget_states();
+                // No other thread may end logs in which this producer claims (row P17). It claims
+                // no more, so it ends them itself.
+                self.appenders.forget_last_states();
                 self.appenders.topic.end_logs();
             }
             return Err(self.appenders.topic.closed_error());
         }
-        if self.seen == TopicState::NONE && self.appenders.topic.has_exclusive_producer() {
+        if self.seen_state == TopicState::NONE && self.appenders.topic.has_exclusive_producer() {
             return Err(SendError::ExclusiveProducer {
                 topic: topic.clone(),
             });
         }
-        self.admit();
+        self.refresh();
         Ok(())
     }
 
-    /// From now on no exclusive producer can be there; and the partitions are all known.
-    fn admit(&mut self) {
-        self.seen = self.appenders.topic.acquire_state();
-        let partitions = self.seen.partitions();
+    /// Takes over the topic's present state (row P13): its partitions, and what the fast path may
+    /// take for granted. The caller has made sure that the producer is admitted.
+    fn refresh(&mut self) {
+        self.seen_state = self.appenders.topic.acquire_state();
+        let partitions = self.seen_state.partitions();
         if partitions as usize > self.appenders.len() {
             self.appenders.grow(partitions);
             self.router.grow(partitions);
         }
         self.fast_path = match self.appenders.topic.config().timestamps {
-            _ if !self.router.is_default() => FastPath::No,
+            _ if !self.router.is_default() => FastPath::Unavailable,
             Timestamps::Append => FastPath::Timed,
-            Timestamps::Given => FastPath::Keyed,
+            Timestamps::Given => FastPath::Untimed,
         };
-        self.plain = match self.fast_path {
-            FastPath::Keyed if partitions == 1 => self.seen,
+        self.direct_state = match self.fast_path {
+            FastPath::Untimed if partitions == 1 => self.seen_state,
             _ => TopicState::NONE,
         };
-    }
-
-    /// The time of records that were given none.
-    pub(crate) fn time(&self) -> i64 {
-        let time = self.appenders.topic.config().timestamps.stamp();
-        time.unwrap_or(NO_TIMESTAMP)
     }
 }
 

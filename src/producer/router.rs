@@ -1,3 +1,19 @@
+//! Routes records to partitions: the one place that applies Kafka's order of rules.
+//!
+//! 1. The partition that the record or the call names.
+//! 2. The topic's [`Partitioner`], with the record's key if it has one.
+//! 3. By default: the key's hash ([`xxh3`]), and without a key the sticky partition.
+//!
+//! A partitioner answers with a partition, or with [`PartitionChoice::Sticky`] or
+//! [`PartitionChoice::RoundRobin`], whose state is the router's, one per producer:
+//!
+//! - **Sticky** ([KIP-794](https://cwiki.apache.org/confluence/display/KAFKA/KIP-794)): the
+//!   producer stays in a partition until 16 KiB of values were sent there, and then moves to the
+//!   next one.
+//! - **Round robin**: each frame goes to the next partition.
+//!
+//! Each partition is checked against the topic's number of partitions, whichever rule it is from.
+
 use crate::error::SendError;
 use crate::record::Destination;
 use crate::topic::{PartitionChoice, Partitioner, xxh3};
@@ -20,23 +36,25 @@ impl From<PartitionOutOfRange> for SendError {
     }
 }
 
-/// Bytes a producer sends without a key before it moves to the next partition.
+/// Bytes of values after which the sticky partition changes.
 const STICKY_BYTES: usize = 16 * 1024;
 
-/// One producer's way from records to partitions.
+/// Chooses the partition of each of one producer's records.
 #[derive(Clone)]
-pub(crate) struct Router {
-    /// `None`: the default, without a virtual call.
+pub(super) struct Router {
+    /// `None` is the default partitioner, without a virtual call.
     partitioner: Option<Arc<dyn Partitioner>>,
     partitions: u32,
-    sticky: u32,
-    sticky_left: usize,
-    turn: u32,
+    sticky_partition: u32,
+    /// Bytes that may still be sent to the sticky partition.
+    sticky_bytes_left: usize,
+    round_robin_partition: u32,
 }
 
 impl Router {
-    /// A router that begins at partition `start % partitions`, so that producers spread.
-    pub(crate) fn new(
+    /// A router whose sticky and round-robin partitions begin at `start % partitions`. With
+    /// different starts, the producers of a topic spread over its partitions.
+    pub(super) fn new(
         partitioner: Option<Arc<dyn Partitioner>>,
         partitions: u32,
         start: u32,
@@ -44,41 +62,42 @@ impl Router {
         Router {
             partitioner,
             partitions,
-            sticky: start % partitions,
-            sticky_left: STICKY_BYTES,
-            turn: start % partitions,
+            sticky_partition: start % partitions,
+            sticky_bytes_left: STICKY_BYTES,
+            round_robin_partition: start % partitions,
         }
     }
 
-    /// There are more partitions now. Keys go anew to all of them.
-    pub(crate) fn grow(&mut self, partitions: u32) {
+    /// Takes over a larger number of partitions. Keys are then hashed over all of them, so a key's
+    /// partition may change, as in Kafka.
+    pub(super) fn grow(&mut self, partitions: u32) {
         self.partitions = partitions;
     }
 
-    /// Whether the topic has the default partitioner: then
-    /// [`choose_quickly`](Self::choose_quickly) may be called.
-    pub(crate) fn is_default(&self) -> bool {
+    /// Whether the topic has the default partitioner. Only then may
+    /// [`choose_fixed`](Self::choose_fixed) be called.
+    pub(super) fn is_default(&self) -> bool {
         self.partitioner.is_none()
     }
 
-    /// The default partitioner's choice where the destination alone determines it, which changes
-    /// nothing here. A partition out of range is no choice.
+    /// The default partitioner's choice if the destination alone fixes it, so that the router's
+    /// state neither matters nor changes. `None` otherwise, and for a partition out of range.
     #[inline(always)]
-    pub(crate) fn choose_quickly(&self, destination: Destination<'_>) -> Option<u32> {
+    pub(super) fn choose_fixed(&self, destination: Destination<'_>) -> Option<u32> {
         debug_assert!(self.is_default());
         match destination {
-            Destination::Partition(partition) => self.checked(partition).ok(),
+            Destination::Partition(partition) => self.check_range(partition).ok(),
             _ if self.partitions == 1 => Some(0),
             Destination::Key(key) => Some(xxh3(key, self.partitions)),
             Destination::Any => None,
         }
     }
 
-    /// The partition for a frame of `bytes` of values.
+    /// Chooses the partition of a frame that has `bytes` bytes of values.
     ///
     /// # Errors
-    /// For a partition that the destination names or the
-    /// partitioner returns, and the topic does not have.
+    /// [`PartitionOutOfRange`] if the topic does not have the partition that the destination names
+    /// or the partitioner returns.
     #[inline(always)]
     pub(super) fn choose(
         &mut self,
@@ -86,23 +105,23 @@ impl Router {
         bytes: usize,
     ) -> Result<u32, PartitionOutOfRange> {
         let key = match destination {
-            Destination::Partition(partition) => return self.checked(partition),
+            Destination::Partition(partition) => return self.check_range(partition),
             Destination::Key(key) => Some(key),
             Destination::Any => None,
         };
         match (&self.partitioner, key) {
             (None, _) if self.partitions == 1 => Ok(0),
             (None, Some(key)) => Ok(xxh3(key, self.partitions)),
-            (None, None) => self.follow(PartitionChoice::Sticky, bytes),
+            (None, None) => self.resolve(PartitionChoice::Sticky, bytes),
             (Some(partitioner), key) => {
                 let choice = partitioner.choose(key, self.partitions);
-                self.follow(choice, bytes)
+                self.resolve(choice, bytes)
             }
         }
     }
 
     #[inline]
-    fn checked(&self, partition: u32) -> Result<u32, PartitionOutOfRange> {
+    fn check_range(&self, partition: u32) -> Result<u32, PartitionOutOfRange> {
         if partition < self.partitions {
             return Ok(partition);
         }
@@ -112,33 +131,37 @@ impl Router {
         })
     }
 
-    fn follow(
+    /// Turns a partitioner's choice into a partition, and moves the sticky or round-robin partition
+    /// on.
+    fn resolve(
         &mut self,
         choice: PartitionChoice,
         bytes: usize,
     ) -> Result<u32, PartitionOutOfRange> {
         match choice {
-            PartitionChoice::Partition(partition) => self.checked(partition),
+            PartitionChoice::Partition(partition) => self.check_range(partition),
             PartitionChoice::Sticky => {
-                let partition = self.sticky;
-                match self.sticky_left.checked_sub(bytes.max(1)) {
-                    Some(left) => self.sticky_left = left,
+                let partition = self.sticky_partition;
+                // Empty values count as one byte, so that they move on too. The frame that exceeds
+                // the limit is the last one in its partition.
+                match self.sticky_bytes_left.checked_sub(bytes.max(1)) {
+                    Some(left) => self.sticky_bytes_left = left,
                     None => {
-                        self.sticky_left = STICKY_BYTES;
-                        self.sticky = self.after(partition);
+                        self.sticky_bytes_left = STICKY_BYTES;
+                        self.sticky_partition = self.next_partition(partition);
                     }
                 }
                 Ok(partition)
             }
             PartitionChoice::RoundRobin => {
-                let partition = self.turn;
-                self.turn = self.after(partition);
+                let partition = self.round_robin_partition;
+                self.round_robin_partition = self.next_partition(partition);
                 Ok(partition)
             }
         }
     }
 
-    fn after(&self, partition: u32) -> u32 {
+    fn next_partition(&self, partition: u32) -> u32 {
         if partition + 1 == self.partitions {
             0
         } else {
@@ -159,7 +182,7 @@ mod tests {
         }
     }
 
-    /// The refusal of a topic of three partitions.
+    /// The error of a topic with three partitions.
     fn out_of_range(partition: u32) -> PartitionOutOfRange {
         PartitionOutOfRange {
             partition,

@@ -1,12 +1,16 @@
-//! Waiting without a thread: the polls and sends of tasks, on any executor.
+//! The futures of the sends: waiting for room without blocking a thread, on any executor.
 //!
-//! Each future does what the blocking call does, look by look, and is woken where that would sleep
-//! (`wait.rs`): there is one protocol. None of them knows of time: wrap them in the executor's own
-//! timeout. All may be dropped at any moment.
+//! Each poll of a future is one attempt of the blocking call, on the same path. If the partition is
+//! full, the task is enrolled in the event count in which a thread would sleep
+//! (`wait/wait_loop.rs`), so both follow one protocol.
+//!
+//! The futures know no time limit; combine them with the executor's timeout. All of them may be
+//! dropped at any moment: dropping withdraws the enrolment. A future that was ready and is polled
+//! again stays pending.
 
 use super::Producer;
 use super::appender::{Refusal, WhenFull, report_blocked};
-use super::batch::BatchMetadata;
+use super::batch::{BatchMetadata, RefusedShare};
 use crate::error::{BatchError, SendError};
 use crate::log::segment::ClaimMode;
 use crate::record::{Destination, FrameMetadata, Record, RecordMetadata};
@@ -18,25 +22,26 @@ use zerocopy::{Immutable, IntoBytes};
 
 #[allow(private_bounds)]
 impl<S: ClaimMode> Producer<S> {
-    /// Sends a record, as soon as there is room. As [`send`](Self::send) for a task, without
-    /// [`max_block`](crate::TopicConfig::max_block).
+    /// Appends a record as soon as there is room: [`send`](Self::send) for a task.
+    /// [`max_block`](crate::TopicConfig::max_block) does not apply.
     ///
-    /// Dropped before it is ready, it has sent nothing.
+    /// If the future is dropped before it is ready, nothing was appended.
     ///
     /// # Errors
     /// See [`Producer`]; never `Full`.
     pub fn send_async<'a>(&'a mut self, record: Record<'a>) -> SendAsync<'a, S> {
         SendAsync {
             producer: Some(self),
-            waits_for: None,
+            full_partition: None,
             record,
         }
     }
 
-    /// Sends fixed-size values as one frame, as soon as there is room. As
-    /// [`send_values`](Self::send_values) for a task.
+    /// Appends fixed-size values as one frame, as soon as there is room:
+    /// [`send_values`](Self::send_values) for a task. [`max_block`](crate::TopicConfig::max_block)
+    /// does not apply.
     ///
-    /// Dropped before it is ready, it has sent nothing.
+    /// If the future is dropped before it is ready, nothing was appended.
     ///
     /// # Errors
     /// See [`Producer`]; never `Full`.
@@ -47,28 +52,30 @@ impl<S: ClaimMode> Producer<S> {
     ) -> SendValuesAsync<'a, S> {
         SendValuesAsync {
             producer: Some(self),
-            waits_for: None,
+            full_partition: None,
             destination,
             values: values.as_bytes(),
             records: values.len(),
-            value: size_of::<T>(),
+            value_size: size_of::<T>(),
         }
     }
 
-    /// Sends a batch, each partition's share as soon as there is room for it. As
-    /// [`send_batch`](Self::send_batch) for a task.
+    /// Appends a batch, each partition's share as soon as there is room for it:
+    /// [`send_batch`](Self::send_batch) for a task. [`max_block`](crate::TopicConfig::max_block)
+    /// does not apply.
     ///
-    /// Dropped before it is ready, it may have sent the shares of some partitions, each as a whole.
+    /// If the future is dropped before it is ready, the shares of some partitions may have been
+    /// appended, each as a whole.
     ///
     /// # Errors
     /// As [`send_batch`](Self::send_batch); never `Full`.
     pub fn send_batch_async<'a>(&'a mut self, records: &'a [Record<'a>]) -> SendBatchAsync<'a, S> {
         SendBatchAsync {
             producer: Some(self),
-            waits_for: None,
+            full_partition: None,
             records,
-            time: None,
-            next: 0,
+            timestamp: None,
+            next_partition: 0,
         }
     }
 }
@@ -77,8 +84,10 @@ impl<S: ClaimMode> Producer<S> {
 #[allow(private_bounds)]
 #[must_use = "futures do nothing unless they are awaited"]
 pub struct SendAsync<'a, S: ClaimMode> {
+    /// `None` once the future was ready.
     producer: Option<&'a mut Producer<S>>,
-    waits_for: Option<u32>,
+    /// The full partition for whose room this future last waited.
+    full_partition: Option<u32>,
     record: Record<'a>,
 }
 
@@ -88,8 +97,8 @@ impl<S: ClaimMode> Future for SendAsync<'_, S> {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
-        let (producer, waits_for) = (&mut this.producer, &mut this.waits_for);
-        attempt(producer, waits_for, context, |producer, waker| {
+        let (producer, full_partition) = (&mut this.producer, &mut this.full_partition);
+        poll_send(producer, full_partition, context, |producer, waker| {
             producer.append_for_task(&this.record, waker)
         })
     }
@@ -100,12 +109,13 @@ impl<S: ClaimMode> Future for SendAsync<'_, S> {
 #[must_use = "futures do nothing unless they are awaited"]
 pub struct SendValuesAsync<'a, S: ClaimMode> {
     producer: Option<&'a mut Producer<S>>,
-    waits_for: Option<u32>,
+    full_partition: Option<u32>,
     destination: Destination<'a>,
+    /// All values, back to back.
     values: &'a [u8],
     records: usize,
-    /// Bytes of each.
-    value: usize,
+    /// Bytes of one value.
+    value_size: usize,
 }
 
 #[allow(private_bounds)]
@@ -114,34 +124,35 @@ impl<S: ClaimMode> Future for SendValuesAsync<'_, S> {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
-        let (producer, waits_for) = (&mut this.producer, &mut this.waits_for);
-        attempt(producer, waits_for, context, |producer, waker| {
+        let (producer, full_partition) = (&mut this.producer, &mut this.full_partition);
+        poll_send(producer, full_partition, context, |producer, waker| {
             let when_full = WhenFull::Enrol(waker);
             producer.append_values(
                 this.destination,
                 this.values,
                 this.records,
-                this.value,
+                this.value_size,
                 when_full,
             )
         })
     }
 }
 
-/// One attempt at a send that goes as a whole.
-fn attempt<S: ClaimMode, T>(
+/// One attempt at a send that is appended as a whole or not at all.
+fn poll_send<S: ClaimMode, T>(
     producer: &mut Option<&mut Producer<S>>,
-    waits_for: &mut Option<u32>,
+    full_partition: &mut Option<u32>,
     context: &mut Context<'_>,
     append: impl FnOnce(&mut Producer<S>, &Waker) -> Result<T, Refusal>,
 ) -> Poll<Result<T, SendError>> {
-    let Some(waiting) = producer.as_deref_mut() else {
+    let Some(present) = producer.as_deref_mut() else {
         return Poll::Pending;
     };
-    waiting.appenders.waiter.withdraw();
-    let sent = match append(waiting, context.waker()) {
+    // An earlier poll may have enrolled the task. A send on the fast path would leave it enrolled.
+    present.appenders.waiter.withdraw();
+    let sent = match append(present, context.waker()) {
         Err(Refusal::Pending { partition }) => {
-            wait_for(waits_for, partition, waiting);
+            report_wait(full_partition, partition, present);
             return Poll::Pending;
         }
         Err(Refusal::Error(error)) => Err(error),
@@ -151,9 +162,13 @@ fn attempt<S: ClaimMode, T>(
     Poll::Ready(sent)
 }
 
-/// A future waits for room in a partition: it counts once, however often it is polled.
-fn wait_for<S: ClaimMode>(waits_for: &mut Option<u32>, partition: u32, producer: &Producer<S>) {
-    if waits_for.replace(partition) != Some(partition) {
+/// Reports that a future waits for room in `partition`: once, however often it is polled.
+fn report_wait<S: ClaimMode>(
+    full_partition: &mut Option<u32>,
+    partition: u32,
+    producer: &Producer<S>,
+) {
+    if full_partition.replace(partition) != Some(partition) {
         report_blocked(&producer.appenders.topic, partition);
     }
 }
@@ -163,12 +178,12 @@ fn wait_for<S: ClaimMode>(waits_for: &mut Option<u32>, partition: u32, producer:
 #[must_use = "futures do nothing unless they are awaited"]
 pub struct SendBatchAsync<'a, S: ClaimMode> {
     producer: Option<&'a mut Producer<S>>,
-    waits_for: Option<u32>,
+    full_partition: Option<u32>,
     records: &'a [Record<'a>],
-    /// Of the records that were given none; none before the batch is planned.
-    time: Option<i64>,
+    /// The timestamp of the records without one, taken when the batch is planned; `None` before.
+    timestamp: Option<i64>,
     /// The first partition whose share is still to be appended.
-    next: usize,
+    next_partition: usize,
 }
 
 #[allow(private_bounds)]
@@ -181,37 +196,41 @@ impl<'a, S: ClaimMode> Future for SendBatchAsync<'a, S> {
             return Poll::Pending;
         };
         producer.appenders.waiter.withdraw();
-        let time = match this.time {
-            Some(time) => match producer.check() {
-                Ok(()) => time,
+        let timestamp = match this.timestamp {
+            Some(timestamp) => match producer.check_topic() {
+                Ok(()) => timestamp,
                 Err(cause) => {
-                    return Poll::Ready(Err(producer.batch_plan.refused(cause, this.next)));
+                    let error = producer.batch_plan.batch_error(cause, this.next_partition);
+                    return Poll::Ready(Err(error));
                 }
             },
             None => {
                 if let Err(error) = producer.plan_batch(this.records) {
                     return Poll::Ready(Err(error));
                 }
-                *this.time.insert(producer.time())
+                *this.timestamp.insert(producer.default_timestamp())
             }
         };
         let when_full = WhenFull::Enrol(context.waker());
-        match producer.append_shares(this.records, time, this.next, when_full) {
-            Ok(()) => Poll::Ready(Ok(producer.appended(this.records, time))),
-            Err((next, Refusal::Pending { partition })) => {
-                wait_for(&mut this.waits_for, partition, producer);
-                this.next = next;
+        let sent = producer.append_shares(this.records, timestamp, this.next_partition, when_full);
+        let Err(RefusedShare { partition, refusal }) = sent else {
+            return Poll::Ready(Ok(producer.batch_metadata(this.records, timestamp)));
+        };
+        match refusal {
+            Refusal::Pending { partition: full } => {
+                report_wait(&mut this.full_partition, full, producer);
+                this.next_partition = partition;
                 this.producer = Some(producer);
                 Poll::Pending
             }
-            Err((next, Refusal::Error(cause))) => {
-                Poll::Ready(Err(producer.batch_plan.refused(cause, next)))
+            Refusal::Error(cause) => {
+                Poll::Ready(Err(producer.batch_plan.batch_error(cause, partition)))
             }
         }
     }
 }
 
-/// Leaves the lists of those who are to be woken, and is shown, as what it is.
+/// What all futures of sends have in common: `Drop`, which withdraws the enrolment, and `Debug`.
 macro_rules! send_future {
     ($($name:ident),*) => {$(
         #[allow(private_bounds)]

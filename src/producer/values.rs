@@ -1,4 +1,7 @@
-//! Sending fixed-size values: all of them as one frame.
+//! `send_values`: fixed-size values as one frame.
+//!
+//! The values are copied in one piece, with one claim, one descriptor and one publication for all
+//! of them.
 
 use super::Producer;
 use super::appender::{FrameSize, Refusal, WhenFull};
@@ -9,16 +12,22 @@ use zerocopy::{Immutable, IntoBytes};
 
 #[allow(private_bounds)]
 impl<S: ClaimMode> Producer<S> {
-    /// Sends fixed-size values as one frame, which readers see all of or nothing: the
-    /// fastest way in. They are records without keys, readable one by one, or in place as
-    /// `T` through [`Batch::values`](crate::Batch::values). With `Destination::Key` the key only
-    /// chooses the partition.
+    /// Appends fixed-size values as one frame, the fastest way to send. Readers see all of the
+    /// values or none.
+    ///
+    /// Each value is a record without a key or headers. All have one timestamp, as
+    /// [`Timestamps`](crate::Timestamps) is configured. A consumer reads them one by one, or in
+    /// place as `T` with [`Batch::values`](crate::Batch::values). A key in `destination` only
+    /// chooses the partition; it is not stored. If `values` is empty nothing is appended, and
+    /// `base_offset` is the end of the partition's log.
+    ///
+    /// Waits for room up to [`max_block`](crate::TopicConfig::max_block).
     ///
     /// ```
-    /// # use ringlog::{Broker, Route, TopicConfig};
+    /// # use ringlog::{Broker, Destination, TopicConfig};
     /// # let broker = Broker::new();
     /// let topic = broker.create_topic("ticks", TopicConfig::new())?;
-    /// let sent = topic.producer().send_values(Route::Any, &[1.5f64, 2.5])?;
+    /// let sent = topic.producer().send_values(Destination::Any, &[1.5f64, 2.5])?;
     /// assert_eq!((sent.base_offset, sent.records), (0, 2));
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
@@ -40,7 +49,8 @@ impl<S: ClaimMode> Producer<S> {
         )?)
     }
 
-    /// Sends fixed-size values, without waiting for room.
+    /// Appends fixed-size values if there is room at once. Otherwise as
+    /// [`send_values`](Self::send_values).
     ///
     /// # Errors
     /// See [`Producer`].
@@ -59,20 +69,21 @@ impl<S: ClaimMode> Producer<S> {
         )?)
     }
 
-    pub(crate) fn append_values(
+    /// Appends `records` values of `value_size` bytes each, which lie back to back in `values`.
+    pub(super) fn append_values(
         &mut self,
         destination: Destination<'_>,
         values: &[u8],
         records: usize,
-        value: usize,
+        value_size: usize,
         when_full: WhenFull<'_>,
     ) -> Result<FrameMetadata, Refusal> {
-        self.check()?;
+        self.check_topic()?;
         let partition = self.router.choose(destination, values.len());
         let partition = partition.map_err(SendError::from)?;
-        let bytes = uniform_size(records, value);
+        let bytes = uniform_size(records, value_size);
         let size = FrameSize::of_batch(&self.appenders.topic, partition, records, bytes)?;
-        let timestamp = self.time();
+        let timestamp = self.default_timestamp();
         if records == 0 {
             return Ok(FrameMetadata {
                 partition,
@@ -84,7 +95,7 @@ impl<S: ClaimMode> Producer<S> {
         let claim = self.appenders.claim::<S>(partition, size, when_full)?;
         Ok(FrameMetadata {
             partition,
-            base_offset: claim.publish_values(values, value, timestamp),
+            base_offset: claim.publish_values(values, value_size, timestamp),
             records: records as u64,
             timestamp,
         })
