@@ -207,7 +207,9 @@ fn try_mutant(
                 break;
             }
             End::TooLong => {
-                return Err(format!("{weaken}: {trial:?} did not end within the time limit").into());
+                return Err(
+                    format!("{weaken}: {trial:?} did not end within the time limit").into(),
+                );
             }
         }
     }
