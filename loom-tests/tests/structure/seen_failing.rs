@@ -148,8 +148,8 @@ fn an_upward_path_by_super_fails() {
         "log/overflow.rs",
         "mod tests { use super::super::cursor; }",
         &[
-            ":1: `super::super::cursor` points up: log/overflow (layer 3) may not import log/cursor \
-           (layer 8)",
+            ":1: `super::super::cursor` points up: log/overflow (layer 3) may not import \
+             log/cursor (layer 8)",
         ],
     );
 }
