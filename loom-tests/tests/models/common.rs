@@ -87,7 +87,7 @@ pub(crate) fn explore_to(preemptions: usize, model: impl Fn() + Send + Sync + 's
 /// mutants command sets it.
 pub(crate) fn report_sites() {
     if let Some(file) = std::env::var_os("RINGLOG_SITES") {
-        std::fs::write(file, ringlog_loom::sites_loom::reached().join("\n")).unwrap();
+        std::fs::write(file, ringlog_loom::ordering_sites::reached().join("\n")).unwrap();
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::common::*;
 use loom::thread;
-use ringlog_loom::sites_loom::{At, stop};
+use ringlog_loom::ordering_sites::{At, stop};
 use ringlog_loom::{ConsumerConfig, Overflow, Record};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};

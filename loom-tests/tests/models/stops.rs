@@ -19,7 +19,7 @@ use cases::{
 };
 use expected::{check_bystander, check_consumer, check_producer};
 use others::{MOST_STEPS, Others, SENDS};
-use ringlog_loom::sites_loom::{At, stop, trace};
+use ringlog_loom::ordering_sites::{At, stop, trace};
 use ringlog_loom::{Overflow, Record};
 use run::{config, once, stop_at_each, stop_at_each_in};
 use std::cell::RefCell;

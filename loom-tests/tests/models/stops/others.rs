@@ -1,7 +1,7 @@
 //! The threads that are not stopped: two producers and a reader, run by one thread in turn.
 
 use crate::common::*;
-use ringlog_loom::sites_loom::trace;
+use ringlog_loom::ordering_sites::trace;
 use ringlog_loom::{Broker, Consumer, Producer, Record, SendError, Topic};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};

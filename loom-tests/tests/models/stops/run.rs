@@ -3,7 +3,7 @@
 use super::cases::Case;
 use super::others::{MOST_STEPS, Others, Outcome};
 use crate::common::*;
-use ringlog_loom::sites_loom::{At, Step, stop, trace};
+use ringlog_loom::ordering_sites::{At, Step, stop, trace};
 use ringlog_loom::{Overflow, TopicConfig};
 use std::cell::RefCell;
 use std::rc::Rc;

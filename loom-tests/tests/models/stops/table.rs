@@ -2,7 +2,7 @@
 
 use super::others::{Outcome, SENDS};
 use ringlog_loom::Overflow;
-use ringlog_loom::sites_loom::Step;
+use ringlog_loom::ordering_sites::Step;
 use std::fmt::Write as _;
 
 /// Adds one row for each run of steps with the same outcome.
