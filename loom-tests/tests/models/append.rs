@@ -1,4 +1,4 @@
-//! Appending and reading, without a roll.
+//! Appending and reading within one segment.
 
 use crate::common::*;
 use loom::thread;
@@ -8,7 +8,7 @@ use ringlog_loom::{Destination, Overflow, Record};
 #[test]
 fn a_record_is_seen_whole_or_not_at_all() {
     let outcomes = Outcomes::new();
-    let saw = outcomes.clone();
+    let observed = outcomes.clone();
     explore(move || {
         let (broker, topic) = topic(small(Overflow::Backpressure));
         let mut producer = topic.producer();
@@ -16,10 +16,10 @@ fn a_record_is_seen_whole_or_not_at_all() {
         let p = thread::spawn(move || {
             producer.send(Record::new(&value(7))).unwrap();
         });
-        let saw = saw.clone();
+        let observed = observed.clone();
         let c = thread::spawn(move || {
             let batch = consumer.try_poll().unwrap();
-            saw.saw(batch.iter().map(|r| number(r.value())).collect::<Vec<_>>());
+            observed.add(batch.iter().map(|r| number(r.value())).collect::<Vec<_>>());
         });
         p.join().unwrap();
         c.join().unwrap();
@@ -27,12 +27,12 @@ fn a_record_is_seen_whole_or_not_at_all() {
     outcomes.are([vec![], vec![7]]);
 }
 
-/// P1, P2: two producers' records get dense offsets, none is lost or torn, and a reader
-/// sees a prefix.
+/// P1, P2: the records of two producers get dense offsets, none is lost or torn, and a reader sees
+/// a prefix.
 #[test]
 fn two_producers_get_dense_offsets_and_a_reader_sees_a_prefix() {
     let outcomes = Outcomes::new();
-    let saw = outcomes.clone();
+    let observed = outcomes.clone();
     explore(move || {
         let (broker, topic) = topic(small(Overflow::Backpressure));
         let mut consumer = reader(&broker);
@@ -54,7 +54,7 @@ fn two_producers_get_dense_offsets_and_a_reader_sees_a_prefix() {
         let mut expected = vec![(offsets[0], 1), (offsets[1], 2)];
         expected.sort_unstable();
         assert_eq!(all, expected);
-        saw.saw(early.iter().map(|&(_, n)| n).collect::<Vec<_>>());
+        observed.add(early.iter().map(|&(_, n)| n).collect::<Vec<_>>());
     });
     outcomes.are([vec![], vec![1], vec![2], vec![1, 2], vec![2, 1]]);
 }
@@ -63,7 +63,7 @@ fn two_producers_get_dense_offsets_and_a_reader_sees_a_prefix() {
 #[test]
 fn a_batch_is_seen_whole_or_not_at_all() {
     let outcomes = Outcomes::new();
-    let saw = outcomes.clone();
+    let observed = outcomes.clone();
     explore(move || {
         let (broker, topic) = topic(small(Overflow::Backpressure));
         let mut producer = topic.producer();
@@ -71,10 +71,10 @@ fn a_batch_is_seen_whole_or_not_at_all() {
         let p = thread::spawn(move || {
             producer.send_values(Destination::Any, &[5u64, 6]).unwrap();
         });
-        let saw = saw.clone();
+        let observed = observed.clone();
         let c = thread::spawn(move || {
             let batch = consumer.try_poll().unwrap();
-            saw.saw(batch.values::<u64>().unwrap().copied().collect::<Vec<_>>());
+            observed.add(batch.values::<u64>().unwrap().copied().collect::<Vec<_>>());
         });
         p.join().unwrap();
         c.join().unwrap();
@@ -82,26 +82,26 @@ fn a_batch_is_seen_whole_or_not_at_all() {
     outcomes.are([vec![], vec![5, 6]]);
 }
 
-/// P2, P6: a claim that is dropped is stepped over, and what lies behind it is read.
+/// P2, P6: readers step over a dropped claim, and read the records after it.
 #[test]
 fn an_aborted_claim_is_stepped_over() {
     let outcomes = Outcomes::new();
-    let saw = outcomes.clone();
+    let observed = outcomes.clone();
     explore(move || {
         let (broker, topic) = topic(small(Overflow::Backpressure));
         let mut producer = topic.producer();
         let mut consumer = reader(&broker);
         let p = thread::spawn(move || {
             let mut claim = producer.claim(Destination::Any, None, 16).unwrap();
-            claim.copy_from_slice(&value(1)); // filled, and given up all the same
+            claim.copy_from_slice(&value(1)); // written, and still dropped
             drop(claim);
             producer.send(Record::new(&value(2))).unwrap();
         });
-        let saw = saw.clone();
+        let observed = observed.clone();
         let c = thread::spawn(move || {
             let (seen, lost) = drain(&mut consumer);
             let position = consumer.position("t", 0).unwrap();
-            saw.saw((seen, lost, position));
+            observed.add((seen, lost, position));
         });
         p.join().unwrap();
         c.join().unwrap();
@@ -109,12 +109,12 @@ fn an_aborted_claim_is_stepped_over() {
     outcomes.are([(vec![], 0, 0), (vec![], 0, 1), (vec![(1, 2)], 0, 2)]);
 }
 
-/// S1: the exclusive producer's plain claims are as good, and its successor goes on where
-/// it stopped (P9).
+/// S1, P9: an exclusive producer's claims, which are plain stores, are valid, and the next producer
+/// continues after its last one.
 #[test]
 fn an_exclusive_producer_hands_over_to_the_next() {
     let outcomes = Outcomes::new();
-    let saw = outcomes.clone();
+    let observed = outcomes.clone();
     explore(move || {
         let (broker, topic) = topic(small(Overflow::Backpressure));
         let mut exclusive = topic.exclusive_producer().unwrap();
@@ -135,7 +135,7 @@ fn an_exclusive_producer_hands_over_to_the_next() {
         seen.extend(drain(&mut consumer).0);
         let expected: &[(u64, u64)] = if sent { &[(0, 1), (1, 2)] } else { &[(0, 1)] };
         assert_eq!(seen, expected);
-        saw.saw((sent, early));
+        observed.add((sent, early));
     });
     outcomes.are([(false, 0), (false, 1), (true, 0), (true, 1), (true, 2)]);
 }

@@ -1,16 +1,17 @@
-//! What all models share.
+//! Helpers that all models share.
 //!
-//! A model runs the source that ships, on segments of two records, with as few threads and
-//! steps as show its claim. The rules, each learned from a model that was green and empty:
+//! A model runs the shipped source, on segments of one or two records, with as few threads and
+//! steps as its claim needs. The rules, each learned from a model that passed without exploring
+//! anything:
 //!
-//! - The main thread only spawns and joins; the reader is spawned **last**. (With the
-//!   reader first, loom finds one execution of many: loom #392, #166.)
-//! - A model asserts the *set* of outcomes that it saw, so that one that does not explore
+//! - The main thread only spawns and joins, and the reader is spawned **last**. With the reader
+//!   first, loom finds one execution of many (loom #392, #166).
+//! - A model asserts the *set* of outcomes that it observed, so a model that does not explore
 //!   fails.
-//! - At most four threads, at most one that waits for another; everything else tries a
+//! - A model has at most four threads, of which at most one waits for another. All others try a
 //!   bounded number of times.
 //!
-//! `RINGLOG_PREEMPTIONS` sets the preemption bound (default 2).
+//! `RINGLOG_PREEMPTIONS` sets the preemption bound. The default is 2.
 
 use ringlog_loom::{
     Broker, Consumer, ConsumerConfig, Overflow, Producer, Record, Timestamps, Topic, TopicConfig,
@@ -23,7 +24,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-/// The outcomes that a model has seen, over all its executions.
+/// The outcomes that a model observed, over all its executions.
 pub(crate) struct Outcomes<T>(Arc<Mutex<BTreeSet<T>>>);
 
 impl<T> Clone for Outcomes<T> {
@@ -37,18 +38,18 @@ impl<T: Ord + Debug> Outcomes<T> {
         Outcomes(Arc::new(Mutex::new(BTreeSet::new())))
     }
 
-    pub(crate) fn saw(&self, outcome: T) {
+    pub(crate) fn add(&self, outcome: T) {
         self.0.lock().unwrap().insert(outcome);
     }
 
-    /// These, and no others.
+    /// Asserts that these outcomes were observed, and no others.
     #[track_caller]
     pub(crate) fn are(&self, expected: impl IntoIterator<Item = T>) {
         let expected: BTreeSet<T> = expected.into_iter().collect();
         assert_eq!(*self.0.lock().unwrap(), expected);
     }
 
-    /// At least these.
+    /// Asserts that at least these outcomes were observed.
     #[track_caller]
     pub(crate) fn include(&self, expected: impl IntoIterator<Item = T>) {
         let seen = self.0.lock().unwrap();
@@ -58,13 +59,13 @@ impl<T: Ord + Debug> Outcomes<T> {
     }
 }
 
-/// Explores a model, and asserts that there was something to explore.
+/// Explores a model, and asserts that it has more than one execution.
 pub(crate) fn explore(model: impl Fn() + Send + Sync + 'static) {
     explore_to(2, model);
 }
 
-/// The same at another preemption bound, for the few models that are too large or that
-/// need more.
+/// As [`explore`], with another preemption bound: for the few models that are too large for the
+/// default, or need more.
 pub(crate) fn explore_to(preemptions: usize, model: impl Fn() + Send + Sync + 'static) {
     let mut builder = loom::model::Builder::new();
     let bound = std::env::var("RINGLOG_PREEMPTIONS").ok();
@@ -82,26 +83,27 @@ pub(crate) fn explore_to(preemptions: usize, model: impl Fn() + Send + Sync + 's
     report_sites();
 }
 
-/// Tells which ordering sites ran, where `RINGLOG_SITES` says (the mutants command asks).
+/// Writes the names of the ordering sites that ran to the file that `RINGLOG_SITES` names. The
+/// mutants command sets it.
 pub(crate) fn report_sites() {
     if let Some(file) = std::env::var_os("RINGLOG_SITES") {
-        std::fs::write(file, ringlog_loom::sites_loom::reached().join("\n")).unwrap();
+        std::fs::write(file, ringlog_loom::ordering_sites::reached().join("\n")).unwrap();
     }
 }
 
-/// How a reader reads while others write. A loom execution in which a thread looks again
-/// *after* another has done something is found only if the thread gives way in between, and
-/// one in which it does not, only if it does not: models of readers do both.
+/// Whether a reader yields between its polls. Loom finds an execution in which a thread looks again
+/// *after* another thread has acted only if the first one yields in between. It finds an execution
+/// in which the thread does not look again only if it does not yield. So models of readers do both.
 #[derive(Clone, Copy)]
-pub(crate) enum Pace {
-    AllAtOnce,
-    GivingWay,
+pub(crate) enum Polling {
+    BackToBack,
+    Yielding,
 }
 
-pub(crate) const PACES: [Pace; 2] = [Pace::AllAtOnce, Pace::GivingWay];
+impl Polling {
+    pub(crate) const BOTH: [Polling; 2] = [Polling::BackToBack, Polling::Yielding];
 
-impl Pace {
-    /// As [`drain`], for as many polls as the ring can need.
+    /// As [`drain`], with four polls, which is as many as the ring can need.
     pub(crate) fn drain(self, consumer: &mut Consumer) -> (Vec<(u64, u64)>, u64) {
         let (mut seen, mut lost) = (Vec::new(), 0);
         for _ in 0..4 {
@@ -109,7 +111,7 @@ impl Pace {
             lost += batch.lost();
             seen.extend(batch.iter().map(|r| (r.offset(), number(r.value()))));
             drop(batch);
-            if let Pace::GivingWay = self {
+            if let Polling::Yielding = self {
                 loom::thread::yield_now();
             }
         }
@@ -117,21 +119,21 @@ impl Pace {
     }
 }
 
-/// A topic of one partition, two segments of two records each.
+/// A topic of one partition, with two segments of two records each.
 pub(crate) fn small(overflow: Overflow) -> TopicConfig {
     TopicConfig::new()
         .segments(2)
         .segment_records(2)
         .segment_bytes(32)
         .overflow(overflow)
-        // Nothing waits in a model: what would wait fails.
+        // No send waits in these models. It fails instead.
         .max_block(Duration::ZERO)
         .wait(WaitStrategy::Yield)
         .timestamps(Timestamps::Given)
 }
 
-/// The same with segments of one record: one append is one roll, and with no reader in the
-/// way the next segment is the one just retired.
+/// As [`small`], with segments of one record. One append is one roll, and unless a reader holds it,
+/// the next segment is the one just retired.
 pub(crate) fn smallest(overflow: Overflow) -> TopicConfig {
     small(overflow).segment_records(1).segment_bytes(16)
 }
@@ -150,7 +152,7 @@ pub(crate) fn reader(broker: &Broker) -> Consumer {
     consumer
 }
 
-/// A value that is torn if its two halves differ.
+/// A value that holds `n` twice: as it is and inverted. [`number`] detects a torn one.
 pub(crate) fn value(n: u64) -> [u8; 16] {
     let mut value = [0; 16];
     value[..8].copy_from_slice(&n.to_ne_bytes());
@@ -158,7 +160,7 @@ pub(crate) fn value(n: u64) -> [u8; 16] {
     value
 }
 
-/// The number in a value.
+/// The number in a value, which must not be torn.
 pub(crate) fn number(value: &[u8]) -> u64 {
     let (a, b) = value.split_at(8);
     let n = u64::from_ne_bytes(a.try_into().unwrap());
@@ -173,7 +175,7 @@ pub(crate) fn send_all(producer: &mut Producer, numbers: Range<u64>) {
     }
 }
 
-/// Tries so often to send the next number; answers which would be the next then.
+/// Tries `tries` times to send the next number. Returns the number after the last one sent.
 pub(crate) fn try_to_send(producer: &mut Producer, mut next: u64, tries: usize) -> u64 {
     for _ in 0..tries {
         if producer.try_send(Record::new(&value(next))).is_ok() {
@@ -183,7 +185,8 @@ pub(crate) fn try_to_send(producer: &mut Producer, mut next: u64, tries: usize) 
     next
 }
 
-/// All records that are there now: (offset, number), and how many were lost before them.
+/// Reads all records available now. Returns each record's offset and number, and how many records
+/// were lost before them.
 pub(crate) fn drain(consumer: &mut Consumer) -> (Vec<(u64, u64)>, u64) {
     let (mut seen, mut lost) = (Vec::new(), 0);
     loop {
@@ -196,7 +199,7 @@ pub(crate) fn drain(consumer: &mut Consumer) -> (Vec<(u64, u64)>, u64) {
     }
 }
 
-/// What was drained before, and what is there now. Nothing of it was lost.
+/// Continues an earlier [`drain`]. Returns the records of both, and asserts that none was lost.
 pub(crate) fn drain_on(
     consumer: &mut Consumer,
     (mut seen, lost): (Vec<(u64, u64)>, u64),

@@ -1,4 +1,4 @@
-//! Members of a group: what they commit, and how partitions go from one to another.
+//! Members of a group: their commits, and the hand-over of partitions.
 
 use crate::common::*;
 use loom::thread;
@@ -14,24 +14,24 @@ fn member(broker: &Broker, config: ConsumerConfig) -> Consumer {
     consumer
 }
 
-/// What one poll reads: the partition, the offset, and what was lost before it.
+/// Polls one record: its partition and offset, and the number of records lost before it.
 fn read_one(consumer: &mut Consumer) -> Option<(u32, u64, u64)> {
     let batch = consumer.try_poll().unwrap();
     let record = batch.iter().next()?;
     Some((batch.partition(), record.offset(), batch.lost()))
 }
 
-fn is_fenced<T>(result: &Result<T, ConsumeError>) -> bool {
+fn is_fenced_off<T>(result: &Result<T, ConsumeError>) -> bool {
     let reason = FenceReason::InstanceId;
     matches!(result, Err(ConsumeError::Fenced { reason: r, .. }) if *r == reason)
 }
 
-/// P14: a commit that counts is where the next owner begins, and one that does not changes
-/// nothing.
+/// P14: the next owner begins at a commit that returned `Ok`. A commit that was fenced off has
+/// changed nothing.
 #[test]
-fn a_commit_counts_for_the_next_owner_or_is_fenced() {
+fn a_commit_counts_for_the_next_owner_or_is_fenced_off() {
     let outcomes = Outcomes::new();
-    let saw = outcomes.clone();
+    let observed = outcomes.clone();
     explore(move || {
         let (broker, topic) = topic(smallest(Overflow::DropOldest));
         let mut producer = topic.producer();
@@ -41,25 +41,28 @@ fn a_commit_counts_for_the_next_owner_or_is_fenced() {
         assert_eq!(read_one(&mut a), Some((0, 0, 0)));
         let owner = thread::spawn(move || {
             let committed = a.commit();
-            assert!(committed.is_ok() || is_fenced(&committed), "{committed:?}");
+            assert!(
+                committed.is_ok() || is_fenced_off(&committed),
+                "{committed:?}"
+            );
             committed.is_ok()
         });
         let next = thread::spawn(move || {
-            let mut b = member(&broker, config); // takes the name, and so the place
+            let mut b = member(&broker, config); // takes over the instance id
             read_one(&mut b).unwrap().1
         });
         let (counts, begins) = (owner.join().unwrap(), next.join().unwrap());
         assert_eq!(begins, u64::from(counts));
-        saw.saw(counts);
+        observed.add(counts);
     });
     outcomes.are([false, true]);
 }
 
-/// P14: of two commits at once both count, or none.
+/// P14: a commit of two partitions counts for both, or for neither.
 #[test]
-fn commits_of_two_partitions_count_both_or_not_at_all() {
+fn a_commit_of_two_partitions_counts_for_both_or_neither() {
     let outcomes = Outcomes::new();
-    let saw = outcomes.clone();
+    let observed = outcomes.clone();
     explore(move || {
         let (broker, topic) = topic(smallest(Overflow::DropOldest).partitions(2));
         let mut producer = topic.producer();
@@ -81,17 +84,17 @@ fn commits_of_two_partitions_count_both_or_not_at_all() {
         for partition in group.partitions {
             assert_eq!(partition.committed, counts.then_some(1));
         }
-        saw.saw(counts);
+        observed.add(counts);
     });
     outcomes.are([false, true]);
 }
 
-/// P14, P5: what a fenced member has read, and its group has not committed, is not overwritten,
-/// though it moves its gate on at that moment.
+/// P14, P5: records that a fenced-off member has read and its group has not committed are not
+/// overwritten, although the member moves its gate on at that moment.
 #[test]
-fn a_fenced_member_gives_nothing_up_that_the_next_owner_reads() {
+fn a_fenced_off_member_gives_up_nothing_that_the_next_owner_reads() {
     let outcomes = Outcomes::new();
-    let saw = outcomes.clone();
+    let observed = outcomes.clone();
     explore_to(1, move || {
         let (broker, topic) = topic(smallest(Overflow::Backpressure).segments(3));
         let mut producer = topic.producer();
@@ -102,9 +105,9 @@ fn a_fenced_member_gives_nothing_up_that_the_next_owner_reads() {
             assert_eq!(read_one(&mut a), Some((0, offset, 0)));
         }
         let owner = thread::spawn(move || {
-            // Commits that it has read the second, and its gate may go to the third.
+            // Commits that it has read the first two, so its gate may move to the third.
             let read = a.try_poll().map(|batch| batch.len());
-            assert!(read.is_ok() || is_fenced(&read), "{read:?}");
+            assert!(read.is_ok() || is_fenced_off(&read), "{read:?}");
         });
         let writer = thread::spawn(move || {
             let mut sent = 0;
@@ -118,18 +121,18 @@ fn a_fenced_member_gives_nothing_up_that_the_next_owner_reads() {
         let (sent, mut b) = (writer.join().unwrap(), next.join().unwrap());
         let (_, begins, lost) = read_one(&mut b).unwrap();
         assert_eq!(lost, 0, "overwritten");
-        saw.saw((sent, begins));
+        observed.add((sent, begins));
     });
     outcomes.include([(0, 1), (0, 2), (2, 2)]);
 }
 
-/// A member that comes gets a partition of the one that was there: each record is read by one of
-/// them, and once.
+/// A member that joins takes over a partition of the first member. Each record is read once, by one
+/// of the two.
 #[test]
 fn at_a_handover_nothing_is_read_twice_or_skipped() {
     let outcomes = Outcomes::new();
-    for pace in PACES {
-        let saw = outcomes.clone();
+    for polling in Polling::BOTH {
+        let observed = outcomes.clone();
         explore(move || {
             let (broker, topic) = topic(small(Overflow::DropOldest).partitions(2));
             let mut producer = topic.producer();
@@ -144,7 +147,7 @@ fn at_a_handover_nothing_is_read_twice_or_skipped() {
                 let mut seen = Vec::new();
                 for _ in 0..times {
                     seen.extend(read_one(consumer));
-                    if let Pace::GivingWay = pace {
+                    if let Polling::Yielding = polling {
                         thread::yield_now();
                     }
                 }
@@ -161,7 +164,7 @@ fn at_a_handover_nothing_is_read_twice_or_skipped() {
             });
             let (mut a, of_a) = old.join().unwrap();
             let (mut b, of_b) = new.join().unwrap();
-            saw.saw((of_a.len(), of_b.len()));
+            observed.add((of_a.len(), of_b.len()));
             let mut all: Vec<_> = of_a.into_iter().chain(of_b).collect();
             for _ in 0..4 {
                 all.extend(read_one(&mut a));
@@ -170,10 +173,10 @@ fn at_a_handover_nothing_is_read_twice_or_skipped() {
             assert!(all.iter().all(|&(_, _, lost)| lost == 0));
             all.sort_unstable();
             let read: Vec<_> = all.iter().map(|&(p, offset, _)| (p, offset)).collect();
-            // The first of one of the partitions was read before.
-            let there = [(0, 0), (0, 1), (1, 0), (1, 1)];
+            // The first member has read the first record of one partition before.
+            let all_records = [(0, 0), (0, 1), (1, 0), (1, 1)];
             assert!(
-                read == there[1..] || read == [(0, 0), (0, 1), (1, 1)],
+                read == all_records[1..] || read == [(0, 0), (0, 1), (1, 1)],
                 "{read:?}"
             );
             assert_eq!((a.assignment().len(), b.assignment().len()), (1, 1));

@@ -1,16 +1,16 @@
-//! Lookups by threads that hold nothing, while segments are retired under them.
+//! Lookups by threads without a hold, while other threads retire segments.
 
 use crate::common::*;
 use loom::thread;
-use ringlog_loom::sites_loom::{At, stop};
+use ringlog_loom::ordering_sites::{At, stop};
 use ringlog_loom::{Destination, Overflow, Record, Topic};
 use std::fmt::Debug;
 
-/// P7: the bounds of a log that moves on are bounds it really had.
+/// P7: the bounds read of a moving log are bounds that it had at some moment.
 #[test]
 fn the_bounds_of_a_moving_log_are_true_at_some_moment() {
     let outcomes = Outcomes::new();
-    let saw = outcomes.clone();
+    let observed = outcomes.clone();
     explore(move || {
         let (_broker, topic) = topic(smallest(Overflow::DropOldest));
         let mut producer = topic.producer();
@@ -18,7 +18,7 @@ fn the_bounds_of_a_moving_log_are_true_at_some_moment() {
         let p = thread::spawn(move || {
             send_all(&mut producer, 2..4);
         });
-        let saw = saw.clone();
+        let observed = observed.clone();
         let c = thread::spawn(move || {
             let start = topic.log_start_offset(0).unwrap();
             let end = topic.log_end_offset(0).unwrap();
@@ -26,7 +26,7 @@ fn the_bounds_of_a_moving_log_are_true_at_some_moment() {
                 start <= 3 && (2..=5).contains(&end) && start <= end,
                 "{start} {end}"
             );
-            saw.saw((start, end));
+            observed.add((start, end));
         });
         p.join().unwrap();
         c.join().unwrap();
@@ -34,12 +34,12 @@ fn the_bounds_of_a_moving_log_are_true_at_some_moment() {
     outcomes.include([(0, 2), (0, 4), (2, 4), (1, 3)]);
 }
 
-/// P5, P7: a seek into a segment that is just being retired finds its record, or the log
-/// start, and then tells how many were lost.
+/// P5, P7: a seek into a segment that is being retired finds its record, or the log start; then
+/// `lost` counts the records between.
 #[test]
 fn a_seek_finds_its_record_or_the_log_start() {
     let outcomes = Outcomes::new();
-    let saw = outcomes.clone();
+    let observed = outcomes.clone();
     explore(move || {
         let (broker, topic) = topic(smallest(Overflow::DropOldest));
         let mut producer = topic.producer();
@@ -49,7 +49,7 @@ fn a_seek_finds_its_record_or_the_log_start() {
         let p = thread::spawn(move || {
             send_all(&mut producer, 3..6);
         });
-        let saw = saw.clone();
+        let observed = observed.clone();
         let c = thread::spawn(move || {
             let batch = consumer.try_poll().unwrap();
             let record = batch.iter().next();
@@ -57,7 +57,7 @@ fn a_seek_finds_its_record_or_the_log_start() {
             if let Some((offset, n)) = seen {
                 assert_eq!(offset, n);
             }
-            saw.saw((seen.map(|(offset, _)| offset), batch.lost()));
+            observed.add((seen.map(|(offset, _)| offset), batch.lost()));
         });
         p.join().unwrap();
         c.join().unwrap();
@@ -65,22 +65,22 @@ fn a_seek_finds_its_record_or_the_log_start() {
     outcomes.are([(Some(1), 0), (Some(2), 1), (Some(3), 2), (Some(4), 3)]);
 }
 
-/// P7: what a lookup finds in a segment that one producer has retired and *another* has prepared
-/// again brings the log start with it. (The one that retires fences, which would do for what it
-/// prepares itself.)
+/// P7: values read from a segment that one producer has retired and *another* has prepared bring
+/// the log start with them. (The producer that retires executes a fence, which would be enough for
+/// a segment that it prepares itself.)
 #[test]
-fn a_segment_prepared_by_another_than_retired_it_brings_its_log_start() {
-    fn look<T: Ord + Debug + Send + 'static>(
+fn a_segment_retired_by_one_and_prepared_by_another_brings_its_log_start() {
+    fn outcomes_of<T: Ord + Debug + Send + 'static>(
         preemptions: usize,
-        look: fn(&Topic) -> T,
+        lookup: fn(&Topic) -> T,
     ) -> Outcomes<T> {
         let outcomes = Outcomes::new();
-        let saw = outcomes.clone();
+        let observed = outcomes.clone();
         explore_to(preemptions, move || {
             let (broker, topic) = topic(small(Overflow::DropOldest));
             let (mut retires, mut prepares) = (topic.producer(), topic.producer());
-            // Segments 1 and 2 are live, at index 1 and 2 of the pool, because a reader has kept
-            // segment 0 from being used again.
+            // Segments 1 and 2 are live, at index 1 and 2 of the pool, because a pin kept segment 0
+            // from being reused.
             let mut pin = reader(&broker);
             for n in 0..2 {
                 retires.send_values(Destination::Any, &[n, n]).unwrap();
@@ -89,7 +89,7 @@ fn a_segment_prepared_by_another_than_retired_it_brings_its_log_start() {
             retires.send_values(Destination::Any, &[2u64, 2]).unwrap();
             drop(pin);
             let p = thread::spawn(move || {
-                // Retires 1. Then retires 2, and stops before it takes it again.
+                // Retires segment 1. Then retires segment 2, and stops before it takes that again.
                 retires.send_values(Destination::Any, &[3u64, 3]).unwrap();
                 let another = move || {
                     let b = thread::spawn(move || {
@@ -104,16 +104,16 @@ fn a_segment_prepared_by_another_than_retired_it_brings_its_log_start() {
                 assert!(stopped);
                 assert_eq!(sent.offset, 9);
             });
-            let saw = saw.clone();
-            let c = thread::spawn(move || saw.saw(look(&topic)));
+            let observed = observed.clone();
+            let c = thread::spawn(move || observed.add(lookup(&topic)));
             p.join().unwrap();
             c.join().unwrap();
         });
         outcomes
     }
-    look(2, |topic| topic.log_start_offset(0).unwrap()).are([2, 4, 6]);
-    look(2, |topic| topic.log_end_offset(0).unwrap()).are([6, 8, 9, 10]);
-    // With as many bytes as lie before the start and before the end.
+    outcomes_of(2, |topic| topic.log_start_offset(0).unwrap()).are([2, 4, 6]);
+    outcomes_of(2, |topic| topic.log_end_offset(0).unwrap()).are([6, 8, 9, 10]);
+    // The statistics have the bytes before the start and before the end of the log.
     let bytes = |offset| match offset {
         2 => 24u64,
         4 => 48,
@@ -125,7 +125,7 @@ fn a_segment_prepared_by_another_than_retired_it_brings_its_log_start() {
     let starts = [2, 4, 6];
     let all = starts.map(|start| [6, 8, 9, 10].map(|end| (start, end)));
     let all = all.into_iter().flatten();
-    look(1, |topic| {
+    outcomes_of(1, |topic| {
         let stats = topic.stats().partitions[0];
         let bytes = (stats.appended_bytes, stats.retained_bytes);
         (stats.log_start, stats.log_end, bytes)
@@ -136,11 +136,12 @@ fn a_segment_prepared_by_another_than_retired_it_brings_its_log_start() {
     }));
 }
 
-/// P7: so does what an exclusive producer claims in a segment that others have prepared.
+/// P7: an exclusive producer's claim in a segment that another prepared brings the log start with
+/// it.
 #[test]
 fn an_exclusive_claim_brings_the_log_start_of_its_segment() {
     let outcomes = Outcomes::new();
-    let saw = outcomes.clone();
+    let observed = outcomes.clone();
     explore(move || {
         let config = small(Overflow::DropOldest);
         let (_broker, topic) = topic(config.segment_records(3).segment_bytes(72));
@@ -148,7 +149,7 @@ fn an_exclusive_claim_brings_the_log_start_of_its_segment() {
         shared.send_values(Destination::Any, &[0u8; 3]).unwrap();
         let t = topic.clone();
         let p = thread::spawn(move || {
-            // Segment 1, and then 2 in the place of 0.
+            // Fills segment 1, and then begins segment 2 in the memory of segment 0.
             shared.send_values(Destination::Any, &[1u8; 3]).unwrap();
             shared.send_values(Destination::Any, &[2u8]).unwrap();
             drop(shared);
@@ -158,8 +159,8 @@ fn an_exclusive_claim_brings_the_log_start_of_its_segment() {
             });
             e.join().unwrap();
         });
-        let saw = saw.clone();
-        let c = thread::spawn(move || saw.saw(topic.log_end_offset(0).unwrap()));
+        let observed = observed.clone();
+        let c = thread::spawn(move || observed.add(topic.log_end_offset(0).unwrap()));
         p.join().unwrap();
         c.join().unwrap();
     });
@@ -167,12 +168,12 @@ fn an_exclusive_claim_brings_the_log_start_of_its_segment() {
 }
 
 /// P2, P5: a seek among frames that are being published, one of them of two records, finds the
-/// record of its offset; or, past the end that it sees, begins at the log start.
+/// record at its offset. If the offset is past the end that it sees, it begins at the log start.
 #[test]
-fn a_seek_among_frames_in_the_making_finds_its_record() {
+fn a_seek_among_unpublished_frames_finds_its_record() {
     for offset in [1, 2] {
         let outcomes = Outcomes::new();
-        let saw = outcomes.clone();
+        let observed = outcomes.clone();
         explore(move || {
             let config = small(Overflow::Backpressure).segment_records(4);
             let (broker, topic) = topic(config.segment_bytes(72));
@@ -201,19 +202,20 @@ fn a_seek_among_frames_in_the_making_finds_its_record() {
                 first.is_none_or(|first| first == offset || first == 0),
                 "{seen:?}"
             );
-            saw.saw((first, one));
+            observed.add((first, one));
         });
         outcomes.include([(None, 0), (None, 2), (Some(offset), 0), (Some(offset), 2)]);
     }
 }
 
-/// P2, P3, P4, P5: a lookup by time reads whole records only, whatever is rolled and recycled
-/// under it, and finds none later than the first that it could.
+/// P2, P3, P4, P5: a lookup by time reads only whole records, while segments are rolled and
+/// recycled. It finds the earliest record of that time or later, unless the log start has passed
+/// it.
 #[test]
-fn a_time_is_found_where_it_is_or_the_log_has_gone_past_it() {
+fn a_lookup_by_time_finds_its_record_unless_the_log_start_has_passed_it() {
     for overflow in [Overflow::DropOldest, Overflow::Backpressure] {
         let outcomes = Outcomes::new();
-        let saw = outcomes.clone();
+        let observed = outcomes.clone();
         explore(move || {
             let (_broker, topic) = topic(smallest(overflow));
             let mut producer = topic.producer();
@@ -222,14 +224,14 @@ fn a_time_is_found_where_it_is_or_the_log_has_gone_past_it() {
                 producer.send(Record::new(&value).timestamp(n)).unwrap();
             };
             (0..2).for_each(&mut send);
-            // The pin of a lookup is no gate: the producer is never refused.
+            // A lookup holds a pin, not a gate, so the producer is never refused.
             let p = thread::spawn(move || (2..5).for_each(send));
-            let saw = saw.clone();
+            let observed = observed.clone();
             let c = thread::spawn(move || {
                 let found = topic.offset_for_time(0, 1).unwrap();
                 let found = found.map(|at| (at.offset, at.timestamp));
                 assert!(found.is_none_or(|(offset, time)| offset == time as u64));
-                saw.saw(found.map(|(offset, _)| offset));
+                observed.add(found.map(|(offset, _)| offset));
             });
             p.join().unwrap();
             c.join().unwrap();

@@ -1,8 +1,8 @@
-//! The models of ringlog's protocols, one file a subject. Each is named by its claim and
-//! names the rows of the ordering table (`docs/design.md`) that it holds up.
+//! Models of ringlog's protocols, one file per subject. A model's name is its claim, and its
+//! comment names the rows of the ordering table (`docs/architecture.md`) that it supports.
 //!
-//! They run ringlog's own source on loom: broker, topic, producer and consumer as shipped,
-//! on segments of one or two records.
+//! The models run ringlog's own source on loom: broker, topic, producer and consumer as shipped, on
+//! segments of one or two records.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod append;

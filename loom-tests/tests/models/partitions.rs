@@ -1,15 +1,15 @@
-//! Partitions that are added to a topic that is in use.
+//! Partitions added to a topic that is in use.
 
 use crate::common::*;
 use loom::thread;
 use ringlog_loom::{Overflow, Record, SendError};
 
-/// P13: a producer that sees a new partition finds it complete, and a subscriber reads all that is
+/// P13: a producer that sees a new partition finds it complete, and a subscriber reads every record
 /// sent there, however late it looks.
 #[test]
 fn a_new_partition_is_complete_and_its_subscribers_miss_nothing() {
     let outcomes = Outcomes::new();
-    let saw = outcomes.clone();
+    let observed = outcomes.clone();
     explore(move || {
         let (broker, topic) = topic(smallest(Overflow::Backpressure));
         let mut producer = topic.producer();
@@ -19,7 +19,7 @@ fn a_new_partition_is_complete_and_its_subscribers_miss_nothing() {
         let p = thread::spawn(move || {
             let value = value(7);
             let mut sent = 0;
-            // One more than the ring has room for.
+            // One record more than the ring has room for.
             for _ in 0..3 {
                 match producer.try_send(Record::new(&value).partition(1)) {
                     Ok(_) => sent += 1,
@@ -31,7 +31,7 @@ fn a_new_partition_is_complete_and_its_subscribers_miss_nothing() {
             sent
         });
         let c = thread::spawn(move || {
-            consumer.seek("t", 0, 0).unwrap(); // so that it takes more than a glance
+            consumer.seek("t", 0, 0).unwrap(); // so that the poll takes more than one step
             let early = drain(&mut consumer);
             (consumer, early)
         });
@@ -45,25 +45,26 @@ fn a_new_partition_is_complete_and_its_subscribers_miss_nothing() {
             (0..sent).map(|offset| (offset, 7)).collect::<Vec<_>>()
         );
         assert_eq!(consumer.assignment().len(), 2);
-        saw.saw((sent, early));
+        observed.add((sent, early));
     });
     outcomes.include([(0, 0), (1, 0), (2, 0), (2, 1), (2, 2)]);
 }
 
-/// A subscription beside an addition has the new partition once, by one way or the other.
+/// A consumer that subscribes while a partition is added has it once, either from the subscription
+/// itself or from the addition.
 #[test]
 fn a_subscription_beside_an_addition_has_every_partition_once() {
     let outcomes = Outcomes::new();
-    let saw = outcomes.clone();
+    let observed = outcomes.clone();
     explore(move || {
         let (broker, topic) = topic(smallest(Overflow::Backpressure));
         let mut producer = topic.producer();
         let t = topic.clone();
         let a = thread::spawn(move || t.add_partitions(2).unwrap());
-        let saw = saw.clone();
+        let observed = observed.clone();
         let c = thread::spawn(move || {
             let mut consumer = reader(&broker);
-            saw.saw(consumer.assignment().len());
+            observed.add(consumer.assignment().len());
             consumer.subscribe(&["t"]).unwrap();
             consumer
         });

@@ -1,26 +1,27 @@
-//! Segments that go before the ring is full: by retention, and when their records are deleted.
+//! Segments retired before the ring is full, by retention, and records that are deleted.
 
 use crate::common::*;
 use loom::thread;
 use ringlog_loom::{Broker, ConsumerConfig, Overflow, Producer, Record, Topic};
 use std::time::Duration;
 
-/// A ring of three segments of one record, all live and none of them kept but the last: a reader
-/// that is gone has held them back.
+/// A ring of three live segments of one record. All but the last have outlived the retention time;
+/// a gate held them back until its reader left.
 fn outlived(overflow: Overflow) -> (Broker, Topic, Producer) {
     let (broker, topic) = topic(smallest(overflow).segments(3).retention(Duration::ZERO));
     let mut producer = topic.producer();
-    let keeper = (overflow == Overflow::Backpressure).then(|| reader(&broker));
+    let gate = (overflow == Overflow::Backpressure).then(|| reader(&broker));
     send_all(&mut producer, 0..3);
-    drop(keeper);
+    drop(gate);
     (broker, topic, producer)
 }
 
-/// T1, T3, T4: a producer that rolls and a thread that applies retention retire each segment once.
+/// T1, T3, T4: a producer that rolls and a thread that applies retention together retire each
+/// segment once.
 #[test]
 fn retention_beside_a_roll_retires_each_segment_once() {
     let outcomes = Outcomes::new();
-    let saw = outcomes.clone();
+    let observed = outcomes.clone();
     explore(move || {
         let (broker, topic, mut producer) = outlived(Overflow::Backpressure);
         let p = thread::spawn(move || {
@@ -38,26 +39,26 @@ fn retention_beside_a_roll_retires_each_segment_once() {
         let (seen, lost) = drain(&mut reader(&broker));
         assert_eq!((seen.last(), lost), (Some(&(3, 3)), 0));
         topic.assert_no_segment_is_lost();
-        saw.saw((start, seen.len()));
+        observed.add((start, seen.len()));
     });
     outcomes.are([(2, 2), (3, 1)]);
 }
 
-/// P5, P10: a gate that joins while retention is applied misses nothing from where it begins.
+/// P5, P10: a gate that joins while retention is applied misses no record from its first offset on.
 #[test]
 fn a_gate_that_joins_while_retention_is_applied_misses_nothing() {
     let outcomes = Outcomes::new();
-    let saw = outcomes.clone();
+    let observed = outcomes.clone();
     explore(move || {
         let (broker, topic, _producer) = outlived(Overflow::Backpressure);
         let a = thread::spawn(move || topic.apply_retention());
-        let saw = saw.clone();
+        let observed = observed.clone();
         let c = thread::spawn(move || {
             let mut consumer = reader(&broker);
             let first = consumer.position("t", 0).unwrap();
             let (seen, lost) = drain(&mut consumer);
             assert_eq!((seen, lost), ((first..3).map(|n| (n, n)).collect(), 0));
-            saw.saw(first);
+            observed.add(first);
         });
         a.join().unwrap();
         c.join().unwrap();
@@ -65,13 +66,13 @@ fn a_gate_that_joins_while_retention_is_applied_misses_nothing() {
     outcomes.are([0, 1, 2]);
 }
 
-/// P13: a reader beside a deletion reads what is before it or is told that it is lost; and after
-/// it reads nothing of that any more.
+/// P13: a reader beside a deletion reads the deleted records or counts them as lost. After the
+/// deletion it reads none of them.
 #[test]
 fn a_reader_beside_a_deletion_reads_or_loses_and_later_only_loses() {
     for overflow in [Overflow::DropOldest, Overflow::Backpressure] {
         let outcomes = Outcomes::new();
-        let saw = outcomes.clone();
+        let observed = outcomes.clone();
         explore(move || {
             let (broker, topic) = topic(small(overflow));
             let mut producer = topic.producer();
@@ -94,18 +95,18 @@ fn a_reader_beside_a_deletion_reads_or_loses_and_later_only_loses() {
                 Some(0) => assert_eq!((seen, lost), (vec![(2, 2)], 1)),
                 _ => assert_eq!((seen, lost), (vec![], 0)),
             }
-            saw.saw(first);
+            observed.add(first);
         });
         outcomes.are([(0, Some(0)), (2, Some(2))]);
     }
 }
 
-/// P5, P13: a reader that joins while records are deleted and the ring goes on begins where the
-/// log did, and misses nothing from there that was not deleted.
+/// P5, P13: a reader that joins while records are deleted and the ring moves on begins at a log
+/// start of that time. From there it misses only deleted records.
 #[test]
-fn a_reader_that_joins_during_a_deletion_begins_before_or_behind_it() {
+fn a_reader_that_joins_during_a_deletion_begins_before_or_after_it() {
     let outcomes = Outcomes::new();
-    let saw = outcomes.clone();
+    let observed = outcomes.clone();
     explore(move || {
         let (broker, topic) = topic(smallest(Overflow::Backpressure));
         let mut producer = topic.producer();
@@ -128,7 +129,7 @@ fn a_reader_that_joins_during_a_deletion_begins_before_or_behind_it() {
         let begun = first + lost + lost_later;
         assert!(begun <= 2, "{begun}");
         assert_eq!(seen, (begun..sent).map(|n| (n, n)).collect::<Vec<_>>());
-        saw.saw((first, begun, sent));
+        observed.add((first, begun, sent));
     });
     outcomes.include([(0, 0, 2), (0, 1, 2), (1, 1, 3)]);
 }

@@ -1,28 +1,28 @@
-//! Segments that are used again, against readers that may still be in them.
+//! Reuse of segments, beside readers that may still hold them.
 
 use crate::common::*;
 use loom::thread;
-use ringlog_loom::sites_loom::{At, stop};
+use ringlog_loom::ordering_sites::{At, stop};
 use ringlog_loom::{ConsumerConfig, Overflow, Record};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-/// P4, P5, P6: a batch stays what it is while producers lap it, and a reader that was lapped
-/// is told how many records it lost.
+/// P4, P5, P6: a held batch does not change while producers lap it, and `lost` is the exact number
+/// of records that a lapped reader missed.
 #[test]
 fn a_held_batch_is_never_overwritten_and_lost_is_exact() {
     let outcomes = Outcomes::new();
-    let saw = outcomes.clone();
+    let observed = outcomes.clone();
     explore(move || {
         let (broker, topic) = topic(smallest(Overflow::DropOldest));
         let mut producer = topic.producer();
         let mut consumer = reader(&broker);
         send_all(&mut producer, 0..2);
         let p = thread::spawn(move || {
-            // Four spare segments go by before the first is used again.
+            // Four spare segments are used before the first one is reused.
             send_all(&mut producer, 2..6);
         });
-        let saw = saw.clone();
+        let observed = observed.clone();
         let c = thread::spawn(move || {
             let mut next = 0;
             let mut polls = Vec::new();
@@ -45,7 +45,7 @@ fn a_held_batch_is_never_overwritten_and_lost_is_exact() {
                 polls.push(batch.lost());
             }
             assert_eq!(consumer.position("t", 0).unwrap(), next);
-            saw.saw(polls);
+            observed.add(polls);
         });
         p.join().unwrap();
         c.join().unwrap();
@@ -53,13 +53,13 @@ fn a_held_batch_is_never_overwritten_and_lost_is_exact() {
     outcomes.include([vec![0, 0], vec![0, 1], vec![0, 3], vec![1, 0], vec![4, 0]]);
 }
 
-/// P4, P5: nothing that a subscribed reader has not read is overwritten, and what it has
-/// left is used again.
+/// P4, P5: no record is overwritten before a subscribed reader has read it, and a segment that the
+/// reader has left is reused.
 #[test]
-fn a_gate_keeps_what_is_unread_and_lets_go_of_what_is_read() {
+fn a_gate_protects_unread_records_and_releases_read_ones() {
     let outcomes = Outcomes::new();
-    for pace in PACES {
-        let saw = outcomes.clone();
+    for polling in Polling::BOTH {
+        let observed = outcomes.clone();
         explore(move || {
             let (broker, topic) = topic(smallest(Overflow::Backpressure));
             let mut producer = topic.producer();
@@ -67,7 +67,7 @@ fn a_gate_keeps_what_is_unread_and_lets_go_of_what_is_read() {
             send_all(&mut producer, 0..2);
             let p = thread::spawn(move || try_to_send(&mut producer, 2, 3));
             let c = thread::spawn(move || {
-                let seen = pace.drain(&mut consumer);
+                let seen = polling.drain(&mut consumer);
                 (consumer, seen)
             });
             let sent = p.join().unwrap();
@@ -75,19 +75,19 @@ fn a_gate_keeps_what_is_unread_and_lets_go_of_what_is_read() {
             let early = seen.0.len();
             let seen = drain_on(&mut consumer, seen);
             assert_eq!(seen, (0..sent).map(|n| (n, n)).collect::<Vec<_>>());
-            saw.saw((sent, early));
+            observed.add((sent, early));
         });
     }
     outcomes.are([(2, 2), (3, 2), (3, 3), (4, 3), (4, 4), (5, 3), (5, 4)]);
 }
 
-/// P5, P10: a reader that joins while a roll looks at the gates either is seen or sees the
-/// move; from where it begins it misses nothing.
+/// P5, P10: a reader that joins while a roll looks at the gates is seen by the roll, or sees that
+/// the log start has moved. It misses no record from its first offset on.
 #[test]
 fn a_gate_that_joins_during_a_roll_misses_nothing() {
     let outcomes = Outcomes::new();
-    for pace in PACES {
-        let saw = outcomes.clone();
+    for polling in Polling::BOTH {
+        let observed = outcomes.clone();
         explore(move || {
             let (broker, topic) = topic(smallest(Overflow::Backpressure));
             let mut producer = topic.producer();
@@ -96,24 +96,24 @@ fn a_gate_that_joins_during_a_roll_misses_nothing() {
             let c = thread::spawn(move || {
                 let mut consumer = reader(&broker);
                 let first = consumer.position("t", 0).unwrap();
-                let seen = pace.drain(&mut consumer);
+                let seen = polling.drain(&mut consumer);
                 (consumer, first, seen)
             });
             let sent = p.join().unwrap();
             let (mut consumer, first, seen) = c.join().unwrap();
             let seen = drain_on(&mut consumer, seen);
             assert_eq!(seen, (first..sent).map(|n| (n, n)).collect::<Vec<_>>());
-            saw.saw((first, sent));
+            observed.add((first, sent));
         });
     }
     outcomes.include([(0, 2), (0, 3), (1, 3), (1, 4), (2, 5), (3, 5)]);
 }
 
-/// P5, P10: two readers that join at once are both on the list, each complete.
+/// P5, P10: two readers that join at the same time are both on the list of holds, each complete.
 #[test]
 fn two_gates_that_join_at_once_are_both_in_force() {
     let outcomes = Outcomes::new();
-    let saw = outcomes.clone();
+    let observed = outcomes.clone();
     explore(move || {
         let (broker, topic) = topic(smallest(Overflow::Backpressure));
         let mut producer = topic.producer();
@@ -137,19 +137,19 @@ fn two_gates_that_join_at_once_are_both_in_force() {
             assert_eq!(lost, 0);
             let offsets: Vec<_> = seen.iter().map(|&(offset, _)| offset).collect();
             assert_eq!(offsets, (first..sent).collect::<Vec<_>>());
-            saw.saw((first, sent));
+            observed.add((first, sent));
         }
     });
     outcomes.include([(0, 2), (0, 3), (1, 3), (2, 4)]);
 }
 
-/// P5: a gate that was in force is in force for who sees the log start moved by another, that has
-/// stopped before its fence.
+/// P5: a gate in force is also seen by a roller that finds the log start moved by another roller,
+/// even if that one stopped before its fence.
 #[test]
-fn a_gate_is_seen_by_the_roller_behind_one_that_stopped() {
+fn a_gate_is_seen_by_the_roller_after_one_that_stopped() {
     let outcomes = Outcomes::new();
-    for pace in PACES {
-        let saw = outcomes.clone();
+    for polling in Polling::BOTH {
+        let observed = outcomes.clone();
         explore_to(1, move || {
             let (broker, topic) = topic(smallest(Overflow::Backpressure));
             let (mut stops, mut goes_on) = (topic.producer(), topic.producer());
@@ -165,7 +165,7 @@ fn a_gate_is_seen_by_the_roller_behind_one_that_stopped() {
                     });
                     count.store(b.join().unwrap(), Relaxed);
                 };
-                // It has moved the log start, and stops.
+                // This producer moves the log start, and stops.
                 let (mine, stopped) = stop(At::Site("partition.retire"), another, || {
                     stops.try_send(Record::new(&value(9))).is_ok()
                 });
@@ -174,7 +174,7 @@ fn a_gate_is_seen_by_the_roller_behind_one_that_stopped() {
             let c = thread::spawn(move || {
                 let mut consumer = reader(&broker);
                 let first = consumer.position("t", 0).unwrap();
-                let seen = pace.drain(&mut consumer);
+                let seen = polling.drain(&mut consumer);
                 (consumer, first, seen)
             });
             let (sent, mine, stopped) = p.join().unwrap();
@@ -183,17 +183,17 @@ fn a_gate_is_seen_by_the_roller_behind_one_that_stopped() {
             let offsets: Vec<_> = seen.iter().map(|&(offset, _)| offset).collect();
             let end = 2 + sent + u64::from(mine);
             assert_eq!(offsets, (first..end).collect::<Vec<_>>());
-            saw.saw((stopped, first, sent, mine));
+            observed.add((stopped, first, sent, mine));
         });
     }
     outcomes.include([(true, 0, 1, false), (true, 1, 1, false)]);
 }
 
-/// P4, P10: a reader that leaves has read its last before its segment is used again.
+/// P4, P10: the last read of a reader that leaves happens before its segment is reused.
 #[test]
-fn a_reader_that_leaves_has_read_its_last() {
+fn a_reader_that_leaves_has_finished_its_last_read() {
     let outcomes = Outcomes::new();
-    let saw = outcomes.clone();
+    let observed = outcomes.clone();
     explore(move || {
         let (broker, topic) = topic(smallest(Overflow::Backpressure));
         let mut producer = topic.producer();
@@ -211,18 +211,17 @@ fn a_reader_that_leaves_has_read_its_last() {
             drop(batch);
             drop(consumer);
         });
-        saw.saw(p.join().unwrap());
+        observed.add(p.join().unwrap());
         c.join().unwrap();
     });
     outcomes.are([0, 1, 2, 3, 4]);
 }
 
-/// P6: a claim that is not published keeps its segment from being used again, and so does
-/// one that is given up late.
+/// P6: an unpublished claim keeps its segment from being reused, also if it is dropped late.
 #[test]
-fn an_unpublished_claim_keeps_its_segment() {
+fn an_unpublished_claim_keeps_its_segment_from_reuse() {
     let outcomes = Outcomes::new();
-    let saw = outcomes.clone();
+    let observed = outcomes.clone();
     explore_to(1, move || {
         let (broker, topic) = topic(smallest(Overflow::DropOldest));
         let (mut slow, mut fast) = (topic.producer(), topic.producer());
@@ -246,17 +245,17 @@ fn an_unpublished_claim_keeps_its_segment() {
             .map(|offset| (offset, if offset > aborted { offset - 1 } else { offset }))
             .collect();
         assert_eq!(seen, expected);
-        saw.saw(aborted);
+        observed.add(aborted);
     });
     outcomes.are([0, 1, 2, 3]);
 }
 
-/// P6: who uses a segment again has END's store behind it, though the thread that ended the segment
-/// has stopped: a record may come there, which is read as plain memory.
+/// P6: END's store happens before the segment's reuse, although the thread that stores END may be
+/// slow. The next life may place a record there, whose descriptor is read by a plain load.
 #[test]
-fn the_end_of_a_life_is_before_the_next() {
+fn the_end_of_a_life_happens_before_the_next() {
     let outcomes = Outcomes::new();
-    let saw = outcomes.clone();
+    let observed = outcomes.clone();
     explore_to(1, move || {
         let (_broker, topic) = topic(smallest(Overflow::DropOldest));
         let (mut ends, mut goes_on) = (topic.producer(), topic.producer());
@@ -266,17 +265,17 @@ fn the_end_of_a_life_is_before_the_next() {
             let send = |n| goes_on.send(Record::new(&value(n))).unwrap().offset;
             (2..4).map(send).collect::<Vec<_>>()
         });
-        saw.saw((a.join().unwrap(), b.join().unwrap()));
+        observed.add((a.join().unwrap(), b.join().unwrap()));
     });
     outcomes.are([(1, vec![2, 3]), (2, vec![1, 3]), (3, vec![1, 2])]);
 }
 
-/// P4, P5: a reader at the latest record of a ring that moves on all the time.
+/// P4, P5: a reader that joins at the end of a moving log misses no record from there on.
 #[test]
 fn a_reader_that_joins_at_the_end_sees_all_from_there() {
     let outcomes = Outcomes::new();
     {
-        let saw = outcomes.clone();
+        let observed = outcomes.clone();
         explore(move || {
             let (broker, topic) = topic(smallest(Overflow::Backpressure));
             let mut producer = topic.producer();
@@ -294,7 +293,7 @@ fn a_reader_that_joins_at_the_end_sees_all_from_there() {
             let (seen, lost) = drain(&mut consumer);
             assert_eq!(lost, 0);
             assert_eq!(seen, (first..sent).map(|n| (n, n)).collect::<Vec<_>>());
-            saw.saw(first);
+            observed.add(first);
         });
     }
     outcomes.are([1, 2, 3, 4]);

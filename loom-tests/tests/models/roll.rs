@@ -1,14 +1,14 @@
-//! From one segment to the next.
+//! The roll from one segment to the next.
 
 use crate::common::*;
 use loom::thread;
 use ringlog_loom::{Overflow, Record, SendError};
 
-/// P2, P3: a reader goes on in the next segment, and finds it complete.
+/// P2, P3: a reader continues in the next segment, and finds it complete.
 #[test]
 fn a_reader_follows_across_a_roll() {
     let outcomes = Outcomes::new();
-    let saw = outcomes.clone();
+    let observed = outcomes.clone();
     explore(move || {
         let (broker, topic) = topic(small(Overflow::Backpressure));
         let mut producer = topic.producer();
@@ -17,12 +17,12 @@ fn a_reader_follows_across_a_roll() {
         let p = thread::spawn(move || {
             send_all(&mut producer, 1..3);
         });
-        let saw = saw.clone();
+        let observed = observed.clone();
         let c = thread::spawn(move || {
             let (seen, lost) = drain(&mut consumer);
             assert_eq!(lost, 0);
             assert!(seen.iter().all(|&(offset, n)| offset == n));
-            saw.saw(seen.len());
+            observed.add(seen.len());
         });
         p.join().unwrap();
         c.join().unwrap();
@@ -30,11 +30,11 @@ fn a_reader_follows_across_a_roll() {
     outcomes.are([1, 2, 3]);
 }
 
-/// T2, P3, P8: two producers that find the segment full at once roll it once.
+/// T2, P3, P8: two producers that find a segment full at the same time roll it once.
 #[test]
 fn two_producers_roll_a_full_segment_once() {
     let outcomes = Outcomes::new();
-    let saw = outcomes.clone();
+    let observed = outcomes.clone();
     explore(move || {
         let (broker, topic) = topic(smallest(Overflow::Backpressure));
         let mut consumer = reader(&broker);
@@ -46,7 +46,8 @@ fn two_producers_roll_a_full_segment_once() {
         });
         let sent = producers.map(|p| p.join().unwrap());
         let (mut seen, lost) = drain(&mut consumer);
-        // The second may find the ring full: segment 0 is held until the reader's next poll.
+        // The second producer may find the ring full, because the reader holds segment 0 until its
+        // next poll.
         let mut expected: Vec<_> = sent
             .iter()
             .zip([1, 2])
@@ -57,16 +58,16 @@ fn two_producers_roll_a_full_segment_once() {
         assert_eq!((&seen, lost), (&expected, 0));
         assert!(!seen.is_empty());
         assert!(seen.iter().zip(1..).all(|(&(offset, _), n)| offset == n));
-        saw.saw(seen.iter().map(|&(_, n)| n).collect::<Vec<_>>());
+        observed.add(seen.iter().map(|&(_, n)| n).collect::<Vec<_>>());
     });
     outcomes.include([vec![1], vec![2]]);
 }
 
-/// The same with room for both: dense offsets in both orders.
+/// The same with room for both records: dense offsets, in either order.
 #[test]
-fn two_producers_roll_one_behind_the_other() {
+fn two_producers_roll_one_after_the_other() {
     let outcomes = Outcomes::new();
-    let saw = outcomes.clone();
+    let observed = outcomes.clone();
     explore(move || {
         let config = smallest(Overflow::Backpressure).segments(3);
         let (broker, topic) = topic(config);
@@ -80,18 +81,18 @@ fn two_producers_roll_one_behind_the_other() {
         let mut expected = vec![(0, 0), (offsets[0], 1), (offsets[1], 2)];
         expected.sort_unstable();
         assert_eq!(drain(&mut consumer), (expected, 0));
-        saw.saw(offsets);
+        observed.add(offsets);
     });
     outcomes.are([[1, 2], [2, 1]]);
 }
 
-/// P4, P5: under back-pressure a full ring refuses until the reader has left the oldest
-/// segment, and nothing is lost.
+/// P4, P5: under `Backpressure` a full ring refuses sends until the reader has left the oldest
+/// segment, and no record is lost.
 #[test]
 fn a_full_ring_refuses_until_the_reader_has_moved_on() {
     let outcomes = Outcomes::new();
-    for pace in PACES {
-        let saw = outcomes.clone();
+    for polling in Polling::BOTH {
+        let observed = outcomes.clone();
         explore(move || {
             let (broker, topic) = topic(smallest(Overflow::Backpressure));
             let mut producer = topic.producer();
@@ -106,7 +107,7 @@ fn a_full_ring_refuses_until_the_reader_has_moved_on() {
                 Err(other) => panic!("{other}"),
             });
             let c = thread::spawn(move || {
-                let seen = pace.drain(&mut consumer);
+                let seen = polling.drain(&mut consumer);
                 (consumer, seen)
             });
             let sent = p.join().unwrap();
@@ -115,7 +116,7 @@ fn a_full_ring_refuses_until_the_reader_has_moved_on() {
             let seen = drain_on(&mut consumer, seen);
             let expected: &[(u64, u64)] = &[(0, 0), (1, 1), (2, 2)];
             assert_eq!(seen, expected[..if sent { 3 } else { 2 }]);
-            saw.saw((sent, early));
+            observed.add((sent, early));
         });
     }
     outcomes.are([(false, 2), (true, 2), (true, 3)]);

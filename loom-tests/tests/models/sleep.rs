@@ -1,27 +1,27 @@
-//! Sleeping until woken, and the end of a topic. A wake-up that is lost is a thread that sleeps for
-//! ever, which loom reports as a deadlock.
+//! Waiters that sleep until they are woken, and the end of a topic. After a lost wake-up a thread
+//! sleeps forever, which loom reports as a deadlock.
 
 use crate::common::*;
 use loom::thread;
 use ringlog_loom::{ConsumeError, Consumer, Overflow, Record, TopicConfig, WaitStrategy};
 use std::time::Duration;
 
-/// Longer than any model.
-const FOR_EVER: Duration = Duration::from_secs(100_000);
+/// A time limit that no model reaches.
+const FOREVER: Duration = Duration::from_secs(100_000);
 
 fn sleeping(config: TopicConfig) -> TopicConfig {
-    config.wait(WaitStrategy::Block).max_block(FOR_EVER)
+    config.wait(WaitStrategy::Block).max_block(FOREVER)
 }
 
-/// The number of the next record.
+/// Waits for the next record, and returns its number.
 fn read_one(consumer: &mut Consumer) -> u64 {
-    let batch = consumer.poll(FOR_EVER).unwrap();
+    let batch = consumer.poll(FOREVER).unwrap();
     assert_eq!(batch.len(), 1);
     batch.iter().map(|r| number(r.value())).sum()
 }
 
-/// P15: a reader that sleeps is woken by what is published, also by two at once, of which one may
-/// find it just lying down.
+/// P15: publishing wakes a sleeping reader. Of two records in a row, one may be published just as
+/// the reader enrols.
 #[test]
 fn a_reader_that_sleeps_is_woken_by_what_is_published() {
     explore(|| {
@@ -36,7 +36,7 @@ fn a_reader_that_sleeps_is_woken_by_what_is_published() {
         let c = thread::spawn(move || {
             let mut seen = 0;
             while seen < 2 {
-                seen += consumer.poll(FOR_EVER).unwrap().len();
+                seen += consumer.poll(FOREVER).unwrap().len();
             }
         });
         p.join().unwrap();
@@ -44,7 +44,8 @@ fn a_reader_that_sleeps_is_woken_by_what_is_published() {
     });
 }
 
-/// P15: what one producer leaves unpublished before another's record: who publishes it wakes.
+/// P15: a record may be published before an earlier one of another producer. The producer that
+/// publishes the earlier record wakes the reader.
 #[test]
 fn a_reader_is_woken_by_the_last_of_two_producers() {
     explore_to(1, || {
@@ -57,7 +58,7 @@ fn a_reader_is_woken_by_the_last_of_two_producers() {
         let c = thread::spawn(move || {
             let mut seen = 0;
             while seen < 2 {
-                seen += consumer.poll(FOR_EVER).unwrap().len();
+                seen += consumer.poll(FOREVER).unwrap().len();
             }
         });
         for p in producers {
@@ -67,8 +68,8 @@ fn a_reader_is_woken_by_the_last_of_two_producers() {
     });
 }
 
-/// P16: two readers lie down at once, so that the notifier may find the list in the hands of one of
-/// them; both are woken.
+/// P16: two readers enrol at the same time, so the notifier may find the lock of the wait list
+/// taken by one of them. Both are woken.
 #[test]
 fn two_readers_that_sleep_are_both_woken() {
     explore(|| {
@@ -85,7 +86,7 @@ fn two_readers_that_sleep_are_both_woken() {
     });
 }
 
-/// P15: a producer that sleeps is woken when the reader's gate moves on.
+/// P15: a sleeping producer is woken when the reader's gate moves on.
 #[test]
 fn a_producer_that_sleeps_is_woken_when_there_is_room() {
     explore(|| {
@@ -108,7 +109,7 @@ fn a_producer_that_sleeps_is_woken_when_there_is_room() {
     });
 }
 
-/// P15: and when the reader leaves instead.
+/// P15: a sleeping producer is woken when the reader leaves.
 #[test]
 fn a_producer_that_sleeps_is_woken_when_the_reader_leaves() {
     explore(|| {
@@ -125,16 +126,16 @@ fn a_producer_that_sleeps_is_woken_when_the_reader_leaves() {
     });
 }
 
-/// P15: a reader that sleeps is woken by its handle.
+/// P15: a sleeping reader is woken through its wake-up handle.
 #[test]
-fn a_reader_that_sleeps_is_woken_up() {
+fn a_reader_that_sleeps_is_woken_by_its_handle() {
     explore(|| {
         let (broker, _topic) = topic(sleeping(small(Overflow::Backpressure)));
         let mut consumer = reader(&broker);
         let handle = consumer.wakeup_handle();
         let w = thread::spawn(move || handle.wakeup());
         let c = thread::spawn(move || {
-            let woken = consumer.poll(FOR_EVER).map(|batch| batch.len());
+            let woken = consumer.poll(FOREVER).map(|batch| batch.len());
             assert_eq!(woken, Err(ConsumeError::Wakeup));
         });
         w.join().unwrap();
@@ -142,11 +143,11 @@ fn a_reader_that_sleeps_is_woken_up() {
     });
 }
 
-/// Reads until the topic is closed: which numbers.
+/// Reads until the topic is closed, and returns the numbers read.
 fn read_to_end(consumer: &mut Consumer) -> Vec<u64> {
     let mut seen = Vec::new();
     loop {
-        match consumer.poll(FOR_EVER) {
+        match consumer.poll(FOREVER) {
             Ok(batch) => seen.extend(batch.iter().map(|r| number(r.value()))),
             Err(ConsumeError::Closed { .. }) => return seen,
             Err(other) => panic!("{other}"),
@@ -154,12 +155,12 @@ fn read_to_end(consumer: &mut Consumer) -> Vec<u64> {
     }
 }
 
-/// T5: a topic is closed while a producer sends, over a roll: the reader gets exactly what was sent,
-/// and then the end.
+/// T5: a topic is closed while a producer sends and rolls. The reader gets exactly the records
+/// sent, and then the error `Closed`.
 #[test]
 fn what_is_sent_while_a_topic_is_closed_is_read_or_was_refused() {
     let outcomes = Outcomes::new();
-    let saw = outcomes.clone();
+    let observed = outcomes.clone();
     explore(move || {
         let config = sleeping(smallest(Overflow::Backpressure)).segments(3);
         let (broker, topic) = topic(config);
@@ -173,16 +174,16 @@ fn what_is_sent_while_a_topic_is_closed_is_read_or_was_refused() {
         let sent = p.join().unwrap();
         closer.join().unwrap();
         assert_eq!(read_to_end(&mut consumer), sent);
-        saw.saw(sent);
+        observed.add(sent);
     });
     outcomes.are([vec![], vec![0], vec![0, 1]]);
 }
 
-/// P15: the reader may be asleep when the topic is closed.
+/// P15: closing the topic wakes a sleeping reader.
 #[test]
 fn a_reader_that_sleeps_is_woken_by_the_end() {
     let outcomes = Outcomes::new();
-    let saw = outcomes.clone();
+    let observed = outcomes.clone();
     explore_to(1, move || {
         let (broker, topic) = topic(sleeping(small(Overflow::DropOldest)));
         let mut consumer = reader(&broker);
@@ -193,12 +194,12 @@ fn a_reader_that_sleeps_is_woken_by_the_end() {
         let sent = p.join().unwrap();
         closer.join().unwrap();
         assert_eq!(c.join().unwrap().len(), usize::from(sent));
-        saw.saw(sent);
+        observed.add(sent);
     });
     outcomes.are([false, true]);
 }
 
-/// P15: a producer that sleeps is refused when the topic is closed.
+/// P15: closing the topic wakes a sleeping producer, whose send is refused.
 #[test]
 fn a_producer_that_sleeps_is_woken_by_the_end() {
     explore(|| {
@@ -216,11 +217,12 @@ fn a_producer_that_sleeps_is_woken_by_the_end() {
     });
 }
 
-/// P17: an exclusive producer leaves while the topic is closed: one of the two ends it.
+/// P17: an exclusive producer leaves while the topic is closed. One of the two threads ends the
+/// log.
 #[test]
 fn a_topic_whose_exclusive_producer_leaves_comes_to_its_end() {
     let outcomes = Outcomes::new();
-    let saw = outcomes.clone();
+    let observed = outcomes.clone();
     explore(move || {
         let (broker, topic) = topic(sleeping(small(Overflow::DropOldest)));
         let mut consumer = reader(&broker);
@@ -230,16 +232,16 @@ fn a_topic_whose_exclusive_producer_leaves_comes_to_its_end() {
         let sent = p.join().unwrap();
         closer.join().unwrap();
         assert_eq!(read_to_end(&mut consumer).len(), usize::from(sent));
-        saw.saw(sent);
+        observed.add(sent);
     });
     outcomes.are([false, true]);
 }
 
-/// P17: an exclusive producer comes while the topic is closed: it is refused, or ends it.
+/// P17: an exclusive producer is made while the topic is closed. It is refused, or ends the log.
 #[test]
-fn an_exclusive_producer_that_comes_late_does_not_open_the_end_again() {
+fn an_exclusive_producer_that_comes_late_does_not_reopen_the_log() {
     let outcomes = Outcomes::new();
-    let saw = outcomes.clone();
+    let observed = outcomes.clone();
     explore(move || {
         let (broker, topic) = topic(sleeping(small(Overflow::DropOldest)));
         let mut consumer = reader(&broker);
@@ -253,17 +255,17 @@ fn an_exclusive_producer_that_comes_late_does_not_open_the_end_again() {
         closer.join().unwrap();
         let read = read_to_end(&mut consumer).len();
         assert_eq!(read, usize::from(sent == Some(true)));
-        saw.saw(sent);
+        observed.add(sent);
     });
     outcomes.are([None, Some(false), Some(true)]);
 }
 
-/// P17: an exclusive producer leaves, the next one comes, and the topic is closed: who leaves does not
-/// end what another appends to.
+/// P17: an exclusive producer leaves, the next one is made, and the topic is closed. The one that
+/// leaves does not end a log to which the next one appends.
 #[test]
 fn an_exclusive_producer_that_leaves_does_not_end_what_the_next_one_sends() {
     let outcomes = Outcomes::new();
-    let saw = outcomes.clone();
+    let observed = outcomes.clone();
     explore(move || {
         let (broker, topic) = topic(sleeping(small(Overflow::DropOldest)));
         let mut consumer = reader(&broker);
@@ -280,14 +282,14 @@ fn an_exclusive_producer_that_leaves_does_not_end_what_the_next_one_sends() {
         let sent = p.join().unwrap();
         let read = read_to_end(&mut consumer).len();
         assert_eq!(read, usize::from(sent == Some(true)));
-        saw.saw(sent);
+        observed.add(sent);
     });
     outcomes.are([None, Some(false), Some(true)]);
 }
 
-/// T5: two threads close a topic, one behind the other.
+/// T5: two threads close a topic at the same time, and its log ends once.
 #[test]
-fn a_topic_that_two_close_has_one_end() {
+fn a_topic_that_two_threads_close_has_one_end() {
     explore(|| {
         let config = sleeping(smallest(Overflow::DropOldest));
         let (broker, topic) = topic(config);

@@ -1,4 +1,4 @@
-//! The source keeps its orderings where the models can reach them.
+//! Every ordering of the source is a named site, so that the models and the mutants can reach it.
 
 #[path = "../../src/bin/ordering-mutants/sites.rs"]
 mod sites;
@@ -6,7 +6,7 @@ mod sites;
 use std::path::Path;
 
 #[test]
-fn every_ordering_is_a_named_site_and_in_the_table_of_the_design() {
+fn every_ordering_is_a_named_site_of_the_ordering_table() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let sites = sites::scan(&root).unwrap();
     assert!(sites.len() > 15, "{sites:?}");

@@ -1,19 +1,19 @@
-//! The stale producer: asleep between its look at a head and its compare-and-swap, while
+//! The stale producer: it sleeps between its load of a state word and its compare-and-swap, while
 //! the segment is retired, recycled and opened again.
 //!
-//! The topics have segments of one record, so that one append is one roll, and the pool's
-//! order of giving segments out is known: what the fast thread does reuses the very segment
-//! that the slow one looked at.
+//! With segments of one record, one append is one roll. The order in which the pool gives segments
+//! out is known, so the fast producer reuses the very segment whose state word the slow one loaded.
 
 use crate::common::*;
 use loom::thread;
 use ringlog_loom::{Overflow, Producer, Record};
 
-/// S2, P1, P6, P8, P11: a claim in a later life is a good claim there: its offset is that life's.
+/// S2, P1, P6, P8, P11: a claim that lands in a later life is valid there, with an offset of that
+/// life.
 #[test]
 fn a_stale_claim_is_a_good_claim_in_the_new_life() {
     let outcomes = Outcomes::new();
-    let saw = outcomes.clone();
+    let observed = outcomes.clone();
     explore_to(1, move || {
         let (broker, topic) = topic(smallest(Overflow::DropOldest));
         let (mut slow, mut fast) = (topic.producer(), topic.producer());
@@ -26,7 +26,7 @@ fn a_stale_claim_is_a_good_claim_in_the_new_life() {
         let t = topic.clone();
         let s = thread::spawn(move || {
             let offset = slow.send(Record::new(&value(9))).unwrap().offset;
-            // Who has sent a record finds it in the log (P11).
+            // A thread that has sent a record finds it in the log (P11).
             assert!(t.log_end_offset(0).unwrap() > offset);
             offset
         });
@@ -35,7 +35,7 @@ fn a_stale_claim_is_a_good_claim_in_the_new_life() {
         all.push(slow);
         all.sort_unstable();
         assert_eq!(all, [0, 1, 2, 3], "slow {slow}, fast {fast:?}");
-        // What is retained is whole, and where its producer was told.
+        // The retained records are whole, at the offsets that their producers got.
         let (seen, lost) = drain(&mut reader(&broker));
         assert_eq!((seen.len(), lost), (2, 0));
         for (offset, n) in seen {
@@ -45,17 +45,17 @@ fn a_stale_claim_is_a_good_claim_in_the_new_life() {
             };
             assert_eq!(offset, expected);
         }
-        saw.saw(slow);
+        observed.add(slow);
     });
     outcomes.are([0, 1, 2, 3]);
 }
 
-/// S2: a segment that has gone to another partition refuses the claim, though all but the
-/// partition in its head is as it was.
+/// S2: a segment that now belongs to another partition refuses the claim, although the rest of its
+/// state word is as it was.
 #[test]
 fn a_stale_claim_never_lands_in_another_partition() {
     let outcomes = Outcomes::new();
-    let saw = outcomes.clone();
+    let observed = outcomes.clone();
     explore_to(1, move || {
         let (broker, topic) = topic(small(Overflow::DropOldest).partitions(2));
         let (mut slow, mut fast) = (topic.producer(), topic.producer());
@@ -66,8 +66,8 @@ fn a_stale_claim_never_lands_in_another_partition() {
             assert!(!consumer.try_poll().unwrap().is_empty());
             consumer
         };
-        // Partition 1 has had all three segments of its own, at 3, 4 and 5. It is at 5, and the
-        // others are pinned, so that its next comes from elsewhere.
+        // Partition 1 has used its three segments, at index 3, 4 and 5 of the pool. Its active one
+        // is at 5 and the others are pinned, so its next segment is one of the other partition's.
         for n in 0..2 {
             send(&mut fast, 1, n);
         }
@@ -76,15 +76,15 @@ fn a_stale_claim_never_lands_in_another_partition() {
             send(&mut fast, 1, n);
         }
         let pins = (at_3, pin(1));
-        // Partition 0 is at 0, half full. While this pin lasts, it does not go back to 0 itself.
+        // Partition 0's active segment is at 0, half full. This pin keeps it from reusing 0 itself.
         send(&mut fast, 0, 0);
-        let first = pin(0);
+        let pin_at_0 = pin(0);
         let f = thread::spawn(move || {
             for n in 1..5 {
                 send(&mut fast, 0, n);
             }
-            drop(first);
-            send(&mut fast, 1, 6); // at 0 now, and half full
+            drop(pin_at_0);
+            send(&mut fast, 1, 6); // now active at 0, half full
         });
         let s = thread::spawn(move || send(&mut slow, 0, 9));
         f.join().unwrap();
@@ -92,7 +92,7 @@ fn a_stale_claim_never_lands_in_another_partition() {
         assert_eq!(topic.log_end_offset(0).unwrap(), 6, "slow at {slow}");
         assert_eq!(topic.log_end_offset(1).unwrap(), 7, "slow at {slow}");
         drop(pins);
-        saw.saw(slow);
+        observed.add(slow);
     });
     outcomes.are([1, 2, 3, 4, 5]);
 }
@@ -108,7 +108,7 @@ fn send(producer: &mut Producer, partition: u32, n: u64) -> u64 {
 #[test]
 fn an_exclusive_producer_leaves_its_last_segment_in_order() {
     let outcomes = Outcomes::new();
-    let saw = outcomes.clone();
+    let observed = outcomes.clone();
     explore(move || {
         let (_broker, topic) = topic(small(Overflow::DropOldest));
         let mut exclusive = topic.exclusive_producer().unwrap();
@@ -116,7 +116,7 @@ fn an_exclusive_producer_leaves_its_last_segment_in_order() {
             exclusive.send(Record::new(&value(n))).unwrap();
         }
         let mut early = topic.producer();
-        // Segment 2, at index 0 again, where new producers look first.
+        // Segment 2 is at index 0 again, where new producers look first.
         let e = thread::spawn(move || {
             let sent = exclusive.send(Record::new(&value(4))).unwrap().offset;
             assert_eq!(sent, 4);
@@ -136,7 +136,7 @@ fn an_exclusive_producer_leaves_its_last_segment_in_order() {
             assert!(offset == 5 || offset == 6, "{offset}");
         }
         assert!(late.is_none() || late != early);
-        saw.saw((late, early));
+        observed.add((late, early));
     });
     outcomes.are([
         (None, None),
@@ -147,11 +147,11 @@ fn an_exclusive_producer_leaves_its_last_segment_in_order() {
     ]);
 }
 
-/// P9: an exclusive producer goes on behind the last claim of the shared ones.
+/// P9: an exclusive producer continues after the last claim of the shared ones.
 #[test]
-fn an_exclusive_producer_takes_over_behind_the_last_claim() {
+fn an_exclusive_producer_takes_over_after_the_last_claim() {
     let outcomes = Outcomes::new();
-    let saw = outcomes.clone();
+    let observed = outcomes.clone();
     explore(move || {
         let (broker, topic) = topic(small(Overflow::Backpressure));
         let mut consumer = reader(&broker);
@@ -166,7 +166,7 @@ fn an_exclusive_producer_takes_over_behind_the_last_claim() {
         assert!(exclusive.is_none() || exclusive == Some(1));
         let sent = 1 + exclusive.iter().count();
         assert_eq!(drain(&mut consumer).0, [(0, 1), (1, 2)][..sent]);
-        saw.saw(exclusive);
+        observed.add(exclusive);
     });
     outcomes.are([None, Some(1)]);
 }

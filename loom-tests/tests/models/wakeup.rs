@@ -6,43 +6,43 @@ use loom::thread;
 use ringlog_loom::{ConsumeError, Overflow, Record};
 use std::sync::Arc;
 
-/// P12: a wake-up ends one poll, whether there are records or not, and who is woken up sees what
-/// was done before the call.
+/// P12: a wake-up ends one poll, with or without records, and the woken consumer sees what the
+/// caller did before `wakeup`.
 #[test]
 fn a_wakeup_ends_one_poll_and_brings_what_was_done_before_it() {
     let outcomes = Outcomes::new();
-    let saw = outcomes.clone();
+    let observed = outcomes.clone();
     explore(move || {
         let (broker, topic) = topic(small(Overflow::Backpressure));
         let mut consumer = reader(&broker);
         let mut producer = topic.producer();
-        let told = Arc::new(AtomicU64::new(0));
-        let (handle, tells) = (consumer.wakeup_handle(), told.clone());
+        let written = Arc::new(AtomicU64::new(0));
+        let (handle, writes) = (consumer.wakeup_handle(), written.clone());
         let p = thread::spawn(move || producer.send(Record::new(&value(7))).map(|_| ()));
         let w = thread::spawn(move || {
-            tells.store(1, Ordering::Relaxed);
+            writes.store(1, Ordering::Relaxed);
             handle.wakeup();
         });
-        let saw = saw.clone();
+        let observed = observed.clone();
         let c = thread::spawn(move || {
             let mut polls = Vec::new();
             for _ in 0..2 {
                 polls.push(match consumer.try_poll() {
                     Ok(batch) => Some(batch.len()),
                     Err(ConsumeError::Wakeup) => {
-                        assert_eq!(told.load(Ordering::Relaxed), 1);
+                        assert_eq!(written.load(Ordering::Relaxed), 1);
                         None
                     }
                     Err(other) => panic!("{other}"),
                 });
             }
-            saw.saw(polls.clone());
+            observed.add(polls.clone());
             (consumer, polls)
         });
         p.join().unwrap().unwrap();
         w.join().unwrap();
         let (mut consumer, polls) = c.join().unwrap();
-        // What it missed it gets now: one record, and one wake-up.
+        // It gets what it has not seen yet now: in all one record and one wake-up.
         let later = consumer.try_poll().map(|batch| batch.len());
         let woken = polls.iter().filter(|poll| poll.is_none()).count();
         match later {

@@ -1,12 +1,14 @@
-//! Weakens every memory ordering of ringlog, one at a time, and shows which model fails.
+//! Mutation test of ringlog's memory orderings: weakens each one in turn, and shows which model
+//! fails.
 //!
 //! ```text
 //! cargo run --release -p loom-tests --bin ordering-mutants [-- --json FILE]
 //! ```
 //!
-//! An ordering that can be weakened without any model failing is either not needed or not
-//! modelled: the command fails, as it does for a site that no model comes to, for an ordering
-//! outside `ord!` and `fence!`, and for an exception that is not one.
+//! An ordering that can be weakened while every model passes is either not needed or not
+//! modelled. The command fails for such a survivor. It also fails for a site that no model
+//! reaches, for an ordering outside of `ord!` and `fence!`, and for a reviewed exception that does
+//! not survive.
 
 mod models;
 mod sites;
@@ -21,10 +23,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::time::Instant;
 
-/// What went wrong, in words.
+/// An error that ends the command, in words.
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
-/// Weakenings that no model can see, each with the reason why it changes nothing.
+/// Mutants that no model can kill, each with the reason why the weakening changes nothing.
 const REVIEWED: [Reviewed; 0] = [];
 
 struct Reviewed {
@@ -33,13 +35,13 @@ struct Reviewed {
     reason: &'static str,
 }
 
-/// Weakens every memory ordering of ringlog, one at a time, and shows which model fails.
+/// Weakens each memory ordering of ringlog in turn, and shows which model fails.
 #[derive(Parser)]
 struct Cli {
-    /// Writes the table here as well.
+    /// Also writes the results to this file, as JSON.
     #[arg(long)]
     json: Option<PathBuf>,
-    /// Only sites whose name holds this.
+    /// Weakens only the sites whose name contains this.
     site: Option<String>,
 }
 
@@ -51,13 +53,14 @@ struct Mutant {
     file: String,
     original: String,
     weakened_to: &'static str,
-    /// The model that failed, and by what.
+    /// The model that failed.
     killed_by: Option<String>,
+    /// The message it failed with.
     by: Option<String>,
-    /// Models that ran, the last one the killer.
+    /// How many models ran. The last one is the one that failed, if any did.
     models_run: usize,
     seconds: f64,
-    /// Why it is known to survive.
+    /// The reason in [`REVIEWED`] why it survives.
     reviewed: Option<&'static str>,
 }
 
@@ -68,7 +71,7 @@ fn main() -> Result<(), Failure> {
     let sites = sites::scan(&root).map_err(|wrong| wrong.to_string())?;
     let models = Models::build(&root)?;
     println!(
-        "{} sites, {} tests; first as they are",
+        "{} sites, {} tests; running them unweakened first",
         sites.len(),
         models.tests.len()
     );
@@ -87,7 +90,7 @@ fn main() -> Result<(), Failure> {
         .flat_map(|site| site.weaker().iter().map(move |&to| (site, to)));
     let mutants: Vec<_> = mutants.collect();
     if mutants.is_empty() {
-        return Err("there is no such site".into());
+        return Err("no site has such a name".into());
     }
     println!(
         "{:24} {:4} {:8} {:8} {:>6}  killed by",
@@ -110,11 +113,12 @@ fn main() -> Result<(), Failure> {
     judge(&mutants, cli.site.is_none())
 }
 
-/// What to try a mutant with: each model at one preemption, where it passes at that as it is,
-/// and at its own bound. Most mutants are killed at one, in a fraction of the time.
+/// The trials to run for a mutant, sorted by duration. Each model runs at its own preemption bound,
+/// and also at one preemption if it passes there unweakened. Most mutants are killed at one, in a
+/// fraction of the time.
 struct Reach(Vec<Reached>);
 
-/// A trial that passes as it is: how long it takes, and the sites it comes to.
+/// A trial that passes unweakened: its duration, and the sites it reaches.
 struct Reached {
     trial: Trial,
     seconds: f64,
@@ -140,16 +144,16 @@ impl Reach {
                     seconds: run.seconds,
                     sites,
                 }),
-                // It asserts outcomes that take more preemptions.
+                // The model asserts outcomes that need more preemptions.
                 (End::Failed(_), Some(_)) => {}
-                (end, _) => return Err(format!("{trial:?} as it is: {end:?}").into()),
+                (end, _) => return Err(format!("{trial:?} fails unweakened: {end:?}").into()),
             }
         }
         reach.sort_by(|a, b| a.seconds.total_cmp(&b.seconds));
         Ok(Reach(reach))
     }
 
-    /// Every site is reached, and nothing else is.
+    /// Checks that the sites reached by models are exactly those in the source.
     fn check(&self, sites: &[Site]) -> Result<(), Failure> {
         let reached: BTreeSet<&String> = self.0.iter().flat_map(|r| &r.sites).collect();
         let all: BTreeSet<&String> = sites.iter().map(|site| &site.name).collect();
@@ -157,14 +161,14 @@ impl Reach {
             let missed: Vec<_> = all.difference(&reached).collect();
             let unknown: Vec<_> = reached.difference(&all).collect();
             return Err(format!(
-                "no model comes to {missed:?}; not found in the source: {unknown:?}"
+                "no model reaches {missed:?}; not found in the source: {unknown:?}"
             )
             .into());
         }
         Ok(())
     }
 
-    /// The trials that come to a site, the quickest first.
+    /// The trials that reach a site, the fastest first.
     fn of(&self, site: &str) -> impl Iterator<Item = &Trial> {
         let all = self.0.iter().filter(move |r| r.sites.contains(site));
         all.map(|r| &r.trial)
@@ -202,13 +206,17 @@ fn try_mutant(
                 mutant.killed_by = Some(trial.test.clone());
                 break;
             }
-            End::TooLong => return Err(format!("{weaken}: {trial:?} does not end").into()),
+            End::TooLong => {
+                return Err(
+                    format!("{weaken}: {trial:?} did not end within the time limit").into(),
+                );
+            }
         }
     }
     Ok(mutant)
 }
 
-/// Every survivor is reviewed, and every review is of a survivor.
+/// Checks that every survivor is reviewed, and that every reviewed mutant survives.
 fn judge(mutants: &[Mutant], all: bool) -> Result<(), Failure> {
     let killed = mutants.iter().filter(|m| m.killed_by.is_some()).count();
     println!("\n{killed} killed, {} survived", mutants.len() - killed);
@@ -230,7 +238,7 @@ fn judge(mutants: &[Mutant], all: bool) -> Result<(), Failure> {
         let of = |m: &Mutant| m.site == r.site && m.weakened_to == r.to;
         if all && !mutants.iter().any(of) {
             wrong.push(format!(
-                "{} as {} is reviewed, but is no mutant",
+                "{} as {} is on the reviewed list, but there is no such mutant",
                 r.site, r.to
             ));
         }
@@ -241,7 +249,7 @@ fn judge(mutants: &[Mutant], all: bool) -> Result<(), Failure> {
     Err(wrong.join("; ").into())
 }
 
-/// Does the jobs on all cores, and shows and answers their results in the jobs' order.
+/// Runs the jobs on all cores. Shows and returns their results in the order of the jobs.
 fn in_parallel<J: Sync, R: Send>(
     jobs: &[J],
     work: impl Fn(&J) -> Result<R, Failure> + Sync,
@@ -257,7 +265,7 @@ fn in_parallel<J: Sync, R: Send>(
                 loop {
                     let i = next.fetch_add(1, Ordering::Relaxed);
                     let Some(job) = jobs.get(i) else { break };
-                    // The receiver goes only when there is an error to tell.
+                    // The receiver is dropped early only to return an error.
                     if send.send((i, work(job))).is_err() {
                         break;
                     }

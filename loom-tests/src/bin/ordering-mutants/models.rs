@@ -1,4 +1,4 @@
-//! The models' test binary: built once, and run a test at a time.
+//! The test binary of the models: built once, then run one test at a time.
 
 use crate::Failure;
 use std::collections::BTreeSet;
@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// A weakened model may wait for ever instead of failing.
-const MOST: Duration = Duration::from_secs(300);
+/// Time limit of one run: a weakened model may wait forever instead of failing.
+const TIME_LIMIT: Duration = Duration::from_secs(300);
 
 pub(crate) struct Models {
     binary: PathBuf,
@@ -20,16 +20,17 @@ pub(crate) struct Models {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum End {
     Passed,
-    /// By this: a claim of the model, or a violation that loom found.
+    /// With this message, of an assertion or of a violation that loom found.
     Failed(String),
-    /// It was stopped after [`MOST`].
+    /// Killed after [`TIME_LIMIT`].
     TooLong,
 }
 
-/// A model, and how deep it is explored: to its own bound, or to another.
+/// A model, and the depth of its exploration.
 #[derive(Clone, Debug)]
 pub(crate) struct Trial {
     pub(crate) test: String,
+    /// The preemption bound. `None`: the model's own.
     pub(crate) preemptions: Option<u32>,
 }
 
@@ -40,7 +41,8 @@ pub(crate) struct Run {
 }
 
 impl Models {
-    /// Builds the tests as `cargo test --workspace` does, so that one build serves both.
+    /// Builds the tests with the features of `cargo test --workspace`, so that one build serves
+    /// both.
     pub(crate) fn build(root: &Path) -> Result<Models, Failure> {
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
         let built = Command::new(cargo)
@@ -50,7 +52,7 @@ impl Models {
             .stderr(Stdio::inherit())
             .output()?;
         if !built.status.success() {
-            return Err("the models do not build".into());
+            return Err("building the models failed".into());
         }
         let mut binary = None;
         for line in String::from_utf8_lossy(&built.stdout).lines() {
@@ -59,7 +61,7 @@ impl Models {
                 binary = message["executable"].as_str().map(PathBuf::from);
             }
         }
-        let binary = binary.ok_or("cargo does not say where the models are")?;
+        let binary = binary.ok_or("cargo did not report the executable of the models")?;
         let list = Command::new(&binary)
             .args(["--list", "--format", "terse"])
             .output()?;
@@ -71,7 +73,7 @@ impl Models {
         Ok(Models { binary, tests })
     }
 
-    /// Runs one test as it is, and answers the sites that it came to.
+    /// Runs one test unweakened, and returns the sites that it reached.
     pub(crate) fn sites(&self, trial: &Trial) -> Result<(Run, BTreeSet<String>), Failure> {
         let file = tempfile::NamedTempFile::new()?;
         let run = self.run(trial, &[("RINGLOG_SITES", file.path().as_os_str())])?;
@@ -93,9 +95,9 @@ impl Models {
             .env("RUST_BACKTRACE", "0")
             .envs(env.iter().copied())
             .stdin(Stdio::null())
-            // The test harness shows a failed test's words on its standard output.
+            // The test harness prints the message of a failed test to standard output.
             .stdout(Stdio::piped())
-            // And what ends the process at once is told here.
+            // A panic that aborts the process prints to standard error.
             .stderr(Stdio::piped());
         if let Some(bound) = trial.preemptions {
             command.env("RINGLOG_PREEMPTIONS", bound.to_string());
@@ -109,17 +111,17 @@ impl Models {
     }
 }
 
-/// Waits for a test's end. Exit code 101 is a failed test; any other, and a signal, is not an
-/// answer.
+/// Waits until a test ends. Exit code 101 is a failed test. Any other code, or a signal without a
+/// deadlock report, is an error of the command.
 fn wait(mut command: Command) -> Result<End, Failure> {
     let mut child = command.spawn()?;
-    let mut told = String::new();
+    let mut output = String::new();
     let start = Instant::now();
     let status = loop {
         if let Some(status) = child.try_wait()? {
             break status;
         }
-        if start.elapsed() > MOST {
+        if start.elapsed() > TIME_LIMIT {
             child.kill()?;
             child.wait()?;
             return Ok(End::TooLong);
@@ -127,36 +129,35 @@ fn wait(mut command: Command) -> Result<End, Failure> {
         std::thread::sleep(Duration::from_millis(5));
     };
     if let Some(out) = &mut child.stdout {
-        out.read_to_string(&mut told)?;
+        out.read_to_string(&mut output)?;
     }
     if let Some(out) = &mut child.stderr {
-        out.read_to_string(&mut told)?;
+        out.read_to_string(&mut output)?;
     }
     match status.code() {
         Some(0) => Ok(End::Passed),
-        Some(101) => reason(&told).map(End::Failed),
-        // Unwinding what sleeps for ever, loom does not get far.
-        None if told.contains(DEADLOCK) => reason(&told).map(End::Failed),
+        Some(101) => reason(&output).map(End::Failed),
+        // After a deadlock, loom unwinds the sleeping threads, which may abort the process.
+        None if output.contains(DEADLOCK) => reason(&output).map(End::Failed),
         _ => Err(format!("{command:?} ended with {status}").into()),
     }
 }
 
-/// What loom says where all threads that are left sleep: a wake-up was lost.
+/// How loom reports that all remaining threads sleep, which means that a wake-up was lost.
 const DEADLOCK: &str = "deadlock; threads";
 
-/// Why a model failed: what it says itself, or what the source asserts, or a race that loom found,
-/// or a thread that sleeps for ever.
-/// Anything else, as loom's limit on how much there may be to explore, is no answer.
-fn reason(told: &str) -> Result<String, Failure> {
-    let mut lines = told
+/// Why a model failed: an assertion of the model or of the source, a race that loom found, or a
+/// deadlock. Any other failure, such as loom's limit on branches, is an error of the command.
+fn reason(output: &str) -> Result<String, Failure> {
+    let mut lines = output
         .lines()
         .skip_while(|line| !line.contains(" panicked at "));
-    let place = lines.next().unwrap_or_default();
+    let location = lines.next().unwrap_or_default();
     let message = lines.next().unwrap_or_default().trim();
     let ours = ["loom-tests/tests/models/", "loom-tests/../src/"];
-    let ours = ours.iter().any(|path| place.contains(path));
+    let ours = ours.iter().any(|path| location.contains(path));
     if ours || message.starts_with("Causality violation") || message.starts_with(DEADLOCK) {
         return Ok(message.to_owned());
     }
-    Err(format!("a model failed, but not by what it claims: {place} {message}").into())
+    Err(format!("a model failed, but not by an assertion: {location} {message}").into())
 }

@@ -1,12 +1,22 @@
 //! The ordering sites of ringlog's source, found by reading it.
 
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-/// The files that may name orderings and atomics; all others go through `ord!` and `fence!`.
-const SYNC: [&str; 3] = ["sync.rs", "sync_loom.rs", "sites_loom.rs"];
+/// The files that may name orderings and atomics, relative to `src/`. All others use `ord!` and
+/// `fence!`.
+const SYNC: [&str; 5] = [
+    "sync/mod.rs",
+    "sync/std.rs",
+    "sync/epoch.rs",
+    "sync/loom.rs",
+    "sync/ordering_sites.rs",
+];
 
-/// What would go round the macros.
+/// The document that has the ordering table.
+const TABLE: &str = "docs/architecture.md";
+
+/// Text that would bypass the macros.
 const BANNED: [&str; 8] = [
     "Ordering::",
     "Ordering as",
@@ -22,14 +32,15 @@ const BANNED: [&str; 8] = [
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Site {
     pub(crate) name: String,
-    /// The row of the ordering table in `docs/design.md`.
+    /// Its row in the ordering table.
     pub(crate) row: String,
     pub(crate) ordering: String,
+    /// Relative to `src/`.
     pub(crate) file: String,
 }
 
 impl Site {
-    /// What it can be weakened to, as `RINGLOG_WEAKEN` has it.
+    /// What it can be weakened to, as `RINGLOG_WEAKEN` takes it.
     pub(crate) fn weaker(&self) -> &'static [&'static str] {
         match self.ordering.as_str() {
             "fence" => &["AcqRel", "none"],
@@ -39,7 +50,7 @@ impl Site {
     }
 }
 
-/// What is wrong with the source, in words.
+/// A rule that the source breaks, in words.
 #[derive(Debug)]
 pub(crate) struct Wrong(String);
 
@@ -51,25 +62,15 @@ impl fmt::Display for Wrong {
 
 impl std::error::Error for Wrong {}
 
-/// All sites, by name. Refused are an ordering outside the macros, a macro that cannot be read,
-/// a name that is there twice, and a site that is not in the table of `docs/design.md`.
+/// All sites, sorted by name. An error reports an ordering outside the macros, a macro that cannot
+/// be read, a name that is used twice, and a site that is not in the ordering table.
 pub(crate) fn scan(root: &Path) -> Result<Vec<Site>, Box<dyn std::error::Error>> {
-    let design = std::fs::read_to_string(root.join("docs/design.md"))?;
+    let table = std::fs::read_to_string(root.join(TABLE)).map_err(|e| format!("{TABLE}: {e}"))?;
+    let source = root.join("src");
     let mut sites: Vec<Site> = Vec::new();
-    let mut folders = vec![root.join("src")];
-    let mut paths = Vec::new();
-    while let Some(folder) = folders.pop() {
-        for entry in std::fs::read_dir(folder)? {
-            let path = entry?.path();
-            if path.is_dir() {
-                folders.push(path);
-            } else {
-                paths.push(path);
-            }
-        }
-    }
-    for path in paths {
-        let file = path.file_name().unwrap_or_default().to_string_lossy();
+    for path in files(&source)? {
+        let file = path.strip_prefix(&source)?.to_string_lossy();
+        let file = file.replace(std::path::MAIN_SEPARATOR, "/");
         if path.extension().is_none_or(|e| e != "rs") || SYNC.contains(&&*file) {
             continue;
         }
@@ -82,18 +83,35 @@ pub(crate) fn scan(root: &Path) -> Result<Vec<Site>, Box<dyn std::error::Error>>
     for pair in sites.windows(2) {
         if pair[0].name == pair[1].name {
             let (name, a, b) = (&pair[0].name, &pair[0].file, &pair[1].file);
-            return Err(Wrong(format!("{name} is there twice: in {a} and {b}")).into());
+            return Err(Wrong(format!("the site {name} stands twice: in {a} and in {b}")).into());
         }
     }
     for Site { name, row, .. } in &sites {
-        let rows = design
+        let rows = table
             .lines()
             .filter(|l| l.starts_with(&format!("| {row} |")));
         if rows.filter(|l| l.contains(&format!("`{name}`"))).count() != 1 {
-            return Err(Wrong(format!("{name} is not in row {row} of docs/design.md")).into());
+            return Err(Wrong(format!("the site {name} is not in row {row} of {TABLE}")).into());
         }
     }
     Ok(sites)
+}
+
+/// All files under a folder.
+fn files(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
+    let mut folders = vec![folder.to_path_buf()];
+    let mut files = Vec::new();
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder)? {
+            let path = entry?.path();
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                files.push(path);
+            }
+        }
+    }
+    Ok(files)
 }
 
 /// The lines without their comments.
@@ -109,7 +127,9 @@ fn check_plain(file: &str, code: &[&str]) -> Result<(), Wrong> {
         for banned in BANNED {
             if line.contains(banned) {
                 let number = number + 1;
-                return Err(Wrong(format!("{file}:{number} names {banned} itself")));
+                return Err(Wrong(format!(
+                    "{file}:{number}: `{banned}` outside of ord! and fence!"
+                )));
             }
         }
     }
