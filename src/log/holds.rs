@@ -64,9 +64,7 @@ impl Hold {
     #[inline]
     pub(super) fn set(&self, number: u64) {
         // Release: the reads from the segment held before happened before its reuse.
-        self.line
-            .word
-            .store(number, ord!("readers.set", P4, Release));
+        self.line.word.store(number, ord!("holds.set", P4, Release));
         self.waiting_for_room.notify();
     }
 
@@ -136,9 +134,9 @@ impl ReaderHolds {
 
     fn replace(&self, next: impl Fn(&Box<[Arc<Hold>]>) -> Box<[Arc<Hold>]>) {
         self.list.replace(
-            ord!("readers.list", P10, Acquire),
+            ord!("holds.list", P10, Acquire),
             // Release: a reader that leaves has done its last read, and one that joins is complete.
-            ord!("readers.replace", P10, Release),
+            ord!("holds.replace", P10, Release),
             next,
         );
     }
@@ -148,7 +146,7 @@ impl ReaderHolds {
     /// [`is_held`](Self::is_held).
     pub(super) fn lowest_gate(&self) -> u64 {
         self.list
-            .read(ord!("readers.lowest", P10, Acquire), |list| {
+            .read(ord!("holds.lowest_gate", P10, Acquire), |list| {
                 list.iter()
                     .map(|hold| hold.line.word.load(ord!(Relaxed)))
                     .min()
@@ -159,11 +157,11 @@ impl ReaderHolds {
     /// Whether any reader holds segment `number`, which is below the log start.
     pub(super) fn is_held(&self, number: u64) -> bool {
         self.list
-            .read(ord!("readers.holds_list", P10, Acquire), |list| {
+            .read(ord!("holds.is_held_list", P10, Acquire), |list| {
                 list.iter()
                     // Acquire: the reads that the reader did before it moved on happened before.
                     .any(|hold| {
-                        let word = hold.line.word.load(ord!("readers.holds", P4, Acquire));
+                        let word = hold.line.word.load(ord!("holds.is_held", P4, Acquire));
                         word & !PIN == number
                     })
             })

@@ -229,7 +229,7 @@ impl SegmentPool {
             let bit = left & left.wrapping_neg();
             left &= !bit;
             // Acquire, from the thread that put the segment into the pool: all that it did with it.
-            let before = word.fetch_and(!bit, ord!("pool.take", P8, Acquire));
+            let before = word.fetch_and(!bit, ord!("segment_pool.take", P8, Acquire));
             if before & bit == 0 {
                 continue; // another thread was first
             }
@@ -260,7 +260,7 @@ impl SegmentPool {
 
     fn set(&self, word: &AtomicU64, bit: u64) {
         // Release, to the thread that takes the segment: all that was done with it.
-        word.fetch_or(bit, ord!("pool.put", P8, Release));
+        word.fetch_or(bit, ord!("segment_pool.put", P8, Release));
     }
 
     /// In a model, after all threads have ended: how many segments there are, and how many of them

@@ -38,7 +38,10 @@ impl TopicShared {
     /// Whether an exclusive producer lives. Once this is false, it stays so while the caller is
     /// counted in as a shared producer.
     pub(crate) fn has_exclusive_producer(&self) -> bool {
-        self.producers.load(ord!("topic.is_shared", P9, Acquire)) & EXCLUSIVE != 0
+        self.producers
+            .load(ord!("topic.has_exclusive_producer", P9, Acquire))
+            & EXCLUSIVE
+            != 0
     }
 
     /// Makes the caller the only producer.
@@ -62,7 +65,7 @@ impl TopicShared {
         }
         // See `TopicShared::close`.
         self.state
-            .fetch_or(0, ord!("topic.enter_alone", P17, Release));
+            .fetch_or(0, ord!("topic.enter_exchange", P17, Release));
         Ok(())
     }
 
@@ -80,7 +83,7 @@ impl TopicShared {
         if exclusive {
             // See `TopicShared::close`.
             self.state
-                .fetch_or(0, ord!("topic.leave_alone", P17, Release));
+                .fetch_or(0, ord!("topic.leave_exchange", P17, Release));
             if self.is_closed() {
                 // `close` checks for an exclusive producer again. The next one may have entered
                 // before the topic was closed; then ending the logs is left to that one.

@@ -207,7 +207,7 @@ impl TopicShared {
     /// of a closed topic.
     pub(crate) fn acquire_state(&self) -> TopicState {
         // Acquire: what was changed before the count of changes was raised.
-        let state = self.state.load(ord!("topic.refreshed", P13, Acquire));
+        let state = self.state.load(ord!("topic.acquire_state", P13, Acquire));
         TopicState(state & !(TopicState::CLOSED | TopicState::DELETED))
     }
 
@@ -221,7 +221,7 @@ impl TopicShared {
     fn count_change(&self, added: u32) {
         let change = TopicState::CHANGE + TopicState::with_partitions(added).0;
         self.state
-            .fetch_add(change, ord!("topic.change", P13, Release));
+            .fetch_add(change, ord!("topic.announce_change", P13, Release));
     }
 
     fn subscribers(&self) -> MutexGuard<'_, Vec<Arc<Inbox>>> {

@@ -133,7 +133,7 @@ impl EventCount {
     fn notify_slow(&self) {
         if self.0.empty_state == MUST_FENCE {
             // Between making the condition true and loading `state`.
-            fence!("sleepers.notify", P15);
+            fence!("event_count.notify", P15);
             if self.0.state.load(ord!(Relaxed)) == MUST_FENCE {
                 return;
             }
@@ -145,7 +145,7 @@ impl EventCount {
         loop {
             self.0.notify_pending.store(1, ord!(Relaxed));
             // Between setting `notify_pending` and trying the lock.
-            fence!("sleepers.ring", P16);
+            fence!("event_count.try_lock", P16);
             let mut list = match self.0.list.try_lock() {
                 Ok(list) => list,
                 Err(TryLockError::Poisoned(e)) => e.into_inner(),
@@ -190,7 +190,7 @@ impl EventCount {
         drop(list);
         // Between releasing the lock and loading `notify_pending`. Where `asymmetric_fence::heavy`
         // does nothing, also between enrolling and checking the condition (P15).
-        fence!("sleepers.unlock", P16);
+        fence!("event_count.unlock", P16);
         self.0.notify_pending.load(ord!(Relaxed)) != 0
     }
 

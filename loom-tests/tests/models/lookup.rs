@@ -98,7 +98,7 @@ fn a_segment_retired_by_one_and_prepared_by_another_brings_its_log_start() {
                     });
                     b.join().unwrap();
                 };
-                let (sent, stopped) = stop(At::Site("pool.take"), another, || {
+                let (sent, stopped) = stop(At::Site("segment_pool.take"), another, || {
                     retires.send(Record::new(&value(5))).unwrap()
                 });
                 assert!(stopped);

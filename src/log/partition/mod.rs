@@ -256,7 +256,7 @@ impl Partition {
     #[inline]
     pub(in crate::log) fn confirm_hold(&self, number: u64) -> bool {
         // Between the store of the hold and the load of the log start (P5).
-        fence!("cursor.hold", P5);
+        fence!("partition.confirm_hold", P5);
         self.log_start() <= number
     }
 

@@ -78,7 +78,7 @@ impl ClaimMode for ExclusiveMode {
         // No other thread writes the word while it is open (S1). Release, because a plain store
         // does not carry on the release of the thread that prepared the life, which lookups need
         // (P7).
-        store_exclusive(state, next, ord!("segment.claim_alone", P7, Release));
+        store_exclusive(state, next, ord!("segment.claim_exclusive", P7, Release));
         Ok(())
     }
 }

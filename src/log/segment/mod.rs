@@ -288,7 +288,7 @@ impl Segment {
     pub(in crate::log) fn units_before_unheld(&self) -> u64 {
         self.block
             .units_before()
-            .load(ord!("segment.before_unheld", P7, Acquire))
+            .load(ord!("segment.units_before_unheld", P7, Acquire))
     }
 
     /// The state word, under the conditions of [`base_unheld`](Self::base_unheld).
@@ -354,7 +354,7 @@ impl Segment {
         // and claim before it: the base and the zeroed index. To lookups as well (P7).
         self.block.state().swap(
             SegmentState::fresh(partition, number).0,
-            ord!("segment.prepare_head", P1, Release),
+            ord!("segment.prepare_state", P1, Release),
         );
     }
 }

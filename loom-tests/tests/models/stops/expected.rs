@@ -11,7 +11,7 @@ fn claimed(steps: &[(Step, Outcome)]) -> Vec<bool> {
     let step = |(i, (step, _)): (usize, &(Step, Outcome))| {
         let before = held;
         match step.site {
-            Some("segment.claim_alone") => held = true,
+            Some("segment.claim_exclusive") => held = true,
             // The last try before the frame is published is the one that claims.
             Some("segment.claim") => {
                 let later = steps[i + 1..].iter().filter_map(|(s, _)| s.site);
@@ -29,7 +29,7 @@ fn claimed(steps: &[(Step, Outcome)]) -> Vec<bool> {
 
 /// The steps before which a consumer is on the list of holds.
 fn listed(steps: &[(Step, Outcome)], subscribed: bool) -> Range<usize> {
-    let replaced = |(step, _): &(Step, Outcome)| step.site == Some("readers.replace");
+    let replaced = |(step, _): &(Step, Outcome)| step.site == Some("holds.replace");
     let joins = if subscribed {
         Some(0)
     } else {
