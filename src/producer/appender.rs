@@ -2,7 +2,7 @@
 //!
 //! A [`PartitionAppender`] remembers the segment of its last claim and claims there first. It needs
 //! no check that the segment still belongs to the partition: the state word that the claim compares
-//! says so (P1). If that segment has no room, [`Appenders::claim`] claims through the partition,
+//! says so (S2). If that segment has no room, [`Appenders::claim`] claims through the partition,
 //! which rolls to its next segment. If the partition is full, the producer waits until a reader
 //! moves its gate. The handshake that loses no wake-up (P15) is in `wait/wait_loop.rs`; here is the
 //! attempt that the loop repeats.

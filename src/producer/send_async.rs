@@ -1,7 +1,7 @@
 //! The futures of the sends: waiting for room without blocking a thread, on any executor.
 //!
-//! Each poll of a future is one attempt of the blocking call, on the same path. If the partition is
-//! full, the task is enrolled in the event count in which a thread would sleep
+//! A poll of a future takes the path of the blocking call, except that it never blocks. If the
+//! partition is full, the task is enrolled in the event count in which a thread would sleep
 //! (`wait/wait_loop.rs`), so both follow one protocol.
 //!
 //! The futures know no time limit; combine them with the executor's timeout. All of them may be
