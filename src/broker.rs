@@ -156,7 +156,7 @@ impl Broker {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn snapshot(&self) -> BrokerSnapshot {
-        stats::snapshot(&self.directory.all(), &self.groups, &self.consumers)
+        stats::snapshot(&self.directory, &self.groups, &self.consumers)
     }
 
     // ---- groups -------------------------------------------------------------------------

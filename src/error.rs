@@ -3,7 +3,6 @@
 //! Every sending call borrows its records, so a refused record is still the caller's. A refused
 //! call has appended nothing; only [`BatchError`] can report a partial append.
 
-use crate::record::NegativeTimestamp;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -465,20 +464,30 @@ pub enum ViewError {
     },
 }
 
-impl From<NegativeTimestamp> for TopicError {
-    fn from(NegativeTimestamp(timestamp): NegativeTimestamp) -> Self {
-        TopicError::InvalidTimestamp { timestamp }
-    }
+/// A public error that can report that a topic is closed.
+pub(crate) trait ClosedError {
+    fn closed(topic: Arc<str>) -> Self;
 }
 
-impl From<NegativeTimestamp> for SendError {
-    fn from(NegativeTimestamp(timestamp): NegativeTimestamp) -> Self {
-        SendError::InvalidTimestamp { timestamp }
-    }
+/// A public error that can report that a timestamp is below zero.
+pub(crate) trait TimestampError {
+    fn invalid_timestamp(timestamp: i64) -> Self;
 }
 
-impl From<NegativeTimestamp> for ConsumeError {
-    fn from(NegativeTimestamp(timestamp): NegativeTimestamp) -> Self {
-        ConsumeError::InvalidTimestamp { timestamp }
-    }
+macro_rules! common_errors {
+    ($($error:ident),*) => {$(
+        impl ClosedError for $error {
+            fn closed(topic: Arc<str>) -> Self {
+                $error::Closed { topic }
+            }
+        }
+
+        impl TimestampError for $error {
+            fn invalid_timestamp(timestamp: i64) -> Self {
+                $error::InvalidTimestamp { timestamp }
+            }
+        }
+    )*};
 }
+
+common_errors!(TopicError, SendError, ConsumeError);

@@ -1,16 +1,15 @@
 //! A record to send, where it is sent, and the metadata that a send returns.
 
+use crate::error::TimestampError;
+
 /// The timestamp of a record that has none (Kafka's `NO_TIMESTAMP`).
 pub const NO_TIMESTAMP: i64 = -1;
 
-/// A timestamp below zero, in milliseconds. Each public error converts from it.
-pub(crate) struct NegativeTimestamp(pub(crate) i64);
-
-/// Refuses a timestamp below zero, as Kafka does; returns any other as it is.
+/// A timestamp that is not below zero, or the caller's error.
 #[inline]
-pub(crate) fn check_timestamp(milliseconds: i64) -> Result<i64, NegativeTimestamp> {
+pub(crate) fn check_timestamp<E: TimestampError>(milliseconds: i64) -> Result<i64, E> {
     if milliseconds < 0 {
-        return Err(NegativeTimestamp(milliseconds));
+        return Err(E::invalid_timestamp(milliseconds));
     }
     Ok(milliseconds)
 }

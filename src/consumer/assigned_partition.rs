@@ -12,6 +12,9 @@ use crate::wait::EventCount;
 use std::sync::Arc;
 
 /// One partition that the consumer reads.
+///
+/// Its fields are dropped in order: the cursor leaves the list of holds before `owned` gives up the
+/// spare segment that stands in for the cursor's pin.
 pub(crate) struct AssignedPartition {
     pub(crate) topic: Arc<TopicShared>,
     pub(crate) partition: u32,

@@ -88,7 +88,7 @@ impl Consumer {
             searches.push((
                 wanted,
                 self.find_partition(wanted)?,
-                check_timestamp(*time)?,
+                check_timestamp::<ConsumeError>(*time)?,
             ));
         }
         let results = searches.into_iter().map(|(wanted, found, time)| {

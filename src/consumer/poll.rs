@@ -66,8 +66,8 @@ impl Consumer {
     /// [`WaitStrategy::BusySpin`] no record is.
     ///
     /// # Errors
-    /// - [`ConsumeError::NotSubscribed`] before any [`subscribe`](Self::subscribe) or
-    ///   [`assign`](Self::assign).
+    /// - [`ConsumeError::NotSubscribed`] while the consumer has no
+    ///   [subscription](Self::subscribe) and no [assignment](Self::assign).
     /// - [`ConsumeError::Wakeup`] after [`WakeupHandle::wakeup`](crate::WakeupHandle::wakeup).
     /// - [`ConsumeError::Closed`] if a topic was deleted. Also if a topic was
     ///   [closed](crate::Topic::close) and all of it is read: once for each such topic, and at each
@@ -143,7 +143,7 @@ impl Consumer {
             // The last partition of the round is the one that was read last.
             let again = || next == first && self.wait != WaitStrategy::BusySpin;
             let Some(assigned) = self.assigned.get_mut(i) else {
-                return QuickRound::Undecided; // there are none, which the full poll reports
+                return QuickRound::Undecided; // there are none
             };
             match assigned.quick_poll(again, true, max) {
                 QuickPoll::Records => {
@@ -214,8 +214,7 @@ impl Consumer {
         if self.mode.is_none() {
             return Err(ConsumeError::NotSubscribed);
         }
-        let strategy = self.wait.clone();
-        match wait(self, strategy, Patience::UpTo(timeout)) {
+        match wait(self, Patience::UpTo(timeout)) {
             Waited::Ready(found) => found.map(Some),
             Waited::TimedOut(_) | Waited::Pending => Ok(None),
         }
@@ -230,8 +229,7 @@ impl Consumer {
         if self.mode.is_none() {
             return Poll::Ready(Err(ConsumeError::NotSubscribed));
         }
-        let strategy = self.wait.clone();
-        match wait(self, strategy, Patience::Task(waker)) {
+        match wait(self, Patience::Task(waker)) {
             Waited::Ready(found) => Poll::Ready(found),
             Waited::TimedOut(_) | Waited::Pending => Poll::Pending,
         }
@@ -378,6 +376,10 @@ impl WaitFor for Consumer {
             Ok(None) => Attempt::Pending { notified: true },
             Err(error) => Attempt::Ready(Err(error)),
         }
+    }
+
+    fn strategy(&self) -> WaitStrategy {
+        self.wait.clone()
     }
 
     /// The consumer's own event count and that of each partition. A member also waits for changes

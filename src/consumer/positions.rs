@@ -73,7 +73,7 @@ impl Consumer {
     ) -> Result<u64, ConsumeError> {
         let i = self.index_of(topic, partition)?;
         let log = self.assigned[i].cursor.partition();
-        let offset = match time_lookup::find(log, check_timestamp(time)?) {
+        let offset = match time_lookup::find(log, check_timestamp::<ConsumeError>(time)?) {
             TimeLookup::Found(found) => found.offset,
             TimeLookup::NotFound { end } => end,
         };

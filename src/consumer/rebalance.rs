@@ -115,7 +115,7 @@ impl Consumer {
             self.notify_listener(event, &all);
         }
         let Some(member) = self.member.take() else {
-            return; // a listener that panicked has left already
+            return; // cannot be: a listener that panics unwinds through this function
         };
         // The partitions are no longer read when they are released.
         let mut removed = core::mem::take(&mut self.assigned);

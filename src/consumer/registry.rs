@@ -12,6 +12,7 @@ use crate::log::holds::Hold;
 use crate::sync::Count;
 use crate::sync::lock_std as lock;
 use crate::topic::TopicShared;
+// Not the facade's lock: in the models no thread waits for another under these locks.
 use std::sync::{Arc, Mutex};
 
 /// The live consumers of a broker.

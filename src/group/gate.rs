@@ -13,6 +13,7 @@ use std::sync::Arc;
 /// from reuse while it is set but not yet in force (`segment_pool.rs`).
 pub(crate) struct GroupGate {
     cursor: Cursor,
+    // Dropped after the cursor, whose hold it stands in for.
     _spare: SpareSegment,
 }
 

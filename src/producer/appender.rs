@@ -17,7 +17,7 @@ use crate::log::segment::{
 };
 use crate::record::Record;
 use crate::topic::TopicShared;
-use crate::wait::{Attempt, EventCount, Patience, WaitFor, Waited, Waiter, wait};
+use crate::wait::{Attempt, EventCount, Patience, WaitFor, WaitStrategy, Waited, Waiter, wait};
 use core::iter;
 use core::marker::PhantomData;
 use std::sync::Arc;
@@ -370,7 +370,7 @@ impl<'t, S: ClaimMode> WaitForRoom<'t, '_, S> {
         if is_full && matches!(patience, Patience::UpTo(limit) if !limit.is_zero()) {
             report_blocked(topic, partition);
         }
-        match wait(&mut self, topic.config().wait.clone(), patience) {
+        match wait(&mut self, patience) {
             Waited::Ready(claimed) => Ok(claimed?),
             Waited::Pending => Err(Refusal::Pending { partition }),
             Waited::TimedOut(waited) => {
@@ -412,6 +412,10 @@ impl<'t, S: ClaimMode> WaitFor for WaitForRoom<'t, '_, S> {
                 partition: self.partition,
             })),
         }
+    }
+
+    fn strategy(&self) -> WaitStrategy {
+        self.topic.config().wait.clone()
     }
 
     fn enrolment(&mut self) -> (&mut Waiter, impl Iterator<Item = &Arc<EventCount>>) {

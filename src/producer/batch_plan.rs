@@ -58,7 +58,7 @@ impl BatchPlan {
         self.ranks.clear();
         for record in records {
             if let Some(timestamp) = record.given_timestamp() {
-                check_timestamp(timestamp)?;
+                check_timestamp::<SendError>(timestamp)?;
             }
             let partition = router.choose(record.destination(), record.value().len())?;
             let share = &mut self.shares[partition as usize];

@@ -336,7 +336,7 @@ impl<S: ClaimMode> Producer<S> {
     ) -> Result<RecordMetadata, Refusal> {
         self.check_topic()?;
         let timestamp = match record.given_timestamp() {
-            Some(timestamp) => Some(check_timestamp(timestamp).map_err(SendError::from)?),
+            Some(timestamp) => Some(check_timestamp::<SendError>(timestamp)?),
             None => self.appenders.topic.config().timestamps.stamp(),
         };
         let bytes = record_size(record, timestamp.is_some());

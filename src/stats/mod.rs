@@ -36,8 +36,8 @@
 //!
 //! It stops no thread. Positions and commits are read first and the logs second. So
 //! `log_start <= position <= log_end` holds throughout, and each number was true at some moment of
-//! the call. It takes the locks of the groups and of the consumer registry, one after the other. A
-//! send takes none of them, and a poll only if its group has something for it to do.
+//! the call. It takes the locks of the groups, of the consumer registry and its entries, and of the
+//! segment pools, one after the other. A send takes none of them, and a poll only if its group has something for it to do.
 
 #[cfg(any(feature = "prometheus", feature = "metrics"))]
 mod metric_families;
@@ -55,14 +55,14 @@ pub use snapshot::{
 use crate::consumer::{Consumer, ConsumerRegistry, RegisteredConsumer, RegisteredCursor};
 use crate::group::{Group, Groups, Ownership};
 use crate::log::partition::LogExtent;
-use crate::topic::{Topic, TopicShared};
+use crate::topic::{Directory, Topic, TopicShared};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// Takes a snapshot of these topics, groups and consumers: see
+/// Takes a snapshot of a broker's topics, groups and consumers: see
 /// [`Broker::snapshot`](crate::Broker::snapshot).
 pub(crate) fn snapshot(
-    topics: &[Topic],
+    directory: &Directory,
     groups: &Groups,
     consumers: &ConsumerRegistry,
 ) -> BrokerSnapshot {
@@ -70,6 +70,9 @@ pub(crate) fn snapshot(
     let consumers: Vec<_> = consumers.all().iter().map(ConsumerSample::take).collect();
     let groups: Vec<_> = groups.all().iter().map(GroupSample::take).collect();
     let mut logs = LogExtents::default();
+    // The topics are listed last. So a consumer or group names no topic that is missing here,
+    // unless the topic was deleted.
+    let topics = directory.all();
     let topics = topics.iter().map(|topic| logs.topic_stats(topic.inner()));
     let topics = topics.collect();
 

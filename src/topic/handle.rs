@@ -215,7 +215,7 @@ impl Topic {
         time: i64,
     ) -> Result<Option<OffsetAndTimestamp>, TopicError> {
         let log = self.partition(partition)?;
-        let time = check_timestamp(time)?;
+        let time = check_timestamp::<TopicError>(time)?;
         Ok(time_lookup::find(log, time).found())
     }
 

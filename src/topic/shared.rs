@@ -11,7 +11,7 @@ use super::config::TopicConfig;
 use super::inbox::{AddedPartition, Inbox};
 use super::name::name_fault;
 use super::state::TopicState;
-use crate::error::{ConsumeError, SendError, TopicError};
+use crate::error::{ClosedError, TopicError};
 use crate::log::holds::NO_SEGMENT;
 use crate::log::overflow::Overflow;
 use crate::log::partition::{LogOrigin, Partition, last_base};
@@ -326,28 +326,5 @@ fn log_origin(config: &TopicConfig, shape: SegmentShape) -> LogOrigin {
     LogOrigin {
         segment: segment.min(MAX_NUMBER - 1),
         offset: offset.min(last_base(shape.records)),
-    }
-}
-
-/// A public error that can report that a topic is closed.
-pub(crate) trait ClosedError {
-    fn closed(topic: Arc<str>) -> Self;
-}
-
-impl ClosedError for TopicError {
-    fn closed(topic: Arc<str>) -> Self {
-        TopicError::Closed { topic }
-    }
-}
-
-impl ClosedError for SendError {
-    fn closed(topic: Arc<str>) -> Self {
-        SendError::Closed { topic }
-    }
-}
-
-impl ClosedError for ConsumeError {
-    fn closed(topic: Arc<str>) -> Self {
-        ConsumeError::Closed { topic }
     }
 }

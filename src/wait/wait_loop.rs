@@ -59,6 +59,9 @@ pub(crate) trait WaitFor {
     /// may differ from attempt to attempt.
     fn enrolment(&mut self) -> (&mut Waiter, impl Iterator<Item = &Arc<EventCount>>);
 
+    /// How a thread waits. (A task just enrols.)
+    fn strategy(&self) -> WaitStrategy;
+
     /// The longest that a thread may park without another attempt.
     fn longest_park(&self) -> Duration {
         Duration::MAX
@@ -71,38 +74,29 @@ pub(crate) trait WaitFor {
 }
 
 /// Attempts until the target is ready or the caller's patience has run out.
-pub(crate) fn wait<W: WaitFor>(
-    target: &mut W,
-    strategy: WaitStrategy,
-    patience: Patience<'_>,
-) -> Waited<W::Output> {
-    let limit = match patience {
-        Patience::UpTo(limit) => limit,
-        Patience::Task(_) => Duration::ZERO,
-    };
+pub(crate) fn wait<W: WaitFor>(target: &mut W, patience: Patience<'_>) -> Waited<W::Output> {
     // An earlier wait may have left an enrolment behind (a future that was leaked, a panic in the
     // user's code). It belongs to another thread or task.
     target.enrolment().0.withdraw();
-    let mut schedule = WaitSchedule::new(strategy, limit);
-    let waited = loop {
+    let waited = match patience {
+        Patience::UpTo(limit) => wait_in_thread(target, limit),
+        Patience::Task(waker) => wait_as_task(target, waker),
+    };
+    if !matches!(waited, Waited::Pending) {
+        target.enrolment().0.withdraw();
+    }
+    waited
+}
+
+fn wait_in_thread<W: WaitFor>(target: &mut W, limit: Duration) -> Waited<W::Output> {
+    let mut schedule = WaitSchedule::new(target.strategy(), limit);
+    loop {
         let notified = match target.attempt() {
-            Attempt::Ready(output) => break Waited::Ready(output),
+            Attempt::Ready(output) => return Waited::Ready(output),
             Attempt::Pending { notified } => notified,
         };
-        if let Patience::Task(waker) = patience {
-            let is_enrolled = target.is_enrolled();
-            let (waiter, event_counts) = target.enrolment();
-            if is_enrolled {
-                if waiter.may_miss_wakeups() || !notified {
-                    waker.wake_by_ref();
-                }
-                return Waited::Pending;
-            }
-            waiter.enrol(waker, event_counts);
-            continue;
-        }
         match schedule.next() {
-            NextStep::TimeUp => break Waited::TimedOut(schedule.waited()),
+            NextStep::TimeUp => return Waited::TimedOut(schedule.waited()),
             NextStep::Retry => {}
             NextStep::Sleep(limit) => {
                 let limit = limit.min(target.longest_park());
@@ -115,9 +109,25 @@ pub(crate) fn wait<W: WaitFor>(
                 }
             }
         }
-    };
-    target.enrolment().0.withdraw();
-    waited
+    }
+}
+
+fn wait_as_task<W: WaitFor>(target: &mut W, waker: &Waker) -> Waited<W::Output> {
+    loop {
+        let notified = match target.attempt() {
+            Attempt::Ready(output) => return Waited::Ready(output),
+            Attempt::Pending { notified } => notified,
+        };
+        let is_enrolled = target.is_enrolled();
+        let (waiter, event_counts) = target.enrolment();
+        if is_enrolled {
+            if waiter.may_miss_wakeups() || !notified {
+                waker.wake_by_ref();
+            }
+            return Waited::Pending;
+        }
+        waiter.enrol(waker, event_counts);
+    }
 }
 
 #[cfg(test)]
@@ -165,6 +175,10 @@ mod tests {
             }
         }
 
+        fn strategy(&self) -> WaitStrategy {
+            WaitStrategy::Block
+        }
+
         fn enrolment(&mut self) -> (&mut Waiter, impl Iterator<Item = &Arc<EventCount>>) {
             (&mut self.waiter, self.event_counts.iter())
         }
@@ -186,7 +200,7 @@ mod tests {
             Patience::Task(Waker::noop()),
         ] {
             let mut target = Target::new(1);
-            let waited = wait(&mut target, WaitStrategy::Block, patience);
+            let waited = wait(&mut target, patience);
             assert!(matches!(waited, Waited::Ready(1)));
             assert_eq!(target.enrolled(), 0);
         }
@@ -195,11 +209,7 @@ mod tests {
     #[test]
     fn without_time_there_is_one_attempt() {
         let mut target = Target::new(usize::MAX);
-        let waited = wait(
-            &mut target,
-            WaitStrategy::Block,
-            Patience::UpTo(Duration::ZERO),
-        );
+        let waited = wait(&mut target, Patience::UpTo(Duration::ZERO));
         assert!(matches!(waited, Waited::TimedOut(Duration::ZERO)));
         assert_eq!((target.attempts, target.enrolled()), (1, 0));
     }
@@ -209,13 +219,13 @@ mod tests {
         let wakes = Arc::new(Wakes::default());
         let waker = Waker::from(wakes.clone());
         let mut target = Target::new(3);
-        let waited = wait(&mut target, WaitStrategy::Block, Patience::Task(&waker));
+        let waited = wait(&mut target, Patience::Task(&waker));
         assert!(matches!(waited, Waited::Pending));
         assert_eq!((target.attempts, target.enrolled()), (2, 1));
         target.event_counts[0].notify();
         assert_eq!(*wakes.0.lock().unwrap(), 1);
         // The enrolment of the wait before is not taken for one of this wait.
-        let waited = wait(&mut target, WaitStrategy::Block, Patience::Task(&waker));
+        let waited = wait(&mut target, Patience::Task(&waker));
         assert!(matches!(waited, Waited::Ready(3)));
         assert_eq!(target.enrolled(), 0);
     }
@@ -226,7 +236,7 @@ mod tests {
         let waker = Waker::from(wakes.clone());
         let mut target = Target::new(usize::MAX);
         target.notified = false;
-        let waited = wait(&mut target, WaitStrategy::Block, Patience::Task(&waker));
+        let waited = wait(&mut target, Patience::Task(&waker));
         assert!(matches!(waited, Waited::Pending));
         assert_eq!(*wakes.0.lock().unwrap(), 1);
     }
@@ -239,6 +249,10 @@ mod tests {
             fn attempt(&mut self) -> Attempt<usize> {
                 self.0.attempt()
             }
+            fn strategy(&self) -> WaitStrategy {
+                WaitStrategy::Block
+            }
+
             fn enrolment(&mut self) -> (&mut Waiter, impl Iterator<Item = &Arc<EventCount>>) {
                 self.0.enrolment()
             }
@@ -248,11 +262,7 @@ mod tests {
         }
         // Nothing notifies it: it comes to its attempts by the limit alone.
         let mut target = Watchful(Target::new(200));
-        let waited = wait(
-            &mut target,
-            WaitStrategy::Block,
-            Patience::UpTo(Duration::MAX),
-        );
+        let waited = wait(&mut target, Patience::UpTo(Duration::MAX));
         assert!(matches!(waited, Waited::Ready(200)));
         assert_eq!(target.0.enrolled(), 0);
     }
@@ -271,6 +281,10 @@ mod tests {
                     true => Attempt::Ready(()),
                 }
             }
+            fn strategy(&self) -> WaitStrategy {
+                WaitStrategy::Block
+            }
+
             fn enrolment(&mut self) -> (&mut Waiter, impl Iterator<Item = &Arc<EventCount>>) {
                 self.0.enrolment()
             }
@@ -284,11 +298,7 @@ mod tests {
             *ready.lock().unwrap() = true;
             event_count.notify();
         });
-        let waited = wait(
-            &mut target,
-            WaitStrategy::Block,
-            Patience::UpTo(Duration::MAX),
-        );
+        let waited = wait(&mut target, Patience::UpTo(Duration::MAX));
         assert!(matches!(waited, Waited::Ready(())));
         notifier.join().unwrap();
     }

@@ -22,12 +22,12 @@
 //! | state | written by | read by |
 //! |---|---|---|
 //! | [`Coordinator`], [`Member`], [`GroupPartition`] | any thread, locked | any thread, locked |
-//! | [`MemberSignals`]: `signal` | any thread, locked | its member, at each poll: a hint |
+//! | [`MemberSignals`]: `signal` | any thread, locked | its member: a hint at each poll, decisive after the fence of row P14 |
 //! | [`MemberSignals`]: `polls` | its member | other members, locked |
 //! | [`Ownership`]: `committed` | the owner | any thread (row P14) |
 //! | [`Ownership`]: `final_commit` | the fencing thread, once, locked | the owner, later |
 //! | [`Ownership`]: `lost` | the owner, also once fenced off | any thread |
-//! | [`GroupGate`] | the owner; without one any thread, locked | the same |
+//! | [`GroupGate`] | the owner; without one any thread, locked. The fencing thread takes it off the list of holds | the same |
 //!
 //! The owner reads `final_commit` only after it has held the lock since it was fenced off.
 //!
