@@ -6,9 +6,12 @@ mod common;
 
 use common::{TOPIC, drain, make, subscribed};
 use ringlog::{
-    ConsumerConfig, Destination, Overflow, PartitionChoice, Partitioner, Record, TopicConfig,
+    Assignment, Assignor, ConsumeError, ConsumerConfig, Destination, GroupView, Overflow,
+    PartitionChoice, Partitioner, RangeAssignor, RebalanceProtocol, Record, TopicConfig,
 };
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
 /// The payload of a deliberate panic, which prints no message.
 struct OnPurpose;
@@ -111,4 +114,66 @@ fn a_reader_that_panics_over_its_batch_releases_it() {
     for n in 0..30 {
         producer.try_send(Record::new(&[n])).unwrap();
     }
+}
+
+/// Milliseconds of the group's clock in the test below.
+static NOW: AtomicU64 = AtomicU64::new(0);
+
+/// Whether [`PanicsByName::name`] panics.
+static ARMED: AtomicBool = AtomicBool::new(false);
+
+#[derive(Debug)]
+struct PanicsByName;
+
+impl Assignor for PanicsByName {
+    fn name(&self) -> &str {
+        if ARMED.load(Ordering::Relaxed) {
+            panic_on_purpose();
+        }
+        "panics by name"
+    }
+
+    fn protocol(&self) -> RebalanceProtocol {
+        RebalanceProtocol::Cooperative
+    }
+
+    fn assign(&self, group: &GroupView) -> Assignment {
+        RangeAssignor.assign(group)
+    }
+}
+
+#[test]
+fn a_member_whose_assignor_panics_as_it_rejoins_can_rejoin_later() {
+    let (broker, _topic) = make(config(Overflow::Backpressure).partitions(2));
+    let config = || {
+        ConsumerConfig::new()
+            .group("g")
+            .assignor(PanicsByName)
+            .clock(|| Duration::from_millis(NOW.load(Ordering::Relaxed)))
+            .max_poll_interval(Duration::from_millis(100))
+    };
+    let mut slow = subscribed(&broker, config());
+    let mut other = subscribed(&broker, config());
+    for _ in 0..5 {
+        slow.try_poll().unwrap();
+        other.try_poll().unwrap();
+    }
+    // The slow member stops polling until the other's polls fence it off.
+    for _ in 0..20 {
+        NOW.fetch_add(50, Ordering::Relaxed);
+        for _ in 0..100 {
+            other.try_poll().unwrap();
+        }
+    }
+    let fenced_off = slow.try_poll().unwrap_err();
+    assert!(matches!(fenced_off, ConsumeError::Fenced { .. }));
+    ARMED.store(true, Ordering::Relaxed);
+    panics(|| drop(slow.try_poll()));
+    ARMED.store(false, Ordering::Relaxed);
+    for _ in 0..6 {
+        slow.try_poll().unwrap();
+        other.try_poll().unwrap();
+    }
+    assert_eq!(slow.assignment().len(), 1);
+    assert_eq!(other.assignment().len(), 1);
 }
