@@ -220,7 +220,7 @@ fn a_member_without_partitions_is_woken_by_added_partitions() {
 }
 
 #[test]
-fn a_custom_wait_policy_gets_the_number_of_looks_so_far() {
+fn a_custom_wait_policy_gets_the_number_of_attempts_so_far() {
     #[derive(Debug, Default)]
     struct CountingPolicy(AtomicU32);
     impl WaitPolicy for CountingPolicy {

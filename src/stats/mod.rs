@@ -22,7 +22,7 @@
 //! | bytes | units appended before a segment, written once when it is prepared; its state word |
 //! | rolls, retired segments | the numbers of the active and of the first live segment |
 //! | stalled rolls | counted by the roll that finds a gate (`Partition::make_room`) |
-//! | blocked and refused sends | counted before the wait, and with the error (`claim_slowly`) |
+//! | blocked and refused sends | counted before the wait, and with the error (`producer/appender.rs`) |
 //! | aborted claims | counted by the drop that publishes the aborted frame |
 //! | position | beside the reader's hold, written when it enters another segment, seeks, or waits |
 //! | lost | counted by the poll that finds that it was overtaken |

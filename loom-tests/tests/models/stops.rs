@@ -31,7 +31,7 @@ use table::rows;
 #[test]
 fn a_thread_stopped_at_any_step_holds_up_only_what_the_design_says() {
     let mut table = String::from(
-        "| policy | who is stopped | before steps | other producers | other readers |\n\
+        "| policy | stopped thread | before steps | other producers | other readers |\n\
          |---|---|---|---|---|\n",
     );
     for overflow in [Overflow::DropOldest, Overflow::Backpressure] {
