@@ -382,6 +382,10 @@ impl WaitFor for Consumer {
         self.wait.clone()
     }
 
+    fn waiter(&mut self) -> &mut Waiter {
+        &mut self.waiter
+    }
+
     /// The consumer's own event count and that of each partition. A member also waits for changes
     /// of its topics: an added partition may be assigned to it, whichever member reads the others.
     fn enrolment(&mut self) -> (&mut Waiter, impl Iterator<Item = &Arc<EventCount>>) {

@@ -42,8 +42,8 @@ use std::sync::Arc;
 /// The word of a reader that holds nothing.
 pub(crate) const NO_SEGMENT: u64 = u64::MAX;
 
-/// Set in the word of a pin where other holds are gates. It lies above every segment number, so
-/// such a word is never the lowest.
+/// Set in the word of every pin, whatever the policy. It lies above every segment number, so such a
+/// word is never the lowest.
 const PIN: u64 = 1 << 63;
 
 /// The hazard pointer of one reader of one partition.
@@ -141,7 +141,7 @@ impl ReaderHolds {
         );
     }
 
-    /// The lowest segment that a gate holds; pins under gates do not count. A hint: a thread that
+    /// The lowest segment that a gate holds; pins do not count. A hint: a thread that
     /// moves the log start because of it has fenced before, and recycling checks again with
     /// [`is_held`](Self::is_held).
     pub(super) fn lowest_gate(&self) -> u64 {

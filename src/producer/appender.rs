@@ -7,7 +7,7 @@
 //! moves its gate. The handshake that loses no wake-up (P15) is in `wait/wait_loop.rs`; here is the
 //! attempt that the loop repeats.
 //!
-//! A frame's size is checked here alone ([`FrameSize`]).
+//! A frame's size is checked in this file alone ([`FrameSize`], and the fast path).
 
 use crate::error::SendError;
 use crate::events::event;
@@ -263,21 +263,22 @@ impl Appenders {
         size: FrameSize,
         when_full: WhenFull<'_>,
     ) -> Result<SegmentState, Refusal> {
-        let (topic, partitions) = (self.topic.clone(), self.len() as u32);
+        let partitions = self.len() as u32;
         let Some(appender) = self.get(partition) else {
             return Err(out_of_range(partition, partitions));
         };
         // The partition's claim may seal the segment, and then find no other.
         appender.last_state = SegmentState::NONE;
+        let topic = &*self.topic;
         if size.units > topic.pool().shape().units {
-            return Err(record_too_large(&topic, size.units as usize * UNIT).into());
+            return Err(record_too_large(topic, size.units as usize * UNIT).into());
         }
         let claimed = topic
             .partition(partition)
             .claim::<S>(size.records, size.units);
         let claimed = claimed.or_else(|blocked| {
             let room = WaitForRoom::<S> {
-                topic: &topic,
+                topic,
                 partition,
                 size,
                 waiter: &mut self.waiter,
@@ -290,8 +291,9 @@ impl Appenders {
             topic.end_logs();
         }
         let (segment, start) = claimed?;
+        let segment = segment.clone();
         if let Some(appender) = self.get(partition) {
-            appender.target.segment = segment.clone();
+            appender.target.segment = segment;
         }
         Ok(start)
     }
@@ -416,6 +418,10 @@ impl<'t, S: ClaimMode> WaitFor for WaitForRoom<'t, '_, S> {
 
     fn strategy(&self) -> WaitStrategy {
         self.topic.config().wait.clone()
+    }
+
+    fn waiter(&mut self) -> &mut Waiter {
+        self.waiter
     }
 
     fn enrolment(&mut self) -> (&mut Waiter, impl Iterator<Item = &Arc<EventCount>>) {

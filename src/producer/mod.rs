@@ -158,6 +158,7 @@ pub struct Producer<S: ClaimMode = SharedMode> {
     fast_path: FastPath,
     batch_plan: BatchPlan,
     mode: PhantomData<fn() -> S>,
+    // Dropped last: when the producer is counted out and can claim no more.
     _spare: SpareSegment,
 }
 
@@ -280,7 +281,7 @@ impl<S: ClaimMode> Producer<S> {
         }
     }
 
-    /// Appends a record that has neither headers nor a timestamp, if the topic has not changed and
+    /// Appends a record with a value and neither headers nor a timestamp, if the topic has not changed and
     /// the segment of the last claim has room. Otherwise appends nothing:
     /// [`append_record`](Self::append_record) has to.
     #[inline(always)]

@@ -37,7 +37,8 @@
 //! It stops no thread. Positions and commits are read first and the logs second. So
 //! `log_start <= position <= log_end` holds throughout, and each number was true at some moment of
 //! the call. It takes the locks of the groups, of the consumer registry and its entries, and of the
-//! segment pools, one after the other. A send takes none of them, and a poll only if its group has something for it to do.
+//! segment pools, one after the other. A send takes none of them, and a poll only if its group has
+//! something for it to do.
 
 #[cfg(any(feature = "prometheus", feature = "metrics"))]
 mod metric_families;

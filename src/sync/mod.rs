@@ -14,9 +14,9 @@
 //! A fence is written `fence!("site", Row)` and is always sequentially consistent.
 //!
 //! In the plain build `ord!` is a constant. The model-checked build can weaken one site from
-//! outside (`RINGLOG_WEAKEN="site=Relaxed"`); a fence is weakened to `AcqRel`, or left out. A model that then fails
-//! shows that the ordering is needed. `ord!(Relaxed)` has no site and no row: it cannot be
-//! weakened.
+//! outside (`RINGLOG_WEAKEN="site=Relaxed"`); a fence is weakened to `AcqRel`, or left out. A model
+//! that then fails shows that the ordering is needed. `ord!(Relaxed)` has no site and no row: it
+//! cannot be weakened.
 
 mod append_vec;
 #[cfg(not(loom))]

@@ -26,6 +26,7 @@ pub(crate) struct Admission {
 impl TopicShared {
     /// Counts a shared producer in.
     pub(crate) fn enter_shared(&self) -> Admission {
+        // Acquire: the last claims of an exclusive producer that left (`topic.leave_producer`).
         let before = self
             .producers
             .fetch_add(1, ord!("topic.enter_shared", P9, Acquire));
@@ -38,6 +39,7 @@ impl TopicShared {
     /// Whether an exclusive producer lives. Once this is false, it stays so while the caller is
     /// counted in as a shared producer.
     pub(crate) fn has_exclusive_producer(&self) -> bool {
+        // Acquire: as in `enter_shared`. (`TopicShared::close` relies on row P17 instead.)
         self.producers
             .load(ord!("topic.has_exclusive_producer", P9, Acquire))
             & EXCLUSIVE

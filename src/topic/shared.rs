@@ -160,7 +160,8 @@ impl TopicShared {
     pub(crate) fn close(&self) {
         // While this lock is held no partition is added; afterwards the topic refuses to.
         let subscribers = self.subscribers();
-        // Acquire: the producer count as of every exclusive producer that entered or left before.
+        // Acquire: the producer count as of every exclusive producer that entered or left before
+        // (`topic.enter_exchange`, `topic.leave_exchange`).
         self.state
             .fetch_or(TopicState::CLOSED, ord!("topic.close", P17, Acquire));
         drop(subscribers);
@@ -220,6 +221,7 @@ impl TopicShared {
 
     fn count_change(&self, added: u32) {
         let change = TopicState::CHANGE + TopicState::with_partitions(added).0;
+        // Release, to `acquire_state`: what was changed.
         self.state
             .fetch_add(change, ord!("topic.announce_change", P13, Release));
     }

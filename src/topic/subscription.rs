@@ -14,6 +14,7 @@ pub(crate) struct TopicSubscription {
     topic: Arc<TopicShared>,
     /// Where added partitions arrive, once it is subscribed.
     inbox: Option<Arc<Inbox>>,
+    // Dropped after `drop` has left the holds that it stands in for.
     _spare: SpareSegment,
 }
 

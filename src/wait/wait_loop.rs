@@ -55,6 +55,9 @@ pub(crate) trait WaitFor {
     /// One attempt, which does not wait.
     fn attempt(&mut self) -> Attempt<Self::Output>;
 
+    /// What the caller waits with.
+    fn waiter(&mut self) -> &mut Waiter;
+
     /// The waiter, and the event counts that are notified when another attempt may succeed. They
     /// may differ from attempt to attempt.
     fn enrolment(&mut self) -> (&mut Waiter, impl Iterator<Item = &Arc<EventCount>>);
@@ -77,13 +80,13 @@ pub(crate) trait WaitFor {
 pub(crate) fn wait<W: WaitFor>(target: &mut W, patience: Patience<'_>) -> Waited<W::Output> {
     // An earlier wait may have left an enrolment behind (a future that was leaked, a panic in the
     // user's code). It belongs to another thread or task.
-    target.enrolment().0.withdraw();
+    target.waiter().withdraw();
     let waited = match patience {
         Patience::UpTo(limit) => wait_in_thread(target, limit),
         Patience::Task(waker) => wait_as_task(target, waker),
     };
     if !matches!(waited, Waited::Pending) {
-        target.enrolment().0.withdraw();
+        target.waiter().withdraw();
     }
     waited
 }
@@ -179,6 +182,10 @@ mod tests {
             WaitStrategy::Block
         }
 
+        fn waiter(&mut self) -> &mut Waiter {
+            &mut self.waiter
+        }
+
         fn enrolment(&mut self) -> (&mut Waiter, impl Iterator<Item = &Arc<EventCount>>) {
             (&mut self.waiter, self.event_counts.iter())
         }
@@ -253,6 +260,10 @@ mod tests {
                 WaitStrategy::Block
             }
 
+            fn waiter(&mut self) -> &mut Waiter {
+                self.0.waiter()
+            }
+
             fn enrolment(&mut self) -> (&mut Waiter, impl Iterator<Item = &Arc<EventCount>>) {
                 self.0.enrolment()
             }
@@ -283,6 +294,10 @@ mod tests {
             }
             fn strategy(&self) -> WaitStrategy {
                 WaitStrategy::Block
+            }
+
+            fn waiter(&mut self) -> &mut Waiter {
+                self.0.waiter()
             }
 
             fn enrolment(&mut self) -> (&mut Waiter, impl Iterator<Item = &Arc<EventCount>>) {

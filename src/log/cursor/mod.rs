@@ -69,7 +69,7 @@ pub(crate) struct Cursor {
     held: u64,
     /// The number of the segment that the cursor is in.
     number: u64,
-    /// That segment. (A copy: the topic keeps its memory.)
+    /// That segment. (A copy: `partition` holds the pool, which keeps its memory.)
     segment: Segment,
     /// The offset of the segment's slot 0.
     base: u64,

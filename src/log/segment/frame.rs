@@ -223,8 +223,9 @@ pub(crate) struct BatchShare {
     bodies: usize,
     /// The first record's value length.
     value: usize,
-    /// Whether any record has more than a value, or a value of another length: then the frame is a
-    /// table, and otherwise uniform.
+    /// Whether any record is not just a value (it has a key, headers or a timestamp, or is a
+    /// tombstone), or has a value of another length. Then the frame is a table, and otherwise
+    /// uniform.
     mixed: bool,
 }
 

@@ -106,7 +106,7 @@ fn load_descriptor(slot: &AtomicU64) -> Descriptor {
 }
 
 /// A handle to one segment: where its memory is, and its shape. A copy is the same segment, valid
-/// for as long as the topic lives (M2).
+/// for as long as the pool lives (M2).
 #[derive(Clone)]
 pub(crate) struct Segment {
     block: Block,

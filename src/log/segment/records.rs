@@ -3,7 +3,8 @@
 //! # Invariant
 //!
 //! **B1** (`consumer/batch.rs`): everything here borrows a batch, whose segment is held and whose
-//! frames were all found published. So their bytes may be read (M4 of [`memory`](super::memory)),
+//! frames were all found published. Or a lookup by time uses it, while its pin holds the segment
+//! (`log/time_lookup.rs`). So their bytes may be read (M4 of [`memory`](super::memory)),
 //! their descriptors may be read again (M5), and their layout is that of [`frame`](super::frame).
 #![allow(unsafe_code)]
 

@@ -3,7 +3,9 @@
 //! It relies on **B1** of [`records`](super::records), for the bytes that it views.
 #![allow(unsafe_code)]
 
+use super::descriptor::UNIT;
 use super::records::Records;
+use crate::error::ViewError;
 use core::fmt;
 use zerocopy::{FromBytes, Immutable};
 
@@ -16,12 +18,32 @@ pub struct Values<'b, T> {
 }
 
 impl<'b, T: FromBytes + Immutable> Values<'b, T> {
-    /// The values of `records`, each of which has the size of `T`.
-    pub(crate) fn new(records: Records<'b>) -> Values<'b, T> {
-        Values {
+    /// The values of `records`.
+    ///
+    /// # Errors
+    /// [`ViewError::Size`] if a value's length is not the size of `T`, and [`ViewError::Alignment`]
+    /// if `T` needs more than a unit has.
+    pub(crate) fn new(records: Records<'b>) -> Result<Values<'b, T>, ViewError> {
+        if align_of::<T>() > UNIT {
+            return Err(ViewError::Alignment {
+                align: align_of::<T>(),
+                max: UNIT,
+            });
+        }
+        let mut runs = records.clone();
+        while let Some((offset, values)) = runs.next_value_run() {
+            if values.length != size_of::<T>() {
+                return Err(ViewError::Size {
+                    offset,
+                    length: values.length,
+                    size: size_of::<T>(),
+                });
+            }
+        }
+        Ok(Values {
             records,
             run: [].iter(),
-        }
+        })
     }
 
     /// The next values that lie back to back in the log, as one slice: a whole frame of
@@ -52,11 +74,11 @@ impl<'b, T: FromBytes + Immutable> Values<'b, T> {
         let bytes = self.records.bytes()?;
         let count = run.count as usize;
         debug_assert_eq!(run.length, size_of::<T>());
-        // `Batch::values` has checked that every length is the size of `T`, so the values lie one
-        // `T` apart. It has checked as well that `T` needs no more alignment than a unit has, where
-        // values begin (`frame.rs`), or a multiple of its own size from there. Any bytes are a `T`
-        // (`FromBytes`), and they do not change (`Immutable`). SAFETY: B1, with the size, alignment
-        // and contents of `T` as just said.
+        // `new` has checked that every length is the size of `T`, so the values lie one `T` apart.
+        // It has checked as well that `T` needs no more alignment than a unit has, where values
+        // begin (`frame.rs`), or a multiple of its own size from there. Any bytes are a `T`
+        // (`FromBytes`), and they do not change (`Immutable`).
+        // SAFETY: B1, with the size, alignment and contents of `T` as just said.
         Some(unsafe {
             let bytes = bytes.slice(run.at, run.length * count);
             core::slice::from_raw_parts(bytes.as_ptr().cast::<T>(), count)

@@ -14,6 +14,7 @@
 //!   152  |  max_timestamp  u64                      |  written by lookups
 //!   160  |  created_at     u64                      |  written once a life, if retention needs it
 //!   168  |  units_before   u64                      |  written once a life
+//!   176  |  unused                                  |
 //!   256  +------------------------------------------+
 //!        |  index   (records + 1) x u64             |  one descriptor a slot, and END
 //!        |          padded to 64                    |
@@ -34,7 +35,8 @@
 //!   and aligned to 128 (`Slab::allocate` ensures both), which live as long as the slab. Zero is a
 //!   valid state of every word.
 //! - **M2** A slab outlives every use of its blocks: what holds a block, or a copy of one, holds
-//!   the slab too, by way of the topic.
+//!   the pool, and so the slab: through the topic (producers), or through a partition (cursors,
+//!   gates, lookups).
 //! - **M3** Callers keep slots at or below `records`, and byte ranges within `units * 8`.
 //! - **M4** Bytes are written only by the one owner of a claim that is not yet published, and read
 //!   only through published descriptors of a segment that the reader holds. The protocol of
