@@ -12,7 +12,7 @@
 
 use crate::error::ViewError;
 use crate::log::cursor::Cursor;
-use crate::log::segment::{RecordRef, RecordRun, Records, UNIT, Values};
+use crate::log::segment::{RecordRef, RecordRun, Records, Values};
 use crate::topic::TopicShared;
 use core::fmt;
 use zerocopy::{FromBytes, Immutable};

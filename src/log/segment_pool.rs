@@ -281,7 +281,7 @@ impl SegmentPool {
 
     /// Makes `count` segments, all or none. The first `kept` are the caller's, and the others are
     /// put into the pool. Returns the index of the first one.
-    fn grow(
+    fn add_segments(
         &self,
         growth: &mut Growth,
         count: usize,
@@ -316,7 +316,7 @@ impl SegmentPool {
         prefault: bool,
     ) -> Result<u16, NoSegments> {
         let mut growth = self.growth();
-        let index = self.grow(&mut growth, segments, partitions, prefault)?;
+        let index = self.add_segments(&mut growth, segments, partitions, prefault)?;
         for _ in 0..partitions {
             let next = self.readers.initial_len() + growth.readers;
             self.readers.fill(next, ReaderHolds::new(self.may_sleep));
@@ -338,7 +338,7 @@ impl SegmentPool {
             return;
         }
         let count = growth.spares.max(1);
-        if self.grow(&mut growth, count, 0, false).is_ok() {
+        if self.add_segments(&mut growth, count, 0, false).is_ok() {
             growth.spares += count;
         }
     }

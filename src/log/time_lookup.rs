@@ -9,10 +9,10 @@
 //! Timestamps are in no order that could be relied on: users choose them freely, and producers
 //! read the clock before they claim. So a binary search would miss records. A lookup visits segment
 //! after segment, skips those whose maximum timestamp is known to be too early, and reads the
-//! others from their first record on. When it has read a complete segment to its end without a find, it
-//! caches the segment's maximum timestamp in the segment's header (`segment/mod.rs`), where it
-//! stays until the segment is recycled. The lookup holds the segment while it stores the value, so
-//! the value is of the right life (S4), and concurrent lookups store the same value.
+//! others from their first record on. When it has read a complete segment to its end without a
+//! find, it caches the segment's maximum timestamp in the segment's header (`segment/mod.rs`),
+//! where it stays until the segment is recycled. The lookup holds the segment while it stores the
+//! value, so the value is of the right life (S4), and concurrent lookups store the same value.
 
 use super::holds::{Hold, NO_SEGMENT};
 use crate::log::partition::Partition;

@@ -182,12 +182,12 @@ impl Appenders {
             waiter: Waiter::default(),
             topic,
         };
-        appenders.grow(partitions);
+        appenders.extend_to(partitions);
         appenders
     }
 
     /// Adds appenders until there is one for each of `partitions`.
-    pub(super) fn grow(&mut self, partitions: u32) {
+    pub(super) fn extend_to(&mut self, partitions: u32) {
         if partitions as usize <= self.len() {
             return;
         }

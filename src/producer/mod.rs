@@ -395,8 +395,8 @@ impl<S: ClaimMode> Producer<S> {
         self.seen_state = self.appenders.topic.acquire_state();
         let partitions = self.seen_state.partitions();
         if partitions as usize > self.appenders.len() {
-            self.appenders.grow(partitions);
-            self.router.grow(partitions);
+            self.appenders.extend_to(partitions);
+            self.router.extend_to(partitions);
         }
         self.fast_path = match self.appenders.topic.config().timestamps {
             _ if !self.router.is_default() => FastPath::Unavailable,

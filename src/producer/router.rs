@@ -70,7 +70,7 @@ impl Router {
 
     /// Takes over a larger number of partitions. Keys are then hashed over all of them, so a key's
     /// partition may change, as in Kafka.
-    pub(super) fn grow(&mut self, partitions: u32) {
+    pub(super) fn extend_to(&mut self, partitions: u32) {
         self.partitions = partitions;
     }
 

@@ -269,8 +269,8 @@ impl TopicShared {
         let (config, pool) = (&self.config, &self.pool);
         let added = (total - before) as usize;
         let segments = added * (config.segments as usize + 1);
-        let grown = pool.add_partitions(added, segments, config.prefault);
-        let index = grown.map_err(|refused| match refused {
+        let first_index = pool.add_partitions(added, segments, config.prefault);
+        let index = first_index.map_err(|refused| match refused {
             NoSegments::TooMany(segments) => TopicError::TooManySegments {
                 segments: segments as u64,
                 max: MAX_SEGMENTS as u64,

@@ -175,7 +175,8 @@ const MAX_AHEAD_BYTES: usize = 1024;
 
 impl<'a> FrameClaim<'a> {
     /// The claim that has advanced the state word of `segment` from `start` by `records` and
-    /// `units`. `segment` is the target's: a copy, in registers. The thread that made that step makes this, once.
+    /// `units`. `segment` is the target's: a copy, in registers. The thread that made that step
+    /// makes this, once.
     #[inline(always)]
     pub(crate) fn new<S: ClaimMode>(
         target: &'a ClaimTarget,
