@@ -16,8 +16,9 @@
 //! |---|---|
 //! | a producer | one claim, or one segment that it is preparing |
 //! | a consumer | one pin, or one gate that is set and not yet found in force |
-//! | a member of a group | the same, for each of its partitions |
-//! | a group's gate | one gate |
+//! | a member of a group | one pin for each of its partitions |
+//! | a group's gate on a partition | one gate |
+//! | a group, for each of its topics | one gate that is set and not yet in force |
 //! | a lookup by time, while it runs | one pin |
 //! | a call that applies retention, while it runs | the segment that it is retiring |
 //!
