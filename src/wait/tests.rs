@@ -4,6 +4,7 @@ use super::asymmetric_fence;
 use super::event_count::EventCount;
 use super::schedule::{NextStep, WaitSchedule};
 use super::strategy::{WaitAction, WaitPolicy, WaitStrategy};
+use super::wait_loop::{Attempt, Patience, WaitFor, Waited, wait};
 use super::waiter::Waiter;
 use core::fmt::Debug;
 use std::sync::Arc;
@@ -50,20 +51,71 @@ fn fail_once(
     true
 }
 
-#[test]
-fn every_strategy_ends_soon_after_its_limit() {
-    for strategy in every_strategy() {
-        let event_counts = [Arc::new(EventCount::new(true))];
-        let mut waiter = Waiter::default();
-        let mut schedule = WaitSchedule::new(strategy.clone(), Duration::from_millis(20));
-        while fail_once(&mut schedule, &mut waiter, &event_counts) {}
-        assert!(
-            schedule.waited() >= Duration::from_millis(20),
-            "{strategy:?}"
-        );
-        assert!(schedule.waited() < Duration::from_secs(5), "{strategy:?}");
-        assert_eq!(event_counts[0].len(), 0, "{strategy:?}");
+/// A target that is never ready.
+struct Never {
+    strategy: WaitStrategy,
+    waiter: Waiter,
+    event_counts: [Arc<EventCount>; 1],
+}
+
+impl WaitFor for Never {
+    type Output = ();
+
+    fn attempt(&mut self) -> Attempt<()> {
+        Attempt::Pending { notified: true }
     }
+
+    fn strategy(&self) -> WaitStrategy {
+        self.strategy.clone()
+    }
+
+    fn waiter(&mut self) -> &mut Waiter {
+        &mut self.waiter
+    }
+
+    fn enrolment(&mut self) -> (&mut Waiter, impl Iterator<Item = &Arc<EventCount>>) {
+        (&mut self.waiter, self.event_counts.iter())
+    }
+}
+
+#[test]
+fn every_strategy_ends_after_its_limit_and_leaves_no_enrolment() {
+    const LIMIT: Duration = Duration::from_millis(20);
+    for strategy in every_strategy() {
+        let mut target = Never {
+            strategy,
+            waiter: Waiter::default(),
+            event_counts: [Arc::new(EventCount::new(true))],
+        };
+        let Waited::TimedOut(waited) = wait(&mut target, Patience::UpTo(LIMIT)) else {
+            panic!("{:?} did not time out", target.strategy);
+        };
+        assert!(waited >= LIMIT, "{:?} ended early", target.strategy);
+        assert_eq!(target.event_counts[0].len(), 0, "{:?}", target.strategy);
+    }
+}
+
+#[test]
+fn a_wait_whose_time_ends_while_it_is_enrolled_leaves_no_enrolment() {
+    /// Enrols after the first attempt, and never parks.
+    #[derive(Debug)]
+    struct EnrolThenYield;
+    impl WaitPolicy for EnrolThenYield {
+        fn next(&self, attempts: u32) -> WaitAction {
+            match attempts {
+                1 => WaitAction::Sleep,
+                _ => WaitAction::Yield,
+            }
+        }
+    }
+    let mut target = Never {
+        strategy: WaitStrategy::Custom(Arc::new(EnrolThenYield)),
+        waiter: Waiter::default(),
+        event_counts: [Arc::new(EventCount::new(true))],
+    };
+    let waited = wait(&mut target, Patience::UpTo(Duration::from_millis(5)));
+    assert!(matches!(waited, Waited::TimedOut(_)));
+    assert_eq!(target.event_counts[0].len(), 0);
 }
 
 #[test]
@@ -109,11 +161,11 @@ fn a_thread_sleeps_until_one_of_its_event_counts_is_notified() {
         assert!(waiter.is_enrolled(event_counts.iter()));
         assert!(!waiter.is_enrolled(event_counts[1..].iter()));
         let other = event_count.clone();
+        let start = Instant::now();
         let notifier = thread::spawn(move || {
             thread::sleep(Duration::from_millis(20));
             other.notify();
         });
-        let start = Instant::now();
         waiter.sleep(Duration::from_secs(60), true);
         assert!(start.elapsed() >= Duration::from_millis(20));
         assert!(start.elapsed() < Duration::from_secs(30));
