@@ -131,7 +131,7 @@ fn retention_and_deletion_show() {
 #[test]
 fn each_send_without_room_and_each_stalled_roll_is_counted_once() {
     let (broker, topic) = make(small().max_block(Duration::from_millis(5)));
-    let mut reader = subscribed(&broker, ConsumerConfig::new());
+    let _reader = subscribed(&broker, ConsumerConfig::new());
     send(&topic, 12);
     let stats = only(&topic);
     assert_eq!(
