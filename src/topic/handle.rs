@@ -114,7 +114,7 @@ impl Topic {
     /// Closes the topic: nothing more is appended, and its consumers read on to the end.
     ///
     /// Producers are refused with [`SendError::Closed`](crate::SendError::Closed) from now on,
-    /// including those that are waiting for room. Records that were appended before, or are being
+    /// even while they wait for room. Records that were appended before, or are being
     /// appended at this moment, stay readable. A consumer that has read all of them gets
     /// [`ConsumeError::Closed`](crate::ConsumeError::Closed); waiting consumers are woken. Closing
     /// loses no record. Claims that are open when the topic is closed may still be published.

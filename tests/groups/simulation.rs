@@ -30,7 +30,7 @@ pub(crate) struct Setup {
     pub(crate) hold_back: HoldBack,
 }
 
-/// Numbers of members, topics and partitions are taken modulo those that exist.
+/// Numbers of members, topics and partitions are taken modulo their count.
 #[derive(Clone, Debug)]
 pub(crate) enum Op {
     Poll(usize),

@@ -128,7 +128,7 @@ impl<'g> Shares<'g> {
     fn balance(mut self) -> Assignment {
         while let Some(path) = self.cost_reducing_path() {
             for Move { from, topic, to } in path {
-                // The partition assigned last: a member keeps those that it owned longest.
+                // The partition assigned last: a member keeps what it has owned longest.
                 if let Some(partition) = self.assigned[from][topic].pop() {
                     self.loads[from] -= 1;
                     self.assign(to, topic, partition);

@@ -311,6 +311,8 @@ impl<'a> FrameClaim<'a> {
 impl ClaimTarget {
     #[inline(always)]
     fn publish(&self, block: &Block, start: SegmentState, descriptor: Descriptor) {
+        // Release, to readers (`segment.descriptor`) and to the thread that recycles the segment
+        // (`segment.recycle`): the frame's bytes (S5).
         block.fill_slot(
             start.record_field(),
             descriptor.0,
