@@ -136,7 +136,8 @@ impl ReaderHolds {
         self.list.replace(
             // Acquire, from the `holds.replace` that made this list: its holds are complete.
             ord!("holds.list", P10, Acquire),
-            // Release, to every load of the list: a reader that leaves has done its last read, and one that joins is complete.
+            // Release, to every load of the list: a reader that leaves has done its last read, and
+            // one that joins is complete.
             ord!("holds.replace", P10, Release),
             next,
         );

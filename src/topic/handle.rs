@@ -189,8 +189,8 @@ impl Topic {
     /// timestamps are not in order, and for where the search ends.
     ///
     /// It reads the timestamps from the log start to the record that it finds. The maximum
-    /// timestamp of a complete segment that was read to its end is cached, so later lookups skip it.
-    /// While it runs, it keeps the segment that it reads from being reused, and brings a spare
+    /// timestamp of a complete segment that was read to its end is cached, so later lookups skip
+    /// it. While it runs, it keeps the segment that it reads from being reused, and brings a spare
     /// segment to the topic's pool, as handles do. It never holds back the log start.
     ///
     /// ```
