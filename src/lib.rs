@@ -53,7 +53,7 @@ pub use record::{Destination, FrameMetadata, Header, NO_TIMESTAMP, Record, Recor
 // Producers.
 pub use log::segment::{ExclusiveMode, SharedMode};
 pub use producer::{
-    BatchMetadata, BatchMetadataIter, Claim, ExclusiveProducer, Producer, SendAsync,
+    BatchMetadata, BatchMetadataIter, Claim, ExclusiveProducer, Producer, ProducerMode, SendAsync,
     SendBatchAsync, SendValuesAsync,
 };
 

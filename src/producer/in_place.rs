@@ -3,10 +3,10 @@
 //! The public [`Claim`] is a claimed frame together with the metadata that its record will have. A
 //! claim that is dropped unpublished becomes an aborted frame.
 
-use super::Producer;
+use super::{Producer, ProducerMode};
 use super::appender::{FrameSize, WhenFull};
 use crate::error::SendError;
-use crate::log::segment::{ClaimMode, RecordClaim, in_place_size};
+use crate::log::segment::{RecordClaim, in_place_size};
 use crate::record::{Destination, NO_TIMESTAMP, RecordMetadata};
 use core::fmt;
 use core::ops::{Deref, DerefMut};
@@ -35,8 +35,7 @@ pub struct Claim<'p> {
     metadata: RecordMetadata,
 }
 
-#[allow(private_bounds)]
-impl<S: ClaimMode> Producer<S> {
+impl<M: ProducerMode> Producer<M> {
     /// Claims room for a record with a value of `len` bytes, which the caller writes in place.
     ///
     /// `key` is stored with the record. It does not choose the partition; `destination` does.
@@ -72,7 +71,7 @@ impl<S: ClaimMode> Producer<S> {
         let size = FrameSize::of_record(&self.appenders.topic, bytes)?;
         let frame = self
             .appenders
-            .claim::<S>(partition, size, WhenFull::Block)?;
+            .claim::<M>(partition, size, WhenFull::Block)?;
         let record = frame.begin_record(len, key, timestamp);
         Ok(Claim {
             metadata: RecordMetadata {

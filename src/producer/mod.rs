@@ -2,7 +2,7 @@
 //!
 //! A send takes no lock and allocates nothing. Unless a segment is full, it also reads nothing that
 //! consumers write. Shared and exclusive producers are one type; they differ in one step, the
-//! write to the segment's state word ([`ClaimMode`]).
+//! write to the segment's state word ([`ClaimMode`](crate::log::segment::ClaimMode)).
 //!
 //! One send, from the handle down to the published word:
 //!
@@ -27,17 +27,19 @@ mod appender;
 mod batch;
 mod batch_plan;
 mod in_place;
+mod mode;
 mod router;
 mod send_async;
 mod values;
 
 pub use batch::{BatchMetadata, BatchMetadataIter};
 pub use in_place::Claim;
+pub use mode::ProducerMode;
 pub use send_async::{SendAsync, SendBatchAsync, SendValuesAsync};
 
 use crate::clock;
 use crate::error::{SendError, TopicError};
-use crate::log::segment::{ClaimMode, ExclusiveMode, SharedMode, record_size};
+use crate::log::segment::{ExclusiveMode, SharedMode, record_size};
 use crate::log::segment_pool::SpareSegment;
 use crate::record::{NO_TIMESTAMP, Record, RecordMetadata, check_timestamp};
 use crate::topic::{Timestamps, Topic, TopicShared, TopicState};
@@ -145,8 +147,7 @@ pub type ExclusiveProducer = Producer<ExclusiveMode>;
 /// - `ExclusiveProducer`: an exclusive producer was alive when this producer was created, and still
 ///   is.
 /// - `Exhausted`: the partition has used up its offsets or segment numbers.
-#[allow(private_bounds)]
-pub struct Producer<S: ClaimMode = SharedMode> {
+pub struct Producer<M: ProducerMode = SharedMode> {
     appenders: Appenders,
     router: Router,
     /// The topic's state at the last [`refresh`](Self::refresh). `NONE` until the producer is
@@ -157,7 +158,7 @@ pub struct Producer<S: ClaimMode = SharedMode> {
     direct_state: TopicState,
     fast_path: FastPath,
     batch_plan: BatchPlan,
-    mode: PhantomData<fn() -> S>,
+    mode: PhantomData<fn() -> M>,
     // Dropped last: when the producer is counted out and can claim no more.
     _spare: SpareSegment,
 }
@@ -197,8 +198,7 @@ impl Producer<ExclusiveMode> {
     }
 }
 
-#[allow(private_bounds)]
-impl<S: ClaimMode> Producer<S> {
+impl<M: ProducerMode> Producer<M> {
     /// A producer beside `others`, whose number is where its sticky partition begins: so the
     /// producers of a topic begin at different partitions.
     fn new(topic: Arc<TopicShared>, others: u32, admitted: bool) -> Self {
@@ -291,7 +291,7 @@ impl<S: ClaimMode> Producer<S> {
         }
         let state = self.appenders.topic.state();
         if state == self.direct_state && record.given_partition().is_none() {
-            let offset = self.appenders.single().try_append::<S>(record, None)?;
+            let offset = self.appenders.single().try_append::<M>(record, None)?;
             Some(metadata(0, offset, None))
         } else if state == self.seen_state {
             self.append_routed(record)
@@ -311,10 +311,10 @@ impl<S: ClaimMode> Producer<S> {
         // Two calls, so that each is compiled for a record with, or without, a timestamp.
         if self.fast_path == FastPath::Timed {
             let timestamp = Some(clock::now());
-            let offset = appender.try_append::<S>(record, timestamp)?;
+            let offset = appender.try_append::<M>(record, timestamp)?;
             Some(metadata(partition, offset, timestamp))
         } else {
-            let offset = appender.try_append::<S>(record, None)?;
+            let offset = appender.try_append::<M>(record, None)?;
             Some(metadata(partition, offset, None))
         }
     }
@@ -346,7 +346,7 @@ impl<S: ClaimMode> Producer<S> {
             .choose(record.destination(), record.value().len());
         let partition = partition.map_err(SendError::from)?;
         let size = FrameSize::of_record(&self.appenders.topic, bytes)?;
-        let claim = self.appenders.claim::<S>(partition, size, when_full)?;
+        let claim = self.appenders.claim::<M>(partition, size, when_full)?;
         let offset = claim.publish_record(record, timestamp);
         Ok(metadata(partition, offset, timestamp))
     }
@@ -372,7 +372,7 @@ impl<S: ClaimMode> Producer<S> {
     fn check_topic_slowly(&mut self) -> Result<(), SendError> {
         let topic = self.appenders.topic.name();
         if self.appenders.topic.is_closed() {
-            if S::EXCLUSIVE {
+            if M::EXCLUSIVE {
                 // No other thread may end logs in which this producer claims (row P17). It claims
                 // no more, so it ends them itself.
                 self.appenders.forget_last_states();
@@ -416,19 +416,17 @@ impl Clone for Producer<SharedMode> {
     }
 }
 
-#[allow(private_bounds)]
-impl<S: ClaimMode> Drop for Producer<S> {
+impl<M: ProducerMode> Drop for Producer<M> {
     fn drop(&mut self) {
-        self.appenders.topic.leave_producer(S::EXCLUSIVE);
+        self.appenders.topic.leave_producer(M::EXCLUSIVE);
     }
 }
 
-#[allow(private_bounds)]
-impl<S: ClaimMode> fmt::Debug for Producer<S> {
+impl<M: ProducerMode> fmt::Debug for Producer<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Producer")
             .field("topic", self.appenders.topic.name())
-            .field("exclusive", &S::EXCLUSIVE)
+            .field("exclusive", &M::EXCLUSIVE)
             .finish_non_exhaustive()
     }
 }

@@ -8,11 +8,10 @@
 //! dropped at any moment: dropping withdraws the enrolment. A future that was ready and is polled
 //! again stays pending.
 
-use super::Producer;
+use super::{Producer, ProducerMode};
 use super::appender::{Refusal, WhenFull, report_blocked};
 use super::batch::{BatchMetadata, RefusedShare};
 use crate::error::{BatchError, SendError};
-use crate::log::segment::ClaimMode;
 use crate::record::{Destination, FrameMetadata, Record, RecordMetadata};
 use core::fmt;
 use core::future::Future;
@@ -20,8 +19,7 @@ use core::pin::Pin;
 use core::task::{Context, Poll, Waker};
 use zerocopy::{Immutable, IntoBytes};
 
-#[allow(private_bounds)]
-impl<S: ClaimMode> Producer<S> {
+impl<M: ProducerMode> Producer<M> {
     /// Appends a record as soon as there is room: [`send`](Self::send) for a task.
     /// [`max_block`](crate::TopicConfig::max_block) does not apply.
     ///
@@ -29,7 +27,7 @@ impl<S: ClaimMode> Producer<S> {
     ///
     /// # Errors
     /// See [`Producer`]; never `Full`.
-    pub fn send_async<'a>(&'a mut self, record: Record<'a>) -> SendAsync<'a, S> {
+    pub fn send_async<'a>(&'a mut self, record: Record<'a>) -> SendAsync<'a, M> {
         SendAsync {
             producer: Some(self),
             full_partition: None,
@@ -49,7 +47,7 @@ impl<S: ClaimMode> Producer<S> {
         &'a mut self,
         destination: Destination<'a>,
         values: &'a [T],
-    ) -> SendValuesAsync<'a, S> {
+    ) -> SendValuesAsync<'a, M> {
         SendValuesAsync {
             producer: Some(self),
             full_partition: None,
@@ -69,7 +67,7 @@ impl<S: ClaimMode> Producer<S> {
     ///
     /// # Errors
     /// As [`send_batch`](Self::send_batch); never `Full`.
-    pub fn send_batch_async<'a>(&'a mut self, records: &'a [Record<'a>]) -> SendBatchAsync<'a, S> {
+    pub fn send_batch_async<'a>(&'a mut self, records: &'a [Record<'a>]) -> SendBatchAsync<'a, M> {
         SendBatchAsync {
             producer: Some(self),
             full_partition: None,
@@ -81,18 +79,16 @@ impl<S: ClaimMode> Producer<S> {
 }
 
 /// The future of [`Producer::send_async`].
-#[allow(private_bounds)]
 #[must_use = "futures do nothing unless they are awaited"]
-pub struct SendAsync<'a, S: ClaimMode> {
+pub struct SendAsync<'a, M: ProducerMode> {
     /// `None` once the future was ready.
-    producer: Option<&'a mut Producer<S>>,
+    producer: Option<&'a mut Producer<M>>,
     /// The full partition for whose room this future last waited.
     full_partition: Option<u32>,
     record: Record<'a>,
 }
 
-#[allow(private_bounds)]
-impl<S: ClaimMode> Future for SendAsync<'_, S> {
+impl<M: ProducerMode> Future for SendAsync<'_, M> {
     type Output = Result<RecordMetadata, SendError>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
@@ -105,10 +101,9 @@ impl<S: ClaimMode> Future for SendAsync<'_, S> {
 }
 
 /// The future of [`Producer::send_values_async`].
-#[allow(private_bounds)]
 #[must_use = "futures do nothing unless they are awaited"]
-pub struct SendValuesAsync<'a, S: ClaimMode> {
-    producer: Option<&'a mut Producer<S>>,
+pub struct SendValuesAsync<'a, M: ProducerMode> {
+    producer: Option<&'a mut Producer<M>>,
     full_partition: Option<u32>,
     destination: Destination<'a>,
     /// All values, back to back.
@@ -118,8 +113,7 @@ pub struct SendValuesAsync<'a, S: ClaimMode> {
     value_size: usize,
 }
 
-#[allow(private_bounds)]
-impl<S: ClaimMode> Future for SendValuesAsync<'_, S> {
+impl<M: ProducerMode> Future for SendValuesAsync<'_, M> {
     type Output = Result<FrameMetadata, SendError>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
@@ -139,11 +133,11 @@ impl<S: ClaimMode> Future for SendValuesAsync<'_, S> {
 }
 
 /// One attempt at a send that is appended as a whole or not at all.
-fn poll_send<S: ClaimMode, T>(
-    producer: &mut Option<&mut Producer<S>>,
+fn poll_send<M: ProducerMode, T>(
+    producer: &mut Option<&mut Producer<M>>,
     full_partition: &mut Option<u32>,
     context: &mut Context<'_>,
-    append: impl FnOnce(&mut Producer<S>, &Waker) -> Result<T, Refusal>,
+    append: impl FnOnce(&mut Producer<M>, &Waker) -> Result<T, Refusal>,
 ) -> Poll<Result<T, SendError>> {
     let Some(present) = producer.as_deref_mut() else {
         return Poll::Pending;
@@ -163,10 +157,10 @@ fn poll_send<S: ClaimMode, T>(
 }
 
 /// Reports that a future waits for room in `partition`: once, however often it is polled.
-fn report_wait<S: ClaimMode>(
+fn report_wait<M: ProducerMode>(
     full_partition: &mut Option<u32>,
     partition: u32,
-    producer: &Producer<S>,
+    producer: &Producer<M>,
 ) {
     if full_partition.replace(partition) != Some(partition) {
         report_blocked(&producer.appenders.topic, partition);
@@ -174,10 +168,9 @@ fn report_wait<S: ClaimMode>(
 }
 
 /// The future of [`Producer::send_batch_async`].
-#[allow(private_bounds)]
 #[must_use = "futures do nothing unless they are awaited"]
-pub struct SendBatchAsync<'a, S: ClaimMode> {
-    producer: Option<&'a mut Producer<S>>,
+pub struct SendBatchAsync<'a, M: ProducerMode> {
+    producer: Option<&'a mut Producer<M>>,
     full_partition: Option<u32>,
     records: &'a [Record<'a>],
     /// The timestamp of the records without one, taken when the batch is planned; `None` before.
@@ -186,8 +179,7 @@ pub struct SendBatchAsync<'a, S: ClaimMode> {
     next_partition: usize,
 }
 
-#[allow(private_bounds)]
-impl<'a, S: ClaimMode> Future for SendBatchAsync<'a, S> {
+impl<'a, M: ProducerMode> Future for SendBatchAsync<'a, M> {
     type Output = Result<BatchMetadata<'a>, BatchError>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
@@ -233,8 +225,7 @@ impl<'a, S: ClaimMode> Future for SendBatchAsync<'a, S> {
 /// What all futures of sends have in common: `Drop`, which withdraws the enrolment, and `Debug`.
 macro_rules! send_future {
     ($($name:ident),*) => {$(
-        #[allow(private_bounds)]
-        impl<S: ClaimMode> Drop for $name<'_, S> {
+        impl<M: ProducerMode> Drop for $name<'_, M> {
             fn drop(&mut self) {
                 if let Some(producer) = &mut self.producer {
                     producer.appenders.waiter.withdraw();
@@ -242,8 +233,7 @@ macro_rules! send_future {
             }
         }
 
-        #[allow(private_bounds)]
-        impl<S: ClaimMode> fmt::Debug for $name<'_, S> {
+        impl<M: ProducerMode> fmt::Debug for $name<'_, M> {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.debug_struct(stringify!($name))
                     .field("producer", &self.producer)
