@@ -54,7 +54,7 @@ pub use record::{Destination, FrameMetadata, Header, NO_TIMESTAMP, Record, Recor
 pub use log::segment::{ExclusiveMode, SharedMode};
 pub use producer::{
     BatchMetadata, BatchMetadataIter, Claim, ExclusiveProducer, Producer, ProducerMode, SendAsync,
-    SendBatchAsync, SendValuesAsync,
+    SendBatchAsync, SendValuesAsync, SharedProducer,
 };
 
 // Consumers.
@@ -101,6 +101,8 @@ const _: () = {
     is_sync::<Topic>();
     is_send::<Producer>();
     is_send::<ExclusiveProducer>();
+    is_send::<SharedProducer>();
+    is_sync::<SharedProducer>();
     is_send::<Consumer>();
     is_send::<WakeupHandle>();
     is_sync::<WakeupHandle>();

@@ -198,7 +198,7 @@ fn a_partitioner_that_panics_loses_nothing_and_leaves_the_producer_usable() {
         panics(&mut || drop(producer.send_batch(&batch).map(|sent| sent.len())));
         panics(&mut || drop(poll_once(&mut producer.send_async(Record::new("x")))));
         panics(&mut || {
-            drop(poll_once(&mut producer.send_batch_async(&batch)).map(|sent| sent.is_ok()));
+            let _ = poll_once(&mut producer.send_batch_async(&batch)).map(|sent| sent.is_ok());
         });
         // A future that panicked is polled again, when the partitioner has recovered.
         let mut send = producer.send_async(Record::new("later"));

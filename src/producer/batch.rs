@@ -4,9 +4,9 @@
 //! appended, in the order of their partitions. So a batch that could never be appended appends
 //! nothing. A share that finds no room ends the call, with the shares before it appended.
 
-use super::{Producer, ProducerMode};
 use super::appender::{FrameSize, Refusal, WhenFull};
 use super::batch_plan::BatchPlan;
+use super::{Producer, ProducerMode};
 use crate::error::{BatchError, SendError};
 use crate::record::{Record, RecordMetadata};
 use core::fmt;
@@ -16,7 +16,7 @@ impl<M: ProducerMode> Producer<M> {
     /// or none of it.
     ///
     /// Within a partition the records keep their order. For each share the call waits for room, up
-    /// to [`max_block`](crate::TopicConfig::max_block).
+    /// to [`max_block`](Self::max_block).
     ///
     /// Returns each record's partition, offset and timestamp, in the order of `records`. The
     /// producer can send again once that is dropped.

@@ -28,14 +28,17 @@ mod batch;
 mod batch_plan;
 mod in_place;
 mod mode;
+mod producer_pool;
 mod router;
 mod send_async;
+mod shared;
 mod values;
 
 pub use batch::{BatchMetadata, BatchMetadataIter};
 pub use in_place::Claim;
 pub use mode::ProducerMode;
 pub use send_async::{SendAsync, SendBatchAsync, SendValuesAsync};
+pub use shared::SharedProducer;
 
 use crate::clock;
 use crate::error::{SendError, TopicError};
@@ -50,14 +53,18 @@ use core::marker::PhantomData;
 use router::Router;
 use std::sync::Arc;
 use std::task::Waker;
+use std::time::Duration;
 
 impl Topic {
     /// Creates a producer. A topic can have any number of them.
     ///
-    /// Each producer adds a spare segment to the topic's memory (see
-    /// [`TopicConfig`](crate::TopicConfig)). While an exclusive producer is alive, other producers
-    /// can be created, but their sends fail with
-    /// [`SendError::ExclusiveProducer`].
+    /// With its first send or claim a producer adds a spare segment to the topic's memory (see
+    /// [`TopicConfig`](crate::TopicConfig)), and gives it back when it is dropped. To send from many
+    /// tasks, use a [`shared_producer`](Self::shared_producer), which needs as many spares as calls
+    /// run at once.
+    ///
+    /// While an exclusive producer is alive, other producers can be created, but their sends fail
+    /// with [`SendError::ExclusiveProducer`].
     pub fn producer(&self) -> Producer<SharedMode> {
         Producer::shared(self.inner().clone())
     }
@@ -100,7 +107,7 @@ pub type ExclusiveProducer = Producer<ExclusiveMode>;
 ///
 /// | call | appends | if the partition is full |
 /// |---|---|---|
-/// | [`send`](Self::send) | one record | waits up to [`max_block`](crate::TopicConfig::max_block) |
+/// | [`send`](Self::send) | one record | waits up to [`max_block`](Self::max_block) |
 /// | [`send_batch`](Self::send_batch) | records, one frame per partition | as `send`, per frame |
 /// | [`send_values`](Self::send_values) | fixed-size values, as one frame | as `send` |
 /// | [`claim`](Self::claim) | one record, written in place by the caller | as `send` |
@@ -111,7 +118,11 @@ pub type ExclusiveProducer = Producer<ExclusiveMode>;
 ///
 /// A producer is used by one thread or task at a time. To send from several, give each a
 /// [clone](Clone): it is another producer of the same topic, with a spare segment and a sticky
-/// partition of its own.
+/// partition of its own. For many that send now and then, such as the requests of a server, there
+/// is [`SharedProducer`].
+///
+/// A producer takes its spare segment at its first send or claim, under a short lock. Where the
+/// first send must not be slower than others, send an empty batch beforehand: it appends nothing.
 ///
 /// ```
 /// # use ringlog::{Broker, Record, TopicConfig};
@@ -141,7 +152,7 @@ pub type ExclusiveProducer = Producer<ExclusiveMode>;
 /// - `PartitionOutOfRange`: the topic does not have the partition that the record, the destination
 ///   or the partitioner named.
 /// - `InvalidTimestamp`: the record's timestamp is below zero (`send`, `send_batch`).
-/// - `Full`: there was no room within [`max_block`](crate::TopicConfig::max_block), or at once for
+/// - `Full`: there was no room within [`max_block`](Self::max_block), or at once for
 ///   the `try_` calls. Futures never return it.
 /// - `Closed`: the topic was [closed](crate::Topic::close) or deleted.
 /// - `ExclusiveProducer`: an exclusive producer was alive when this producer was created, and still
@@ -150,8 +161,9 @@ pub type ExclusiveProducer = Producer<ExclusiveMode>;
 pub struct Producer<M: ProducerMode = SharedMode> {
     appenders: Appenders,
     router: Router,
-    /// The topic's state at the last [`refresh`](Self::refresh). `NONE` until the producer is
-    /// admitted: until it has found no exclusive producer. From then on none can enter.
+    /// The topic's state at the last [`refresh`](Self::refresh). `NONE` until the first call that
+    /// finds the producer admitted: that finds no exclusive producer. From then on none can enter,
+    /// and the producer has its spare.
     seen_state: TopicState,
     /// The same state, if a record that names no partition goes to partition 0 without a timestamp.
     /// Otherwise `NONE`. One comparison then replaces the router and the clock.
@@ -159,8 +171,9 @@ pub struct Producer<M: ProducerMode = SharedMode> {
     fast_path: FastPath,
     batch_plan: BatchPlan,
     mode: PhantomData<fn() -> M>,
-    // Dropped last: when the producer is counted out and can claim no more.
-    _spare: SpareSegment,
+    /// Taken before the first claim. Dropped last: when the producer is counted out and can claim no
+    /// more.
+    spare: Option<SpareSegment>,
 }
 
 /// What [`Producer::append_fast`] may take for granted of records without a timestamp of their own.
@@ -186,38 +199,34 @@ fn metadata(partition: u32, offset: u64, timestamp: Option<i64>) -> RecordMetada
 
 impl Producer<SharedMode> {
     fn shared(topic: Arc<TopicShared>) -> Self {
-        let admission = topic.enter_shared();
-        Self::new(topic, admission.others as u32, admission.admitted)
+        let others = topic.enter_shared();
+        Self::new(topic, others as u32)
     }
 }
 
 impl Producer<ExclusiveMode> {
     /// The caller has entered the topic as its only producer.
     fn exclusive(topic: Arc<TopicShared>) -> Self {
-        Self::new(topic, 0, true)
+        Self::new(topic, 0)
     }
 }
 
 impl<M: ProducerMode> Producer<M> {
     /// A producer beside `others`, whose number is where its sticky partition begins: so the
     /// producers of a topic begin at different partitions.
-    fn new(topic: Arc<TopicShared>, others: u32, admitted: bool) -> Self {
+    fn new(topic: Arc<TopicShared>, others: u32) -> Self {
         let partitioner = topic.config().partitioner.clone();
         let partitions = topic.partitions();
-        let mut producer = Producer {
+        Producer {
             router: Router::new(partitioner, partitions, others),
-            _spare: topic.pool().spare(),
+            spare: None,
             appenders: Appenders::new(topic, partitions),
             seen_state: TopicState::NONE,
             direct_state: TopicState::NONE,
             fast_path: FastPath::Unavailable,
             batch_plan: BatchPlan::default(),
             mode: PhantomData,
-        };
-        if admitted {
-            producer.refresh();
         }
-        producer
     }
 
     /// Ends the producer. The same as dropping it: everything it has sent is already published, so
@@ -229,10 +238,40 @@ impl<M: ProducerMode> Producer<M> {
         self.appenders.topic.name()
     }
 
+    /// How long a call of this producer waits for room before it fails with [`SendError::Full`].
+    /// The topic's [`max_block`](crate::TopicConfig::max_block), unless
+    /// [`set_max_block`](Self::set_max_block) has set another limit.
+    pub fn max_block(&self) -> Duration {
+        self.appenders.max_block
+    }
+
+    /// Sets how long a call of this producer waits for room, in place of the topic's
+    /// [`max_block`](crate::TopicConfig::max_block). Clones made from now on have the same limit.
+    ///
+    /// ```
+    /// # use ringlog::{Broker, Record, SendError, TopicConfig};
+    /// # use std::time::Duration;
+    /// # let broker = Broker::new();
+    /// let topic = broker.create_topic("orders", TopicConfig::new())?;
+    /// let mut producer = topic.producer();
+    /// assert_eq!(producer.max_block(), Duration::from_secs(60));
+    /// producer.set_max_block(Duration::from_millis(5));
+    /// producer.send(Record::new("order"))?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn set_max_block(&mut self, limit: Duration) {
+        self.appenders.max_block = limit;
+    }
+
     /// Appends a record, and returns its partition, offset and timestamp.
     ///
     /// The partition is the one that the record names, or else the partitioner's choice. If it is
-    /// full, the call waits for room, up to [`max_block`](crate::TopicConfig::max_block).
+    /// full, the call waits for room, up to [`max_block`](Self::max_block).
+    ///
+    /// A thread that holds a batch of the same topic, or is its only reader, waits for itself when
+    /// the ring is full under [`Overflow::Backpressure`](crate::Overflow::Backpressure): it waits
+    /// all of `max_block`, 60 s by default, and the send fails. Let it poll on before it sends, use
+    /// [`try_send`](Self::try_send), or send from another thread.
     ///
     /// # Errors
     /// See [`Producer`].
@@ -380,10 +419,13 @@ impl<M: ProducerMode> Producer<M> {
             }
             return Err(self.appenders.topic.closed_error());
         }
-        if self.seen_state == TopicState::NONE && self.appenders.topic.has_exclusive_producer() {
-            return Err(SendError::ExclusiveProducer {
-                topic: topic.clone(),
-            });
+        if self.spare.is_none() {
+            if !M::EXCLUSIVE && self.appenders.topic.has_exclusive_producer() {
+                return Err(SendError::ExclusiveProducer {
+                    topic: topic.clone(),
+                });
+            }
+            self.spare = Some(self.appenders.topic.pool().spare());
         }
         self.refresh();
         Ok(())
@@ -412,7 +454,9 @@ impl<M: ProducerMode> Producer<M> {
 
 impl Clone for Producer<SharedMode> {
     fn clone(&self) -> Self {
-        Self::shared(self.appenders.topic.clone())
+        let mut clone = Self::shared(self.appenders.topic.clone());
+        clone.set_max_block(self.max_block());
+        clone
     }
 }
 

@@ -3,10 +3,10 @@
 //! The values are copied in one piece, with one claim, one descriptor and one publication for all
 //! of them.
 
-use super::{Producer, ProducerMode};
 use super::appender::{FrameSize, Refusal, WhenFull};
+use super::{Producer, ProducerMode};
 use crate::error::SendError;
-use crate::log::segment::{uniform_size};
+use crate::log::segment::uniform_size;
 use crate::record::{Destination, FrameMetadata};
 use zerocopy::{Immutable, IntoBytes};
 
@@ -20,7 +20,7 @@ impl<M: ProducerMode> Producer<M> {
     /// chooses the partition; it is not stored. If `values` is empty nothing is appended, and
     /// `base_offset` is the end of the partition's log.
     ///
-    /// Waits for room up to [`max_block`](crate::TopicConfig::max_block).
+    /// Waits for room up to [`max_block`](Self::max_block).
     ///
     /// ```
     /// # use ringlog::{Broker, Destination, TopicConfig};
