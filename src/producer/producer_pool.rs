@@ -31,7 +31,7 @@
 //! complete (nothing was claimed).
 
 use super::Producer;
-use crate::sync::{AtomicU64, Mutex, lock, ord};
+use crate::sync::{AtomicU64, Mutex, MutexGuard, lock, ord};
 use crate::topic::TopicShared;
 use core::ops::{Deref, DerefMut};
 use std::sync::Arc;
@@ -91,10 +91,18 @@ impl ProducerPool {
         &self.topic
     }
 
+    /// The content of a slot, for the call that owns it.
+    fn slot(&self, slot: u32) -> MutexGuard<'_, Option<Box<Producer>>> {
+        let slot = &self.slots[slot as usize];
+        #[cfg(loom)]
+        assert!(slot.try_lock().is_ok(), "a call waits for a slot");
+        lock(slot)
+    }
+
     /// A producer for one call.
     pub(super) fn take(&self) -> PooledProducer<'_> {
         if let Some(slot) = take_lowest_bit(&self.idle) {
-            let producer = lock(&self.slots[slot as usize]).take();
+            let producer = self.slot(slot).take();
             if let Some(producer) = producer {
                 return PooledProducer {
                     pool: self,
@@ -154,7 +162,7 @@ impl Drop for PooledProducer<'_> {
         };
         // A panic of the user's code, in the middle of a wait, leaves the call enrolled.
         producer.appenders.waiter.withdraw();
-        *lock(&self.pool.slots[slot as usize]) = Some(producer);
+        *self.pool.slot(slot) = Some(producer);
         self.pool.idle.fetch_or(1 << slot, ord!(Relaxed));
     }
 }
