@@ -7,7 +7,7 @@ mod common;
 use common::{TOPIC, drain, make, subscribed};
 use ringlog::{
     Broker, Consumer, ConsumerConfig, Destination, PartitionChoice, Partitioner, Record,
-    RoundRobin, Topic, TopicConfig, TopicPartition,
+    RoundRobin, Topic, TopicConfig,
 };
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -50,10 +50,8 @@ fn full(partitioner: impl Partitioner + 'static) -> (Broker, Topic, [Consumer; 2
         .partitioner(partitioner);
     let (broker, topic) = make(config);
     let readers = [0, 1].map(|partition| {
-        let mut reader = broker.consumer(ConsumerConfig::new());
-        reader
-            .assign(&[TopicPartition::new(TOPIC, partition)])
-            .unwrap();
+        let mut reader = broker.consumer(ConsumerConfig::new()).unwrap();
+        reader.assign([(TOPIC, partition)]).unwrap();
         reader
     });
     let mut producer = topic.producer();
@@ -148,7 +146,7 @@ fn a_batch_is_routed_once_however_often_its_future_is_polled() {
     let partitioner = Alternates::default();
     let (_broker, topic, [mut first, mut second]) = full(partitioner.clone());
     let mut producer = topic.producer();
-    let batch = ["a", "b"].map(|value| Record::new(value));
+    let batch = ["a", "b"].map(Record::new);
     let mut send = producer.send_batch_async(&batch);
     for _ in 0..5 {
         assert!(poll_once(&mut send).is_pending());
@@ -186,7 +184,7 @@ fn a_partitioner_that_panics_loses_nothing_and_leaves_the_producer_usable() {
     let (broker, topic) = make(config);
     let mut consumer = subscribed(&broker, ConsumerConfig::new());
     let mut producer = topic.producer();
-    let batch = ["a", "b"].map(|value| Record::new(value));
+    let batch = ["a", "b"].map(Record::new);
     for round in 0..3u64 {
         partitioner.panics.store(true, Ordering::Relaxed);
         let panics = |send: &mut dyn FnMut()| {

@@ -89,8 +89,8 @@ impl Topic {
 /// # tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(async {
 /// let broker = Broker::new();
 /// let topic = broker.create_topic("audit", TopicConfig::new().partitions(4))?;
-/// let mut consumer = broker.consumer(ConsumerConfig::new());
-/// consumer.subscribe(&["audit"])?;
+/// let mut consumer = broker.consumer(ConsumerConfig::new())?;
+/// consumer.subscribe(["audit"])?;
 ///
 /// let app = App { audit: topic.shared_producer() };
 /// let requests: Vec<_> = (0..1000).map(|user| tokio::spawn(handle(app.clone(), user))).collect();

@@ -131,8 +131,8 @@ impl Topic {
     /// # use std::time::Duration;
     /// # let broker = Broker::new();
     /// let topic = broker.create_topic("orders", TopicConfig::new())?;
-    /// let mut consumer = broker.consumer(ConsumerConfig::new());
-    /// consumer.subscribe(&["orders"])?;
+    /// let mut consumer = broker.consumer(ConsumerConfig::new())?;
+    /// consumer.subscribe(["orders"])?;
     /// let mut producer = topic.producer();
     /// producer.send(Record::new("the last"))?;
     ///
@@ -237,8 +237,8 @@ impl Topic {
     /// # use ringlog::{Broker, ConsumerConfig, Record, TopicConfig};
     /// # let broker = Broker::new();
     /// let topic = broker.create_topic("orders", TopicConfig::new())?;
-    /// let mut consumer = broker.consumer(ConsumerConfig::new());
-    /// consumer.subscribe(&["orders"])?;
+    /// let mut consumer = broker.consumer(ConsumerConfig::new())?;
+    /// consumer.subscribe(["orders"])?;
     /// let mut producer = topic.producer();
     /// for order in ["first", "second", "third"] {
     ///     producer.send(Record::new(order))?;
@@ -300,8 +300,9 @@ impl Topic {
         }
     }
 
-    /// The bytes of all segments of the topic, including the spares of its handles. The formula
-    /// is at [`TopicConfig`].
+    /// The bytes that are reserved for all segments of the topic, including the spares that handles
+    /// have needed so far. The formula is at [`TopicConfig`]. Pages that were never used count, and
+    /// take no memory.
     pub fn memory_bytes(&self) -> usize {
         self.inner.pool().bytes()
     }

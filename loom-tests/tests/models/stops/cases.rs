@@ -123,11 +123,11 @@ pub(super) static JOIN: Case<Consumer> = Case {
     others: 2,
     handle: |broker, topic| {
         make_spare(topic);
-        broker.consumer(ConsumerConfig::new())
+        broker.consumer(ConsumerConfig::new()).unwrap()
     },
     prepare: |others, _| fill(others, 3),
     work: |mut consumer, _| {
-        consumer.subscribe(&["t"]).unwrap();
+        consumer.subscribe(["t"]).unwrap();
         drop(consumer);
     },
 };
@@ -152,7 +152,7 @@ pub(super) static SEEK: Case<Consumer> = Case {
     handle: consumer,
     prepare: |others, _| fill(others, 3),
     work: |mut consumer, _| {
-        consumer.seek("t", 0, 2).unwrap();
+        consumer.seek(("t", 0), 2).unwrap();
         let batch = consumer.try_poll().unwrap();
         assert!(batch.iter().all(|record| record.offset() >= 2));
         drop(batch);
