@@ -77,7 +77,7 @@ fn handles_that_never_send_cost_no_memory() {
     let (broker, topic) = make(tiny());
     let own = topic.memory_bytes();
     let producers: Vec<_> = (0..5000).map(|_| topic.producer()).collect();
-    let clones: Vec<_> = producers.iter().cloned().collect();
+    let clones = producers.to_vec();
     let shared: Vec<_> = (0..5000).map(|_| topic.shared_producer()).collect();
     assert_eq!(topic.memory_bytes(), own);
     drop((producers, clones, shared));

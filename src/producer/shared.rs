@@ -59,8 +59,9 @@ impl Topic {
 /// handle.
 ///
 /// A call takes its producer without waiting for another call, even for one whose thread has
-/// stopped. That costs a few atomic operations more than a send by a `Producer`. A thread that
-/// sends all the time is better off with a [`Producer`](crate::Producer) of its own.
+/// stopped. That costs a few atomic operations more than a send by a `Producer`. Only a call that
+/// finds all producers in use takes a lock, to make one more. A thread that sends all the time is
+/// better off with a [`Producer`](crate::Producer) of its own.
 ///
 /// Equal keys go to one partition, whichever clone sends them. Records that a thread or task sends
 /// one after the other to the same partition get ascending offsets.
