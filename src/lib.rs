@@ -48,7 +48,7 @@ pub use topic::{Murmur2, PartitionChoice, Partitioner, RoundRobin, Xxh3};
 
 // Records.
 pub use log::segment::{Headers, RecordRef, Records, Values};
-pub use record::{Destination, FrameMetadata, Header, NO_TIMESTAMP, Record, RecordMetadata};
+pub use record::{Destination, FrameMetadata, Header, Record, RecordMetadata};
 
 // Producers.
 pub use log::segment::{ExclusiveMode, SharedMode};

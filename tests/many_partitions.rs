@@ -30,7 +30,7 @@ fn send(producer: &mut Producer, partition: u32) {
 fn polled(consumer: &mut Consumer) -> Option<u32> {
     let batch = consumer.try_poll().unwrap();
     let record = batch.iter().next()?;
-    assert_eq!(record.value(), batch.partition().to_ne_bytes());
+    assert_eq!(record.value_bytes(), batch.partition().to_ne_bytes());
     Some(batch.partition())
 }
 

@@ -78,7 +78,7 @@ const MANY_PARTITIONS: usize = 17;
 /// topic.producer().send(Record::new(b"login").key(b"user-001"))?;
 /// let batch = consumer.poll(Duration::from_millis(100))?;
 /// for record in &batch {
-///     assert_eq!((record.offset(), record.value()), (0, &b"login"[..]));
+///     assert_eq!((record.offset(), record.value()), (0, Some(&b"login"[..])));
 /// }
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```

@@ -19,8 +19,8 @@ pub struct OwnedRecord {
     pub partition: u32,
     /// The offset in the partition.
     pub offset: u64,
-    /// In milliseconds since 1970 UTC; [`NO_TIMESTAMP`](crate::NO_TIMESTAMP) without one.
-    pub timestamp: i64,
+    /// In milliseconds since 1970 UTC, if the record has one.
+    pub timestamp: Option<i64>,
     /// The key, if the record has one.
     pub key: Option<Vec<u8>>,
     /// The value; `None` for a tombstone.
@@ -154,7 +154,7 @@ fn copy_records(batch: &Batch<'_>, buffered: &mut VecDeque<OwnedRecord>) {
             offset: record.offset(),
             timestamp: record.timestamp(),
             key: record.key().map(<[u8]>::to_vec),
-            value: (!record.is_tombstone()).then(|| record.value().to_vec()),
+            value: record.value().map(<[u8]>::to_vec),
             headers: record
                 .headers()
                 .map(|header| (header.name.to_owned(), header.value.map(<[u8]>::to_vec)))

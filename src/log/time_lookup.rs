@@ -165,7 +165,9 @@ fn scan_segment(segment: &Segment, log: &Partition, time: i64, deleted_before: u
                     ..RecordRun::default()
                 };
                 for record in Records::new(&run, segment) {
-                    let timestamp = record.timestamp();
+                    let Some(timestamp) = record.timestamp() else {
+                        continue;
+                    };
                     if timestamp >= time && record.offset() >= deleted_before {
                         return Scan::Found(OffsetAndTimestamp {
                             offset: record.offset(),

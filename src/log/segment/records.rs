@@ -12,7 +12,7 @@ use super::descriptor::{Descriptor, Kind, padded};
 use super::frame::{Headers, TABLE_PREFIX, UNIFORM_PREFIX};
 use super::{PublishedIndex, Segment};
 use crate::log::segment::memory::Bytes;
-use crate::record::NO_TIMESTAMP;
+use crate::record::{NO_TIMESTAMP, known_timestamp};
 use core::fmt;
 
 /// A record of a [`Batch`](crate::Batch), read where it lies in the log, without a copy.
@@ -32,9 +32,9 @@ use core::fmt;
 /// let batch = consumer.poll(Duration::from_millis(100))?;
 /// for record in &batch {
 ///     assert_eq!(record.offset(), 0);
-///     assert_eq!(record.value(), b"login");
+///     assert_eq!(record.value(), Some(&b"login"[..]));
 ///     assert_eq!(record.key(), Some(&b"user-001"[..]));
-///     assert_eq!(record.timestamp(), 1_700_000_000_000);
+///     assert_eq!(record.timestamp(), Some(1_700_000_000_000));
 ///     assert!(record.headers().eq(headers));
 /// }
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -71,27 +71,35 @@ impl<'b> RecordRef<'b> {
         self.offset
     }
 
-    /// The value; empty for a tombstone.
+    /// The value. `None` for a tombstone, which differs from an empty value.
     #[inline]
-    pub fn value(&self) -> &'b [u8] {
+    pub fn value(&self) -> Option<&'b [u8]> {
+        (!self.is_tombstone()).then(|| self.value_bytes())
+    }
+
+    /// The bytes of the value; none for a tombstone.
+    ///
+    /// For topics without tombstones, and where a tombstone and an empty value are the same.
+    #[inline]
+    pub fn value_bytes(&self) -> &'b [u8] {
         // SAFETY: B1: part of a published frame of the batch.
         unsafe { self.bytes.slice(self.at, self.length) }
     }
 
-    /// Whether the record has no value, which is not the same as an empty one.
+    /// Whether the record has no value, which differs from an empty value.
     #[inline]
     pub fn is_tombstone(&self) -> bool {
         self.flags.is_tombstone()
     }
 
-    /// The timestamp in milliseconds since 1970 UTC, or [`NO_TIMESTAMP`].
+    /// The timestamp in milliseconds since 1970 UTC, if the record has one.
     #[inline]
-    pub fn timestamp(&self) -> i64 {
+    pub fn timestamp(&self) -> Option<i64> {
         if !self.flags.is_timed() {
-            return self.time;
+            return known_timestamp(self.time);
         }
         // SAFETY: B1, and `frame.rs`: a timed record's time follows its value.
-        unsafe { read_i64(self.bytes, self.value_end()) }
+        Some(unsafe { read_i64(self.bytes, self.value_end()) })
     }
 
     /// The key, if the record has one. It may be empty.
@@ -137,7 +145,7 @@ impl fmt::Debug for RecordRef<'_> {
             .field("offset", &self.offset)
             .field("timestamp", &self.timestamp())
             .field("key", &self.key())
-            .field("value", &(!self.is_tombstone()).then(|| self.value()))
+            .field("value", &self.value())
             .field("headers", &self.headers().collect::<Vec<_>>())
             .finish()
     }
