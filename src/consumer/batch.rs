@@ -108,7 +108,7 @@ impl<'c> Batch<'c> {
         match &self.source {
             Some(source) => {
                 let (run, segment) = source.cursor.run();
-                Records::new(run, segment)
+                Records::new(run, segment, source.cursor.partition().topic_partition())
             }
             None => Records::empty(),
         }
@@ -146,7 +146,7 @@ impl<'c> Batch<'c> {
 fn cover(cursor: &Cursor) -> crate::log::segment::ReadAccess {
     let (run, segment) = cursor.run();
     let mut access = segment.read_access();
-    for record in Records::new(run, segment) {
+    for record in Records::new(run, segment, cursor.partition().topic_partition()) {
         segment.cover(&mut access, record.at, record.length);
     }
     access

@@ -39,7 +39,7 @@ pub use config::{ConsumerConfig, HoldBack};
 pub use poll_async::PollAsync;
 pub use rebalance_listener::{Rebalance, RebalanceListener};
 #[cfg(feature = "stream")]
-pub use stream::{OwnedRecord, RecordStream};
+pub use stream::RecordStream;
 
 pub(crate) use assigned_partition::AssignedPartition;
 pub(crate) use registry::{ConsumerRegistry, RegisteredConsumer, RegisteredCursor};

@@ -3,34 +3,11 @@
 use super::Consumer;
 use super::batch::Batch;
 use crate::error::ConsumeError;
+use crate::owned_record::OwnedRecord;
 use core::pin::Pin;
 use core::task::{Context, Poll};
 use futures_core::{FusedStream, Stream};
 use std::collections::VecDeque;
-use std::sync::Arc;
-
-/// A record copied out of the ring.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct OwnedRecord {
-    /// The topic's name.
-    pub topic: Arc<str>,
-    /// The partition's number.
-    pub partition: u32,
-    /// The offset in the partition.
-    pub offset: u64,
-    /// In milliseconds since 1970 UTC, if the record has one.
-    pub timestamp: Option<i64>,
-    /// The key, if the record has one.
-    pub key: Option<Vec<u8>>,
-    /// The value; `None` for a tombstone.
-    pub value: Option<Vec<u8>>,
-    /// The headers, in order: each a name, and a value unless that is null.
-    pub headers: Vec<(String, Option<Vec<u8>>)>,
-    /// Offsets that were dropped unread just before this record:
-    /// [`Batch::lost`](crate::Batch::lost).
-    pub lost: u64,
-}
 
 /// A stream of a consumer's records, one at a time: see [`Consumer::into_stream`].
 ///
@@ -145,21 +122,11 @@ impl FusedStream for RecordStream {
 }
 
 fn copy_records(batch: &Batch<'_>, buffered: &mut VecDeque<OwnedRecord>) {
-    let topic: Arc<str> = batch.topic().into();
     let mut lost = batch.lost();
     for record in batch {
         buffered.push_back(OwnedRecord {
-            topic: topic.clone(),
-            partition: batch.partition(),
-            offset: record.offset(),
-            timestamp: record.timestamp(),
-            key: record.key().map(<[u8]>::to_vec),
-            value: record.value().map(<[u8]>::to_vec),
-            headers: record
-                .headers()
-                .map(|header| (header.name.to_owned(), header.value.map(<[u8]>::to_vec)))
-                .collect(),
             lost: core::mem::take(&mut lost),
+            ..record.to_owned()
         });
     }
 }

@@ -164,7 +164,7 @@ fn scan_segment(segment: &Segment, log: &Partition, time: i64, deleted_before: u
                     records: descriptor.slots(),
                     ..RecordRun::default()
                 };
-                for record in Records::new(&run, segment) {
+                for record in Records::new(&run, segment, log.topic_partition()) {
                     let Some(timestamp) = record.timestamp() else {
                         continue;
                     };

@@ -19,6 +19,7 @@ use crate::log::partition_id::{MAX_PARTITIONS, PartitionId};
 use crate::log::segment::{MAX_NUMBER, SegmentShape};
 use crate::log::segment_pool::{MAX_SEGMENTS, NoSegments, SegmentPool};
 use crate::sync::{AppendVec, AtomicU64, Mutex, MutexGuard, lock, ord};
+use crate::topic_partition::TopicPartition;
 use crate::wait::EventCount;
 use std::sync::Arc;
 
@@ -60,7 +61,8 @@ impl TopicShared {
             .map(|id| {
                 let near = id as usize * (config.segments as usize + 1);
                 let index = pool.take(near as u16)?;
-                Some(new_partition(&config, &pool, id, index))
+                let partition = TopicPartition::new(name, id);
+                Some(new_partition(&config, &pool, partition, index))
             })
             .collect::<Option<_>>()
             .ok_or_else(out_of_memory)?;
@@ -280,7 +282,7 @@ impl TopicShared {
             },
         })?;
         for (id, index) in (before..total).zip(index..) {
-            let new = new_partition(config, pool, id, index);
+            let new = new_partition(config, pool, TopicPartition::new(&*self.name, id), index);
             self.partitions.fill(id as usize, new);
             // The hold is in force before the state word announces the partition. So a producer
             // cannot send a record there that the subscriber would miss.
@@ -308,11 +310,11 @@ impl TopicShared {
 fn new_partition(
     config: &TopicConfig,
     pool: &Arc<SegmentPool>,
-    id: u32,
+    topic_partition: TopicPartition,
     index: u16,
 ) -> Arc<Partition> {
     Arc::new(Partition::new(
-        PartitionId::new(id),
+        topic_partition,
         config.segments as usize,
         config.overflow == Overflow::Backpressure,
         config.retention_limits(),

@@ -12,6 +12,7 @@ const FILES: [&str; 8] = [
     "wait/asymmetric_fence.rs",
     "log/segment/mod.rs",
     "log/segment/claim.rs",
+    "log/segment/record_ref.rs",
     "log/segment/records.rs",
     "log/segment/values.rs",
 ];
