@@ -1,4 +1,5 @@
 //! Records as they are sent, read and copied: their parts, where they come from, and their number.
+#![allow(clippy::unwrap_used, clippy::panic)]
 
 mod common;
 
