@@ -15,13 +15,12 @@ use std::sync::Arc;
 ///
 /// # let broker = Broker::new();
 /// # let topic = broker.create_topic("orders", TopicConfig::new())?;
-/// # let mut consumer = broker.consumer(ConsumerConfig::new());
-/// # consumer.subscribe(&["orders"])?;
+/// # let mut consumer = broker.consumer(ConsumerConfig::new())?;
+/// # consumer.subscribe(["orders"])?;
 /// let mut producer = topic.producer();
 /// producer.send(Record::new("login").key("user-001"))?;
 /// let batch = consumer.poll(Duration::from_millis(100))?;
 /// let failed: Vec<OwnedRecord> = batch.iter().map(|record| record.to_owned()).collect();
-/// drop(batch);
 /// for record in &failed {
 ///     // To the same topic, once more.
 ///     producer.send(record.as_record(&mut Vec::new()))?;
@@ -56,16 +55,16 @@ impl OwnedRecord {
     /// The record's own partition is ignored.
     ///
     /// ```
-    /// use ringlog::{OwnedRecord, Record, TopicPartition};
+    /// use ringlog::{OwnedRecord, Record};
     ///
-    /// let record = OwnedRecord::new(TopicPartition::new("orders", 2), 7, &Record::new("login"));
+    /// let record = OwnedRecord::new(("orders", 2), 7, &Record::new("login"));
     /// assert_eq!((&*record.topic, record.partition, record.offset), ("orders", 2, 7));
     /// assert_eq!(record.value_bytes(), b"login");
     /// ```
     pub fn new(partition: impl Into<TopicPartition>, offset: u64, record: &Record<'_>) -> Self {
         let TopicPartition { topic, partition } = partition.into();
         OwnedRecord {
-            topic: topic.into(),
+            topic,
             partition,
             offset,
             timestamp: record.timestamp,
@@ -78,7 +77,10 @@ impl OwnedRecord {
 
     /// The record's topic and partition.
     pub fn topic_partition(&self) -> TopicPartition {
-        TopicPartition::new(&*self.topic, self.partition)
+        TopicPartition {
+            topic: self.topic.clone(),
+            partition: self.partition,
+        }
     }
 
     /// Whether the record has no value, which differs from an empty value.
@@ -99,11 +101,11 @@ impl OwnedRecord {
     /// empty `Vec` allocates only if the record has headers:
     ///
     /// ```
-    /// # use ringlog::{Broker, Header, OwnedRecord, Record, TopicConfig, TopicPartition};
+    /// # use ringlog::{Broker, Header, OwnedRecord, Record, TopicConfig};
     /// # let dead_letters = Broker::new().create_topic("orders.dead", TopicConfig::new())?;
     /// # let mut dead_letters = dead_letters.producer();
     /// # let failed = Record::new("login").key("user-001");
-    /// # let failed = OwnedRecord::new(TopicPartition::new("orders", 0), 5, &failed);
+    /// # let failed = OwnedRecord::new(("orders", 0), 5, &failed);
     /// dead_letters.send(failed.as_record(&mut Vec::new()))?;
     ///
     /// // With the timestamp of the first send, and one more header.

@@ -82,8 +82,8 @@ impl<'a> Header<'a> {
 /// # use std::time::Duration;
 /// # let broker = Broker::new();
 /// # let topic = broker.create_topic("orders", TopicConfig::new())?;
-/// # let mut consumer = broker.consumer(ConsumerConfig::new());
-/// # consumer.subscribe(&["orders"])?;
+/// # let mut consumer = broker.consumer(ConsumerConfig::new())?;
+/// # consumer.subscribe(["orders"])?;
 /// # let mut producer = topic.producer();
 /// let (user, cents) = (7u32, 1999u64);
 /// producer.send(Record::new(&cents.to_be_bytes()).key(&user.to_be_bytes()))?;

@@ -82,7 +82,7 @@ fn a_record_has_a_timestamp_only_if_it_or_its_topic_gives_one() {
 
     let stamped = broker.create_topic("stamped", TopicConfig::new()).unwrap();
     send_in_every_way(&stamped, 0);
-    consumer.subscribe(&["stamped"]).unwrap();
+    consumer.subscribe(["stamped"]).unwrap();
     for (i, record) in owned(&mut consumer).iter().enumerate() {
         let time = record.timestamp.unwrap();
         assert_eq!(time == 5, i == 1, "record {i} has the time {time}");
@@ -182,15 +182,15 @@ fn a_record_knows_its_topic_and_partition() {
             send_in_every_way(&topic, partition);
         }
     }
-    let mut consumer = broker.consumer(ConsumerConfig::new());
-    consumer.subscribe(&names).unwrap();
+    let mut consumer = broker.consumer(ConsumerConfig::new()).unwrap();
+    consumer.subscribe(names).unwrap();
     let mut seen = Vec::new();
     loop {
         let batch = consumer.try_poll().unwrap();
         if batch.is_empty() {
             break;
         }
-        let from = TopicPartition::new(batch.topic(), batch.partition());
+        let from = batch.topic_partition().unwrap();
         for record in &batch {
             assert_eq!(record.topic_partition(), &from);
             assert_eq!(
@@ -228,7 +228,7 @@ fn a_copy_outlives_the_log_and_is_sent_to_another_thread() {
     let mut consumer = subscribed(&broker, ConsumerConfig::new());
     let copies = owned(&mut consumer);
     drop((broker, topic, consumer));
-    let expected = OwnedRecord::new(TopicPartition::new(TOPIC, 1), 0, &sent);
+    let expected = OwnedRecord::new((TOPIC, 1), 0, &sent);
     let copies = thread::spawn(move || {
         assert_eq!(copies, [expected]);
         copies
@@ -277,8 +277,7 @@ fn a_record_is_sent_again_with_its_key_value_and_headers() {
     for record in &batch {
         dead_letters.send(record.as_record(&mut lent)).unwrap();
     }
-    drop(batch);
-    consumer.seek(TOPIC, 1, 0).unwrap();
+    consumer.seek((TOPIC, 1), 0).unwrap();
     let copies = owned(&mut consumer);
     for copy in &copies {
         // One statement, or one vector for all.
@@ -289,13 +288,13 @@ fn a_record_is_sent_again_with_its_key_value_and_headers() {
         dead_letters.send(copy.as_record(&mut lent)).unwrap();
     }
 
-    consumer.subscribe(&["dead"]).unwrap();
+    consumer.subscribe(["dead"]).unwrap();
     let again = owned(&mut consumer);
     assert_eq!(again.len(), 12);
     for (i, (again, sent)) in again.iter().zip(sent.iter().cycle()).enumerate() {
         let mut kept = *sent;
         kept.timestamp = None;
-        let expected = OwnedRecord::new(TopicPartition::new("dead", 0), i as u64, &kept);
+        let expected = OwnedRecord::new(("dead", 0), i as u64, &kept);
         assert_eq!(again, &expected);
     }
 }
@@ -312,7 +311,7 @@ fn the_number_of_records_left_is_exact() {
     let mut consumer = subscribed(&broker, ConsumerConfig::new());
     // From each offset, also within a frame.
     for from in 0..=EVERY_WAY {
-        consumer.seek(TOPIC, 0, from as u64).unwrap();
+        consumer.seek((TOPIC, 0), from as u64).unwrap();
         let batch = consumer.try_poll().unwrap();
         let mut left = all - from;
         assert_eq!(batch.len(), left);

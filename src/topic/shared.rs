@@ -48,6 +48,7 @@ impl TopicShared {
                 reason,
             });
         }
+        let name: Arc<str> = name.into();
         let (shape, segments) = config.validate()?;
         let partitions = config.partitions as usize;
         let out_of_memory = || TopicError::OutOfMemory {
@@ -61,14 +62,13 @@ impl TopicShared {
             .map(|id| {
                 let near = id as usize * (config.segments as usize + 1);
                 let index = pool.take(near as u16)?;
-                let partition = TopicPartition::new(name, id);
-                Some(new_partition(&config, &pool, partition, index))
+                Some(new_partition(&config, &pool, &name, id, index))
             })
             .collect::<Option<_>>()
             .ok_or_else(out_of_memory)?;
         let state = AtomicU64::new(TopicState::with_partitions(config.partitions).0);
         Ok(TopicShared {
-            name: name.into(),
+            name,
             config,
             pool,
             partitions: AppendVec::new(partitions),
@@ -282,7 +282,7 @@ impl TopicShared {
             },
         })?;
         for (id, index) in (before..total).zip(index..) {
-            let new = new_partition(config, pool, TopicPartition::new(&*self.name, id), index);
+            let new = new_partition(config, pool, &self.name, id, index);
             self.partitions.fill(id as usize, new);
             // The hold is in force before the state word announces the partition. So a producer
             // cannot send a record there that the subscriber would miss.
@@ -310,9 +310,14 @@ impl TopicShared {
 fn new_partition(
     config: &TopicConfig,
     pool: &Arc<SegmentPool>,
-    topic_partition: TopicPartition,
+    topic: &Arc<str>,
+    id: u32,
     index: u16,
 ) -> Arc<Partition> {
+    let topic_partition = TopicPartition {
+        topic: topic.clone(),
+        partition: id,
+    };
     Arc::new(Partition::new(
         topic_partition,
         config.segments as usize,

@@ -21,8 +21,8 @@ use core::fmt;
 /// # use std::time::Duration;
 /// # let broker = Broker::new();
 /// # let topic = broker.create_topic("orders", TopicConfig::new())?;
-/// # let mut consumer = broker.consumer(ConsumerConfig::new());
-/// # consumer.subscribe(&["orders"])?;
+/// # let mut consumer = broker.consumer(ConsumerConfig::new())?;
+/// # consumer.subscribe(["orders"])?;
 /// let headers = [Header::new("trace", b"7f3a"), Header::new("trace", b"second")];
 /// let login = Record::new(b"login").key("user-001").headers(&headers);
 /// topic.producer().send(login.timestamp(1_700_000_000_000))?;
@@ -182,18 +182,17 @@ impl<'b> RecordRef<'b> {
     /// # use std::time::Duration;
     /// # let broker = Broker::new();
     /// # let topic = broker.create_topic("orders", TopicConfig::new())?;
-    /// # let mut consumer = broker.consumer(ConsumerConfig::new());
-    /// # consumer.subscribe(&["orders"])?;
+    /// # let mut consumer = broker.consumer(ConsumerConfig::new())?;
+    /// # consumer.subscribe(["orders"])?;
     /// topic.producer().send(Record::new("login").key("user-001"))?;
     /// let batch = consumer.poll(Duration::from_millis(100))?;
     /// let records: Vec<_> = batch.iter().map(|record| record.to_owned()).collect();
-    /// drop(batch);
     /// assert_eq!(records[0].value.as_deref(), Some(&b"login"[..]));
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn to_owned(&self) -> OwnedRecord {
         OwnedRecord {
-            topic: self.source.topic.clone().into(),
+            topic: self.source.topic.clone(),
             partition: self.source.partition,
             offset: self.offset,
             timestamp: self.timestamp(),
@@ -216,8 +215,8 @@ impl<'b> RecordRef<'b> {
     /// # let broker = Broker::new();
     /// # let topic = broker.create_topic("orders", TopicConfig::new())?;
     /// # let dead_letters = broker.create_topic("orders.dead", TopicConfig::new())?;
-    /// # let mut consumer = broker.consumer(ConsumerConfig::new());
-    /// # consumer.subscribe(&["orders"])?;
+    /// # let mut consumer = broker.consumer(ConsumerConfig::new())?;
+    /// # consumer.subscribe(["orders"])?;
     /// # topic.producer().send(Record::new("login").key("user-001"))?;
     /// let mut dead_letters = dead_letters.producer();
     /// for record in &consumer.poll(Duration::from_millis(100))? {
