@@ -30,7 +30,10 @@ fn send(producer: &mut Producer, partition: u32) {
 fn polled(consumer: &mut Consumer) -> Option<u32> {
     let batch = consumer.try_poll().unwrap();
     let record = batch.iter().next()?;
-    assert_eq!(record.value(), batch.partition().unwrap().to_ne_bytes());
+    assert_eq!(
+        record.value_bytes(),
+        batch.partition().unwrap().to_ne_bytes()
+    );
     batch.partition()
 }
 
