@@ -219,7 +219,7 @@ fn records_and_iterators_may_outlive_the_batch_itself() {
     send(&topic, 3, 0);
     let mut consumer = subscribed(&broker, ConsumerConfig::new());
     let first = consumer.try_poll().unwrap().into_iter().next().unwrap();
-    assert_eq!((first.offset(), first.value().len()), (0, 4));
+    assert_eq!((first.offset(), first.value_bytes().len()), (0, 4));
     consumer.seek((TOPIC, 0), 1).unwrap();
     let mut offsets = Vec::new();
     for record in consumer.try_poll().unwrap() {
