@@ -28,9 +28,9 @@ fn a_batch_outlives_the_other_handles_in_every_order() {
         let (mut other, mut producer) = (Some(other), Some(producer));
         for step in order {
             if let Some(producer) = &mut producer {
-                for _ in 0..5 {
-                    producer.send(Record::new("overwrites")).unwrap();
-                }
+                producer
+                    .send_batch(&[Record::new("overwrites"); 4])
+                    .unwrap();
             }
             match step {
                 0 => drop(broker.take()),

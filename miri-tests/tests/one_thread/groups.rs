@@ -94,15 +94,15 @@ fn a_member_that_stops_polling_is_fenced_off_with_its_batch_in_hand() {
     let batch = slow.try_poll().unwrap();
     let held = batch.iter().next().unwrap();
     let mut read = 0;
-    for _ in 0..30 {
-        MILLISECONDS.set(MILLISECONDS.get() + 100);
+    for _ in 0..8 {
+        MILLISECONDS.set(MILLISECONDS.get() + 300);
         read += drain(&mut other).len();
     }
     assert_eq!(read, 12, "the other reads what was not committed");
     // Its segment may be wanted by now.
     let mut producer = topic.producer();
-    for partition in [0, 1].repeat(12) {
-        let _ = producer.try_send(Record::new("yyyyyyyyy").partition(partition));
+    for partition in [0, 1].repeat(3) {
+        let _ = producer.try_send_batch(&[Record::new("yyyyy").partition(partition); 4]);
         drain(&mut other);
     }
     assert_eq!(miri_tests::bytes(&held), b"x");
