@@ -41,8 +41,8 @@ pub fn make(config: TopicConfig) -> (Broker, Topic) {
 
 /// A consumer of [`TOPIC`].
 pub fn subscribed(broker: &Broker, config: ConsumerConfig) -> Consumer {
-    let mut consumer = broker.consumer(config);
-    consumer.subscribe(&[TOPIC]).unwrap();
+    let mut consumer = broker.consumer(config).unwrap();
+    consumer.subscribe([TOPIC]).unwrap();
     consumer
 }
 

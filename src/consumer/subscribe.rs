@@ -42,18 +42,18 @@ impl Consumer {
     ///
     /// - [`ConsumeError::UnknownTopic`] for a name that the broker does not have.
     /// - [`ConsumeError::MixedAssignment`] after [`assign`](Self::assign), until `unsubscribe`.
-    /// - [`ConsumeError::InvalidConfig`], [`ConsumeError::InvalidName`] and
-    ///   [`ConsumeError::NoGroup`] if the consumer's configuration is not valid: a number is
-    ///   outside its limits, a name breaks its rule, or there is an `instance_id` without a group.
     /// - With a group, [`ConsumeError::Closed`] if a topic was deleted meanwhile, and
     ///   [`ConsumeError::OtherAssignor`] if the group's members use another assignor.
-    pub fn subscribe<N: AsRef<str>>(&mut self, topics: &[N]) -> Result<(), ConsumeError> {
+    pub fn subscribe<N: AsRef<str>>(
+        &mut self,
+        topics: impl IntoIterator<Item = N>,
+    ) -> Result<(), ConsumeError> {
         self.subscribe_to(topics, None)
     }
 
     pub(super) fn subscribe_to<N: AsRef<str>>(
         &mut self,
-        names: &[N],
+        names: impl IntoIterator<Item = N>,
         listener: Option<Box<dyn RebalanceListener>>,
     ) -> Result<(), ConsumeError> {
         self.check_mode(AssignmentMode::Subscribe)?;
@@ -115,11 +115,13 @@ impl Consumer {
     ///   that does not exist.
     /// - [`ConsumeError::MixedAssignment`] after `subscribe`, until
     ///   [`unsubscribe`](Self::unsubscribe).
-    /// - [`ConsumeError::InvalidConfig`], [`ConsumeError::InvalidName`] and
-    ///   [`ConsumeError::NoGroup`] as with `subscribe`.
-    pub fn assign(&mut self, partitions: &[TopicPartition]) -> Result<(), ConsumeError> {
+    pub fn assign<P: Into<TopicPartition>>(
+        &mut self,
+        partitions: impl IntoIterator<Item = P>,
+    ) -> Result<(), ConsumeError> {
         self.check_mode(AssignmentMode::Assign)?;
-        let wanted = partitions.iter().map(|wanted| self.find_partition(wanted));
+        let partitions = partitions.into_iter();
+        let wanted = partitions.map(|wanted| self.find_partition(&wanted.into()));
         let wanted = wanted.collect::<Result<Vec<_>, _>>()?;
         let mut subscriptions: Vec<TopicSubscription> = Vec::new();
         for ResolvedPartition { topic, .. } in &wanted {
@@ -157,7 +159,6 @@ impl Consumer {
     }
 
     fn check_mode(&self, requested: AssignmentMode) -> Result<(), ConsumeError> {
-        self.config.validate()?;
         match self.mode {
             Some(mode) if mode != requested => Err(ConsumeError::MixedAssignment {
                 given: mode.name(),

@@ -85,7 +85,7 @@ fn a_closed_or_deleted_topic_is_read_to_its_end() {
             topic.close();
             assert_eq!(read_to_end(&mut consumer), 6);
             assert!(topic.producer().send(Record::new("late")).is_err());
-            consumer.seek_to_beginning(TOPIC, 0).unwrap();
+            consumer.seek_to_beginning((TOPIC, 0)).unwrap();
             let batch = consumer.try_poll().unwrap();
             broker.delete_topic(TOPIC).unwrap();
             drop(topic);
@@ -93,7 +93,7 @@ fn a_closed_or_deleted_topic_is_read_to_its_end() {
             drop(batch);
             assert!(consumer.try_poll().is_err());
             let again = broker.create_topic(TOPIC, small()).unwrap();
-            consumer.subscribe(&[TOPIC]).unwrap();
+            consumer.subscribe([TOPIC]).unwrap();
             again.producer().send(Record::new("y")).unwrap();
             assert_eq!(consumer.try_poll().unwrap().len(), 1);
         }

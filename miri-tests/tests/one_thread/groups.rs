@@ -150,8 +150,8 @@ fn a_listener_commits_at_the_handover() {
     let (broker, topic) = make(small().partitions(2));
     let calls = Calls::default();
     let config = ConsumerConfig::new().group("g").auto_commit(false);
-    let mut first = broker.consumer(config);
-    first.subscribe_with(&[TOPIC], calls.clone()).unwrap();
+    let mut first = broker.consumer(config).unwrap();
+    first.subscribe_with([TOPIC], calls.clone()).unwrap();
     settle(&mut [&mut first]);
     send(&topic, 2);
     assert_eq!(settle(&mut [&mut first]), 6);

@@ -138,8 +138,8 @@ impl RebalanceListener for PanickingListener {
 #[test]
 fn listeners_may_panic() {
     let (broker, topic) = make(small().partitions(2));
-    let mut first = broker.consumer(ConsumerConfig::new().group("g"));
-    first.subscribe_with(&[TOPIC], PanickingListener).unwrap();
+    let mut first = broker.consumer(ConsumerConfig::new().group("g")).unwrap();
+    first.subscribe_with([TOPIC], PanickingListener).unwrap();
     drain(&mut first);
     let mut second = miri_tests::member(&broker);
     for _ in 0..4 {

@@ -41,7 +41,7 @@ fn a_held_batch_stays_while_the_ring_wraps() {
             }
             assert!(again.count() > 0);
             drop(batch);
-            consumer.seek_to_end(TOPIC, 0).unwrap();
+            consumer.seek_to_end((TOPIC, 0)).unwrap();
             assert!(consumer.try_poll().unwrap().is_empty());
         }
     }
@@ -72,25 +72,25 @@ fn positions_move_to_any_offset_and_time() {
         let one = ConsumerConfig::new().max_poll_records(1);
         let mut consumer = subscribed(&broker, one);
         for offset in [0, 3, 4, 13, 7, 14] {
-            consumer.seek(TOPIC, 0, offset).unwrap();
+            consumer.seek((TOPIC, 0), offset).unwrap();
             let read = drain(&mut consumer);
             assert!(read.iter().map(|r| r.0).eq(offset..14));
         }
-        consumer.seek_to_beginning(TOPIC, 0).unwrap();
+        consumer.seek_to_beginning((TOPIC, 0)).unwrap();
         assert_eq!(consumer.try_poll().unwrap().len(), 1);
-        consumer.seek_to_time(TOPIC, 0, 6).unwrap();
+        consumer.seek_to_time((TOPIC, 0), 6).unwrap();
         assert_eq!(drain(&mut consumer)[0], (6, vec![6; 9]));
-        consumer.seek_to_end(TOPIC, 0).unwrap();
-        assert_eq!(consumer.lag(TOPIC, 0), Ok(0));
-        assert_eq!(consumer.lead(TOPIC, 0), Ok(14));
+        consumer.seek_to_end((TOPIC, 0)).unwrap();
+        assert_eq!(consumer.lag((TOPIC, 0)), Ok(0));
+        assert_eq!(consumer.lead((TOPIC, 0)), Ok(14));
         assert_eq!(topic.offset_for_time(0, 5).unwrap().unwrap().offset, 5);
         let all = [TopicPartition::new(TOPIC, 0)];
         assert_eq!(consumer.beginning_offsets(&all).unwrap()[&all[0]], 0);
         assert_eq!(consumer.end_offsets(&all).unwrap()[&all[0]], 14);
-        consumer.seek_to_beginning(TOPIC, 0).unwrap();
-        consumer.pause(TOPIC, 0).unwrap();
+        consumer.seek_to_beginning((TOPIC, 0)).unwrap();
+        consumer.pause((TOPIC, 0)).unwrap();
         assert!(drain(&mut consumer).is_empty());
-        consumer.resume(TOPIC, 0).unwrap();
+        consumer.resume((TOPIC, 0)).unwrap();
         assert_eq!(drain(&mut consumer).len(), 14);
     }
 }
@@ -103,13 +103,13 @@ fn a_new_consumer_begins_where_its_policy_says() {
         let config = ConsumerConfig::new().offset_reset(reset);
         let mut consumer = subscribed(&broker, config);
         consumer.try_poll().unwrap();
-        consumer.seek_to_end(TOPIC, 0).unwrap();
-        assert_eq!(consumer.position(TOPIC, 0), Ok(5), "{first}");
+        consumer.seek_to_end((TOPIC, 0)).unwrap();
+        assert_eq!(consumer.position((TOPIC, 0)), Ok(5), "{first}");
     }
     let config = ConsumerConfig::new().offset_reset(OffsetReset::None);
     let mut consumer = subscribed(&broker, config);
     let _ = consumer.try_poll().map(|batch| batch.len());
-    consumer.seek(TOPIC, 0, 99).unwrap();
+    consumer.seek((TOPIC, 0), 99).unwrap();
     assert!(consumer.try_poll().is_err());
 }
 

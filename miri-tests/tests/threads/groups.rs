@@ -44,6 +44,6 @@ fn members_read_each_record_once_while_one_leaves() {
     });
     let mut read = read.into_inner().unwrap();
     read.sort_unstable();
-    let sent = (0..2).flat_map(|p| (0..8).map(move |offset| (p, offset)));
+    let sent = (0..2).flat_map(|p| (0..8).map(move |offset| (Some(p), offset)));
     assert!(sent.eq(read));
 }
