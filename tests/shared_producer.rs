@@ -534,7 +534,7 @@ fn read_by_key(reader: &mut Consumer, count: usize) -> BTreeMap<u32, Vec<u64>> {
         read += batch.len();
         for record in &batch {
             let key = u32::from_ne_bytes(record.key().unwrap().try_into().unwrap());
-            let value = u64::from_ne_bytes(record.value().try_into().unwrap());
+            let value = u64::from_ne_bytes(record.value().unwrap().try_into().unwrap());
             by_key.entry(key).or_default().push(value);
         }
     }

@@ -8,7 +8,7 @@ use super::appender::{FrameSize, Refusal, WhenFull};
 use super::batch_plan::BatchPlan;
 use super::{Producer, ProducerMode};
 use crate::error::{BatchError, SendError};
-use crate::record::{Record, RecordMetadata};
+use crate::record::{Record, RecordMetadata, known_timestamp};
 use core::fmt;
 
 impl<M: ProducerMode> Producer<M> {
@@ -163,7 +163,7 @@ impl<'a> BatchMetadata<'a> {
         Some(RecordMetadata {
             partition,
             offset,
-            timestamp: record.given_timestamp().unwrap_or(self.timestamp),
+            timestamp: record.timestamp.or(known_timestamp(self.timestamp)),
         })
     }
 

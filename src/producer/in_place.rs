@@ -7,7 +7,7 @@ use super::appender::{FrameSize, WhenFull};
 use super::{Producer, ProducerMode};
 use crate::error::SendError;
 use crate::log::segment::{RecordClaim, in_place_size};
-use crate::record::{Destination, NO_TIMESTAMP, RecordMetadata};
+use crate::record::{Destination, RecordMetadata};
 use core::fmt;
 use core::ops::{Deref, DerefMut};
 
@@ -82,7 +82,7 @@ impl<M: ProducerMode> Producer<M> {
             metadata: RecordMetadata {
                 partition,
                 offset: record.offset(),
-                timestamp: timestamp.unwrap_or(NO_TIMESTAMP),
+                timestamp,
             },
             record,
         })

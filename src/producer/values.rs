@@ -7,7 +7,7 @@ use super::appender::{FrameSize, Refusal, WhenFull};
 use super::{Producer, ProducerMode};
 use crate::error::SendError;
 use crate::log::segment::uniform_size;
-use crate::record::{Destination, FrameMetadata};
+use crate::record::{Destination, FrameMetadata, known_timestamp};
 use zerocopy::{Immutable, IntoBytes};
 
 impl<M: ProducerMode> Producer<M> {
@@ -88,7 +88,7 @@ impl<M: ProducerMode> Producer<M> {
                 partition,
                 base_offset: self.appenders.topic.partition(partition).log_end_offset(),
                 records: 0,
-                timestamp,
+                timestamp: known_timestamp(timestamp),
             });
         }
         let claim = self.appenders.claim::<M>(partition, size, when_full)?;
@@ -96,7 +96,7 @@ impl<M: ProducerMode> Producer<M> {
             partition,
             base_offset: claim.publish_values(values, value_size, timestamp),
             records: records as u64,
-            timestamp,
+            timestamp: known_timestamp(timestamp),
         })
     }
 }
