@@ -56,8 +56,8 @@ pub use record::{Destination, FrameMetadata, Header, Record, RecordMetadata};
 // Producers.
 pub use log::segment::{ExclusiveMode, SharedMode};
 pub use producer::{
-    BatchMetadata, BatchMetadataIter, Claim, ExclusiveProducer, Producer, SendAsync,
-    SendBatchAsync, SendValuesAsync,
+    BatchMetadata, BatchMetadataIter, Claim, ExclusiveProducer, Producer, ProducerMode, SendAsync,
+    SendBatchAsync, SendValuesAsync, SharedProducer,
 };
 
 // Consumers.
@@ -104,6 +104,8 @@ const _: () = {
     is_sync::<Topic>();
     is_send::<Producer>();
     is_send::<ExclusiveProducer>();
+    is_send::<SharedProducer>();
+    is_sync::<SharedProducer>();
     is_send::<Consumer>();
     is_sync::<Consumer>();
     is_send::<WakeupHandle>();

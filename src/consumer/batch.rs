@@ -33,6 +33,10 @@ use zerocopy::{FromBytes, Immutable};
 /// consumer's next poll. Under [`DropOldest`](crate::Overflow::DropOldest) they do not, and the
 /// batch stays readable all the same.
 ///
+/// To send to the batch's topic while it is held, under `Backpressure`, use a `try_` call, or poll
+/// first: once the ring is full, a blocking send waits for this very batch, up to
+/// [`max_block`](crate::TopicConfig::max_block).
+///
 /// A batch, its iterators and its records borrow the [`Consumer`]. The borrow ends after their last
 /// use, so a batch need not be dropped before the next poll.
 ///
