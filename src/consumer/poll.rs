@@ -76,6 +76,10 @@ impl Consumer {
     ///   [`ConsumeError::NoPosition`] before the first seek in a partition. Both only under
     ///   [`OffsetReset::None`](crate::OffsetReset::None).
     ///
+    /// A consumer that follows topics, by [pattern](Self::subscribe_pattern) or with
+    /// [`wait_for_topics`](crate::ConsumerConfig::wait_for_topics), gets `Closed` once for each
+    /// closed topic that it has read to its end, and not for a deleted one.
+    ///
     /// A member of a group gets `Closed` for a deleted topic once, unless all its topics are
     /// deleted. It also gets:
     ///
@@ -241,6 +245,7 @@ impl Consumer {
         if self.wakeup.take() {
             return Err(ConsumeError::Wakeup);
         }
+        self.follow_topics();
         self.serve_group()?;
         if let Some(found) = self.full_round()? {
             self.poll_order.mark_busy(found);
@@ -349,6 +354,9 @@ impl Consumer {
     /// each of its topics as closed, or they are deleted. A member may still get partitions of
     /// topics that are open.
     pub(super) fn is_finished(&self) -> bool {
+        if self.is_following() {
+            return false; // other topics may be created
+        }
         let finished = |a: &AssignedPartition| a.closed_reported || a.topic.is_deleted();
         let topic_finished = |topic: &Arc<TopicShared>| {
             let assigned = self.assigned.iter();
