@@ -101,14 +101,14 @@ fn full_log(bytes: usize) -> (Topic, Consumer, u64) {
         value[..8].copy_from_slice(&n.to_ne_bytes());
         producer.send(Record::new(&value)).unwrap();
     }
-    let mut consumer = broker.consumer(ConsumerConfig::new());
-    consumer.subscribe(&["full"]).unwrap();
+    let mut consumer = broker.consumer(ConsumerConfig::new()).unwrap();
+    consumer.subscribe(["full"]).unwrap();
     let retained = topic.log_end_offset(0).unwrap() - topic.log_start_offset(0).unwrap();
     (topic, consumer, retained)
 }
 
 fn read_all(consumer: &mut Consumer, retained: u64) -> u64 {
-    consumer.seek_to_beginning("full", 0).unwrap();
+    consumer.seek_to_beginning(("full", 0)).unwrap();
     let (mut count, mut sum, mut last) = (0, 0u64, 0);
     loop {
         let batch = consumer.try_poll().unwrap();

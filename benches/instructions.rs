@@ -113,8 +113,8 @@ fn pair() -> (Topic, Consumer) {
         .segment_records(16_384)
         .timestamps(Timestamps::Given);
     let topic = broker.create_topic("t", config).unwrap();
-    let mut consumer = broker.consumer(ConsumerConfig::new());
-    consumer.subscribe(&["t"]).unwrap();
+    let mut consumer = broker.consumer(ConsumerConfig::new()).unwrap();
+    consumer.subscribe(["t"]).unwrap();
     (topic, consumer)
 }
 
@@ -167,16 +167,15 @@ fn read(send: impl Fn(&mut Producer), records: u64, n: u64) {
     for _ in 0..8_192 / records {
         send(&mut producer);
     }
-    let mut consumer: Consumer = broker.consumer(ConsumerConfig::new());
-    consumer.subscribe(&["t"]).unwrap();
+    let mut consumer: Consumer = broker.consumer(ConsumerConfig::new()).unwrap();
+    consumer.subscribe(["t"]).unwrap();
     let mut sum = 0u64;
     let mut left = n;
     while left > 0 {
         let batch = consumer.try_poll().unwrap();
         left = left.saturating_sub(batch.len() as u64);
         if batch.is_empty() {
-            drop(batch);
-            consumer.seek("t", 0, 0).unwrap();
+            consumer.seek(("t", 0), 0).unwrap();
             continue;
         }
         for record in &batch {

@@ -26,8 +26,8 @@ fn topic(partitions: u32) -> (Broker, Topic) {
 }
 
 fn consumer(broker: &Broker, config: ConsumerConfig) -> Consumer {
-    let mut consumer = broker.consumer(config);
-    consumer.subscribe(&[TOPIC]).unwrap();
+    let mut consumer = broker.consumer(config).unwrap();
+    consumer.subscribe([TOPIC]).unwrap();
     consumer
 }
 
@@ -40,7 +40,7 @@ fn check_log(broker: &Broker, value: &[u8], records: u64) {
         if batch.is_empty() {
             break;
         }
-        let next = &mut next[batch.partition() as usize];
+        let next = &mut next[batch.partition().unwrap() as usize];
         for record in &batch {
             assert_eq!((record.offset(), record.value()), (*next, value));
             *next += 1;
@@ -119,7 +119,7 @@ fn append_batch(c: &mut Criterion) {
 
 /// Reads from the log start to its end; returns the number of records, and a checksum.
 fn read_all(consumer: &mut Consumer) -> (u64, u64) {
-    consumer.seek_to_beginning(TOPIC, 0).unwrap();
+    consumer.seek_to_beginning((TOPIC, 0)).unwrap();
     let (mut records, mut sum) = (0, 0u64);
     loop {
         let batch = consumer.try_poll().unwrap();
@@ -211,7 +211,7 @@ fn seek(c: &mut Criterion) {
         let start = topic.log_start_offset(0).unwrap();
         let mut consumer = consumer(&broker, ConsumerConfig::new().max_poll_records(1));
         let mut seek = |offset: u64| {
-            consumer.seek(TOPIC, 0, offset).unwrap();
+            consumer.seek((TOPIC, 0), offset).unwrap();
             let batch = consumer.poll(Duration::ZERO).unwrap();
             batch.iter().next().map(|record| record.offset())
         };

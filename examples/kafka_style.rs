@@ -54,8 +54,8 @@ fn main() -> Result<(), Failure> {
     let killed = AtomicBool::new(false);
     // The groups exist before the first order, so that they miss none.
     for group in ["billing", "shipping"] {
-        let mut first = broker.consumer(ConsumerConfig::new().group(group));
-        first.subscribe(&[TOPIC])?;
+        let mut first = broker.consumer(ConsumerConfig::new().group(group))?;
+        first.subscribe([TOPIC])?;
         first.try_poll()?;
     }
     thread::scope(|scope| -> Result<(), Failure> {
@@ -153,19 +153,18 @@ fn bill(
     killed: &AtomicBool,
 ) -> Result<(), Failure> {
     let config = ConsumerConfig::new().group("billing").auto_commit(false);
-    let mut consumer = broker.consumer(config);
-    consumer.subscribe_with(&[TOPIC], Print(worker))?;
+    let mut consumer = broker.consumer(config)?;
+    consumer.subscribe_with([TOPIC], Print(worker))?;
     loop {
         let batch = consumer.poll(Duration::from_millis(5))?;
         let mut books = books.lock().map_err(|_| "another worker panicked")?;
-        if batch.is_empty() {
+        let Some(partition) = batch.partition() else {
             if books.orders == ORDERS {
                 return Ok(());
             }
             continue;
-        }
+        };
         let kill = books.orders > KILL_AFTER && !killed.swap(true, Ordering::Relaxed);
-        let partition = batch.partition();
         for record in &batch {
             // Orders that the killed worker billed and did not commit are read again.
             let next = books.next.entry(partition).or_insert(0);
@@ -183,7 +182,6 @@ fn bill(
             println!("billing {worker}: killed after {} orders", books.orders);
             return Ok(()); // without a commit
         }
-        drop(batch);
         drop(books);
         match consumer.commit() {
             // Too slow: another worker has its partitions. The next poll joins again.
@@ -195,8 +193,8 @@ fn bill(
 
 /// Counts parcels; its polls commit automatically.
 fn ship(broker: &Broker, parcels: &AtomicU64) -> Result<(), Failure> {
-    let mut consumer = broker.consumer(ConsumerConfig::new().group("shipping"));
-    consumer.subscribe(&[TOPIC])?;
+    let mut consumer = broker.consumer(ConsumerConfig::new().group("shipping"))?;
+    consumer.subscribe([TOPIC])?;
     loop {
         let batch = consumer.poll(Duration::from_millis(5))?;
         let shipped = parcels.fetch_add(batch.len() as u64, Ordering::Relaxed);

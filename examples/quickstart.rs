@@ -46,8 +46,8 @@ fn first_steps(broker: &Broker) -> Result<(), Box<dyn Error>> {
     }
 
     println!("\nReading all partitions:");
-    let mut consumer = broker.consumer(ConsumerConfig::new());
-    consumer.subscribe(&["user-events"])?;
+    let mut consumer = broker.consumer(ConsumerConfig::new())?;
+    consumer.subscribe(["user-events"])?;
     let mut read = 0;
     loop {
         // A batch borrows the records of one partition from the log, without a copy.
@@ -66,10 +66,10 @@ fn first_steps(broker: &Broker) -> Result<(), Box<dyn Error>> {
     let is_used = |&partition: &u32| topic.log_end_offset(partition).is_ok_and(|end| end > 0);
     let partition = (0..topic.partitions()).find(is_used).unwrap_or(0);
     println!("\nBack to offset 0 of partition {partition}:");
-    consumer.seek("user-events", partition, 0)?;
+    consumer.seek(("user-events", partition), 0)?;
     let batch = consumer.poll(Duration::from_millis(10))?;
     print_records(&batch);
-    if (batch.partition(), batch.is_empty()) != (partition, false) {
+    if batch.partition() != Some(partition) {
         return Err("the seek did not lead back".into());
     }
     Ok(())
@@ -79,7 +79,7 @@ fn print_records(batch: &Batch<'_>) {
     for record in batch {
         println!(
             "  partition {} offset {}  {} {}",
-            batch.partition(),
+            batch.partition().unwrap_or_default(),
             record.offset(),
             String::from_utf8_lossy(record.key().unwrap_or_default()),
             String::from_utf8_lossy(record.value())
@@ -106,8 +106,8 @@ fn speed(broker: &Broker, cores: &[CoreId]) -> Result<(), Box<dyn Error>> {
         .prefault(true);
     let topic = broker.create_topic("speed", config)?;
     let mut producer = topic.producer();
-    let mut consumer = broker.consumer(ConsumerConfig::new().max_poll_records(4096));
-    consumer.subscribe(&["speed"])?;
+    let mut consumer = broker.consumer(ConsumerConfig::new().max_poll_records(4096))?;
+    consumer.subscribe(["speed"])?;
 
     let start = Instant::now();
     let (sent, received) = thread::scope(|scope| {
@@ -202,10 +202,10 @@ fn receive_all(consumer: &mut Consumer) -> Result<Seen, String> {
     while seen.records < MESSAGES {
         let polled = consumer.poll(Duration::from_secs(5));
         let batch = polled.map_err(|error| error.to_string())?;
-        if batch.is_empty() {
+        let Some(partition) = batch.partition() else {
             return Err("no message for 5 seconds".to_owned());
-        }
-        let next = &mut seen.next_offsets[batch.partition() as usize];
+        };
+        let next = &mut seen.next_offsets[partition as usize];
         for record in &batch {
             if record.offset() != *next {
                 return Err(format!("read offset {} instead of {next}", record.offset()));
@@ -226,7 +226,7 @@ fn replay(consumer: &mut Consumer) -> Result<(u64, Duration), Box<dyn Error>> {
     let start = Instant::now();
     for _ in 0..REPLAYS {
         for at in &partitions {
-            consumer.seek_to_beginning(&at.topic, at.partition)?;
+            consumer.seek_to_beginning(at)?;
         }
         loop {
             let batch = consumer.try_poll()?;

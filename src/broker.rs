@@ -1,7 +1,7 @@
 //! [`Broker`]: topics and groups by name.
 
 use crate::consumer::{Consumer, ConsumerConfig, ConsumerRegistry};
-use crate::error::{GroupError, TopicError};
+use crate::error::{ConsumeError, GroupError, TopicError};
 use crate::events::event;
 use crate::group::{GroupDescription, Groups};
 use crate::stats::{self, BrokerSnapshot};
@@ -155,19 +155,22 @@ impl Broker {
     /// Creates a consumer of this broker's topics. It reads nothing until it is subscribed to
     /// topics or assigned partitions.
     ///
-    /// A setting outside its limits is refused later, by `subscribe` and `assign`.
-    ///
     /// ```
     /// # use ringlog::{Broker, ConsumerConfig, Record, TopicConfig};
     /// # let broker = Broker::new();
     /// # let topic = broker.create_topic("orders", TopicConfig::new())?;
-    /// let mut consumer = broker.consumer(ConsumerConfig::new());
-    /// consumer.subscribe(&["orders"])?;
+    /// let mut consumer = broker.consumer(ConsumerConfig::new())?;
+    /// consumer.subscribe(["orders"])?;
     /// topic.producer().send(Record::new("login"))?;
     /// assert_eq!(consumer.try_poll()?.len(), 1);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn consumer(&self, config: ConsumerConfig) -> Consumer {
+    ///
+    /// # Errors
+    /// [`ConsumeError::InvalidConfig`], [`ConsumeError::InvalidName`] and
+    /// [`ConsumeError::NoGroup`] if the configuration is not valid: a number is outside its limits,
+    /// a name breaks its rule, or there is an `instance_id` without a group.
+    pub fn consumer(&self, config: ConsumerConfig) -> Result<Consumer, ConsumeError> {
         let (directory, groups) = (self.directory.clone(), self.groups.clone());
         Consumer::new(directory, groups, &self.consumers, config)
     }
@@ -184,8 +187,8 @@ impl Broker {
     /// # use ringlog::{Broker, ConsumerConfig, Record, TopicConfig};
     /// let broker = Broker::new();
     /// let topic = broker.create_topic("orders", TopicConfig::new())?;
-    /// let mut consumer = broker.consumer(ConsumerConfig::new().client_id("billing"));
-    /// consumer.subscribe(&["orders"])?;
+    /// let mut consumer = broker.consumer(ConsumerConfig::new().client_id("billing"))?;
+    /// consumer.subscribe(["orders"])?;
     /// topic.producer().send(Record::new("login"))?;
     ///
     /// let snapshot = broker.snapshot();
@@ -214,8 +217,8 @@ impl Broker {
     /// # let broker = Broker::new();
     /// # let topic = broker.create_topic("orders", TopicConfig::new())?;
     /// topic.producer().send(Record::new("login"))?;
-    /// let mut consumer = broker.consumer(ConsumerConfig::new().group("billing"));
-    /// consumer.subscribe(&["orders"])?;
+    /// let mut consumer = broker.consumer(ConsumerConfig::new().group("billing"))?;
+    /// consumer.subscribe(["orders"])?;
     /// consumer.try_poll()?; // takes the partition, and reads the record
     /// consumer.try_poll()?; // commits it
     ///

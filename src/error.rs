@@ -353,6 +353,23 @@ pub enum ConsumeError {
         /// Why the member was fenced off.
         reason: FenceReason,
     },
+    /// The record is not one of the batch through which it was to be committed.
+    #[error(
+        "offset {offset} is not in the batch of partition {partition} of topic {topic:?} \
+         ({first} to {next})"
+    )]
+    NotInBatch {
+        /// The batch's topic; empty if the batch is.
+        topic: String,
+        /// The batch's partition; 0 if the batch is empty.
+        partition: u32,
+        /// The record's offset.
+        offset: u64,
+        /// The offset of the batch's first record.
+        first: u64,
+        /// The next offset to read after the batch.
+        next: u64,
+    },
     /// The offset to commit is past the end of the partition. Nothing was committed.
     #[error(
         "offset {offset} cannot be committed: partition {partition} of topic {topic:?} ends at \

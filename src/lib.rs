@@ -102,8 +102,16 @@ const _: () = {
     is_send::<Producer>();
     is_send::<ExclusiveProducer>();
     is_send::<Consumer>();
+    is_sync::<Consumer>();
     is_send::<WakeupHandle>();
     is_sync::<WakeupHandle>();
     is_send::<RecordRef<'static>>();
     is_sync::<RecordRef<'static>>();
+};
+
+/// Not in a model, where a batch carries loom's tracking.
+#[cfg(not(loom))]
+const _: () = {
+    const fn is_send_and_sync<T: Send + Sync>() {}
+    is_send_and_sync::<Batch<'static>>();
 };

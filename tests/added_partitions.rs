@@ -108,7 +108,7 @@ fn subscribers_read_new_partitions_from_the_first_record_and_lose_nothing() {
         let (broker, topic) = make(small());
         let config = ConsumerConfig::new().offset_reset(reset);
         let mut consumer = subscribed(&broker, config);
-        consumer.seek_to_end(TOPIC, 0).unwrap();
+        consumer.seek_to_end((TOPIC, 0)).unwrap();
         topic.add_partitions(2).unwrap();
         let mut producer = topic.producer();
         let mut sent = 0u8;
@@ -141,8 +141,8 @@ fn subscribers_read_new_partitions_from_the_first_record_and_lose_nothing() {
 #[test]
 fn assigned_consumers_keep_their_partitions_and_subscribing_again_misses_none() {
     let (broker, topic) = make(small());
-    let mut assigned = broker.consumer(ConsumerConfig::new());
-    assigned.assign(&[TopicPartition::new(TOPIC, 0)]).unwrap();
+    let mut assigned = broker.consumer(ConsumerConfig::new()).unwrap();
+    assigned.assign([TopicPartition::new(TOPIC, 0)]).unwrap();
     let latest = ConsumerConfig::new().offset_reset(OffsetReset::Latest);
     let mut again = subscribed(&broker, latest);
     topic.add_partitions(2).unwrap();
@@ -150,7 +150,7 @@ fn assigned_consumers_keep_their_partitions_and_subscribing_again_misses_none() 
     for p in 0..2 {
         producer.send(Record::new(&[p as u8]).partition(p)).unwrap();
     }
-    again.subscribe(&[TOPIC]).unwrap();
+    again.subscribe([TOPIC]).unwrap();
     let seen = drain(&mut again);
     assert_eq!((values(&seen, 0), values(&seen, 1)), (vec![0], vec![1]));
     assert_eq!(drain(&mut assigned).len(), 1);
@@ -159,8 +159,8 @@ fn assigned_consumers_keep_their_partitions_and_subscribing_again_misses_none() 
         topic: TOPIC.to_owned(),
         partition: 1,
     };
-    assert_eq!(assigned.position(TOPIC, 1), Err(not_assigned));
-    assigned.assign(&[TopicPartition::new(TOPIC, 1)]).unwrap();
+    assert_eq!(assigned.position((TOPIC, 1)), Err(not_assigned));
+    assigned.assign([TopicPartition::new(TOPIC, 1)]).unwrap();
     assert_eq!(values(&drain(&mut assigned), 1), [1]);
     // After unsubscribing, it gets no new partitions.
     again.unsubscribe();
@@ -177,12 +177,12 @@ fn an_exclusive_producer_and_a_paused_partition_are_unaffected() {
     let mut producer = topic.exclusive_producer().unwrap();
     let mut consumer = subscribed(&broker, ConsumerConfig::new());
     producer.send(Record::new(&[1])).unwrap();
-    consumer.pause(TOPIC, 0).unwrap();
+    consumer.pause((TOPIC, 0)).unwrap();
     topic.add_partitions(2).unwrap();
     producer.send(Record::new(&[2]).partition(1)).unwrap();
     let seen = drain(&mut consumer);
     assert_eq!((values(&seen, 0), values(&seen, 1)), (vec![], vec![2]));
-    consumer.resume(TOPIC, 0).unwrap();
+    consumer.resume((TOPIC, 0)).unwrap();
     assert_eq!(values(&drain(&mut consumer), 0), [1]);
 }
 
@@ -309,7 +309,7 @@ fn partitions_added_beside_producers_and_consumers_lose_nothing() {
                 return (true, read + lost);
             }
             let begin = begin.saturating_sub(batch.lost());
-            let next = next.entry(batch.partition()).or_insert(begin);
+            let next = next.entry(batch.partition().unwrap()).or_insert(begin);
             *next += batch.lost();
             for record in &batch {
                 assert_eq!(record.offset(), *next);
@@ -348,7 +348,7 @@ fn poll_late(
 ) -> Result<(u64, u64), ConsumeError> {
     let (broker, topic) = make(small().overflow(overflow));
     let mut consumer = subscribed(&broker, ConsumerConfig::new().offset_reset(reset));
-    consumer.seek_to_end(TOPIC, 0).unwrap();
+    consumer.seek_to_end((TOPIC, 0)).unwrap();
     topic.add_partitions(2).unwrap();
     let mut producer = topic.producer();
     for _ in 0..appended {

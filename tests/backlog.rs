@@ -94,8 +94,8 @@ fn a_poll_of_a_backlog_returns_at_most_max_poll_records() {
     for most in (255..275).chain(MANY - 9..MANY + 2) {
         let config = ConsumerConfig::new().max_poll_records(most);
         let mut consumer = subscribed(&broker, config);
-        consumer.seek_to_end(TOPIC, 0).unwrap();
-        let begin = consumer.position(TOPIC, 0).unwrap() as u32;
+        consumer.seek_to_end((TOPIC, 0)).unwrap();
+        let begin = consumer.position((TOPIC, 0)).unwrap() as u32;
         send(&mut producer, begin..begin + MANY);
         assert_eq!(
             poll(&mut consumer),
@@ -127,7 +127,7 @@ fn a_segment_is_not_recycled_while_it_has_an_open_claim() {
         // of its slots was cleared, and nothing after the last record is read.
         for end in end..end + 4 * RECORDS {
             let mut consumer = subscribed(&broker, all_at_once());
-            let first = consumer.position(TOPIC, 0).unwrap() as u32;
+            let first = consumer.position((TOPIC, 0)).unwrap() as u32;
             assert!(first > slot && end - first > RECORDS, "{first} to {end}");
             let read = drain(&mut consumer);
             let read: Vec<_> = read.iter().map(|(_, o, v)| (*o, &v[..])).collect();

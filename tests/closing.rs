@@ -22,7 +22,7 @@ fn topic(broker: &Broker, name: &str, partitions: u32) -> Topic {
 }
 
 fn consumer(broker: &Broker, topics: &[&str]) -> Consumer {
-    let mut consumer = broker.consumer(ConsumerConfig::new());
+    let mut consumer = broker.consumer(ConsumerConfig::new()).unwrap();
     consumer.subscribe(topics).unwrap();
     consumer
 }
@@ -86,7 +86,7 @@ fn a_closed_topic_refuses_records_and_is_read_to_its_end() {
         ));
     }
     // It can be read again, and by consumers that subscribe later.
-    consumer.seek("orders", 0, 0).unwrap();
+    consumer.seek(("orders", 0), 0).unwrap();
     assert_eq!(read_to_end(&mut consumer).0, 4);
     let mut later = self::consumer(&broker, &["orders"]);
     assert_eq!(read_to_end(&mut later).0, 10);
@@ -126,18 +126,16 @@ fn the_end_of_a_topic_does_not_wait_for_unassigned_partitions() {
             .send(Record::new("order").partition(partition))
             .unwrap();
     }
-    let mut consumer = broker.consumer(ConsumerConfig::new());
-    consumer
-        .assign(&[TopicPartition::new("orders", 0)])
-        .unwrap();
+    let mut consumer = broker.consumer(ConsumerConfig::new()).unwrap();
+    consumer.assign([TopicPartition::new("orders", 0)]).unwrap();
     let mut paused = self::consumer(&broker, &["orders"]);
-    paused.pause("orders", 1).unwrap();
+    paused.pause(("orders", 1)).unwrap();
     topic.close();
     assert_eq!(read_to_end(&mut consumer).0, 1);
     // A paused partition is still to be read.
     assert_eq!(paused.poll(LONG).unwrap().len(), 1);
     assert_eq!(paused.poll(SHORT).unwrap().len(), 0);
-    paused.resume("orders", 1).unwrap();
+    paused.resume(("orders", 1)).unwrap();
     assert_eq!(read_to_end(&mut paused).0, 2);
 }
 
@@ -203,8 +201,10 @@ fn all_waiting_threads_return_at_once() {
             let topic = broker.create_topic("orders", config).unwrap();
             let mut reader = consumer(&broker, &["orders"]);
             let _slow = consumer(&broker, &["orders"]);
-            let mut member = broker.consumer(ConsumerConfig::new().group("billing"));
-            member.subscribe(&["orders"]).unwrap();
+            let mut member = broker
+                .consumer(ConsumerConfig::new().group("billing"))
+                .unwrap();
+            member.subscribe(["orders"]).unwrap();
             let mut producer = topic.producer();
             while producer.try_send(Record::new("order")).is_ok() {}
             let sender = thread::spawn(move || producer.send(Record::new("order")).unwrap_err());
@@ -261,8 +261,10 @@ fn members_of_a_group_read_a_closed_topic_to_its_end_between_them() {
     let broker = Broker::new();
     let topic = topic(&broker, "orders", 4);
     let mut members = [(); 2].map(|()| {
-        let mut member = broker.consumer(ConsumerConfig::new().group("billing"));
-        member.subscribe(&["orders"]).unwrap();
+        let mut member = broker
+            .consumer(ConsumerConfig::new().group("billing"))
+            .unwrap();
+        member.subscribe(["orders"]).unwrap();
         member
     });
     for _ in 0..4 {
@@ -289,8 +291,10 @@ fn a_member_at_the_end_of_its_partitions_waits_for_its_other_topics() {
     let (a, _b) = (topic(&broker, "a", 1), topic(&broker, "b", 1));
     let mut members = [(); 2].map(|()| {
         let config = ConsumerConfig::new().group("billing");
-        let mut member = broker.consumer(config.assignor(ringlog::RoundRobinAssignor));
-        member.subscribe(&["a", "b"]).unwrap();
+        let mut member = broker
+            .consumer(config.assignor(ringlog::RoundRobinAssignor))
+            .unwrap();
+        member.subscribe(["a", "b"]).unwrap();
         member
     });
     for _ in 0..4 {
@@ -314,12 +318,12 @@ fn after_a_seek_back_closed_is_reported_again_only_at_the_end() {
     for topics in [&["a"][..], &["a", "b"][..]] {
         let mut consumer = consumer(&broker, topics);
         assert_eq!(read_to_end(&mut consumer), (1, "a".into()));
-        consumer.seek("a", 0, 0).unwrap();
-        consumer.pause("a", 0).unwrap();
+        consumer.seek(("a", 0), 0).unwrap();
+        consumer.pause(("a", 0)).unwrap();
         assert!(consumer.poll(SHORT).unwrap().is_empty());
-        consumer.resume("a", 0).unwrap();
+        consumer.resume(("a", 0)).unwrap();
         assert_eq!(read_to_end(&mut consumer), (1, "a".into()));
-        consumer.seek_to_beginning("a", 0).unwrap();
+        consumer.seek_to_beginning(("a", 0)).unwrap();
         assert_eq!(read_to_end(&mut consumer), (1, "a".into()));
     }
 }
@@ -341,9 +345,9 @@ fn checking_for_the_end_costs_one_look_at_each_partition() {
         .producer()
         .send(Record::new("order").partition(last.partition))
         .unwrap();
-    let mut consumer = broker.consumer(ConsumerConfig::new());
-    consumer.subscribe(&["orders"]).unwrap();
-    consumer.pause("orders", last.partition).unwrap();
+    let mut consumer = broker.consumer(ConsumerConfig::new()).unwrap();
+    consumer.subscribe(["orders"]).unwrap();
+    consumer.pause(("orders", last.partition)).unwrap();
     topic.close();
     let start = Instant::now();
     assert!(consumer.try_poll().unwrap().is_empty());
@@ -352,6 +356,6 @@ fn checking_for_the_end_costs_one_look_at_each_partition() {
         "{:?}",
         start.elapsed()
     );
-    consumer.resume("orders", last.partition).unwrap();
+    consumer.resume(("orders", last.partition)).unwrap();
     assert_eq!(read_to_end(&mut consumer).0, 1);
 }

@@ -46,8 +46,8 @@ fn topic(broker: &Broker) -> Topic {
 }
 
 fn consumer(broker: &Broker, config: ConsumerConfig) -> Consumer {
-    let mut consumer = broker.consumer(config);
-    consumer.subscribe(&["t"]).unwrap();
+    let mut consumer = broker.consumer(config).unwrap();
+    consumer.subscribe(["t"]).unwrap();
     consumer
 }
 

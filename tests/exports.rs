@@ -22,17 +22,17 @@ fn run(check: impl FnOnce(&Broker)) {
     let dropping = config.overflow(Overflow::DropOldest);
     let odd = broker.create_topic(ODD, dropping).unwrap();
     let named = |name| ConsumerConfig::new().client_id(name);
-    let mut slow = broker.consumer(named("slow"));
-    slow.subscribe(&[ODD]).unwrap();
-    let mut member = broker.consumer(named("member").group("billing"));
-    member.subscribe(&["orders"]).unwrap();
+    let mut slow = broker.consumer(named("slow")).unwrap();
+    slow.subscribe([ODD]).unwrap();
+    let mut member = broker.consumer(named("member").group("billing")).unwrap();
+    member.subscribe(["orders"]).unwrap();
     member.try_poll().unwrap();
     let mut twins = [
-        broker.consumer(named("twin")),
-        broker.consumer(named("twin")),
+        broker.consumer(named("twin")).unwrap(),
+        broker.consumer(named("twin")).unwrap(),
     ];
     for twin in &mut twins {
-        twin.subscribe(&["orders"]).unwrap();
+        twin.subscribe(["orders"]).unwrap();
     }
 
     let (mut orders, mut odd) = (orders.unwrap().producer(), odd.producer());
@@ -218,7 +218,9 @@ mod prometheus {
         let empty = Broker::new().snapshot().to_prometheus();
         assert_eq!(empty, "");
         run(|broker| {
-            broker.consumer(ringlog::ConsumerConfig::new().client_id("idle"));
+            broker
+                .consumer(ringlog::ConsumerConfig::new().client_id("idle"))
+                .unwrap();
             let text = broker.snapshot().to_prometheus();
             assert!(
                 !text.contains("idle"),

@@ -28,7 +28,7 @@ fn small() -> TopicConfig {
 }
 
 fn consumer(broker: &Broker, config: ConsumerConfig) -> Consumer {
-    broker.consumer(config)
+    broker.consumer(config).unwrap()
 }
 
 fn following(broker: &Broker, config: ConsumerConfig, pattern: &str) -> Consumer {
@@ -40,7 +40,7 @@ fn following(broker: &Broker, config: ConsumerConfig, pattern: &str) -> Consumer
 /// A consumer of the topic `orders`, which need not exist.
 fn waiting_for_orders(broker: &Broker, config: ConsumerConfig) -> Consumer {
     let mut consumer = consumer(broker, config.wait_for_topics(true));
-    consumer.subscribe(&["orders"]).unwrap();
+    consumer.subscribe(["orders"]).unwrap();
     consumer
 }
 
@@ -86,9 +86,9 @@ impl Seen {
         let batch = consumer.try_poll().unwrap();
         for record in &batch {
             let value = record.value().to_vec();
-            let topic = batch.topic().to_owned();
+            let TopicPartition { topic, partition } = batch.topic_partition().unwrap();
             self.records
-                .push((topic, batch.partition(), record.offset(), value));
+                .push((topic.to_string(), partition, record.offset(), value));
         }
         self.lost += batch.lost();
         batch.len()
@@ -250,12 +250,12 @@ fn following_does_not_mix_with_assign_and_a_listener_needs_a_group() {
     let refused = consumer.subscribe_pattern_with(".*", Nothing);
     let asked = "subscribe_pattern_with";
     assert_eq!(refused, Err(ConsumeError::NoGroup { asked }));
-    consumer.assign(&[TopicPartition::new("t", 0)]).unwrap();
+    consumer.assign([("t", 0)]).unwrap();
     let refused = consumer.subscribe_pattern(".*");
     assert!(matches!(refused, Err(ConsumeError::MixedAssignment { .. })));
     consumer.unsubscribe();
     consumer.subscribe_pattern(".*").unwrap();
-    let refused = consumer.assign(&[TopicPartition::new("t", 0)]);
+    let refused = consumer.assign([("t", 0)]);
     assert!(matches!(refused, Err(ConsumeError::MixedAssignment { .. })));
     // Without any topic it is subscribed nevertheless, until it unsubscribes.
     consumer.subscribe_pattern("nothing").unwrap();
@@ -347,7 +347,7 @@ fn another_subscription_keeps_what_the_old_one_has_found() {
     consumer.subscribe_pattern(".b").unwrap(); // no poll in between
     assert_eq!(drain(&mut consumer).values(), ["kept"]);
     // By name, it does not follow any more.
-    consumer.subscribe(&["ab"]).unwrap();
+    consumer.subscribe(["ab"]).unwrap();
     send(&create(&broker, "xb"), "not read");
     assert_eq!(names(&consumer), ["ab"]);
     assert!(drain(&mut consumer).records.is_empty());
@@ -482,7 +482,7 @@ fn a_consumer_that_is_gone_or_unsubscribed_holds_nothing_back() {
 fn a_name_that_is_unknown_is_an_error_unless_it_is_waited_for() {
     let broker = Broker::new();
     let mut strict = consumer(&broker, ConsumerConfig::new());
-    let unknown = strict.subscribe(&["orders"]).unwrap_err();
+    let unknown = strict.subscribe(["orders"]).unwrap_err();
     let name = "orders".to_owned();
     assert_eq!(unknown, ConsumeError::UnknownTopic { name });
     assert!(unknown.to_string().contains("wait_for_topics"));
@@ -509,7 +509,7 @@ fn a_name_that_no_topic_can_have_is_not_waited_for() {
     let config = ConsumerConfig::new().wait_for_topics(true);
     let mut consumer = consumer(&broker, config);
     for name in ["", "a\nb"] {
-        let refused = consumer.subscribe(&["orders", name]).unwrap_err();
+        let refused = consumer.subscribe(["orders", name]).unwrap_err();
         let ConsumeError::InvalidName { setting, .. } = refused else {
             panic!("{refused}");
         };
@@ -649,7 +649,7 @@ fn members_may_follow_different_topics() {
     let mut b = following(&broker, member(), "b-.*");
     let mut plain = consumer(&broker, member());
     create(&broker, "plain");
-    plain.subscribe(&["plain"]).unwrap();
+    plain.subscribe(["plain"]).unwrap();
     for name in ["a-1", "b-1", "c-1"] {
         send(&create(&broker, name), name);
     }
@@ -664,7 +664,7 @@ fn members_may_follow_different_topics() {
     let all: BTreeSet<_> = names(&a).into_iter().chain(names(&b)).collect();
     assert!(all.iter().eq(["a-1", "c-1", "c-2"]));
     // By name, it follows no more.
-    b.subscribe(&["b-1"]).unwrap();
+    b.subscribe(["b-1"]).unwrap();
     create(&broker, "c-3");
     drain_all(&mut [&mut a, &mut b, &mut plain]);
     assert_eq!(names(&b), ["b-1"]);

@@ -17,8 +17,8 @@ fn setup(config: TopicConfig) -> (Broker, Topic, Producer) {
 }
 
 fn consumer(broker: &Broker, config: ConsumerConfig) -> Consumer {
-    let mut consumer = broker.consumer(config);
-    consumer.subscribe(&[TOPIC]).unwrap();
+    let mut consumer = broker.consumer(config).unwrap();
+    consumer.subscribe([TOPIC]).unwrap();
     consumer
 }
 
@@ -51,20 +51,20 @@ fn a_consumer_overtaken_in_all_partitions_holds_nothing_back() {
     }
     for consumer in &mut consumers {
         for partition in 0..PARTITIONS {
-            consumer.seek_to_beginning(TOPIC, partition).unwrap();
-            consumer.pause(TOPIC, partition).unwrap();
+            consumer.seek_to_beginning((TOPIC, partition)).unwrap();
+            consumer.pause((TOPIC, partition)).unwrap();
         }
         for partition in 0..PARTITIONS {
             let next = (partition + 1) % PARTITIONS;
-            consumer.seek_to_beginning(TOPIC, partition).unwrap();
-            consumer.resume(TOPIC, partition).unwrap();
+            consumer.seek_to_beginning((TOPIC, partition)).unwrap();
+            consumer.resume((TOPIC, partition)).unwrap();
             assert_eq!(consumer.try_poll().unwrap().len(), 1); // holds a segment of this partition
             send(partition, 9); // retires that segment
-            consumer.pause(TOPIC, partition).unwrap();
-            consumer.seek_to_beginning(TOPIC, next).unwrap(); // holds one of the next instead
-            consumer.resume(TOPIC, partition).unwrap();
+            consumer.pause((TOPIC, partition)).unwrap();
+            consumer.seek_to_beginning((TOPIC, next)).unwrap(); // holds one of the next instead
+            consumer.resume((TOPIC, partition)).unwrap();
             assert!(consumer.try_poll().is_err(), "overtaken");
-            consumer.pause(TOPIC, partition).unwrap();
+            consumer.pause((TOPIC, partition)).unwrap();
         }
     }
 }
@@ -78,13 +78,13 @@ fn what_is_retained_at_a_seek_is_read_under_backpressure() {
         OffsetReset::None,
     ] {
         let mut consumer = consumer(&broker, ConsumerConfig::new().offset_reset(reset));
-        consumer.seek_to_end(TOPIC, 0).unwrap();
+        consumer.seek_to_end((TOPIC, 0)).unwrap();
         let first = topic.log_end_offset(0).unwrap();
         for _ in 0..6 {
             producer.try_send(Record::new(b"x")).unwrap();
         }
         while !consumer.try_poll().unwrap().is_empty() {}
-        consumer.seek(TOPIC, 0, first + 1).unwrap();
+        consumer.seek((TOPIC, 0), first + 1).unwrap();
         while producer.try_send(Record::new(b"x")).is_ok() {}
         let mut next = first + 1;
         loop {
@@ -116,7 +116,7 @@ fn records_overwritten_between_a_seek_and_the_poll_count_as_lost() {
             producer.try_send(Record::new(b"x")).unwrap();
         }
         let sought = topic.log_end_offset(0).unwrap() - 2;
-        consumer.seek(TOPIC, 0, sought).unwrap();
+        consumer.seek((TOPIC, 0), sought).unwrap();
         for _ in 0..40 {
             producer.try_send(Record::new(b"x")).unwrap();
         }
@@ -134,7 +134,7 @@ fn subscribing_again_takes_no_more_memory() {
         let mut consumer = consumer(&broker, ConsumerConfig::new());
         let before = topic.memory_bytes();
         for _ in 0..10 {
-            consumer.subscribe(&[TOPIC]).unwrap();
+            consumer.subscribe([TOPIC]).unwrap();
         }
         assert_eq!(topic.memory_bytes(), before);
     }

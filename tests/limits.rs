@@ -34,8 +34,8 @@ fn send_all(config: TopicConfig) -> (Broker, Vec<u64>, SendError) {
 }
 
 fn read_all(broker: &Broker) -> Vec<u64> {
-    let mut consumer = broker.consumer(ConsumerConfig::new());
-    consumer.subscribe(&[TOPIC]).unwrap();
+    let mut consumer = broker.consumer(ConsumerConfig::new()).unwrap();
+    consumer.subscribe([TOPIC]).unwrap();
     let mut offsets = Vec::new();
     loop {
         let batch = consumer.try_poll().unwrap();
@@ -76,14 +76,14 @@ fn seeks_and_bounds_are_right_at_the_last_offsets() {
     let topic = broker.topic(TOPIC).unwrap();
     let end = offsets.last().unwrap() + 1;
     assert_eq!(topic.log_end_offset(0).unwrap(), end);
-    let mut consumer = broker.consumer(ConsumerConfig::new());
-    consumer.subscribe(&[TOPIC]).unwrap();
+    let mut consumer = broker.consumer(ConsumerConfig::new()).unwrap();
+    consumer.subscribe([TOPIC]).unwrap();
     for offset in topic.log_start_offset(0).unwrap()..end {
-        consumer.seek(TOPIC, 0, offset).unwrap();
+        consumer.seek((TOPIC, 0), offset).unwrap();
         let batch = consumer.try_poll().unwrap();
         assert_eq!(batch.iter().next().unwrap().offset(), offset);
     }
-    consumer.seek(TOPIC, 0, u64::MAX).unwrap();
+    consumer.seek((TOPIC, 0), u64::MAX).unwrap();
     assert!(
         !consumer.try_poll().unwrap().is_empty(),
         "reset to the earliest"
@@ -117,10 +117,10 @@ fn a_group_commits_the_last_offset_and_resumes_there() {
     let end = producer.try_send(Record::new(b"x")).unwrap_err();
     assert!(matches!(end, SendError::Exhausted { .. }));
     let read = || {
-        let mut member = broker.consumer(ConsumerConfig::new().group("g"));
-        member.subscribe(&[TOPIC]).unwrap();
+        let mut member = broker.consumer(ConsumerConfig::new().group("g")).unwrap();
+        member.subscribe([TOPIC]).unwrap();
         let read = (0..2).map(|_| member.try_poll().unwrap().len());
-        (read.sum::<usize>(), member.committed(TOPIC, 0).unwrap())
+        (read.sum::<usize>(), member.committed((TOPIC, 0)).unwrap())
     };
     let last = u64::MAX - 1;
     assert_eq!(read(), (4, Some(last)));
@@ -136,8 +136,8 @@ fn zero_sized_values_are_counted() {
         .send_values(Destination::Any, &[(); 3])
         .unwrap();
     assert_eq!((sent.base_offset, sent.records), (0, 3));
-    let mut consumer = broker.consumer(ConsumerConfig::new());
-    consumer.subscribe(&[TOPIC]).unwrap();
+    let mut consumer = broker.consumer(ConsumerConfig::new()).unwrap();
+    consumer.subscribe([TOPIC]).unwrap();
     let batch = consumer.try_poll().unwrap();
     assert_eq!(batch.values::<()>().unwrap().count(), 3);
     assert!(batch.values::<u8>().is_err());
@@ -178,8 +178,8 @@ fn a_segment_of_the_maximum_record_count_fills_completely() {
         .segment_bytes(64);
     let topic = broker.create_topic(TOPIC, config).unwrap();
     let config = ConsumerConfig::new().max_poll_records(u32::MAX);
-    let mut consumer = broker.consumer(config);
-    consumer.subscribe(&[TOPIC]).unwrap();
+    let mut consumer = broker.consumer(config).unwrap();
+    consumer.subscribe([TOPIC]).unwrap();
     let mut producer = topic.producer();
     let nothing = vec![(); max as usize];
     // All but one in one frame, then the last slot, then the next segment.
@@ -196,7 +196,7 @@ fn a_segment_of_the_maximum_record_count_fills_completely() {
         assert_eq!(batch.iter().next().unwrap().offset(), first);
     }
     for offset in [u64::from(max) - 2, u64::from(max) - 1, max.into()] {
-        consumer.seek(TOPIC, 0, offset).unwrap();
+        consumer.seek((TOPIC, 0), offset).unwrap();
         let batch = consumer.try_poll().unwrap();
         assert_eq!(batch.iter().next().unwrap().offset(), offset);
     }
@@ -238,8 +238,8 @@ fn a_segment_of_the_maximum_size_fills_completely() {
     assert_eq!(claim.publish().offset, 3);
     let too_large = producer.claim(Destination::Any, None, max + 1).unwrap_err();
     assert!(matches!(too_large, SendError::RecordTooLarge { .. }));
-    let mut consumer = broker.consumer(ConsumerConfig::new());
-    consumer.subscribe(&[TOPIC]).unwrap();
+    let mut consumer = broker.consumer(ConsumerConfig::new()).unwrap();
+    consumer.subscribe([TOPIC]).unwrap();
     {
         let batch = consumer.try_poll().unwrap();
         let values: Vec<_> = batch.iter().map(|record| record.value()).collect();
@@ -276,8 +276,8 @@ fn concurrent_producers_get_the_last_offsets_once() {
                 })
             })
             .collect();
-        let mut consumer = broker.consumer(ConsumerConfig::new());
-        consumer.subscribe(&[TOPIC]).unwrap();
+        let mut consumer = broker.consumer(ConsumerConfig::new()).unwrap();
+        consumer.subscribe([TOPIC]).unwrap();
         let (mut seen, mut lost) = (0, 0);
         let mut read = || {
             let batch = consumer.try_poll().unwrap();
@@ -295,7 +295,7 @@ fn concurrent_producers_get_the_last_offsets_once() {
             .collect();
         offsets.sort_unstable();
         assert!(offsets.len() > 1_900, "{}", offsets.len());
-        let first = consumer.position(TOPIC, 0).unwrap() - seen - lost;
+        let first = consumer.position((TOPIC, 0)).unwrap() - seen - lost;
         assert!(
             offsets
                 .iter()
@@ -304,7 +304,7 @@ fn concurrent_producers_get_the_last_offsets_once() {
         );
         assert!(first >= offset && seen + lost <= offsets.len() as u64);
         assert_eq!(
-            consumer.position(TOPIC, 0).unwrap(),
+            consumer.position((TOPIC, 0)).unwrap(),
             offsets.last().unwrap() + 1
         );
     }

@@ -104,7 +104,7 @@ fn a_reader_that_panics_over_its_batch_releases_it() {
             panic_on_purpose();
         });
         // As in Kafka, a polled batch counts as read, and its segment may be overwritten.
-        assert_eq!(consumer.position(TOPIC, 0).unwrap(), 3 * (round + 1));
+        assert_eq!(consumer.position((TOPIC, 0)).unwrap(), 3 * (round + 1));
     }
     panics(move || {
         let _consumer = consumer;

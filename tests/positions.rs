@@ -46,8 +46,8 @@ fn bounds_need_no_assignment_and_move_no_position() {
         producer.send(Record::new(&[n]).partition(1)).unwrap();
     }
     producer.send(Record::new("x").partition(2)).unwrap();
-    let mut consumer = broker.consumer(ConsumerConfig::new());
-    consumer.assign(&[at(2)]).unwrap();
+    let mut consumer = broker.consumer(ConsumerConfig::new()).unwrap();
+    consumer.assign([at(2)]).unwrap();
     let other = TopicPartition::new("other", 0);
     let partitions = [at(0), at(1), at(2), other.clone(), at(1)];
     let begins = consumer.beginning_offsets(&partitions).unwrap();
@@ -58,9 +58,9 @@ fn bounds_need_no_assignment_and_move_no_position() {
     assert_eq!(bounds(&at(2)), (0, 1));
     assert_eq!(bounds(&other), (0, 0));
     assert_eq!((begins.len(), ends.len()), (4, 4));
-    assert_eq!(consumer.position(TOPIC, 2), Ok(0));
+    assert_eq!(consumer.position((TOPIC, 2)), Ok(0));
     assert_eq!(consumer.assignment(), [at(2)]);
-    assert!(consumer.beginning_offsets(&[]).unwrap().is_empty());
+    assert!(consumer.beginning_offsets([("", 0); 0]).unwrap().is_empty());
 }
 
 #[test]
@@ -77,21 +77,21 @@ fn lead_and_lag_are_the_distances_from_both_ends() {
     send(8);
     assert_eq!(consumer.try_poll().unwrap().len(), 3);
     assert_eq!(
-        (consumer.lead(TOPIC, 0), consumer.lag(TOPIC, 0)),
+        (consumer.lead((TOPIC, 0)), consumer.lag((TOPIC, 0))),
         (Ok(3), Ok(5))
     );
     send(6); // retained: offsets from 4 on
     assert_eq!(
-        (consumer.lead(TOPIC, 0), consumer.lag(TOPIC, 0)),
+        (consumer.lead((TOPIC, 0)), consumer.lag((TOPIC, 0))),
         (Ok(0), Ok(11))
     );
-    consumer.seek_to_end(TOPIC, 0).unwrap();
+    consumer.seek_to_end((TOPIC, 0)).unwrap();
     assert_eq!(
-        (consumer.lead(TOPIC, 0), consumer.lag(TOPIC, 0)),
+        (consumer.lead((TOPIC, 0)), consumer.lag((TOPIC, 0))),
         (Ok(10), Ok(0))
     );
-    consumer.seek(TOPIC, 0, u64::MAX).unwrap();
-    assert_eq!(consumer.lag(TOPIC, 0), Ok(0));
+    consumer.seek((TOPIC, 0), u64::MAX).unwrap();
+    assert_eq!(consumer.lag((TOPIC, 0)), Ok(0));
 }
 
 #[test]
@@ -187,7 +187,7 @@ fn a_time_lookup_stops_at_an_unpublished_claim() {
     assert_eq!(found(&topic, 5), Some((0, 5)));
     assert_eq!(found(&topic, 6), None);
     let mut consumer = subscribed(&broker, ConsumerConfig::new());
-    assert_eq!(consumer.seek_to_time(TOPIC, 0, 6), Ok(1));
+    assert_eq!(consumer.seek_to_time((TOPIC, 0), 6), Ok(1));
     assert!(consumer.try_poll().unwrap().is_empty());
     claim.publish();
     assert_eq!(found(&topic, 6), Some((2, 9)));
@@ -207,7 +207,7 @@ fn a_seek_to_a_time_goes_to_its_record_or_to_the_end() {
         producer.send(Record::new("x").timestamp(time)).unwrap();
     }
     let mut consumer = subscribed(&broker, ConsumerConfig::new());
-    assert_eq!(consumer.seek_to_time(TOPIC, 0, 15), Ok(1));
+    assert_eq!(consumer.seek_to_time((TOPIC, 0), 15), Ok(1));
     assert_eq!(
         consumer
             .try_poll()
@@ -218,7 +218,7 @@ fn a_seek_to_a_time_goes_to_its_record_or_to_the_end() {
             .timestamp(),
         20
     );
-    assert_eq!(consumer.seek_to_time(TOPIC, 0, 31), Ok(3));
+    assert_eq!(consumer.seek_to_time((TOPIC, 0), 31), Ok(3));
     assert!(consumer.try_poll().unwrap().is_empty());
     producer.send(Record::new("x").timestamp(1)).unwrap();
     assert_eq!(
@@ -300,21 +300,24 @@ fn lookups_of_unknown_partitions_and_times_are_refused_with_the_facts() {
         assert_eq!(consumer.beginning_offsets(&all), Err(error.clone()));
         assert_eq!(consumer.end_offsets(&all), Err(error.clone()));
         let times = [(at(0), 0), (wanted, 0)];
-        assert_eq!(consumer.offsets_for_times(&times), Err(error));
+        assert_eq!(consumer.offsets_for_times(times.clone()), Err(error));
     }
     let before = ConsumeError::InvalidTimestamp { timestamp: -1 };
     let times = [(at(0), 0), (at(1), -1)];
-    assert_eq!(consumer.offsets_for_times(&times), Err(before.clone()));
-    assert_eq!(consumer.seek_to_time(TOPIC, 0, -1), Err(before));
+    assert_eq!(
+        consumer.offsets_for_times(times.clone()),
+        Err(before.clone())
+    );
+    assert_eq!(consumer.seek_to_time((TOPIC, 0), -1), Err(before));
     let not_assigned = ConsumeError::NotAssigned {
         topic: TOPIC.to_owned(),
         partition: 2,
     };
     assert_eq!(
-        consumer.seek_to_time(TOPIC, 2, 0),
+        consumer.seek_to_time((TOPIC, 2), 0),
         Err(not_assigned.clone())
     );
-    assert_eq!(consumer.lead(TOPIC, 2), Err(not_assigned));
+    assert_eq!(consumer.lead((TOPIC, 2)), Err(not_assigned));
     let before = TopicError::InvalidTimestamp {
         timestamp: i64::MIN,
     };
@@ -325,7 +328,7 @@ fn lookups_of_unknown_partitions_and_times_are_refused_with_the_facts() {
         partitions: 2,
     };
     assert_eq!(topic.offset_for_time(2, 0), Err(out_of_range));
-    assert_eq!(consumer.position(TOPIC, 0), Ok(0));
+    assert_eq!(consumer.position((TOPIC, 0)), Ok(0));
 }
 
 // ---- wakeups and closing ----------------------------------------------------------------
@@ -364,7 +367,7 @@ fn a_wakeup_is_remembered_for_the_next_poll_even_when_records_are_ready() {
     handle.wakeup();
     other.wakeup();
     assert_eq!(consumer.try_poll().unwrap_err(), ConsumeError::Wakeup);
-    assert_eq!(consumer.position(TOPIC, 0), Ok(1), "nothing was read");
+    assert_eq!(consumer.position((TOPIC, 0)), Ok(1), "nothing was read");
     assert_eq!(
         consumer.try_poll().unwrap().len(),
         1,
@@ -377,7 +380,7 @@ fn a_wakeup_is_remembered_for_the_next_poll_even_when_records_are_ready() {
         consumer.try_poll().unwrap_err(),
         ConsumeError::NotSubscribed
     );
-    consumer.subscribe(&[TOPIC]).unwrap();
+    consumer.subscribe([TOPIC]).unwrap();
     assert_eq!(consumer.try_poll().unwrap_err(), ConsumeError::Wakeup);
     consumer.close();
     handle.wakeup();
@@ -415,7 +418,7 @@ fn an_overtaken_seek_to_a_time_counts_its_losses() {
         let config = ConsumerConfig::new().offset_reset(OffsetReset::Latest);
         let mut consumer = subscribed(&broker, config);
         for _ in 0..5_000 {
-            let at = consumer.seek_to_time(TOPIC, 0, 1).unwrap();
+            let at = consumer.seek_to_time((TOPIC, 0), 1).unwrap();
             let batch = consumer.poll(Duration::from_secs(10)).unwrap();
             let first = batch.iter().next().unwrap().offset();
             if first != at + batch.lost() {

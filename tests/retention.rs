@@ -149,7 +149,6 @@ fn under_drop_oldest_a_reader_gets_the_number_of_lost_records() {
     send(&mut producer, 18);
     topic.apply_retention();
     assert_eq!(held.iter().next().unwrap().value(), [7; 16]);
-    drop(held);
     let batch = consumer.try_poll().unwrap();
     assert_eq!(
         (batch.lost(), batch.iter().next().unwrap().offset()),
@@ -183,7 +182,7 @@ fn retention_beside_producers_and_readers_loses_no_segment_and_no_count() {
             })
             .collect();
         let mut consumer = subscribed(&broker, ConsumerConfig::new());
-        let mut next = consumer.position(TOPIC, 0).unwrap();
+        let mut next = consumer.position((TOPIC, 0)).unwrap();
         while next < 100_000 {
             let batch = consumer.poll(Duration::from_secs(60)).unwrap();
             assert!(overflow == Overflow::DropOldest || batch.lost() == 0);
@@ -221,8 +220,8 @@ fn deleted_records_are_never_read() {
         for consumer in [&mut after, &mut before, &mut exact] {
             assert_eq!(consumer.try_poll().unwrap().len(), 1);
         }
-        exact.seek(TOPIC, 0, 10).unwrap();
-        after.seek(TOPIC, 0, 17).unwrap();
+        exact.seek((TOPIC, 0), 10).unwrap();
+        after.seek((TOPIC, 0), 17).unwrap();
         assert_eq!(topic.delete_records(0, 10), Ok(10));
         assert_eq!(start(&topic), 10);
         let all = [TopicPartition::new(TOPIC, 0)];
@@ -232,19 +231,18 @@ fn deleted_records_are_never_read() {
         let batch = before.try_poll().unwrap();
         let first = batch.iter().next().unwrap().offset();
         assert_eq!((batch.lost(), first, batch.len()), (9, 10, 1));
-        drop(batch);
-        assert_eq!(before.lead(TOPIC, 0), Ok(1));
+        assert_eq!(before.lead((TOPIC, 0)), Ok(1));
         assert_eq!(exact.try_poll().unwrap().lost(), 0);
         assert_eq!(offsets(&drain(&mut exact)), (11..20).collect::<Vec<_>>());
         assert_eq!(offsets(&drain(&mut after)), [17, 18, 19]);
         let mut new = subscribed(&broker, ConsumerConfig::new());
-        assert_eq!(new.position(TOPIC, 0), Ok(10));
+        assert_eq!(new.position((TOPIC, 0)), Ok(10));
         assert_eq!(offsets(&drain(&mut new)), (10..20).collect::<Vec<_>>());
         // An offset before the log start is out of range; seeking to the beginning goes there.
-        new.seek(TOPIC, 0, 9).unwrap();
+        new.seek((TOPIC, 0), 9).unwrap();
         assert_eq!(new.try_poll().unwrap().iter().next().unwrap().offset(), 10);
-        new.seek_to_beginning(TOPIC, 0).unwrap();
-        assert_eq!(new.position(TOPIC, 0), Ok(10));
+        new.seek_to_beginning((TOPIC, 0)).unwrap();
+        assert_eq!(new.position((TOPIC, 0)), Ok(10));
         assert_eq!(topic.offset_for_time(0, 0), Ok(None));
     }
 }
@@ -301,7 +299,7 @@ fn without_a_reset_policy_every_poll_of_deleted_records_is_an_error() {
     let (broker, topic) = make(small());
     let config = ConsumerConfig::new().offset_reset(OffsetReset::None);
     let mut consumer = subscribed(&broker, config);
-    consumer.seek(TOPIC, 0, 0).unwrap();
+    consumer.seek((TOPIC, 0), 0).unwrap();
     send(&mut topic.producer(), 6);
     topic.delete_records(0, 5).unwrap();
     let outside = ConsumeError::OffsetOutOfRange {
@@ -313,7 +311,7 @@ fn without_a_reset_policy_every_poll_of_deleted_records_is_an_error() {
     };
     assert_eq!(consumer.try_poll().unwrap_err(), outside);
     assert_eq!(consumer.try_poll().unwrap_err(), outside);
-    consumer.seek_to_beginning(TOPIC, 0).unwrap();
+    consumer.seek_to_beginning((TOPIC, 0)).unwrap();
     assert_eq!(offsets(&drain(&mut consumer)), [5]);
 }
 
@@ -343,7 +341,7 @@ fn under_backpressure_a_consumer_releases_deleted_records_at_its_next_poll() {
         let mut producer = topic.producer();
         let mut consumer = subscribed(&broker, ConsumerConfig::new());
         if paused {
-            consumer.pause(TOPIC, 0).unwrap();
+            consumer.pause((TOPIC, 0)).unwrap();
         }
         send(&mut producer, 8);
         let full = producer.try_send(Record::new("x")).unwrap_err();
@@ -355,7 +353,7 @@ fn under_backpressure_a_consumer_releases_deleted_records_at_its_next_poll() {
         );
         assert!(consumer.try_poll().unwrap().is_empty());
         producer.try_send(Record::new("x")).unwrap();
-        consumer.resume(TOPIC, 0).unwrap();
+        consumer.resume((TOPIC, 0)).unwrap();
         let batch = consumer.try_poll().unwrap();
         let first = batch.iter().next().unwrap().offset();
         assert_eq!((batch.lost(), first), (8, 8));
@@ -388,7 +386,7 @@ fn a_claim_may_be_deleted_before_it_is_published() {
     claim.publish();
     let rest = drain(&mut consumer);
     assert!(offsets(&rest).iter().all(|&offset| offset >= 1));
-    assert_eq!(consumer.position(TOPIC, 0), Ok(3));
+    assert_eq!(consumer.position((TOPIC, 0)), Ok(3));
 }
 
 #[test]
@@ -426,7 +424,7 @@ fn deleting_beside_producers_and_consumers_is_exact() {
                 }
             }
             // Records deleted at the very end are reported as lost with the next batch only.
-            if sender.is_finished() && consumers.iter().all(|c| c.lag(TOPIC, 0) == Ok(0)) {
+            if sender.is_finished() && consumers.iter().all(|c| c.lag((TOPIC, 0)) == Ok(0)) {
                 break;
             }
         }

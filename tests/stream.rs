@@ -11,7 +11,7 @@ use std::pin::Pin;
 use tokio::runtime::Builder;
 
 fn consumer(broker: &Broker, config: ConsumerConfig, topics: &[&str]) -> Consumer {
-    let mut consumer = broker.consumer(config);
+    let mut consumer = broker.consumer(config).unwrap();
     consumer.subscribe(topics).unwrap();
     consumer
 }
@@ -121,7 +121,7 @@ fn a_stream_gives_its_consumer_back_at_its_position() {
         }
         assert_eq!(stream.size_hint(), (3, None));
         let mut back = stream.into_consumer().unwrap();
-        assert_eq!(back.position("t", 0), Ok(2));
+        assert_eq!(back.position(("t", 0)), Ok(2));
         back.commit().unwrap();
         drop(back);
         let mut other = consumer(&broker, config, &["t"]).into_stream();
@@ -174,8 +174,8 @@ fn a_members_stream_goes_on_while_one_of_its_topics_does() {
                     assert!(first.try_poll().unwrap().is_empty());
                     assert!(second.try_poll().unwrap().is_empty());
                 }
-                assert_eq!(first.assignment()[0].topic, "a");
-                assert_eq!(second.assignment()[0].topic, "b");
+                assert_eq!(&*first.assignment()[0].topic, "a");
+                assert_eq!(&*second.assignment()[0].topic, "b");
                 a.close();
             }
             let mut stream = first.into_stream();

@@ -152,7 +152,9 @@ struct Seen {
 
 impl Seen {
     fn batch(&mut self, batch: &Batch<'_>) {
-        let partition = batch.partition();
+        let Some(partition) = batch.partition() else {
+            return;
+        };
         self.lost += batch.lost();
         for (i, record) in batch.iter().enumerate() {
             let lost = if i == 0 { batch.lost() } else { 0 };
@@ -200,7 +202,7 @@ fn check_record(time: i64, key: Option<&[u8]>, value: &[u8]) -> u64 {
 
 fn at_end(consumer: &Consumer, topic: &Topic) -> bool {
     (0..topic.partitions())
-        .all(|p| consumer.position(TOPIC, p).unwrap() == topic.log_end_offset(p).unwrap())
+        .all(|p| consumer.position((TOPIC, p)).unwrap() == topic.log_end_offset(p).unwrap())
 }
 
 /// Reads until the producers are done and every record is read.
@@ -214,7 +216,6 @@ fn consume(mut consumer: Consumer, topic: Topic, done: Arc<AtomicBool>) -> JoinH
             let batch = consumer.poll(Duration::from_millis(1)).unwrap();
             seen.batch(&batch);
             let empty = batch.is_empty();
-            drop(batch);
             if empty && was_done && at_end(&consumer, &topic) {
                 return seen;
             }

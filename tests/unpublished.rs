@@ -25,7 +25,7 @@ fn read(consumer: &mut Consumer) -> Vec<(u64, Vec<u8>)> {
 }
 
 fn seek(consumer: &mut Consumer, offset: u64) -> Vec<(u64, Vec<u8>)> {
-    consumer.seek(TOPIC, 0, offset).unwrap();
+    consumer.seek((TOPIC, 0), offset).unwrap();
     read(consumer)
 }
 
@@ -40,7 +40,7 @@ fn a_reader_stops_at_an_open_claim_and_reads_on_once_it_is_published() {
         send(&mut fast, 2);
         assert_eq!(read(&mut consumer), [(0, vec![0])]);
         assert_eq!(read(&mut consumer), []);
-        assert_eq!(consumer.position(TOPIC, 0).unwrap(), 1);
+        assert_eq!(consumer.position((TOPIC, 0)).unwrap(), 1);
         assert_eq!(topic.log_end_offset(0).unwrap(), 3);
         claim[0] = 1;
         claim.publish();
@@ -82,7 +82,7 @@ fn a_seek_between_two_claims_waits_until_the_frame_boundary_is_known() {
     send(&mut c, 3);
     // Offset 2 could be the second record of a frame that begins at 1.
     assert_eq!(seek(&mut consumer, 2), []);
-    assert_eq!(consumer.position(TOPIC, 0).unwrap(), 2);
+    assert_eq!(consumer.position((TOPIC, 0)).unwrap(), 2);
     second.publish();
     assert_eq!(read(&mut consumer), [(2, vec![2]), (3, vec![3])]);
     // The first claim is aborted, and skipped.
@@ -97,7 +97,7 @@ fn a_consumer_at_latest_begins_after_the_open_claims() {
     let claim = slow.claim(Destination::Any, None, 1).unwrap();
     let latest = ConsumerConfig::new().offset_reset(OffsetReset::Latest);
     let mut consumer = subscribed(&broker, latest);
-    assert_eq!(consumer.position(TOPIC, 0).unwrap(), 1);
+    assert_eq!(consumer.position((TOPIC, 0)).unwrap(), 1);
     claim.publish();
     assert_eq!(read(&mut consumer), []);
     assert_eq!(send(&mut fast, 1), 1);

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 const LONG: Duration = Duration::from_secs(60);
 
 fn consumer(broker: &Broker, topics: &[&str]) -> Consumer {
-    let mut consumer = broker.consumer(ConsumerConfig::new());
+    let mut consumer = broker.consumer(ConsumerConfig::new()).unwrap();
     consumer.subscribe(topics).unwrap();
     consumer
 }
@@ -157,8 +157,10 @@ fn a_sleeping_poll_is_ended_by_wakeups_added_partitions_and_rebalances() {
     assert_eq!(polling.join().unwrap().0, Ok(1));
     // A member of a group gets the partition of one that leaves, and reads it.
     let member = || {
-        let mut member = broker.consumer(ConsumerConfig::new().group("billing"));
-        member.subscribe(&["orders"]).unwrap();
+        let mut member = broker
+            .consumer(ConsumerConfig::new().group("billing"))
+            .unwrap();
+        member.subscribe(["orders"]).unwrap();
         member
     };
     let (mut first, mut second) = (member(), member());
@@ -166,7 +168,7 @@ fn a_sleeping_poll_is_ended_by_wakeups_added_partitions_and_rebalances() {
         first.try_poll().unwrap();
         second.try_poll().unwrap();
     }
-    let read_it = [&first, &second].map(|m| m.committed("orders", 1).unwrap() == Some(1));
+    let read_it = [&first, &second].map(|m| m.committed(("orders", 1)).unwrap() == Some(1));
     assert_eq!(read_it, [true, true]);
     topic
         .producer()
@@ -195,8 +197,8 @@ fn a_member_without_partitions_is_woken_by_added_partitions() {
     let assignor = ringlog::CooperativeStickyAssignor;
     let config = ConsumerConfig::new().group("billing").assignor(assignor);
     let member = || {
-        let mut member = broker.consumer(config.clone());
-        member.subscribe(&["orders"]).unwrap();
+        let mut member = broker.consumer(config.clone()).unwrap();
+        member.subscribe(["orders"]).unwrap();
         member
     };
     let (mut busy, mut idle) = (member(), member());

@@ -47,8 +47,8 @@ fn main() -> Result<(), Failure> {
 
     let named = |name| ConsumerConfig::new().client_id(name);
     let subscribed = |config, topic: &str| {
-        let mut consumer = broker.consumer(config);
-        consumer.subscribe(&[topic]).map(|()| consumer)
+        let mut consumer = broker.consumer(config)?;
+        consumer.subscribe([topic]).map(|()| consumer)
     };
     let chart = subscribed(named("chart"), "ticks")?;
     let audit = subscribed(named("audit").max_poll_records(150), "ticks")?;
@@ -187,8 +187,8 @@ fn read_once(consumer: &mut Consumer, work: Duration) -> Result<(), ConsumeError
 fn come_and_go(broker: &Broker) -> Result<(), Failure> {
     while !is_stopped() {
         let config = ConsumerConfig::new().client_id("worker-2").group("billing");
-        let mut consumer = broker.consumer(config);
-        consumer.subscribe(&["orders"])?;
+        let mut consumer = broker.consumer(config)?;
+        consumer.subscribe(["orders"])?;
         let start = Instant::now();
         while !is_stopped() && start.elapsed() < Duration::from_secs(10) {
             read_once(&mut consumer, Duration::from_millis(4))?;

@@ -26,6 +26,9 @@ pub(crate) struct AssignedPartition {
     pub(super) paused: bool,
     /// A poll has reported that the topic is closed and read to its end, with no seek since.
     pub(super) closed_reported: bool,
+    /// The first record that a stream has copied and not returned yet, while its consumer is used
+    /// directly: commits stop before it.
+    pub(super) unreturned: Option<u64>,
     /// What the consumer has of the partition as a member of a group.
     pub(super) owned: Option<OwnedPartition>,
     /// The entry by which snapshots see the cursor.
@@ -72,6 +75,7 @@ impl AssignedPartition {
             positioned,
             paused: false,
             closed_reported: false,
+            unreturned: None,
             owned: None,
             registration: None,
         }
@@ -95,12 +99,15 @@ impl AssignedPartition {
         self
     }
 
-    pub(super) fn matches(&self, topic: &str, partition: u32) -> bool {
-        self.partition == partition && &**self.topic.name() == topic
+    pub(super) fn is_of(&self, named: &TopicPartition) -> bool {
+        self.partition == named.partition && *self.topic.name() == named.topic
     }
 
     pub(super) fn topic_partition(&self) -> TopicPartition {
-        TopicPartition::new(&**self.topic.name(), self.partition)
+        TopicPartition {
+            topic: self.topic.name().clone(),
+            partition: self.partition,
+        }
     }
 
     /// The event count that is notified when records are published in this partition.
@@ -120,6 +127,13 @@ impl AssignedPartition {
     pub(super) fn has_sought(&mut self) {
         self.positioned = true;
         self.closed_reported = false;
+        self.unreturned = None;
+    }
+
+    /// The position that a commit commits: the cursor's, or that of the first record that a stream
+    /// has not returned yet.
+    pub(super) fn returned_position(&self) -> u64 {
+        self.unreturned.unwrap_or_else(|| self.cursor.position())
     }
 
     /// Stores the exact position for snapshots: see [`Cursor::report_position`].

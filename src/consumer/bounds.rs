@@ -22,11 +22,11 @@ impl Consumer {
     /// topic.producer().send(Record::new(b"login").timestamp(1_000))?;
     /// topic.producer().send(Record::new(b"order").timestamp(2_000))?;
     ///
-    /// let consumer = broker.consumer(ConsumerConfig::new());
+    /// let consumer = broker.consumer(ConsumerConfig::new())?;
     /// let orders = TopicPartition::new("orders", 0);
-    /// assert_eq!(consumer.beginning_offsets(&[orders.clone()])?[&orders], 0);
-    /// assert_eq!(consumer.end_offsets(&[orders.clone()])?[&orders], 2);
-    /// let found = consumer.offsets_for_times(&[(orders.clone(), 1_500)])?[&orders];
+    /// assert_eq!(consumer.beginning_offsets([&orders])?[&orders], 0);
+    /// assert_eq!(consumer.end_offsets([&orders])?[&orders], 2);
+    /// let found = consumer.offsets_for_times([(&orders, 1_500)])?[&orders];
     /// assert_eq!(found.map(|at| (at.offset, at.timestamp)), Some((1, 2_000)));
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
@@ -34,9 +34,9 @@ impl Consumer {
     /// # Errors
     /// [`ConsumeError::UnknownTopic`] and [`ConsumeError::PartitionOutOfRange`] for a partition
     /// that does not exist.
-    pub fn beginning_offsets(
+    pub fn beginning_offsets<P: Into<TopicPartition>>(
         &self,
-        partitions: &[TopicPartition],
+        partitions: impl IntoIterator<Item = P>,
     ) -> Result<BTreeMap<TopicPartition, u64>, ConsumeError> {
         self.bounds(partitions, Partition::log_start_offset)
     }
@@ -47,23 +47,24 @@ impl Consumer {
     /// # Errors
     /// [`ConsumeError::UnknownTopic`] and [`ConsumeError::PartitionOutOfRange`] for a partition
     /// that does not exist.
-    pub fn end_offsets(
+    pub fn end_offsets<P: Into<TopicPartition>>(
         &self,
-        partitions: &[TopicPartition],
+        partitions: impl IntoIterator<Item = P>,
     ) -> Result<BTreeMap<TopicPartition, u64>, ConsumeError> {
         self.bounds(partitions, Partition::log_end_offset)
     }
 
-    fn bounds(
+    fn bounds<P: Into<TopicPartition>>(
         &self,
-        partitions: &[TopicPartition],
+        partitions: impl IntoIterator<Item = P>,
         bound: fn(&Partition) -> u64,
     ) -> Result<BTreeMap<TopicPartition, u64>, ConsumeError> {
-        let bound_of = |wanted: &TopicPartition| {
-            let found = self.find_partition(wanted)?;
-            Ok((wanted.clone(), bound(found.log())))
+        let bound_of = |wanted: P| {
+            let wanted = wanted.into();
+            let found = self.find_partition(&wanted)?;
+            Ok((wanted, bound(found.log())))
         };
-        partitions.iter().map(bound_of).collect()
+        partitions.into_iter().map(bound_of).collect()
     }
 
     /// For each of these partitions and times, the earliest retained record whose timestamp is at
@@ -78,22 +79,20 @@ impl Consumer {
     /// # Errors
     /// [`ConsumeError::UnknownTopic`] and [`ConsumeError::PartitionOutOfRange`] for a partition
     /// that does not exist; [`ConsumeError::InvalidTimestamp`] for a time below zero.
-    pub fn offsets_for_times(
+    pub fn offsets_for_times<P: Into<TopicPartition>>(
         &self,
-        times: &[(TopicPartition, i64)],
+        times: impl IntoIterator<Item = (P, i64)>,
     ) -> Result<BTreeMap<TopicPartition, Option<OffsetAndTimestamp>>, ConsumeError> {
         // All arguments are checked before the first search.
-        let mut searches = Vec::with_capacity(times.len());
+        let mut searches = Vec::new();
         for (wanted, time) in times {
-            searches.push((
-                wanted,
-                self.find_partition(wanted)?,
-                check_timestamp::<ConsumeError>(*time)?,
-            ));
+            let wanted = wanted.into();
+            let found = self.find_partition(&wanted)?;
+            searches.push((wanted, found, check_timestamp::<ConsumeError>(time)?));
         }
         let results = searches.into_iter().map(|(wanted, found, time)| {
             let record = time_lookup::find(found.log(), time);
-            (wanted.clone(), record.found())
+            (wanted, record.found())
         });
         Ok(results.collect())
     }

@@ -4,15 +4,18 @@
 use super::Consumer;
 use super::assigned_partition::AssignedPartition;
 use super::config::HoldBack;
+use super::membership::Membership;
 use super::resolved_partition::ResolvedPartition;
 use crate::error::ConsumeError;
 use crate::group::Coordinator;
 use crate::topic::TopicPartition;
+use crate::wait::defer_wakes;
+use core::ptr;
 
 /// An offset to commit in one of the consumer's partitions.
-struct PendingCommit {
-    /// The partition's index in `Consumer::assigned`.
-    index: usize,
+#[derive(Clone, Copy)]
+struct PendingCommit<'a> {
+    assigned: &'a AssignedPartition,
     /// The next offset to read.
     offset: u64,
 }
@@ -35,11 +38,11 @@ impl Consumer {
     ///   `assign`ed its partitions, is none of them.
     /// - [`ConsumeError::Closed`] only if a topic is deleted during this call.
     pub fn commit(&mut self) -> Result<(), ConsumeError> {
-        let assigned = self.assigned.iter().enumerate();
-        let included = assigned.filter(|(_, a)| a.positioned && !a.topic.is_deleted());
-        let commits = included.map(|(index, assigned)| PendingCommit {
-            index,
-            offset: assigned.cursor.position(),
+        let included = |a: &&AssignedPartition| a.positioned && !a.topic.is_deleted();
+        let included = self.assigned.iter().filter(included);
+        let commits = included.map(|assigned| PendingCommit {
+            assigned,
+            offset: assigned.returned_position(),
         });
         let commits: Vec<_> = commits.collect();
         self.commit_all(&commits, "commit")
@@ -58,14 +61,13 @@ impl Consumer {
     /// # let topic = broker.create_topic("orders", TopicConfig::new())?;
     /// topic.producer().send(Record::new("login"))?;
     /// let config = ConsumerConfig::new().group("billing").auto_commit(false);
-    /// let mut consumer = broker.consumer(config);
-    /// consumer.subscribe(&["orders"])?;
+    /// let mut consumer = broker.consumer(config)?;
+    /// consumer.subscribe(["orders"])?;
     ///
     /// let batch = consumer.poll(Duration::from_secs(1))?;
-    /// let last = batch.iter().last().map_or(0, |record| record.offset());
-    /// drop(batch);
-    /// consumer.commit_offsets(&[(TopicPartition::new("orders", 0), last + 1)])?;
-    /// assert_eq!(consumer.committed("orders", 0)?, Some(1));
+    /// let last = batch.last_offset().unwrap_or_default();
+    /// consumer.commit_offsets([(("orders", 0), last + 1)])?;
+    /// assert_eq!(consumer.committed(("orders", 0))?, Some(1));
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     ///
@@ -74,25 +76,36 @@ impl Consumer {
     /// Also [`ConsumeError::NotAssigned`] for a partition that this consumer does not read, and
     /// [`ConsumeError::Closed`] for one whose topic was deleted. Nothing is committed after an
     /// error.
-    pub fn commit_offsets(
+    pub fn commit_offsets<P: Into<TopicPartition>>(
         &mut self,
-        offsets: &[(TopicPartition, u64)],
+        offsets: impl IntoIterator<Item = (P, u64)>,
     ) -> Result<(), ConsumeError> {
+        // The user's code runs before anything is done.
+        let offsets: Vec<(TopicPartition, u64)> =
+            offsets.into_iter().map(|(p, o)| (p.into(), o)).collect();
         if let Some(member) = &self.member {
             member.check_fenced()?;
         }
-        let mut commits: Vec<PendingCommit> = Vec::with_capacity(offsets.len());
+        let mut commits: Vec<PendingCommit<'_>> = Vec::with_capacity(offsets.len());
         for (partition, offset) in offsets {
-            let (index, offset) = (
-                self.index_of(&partition.topic, partition.partition)?,
-                *offset,
-            );
-            match commits.iter_mut().find(|commit| commit.index == index) {
+            let assigned = &self.assigned[self.index_of(&partition)?];
+            let same = |commit: &&mut PendingCommit<'_>| ptr::eq(commit.assigned, assigned);
+            match commits.iter_mut().find(same) {
                 Some(commit) => commit.offset = offset,
-                None => commits.push(PendingCommit { index, offset }),
+                None => commits.push(PendingCommit { assigned, offset }),
             }
         }
         self.commit_all(&commits, "commit_offsets")
+    }
+
+    /// Commits in one partition, for a batch of it.
+    pub(super) fn commit_partition(
+        &self,
+        assigned: &AssignedPartition,
+        offset: u64,
+        asked: &'static str,
+    ) -> Result<(), ConsumeError> {
+        self.commit_all(&[PendingCommit { assigned, offset }], asked)
     }
 
     /// The offset that the consumer's group has committed in this partition: the next one to read.
@@ -103,13 +116,16 @@ impl Consumer {
     /// # Errors
     /// [`ConsumeError::NoGroup`] without a configured group; [`ConsumeError::UnknownTopic`] and
     /// [`ConsumeError::PartitionOutOfRange`] if there is no such partition.
-    pub fn committed(&self, topic: &str, partition: u32) -> Result<Option<u64>, ConsumeError> {
+    pub fn committed(
+        &self,
+        partition: impl Into<TopicPartition>,
+    ) -> Result<Option<u64>, ConsumeError> {
         let Some(name) = &self.config.group else {
             return Err(ConsumeError::NoGroup { asked: "committed" });
         };
-        let found = self.find_partition(&TopicPartition::new(topic, partition))?;
+        let found = self.find_partition(&partition.into())?;
         let group = self.groups.find(name);
-        Ok(group.and_then(|group| group.lock().committed(&found.topic, partition)))
+        Ok(group.and_then(|group| group.lock().committed(&found.topic, found.partition)))
     }
 
     /// Moves to the group's committed offsets, but for the partitions that were assigned before.
@@ -128,67 +144,93 @@ impl Consumer {
     }
 
     fn commit_all(
-        &mut self,
-        commits: &[PendingCommit],
+        &self,
+        commits: &[PendingCommit<'_>],
         asked: &'static str,
     ) -> Result<(), ConsumeError> {
-        let Some(name) = self.config.group.clone() else {
+        let Some(name) = &self.config.group else {
             return Err(ConsumeError::NoGroup { asked });
         };
         for commit in commits {
-            check_offset(&self.assigned[commit.index], commit.offset)?;
+            check_offset(commit.assigned, commit.offset)?;
         }
-        if self.member.is_some() {
-            return self.commit_as_member(commits);
+        if let Some(member) = &self.member {
+            return self.commit_as_member(member, commits);
         }
         if commits.is_empty() {
             return Ok(());
         }
-        let offsets = commits.iter().map(|commit| {
-            let assigned = &self.assigned[commit.index];
-            (assigned.topic.clone(), assigned.partition, commit.offset)
+        let offsets = commits.iter().map(|&PendingCommit { assigned, offset }| {
+            (assigned.topic.clone(), assigned.partition, offset)
         });
         let offsets: Vec<_> = offsets.collect();
         let commit = |coordinator: &mut Coordinator| coordinator.commit_unowned(&offsets);
-        self.groups.with_group(&name, commit).map(|_| ())
+        self.groups.with_group(name, commit).map(|_| ())
     }
 
-    fn commit_as_member(&mut self, commits: &[PendingCommit]) -> Result<(), ConsumeError> {
-        let Some(member) = &self.member else {
-            return Ok(());
-        };
+    fn commit_as_member(
+        &self,
+        member: &Membership,
+        commits: &[PendingCommit<'_>],
+    ) -> Result<(), ConsumeError> {
         // Offsets that are committed already are left out. That mostly leaves one partition, which
         // is committed without the group's lock.
-        let mut new = commits.iter().filter_map(|commit| {
-            let ownership = self.assigned[commit.index].ownership()?;
-            let is_new = ownership.committed() != Some(commit.offset);
-            is_new.then_some((&**ownership, commit.offset))
+        let mut new = commits.iter().filter(|commit| {
+            let ownership = commit.assigned.ownership();
+            ownership.is_some_and(|ownership| ownership.committed() != Some(commit.offset))
         });
         match (new.next(), new.next()) {
-            (Some((ownership, offset)), None) => {
-                ownership.commit(offset);
-                if !member.is_commit_valid() {
-                    // Takes the group's lock, after which the final commit is settled.
-                    let fenced = member.check_fenced();
-                    return if ownership.is_final_commit(offset) {
-                        Ok(())
-                    } else {
-                        fenced
-                    };
-                }
-            }
+            (Some(commit), None) => self.commit_one(member, commit)?,
             (Some(first), Some(second)) => {
-                member.commit_together([first, second].into_iter().chain(new))?;
+                let new = [first, second].into_iter().chain(new);
+                let new = new.filter_map(|&PendingCommit { assigned, offset }| {
+                    Some((&**assigned.ownership()?, offset))
+                });
+                member.commit_together(new)?;
             }
             (None, _) if member.is_commit_valid() => {}
             (None, _) => return member.check_fenced(),
         }
-        if self.config.hold_back == HoldBack::Committed {
-            for commit in commits {
-                self.assigned[commit.index].hold_uncommitted(commit.offset);
-            }
+        for commit in commits {
+            self.follow_commit(commit.assigned);
         }
         Ok(())
+    }
+
+    /// Commits in one partition without the group's lock. Threads that share a batch may do so at
+    /// the same time: they take turns.
+    fn commit_one(
+        &self,
+        member: &Membership,
+        &PendingCommit { assigned, offset }: &PendingCommit<'_>,
+    ) -> Result<(), ConsumeError> {
+        let _deferred = defer_wakes();
+        let Some(mut guard) = assigned.lock_for_commit() else {
+            return Ok(());
+        };
+        guard.ownership().commit(offset);
+        if member.is_commit_valid() {
+            if self.config.hold_back == HoldBack::Committed {
+                guard.hold_uncommitted();
+            }
+            return Ok(());
+        }
+        // Takes the group's lock, after which the final commit is settled.
+        let fenced = member.check_fenced();
+        if guard.ownership().is_final_commit(offset) {
+            return Ok(());
+        }
+        fenced
+    }
+
+    /// After a valid commit: moves the partition's gate to what is not committed.
+    fn follow_commit(&self, assigned: &AssignedPartition) {
+        if self.config.hold_back == HoldBack::Committed {
+            let _deferred = defer_wakes();
+            if let Some(mut guard) = assigned.lock_for_commit() {
+                guard.hold_uncommitted();
+            }
+        }
     }
 }
 

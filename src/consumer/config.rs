@@ -26,8 +26,7 @@ pub enum HoldBack {
 
 /// The configuration of a [`Consumer`](crate::Consumer). Each setting has a default.
 ///
-/// The settings are checked by [`subscribe`](crate::Consumer::subscribe) and
-/// [`assign`](crate::Consumer::assign).
+/// The settings are checked by [`Broker::consumer`](crate::Broker::consumer).
 ///
 /// ```
 /// use ringlog::{Broker, ConsumerConfig, OffsetReset};
@@ -36,8 +35,9 @@ pub enum HoldBack {
 ///     .group("billing")
 ///     .offset_reset(OffsetReset::Latest)
 ///     .max_poll_records(100);
-/// let consumer = Broker::new().consumer(config);
+/// let consumer = Broker::new().consumer(config)?;
 /// assert_eq!(consumer.client_id(), "consumer-billing-1");
+/// # Ok::<(), ringlog::ConsumeError>(())
 /// ```
 #[derive(Clone, Debug)]
 #[must_use]
@@ -144,10 +144,10 @@ impl ConsumerConfig {
         self
     }
 
-    /// Whether each poll of a member commits what the polls before it have returned. Default
-    /// `true`.
+    /// Whether each poll of a member commits its positions: what the polls before it have returned,
+    /// or where it was sent by a seek since. Default `true`.
     ///
-    /// Delivery is then at least once: nothing is lost when a member dies. Kafka commits every five
+    /// A position past the end of the log is not committed. Delivery is then at least once: nothing is lost when a member dies. Kafka commits every five
     /// seconds, because a commit is a request there. Here it is one plain store, so each poll does
     /// it, and the next owner of a partition continues exactly after the last batch. A consumer
     /// that was [`assign`](crate::Consumer::assign)ed its partitions commits only by
@@ -188,8 +188,8 @@ impl ConsumerConfig {
     /// ```
     /// # use ringlog::{Broker, ConsumerConfig, Record, TopicConfig};
     /// # let broker = Broker::new();
-    /// let mut consumer = broker.consumer(ConsumerConfig::new().wait_for_topics(true));
-    /// consumer.subscribe(&["orders"])?; // there is no such topic yet
+    /// let mut consumer = broker.consumer(ConsumerConfig::new().wait_for_topics(true))?;
+    /// consumer.subscribe(["orders"])?; // there is no such topic yet
     /// assert!(consumer.try_poll()?.is_empty());
     ///
     /// let topic = broker.create_topic("orders", TopicConfig::new())?;

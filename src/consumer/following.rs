@@ -49,13 +49,13 @@ impl Consumer {
     /// ```
     /// # use ringlog::{Broker, ConsumerConfig, Record, TopicConfig};
     /// # let broker = Broker::new();
-    /// let mut consumer = broker.consumer(ConsumerConfig::new());
+    /// let mut consumer = broker.consumer(ConsumerConfig::new())?;
     /// consumer.subscribe_pattern("orders-.*")?;
     ///
     /// let topic = broker.create_topic("orders-eu", TopicConfig::new())?;
     /// topic.producer().send(Record::new("order"))?;
     /// let batch = consumer.try_poll()?;
-    /// assert_eq!((batch.topic(), batch.len()), ("orders-eu", 1));
+    /// assert_eq!((batch.topic(), batch.len()), (Some("orders-eu"), 1));
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     ///
@@ -107,6 +107,10 @@ impl Consumer {
         names: Vec<Arc<str>>,
         listener: Option<Box<dyn RebalanceListener>>,
     ) -> Result<(), ConsumeError> {
+        if names.is_empty() {
+            self.unsubscribe();
+            return Ok(());
+        }
         for name in &names {
             if let Some(reason) = name_fault(name) {
                 return Err(ConsumeError::InvalidName {

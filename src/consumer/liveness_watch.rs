@@ -39,6 +39,11 @@ impl LivenessWatch {
         self.polls_left == 0
     }
 
+    /// The next poll takes the slow path, as one does that has to read the clock.
+    pub(super) fn take_slow_path(&mut self) {
+        self.polls_left = 1;
+    }
+
     /// Follows the group's shortest `max_poll_interval`; zero if no member has a limit. The next
     /// poll reads the clock.
     pub(super) fn set_shortest_interval(&mut self, interval: Duration) {

@@ -14,7 +14,7 @@ use crate::group::{Coordinator, Group, Groups, Ownership, RebalanceStep, Release
 use crate::log::cursor::OffsetReset;
 use crate::topic::{Following, TopicShared};
 use crate::wait::EventCount;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 /// What a consumer knows of the group that it is a member of.
@@ -26,13 +26,32 @@ pub(super) struct Membership {
     topics: Vec<Arc<TopicShared>>,
     /// The number of partitions of its topics when the member was last in step with its group.
     partitions: u64,
-    listener: Option<Box<dyn RebalanceListener>>,
+    listener: UnsharedListener,
     /// The member was fenced and a poll has reported it: the next poll joins again.
     fence_reported: bool,
     auto_commit: bool,
     /// The member's gates move forward with what its polls return, not only with its commits.
     gates_follow_reads: bool,
     liveness: LivenessWatch,
+}
+
+/// A listener need not be `Sync` for the consumer to be: it is reached by exclusive borrows only, so
+/// the lock is never taken.
+#[derive(Default)]
+struct UnsharedListener(Mutex<Option<Box<dyn RebalanceListener>>>);
+
+impl UnsharedListener {
+    fn get_mut(&mut self) -> &mut Option<Box<dyn RebalanceListener>> {
+        self.0.get_mut().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn take(&mut self) -> Option<Box<dyn RebalanceListener>> {
+        self.get_mut().take()
+    }
+
+    fn set(&mut self, listener: Option<Box<dyn RebalanceListener>>) {
+        *self.get_mut() = listener;
+    }
 }
 
 impl Membership {
@@ -66,7 +85,7 @@ impl Membership {
             generation: 0,
             topics,
             partitions: 0,
-            listener: None,
+            listener: UnsharedListener::default(),
             fence_reported: false,
             auto_commit: config.auto_commit,
             gates_follow_reads: config.auto_commit || config.hold_back == HoldBack::Read,
@@ -81,14 +100,23 @@ impl Membership {
     #[inline(always)]
     pub(super) fn begin_poll(&mut self, assigned: &[AssignedPartition], next: usize) -> bool {
         self.signals.count_poll();
+        // Before the commit: a poll that has more than that to commit takes the slow path.
+        if self.liveness.count_poll() {
+            return false;
+        }
         // The partition read last is the one before `next`. (After a change of the assignment it
         // may be another, whose position was also reached by earlier polls.)
         let after_last = if next == 0 { assigned.len() } else { next };
         let last = assigned.get(after_last.wrapping_sub(1));
         let gate_is_current =
             !self.gates_follow_reads || last.is_none_or(|last| last.follow_reads(self.auto_commit));
-        let clock_due = self.liveness.count_poll();
-        gate_is_current && !clock_due && self.signals.is_quiet()
+        gate_is_current && self.signals.is_quiet()
+    }
+
+    /// Positions have changed otherwise than by the polls' reads, so that the next poll has more
+    /// to commit than what the last one returned.
+    pub(super) fn positions_changed(&mut self) {
+        self.liveness.take_slow_path();
     }
 
     /// Counts a poll that takes the slow path.
@@ -260,7 +288,7 @@ impl Membership {
         coordinator.subscribe(self.id, &self.signals, topics.clone(), following)?;
         drop(coordinator);
         self.topics = topics;
-        self.listener = listener;
+        self.listener.set(listener);
         Ok(())
     }
 
@@ -293,7 +321,7 @@ impl Membership {
     }
 
     pub(super) fn set_listener(&mut self, listener: Option<Box<dyn RebalanceListener>>) {
-        self.listener = listener;
+        self.listener.set(listener);
     }
 }
 

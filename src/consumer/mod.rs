@@ -46,6 +46,7 @@ pub use stream::{OwnedRecord, RecordStream};
 pub(crate) use assigned_partition::AssignedPartition;
 pub(crate) use registry::{ConsumerRegistry, RegisteredConsumer, RegisteredCursor};
 
+use crate::error::ConsumeError;
 use crate::group::{Group, Groups};
 use crate::topic::{Directory, TopicSubscription};
 use crate::wait::{WaitStrategy, Waiter, Wakeup, WakeupHandle};
@@ -75,8 +76,8 @@ const MANY_PARTITIONS: usize = 17;
 ///
 /// let broker = Broker::new();
 /// let topic = broker.create_topic("orders", TopicConfig::new())?;
-/// let mut consumer = broker.consumer(ConsumerConfig::new());
-/// consumer.subscribe(&["orders"])?;
+/// let mut consumer = broker.consumer(ConsumerConfig::new())?;
+/// consumer.subscribe(["orders"])?;
 ///
 /// topic.producer().send(Record::new(b"login").key(b"user-001"))?;
 /// let batch = consumer.poll(Duration::from_millis(100))?;
@@ -116,8 +117,9 @@ impl Consumer {
         groups: Arc<Groups>,
         registry: &Arc<ConsumerRegistry>,
         config: ConsumerConfig,
-    ) -> Consumer {
-        Consumer {
+    ) -> Result<Consumer, ConsumeError> {
+        config.validate()?;
+        Ok(Consumer {
             registration: registry.register(&config),
             directory,
             groups,
@@ -133,7 +135,7 @@ impl Consumer {
             pinned: 0,
             wakeup: Wakeup::default(),
             waiter: Waiter::default(),
-        }
+        })
     }
 
     /// The consumer's name: the configured [`client_id`](ConsumerConfig::client_id), or the default

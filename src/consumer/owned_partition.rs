@@ -7,14 +7,20 @@
 use super::assigned_partition::AssignedPartition;
 use crate::group::{Grant, GroupGate, Ownership, PartitionKey, ReleasedPartition};
 use crate::log::segment_pool::SpareSegment;
-use std::sync::Arc;
+use crate::sync::{Count, lock_std as lock};
+use crate::wait::defer_wakes;
+// Not the facade's lock: in the models no thread waits for another under this lock.
+use std::sync::{Arc, Mutex, MutexGuard};
 
 /// What a consumer has of a partition that it owns in a group.
 pub(super) struct OwnedPartition {
     ownership: Arc<Ownership>,
-    gate: Option<GroupGate>,
+    /// Locked while an offset is committed and the gate follows it: threads that share a batch may
+    /// commit at the same time. The user's wakers do not run under this lock.
+    gate: Mutex<Option<GroupGate>>,
     /// The segment that the gate holds. Without a gate: `u64::MAX`, which no cursor reaches.
-    gate_segment: u64,
+    /// Written under the lock or by an exclusive borrow, so any ordering will do.
+    gate_segment: Count,
     /// The spare segment that pays for the cursor's pin.
     _spare: SpareSegment,
 }
@@ -22,43 +28,73 @@ pub(super) struct OwnedPartition {
 impl OwnedPartition {
     /// Holds what lies from `offset` on, and nothing before it.
     pub(super) fn hold_from(&mut self, offset: u64) {
-        if let Some(gate) = &mut self.gate {
-            gate.hold_from(offset);
-            self.gate_segment = gate.held_segment();
-        }
+        self.with_gate(|gate| gate.hold_from(offset));
     }
 
     /// Before the cursor seeks to `offset`: holds what lies from there on too, and never less than
     /// before.
     pub(super) fn hold_also_from(&mut self, offset: u64) {
-        if self
-            .gate
-            .as_ref()
-            .is_some_and(|gate| offset < gate.held_from())
-        {
-            self.hold_from(offset);
-        }
+        self.with_gate(|gate| {
+            if offset < gate.held_from() {
+                gate.hold_from(offset);
+            }
+        });
     }
 
     /// Before the cursor seeks to the log start: holds all that is retained.
     pub(super) fn hold_all(&mut self) {
-        if let Some(gate) = &mut self.gate {
-            gate.hold_all();
-            self.gate_segment = gate.held_segment();
-        }
+        self.with_gate(|gate| _ = gate.hold_all());
     }
 
     /// After records were deleted: holds nothing of them any more.
     pub(super) fn skip_deleted(&mut self) {
-        if let Some(gate) = &mut self.gate {
-            gate.skip_deleted();
-            self.gate_segment = gate.held_segment();
+        self.with_gate(GroupGate::skip_deleted);
+    }
+
+    /// Moves the gate, if there is one.
+    fn with_gate(&self, go: impl FnOnce(&mut GroupGate)) {
+        let _deferred = defer_wakes();
+        self.move_locked(&mut lock(&self.gate), go);
+    }
+
+    fn move_locked(&self, gate: &mut Option<GroupGate>, go: impl FnOnce(&mut GroupGate)) {
+        if let Some(gate) = gate {
+            go(gate);
+            self.gate_segment.set(gate.held_segment());
         }
     }
 
-    /// Whether the gate needs no move to hold exactly from this segment on.
-    fn holds_from_segment(&self, number: u64) -> bool {
-        self.gate_segment == number || self.gate.is_none()
+    #[inline(always)]
+    fn gate_segment(&self) -> u64 {
+        self.gate_segment.get()
+    }
+}
+
+/// Permission to commit in one partition, and to move its gate: one thread at a time has it.
+pub(super) struct CommitGuard<'a> {
+    assigned: &'a AssignedPartition,
+    owned: &'a OwnedPartition,
+    gate: MutexGuard<'a, Option<GroupGate>>,
+}
+
+impl CommitGuard<'_> {
+    pub(super) fn ownership(&self) -> &Ownership {
+        &self.owned.ownership
+    }
+
+    /// After a commit: holds from the committed offset on, or from the position if that is lower.
+    /// The caller defers the wakes until the guard is dropped.
+    pub(super) fn hold_uncommitted(&mut self) {
+        let (cursor, owned) = (&self.assigned.cursor, self.owned);
+        let Some(committed) = owned.ownership.committed() else {
+            return;
+        };
+        let from = committed.min(cursor.position());
+        let is_current = cursor.is_in_segment_of(from)
+            && (owned.gate_segment() == cursor.segment_number() || self.gate.is_none());
+        if !is_current {
+            owned.move_locked(&mut self.gate, |gate| gate.hold_from(from));
+        }
     }
 }
 
@@ -71,12 +107,14 @@ impl AssignedPartition {
             assigned.resume_at(start);
         }
         assigned.owned = Some(OwnedPartition {
-            gate_segment: grant
-                .gate
-                .as_ref()
-                .map_or(u64::MAX, GroupGate::held_segment),
+            gate_segment: Count::new(
+                grant
+                    .gate
+                    .as_ref()
+                    .map_or(u64::MAX, GroupGate::held_segment),
+            ),
             ownership: grant.ownership,
-            gate: grant.gate,
+            gate: Mutex::new(grant.gate),
             _spare: spare,
         });
         assigned
@@ -92,22 +130,51 @@ impl AssignedPartition {
         own.is_some_and(|own| Arc::ptr_eq(own, ownership))
     }
 
-    /// Commits the position that polls have reached, if `commit` says so. Returns `false` if the
-    /// gate holds an older segment than the cursor's, so that it can move forward.
+    /// Commits the position, if `commit` says so. Returns `false` if the gate holds an older segment
+    /// than the cursor's, so that it can move forward.
+    ///
+    /// It is for a partition whose last batch was returned as a whole.
     #[inline(always)]
     pub(super) fn follow_reads(&self, commit: bool) -> bool {
-        // A position that was sought and is not reached yet is not committed.
-        let (Some(owned), Some(position), true) = (
-            &self.owned,
-            self.cursor.resolved_position(),
-            self.positioned,
-        ) else {
+        let Some(owned) = &self.owned else {
+            return true;
+        };
+        let (Some(position), true) = (self.cursor.resolved_position(), self.positioned) else {
+            self.commit_target(commit);
             return true;
         };
         if commit {
             owned.ownership.commit(position);
         }
-        self.cursor.segment_number() <= owned.gate_segment
+        self.cursor.segment_number() <= owned.gate_segment()
+    }
+
+    /// As [`follow_reads`](Self::follow_reads), for a partition of whose last batch a stream may not
+    /// have returned all records yet.
+    pub(super) fn follow_returned(&self, commit: bool) -> bool {
+        match (&self.owned, self.unreturned) {
+            (Some(owned), Some(next)) => {
+                if commit {
+                    owned.ownership.commit(next);
+                }
+                true // the gate follows when all of them have been returned
+            }
+            _ => self.follow_reads(commit),
+        }
+    }
+
+    /// Commits a position that was sought, and that no poll has reached yet. One past the end is not
+    /// committed: the next poll finds it out of range.
+    #[cold]
+    #[inline(never)]
+    fn commit_target(&self, commit: bool) {
+        let Some(owned) = self.owned.as_ref().filter(|_| commit && self.positioned) else {
+            return;
+        };
+        let target = self.cursor.position();
+        if target <= self.cursor.partition().log_end_offset() {
+            owned.ownership.commit(target);
+        }
     }
 
     /// Moves the gate to the position. The caller has checked that the member is not fenced (P14).
@@ -118,16 +185,14 @@ impl AssignedPartition {
         }
     }
 
-    /// After a commit: holds from the committed offset on, or from the position if that is lower.
-    pub(super) fn hold_uncommitted(&mut self, committed: u64) {
-        let from = committed.min(self.cursor.position());
-        let in_cursor_segment = self.cursor.is_in_segment_of(from);
-        let number = self.cursor.segment_number();
-        if let Some(owned) = &mut self.owned {
-            if !(in_cursor_segment && owned.holds_from_segment(number)) {
-                owned.hold_from(from);
-            }
-        }
+    /// Locks the partition for a commit; `None` if it is not owned in a group.
+    pub(super) fn lock_for_commit(&self) -> Option<CommitGuard<'_>> {
+        let owned = self.owned.as_ref()?;
+        Some(CommitGuard {
+            assigned: self,
+            owned,
+            gate: lock(&owned.gate),
+        })
     }
 
     /// What the coordinator gets back; `None` if the partition is not owned in a group.
@@ -141,6 +206,6 @@ impl AssignedPartition {
     }
 
     pub(super) fn take_gate(&mut self) -> Option<GroupGate> {
-        self.owned.as_mut()?.gate.take()
+        lock(&self.owned.as_ref()?.gate).take()
     }
 }

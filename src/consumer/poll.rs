@@ -46,7 +46,8 @@ impl Consumer {
     /// The batch is empty if none came in time.
     ///
     /// The position moves past the returned records, as Kafka's does. [`seek`](Self::seek) moves it
-    /// back.
+    /// back. [`next_batch`](Self::next_batch) never returns an empty batch, and
+    /// [`try_poll`](Self::try_poll) never waits.
     ///
     /// # Order of the partitions
     /// Partitions that have records take turns. With up to 16 partitions, a poll can check all of
@@ -63,22 +64,29 @@ impl Consumer {
     /// slows that producer down. Such a consumer makes its next check one or two microseconds
     /// later. It does so for as long as the later check finds many records, and at least twice as
     /// many as an immediate one did. A record that comes alone is never delayed. With
-    /// [`WaitStrategy::BusySpin`] no record is.
+    /// [`WaitStrategy::BusySpin`] no record is, and [`try_poll`](Self::try_poll) does not back off.
+    ///
+    /// # The end
+    /// A topic has ended for a consumer when it was deleted, or [closed](crate::Topic::close) and
+    /// all of it is read. A poll then returns [`ConsumeError::Closed`]: once for each topic, and
+    /// again at each poll when all the consumer's topics have ended.
+    /// [`is_finished`](Self::is_finished) says whether they have. A subscription is to the topics
+    /// that exist at that time: one that is created again under the same name has to be
+    /// subscribed to again.
+    ///
+    /// A subscription that follows topics has no end itself: by
+    /// [pattern](Self::subscribe_pattern), or with
+    /// [`wait_for_topics`](crate::ConsumerConfig::wait_for_topics). `Closed` is then returned once
+    /// for each closed topic, and a deleted one is left without an error.
     ///
     /// # Errors
     /// - [`ConsumeError::NotSubscribed`] while the consumer has no
     ///   [subscription](Self::subscribe) and no [assignment](Self::assign).
     /// - [`ConsumeError::Wakeup`] after [`WakeupHandle::wakeup`](crate::WakeupHandle::wakeup).
-    /// - [`ConsumeError::Closed`] if a topic was deleted. Also if a topic was
-    ///   [closed](crate::Topic::close) and all of it is read: once for each such topic, and at each
-    ///   poll when the consumer has no other topics left.
+    /// - [`ConsumeError::Closed`] when a topic has ended: see above.
     /// - [`ConsumeError::OffsetOutOfRange`] if a position is outside what is retained, and
     ///   [`ConsumeError::NoPosition`] before the first seek in a partition. Both only under
     ///   [`OffsetReset::None`](crate::OffsetReset::None).
-    ///
-    /// A consumer that follows topics, by [pattern](Self::subscribe_pattern) or with
-    /// [`wait_for_topics`](crate::ConsumerConfig::wait_for_topics), gets `Closed` once for each
-    /// closed topic that it has read to its end, and not for a deleted one.
     ///
     /// A member of a group gets `Closed` for a deleted topic once, unless all its topics are
     /// deleted. It also gets:
@@ -90,7 +98,56 @@ impl Consumer {
     ///   valid.
     #[inline]
     pub fn poll(&mut self, timeout: Duration) -> Result<Batch<'_>, ConsumeError> {
-        let i = match self.quick_round() {
+        self.poll_once(timeout, true)
+    }
+
+    /// Reads the next records of one partition without waiting. The batch is empty if there are
+    /// none now.
+    ///
+    /// It returns at once: unlike `poll` with a timeout of zero, it does not
+    /// [back off](Self#back-off) from a producer.
+    ///
+    /// # Errors
+    /// As [`poll`](Self::poll).
+    #[inline]
+    pub fn try_poll(&mut self) -> Result<Batch<'_>, ConsumeError> {
+        self.poll_once(Duration::ZERO, false)
+    }
+
+    /// Waits for the next records of one partition, and reads them. The batch is never empty.
+    ///
+    /// The blocking form of [`poll_async`](Self::poll_async). To end the wait from another thread,
+    /// use a [`WakeupHandle`](crate::WakeupHandle), or close the topic.
+    ///
+    /// ```
+    /// # use ringlog::{Broker, ConsumeError, ConsumerConfig, Record, TopicConfig};
+    /// # let broker = Broker::new();
+    /// # let topic = broker.create_topic("orders", TopicConfig::new())?;
+    /// # let mut consumer = broker.consumer(ConsumerConfig::new())?;
+    /// # consumer.subscribe(["orders"])?;
+    /// topic.producer().send(Record::new("login"))?;
+    /// topic.close();
+    /// while let Ok(batch) = consumer.next_batch() {
+    ///     assert_eq!(batch.first_offset(), Some(0));
+    /// }
+    /// assert!(consumer.is_finished());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`poll`](Self::poll).
+    #[inline]
+    pub fn next_batch(&mut self) -> Result<Batch<'_>, ConsumeError> {
+        self.poll(Duration::MAX)
+    }
+
+    #[inline(always)]
+    fn poll_once(
+        &mut self,
+        timeout: Duration,
+        may_back_off: bool,
+    ) -> Result<Batch<'_>, ConsumeError> {
+        let i = match self.quick_round(may_back_off) {
             QuickRound::Records(i) => i,
             QuickRound::Empty if timeout.is_zero() => return Ok(Batch::empty()),
             _ => match self.wait_for_records(timeout)? {
@@ -101,34 +158,23 @@ impl Consumer {
         Ok(self.batch(i))
     }
 
-    /// Reads the next records of one partition without waiting. The batch is empty if there are
-    /// none now.
-    ///
-    /// # Errors
-    /// As [`poll`](Self::poll).
-    #[inline]
-    pub fn try_poll(&mut self) -> Result<Batch<'_>, ConsumeError> {
-        self.poll(Duration::ZERO)
-    }
-
     /// The run that was found in partition `i`.
     #[inline(always)]
-    pub(super) fn batch(&mut self, i: usize) -> Batch<'_> {
-        let AssignedPartition {
-            topic,
-            partition,
-            cursor,
-            ..
-        } = &mut self.assigned[i];
-        Batch::new(cursor, topic, *partition)
+    pub(super) fn batch(&self, i: usize) -> Batch<'_> {
+        Batch::new(self, &self.assigned[i])
     }
 
     // ---- the fast path ------------------------------------------------------------------
 
     /// Checks each partition once, beginning after the one read last.
     #[inline(always)]
-    fn quick_round(&mut self) -> QuickRound {
+    fn quick_round(&mut self, may_back_off: bool) -> QuickRound {
         let count = self.assigned.len();
+        // The last batch has ended.
+        let after_last = if self.next == 0 { count } else { self.next };
+        if let Some(last) = self.assigned.get_mut(after_last.wrapping_sub(1)) {
+            last.cursor.advance_gate();
+        }
         if self.wakeup.is_set() {
             return QuickRound::Undecided;
         }
@@ -138,14 +184,14 @@ impl Consumer {
             }
         }
         if count >= MANY_PARTITIONS {
-            return self.quick_round_of_many();
+            return self.quick_round_of_many(may_back_off);
         }
         let (first, max) = (self.next, self.config.max_poll_records);
         let mut i = first;
         loop {
             let next = next_in_round(i, count);
             // The last partition of the round is the one that was read last.
-            let again = || next == first && self.wait != WaitStrategy::BusySpin;
+            let again = || may_back_off && next == first && self.wait != WaitStrategy::BusySpin;
             let Some(assigned) = self.assigned.get_mut(i) else {
                 return QuickRound::Undecided; // there are none
             };
@@ -168,10 +214,12 @@ impl Consumer {
     /// A partition about which a quick poll cannot decide is polled in full at once, so that the
     /// others need not be.
     #[inline(never)]
-    fn quick_round_of_many(&mut self) -> QuickRound {
+    fn quick_round_of_many(&mut self, may_back_off: bool) -> QuickRound {
         let count = self.assigned.len();
         let mut poll_order = core::mem::take(&mut self.poll_order);
-        let found = poll_order.find(count, |i, again| self.check_one_of_many(i, again));
+        let found = poll_order.find(count, |i, again| {
+            self.check_one_of_many(i, again && may_back_off)
+        });
         self.poll_order = poll_order;
         match found {
             Ok(Some(i)) => {
@@ -227,7 +275,7 @@ impl Consumer {
     /// Polls for a task. If that is pending, the task is woken when another poll may find records.
     pub(super) fn poll_for_task(&mut self, waker: &Waker) -> Poll<Result<usize, ConsumeError>> {
         self.waiter.withdraw();
-        if let QuickRound::Records(i) = self.quick_round() {
+        if let QuickRound::Records(i) = self.quick_round(true) {
             return Poll::Ready(Ok(i));
         }
         if self.mode.is_none() {
@@ -350,10 +398,12 @@ impl Consumer {
         Err(topic.closed_error())
     }
 
-    /// Whether nothing can be read any more, as far as this consumer has found: it has reported
-    /// each of its topics as closed, or they are deleted. A member may still get partitions of
-    /// topics that are open.
-    pub(super) fn is_finished(&self) -> bool {
+    /// Whether all the consumer's topics have [ended](Self::poll#the-end), as far as its polls have
+    /// found: each was reported as [`Closed`](ConsumeError::Closed), or was deleted. Then each
+    /// further poll returns `Closed`, and nothing comes any more, unless the consumer seeks back or
+    /// subscribes to other topics. Also `true` without a subscription or assignment; never `true`
+    /// while the consumer follows topics.
+    pub fn is_finished(&self) -> bool {
         if self.is_following() {
             return false; // other topics may be created
         }

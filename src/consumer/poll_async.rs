@@ -26,8 +26,8 @@ impl Consumer {
     /// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
     /// let broker = Broker::new();
     /// let topic = broker.create_topic("orders", TopicConfig::new())?;
-    /// let mut consumer = broker.consumer(ConsumerConfig::new());
-    /// consumer.subscribe(&["orders"])?;
+    /// let mut consumer = broker.consumer(ConsumerConfig::new())?;
+    /// consumer.subscribe(["orders"])?;
     ///
     /// tokio::spawn(async move { topic.producer().send_async(Record::new("login")).await });
     /// let batch = consumer.poll_async().await?;

@@ -5,16 +5,17 @@ use crate::error::ConsumeError;
 use crate::log::cursor::Cursor;
 use crate::log::time_lookup::{self, TimeLookup};
 use crate::record::check_timestamp;
+use crate::topic::TopicPartition;
 
 impl Consumer {
     /// The index of this partition among the assigned ones. Errors: `NotAssigned`.
-    pub(super) fn index_of(&self, topic: &str, partition: u32) -> Result<usize, ConsumeError> {
+    pub(super) fn index_of(&self, partition: &TopicPartition) -> Result<usize, ConsumeError> {
         let mut assigned = self.assigned.iter();
         assigned
-            .position(|a| a.matches(topic, partition))
+            .position(|a| a.is_of(partition))
             .ok_or_else(|| ConsumeError::NotAssigned {
-                topic: topic.to_owned(),
-                partition,
+                topic: partition.topic.as_ref().to_owned(),
+                partition: partition.partition,
             })
     }
 
@@ -27,8 +28,12 @@ impl Consumer {
     ///
     /// # Errors
     /// [`ConsumeError::NotAssigned`] if the consumer does not read this partition.
-    pub fn seek(&mut self, topic: &str, partition: u32, offset: u64) -> Result<(), ConsumeError> {
-        let i = self.index_of(topic, partition)?;
+    pub fn seek(
+        &mut self,
+        partition: impl Into<TopicPartition>,
+        offset: u64,
+    ) -> Result<(), ConsumeError> {
+        let i = self.index_of(&partition.into())?;
         self.seek_to(i, offset, Cursor::seek);
         Ok(())
     }
@@ -37,8 +42,11 @@ impl Consumer {
     ///
     /// # Errors
     /// [`ConsumeError::NotAssigned`] if the consumer does not read this partition.
-    pub fn seek_to_beginning(&mut self, topic: &str, partition: u32) -> Result<(), ConsumeError> {
-        let i = self.index_of(topic, partition)?;
+    pub fn seek_to_beginning(
+        &mut self,
+        partition: impl Into<TopicPartition>,
+    ) -> Result<(), ConsumeError> {
+        let i = self.index_of(&partition.into())?;
         if let Some(owned) = &mut self.assigned[i].owned {
             owned.hold_all();
         }
@@ -50,8 +58,11 @@ impl Consumer {
     ///
     /// # Errors
     /// [`ConsumeError::NotAssigned`] if the consumer does not read this partition.
-    pub fn seek_to_end(&mut self, topic: &str, partition: u32) -> Result<(), ConsumeError> {
-        let i = self.index_of(topic, partition)?;
+    pub fn seek_to_end(
+        &mut self,
+        partition: impl Into<TopicPartition>,
+    ) -> Result<(), ConsumeError> {
+        let i = self.index_of(&partition.into())?;
         self.move_cursor(i, Cursor::go_to_end);
         Ok(())
     }
@@ -67,11 +78,10 @@ impl Consumer {
     /// [`ConsumeError::InvalidTimestamp`] for a time below zero.
     pub fn seek_to_time(
         &mut self,
-        topic: &str,
-        partition: u32,
+        partition: impl Into<TopicPartition>,
         time: i64,
     ) -> Result<u64, ConsumeError> {
-        let i = self.index_of(topic, partition)?;
+        let i = self.index_of(&partition.into())?;
         let log = self.assigned[i].cursor.partition();
         let offset = match time_lookup::find(log, check_timestamp::<ConsumeError>(time)?) {
             TimeLookup::Found(found) => found.offset,
@@ -89,7 +99,7 @@ impl Consumer {
             owned.hold_also_from(offset);
         }
         seek(&mut assigned.cursor, offset);
-        assigned.has_sought();
+        self.has_sought(i);
     }
 
     /// Moves partition `i`'s cursor at once, which may pin a segment.
@@ -97,15 +107,23 @@ impl Consumer {
         self.pin_only(i);
         let assigned = &mut self.assigned[i];
         go(&mut assigned.cursor);
-        assigned.has_sought();
+        self.has_sought(i);
+    }
+
+    /// With auto-commit, the next poll commits the new position too.
+    fn has_sought(&mut self, i: usize) {
+        self.assigned[i].has_sought();
+        if let Some(member) = &mut self.member {
+            member.positions_changed();
+        }
     }
 
     /// The position: the next offset that this consumer reads in this partition.
     ///
     /// # Errors
     /// [`ConsumeError::NotAssigned`] if the consumer does not read this partition.
-    pub fn position(&self, topic: &str, partition: u32) -> Result<u64, ConsumeError> {
-        let i = self.index_of(topic, partition)?;
+    pub fn position(&self, partition: impl Into<TopicPartition>) -> Result<u64, ConsumeError> {
+        let i = self.index_of(&partition.into())?;
         Ok(self.assigned[i].cursor.position())
     }
 
@@ -114,8 +132,8 @@ impl Consumer {
     ///
     /// # Errors
     /// [`ConsumeError::NotAssigned`] if the consumer does not read this partition.
-    pub fn lag(&self, topic: &str, partition: u32) -> Result<u64, ConsumeError> {
-        let i = self.index_of(topic, partition)?;
+    pub fn lag(&self, partition: impl Into<TopicPartition>) -> Result<u64, ConsumeError> {
+        let i = self.index_of(&partition.into())?;
         let assigned = &self.assigned[i];
         let log = assigned.cursor.partition();
         let end = log.log_end_offset();
@@ -130,8 +148,8 @@ impl Consumer {
     ///
     /// # Errors
     /// [`ConsumeError::NotAssigned`] if the consumer does not read this partition.
-    pub fn lead(&self, topic: &str, partition: u32) -> Result<u64, ConsumeError> {
-        let i = self.index_of(topic, partition)?;
+    pub fn lead(&self, partition: impl Into<TopicPartition>) -> Result<u64, ConsumeError> {
+        let i = self.index_of(&partition.into())?;
         let assigned = &self.assigned[i];
         let log = assigned.cursor.partition();
         let start = log.log_start_offset();
@@ -143,8 +161,8 @@ impl Consumer {
     ///
     /// # Errors
     /// [`ConsumeError::NotAssigned`] if the consumer does not read this partition.
-    pub fn pause(&mut self, topic: &str, partition: u32) -> Result<(), ConsumeError> {
-        let i = self.index_of(topic, partition)?;
+    pub fn pause(&mut self, partition: impl Into<TopicPartition>) -> Result<(), ConsumeError> {
+        let i = self.index_of(&partition.into())?;
         self.assigned[i].paused = true;
         Ok(())
     }
@@ -153,8 +171,8 @@ impl Consumer {
     ///
     /// # Errors
     /// [`ConsumeError::NotAssigned`] if the consumer does not read this partition.
-    pub fn resume(&mut self, topic: &str, partition: u32) -> Result<(), ConsumeError> {
-        let i = self.index_of(topic, partition)?;
+    pub fn resume(&mut self, partition: impl Into<TopicPartition>) -> Result<(), ConsumeError> {
+        let i = self.index_of(&partition.into())?;
         self.assigned[i].paused = false;
         Ok(())
     }

@@ -46,7 +46,7 @@ impl Consumer {
     /// As [`subscribe`](Self::subscribe), and [`ConsumeError::NoGroup`] without a configured group.
     pub fn subscribe_with<N: AsRef<str>>(
         &mut self,
-        topics: &[N],
+        topics: impl IntoIterator<Item = N>,
         listener: impl RebalanceListener + 'static,
     ) -> Result<(), ConsumeError> {
         if self.config.group.is_none() {
@@ -142,6 +142,9 @@ impl Consumer {
         }
         if let Some(member) = &mut self.member {
             member.check_liveness(self.config.clock);
+            if self.assigned.iter().any(|a| a.unreturned.is_some()) {
+                member.positions_changed(); // no poll may commit the position of that partition
+            }
         }
         self.leave_deleted_topics()?;
         self.sync_with_group()
@@ -151,7 +154,7 @@ impl Consumer {
     fn move_gates(&mut self) {
         let Some(member) = &self.member else { return };
         for assigned in &mut self.assigned {
-            if !assigned.follow_reads(member.auto_commit()) && member.is_commit_valid() {
+            if !assigned.follow_returned(member.auto_commit()) && member.is_commit_valid() {
                 assigned.move_gate();
             }
         }
@@ -288,7 +291,7 @@ impl Consumer {
     /// are void.
     fn commit_reached(&mut self) {
         for assigned in &self.assigned {
-            assigned.follow_reads(true);
+            assigned.follow_returned(true);
         }
     }
 

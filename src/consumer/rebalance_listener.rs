@@ -35,8 +35,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 ///
 /// let broker = Broker::new();
 /// broker.create_topic("orders", TopicConfig::new().partitions(3))?;
-/// let mut consumer = broker.consumer(ConsumerConfig::new().group("billing"));
-/// consumer.subscribe_with(&["orders"], Log)?;
+/// let mut consumer = broker.consumer(ConsumerConfig::new().group("billing"))?;
+/// consumer.subscribe_with(["orders"], Log)?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub trait RebalanceListener: Send {
@@ -83,9 +83,9 @@ impl Rebalance<'_> {
     ///
     /// # Errors
     /// As [`Consumer::commit_offsets`].
-    pub fn commit_offsets(
+    pub fn commit_offsets<P: Into<TopicPartition>>(
         &mut self,
-        offsets: &[(TopicPartition, u64)],
+        offsets: impl IntoIterator<Item = (P, u64)>,
     ) -> Result<(), ConsumeError> {
         self.consumer.commit_offsets(offsets)
     }
@@ -94,56 +94,69 @@ impl Rebalance<'_> {
     ///
     /// # Errors
     /// As [`Consumer::committed`].
-    pub fn committed(&self, topic: &str, partition: u32) -> Result<Option<u64>, ConsumeError> {
-        self.consumer.committed(topic, partition)
+    pub fn committed(
+        &self,
+        partition: impl Into<TopicPartition>,
+    ) -> Result<Option<u64>, ConsumeError> {
+        self.consumer.committed(partition)
     }
 
     /// Calls [`Consumer::position`].
     ///
     /// # Errors
     /// As [`Consumer::position`].
-    pub fn position(&self, topic: &str, partition: u32) -> Result<u64, ConsumeError> {
-        self.consumer.position(topic, partition)
+    pub fn position(&self, partition: impl Into<TopicPartition>) -> Result<u64, ConsumeError> {
+        self.consumer.position(partition)
     }
 
     /// Calls [`Consumer::seek`].
     ///
     /// # Errors
     /// As [`Consumer::seek`].
-    pub fn seek(&mut self, topic: &str, partition: u32, offset: u64) -> Result<(), ConsumeError> {
-        self.consumer.seek(topic, partition, offset)
+    pub fn seek(
+        &mut self,
+        partition: impl Into<TopicPartition>,
+        offset: u64,
+    ) -> Result<(), ConsumeError> {
+        self.consumer.seek(partition, offset)
     }
 
     /// Calls [`Consumer::seek_to_beginning`].
     ///
     /// # Errors
     /// As [`Consumer::seek_to_beginning`].
-    pub fn seek_to_beginning(&mut self, topic: &str, partition: u32) -> Result<(), ConsumeError> {
-        self.consumer.seek_to_beginning(topic, partition)
+    pub fn seek_to_beginning(
+        &mut self,
+        partition: impl Into<TopicPartition>,
+    ) -> Result<(), ConsumeError> {
+        self.consumer.seek_to_beginning(partition)
     }
 
     /// Calls [`Consumer::seek_to_end`].
     ///
     /// # Errors
     /// As [`Consumer::seek_to_end`].
-    pub fn seek_to_end(&mut self, topic: &str, partition: u32) -> Result<(), ConsumeError> {
-        self.consumer.seek_to_end(topic, partition)
+    pub fn seek_to_end(
+        &mut self,
+        partition: impl Into<TopicPartition>,
+    ) -> Result<(), ConsumeError> {
+        self.consumer.seek_to_end(partition)
     }
 
     /// Calls [`Consumer::pause`].
     ///
     /// # Errors
     /// As [`Consumer::pause`].
-    pub fn pause(&mut self, topic: &str, partition: u32) -> Result<(), ConsumeError> {
-        self.consumer.pause(topic, partition)
+    pub fn pause(&mut self, partition: impl Into<TopicPartition>) -> Result<(), ConsumeError> {
+        self.consumer.pause(partition)
     }
 
     /// Calls [`Consumer::resume`].
     ///
     /// # Errors
     /// As [`Consumer::resume`].
-    pub fn resume(&mut self, topic: &str, partition: u32) -> Result<(), ConsumeError> {
-        self.consumer.resume(topic, partition)
+    pub fn resume(&mut self, partition: impl Into<TopicPartition>) -> Result<(), ConsumeError> {
+        self.consumer.resume(partition)
     }
 }
 

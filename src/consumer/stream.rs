@@ -3,6 +3,7 @@
 use super::Consumer;
 use super::batch::Batch;
 use crate::error::ConsumeError;
+use crate::topic::TopicPartition;
 use core::pin::Pin;
 use core::task::{Context, Poll};
 use futures_core::{FusedStream, Stream};
@@ -38,13 +39,15 @@ pub struct OwnedRecord {
 /// the consumer's topics are closed and read. Every other error is an item. After an error the
 /// stream continues (a wake-up, a fenced member) or ends (no subscription, all topics deleted).
 ///
-/// Records that are copied and not returned yet count as returned by the consumer's poll. The next
-/// poll commits them automatically, and comes when all of them have been returned.
+/// Records that are copied and not returned yet are not committed, neither automatically nor by
+/// [`consumer`](Self::consumer)`().commit()`. The consumer's position is behind them.
 #[derive(Debug)]
 pub struct RecordStream {
     consumer: Consumer,
     /// Records that were copied and are not returned yet.
     buffered: VecDeque<OwnedRecord>,
+    /// The consumer was lent out, and knows which records are not returned.
+    lent_consumer: bool,
     ended: bool,
 }
 
@@ -60,8 +63,8 @@ impl Consumer {
     /// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
     /// let broker = Broker::new();
     /// let topic = broker.create_topic("orders", TopicConfig::new())?;
-    /// let mut consumer = broker.consumer(ConsumerConfig::new());
-    /// consumer.subscribe(&["orders"])?;
+    /// let mut consumer = broker.consumer(ConsumerConfig::new())?;
+    /// consumer.subscribe(["orders"])?;
     /// topic.producer().send(Record::new("login").key("user-001"))?;
     /// topic.close();
     ///
@@ -77,14 +80,26 @@ impl Consumer {
         RecordStream {
             consumer: self,
             buffered: VecDeque::new(),
+            lent_consumer: false,
             ended: false,
         }
     }
 }
 
 impl RecordStream {
-    /// The consumer, to commit, seek or pause with. Records copied before are still returned.
+    /// The consumer, to commit, seek or pause with. Records copied before are still returned, and
+    /// are not committed before they are.
     pub fn consumer(&mut self) -> &mut Consumer {
+        self.lent_consumer = true;
+        let next = self.buffered.front();
+        let next = next.map(|record| {
+            let partition = TopicPartition {
+                topic: record.topic.clone(),
+                partition: record.partition,
+            };
+            (partition, record.offset)
+        });
+        self.consumer.set_unreturned(next);
         &mut self.consumer
     }
 
@@ -96,10 +111,26 @@ impl RecordStream {
     /// continue nevertheless, seek with [`consumer`](Self::consumer) and drain the stream instead.
     pub fn into_consumer(mut self) -> Result<Consumer, ConsumeError> {
         if let Some(next) = self.buffered.front() {
-            let (topic, partition, offset) = (next.topic.clone(), next.partition, next.offset);
-            self.consumer.seek(&topic, partition, offset)?;
+            let partition = (next.topic.clone(), next.partition);
+            self.consumer.seek(partition, next.offset)?;
         }
         Ok(self.consumer)
+    }
+}
+
+impl Consumer {
+    /// Says up to where a stream has returned this consumer's records: all of them, or those before
+    /// an offset of a partition.
+    fn set_unreturned(&mut self, next: Option<(TopicPartition, u64)>) {
+        for assigned in &mut self.assigned {
+            let here = next
+                .as_ref()
+                .filter(|(partition, _)| assigned.is_of(partition));
+            assigned.unreturned = here.map(|&(_, offset)| offset);
+        }
+        if let Some(member) = &mut self.member {
+            member.positions_changed();
+        }
     }
 }
 
@@ -113,6 +144,9 @@ impl Stream for RecordStream {
         }
         if this.ended {
             return Poll::Ready(None);
+        }
+        if core::mem::take(&mut this.lent_consumer) {
+            this.consumer.set_unreturned(None);
         }
         match this.consumer.poll_for_task(context.waker()) {
             Poll::Pending => Poll::Pending,
@@ -145,12 +179,14 @@ impl FusedStream for RecordStream {
 }
 
 fn copy_records(batch: &Batch<'_>, buffered: &mut VecDeque<OwnedRecord>) {
-    let topic: Arc<str> = batch.topic().into();
+    let Some(TopicPartition { topic, partition }) = batch.topic_partition() else {
+        return;
+    };
     let mut lost = batch.lost();
     for record in batch {
         buffered.push_back(OwnedRecord {
             topic: topic.clone(),
-            partition: batch.partition(),
+            partition,
             offset: record.offset(),
             timestamp: record.timestamp(),
             key: record.key().map(<[u8]>::to_vec),

@@ -48,23 +48,23 @@ impl Consumer {
     ///   `wait_for_topics`; then it is [`ConsumeError::InvalidName`] for a name that no topic can
     ///   have.
     /// - [`ConsumeError::MixedAssignment`] after [`assign`](Self::assign), until `unsubscribe`.
-    /// - [`ConsumeError::InvalidConfig`], [`ConsumeError::InvalidName`] and
-    ///   [`ConsumeError::NoGroup`] if the consumer's configuration is not valid: a number is
-    ///   outside its limits, a name breaks its rule, or there is an `instance_id` without a group.
     /// - With a group, [`ConsumeError::Closed`] if a topic was deleted meanwhile, and
     ///   [`ConsumeError::OtherAssignor`] if the group's members use another assignor.
-    pub fn subscribe<N: AsRef<str>>(&mut self, topics: &[N]) -> Result<(), ConsumeError> {
+    pub fn subscribe<N: AsRef<str>>(
+        &mut self,
+        topics: impl IntoIterator<Item = N>,
+    ) -> Result<(), ConsumeError> {
         self.subscribe_to(topics, None)
     }
 
     pub(super) fn subscribe_to<N: AsRef<str>>(
         &mut self,
-        names: &[N],
+        names: impl IntoIterator<Item = N>,
         listener: Option<Box<dyn RebalanceListener>>,
     ) -> Result<(), ConsumeError> {
         self.check_mode(AssignmentMode::Subscribe)?;
-        if self.config.wait_for_topics && !names.is_empty() {
-            let names = names.iter().map(|name| name.as_ref().into()).collect();
+        if self.config.wait_for_topics {
+            let names = names.into_iter().map(|name| name.as_ref().into()).collect();
             return self.subscribe_to_names(names, listener);
         }
         let mut topics: Vec<Arc<TopicShared>> = Vec::new();
@@ -126,11 +126,13 @@ impl Consumer {
     ///   that does not exist.
     /// - [`ConsumeError::MixedAssignment`] after `subscribe`, until
     ///   [`unsubscribe`](Self::unsubscribe).
-    /// - [`ConsumeError::InvalidConfig`], [`ConsumeError::InvalidName`] and
-    ///   [`ConsumeError::NoGroup`] as with `subscribe`.
-    pub fn assign(&mut self, partitions: &[TopicPartition]) -> Result<(), ConsumeError> {
+    pub fn assign<P: Into<TopicPartition>>(
+        &mut self,
+        partitions: impl IntoIterator<Item = P>,
+    ) -> Result<(), ConsumeError> {
         self.check_mode(AssignmentMode::Assign)?;
-        let wanted = partitions.iter().map(|wanted| self.find_partition(wanted));
+        let partitions = partitions.into_iter();
+        let wanted = partitions.map(|wanted| self.find_partition(&wanted.into()));
         let wanted = wanted.collect::<Result<Vec<_>, _>>()?;
         let mut subscriptions: Vec<TopicSubscription> = Vec::new();
         for ResolvedPartition { topic, .. } in &wanted {
@@ -169,7 +171,6 @@ impl Consumer {
     }
 
     pub(super) fn check_mode(&self, requested: AssignmentMode) -> Result<(), ConsumeError> {
-        self.config.validate()?;
         match self.mode {
             Some(mode) if mode != requested => Err(ConsumeError::MixedAssignment {
                 given: mode.name(),

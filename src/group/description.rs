@@ -41,7 +41,7 @@ pub struct MemberDescription {
 #[non_exhaustive]
 pub struct PartitionDescription {
     /// The partition's name.
-    pub partition: TopicPartition,
+    pub topic_partition: TopicPartition,
     /// The member that owns it now.
     pub owner: Option<MemberId>,
     /// The committed offset, at which the next owner begins.
@@ -68,7 +68,7 @@ impl Coordinator {
         });
         let partitions = self.partitions.iter();
         let partitions = partitions.map(|(key, partition)| PartitionDescription {
-            partition: key.to_topic_partition(),
+            topic_partition: key.to_topic_partition(),
             owner: partition.owner(),
             committed: partition.committed(),
             log_end: partition.log().log_end_offset(),

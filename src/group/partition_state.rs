@@ -27,7 +27,10 @@ impl PartitionKey {
     }
 
     pub(crate) fn to_topic_partition(&self) -> TopicPartition {
-        TopicPartition::new(&*self.topic, self.partition)
+        TopicPartition {
+            topic: self.topic.clone(),
+            partition: self.partition,
+        }
     }
 }
 

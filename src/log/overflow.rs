@@ -7,8 +7,8 @@
 /// # let broker = Broker::new();
 /// let config = TopicConfig::new().overflow(Overflow::DropOldest);
 /// let topic = broker.create_topic("ticks", config.segments(2).segment_records(1))?;
-/// let mut consumer = broker.consumer(ConsumerConfig::new());
-/// consumer.subscribe(&["ticks"])?;
+/// let mut consumer = broker.consumer(ConsumerConfig::new())?;
+/// consumer.subscribe(["ticks"])?;
 /// for tick in ["first", "second", "third"] {
 ///     topic.producer().send(Record::new(tick))?;
 /// }

@@ -147,8 +147,8 @@ impl Consumer {
     /// # use ringlog::{Broker, ConsumerConfig, Record, TopicConfig};
     /// # let broker = Broker::new();
     /// # let topic = broker.create_topic("orders", TopicConfig::new())?;
-    /// let mut consumer = broker.consumer(ConsumerConfig::new().max_poll_records(1));
-    /// consumer.subscribe(&["orders"])?;
+    /// let mut consumer = broker.consumer(ConsumerConfig::new().max_poll_records(1))?;
+    /// consumer.subscribe(["orders"])?;
     /// for order in ["first", "second", "third"] {
     ///     topic.producer().send(Record::new(order))?;
     /// }

@@ -67,12 +67,16 @@ macro_rules! fence {
 
 pub(crate) use {fence, ord};
 
-/// A statistics counter. No protocol reads it, so every access is `Relaxed`, and the models do not
-/// count its accesses as steps.
+/// A statistics counter, or a number that only one handle uses. No protocol reads it, so every
+/// access is `Relaxed`, and the models do not count its accesses as steps.
 #[derive(Default)]
 pub(crate) struct Count(core::sync::atomic::AtomicU64);
 
 impl Count {
+    pub(crate) fn new(value: u64) -> Count {
+        Count(core::sync::atomic::AtomicU64::new(value))
+    }
+
     pub(crate) fn get(&self) -> u64 {
         self.0.load(ord!(Relaxed))
     }

@@ -131,8 +131,8 @@ impl Topic {
     /// # use std::time::Duration;
     /// # let broker = Broker::new();
     /// let topic = broker.create_topic("orders", TopicConfig::new())?;
-    /// let mut consumer = broker.consumer(ConsumerConfig::new());
-    /// consumer.subscribe(&["orders"])?;
+    /// let mut consumer = broker.consumer(ConsumerConfig::new())?;
+    /// consumer.subscribe(["orders"])?;
     /// let mut producer = topic.producer();
     /// producer.send(Record::new("the last"))?;
     ///
@@ -237,8 +237,8 @@ impl Topic {
     /// # use ringlog::{Broker, ConsumerConfig, Record, TopicConfig};
     /// # let broker = Broker::new();
     /// let topic = broker.create_topic("orders", TopicConfig::new())?;
-    /// let mut consumer = broker.consumer(ConsumerConfig::new());
-    /// consumer.subscribe(&["orders"])?;
+    /// let mut consumer = broker.consumer(ConsumerConfig::new())?;
+    /// consumer.subscribe(["orders"])?;
     /// let mut producer = topic.producer();
     /// for order in ["first", "second", "third"] {
     ///     producer.send(Record::new(order))?;

@@ -103,8 +103,8 @@ impl Wakeup {
 ///
 /// let broker = Broker::new();
 /// broker.create_topic("orders", TopicConfig::new())?;
-/// let mut consumer = broker.consumer(ConsumerConfig::new());
-/// consumer.subscribe(&["orders"])?;
+/// let mut consumer = broker.consumer(ConsumerConfig::new())?;
+/// consumer.subscribe(["orders"])?;
 ///
 /// let handle = consumer.wakeup_handle();
 /// let other = std::thread::spawn(move || handle.wakeup());

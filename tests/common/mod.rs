@@ -13,8 +13,8 @@ pub(crate) fn make(config: TopicConfig) -> (Broker, Topic) {
 }
 
 pub(crate) fn subscribed(broker: &Broker, config: ConsumerConfig) -> Consumer {
-    let mut consumer = broker.consumer(config);
-    consumer.subscribe(&[TOPIC]).unwrap();
+    let mut consumer = broker.consumer(config).unwrap();
+    consumer.subscribe([TOPIC]).unwrap();
     consumer
 }
 
@@ -28,10 +28,9 @@ pub(crate) fn drain(consumer: &mut Consumer) -> Vec<(u32, u64, Vec<u8>)> {
     let mut all = Vec::new();
     loop {
         let batch = consumer.try_poll().unwrap();
-        if batch.is_empty() {
+        let Some(partition) = batch.partition() else {
             return all;
-        }
-        let partition = batch.partition();
+        };
         all.extend(
             batch
                 .iter()

@@ -28,21 +28,20 @@ fn a_seek_past_either_end_follows_the_reset_policy() {
         let reset = |reset| ConsumerConfig::new().offset_reset(reset);
 
         let mut earliest = subscribed(&broker, reset(OffsetReset::Earliest));
-        earliest.seek(TOPIC, 0, offset).unwrap();
-        assert_eq!(earliest.position(TOPIC, 0), Ok(offset));
+        earliest.seek((TOPIC, 0), offset).unwrap();
+        assert_eq!(earliest.position((TOPIC, 0)), Ok(offset));
         let batch = earliest.try_poll().unwrap();
         assert_eq!(batch.iter().next().unwrap().offset(), 4);
         // A seek was requested, so nothing counts as lost.
         assert_eq!(batch.lost(), 0);
-        drop(batch);
 
         let mut latest = subscribed(&broker, reset(OffsetReset::Latest));
-        latest.seek(TOPIC, 0, offset).unwrap();
+        latest.seek((TOPIC, 0), offset).unwrap();
         assert!(latest.try_poll().unwrap().is_empty());
-        assert_eq!(latest.position(TOPIC, 0), Ok(16));
+        assert_eq!(latest.position((TOPIC, 0)), Ok(16));
 
         let mut none = subscribed(&broker, reset(OffsetReset::None));
-        none.seek(TOPIC, 0, offset).unwrap();
+        none.seek((TOPIC, 0), offset).unwrap();
         let outside = ConsumeError::OffsetOutOfRange {
             topic: TOPIC.into(),
             partition: 0,
@@ -53,7 +52,7 @@ fn a_seek_past_either_end_follows_the_reset_policy() {
         // Every poll fails until the next seek.
         assert_eq!(none.try_poll().unwrap_err(), outside);
         assert_eq!(none.try_poll().unwrap_err(), outside);
-        none.seek(TOPIC, 0, 16).unwrap();
+        none.seek((TOPIC, 0), 16).unwrap();
         assert!(none.try_poll().unwrap().is_empty());
         topic.producer().send(Record::new("new")).unwrap();
         assert_eq!(none.try_poll().unwrap().iter().next().unwrap().offset(), 16);
@@ -70,7 +69,7 @@ fn without_a_reset_policy_a_lapped_reader_gets_an_error_and_is_not_moved() {
         partition: 0,
     };
     assert_eq!(consumer.try_poll().unwrap_err(), no_position);
-    consumer.seek(TOPIC, 0, 0).unwrap();
+    consumer.seek((TOPIC, 0), 0).unwrap();
     assert!(consumer.try_poll().unwrap().is_empty());
     let mut producer = topic.producer();
     for i in 0..20u8 {
@@ -84,8 +83,8 @@ fn without_a_reset_policy_a_lapped_reader_gets_an_error_and_is_not_moved() {
         log_end: 20,
     };
     assert_eq!(consumer.try_poll().unwrap_err(), outside);
-    assert_eq!(consumer.position(TOPIC, 0), Ok(0));
-    consumer.seek_to_beginning(TOPIC, 0).unwrap();
+    assert_eq!(consumer.position((TOPIC, 0)), Ok(0));
+    consumer.seek_to_beginning((TOPIC, 0)).unwrap();
     assert_eq!(drain(&mut consumer).len(), 8);
 }
 
@@ -100,18 +99,18 @@ fn subscribe_and_assign_do_not_mix_until_unsubscribe() {
     consumer.unsubscribe();
     assert!(consumer.assignment().is_empty());
     consumer.assign(&partition).unwrap();
-    assert_eq!(consumer.subscribe(&[TOPIC]), mixed("assign", "subscribe"));
+    assert_eq!(consumer.subscribe([TOPIC]), mixed("assign", "subscribe"));
     consumer.unsubscribe();
-    consumer.subscribe(&[TOPIC]).unwrap();
+    consumer.subscribe([TOPIC]).unwrap();
     // Subscribing to no topics unsubscribes.
-    consumer.subscribe::<&str>(&[]).unwrap();
+    consumer.subscribe([""; 0]).unwrap();
     consumer.assign(&partition).unwrap();
 }
 
 #[test]
 fn polling_without_partitions_and_using_unassigned_ones_are_errors() {
     let (broker, _topic) = make(small().partitions(2));
-    let mut consumer = broker.consumer(ConsumerConfig::new());
+    let mut consumer = broker.consumer(ConsumerConfig::new()).unwrap();
     assert_eq!(
         consumer.try_poll().unwrap_err(),
         ConsumeError::NotSubscribed
@@ -121,18 +120,18 @@ fn polling_without_partitions_and_using_unassigned_ones_are_errors() {
         consumer.poll(long).unwrap_err(),
         ConsumeError::NotSubscribed
     );
-    consumer.assign(&[TopicPartition::new(TOPIC, 1)]).unwrap();
+    consumer.assign([TopicPartition::new(TOPIC, 1)]).unwrap();
     let not = |topic: &str, partition| ConsumeError::NotAssigned {
         topic: topic.to_owned(),
         partition,
     };
-    assert_eq!(consumer.seek(TOPIC, 0, 0), Err(not(TOPIC, 0)));
-    assert_eq!(consumer.seek_to_beginning(TOPIC, 2), Err(not(TOPIC, 2)));
-    assert_eq!(consumer.seek_to_end("x", 1), Err(not("x", 1)));
-    assert_eq!(consumer.position(TOPIC, 0), Err(not(TOPIC, 0)));
-    assert_eq!(consumer.lag(TOPIC, 0), Err(not(TOPIC, 0)));
-    assert_eq!(consumer.pause(TOPIC, 0), Err(not(TOPIC, 0)));
-    assert_eq!(consumer.resume(TOPIC, 0), Err(not(TOPIC, 0)));
+    assert_eq!(consumer.seek((TOPIC, 0), 0), Err(not(TOPIC, 0)));
+    assert_eq!(consumer.seek_to_beginning((TOPIC, 2)), Err(not(TOPIC, 2)));
+    assert_eq!(consumer.seek_to_end(("x", 1)), Err(not("x", 1)));
+    assert_eq!(consumer.position((TOPIC, 0)), Err(not(TOPIC, 0)));
+    assert_eq!(consumer.lag((TOPIC, 0)), Err(not(TOPIC, 0)));
+    assert_eq!(consumer.pause((TOPIC, 0)), Err(not(TOPIC, 0)));
+    assert_eq!(consumer.resume((TOPIC, 0)), Err(not(TOPIC, 0)));
     consumer.unsubscribe();
     assert_eq!(
         consumer.try_poll().unwrap_err(),
@@ -144,17 +143,21 @@ fn polling_without_partitions_and_using_unassigned_ones_are_errors() {
 fn a_refused_subscription_keeps_the_old_one() {
     let (broker, _topic) = make(small());
     let mut consumer = subscribed(&broker, ConsumerConfig::new());
-    assert!(consumer.subscribe(&["nope"]).is_err());
+    assert!(consumer.subscribe(["nope"]).is_err());
     assert_eq!(consumer.assignment(), [TopicPartition::new(TOPIC, 0)]);
-    let mut none = broker.consumer(ConsumerConfig::new().max_poll_records(0));
+}
+
+#[test]
+fn an_invalid_configuration_is_refused_when_the_consumer_is_made() {
+    let (broker, _topic) = make(small());
+    let refused = broker.consumer(ConsumerConfig::new().max_poll_records(0));
     let invalid = ConsumeError::InvalidConfig {
         setting: "max_poll_records",
         value: 0,
         min: 1,
         max: u32::MAX.into(),
     };
-    assert_eq!(none.subscribe(&[TOPIC]), Err(invalid.clone()));
-    assert_eq!(none.assign(&[TopicPartition::new(TOPIC, 0)]), Err(invalid));
+    assert_eq!(refused.err(), Some(invalid));
 }
 
 #[test]

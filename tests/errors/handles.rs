@@ -90,10 +90,9 @@ fn handles_of_a_deleted_topic_report_closed_and_a_held_batch_stays_readable() {
         assert_eq!(again.log_end_offset(0), Ok(0));
         drop((topic, other));
         assert_eq!(batch.iter().next().unwrap().value(), b"held");
-        drop(batch);
         assert_eq!(holder.try_poll().unwrap_err(), closed);
         // After subscribing again by name, it reads the new topic.
-        holder.subscribe(&[TOPIC]).unwrap();
+        holder.subscribe([TOPIC]).unwrap();
         again.producer().send(Record::new("new")).unwrap();
         assert_eq!(drain(&mut holder), [(0, 0, b"new".to_vec())]);
     }

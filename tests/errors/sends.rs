@@ -192,14 +192,14 @@ fn a_partition_out_of_range_is_refused_wherever_it_comes_from() {
     };
     assert_eq!(topic.log_end_offset(3), Err(wrong.clone()));
     assert_eq!(topic.log_start_offset(3), Err(wrong));
-    let mut consumer = broker.consumer(ConsumerConfig::new());
+    let mut consumer = broker.consumer(ConsumerConfig::new()).unwrap();
     let wrong = ConsumeError::PartitionOutOfRange {
         topic: topic_name,
         partition: 3,
         partitions: 3,
     };
     let partition = |p| ringlog::TopicPartition::new(TOPIC, p);
-    assert_eq!(consumer.assign(&[partition(0), partition(3)]), Err(wrong));
+    assert_eq!(consumer.assign([partition(0), partition(3)]), Err(wrong));
     assert!(consumer.assignment().is_empty());
 }
 

@@ -11,11 +11,11 @@ fn every_call_names_an_unknown_topic() {
     let unknown = TopicError::UnknownTopic { name: name.clone() };
     assert_eq!(broker.topic("nope").unwrap_err(), unknown);
     assert_eq!(broker.delete_topic("nope").unwrap_err(), unknown);
-    let mut consumer = broker.consumer(ConsumerConfig::new());
+    let mut consumer = broker.consumer(ConsumerConfig::new()).unwrap();
     let unknown = ConsumeError::UnknownTopic { name };
-    assert_eq!(consumer.subscribe(&[TOPIC, "nope"]), Err(unknown.clone()));
+    assert_eq!(consumer.subscribe([TOPIC, "nope"]), Err(unknown.clone()));
     let partition = ringlog::TopicPartition::new("nope", 0);
-    assert_eq!(consumer.assign(&[partition]), Err(unknown));
+    assert_eq!(consumer.assign([partition]), Err(unknown));
     assert!(consumer.assignment().is_empty());
 }
 

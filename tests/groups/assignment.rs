@@ -48,10 +48,10 @@ fn each_member_reads_the_topics_it_subscribes_to() {
         all.sort();
         all
     };
-    let mut a = broker.consumer(grouped());
-    a.subscribe(&["a"]).unwrap();
-    let mut b = broker.consumer(grouped());
-    b.subscribe(&["a", "b", "b"]).unwrap();
+    let mut a = broker.consumer(grouped()).unwrap();
+    a.subscribe(["a"]).unwrap();
+    let mut b = broker.consumer(grouped()).unwrap();
+    b.subscribe(["a", "b", "b"]).unwrap();
     let rounds = |a: &mut Consumer, b: &mut Consumer| {
         for _ in 0..3 {
             assert!(read(a).is_empty() && read(b).is_empty());
@@ -65,7 +65,7 @@ fn each_member_reads_the_topics_it_subscribes_to() {
             vec!["b0".into(), "b1".into()]
         )
     );
-    a.subscribe(&["b"]).unwrap();
+    a.subscribe(["b"]).unwrap();
     rounds(&mut a, &mut b);
     assert_eq!(of(&a).len() + of(&b).len(), 4);
     assert!(of(&a).iter().all(|p| p.starts_with('b')));
@@ -85,7 +85,7 @@ fn each_member_reads_the_topics_it_subscribes_to() {
     // A topic that is created again under the same name is another topic.
     let topic = broker.create_topic("b", TopicConfig::new()).unwrap();
     topic.producer().send(Record::new(b"x")).unwrap();
-    a.subscribe(&["b"]).unwrap();
+    a.subscribe(["b"]).unwrap();
     assert_eq!(read(&mut a).len(), 1);
 }
 
@@ -95,7 +95,7 @@ fn a_pause_survives_a_rebalance_that_keeps_the_partition() {
     let mut producer = topic.producer();
     let mut a = subscribed(&broker, grouped());
     read(&mut a);
-    a.pause(TOPIC, 0).unwrap();
+    a.pause((TOPIC, 0)).unwrap();
     let mut b = subscribed(&broker, grouped());
     for _ in 0..3 {
         assert!(read(&mut a).is_empty() && read(&mut b).is_empty());
@@ -103,7 +103,7 @@ fn a_pause_survives_a_rebalance_that_keeps_the_partition() {
     assert_eq!(partitions(&a), [0]);
     send(&mut producer, 0, 1);
     assert!(read(&mut a).is_empty());
-    a.resume(TOPIC, 0).unwrap();
+    a.resume((TOPIC, 0)).unwrap();
     assert_eq!(read(&mut a), [(0, 0)]);
 }
 
@@ -129,7 +129,7 @@ fn a_group_applies_its_offset_reset_once() {
         c.try_poll().err(),
         Some(ConsumeError::NoPosition { .. })
     ));
-    c.seek(TOPIC, 0, 1).unwrap();
+    c.seek((TOPIC, 0), 1).unwrap();
     assert_eq!(read(&mut c).len(), 4);
 }
 
@@ -144,21 +144,21 @@ fn an_assigned_consumer_commits_for_a_group_without_members() {
     let mut producer = topic.producer();
     send(&mut producer, 0, 6);
     let here = [TopicPartition::new(TOPIC, 0)];
-    let mut assigned = broker.consumer(grouped());
+    let mut assigned = broker.consumer(grouped()).unwrap();
     assigned.assign(&here).unwrap();
     assert_eq!(read(&mut assigned).len(), 6);
-    assigned.commit_offsets(&[(here[0].clone(), 5)]).unwrap();
-    assert_eq!(assigned.committed(TOPIC, 0), Ok(Some(5)));
-    assert_eq!(assigned.committed(TOPIC, 1), Ok(None));
+    assigned.commit_offsets([(here[0].clone(), 5)]).unwrap();
+    assert_eq!(assigned.committed((TOPIC, 0)), Ok(Some(5)));
+    assert_eq!(assigned.committed((TOPIC, 1)), Ok(None));
     drop(assigned);
     let full = |producer: &mut Producer| {
         let to = |_: &i32| producer.try_send(Record::new(b"x").partition(0)).is_ok();
         (0..100).take_while(to).count()
     };
     assert_eq!(full(&mut producer), 6, "held back from offset 5 on");
-    let mut again = broker.consumer(grouped());
+    let mut again = broker.consumer(grouped()).unwrap();
     again.assign(&here).unwrap();
-    assert_eq!(again.position(TOPIC, 0), Ok(5));
+    assert_eq!(again.position((TOPIC, 0)), Ok(5));
     let mut b = subscribed(&broker, grouped().assignor(RangeAssignor));
     assert_eq!(read(&mut b).len(), 7);
     let refused = again.commit();

@@ -14,9 +14,9 @@ fn all_members_use_the_same_assignor() {
     let (broker, _topic) = make(TopicConfig::new());
     let a = subscribed(&broker, grouped());
     let other = grouped().assignor(RangeAssignor);
-    let mut b = broker.consumer(other.clone());
+    let mut b = broker.consumer(other.clone()).unwrap();
     assert_eq!(
-        b.subscribe(&[TOPIC]),
+        b.subscribe([TOPIC]),
         Err(ConsumeError::OtherAssignor {
             group: "g".into(),
             assignor: "cooperative-sticky".to_owned(),
@@ -152,8 +152,8 @@ fn a_partition_of_a_topic_its_member_does_not_read_is_refused() {
     let config = grouped().assignor(scripted.clone());
     let mut a = subscribed(&broker, config.clone());
     drain(&mut a);
-    let mut b = broker.consumer(config);
-    b.subscribe(&["u"]).unwrap();
+    let mut b = broker.consumer(config).unwrap();
+    b.subscribe(["u"]).unwrap();
     *scripted.0.lock().unwrap() = Some(Box::new(|group| {
         let u = TopicPartition::new("u", 0);
         Assignment::from([(ids(group)[0], vec![u])])
@@ -180,7 +180,7 @@ fn a_member_whose_assignor_panics_leaves_and_the_others_go_on() {
     assert_eq!(b.try_poll().err(), Some(ConsumeError::NotSubscribed));
     drain(&mut a);
     assert_eq!(a.assignment().len(), 2);
-    b.subscribe(&[TOPIC]).unwrap();
+    b.subscribe([TOPIC]).unwrap();
     for _ in 0..2 {
         assert!(drain(&mut b).is_empty() && drain(&mut a).is_empty());
     }
@@ -210,13 +210,13 @@ impl Assignor for Namesake {
 fn assignors_of_one_name_and_two_protocols_are_different() {
     let (broker, _topics) = topics(&["a"]);
     let _first = member(&broker, grouped().assignor(RangeAssignor), &["a"]);
-    let mut consumer = broker.consumer(grouped().assignor(Namesake));
+    let mut consumer = broker.consumer(grouped().assignor(Namesake)).unwrap();
     let refused = ConsumeError::OtherAssignor {
         group: "g".into(),
         assignor: "range (eager)".into(),
         asked: "range (cooperative)".into(),
     };
-    assert_eq!(consumer.subscribe(&["a"]), Err(refused));
+    assert_eq!(consumer.subscribe(["a"]), Err(refused));
 }
 
 /// Queries the broker's groups in every method.

@@ -19,7 +19,7 @@ fn offsets_of_a_topic_that_is_still_owned_are_not_deleted() {
     let mut consumer = member(&broker, grouped().auto_commit(false), &["a"]);
     send_to(&topics[0], 2);
     assert_eq!(count_polled(&mut consumer), 2);
-    consumer.subscribe(&["b"]).unwrap();
+    consumer.subscribe(["b"]).unwrap();
 
     let refused = GroupError::Subscribed {
         name: "g".into(),
@@ -27,13 +27,13 @@ fn offsets_of_a_topic_that_is_still_owned_are_not_deleted() {
     };
     assert_eq!(broker.delete_group_offsets("g", "a"), Err(refused));
     consumer.commit().unwrap();
-    assert_eq!(consumer.committed("a", 0), Ok(Some(2)));
+    assert_eq!(consumer.committed(("a", 0)), Ok(Some(2)));
 
     // After its next polls it owns no partition of a.
     assert_eq!(count_polled(&mut consumer), 0);
     assert_eq!(owned_topics(&consumer), ["b"]);
     assert_eq!(broker.delete_group_offsets("g", "a"), Ok(()));
-    assert_eq!(consumer.committed("a", 0), Ok(None));
+    assert_eq!(consumer.committed(("a", 0)), Ok(None));
 }
 
 #[test]
@@ -41,7 +41,7 @@ fn a_refused_deletion_of_offsets_leaves_each_partition_one_owner() {
     let (broker, topics) = topics(&["a", "b"]);
     let mut old = member(&broker, grouped(), &["a"]);
     assert_eq!(count_polled(&mut old), 0);
-    old.subscribe(&["b"]).unwrap();
+    old.subscribe(["b"]).unwrap();
     assert!(broker.delete_group_offsets("g", "a").is_err());
     let mut new = member(&broker, grouped(), &["a"]);
     for _ in 0..3 {
@@ -61,7 +61,7 @@ struct Calls(Arc<Mutex<Vec<String>>>);
 
 impl Calls {
     fn record(&self, call: &str, partitions: &[TopicPartition]) {
-        let names: Vec<_> = partitions.iter().map(|at| at.topic.as_str()).collect();
+        let names: Vec<_> = partitions.iter().map(|at| &*at.topic).collect();
         self.0
             .lock()
             .unwrap()
@@ -93,7 +93,7 @@ fn a_topic_created_again_is_read_after_subscribing_again() {
     broker.delete_topic("a").unwrap();
     let topic = broker.create_topic("a", TopicConfig::new()).unwrap();
     send_to(&topic, 3);
-    consumer.subscribe(&["a"]).unwrap();
+    consumer.subscribe(["a"]).unwrap();
     assert_eq!(count_polled(&mut consumer), 3);
     assert_eq!(owned_topics(&consumer), ["a"]);
 }
@@ -105,7 +105,7 @@ fn another_topic_is_read_after_the_previous_one_was_deleted() {
     let mut consumer = member(&broker, grouped(), &["a"]);
     assert_eq!(count_polled(&mut consumer), 0);
     broker.delete_topic("a").unwrap();
-    consumer.subscribe_with(&["b"], calls.clone()).unwrap();
+    consumer.subscribe_with(["b"], calls.clone()).unwrap();
     send_to(&topics[1], 3);
     assert_eq!(count_polled(&mut consumer), 3);
     assert_eq!(owned_topics(&consumer), ["b"]);
@@ -125,9 +125,9 @@ impl RebalanceListener for Recreate {
 #[test]
 fn a_topic_deleted_during_subscribe_leaves_its_successor_readable() {
     let (broker, _topics) = topics(&["a"]);
-    let mut consumer = broker.consumer(timed());
+    let mut consumer = broker.consumer(timed()).unwrap();
     consumer
-        .subscribe_with(&["a"], Recreate(broker.clone()))
+        .subscribe_with(["a"], Recreate(broker.clone()))
         .unwrap();
     assert_eq!(count_polled(&mut consumer), 0);
     let mut other = member(&broker, timed(), &["a"]);
@@ -139,7 +139,7 @@ fn a_topic_deleted_during_subscribe_leaves_its_successor_readable() {
 
     // The consumer has been expelled meanwhile: `subscribe` calls its listener after looking up the
     // topic.
-    consumer.subscribe(&["a"]).ok();
+    consumer.subscribe(["a"]).ok();
     send_to(&broker.topic("a").unwrap(), 4);
     let mut other = member(&broker, timed(), &["a"]);
     let mut found = 0;
@@ -155,8 +155,8 @@ fn a_topic_deleted_during_subscribe_leaves_its_successor_readable() {
 fn all_deleted_topics_are_released_together() {
     let (broker, _topics) = topics(&["a", "b"]);
     let calls = Calls::default();
-    let mut consumer = broker.consumer(grouped());
-    consumer.subscribe_with(&["a", "b"], calls.clone()).unwrap();
+    let mut consumer = broker.consumer(grouped()).unwrap();
+    consumer.subscribe_with(["a", "b"], calls.clone()).unwrap();
     assert_eq!(count_polled(&mut consumer), 0);
     assert_eq!(owned_topics(&consumer), ["a", "b"]);
     broker.delete_topic("a").unwrap();
@@ -171,9 +171,9 @@ fn all_deleted_topics_are_released_together() {
 fn a_deleted_topic_does_not_prevent_other_commits() {
     let (broker, topics) = topics(&["a", "b", "c"]);
     let calls = Calls::default();
-    let mut consumer = broker.consumer(grouped().auto_commit(false));
+    let mut consumer = broker.consumer(grouped().auto_commit(false)).unwrap();
     let all = ["a", "b", "c"];
-    consumer.subscribe_with(&all, calls.clone()).unwrap();
+    consumer.subscribe_with(all, calls.clone()).unwrap();
     assert_eq!(count_polled(&mut consumer), 0);
     send_to(&topics[0], 2);
     assert_eq!(count_polled(&mut consumer), 2);
@@ -181,10 +181,10 @@ fn a_deleted_topic_does_not_prevent_other_commits() {
 
     let closed = ConsumeError::Closed { topic: "b".into() };
     let named = ["a", "b"].map(|topic| (TopicPartition::new(topic, 0), 0));
-    assert_eq!(consumer.commit_offsets(&named), Err(closed));
-    assert_eq!(consumer.committed("a", 0), Ok(None));
+    assert_eq!(consumer.commit_offsets(named), Err(closed));
+    assert_eq!(consumer.committed(("a", 0)), Ok(None));
     assert_eq!(consumer.commit(), Ok(()));
-    assert_eq!(consumer.committed("a", 0), Ok(Some(2)));
+    assert_eq!(consumer.committed(("a", 0)), Ok(Some(2)));
 
     // The listener commits as well, when partitions are revoked.
     consumer.unsubscribe();
@@ -217,15 +217,15 @@ impl Assignor for Recreating {
 fn a_topic_deleted_before_the_join_is_not_joined() {
     let (broker, _topics) = topics(&["a"]);
     let assignor = Recreating(broker.clone(), AtomicBool::new(true));
-    let mut consumer = broker.consumer(grouped().assignor(assignor));
+    let mut consumer = broker.consumer(grouped().assignor(assignor)).unwrap();
     let (mut consumer, refused) = within_time(move || {
-        let refused = consumer.subscribe(&["a"]);
+        let refused = consumer.subscribe(["a"]);
         (consumer, refused)
     });
     let closed = ConsumeError::Closed { topic: "a".into() };
     assert_eq!(refused, Err(closed));
     assert_eq!(broker.describe_group("g").unwrap().members.len(), 0);
-    consumer.subscribe(&["a"]).unwrap();
+    consumer.subscribe(["a"]).unwrap();
     send_to(&broker.topic("a").unwrap(), 4);
     assert_eq!(count_polled(&mut consumer), 4);
 }
@@ -245,7 +245,7 @@ fn a_waiting_member_goes_on_when_the_last_unreturned_partition_is_deleted() {
         );
     }
     // It does not poll, and so does not return the partition that the other waits for.
-    holder.subscribe(&["b"]).unwrap();
+    holder.subscribe(["b"]).unwrap();
     assert_eq!(count_polled(&mut waiting), 0);
     assert!(waiting.assignment().is_empty());
     broker.delete_topic("a").unwrap();
@@ -261,17 +261,17 @@ fn a_waiting_member_goes_on_when_the_last_unreturned_partition_is_deleted() {
 fn a_topic_created_again_is_assigned_at_the_committed_offset() {
     let (broker, topics) = topics(&["a"]);
     let at = TopicPartition::new("a", 0);
-    let mut consumer = broker.consumer(grouped());
+    let mut consumer = broker.consumer(grouped()).unwrap();
     consumer.assign(std::slice::from_ref(&at)).unwrap();
     send_to(&topics[0], 2);
     assert_eq!(count_polled(&mut consumer), 2);
     broker.delete_topic("a").unwrap();
     let topic = broker.create_topic("a", TopicConfig::new()).unwrap();
     send_to(&topic, 5);
-    let mut other = broker.consumer(grouped());
+    let mut other = broker.consumer(grouped()).unwrap();
     other.assign(std::slice::from_ref(&at)).unwrap();
-    other.commit_offsets(&[(at.clone(), 3)]).unwrap();
-    consumer.assign(&[at]).unwrap();
-    assert_eq!(consumer.position("a", 0), Ok(3));
+    other.commit_offsets([(at.clone(), 3)]).unwrap();
+    consumer.assign([at]).unwrap();
+    assert_eq!(consumer.position(("a", 0)), Ok(3));
     assert_eq!(count_polled(&mut consumer), 2);
 }

@@ -49,7 +49,7 @@ fn producers_may_overwrite_what_is_committed_and_no_more() {
     };
     assert_eq!(room(), 8);
     assert_eq!((read(&mut a).len(), room()), (8, 0));
-    a.commit_offsets(&[(TopicPartition::new(TOPIC, 0), 3)])
+    a.commit_offsets([(TopicPartition::new(TOPIC, 0), 3)])
         .unwrap();
     assert_eq!(room(), 0);
     a.commit().unwrap();
@@ -103,7 +103,6 @@ fn deleted_records_count_as_lost_and_hold_nothing_back() {
     topic.delete_records(0, 6).unwrap();
     let batch = a.try_poll().unwrap();
     assert_eq!((batch.len(), batch.lost()), (2, 6));
-    drop(batch);
     assert_eq!(topic.delete_records(0, 7).unwrap(), 7);
     assert_eq!(read(&mut a), []);
     send(&mut producer, 0, 4);
@@ -113,6 +112,5 @@ fn deleted_records_count_as_lost_and_hold_nothing_back() {
     let mut b = subscribed(&broker, grouped());
     let batch = b.try_poll().unwrap();
     assert_eq!((batch.len(), batch.lost()), (3, 9));
-    drop(batch);
     send(&mut producer, 0, 4);
 }

@@ -40,9 +40,9 @@ fn recorded(
     calls: &Calls,
     name: &'static str,
 ) -> Consumer {
-    let mut consumer = broker.consumer(config);
+    let mut consumer = broker.consumer(config).unwrap();
     let listener = Recorder(calls.clone(), name);
-    consumer.subscribe_with(&[TOPIC], listener).unwrap();
+    consumer.subscribe_with([TOPIC], listener).unwrap();
     consumer
 }
 
@@ -52,7 +52,7 @@ fn a_cooperative_listener_hears_only_of_partitions_that_move() {
     let calls = Calls::default();
     let mut a = recorded(&broker, timed(), &calls, "a");
     read(&mut a);
-    a.pause(TOPIC, 0).unwrap();
+    a.pause((TOPIC, 0)).unwrap();
     let mut b = recorded(&broker, timed(), &calls, "b");
     for _ in 0..3 {
         assert!(read(&mut a).is_empty() && read(&mut b).is_empty());
@@ -113,7 +113,6 @@ fn close_commits_what_the_polls_returned() {
         send(&mut producer, 0, 1);
         let batch = a.try_poll().unwrap();
         assert_eq!(batch.iter().next().unwrap().offset(), 0);
-        drop(batch);
         if closes {
             a.close()
         } else {
@@ -136,10 +135,12 @@ struct Careful;
 impl RebalanceListener for Careful {
     fn assigned(&mut self, rebalance: &mut Rebalance<'_>) {
         for p in rebalance.partitions().to_vec() {
-            let position = rebalance.position(&p.topic, p.partition).unwrap();
-            let committed = rebalance.committed(&p.topic, p.partition).unwrap();
+            let position = rebalance.position((&p.topic, p.partition)).unwrap();
+            let committed = rebalance.committed((&p.topic, p.partition)).unwrap();
             assert_eq!(position, committed.unwrap_or(0));
-            rebalance.seek(&p.topic, p.partition, position + 1).unwrap();
+            rebalance
+                .seek((&p.topic, p.partition), position + 1)
+                .unwrap();
         }
     }
     fn revoked(&mut self, rebalance: &mut Rebalance<'_>) {
@@ -148,7 +149,7 @@ impl RebalanceListener for Careful {
             .iter()
             .map(|p| (p.clone(), 2))
             .collect();
-        rebalance.commit_offsets(&offsets).unwrap();
+        rebalance.commit_offsets(offsets).unwrap();
     }
 }
 
@@ -160,8 +161,8 @@ fn a_listener_may_commit_what_is_revoked_and_seek_in_what_is_assigned() {
         send(&mut producer, p, 5);
     }
     let config = grouped().auto_commit(false);
-    let mut a = broker.consumer(config.clone());
-    a.subscribe_with(&[TOPIC], Careful).unwrap();
+    let mut a = broker.consumer(config.clone()).unwrap();
+    a.subscribe_with([TOPIC], Careful).unwrap();
     assert_eq!(read(&mut a).len(), 8, "all but the first of each partition");
     let mut b = subscribed(&broker, config);
     read(&mut b);
@@ -202,8 +203,8 @@ fn a_member_whose_listener_panics_leaves_and_the_others_go_on() {
         for p in 0..2 {
             send(&mut producer, p, 1);
         }
-        let mut a = broker.consumer(timed());
-        a.subscribe_with(&[TOPIC], Panics(when)).unwrap();
+        let mut a = broker.consumer(timed()).unwrap();
+        a.subscribe_with([TOPIC], Panics(when)).unwrap();
         let mut b = subscribed(&broker, timed());
         let mut polls = || {
             for _ in 0..3 {
@@ -217,9 +218,9 @@ fn a_member_whose_listener_panics_leaves_and_the_others_go_on() {
         };
         if when == "revoked" {
             // Let a own all partitions first.
-            drop(std::mem::replace(&mut b, broker.consumer(timed())));
+            drop(std::mem::replace(&mut b, broker.consumer(timed()).unwrap()));
             read(&mut a);
-            b.subscribe(&[TOPIC]).unwrap();
+            b.subscribe([TOPIC]).unwrap();
             read(&mut b);
             let panic = catch_unwind(AssertUnwindSafe(|| read(&mut a).len()));
             assert!(panic.err().unwrap().is::<OnPurpose>());
@@ -236,7 +237,7 @@ fn a_member_whose_listener_panics_leaves_and_the_others_go_on() {
         let group = broker.describe_group("g").unwrap();
         assert_eq!(group.members.len(), 1);
         // It may subscribe again.
-        a.subscribe(&[TOPIC]).unwrap();
+        a.subscribe([TOPIC]).unwrap();
         for _ in 0..3 {
             assert!(read(&mut a).len() + read(&mut b).len() <= 1);
         }

@@ -27,7 +27,7 @@ fn a_member_that_stops_polling_is_expelled_and_may_join_again() {
     assert!(is_fenced(a.commit(), FenceReason::MaxPollInterval));
     let here = (a.assignment()[0].clone(), 1);
     assert!(is_fenced(
-        a.commit_offsets(&[here]),
+        a.commit_offsets([here]),
         FenceReason::MaxPollInterval
     ));
     assert!(is_fenced(a.try_poll(), FenceReason::MaxPollInterval));
@@ -108,7 +108,7 @@ fn a_fenced_member_that_is_refused_keeps_its_subscription() {
     drop(other);
     let ranged = member(&broker, timed().assignor(RangeAssignor), &["a"]);
 
-    let refused = consumer.subscribe(&["a"]).unwrap_err();
+    let refused = consumer.subscribe(["a"]).unwrap_err();
     assert!(matches!(refused, ConsumeError::OtherAssignor { .. }));
     let fenced = consumer.try_poll().unwrap_err();
     assert!(matches!(fenced, ConsumeError::Fenced { .. }));

@@ -58,7 +58,7 @@ pub(crate) enum Evenness {
 type Partition = (String, u32);
 
 fn partition_of(at: &TopicPartition) -> Partition {
-    (at.topic.clone(), at.partition)
+    (at.topic.to_string(), at.partition)
 }
 
 struct Member {
@@ -85,12 +85,12 @@ impl Member {
     }
 
     fn position(&self, at: &Partition) -> u64 {
-        self.consumer.position(&at.0, at.1).unwrap()
+        self.consumer.position((&at.0, at.1)).unwrap()
     }
 
     fn is_fenced(&mut self) -> bool {
         matches!(
-            self.consumer.commit_offsets(&[]),
+            self.consumer.commit_offsets([(("", 0), 0); 0]),
             Err(ConsumeError::Fenced { .. })
         )
     }
@@ -209,13 +209,13 @@ impl<A: Assignor + 'static, F: Fn() -> A> Simulation<A, F> {
                     let (start, end) = self.bounds(&at);
                     let to = start + u64::from(to) % (end - start + 1);
                     let member = &mut self.members[i];
-                    member.consumer.seek(&at.0, at.1, to).unwrap();
+                    member.consumer.seek((&at.0, at.1), to).unwrap();
                     member.last_read = member.last_read.take().filter(|last| *last != at);
                 }
             }
             Op::Pause(i, at) => {
                 if let Some((i, at)) = self.pick_owned(i, at) {
-                    self.members[i].consumer.pause(&at.0, at.1).unwrap();
+                    self.members[i].consumer.pause((&at.0, at.1)).unwrap();
                     self.members[i].paused = true;
                 }
             }
@@ -281,7 +281,7 @@ impl<A: Assignor + 'static, F: Fn() -> A> Simulation<A, F> {
         if let Some(name) = name {
             config = config.instance_id(INSTANCE_IDS[usize::from(name)]);
         }
-        let mut consumer = self.broker.consumer(config);
+        let mut consumer = self.broker.consumer(config).unwrap();
         let topics = self.topic_names(topics);
         consumer.subscribe(&topics).unwrap();
         self.members.push(Member {

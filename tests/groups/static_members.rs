@@ -62,7 +62,7 @@ fn of_two_members_with_one_instance_id_the_older_is_fenced_for_good() {
         assert!(new.try_poll().is_ok());
     }
     // Unless it subscribes again.
-    old.subscribe(&[TOPIC]).unwrap();
+    old.subscribe([TOPIC]).unwrap();
     assert!(is_fenced(new.try_poll(), FenceReason::InstanceId));
     assert!(old.try_poll().is_ok());
     assert_eq!(partitions(&old), [0]);

@@ -70,7 +70,7 @@ pub(crate) fn topics(names: &[&str]) -> (Broker, Vec<Topic>) {
 }
 
 pub(crate) fn member(broker: &Broker, config: ConsumerConfig, topics: &[&str]) -> Consumer {
-    let mut consumer = broker.consumer(config);
+    let mut consumer = broker.consumer(config).unwrap();
     consumer.subscribe(topics).unwrap();
     consumer
 }
@@ -90,7 +90,7 @@ pub(crate) fn count_polled(consumer: &mut Consumer) -> usize {
 
 pub(crate) fn owned_topics(consumer: &Consumer) -> Vec<String> {
     let assignment = consumer.assignment().into_iter();
-    assignment.map(|at| at.topic).collect()
+    assignment.map(|at| at.topic.to_string()).collect()
 }
 
 /// The errors of four polls, in order.

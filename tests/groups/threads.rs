@@ -22,24 +22,25 @@ struct Handled(Mutex<BTreeMap<u32, Vec<u64>>>);
 
 /// Starts the group: from now on it holds back what it has not read.
 fn start_group(broker: &Broker, config: &ConsumerConfig) {
-    let mut first = broker.consumer(config.clone());
-    first.subscribe(&[TOPIC]).unwrap();
+    let mut first = broker.consumer(config.clone()).unwrap();
+    first.subscribe([TOPIC]).unwrap();
     assert!(first.try_poll().unwrap().is_empty());
     assert_eq!(first.assignment().len(), PARTITIONS as usize);
 }
 
 /// Reads for some polls as one member, handles each batch at once, and leaves.
 fn read(broker: &Broker, config: ConsumerConfig, polls: u64, handled: &Handled, left: &AtomicU64) {
-    let mut member = broker.consumer(config);
-    member.subscribe(&[TOPIC]).unwrap();
+    let mut member = broker.consumer(config).unwrap();
+    member.subscribe([TOPIC]).unwrap();
     for poll in 0..polls {
         let batch = member.poll(Duration::from_millis(1)).unwrap();
         assert_eq!(batch.lost(), 0);
         let mut handled = handled.0.lock().unwrap();
-        let done = handled.entry(batch.partition()).or_default();
-        done.extend(batch.iter().map(|record| record.offset()));
+        if let Some(partition) = batch.partition() {
+            let done = handled.entry(partition).or_default();
+            done.extend(batch.iter().map(|record| record.offset()));
+        }
         left.fetch_sub(batch.len() as u64, Relaxed);
-        drop(batch);
         drop(handled);
         if poll % 7 == 0 {
             thread::yield_now();
@@ -151,8 +152,8 @@ fn what_an_expelled_member_committed_is_not_handled_again_and_nothing_is_left_ou
             let (broker, config, done) = (&broker, &config, &done);
             let (committed, seen, expelled) = (&committed, &seen, &expelled);
             scope.spawn(move || {
-                let mut member = broker.consumer(config.clone());
-                member.subscribe(&[TOPIC]).unwrap();
+                let mut member = broker.consumer(config.clone()).unwrap();
+                member.subscribe([TOPIC]).unwrap();
                 let mut batches = 0;
                 while !done() {
                     let (partition, offsets) = match member.poll(Duration::from_millis(1)) {
@@ -160,7 +161,7 @@ fn what_an_expelled_member_committed_is_not_handled_again_and_nothing_is_left_ou
                         Ok(batch) => {
                             assert_eq!(batch.lost(), 0);
                             let offsets = batch.iter().map(|r| r.offset()).collect::<Vec<_>>();
-                            (batch.partition(), offsets)
+                            (batch.partition().unwrap(), offsets)
                         }
                         Err(ConsumeError::Fenced { .. }) => continue,
                         Err(other) => panic!("{other}"),

@@ -53,14 +53,14 @@ impl Member {
     pub(crate) fn positions(&self) -> BTreeMap<usize, u64> {
         let owned = self.consumer.assignment().into_iter();
         let owned = owned.filter(|_| !self.stale).map(|at| {
-            let position = self.consumer.position(TOPIC, at.partition).unwrap();
+            let position = self.consumer.position((TOPIC, at.partition)).unwrap();
             (at.partition as usize, position)
         });
         owned.collect()
     }
 
     pub(crate) fn position(&self, partition: usize) -> u64 {
-        self.consumer.position(TOPIC, partition as u32).unwrap()
+        self.consumer.position((TOPIC, partition as u32)).unwrap()
     }
 }
 
@@ -140,8 +140,8 @@ pub(crate) fn owner_and_commit(
     partition: usize,
 ) -> Option<(Option<MemberId>, Option<u64>)> {
     let mut all = group.partitions.iter();
-    let found = all.find(|p| p.partition.partition as usize == partition)?;
-    assert_eq!(found.partition.topic, TOPIC);
+    let found = all.find(|p| p.topic_partition.partition as usize == partition)?;
+    assert_eq!(&*found.topic_partition.topic, TOPIC);
     Some((found.owner, found.committed))
 }
 

@@ -44,8 +44,8 @@ impl Run {
             true => config.assignor(RangeAssignor),
             false => config.assignor(CooperativeStickyAssignor),
         };
-        let mut consumer = self.broker.consumer(config);
-        let answer = consumer.subscribe(&[TOPIC]);
+        let mut consumer = self.broker.consumer(config).unwrap();
+        let answer = consumer.subscribe([TOPIC]);
         let mut others = self.group.members.iter().flatten();
         if let Some(other) = others.find(|other| other.eager != eager) {
             let name = |eager| match eager {
@@ -86,7 +86,7 @@ impl Run {
         let batch = member.consumer.try_poll().unwrap();
         let group = self.broker.describe_group(GROUP).unwrap();
         self.group.check_commits(&group, &before);
-        let read = (!batch.is_empty()).then(|| batch.partition() as usize);
+        let read = (!batch.is_empty()).then(|| batch.partition().unwrap() as usize);
         // An eager member returns all partitions before a new assignment.
         let reassigned = member.eager && generation != Some(group.generation);
         let mut rest = Vec::new();
@@ -129,7 +129,6 @@ impl Run {
             compare(&batch, &expected);
             rest.push((p, next));
         }
-        drop(batch);
         assert!(
             read.is_none_or(|read| rest.iter().any(|&(p, _)| p == read)),
             "read a partition that it does not own"
@@ -177,9 +176,9 @@ impl Run {
         let (start, end) = (log.start(), log.end());
         let offset = start + (end - start) * u64::from(share) / 255;
         match share {
-            0 => consumer.seek_to_beginning(TOPIC, p),
-            255 => consumer.seek_to_end(TOPIC, p),
-            _ => consumer.seek(TOPIC, p, offset),
+            0 => consumer.seek_to_beginning((TOPIC, p)),
+            255 => consumer.seek_to_end((TOPIC, p)),
+            _ => consumer.seek((TOPIC, p), offset),
         }
         .unwrap();
         self.group.partitions[p as usize].seek(offset);
@@ -239,7 +238,7 @@ impl Run {
     /// The topic was created again: every member subscribes to it.
     pub(crate) fn group_subscribes(&mut self) {
         for member in self.group.members.iter_mut().flatten() {
-            member.consumer.subscribe(&[TOPIC]).unwrap();
+            member.consumer.subscribe([TOPIC]).unwrap();
             member.last_read = None;
             member.lost.clear();
             self.group.subscribed = true;

@@ -22,8 +22,12 @@ fn not_assigned(partition: u32) -> ConsumeError {
 
 /// Checks a batch against the reference.
 pub(crate) fn compare(batch: &Batch<'_>, expected: &Expected) {
-    assert_eq!(batch.partition() as usize, expected.partition, "{batch:?}");
-    assert_eq!(batch.topic(), TOPIC);
+    assert_eq!(
+        batch.partition().unwrap() as usize,
+        expected.partition,
+        "{batch:?}"
+    );
+    assert_eq!(batch.topic(), Some(TOPIC));
     assert_eq!(batch.lost(), expected.lost, "{batch:?}");
     assert_eq!(
         batch.len(),
@@ -88,7 +92,7 @@ impl Run {
         let config = ConsumerConfig::new()
             .offset_reset(reset)
             .max_poll_records(self.setup.max_poll);
-        self.consumers[i] = Some(self.broker.consumer(config));
+        self.consumers[i] = Some(self.broker.consumer(config).unwrap());
         self.readers[i] = Some(Reader::new(reset));
         self.subscribe(i);
     }
@@ -97,7 +101,7 @@ impl Run {
         let Some((consumer, reader)) = self.consumer(i) else {
             return;
         };
-        let answer = consumer.subscribe(&[TOPIC]);
+        let answer = consumer.subscribe([TOPIC]);
         if reader.assigned_by == Some(ASSIGN) {
             let (given, asked) = (ASSIGN, SUBSCRIBE);
             assert_eq!(answer, Err(ConsumeError::MixedAssignment { given, asked }));
@@ -116,7 +120,7 @@ impl Run {
             return;
         };
         let named = asked.iter().map(|&p| TopicPartition::new(TOPIC, p));
-        let answer = consumer.assign(&named.collect::<Vec<_>>());
+        let answer = consumer.assign(named);
         let expected = if reader.assigned_by == Some(SUBSCRIBE) {
             let (given, asked) = (SUBSCRIBE, ASSIGN);
             Err(ConsumeError::MixedAssignment { given, asked })
@@ -157,9 +161,9 @@ impl Run {
             return;
         };
         let answer = if on {
-            consumer.pause(TOPIC, p)
+            consumer.pause((TOPIC, p))
         } else {
-            consumer.resume(TOPIC, p)
+            consumer.resume((TOPIC, p))
         };
         match reader.cursor(p as usize) {
             Some(cursor) => {
@@ -178,21 +182,21 @@ impl Run {
         let gone = reader.deleted_log.clone();
         let logs = gone.as_deref().unwrap_or(&self.log);
         let Some(cursor) = reader.cursor(p as usize) else {
-            assert_eq!(consumer.seek(TOPIC, p, 0), Err(not_assigned(p)));
-            let answer = consumer.seek_to_beginning(TOPIC, p);
+            assert_eq!(consumer.seek((TOPIC, p), 0), Err(not_assigned(p)));
+            let answer = consumer.seek_to_beginning((TOPIC, p));
             assert_eq!(answer, Err(not_assigned(p)));
-            assert_eq!(consumer.seek_to_end(TOPIC, p), Err(not_assigned(p)));
+            assert_eq!(consumer.seek_to_end((TOPIC, p)), Err(not_assigned(p)));
             return;
         };
         let log = &logs[p as usize];
         let (start, end) = (log.start(), log.end());
         let offset = match seek {
             Seek::Beginning => {
-                consumer.seek_to_beginning(TOPIC, p).unwrap();
+                consumer.seek_to_beginning((TOPIC, p)).unwrap();
                 return cursor.move_to(start);
             }
             Seek::End => {
-                consumer.seek_to_end(TOPIC, p).unwrap();
+                consumer.seek_to_end((TOPIC, p)).unwrap();
                 return cursor.move_to(end);
             }
             Seek::NearbyTime(time) => {
@@ -200,7 +204,7 @@ impl Run {
                     return;
                 };
                 let offset = found.map_or_else(|end| end, |(offset, _)| offset);
-                assert_eq!(consumer.seek_to_time(TOPIC, p, time), Ok(offset));
+                assert_eq!(consumer.seek_to_time((TOPIC, p), time), Ok(offset));
                 return cursor.seek(log, offset);
             }
             Seek::Retained(share) => start + (end - start) * u64::from(share) / 255,
@@ -209,7 +213,7 @@ impl Run {
             Seek::Above(more) => end.saturating_add(more.into()),
             Seek::Offset(offset) => offset,
         };
-        consumer.seek(TOPIC, p, offset).unwrap();
+        consumer.seek((TOPIC, p), offset).unwrap();
         cursor.seek(log, offset);
     }
 
@@ -317,11 +321,11 @@ impl Run {
             };
             assert_eq!(consumer.try_poll().unwrap_err(), expected);
         }
-        let mut consumer = self.broker.consumer(ConsumerConfig::new());
+        let mut consumer = self.broker.consumer(ConsumerConfig::new()).unwrap();
         let unknown = ConsumeError::UnknownTopic {
             name: TOPIC.to_owned(),
         };
-        assert_eq!(consumer.subscribe(&[TOPIC]), Err(unknown.clone()));
+        assert_eq!(consumer.subscribe([TOPIC]), Err(unknown.clone()));
         let named = [TopicPartition::new(TOPIC, 0)];
         assert_eq!(consumer.assign(&named), Err(unknown));
     }

@@ -322,11 +322,11 @@ impl Run {
         let logs = reader.deleted_log.as_deref().unwrap_or(&self.log);
         for cursor in &reader.cursors {
             let (p, log) = (cursor.partition as u32, &logs[cursor.partition]);
-            assert_eq!(consumer.position(TOPIC, p), Ok(cursor.position));
+            assert_eq!(consumer.position((TOPIC, p)), Ok(cursor.position));
             let lag = log.end().saturating_sub(cursor.position);
-            assert_eq!(consumer.lag(TOPIC, p), Ok(lag));
+            assert_eq!(consumer.lag((TOPIC, p)), Ok(lag));
             let lead = cursor.position.saturating_sub(log.start());
-            assert_eq!(consumer.lead(TOPIC, p), Ok(lead));
+            assert_eq!(consumer.lead((TOPIC, p)), Ok(lead));
             if self.setup.overflow == Overflow::Backpressure {
                 assert!(log.oldest() <= cursor.gate);
             }

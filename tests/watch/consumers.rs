@@ -30,9 +30,9 @@ fn consumers_are_listed_by_name_while_they_live() {
     };
     assert_eq!(names(), []);
     let first = subscribed(&broker, ConsumerConfig::new());
-    let member = broker.consumer(ConsumerConfig::new().group("g"));
-    let second = broker.consumer(named("audit"));
-    let third = broker.consumer(named("audit"));
+    let member = broker.consumer(ConsumerConfig::new().group("g")).unwrap();
+    let second = broker.consumer(named("audit")).unwrap();
+    let third = broker.consumer(named("audit")).unwrap();
     assert_eq!(
         (first.client_id(), second.client_id()),
         ("consumer-1", "audit")
@@ -52,16 +52,16 @@ fn consumers_are_listed_by_name_while_they_live() {
 }
 
 #[test]
-fn subscribe_refuses_an_invalid_client_id() {
+fn an_invalid_client_id_is_refused() {
     let (broker, _topic) = make(small());
     for bad in ["", "a\nb", &"x".repeat(250)] {
-        let refused = broker.consumer(named(bad)).subscribe(&[TOPIC]).unwrap_err();
+        let refused = broker.consumer(named(bad)).unwrap_err();
         let message = refused.to_string();
         assert!(message.contains("client_id"), "{message}");
     }
     // A default client id, which contains the group's name, may be longer than a configured one.
     let group = ConsumerConfig::new().group("x".repeat(249));
-    broker.consumer(group).subscribe(&[TOPIC]).unwrap();
+    broker.consumer(group).unwrap().subscribe([TOPIC]).unwrap();
 }
 
 #[test]
@@ -79,7 +79,7 @@ fn a_consumers_partitions_are_listed_while_it_has_them() {
     assert_eq!(partitions(), [0, 1, 2]);
     consumer.unsubscribe();
     assert_eq!(partitions(), []);
-    consumer.assign(&[TopicPartition::new(TOPIC, 1)]).unwrap();
+    consumer.assign([TopicPartition::new(TOPIC, 1)]).unwrap();
     assert_eq!(partitions(), [1]);
     broker.delete_topic(TOPIC).unwrap();
     assert_eq!(partitions(), [1], "kept until it unsubscribes");
@@ -158,13 +158,13 @@ fn seeks_show_at_once() {
     send(&topic, 10);
     let position = || stats_of(&broker.snapshot(), "c").position;
     assert_eq!(position(), 0);
-    consumer.seek(TOPIC, 0, 7).unwrap();
+    consumer.seek((TOPIC, 0), 7).unwrap();
     assert_eq!(position(), 7);
-    consumer.seek_to_end(TOPIC, 0).unwrap();
+    consumer.seek_to_end((TOPIC, 0)).unwrap();
     assert_eq!(position(), 10);
-    consumer.seek_to_beginning(TOPIC, 0).unwrap();
+    consumer.seek_to_beginning((TOPIC, 0)).unwrap();
     assert_eq!(position(), 0);
-    consumer.seek(TOPIC, 0, 1_000).unwrap(); // out of range: the next poll resets to the end
+    consumer.seek((TOPIC, 0), 1_000).unwrap(); // out of range: the next poll resets to the end
     assert_eq!(position(), 10);
     consumer.try_poll().unwrap();
     assert_eq!(position(), 10);
@@ -219,7 +219,7 @@ fn lost_records_are_counted_and_overtaken_ones_reported() {
 
     // A partition's count ends with its assignment; the consumer's total stays.
     consumer.unsubscribe();
-    consumer.subscribe(&[TOPIC]).unwrap();
+    consumer.subscribe([TOPIC]).unwrap();
     assert_eq!(
         (consumer.stats().lost, consumer.stats().partitions[0].lost),
         (24, 0)

@@ -73,7 +73,6 @@ fn a_group_sums_the_losses_of_its_members() {
         send(&topic, if member == 1 { 17 } else { 20 });
         let batch = consumer.poll(Duration::from_secs(10)).unwrap();
         assert!(batch.lost() > 0);
-        drop(batch);
         assert_eq!(lost().0, total, "member {member}");
         assert_eq!(consumer.stats().lost, if member == 1 { 8 } else { 12 });
         consumer.close();
@@ -85,8 +84,8 @@ fn a_group_sums_the_losses_of_its_members() {
 fn an_assigned_consumer_shows_the_commits_of_its_group() {
     let (broker, topic) = make(small());
     send(&topic, 5);
-    let mut consumer = broker.consumer(named("c").group("g"));
-    consumer.assign(&[TopicPartition::new(TOPIC, 0)]).unwrap();
+    let mut consumer = broker.consumer(named("c").group("g")).unwrap();
+    consumer.assign([TopicPartition::new(TOPIC, 0)]).unwrap();
     while !consumer.poll(Duration::from_micros(1)).unwrap().is_empty() {}
     assert_eq!(stats_of(&broker.snapshot(), "c").committed, None);
     consumer.commit().unwrap();

@@ -100,7 +100,7 @@ fn an_aborted_claim_is_stepped_over() {
         let observed = observed.clone();
         let c = thread::spawn(move || {
             let (seen, lost) = drain(&mut consumer);
-            let position = consumer.position("t", 0).unwrap();
+            let position = consumer.position(("t", 0)).unwrap();
             observed.add((seen, lost, position));
         });
         p.join().unwrap();

@@ -147,8 +147,8 @@ pub(crate) fn topic(config: TopicConfig) -> (Broker, Topic) {
 
 /// A consumer of the topic "t", from the earliest record.
 pub(crate) fn reader(broker: &Broker) -> Consumer {
-    let mut consumer = broker.consumer(ConsumerConfig::new());
-    consumer.subscribe(&["t"]).unwrap();
+    let mut consumer = broker.consumer(ConsumerConfig::new()).unwrap();
+    consumer.subscribe(["t"]).unwrap();
     consumer
 }
 

@@ -9,8 +9,8 @@ fn config() -> ConsumerConfig {
 }
 
 fn member(broker: &Broker, config: ConsumerConfig) -> Consumer {
-    let mut consumer = broker.consumer(config);
-    consumer.subscribe(&["t"]).unwrap();
+    let mut consumer = broker.consumer(config).unwrap();
+    consumer.subscribe(["t"]).unwrap();
     consumer
 }
 
@@ -18,7 +18,7 @@ fn member(broker: &Broker, config: ConsumerConfig) -> Consumer {
 fn read_one(consumer: &mut Consumer) -> Option<(u32, u64, u64)> {
     let batch = consumer.try_poll().unwrap();
     let record = batch.iter().next()?;
-    Some((batch.partition(), record.offset(), batch.lost()))
+    Some((batch.partition().unwrap(), record.offset(), batch.lost()))
 }
 
 fn is_fenced_off<T>(result: &Result<T, ConsumeError>) -> bool {

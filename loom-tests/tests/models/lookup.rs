@@ -45,7 +45,7 @@ fn a_seek_finds_its_record_or_the_log_start() {
         let mut producer = topic.producer();
         let mut consumer = reader(&broker);
         send_all(&mut producer, 0..3);
-        consumer.seek("t", 0, 1).unwrap();
+        consumer.seek(("t", 0), 1).unwrap();
         let p = thread::spawn(move || {
             send_all(&mut producer, 3..6);
         });
@@ -185,7 +185,7 @@ fn a_seek_among_unpublished_frames_finds_its_record() {
                 sent.unwrap().base_offset
             });
             let c = thread::spawn(move || {
-                consumer.seek("t", 0, offset).unwrap();
+                consumer.seek(("t", 0), offset).unwrap();
                 let batch = consumer.try_poll().unwrap();
                 let seen = batch.iter().map(|r| (r.offset(), r.value()[0]));
                 seen.collect::<Vec<_>>()

@@ -31,7 +31,7 @@ fn a_new_partition_is_complete_and_its_subscribers_miss_nothing() {
             sent
         });
         let c = thread::spawn(move || {
-            consumer.seek("t", 0, 0).unwrap(); // so that the poll takes more than one step
+            consumer.seek(("t", 0), 0).unwrap(); // so that the poll takes more than one step
             let early = drain(&mut consumer);
             (consumer, early)
         });
@@ -65,7 +65,7 @@ fn a_subscription_beside_an_addition_has_every_partition_once() {
         let c = thread::spawn(move || {
             let mut consumer = reader(&broker);
             observed.add(consumer.assignment().len());
-            consumer.subscribe(&["t"]).unwrap();
+            consumer.subscribe(["t"]).unwrap();
             consumer
         });
         a.join().unwrap();

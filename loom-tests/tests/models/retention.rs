@@ -55,7 +55,7 @@ fn a_gate_that_joins_while_retention_is_applied_misses_nothing() {
         let observed = observed.clone();
         let c = thread::spawn(move || {
             let mut consumer = reader(&broker);
-            let first = consumer.position("t", 0).unwrap();
+            let first = consumer.position(("t", 0)).unwrap();
             let (seen, lost) = drain(&mut consumer);
             assert_eq!((seen, lost), ((first..3).map(|n| (n, n)).collect(), 0));
             observed.add(first);
@@ -77,8 +77,10 @@ fn a_reader_beside_a_deletion_reads_or_loses_and_later_only_loses() {
             let (broker, topic) = topic(small(overflow));
             let mut producer = topic.producer();
             send_all(&mut producer, 0..3);
-            let mut consumer = broker.consumer(ConsumerConfig::new().max_poll_records(1));
-            consumer.subscribe(&["t"]).unwrap();
+            let mut consumer = broker
+                .consumer(ConsumerConfig::new().max_poll_records(1))
+                .unwrap();
+            consumer.subscribe(["t"]).unwrap();
             let t = topic.clone();
             let d = thread::spawn(move || assert_eq!(t.delete_records(0, 2), Ok(2)));
             let c = thread::spawn(move || {
@@ -118,7 +120,7 @@ fn a_reader_that_joins_during_a_deletion_begins_before_or_after_it() {
         });
         let c = thread::spawn(move || {
             let mut consumer = reader(&broker);
-            let first = consumer.position("t", 0).unwrap();
+            let first = consumer.position(("t", 0)).unwrap();
             let seen = drain(&mut consumer);
             (consumer, first, seen)
         });

@@ -44,7 +44,7 @@ fn a_held_batch_is_never_overwritten_and_lost_is_exact() {
                 }
                 polls.push(batch.lost());
             }
-            assert_eq!(consumer.position("t", 0).unwrap(), next);
+            assert_eq!(consumer.position(("t", 0)).unwrap(), next);
             observed.add(polls);
         });
         p.join().unwrap();
@@ -95,7 +95,7 @@ fn a_gate_that_joins_during_a_roll_misses_nothing() {
             let p = thread::spawn(move || try_to_send(&mut producer, 2, 3));
             let c = thread::spawn(move || {
                 let mut consumer = reader(&broker);
-                let first = consumer.position("t", 0).unwrap();
+                let first = consumer.position(("t", 0)).unwrap();
                 let seen = polling.drain(&mut consumer);
                 (consumer, first, seen)
             });
@@ -121,7 +121,7 @@ fn two_gates_that_join_at_once_are_both_in_force() {
         let readers = [broker.clone(), broker].map(|broker| {
             thread::spawn(move || {
                 let consumer = reader(&broker);
-                let first = consumer.position("t", 0).unwrap();
+                let first = consumer.position(("t", 0)).unwrap();
                 (consumer, first)
             })
         });
@@ -173,7 +173,7 @@ fn a_gate_is_seen_by_the_roller_after_one_that_stopped() {
             });
             let c = thread::spawn(move || {
                 let mut consumer = reader(&broker);
-                let first = consumer.position("t", 0).unwrap();
+                let first = consumer.position(("t", 0)).unwrap();
                 let seen = polling.drain(&mut consumer);
                 (consumer, first, seen)
             });
@@ -283,9 +283,9 @@ fn a_reader_that_joins_at_the_end_sees_all_from_there() {
             let p = thread::spawn(move || try_to_send(&mut producer, 1, 3));
             let c = thread::spawn(move || {
                 let latest = ConsumerConfig::new().offset_reset(ringlog_loom::OffsetReset::Latest);
-                let mut consumer = broker.consumer(latest);
-                consumer.subscribe(&["t"]).unwrap();
-                let first = consumer.position("t", 0).unwrap();
+                let mut consumer = broker.consumer(latest).unwrap();
+                consumer.subscribe(["t"]).unwrap();
+                let first = consumer.position(("t", 0)).unwrap();
                 (consumer, first)
             });
             let sent = p.join().unwrap();

@@ -62,7 +62,7 @@ fn a_stale_claim_never_lands_in_another_partition() {
         // A reader that holds the partition's oldest segment.
         let pin = |partition: u32| {
             let mut consumer = reader(&broker);
-            consumer.pause("t", 1 - partition).unwrap();
+            consumer.pause(("t", 1 - partition)).unwrap();
             assert!(!consumer.try_poll().unwrap().is_empty());
             consumer
         };

@@ -135,7 +135,7 @@ fn open(broker: &Broker, parts: BrokerParts) -> Result<(ExclusiveProducer, Consu
 }
 
 fn subscribed(broker: &Broker) -> Result<Consumer, Failure> {
-    let mut consumer = broker.consumer(ConsumerConfig::new());
-    consumer.subscribe(&[TOPIC])?;
+    let mut consumer = broker.consumer(ConsumerConfig::new())?;
+    consumer.subscribe([TOPIC])?;
     Ok(consumer)
 }

@@ -157,8 +157,8 @@ fn wake_up(
 pub(super) fn open_ringlog(wait: WaitStrategy) -> Result<(ExclusiveProducer, Consumer), Failure> {
     let broker = Broker::new();
     let topic = broker.create_topic("wake-up", TopicConfig::new().wait(wait))?;
-    let mut consumer = broker.consumer(ConsumerConfig::new());
-    consumer.subscribe(&["wake-up"])?;
+    let mut consumer = broker.consumer(ConsumerConfig::new())?;
+    consumer.subscribe(["wake-up"])?;
     Ok((topic.exclusive_producer()?, consumer))
 }
 

@@ -123,7 +123,9 @@ impl Checker {
 
     /// Checks a batch, every byte of it.
     pub(crate) fn batch(&mut self, batch: &Batch<'_>) -> Result<(), Fault> {
-        let partition = batch.partition();
+        let Some(partition) = batch.partition() else {
+            return Ok(());
+        };
         let mut lost = batch.lost();
         let mut records = 0;
         for record in batch {

@@ -75,8 +75,11 @@ impl Round<'_> {
 
     fn subscribed(&self, name: &str, records: u32) -> Result<Consumer, Fault> {
         let config = ConsumerConfig::new().max_poll_records(records);
-        let mut consumer = self.broker.consumer(config);
-        let subscribed = consumer.subscribe(&[name]);
+        let mut consumer = self
+            .broker
+            .consumer(config)
+            .map_err(|error| error.to_string())?;
+        let subscribed = consumer.subscribe([name]);
         subscribed.map_err(|error| error.to_string())?;
         Ok(consumer)
     }

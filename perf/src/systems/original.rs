@@ -139,8 +139,9 @@ fn open(messages: u64, size: usize) -> Result<(Topic, Consumer), Failure> {
         .max_block(Duration::from_secs(1))
         .prefault(true);
     let topic = broker.create_topic(TOPIC, config)?;
-    let mut consumer = broker.consumer(ConsumerConfig::new().max_poll_records(POLL_LIMIT as u32));
-    consumer.subscribe(&[TOPIC])?;
+    let mut consumer =
+        broker.consumer(ConsumerConfig::new().max_poll_records(POLL_LIMIT as u32))?;
+    consumer.subscribe([TOPIC])?;
     Ok((topic, consumer))
 }
 

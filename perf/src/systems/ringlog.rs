@@ -64,8 +64,8 @@ pub(super) fn open_for<const N: usize, const B: usize>(
     let topic = broker.create_topic(TOPIC, config)?;
     let mut consumers = Vec::new();
     for _ in 0..shape.consumers {
-        let mut consumer = broker.consumer(consumer_config.clone());
-        consumer.subscribe(&[TOPIC])?;
+        let mut consumer = broker.consumer(consumer_config.clone())?;
+        consumer.subscribe([TOPIC])?;
         consumers.push(RinglogReceiver(consumer));
     }
     // A member joins, takes the partitions assigned to it, and gives back the others.
@@ -177,7 +177,7 @@ impl<const N: usize, const B: usize> Receiver<N> for RinglogReceiver<N, B> {
 
     fn rewind(&mut self) -> Result<bool, Failure> {
         for assigned in self.0.assignment() {
-            self.0.seek(&assigned.topic, assigned.partition, 0)?;
+            self.0.seek((&assigned.topic, assigned.partition), 0)?;
         }
         Ok(true)
     }

@@ -304,7 +304,7 @@ impl Coordinator {
             let topics = member.topics.clone();
             for TopicPartition { topic, partition } in partitions {
                 let mut open = topics.iter().filter(|topic| !topic.is_deleted());
-                if let Some(topic) = open.find(|t| &**t.name() == topic) {
+                if let Some(topic) = open.find(|t| t.name() == topic) {
                     self.partition_of(topic, *partition).target = Some(id);
                 }
             }

@@ -46,8 +46,8 @@ impl Cursor {
         live
     }
 
-    /// When a batch is returned: moves a gate out of a segment that has been read to its end, so
-    /// that producers that wait for room need not wait for the next poll.
+    /// When a batch has ended: moves a gate out of a segment that has been read to its end, so that
+    /// producers that wait for room need not wait until this partition's turn comes.
     #[inline]
     pub(crate) fn advance_gate(&mut self) {
         if self.gate

@@ -11,9 +11,9 @@ use super::Cursor;
 /// let topic = broker.create_topic("orders", TopicConfig::new())?;
 /// topic.producer().send(Record::new("before the subscription"))?;
 /// for (policy, position) in [(OffsetReset::Earliest, 0), (OffsetReset::Latest, 1)] {
-///     let mut consumer = broker.consumer(ConsumerConfig::new().offset_reset(policy));
-///     consumer.subscribe(&["orders"])?;
-///     assert_eq!(consumer.position("orders", 0)?, position);
+///     let mut consumer = broker.consumer(ConsumerConfig::new().offset_reset(policy))?;
+///     consumer.subscribe(["orders"])?;
+///     assert_eq!(consumer.position(("orders", 0))?, position);
 /// }
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```

@@ -54,8 +54,8 @@ impl<'b, T: FromBytes + Immutable> Values<'b, T> {
     /// # use std::time::Duration;
     /// # let broker = Broker::new();
     /// # let topic = broker.create_topic("ticks", TopicConfig::new())?;
-    /// # let mut consumer = broker.consumer(ConsumerConfig::new());
-    /// # consumer.subscribe(&["ticks"])?;
+    /// # let mut consumer = broker.consumer(ConsumerConfig::new())?;
+    /// # consumer.subscribe(["ticks"])?;
     /// topic.producer().send_values(Destination::Any, &[1u64, 2, 3])?;
     /// let batch = consumer.poll(Duration::from_millis(100))?;
     /// let mut values = batch.values::<u64>()?;

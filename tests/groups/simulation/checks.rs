@@ -10,7 +10,7 @@ impl<A: Assignor + 'static, F: Fn() -> A> Simulation<A, F> {
         let Some(group) = self.group() else { return };
         let owners = group.partitions.iter();
         let owners: BTreeMap<_, _> = owners
-            .filter_map(|p| Some((partition_of(&p.partition), p.owner?)))
+            .filter_map(|p| Some((partition_of(&p.topic_partition), p.owner?)))
             .collect();
         let mut owned = BTreeMap::new();
         for member in &mut self.members {
@@ -89,7 +89,7 @@ impl<A: Assignor + 'static, F: Fn() -> A> Simulation<A, F> {
             let live = self.members.iter().filter(|m| !m.replaced);
             let mut positions = live.flat_map(|m| m.owned().into_iter().map(|at| m.position(&at)));
             let ends: BTreeMap<_, _> = owned
-                .map(|p| (partition_of(&p.partition), p.log_end))
+                .map(|p| (partition_of(&p.topic_partition), p.log_end))
                 .collect();
             if positions.by_ref().sum::<u64>() == ends.values().sum() {
                 for i in 0..self.members.len() {

@@ -13,7 +13,7 @@ impl<A: Assignor + 'static, F: Fn() -> A> Simulation<A, F> {
         let gap = milliseconds() - member.polled;
         member.polled = milliseconds();
         let result = member.consumer.try_poll().map(|batch| {
-            let at = (batch.topic().to_owned(), batch.partition());
+            let at = batch.topic_partition().as_ref().map(partition_of);
             let offsets: Vec<_> = batch.iter().map(|record| record.offset()).collect();
             for record in &batch {
                 assert_eq!(record.value(), record.offset().to_ne_bytes());
@@ -38,10 +38,10 @@ impl<A: Assignor + 'static, F: Fn() -> A> Simulation<A, F> {
                 member.must_rejoin = false;
                 let last = member.last_read.take();
                 if !offsets.is_empty() {
-                    member.last_read = Some(at.clone());
+                    member.last_read = at.clone();
                 }
                 self.check_own_commits(&before);
-                self.check_batch(i, &before, last, &at, &offsets, lost);
+                self.check_batch(i, &before, last, at.as_ref(), &offsets, lost);
             }
         }
     }
@@ -52,7 +52,7 @@ impl<A: Assignor + 'static, F: Fn() -> A> Simulation<A, F> {
         i: usize,
         before: &BTreeMap<Partition, u64>,
         last_read: Option<Partition>,
-        at: &Partition,
+        at: Option<&Partition>,
         offsets: &[u64],
         lost: u64,
     ) {
@@ -62,11 +62,11 @@ impl<A: Assignor + 'static, F: Fn() -> A> Simulation<A, F> {
         if let Some(last) = last_read.filter(|_| auto) {
             assert_eq!(self.committed.get(&last), Some(&before[&last]));
         }
-        if !offsets.is_empty() {
+        if let Some(at) = at {
             assert!(member.owned().contains(at), "not its own");
         }
         for owned in member.owned() {
-            let here = !offsets.is_empty() && owned == *at;
+            let here = at == Some(&owned);
             let began = if here {
                 offsets[0] - lost
             } else {
@@ -88,7 +88,7 @@ impl<A: Assignor + 'static, F: Fn() -> A> Simulation<A, F> {
                 }
             }
         }
-        if let (Some(&first), Some(&end)) = (offsets.first(), offsets.last()) {
+        if let (Some(at), Some(&first), Some(&end)) = (at, offsets.first(), offsets.last()) {
             assert!(offsets.iter().copied().eq(first..=end), "{offsets:?}");
             assert_eq!(member.position(at), end + 1);
         }
@@ -123,7 +123,7 @@ impl<A: Assignor + 'static, F: Fn() -> A> Simulation<A, F> {
         let member = &mut self.members[i];
         let fenced = member.is_fenced();
         let offset = (TopicPartition::new(&at.0, at.1), to);
-        match member.consumer.commit_offsets(&[offset]) {
+        match member.consumer.commit_offsets([offset]) {
             Ok(()) => {
                 assert!(!fenced && to <= end);
                 self.committed.insert(at, to);
@@ -158,7 +158,7 @@ impl<A: Assignor + 'static, F: Fn() -> A> Simulation<A, F> {
     pub(super) fn group_commits(&self) -> BTreeMap<Partition, u64> {
         let group = self.group();
         let all = group.iter().flat_map(|group| &group.partitions);
-        all.filter_map(|p| Some((partition_of(&p.partition), p.committed?)))
+        all.filter_map(|p| Some((partition_of(&p.topic_partition), p.committed?)))
             .collect()
     }
 }

@@ -115,10 +115,10 @@ fn consumer(broker: &Broker, _: &Topic) -> Consumer {
 pub(super) static JOIN: Case<Consumer> = Case {
     name: "a consumer that subscribes",
     others: 2,
-    handle: |broker, _| broker.consumer(ConsumerConfig::new()),
+    handle: |broker, _| broker.consumer(ConsumerConfig::new()).unwrap(),
     prepare: |others, _| fill(others, 3),
     work: |mut consumer, _| {
-        consumer.subscribe(&["t"]).unwrap();
+        consumer.subscribe(["t"]).unwrap();
         drop(consumer);
     },
 };
@@ -143,7 +143,7 @@ pub(super) static SEEK: Case<Consumer> = Case {
     handle: consumer,
     prepare: |others, _| fill(others, 3),
     work: |mut consumer, _| {
-        consumer.seek("t", 0, 2).unwrap();
+        consumer.seek(("t", 0), 2).unwrap();
         let batch = consumer.try_poll().unwrap();
         assert!(batch.iter().all(|record| record.offset() >= 2));
         drop(batch);

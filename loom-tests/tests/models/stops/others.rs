@@ -87,7 +87,7 @@ impl Others {
     /// Reads all available records, and asserts that each is the one sent. Returns how many were
     /// lost.
     pub(super) fn read(&mut self) -> u64 {
-        let mut next = self.reader.position("t", 0).unwrap();
+        let mut next = self.reader.position(("t", 0)).unwrap();
         let mut all_lost = 0;
         loop {
             let batch = self.reader.try_poll().unwrap();
@@ -123,7 +123,7 @@ impl Others {
                 sent += u64::from(self.send(turn));
                 lost += self.read();
             }
-            let position = self.reader.position("t", 0).unwrap();
+            let position = self.reader.position(("t", 0)).unwrap();
             let end = self.topic.log_end_offset(0).unwrap();
             Outcome {
                 sent,

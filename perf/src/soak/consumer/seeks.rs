@@ -32,7 +32,7 @@ impl TransientReader<'_> {
             return Ok(());
         };
         let (topic, partition) = (&*partition.topic, partition.partition);
-        let position = as_fault(consumer.position(topic, partition))?;
+        let position = as_fault(consumer.position((topic, partition)))?;
         let ledger = self.checker(topic)?.ledger.clone();
         let (start, end) = (ledger.log_start(partition)?, ledger.log_end(partition)?);
         let target = match self.rng.below(10) {
@@ -56,14 +56,14 @@ impl TransientReader<'_> {
         self.heartbeat.set_activity(Activity::Seeking);
         self.counts.seeks += 1;
         let ledger = self.checker(topic)?.ledger.clone();
-        let before = as_fault(consumer.position(topic, partition))?;
+        let before = as_fault(consumer.position((topic, partition)))?;
         let end = ledger.log_end(partition)?;
         match target {
-            SeekTarget::Beginning => as_fault(consumer.seek_to_beginning(topic, partition))?,
-            SeekTarget::End => as_fault(consumer.seek_to_end(topic, partition))?,
-            SeekTarget::Offset(offset) => as_fault(consumer.seek(topic, partition, offset))?,
+            SeekTarget::Beginning => as_fault(consumer.seek_to_beginning((topic, partition)))?,
+            SeekTarget::End => as_fault(consumer.seek_to_end((topic, partition)))?,
+            SeekTarget::Offset(offset) => as_fault(consumer.seek((topic, partition), offset))?,
         }
-        let position = as_fault(consumer.position(topic, partition))?;
+        let position = as_fault(consumer.position((topic, partition)))?;
         let (from, retained) = match target {
             // Both set the position at once.
             SeekTarget::Beginning | SeekTarget::End => (position, true),
@@ -94,7 +94,7 @@ impl TransientReader<'_> {
     /// back its producers.
     pub(super) fn pause_or_resume(&mut self, consumer: &mut Consumer) -> Result<(), Fault> {
         if let Some(paused) = self.paused.take() {
-            as_fault(consumer.resume(&paused.topic, paused.partition))?;
+            as_fault(consumer.resume((&paused.topic, paused.partition)))?;
             self.checker(&paused.topic)?.pause(paused.partition, false);
             return Ok(());
         }
@@ -102,7 +102,7 @@ impl TransientReader<'_> {
         let index = self.rng.below(assignment.len() as u64) as usize;
         if index < assignment.len() {
             let chosen = assignment.swap_remove(index);
-            as_fault(consumer.pause(&chosen.topic, chosen.partition))?;
+            as_fault(consumer.pause((&chosen.topic, chosen.partition)))?;
             self.checker(&chosen.topic)?.pause(chosen.partition, true);
             self.counts.pauses += 1;
             self.paused = Some(chosen);

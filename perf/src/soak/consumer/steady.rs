@@ -33,9 +33,8 @@ pub(crate) fn stay(
         heartbeat.set_activity(Activity::Polling);
         let batch = consumer.poll(POLL).map_err(|error| error.to_string())?;
         checker.batch(&batch)?;
-        let (count, partition) = (batch.len() as u64, batch.partition());
-        drop(batch);
-        if count > 0 {
+        let count = batch.len() as u64;
+        if let Some(partition) = batch.partition() {
             heartbeat.advance(
                 count,
                 partition,
@@ -63,7 +62,7 @@ pub(crate) fn stay(
 
 fn at_end(consumer: &Consumer, ledger: &Ledger) -> Result<bool, Fault> {
     for partition in 0..ledger.plan.partitions {
-        let position = consumer.position(&ledger.plan.name, partition);
+        let position = consumer.position((&ledger.plan.name, partition));
         if position.map_err(|error| error.to_string())? != ledger.log_end(partition)? {
             return Ok(false);
         }
@@ -139,8 +138,8 @@ mod tests {
         (plan.overflow, plan.records, plan.producers) = (Overflow::DropOldest, 10, 1);
         let broker = Broker::new();
         let ledger = Arc::new(Ledger::new(&broker, plan).unwrap());
-        let mut consumer = broker.consumer(ConsumerConfig::new());
-        consumer.subscribe(&[&ledger.plan.name]).unwrap();
+        let mut consumer = broker.consumer(ConsumerConfig::new()).unwrap();
+        consumer.subscribe([&ledger.plan.name]).unwrap();
         let mut checker = Checker::new(ledger.clone());
         checker.begin(0, 0, true);
         let mut producer = ledger.topic.producer();

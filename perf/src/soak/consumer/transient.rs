@@ -53,7 +53,7 @@ impl TransientReader<'_> {
         let config = ConsumerConfig::new()
             .offset_reset(reset)
             .max_poll_records(self.rng.pick([1, 7, 100, 500, 5_000]));
-        let mut consumer = self.broker.consumer(config);
+        let mut consumer = as_fault(self.broker.consumer(config))?;
         self.counts.joined += 1;
         self.choose(&mut consumer, reset)?;
         for _ in 0..self.rng.between(1, 60) {
@@ -87,7 +87,7 @@ impl TransientReader<'_> {
                 self.follow(&[]);
                 let from = self.rng.below(partitions.into()) as u32;
                 let some = (from..partitions).map(|p| TopicPartition::new(&*own, p));
-                as_fault(consumer.assign(&some.collect::<Vec<_>>()))?;
+                as_fault(consumer.assign(some))?;
             }
             choice => {
                 let names = if choice == 1 { &all[..] } else { &[own] };
@@ -107,9 +107,9 @@ impl TransientReader<'_> {
         let new = self.follow(&assignment);
         for TopicPartition { topic, partition } in new {
             if reset == OffsetReset::None {
-                as_fault(consumer.seek_to_beginning(&topic, partition))?;
+                as_fault(consumer.seek_to_beginning((&topic, partition)))?;
             }
-            let position = as_fault(consumer.position(&topic, partition))?;
+            let position = as_fault(consumer.position((&topic, partition)))?;
             self.checker(&topic)?.begin(partition, position, true);
         }
         let reads = |paused: &TopicPartition| assignment.contains(paused);
@@ -127,11 +127,10 @@ impl TransientReader<'_> {
     }
 
     fn check(&mut self, batch: &Batch<'_>) -> Result<(), Fault> {
-        if batch.is_empty() {
+        let (Some(topic), Some(partition)) = (batch.topic(), batch.partition()) else {
             return Ok(());
-        }
-        let partition = batch.partition();
-        let checker = self.checker(batch.topic())?;
+        };
+        let checker = self.checker(topic)?;
         checker.batch(batch)?;
         let next = checker.next(partition).unwrap_or_default();
         self.heartbeat.advance(batch.len() as u64, partition, next);
@@ -175,10 +174,10 @@ impl TransientReader<'_> {
     }
 
     fn compare(&mut self, batch: &Batch<'_>) -> Result<(), Fault> {
-        if batch.is_empty() {
+        let Some(at) = batch.topic_partition() else {
             return Ok(());
-        }
-        let gated = self.checker(batch.topic())?.ledger.plan.gated();
+        };
+        let gated = self.checker(&at.topic)?.ledger.plan.gated();
         let longest = match (gated, self.rng.below(16)) {
             (true, _) => 2_000, // the batch holds back the producers
             (false, 0) => 200_000,
@@ -188,11 +187,9 @@ impl TransientReader<'_> {
         thread::sleep(Duration::from_micros(self.rng.below(longest)));
         image(batch, &mut self.images[1]);
         if self.images[0] != self.images[1] {
-            let (topic, partition) = (batch.topic(), batch.partition());
-            let first = batch.iter().next().map_or(0, |record| record.offset());
+            let first = batch.first_offset().unwrap_or_default();
             return Err(format!(
-                "{topic}, partition {partition}: the batch from offset {first} on changed while \
-                 it was held"
+                "{at}: the batch from offset {first} on changed while it was held"
             ));
         }
         self.counts.held += 1;
