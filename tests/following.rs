@@ -261,7 +261,10 @@ fn following_does_not_mix_with_assign_and_a_listener_needs_a_group() {
     consumer.subscribe_pattern("nothing").unwrap();
     assert!(consumer.try_poll().unwrap().is_empty());
     consumer.unsubscribe();
-    assert_eq!(consumer.try_poll().unwrap_err(), ConsumeError::NotSubscribed);
+    assert_eq!(
+        consumer.try_poll().unwrap_err(),
+        ConsumeError::NotSubscribed
+    );
 }
 
 // ---- where reading begins -----------------------------------------------------------------
@@ -517,7 +520,10 @@ fn a_name_that_no_topic_can_have_is_not_waited_for() {
     }
     let none: [&str; 0] = [];
     consumer.subscribe(&none).unwrap();
-    assert_eq!(consumer.try_poll().unwrap_err(), ConsumeError::NotSubscribed);
+    assert_eq!(
+        consumer.try_poll().unwrap_err(),
+        ConsumeError::NotSubscribed
+    );
 }
 
 // ---- waiting ------------------------------------------------------------------------------
@@ -682,7 +688,10 @@ fn any_member_takes_in_what_was_found_for_a_member_that_is_silent() {
     let mut seen = drain_all(&mut [&mut busy]).records.len() as u64;
     let owned = names(&busy).len();
     assert!((1..4).contains(&owned));
-    let read: Vec<_> = topics.iter().filter(|t| names(&busy).contains(&t.name().to_owned())).collect();
+    let read: Vec<_> = topics
+        .iter()
+        .filter(|t| names(&busy).contains(&t.name().to_owned()))
+        .collect();
     drain_all(&mut [&mut busy]);
     for topic in read {
         assert!(fill(topic) > 0);
@@ -693,22 +702,29 @@ fn any_member_takes_in_what_was_found_for_a_member_that_is_silent() {
 
 #[test]
 fn a_member_that_leaves_hands_over_what_was_found_for_it() {
-    // It unsubscribes, or is dropped, without a poll after the topic was created.
-    for unsubscribes in [true, false] {
+    for leave in [Consumer::close, drop] {
         let broker = Broker::new();
-        let mut leaving = following(&broker, member(), "new");
+        let leaving = following(&broker, member(), "new");
         let mut staying = following(&broker, member(), "other");
-        drain_all(&mut [&mut leaving, &mut staying]);
+        drain_all(&mut [&mut staying]);
         let sent = fill(&create(&broker, "new"));
-        if unsubscribes {
-            leaving.unsubscribe();
-        } else {
-            drop(leaving);
-        }
+        leave(leaving); // without a poll after the topic was created
         staying.subscribe_pattern("new|other").unwrap();
         let seen = drain_all(&mut [&mut staying]);
         assert_eq!((seen.records.len() as u64, seen.lost), (sent, 0));
     }
+}
+
+#[test]
+fn a_member_that_changes_its_pattern_hands_over_what_was_found_for_it() {
+    let broker = Broker::new();
+    let mut changing = following(&broker, member(), "new");
+    let mut other = following(&broker, member(), "other");
+    let sent = fill(&create(&broker, "new"));
+    changing.subscribe_pattern("something else").unwrap();
+    other.subscribe_pattern("new").unwrap();
+    let seen = drain_all(&mut [&mut changing, &mut other]);
+    assert_eq!((seen.records.len() as u64, seen.lost), (sent, 0));
 }
 
 #[test]
@@ -732,33 +748,78 @@ fn a_named_member_that_is_away_misses_nothing() {
 }
 
 #[test]
-fn a_member_that_was_expelled_joins_again_and_follows_again() {
+fn a_member_that_was_expelled_hands_over_what_was_found_and_follows_again() {
     static NOW: AtomicU64 = AtomicU64::new(0);
     let config = || {
-        let config = ConsumerConfig::new().group("g");
-        let config = config.max_poll_interval(Duration::from_millis(100));
+        let config = member().max_poll_interval(Duration::from_millis(100));
         config.clock(|| Duration::from_millis(NOW.load(Ordering::SeqCst)))
     };
     let broker = Broker::new();
-    let mut silent = following(&broker, config(), ".*");
-    let mut busy = following(&broker, config(), ".*");
+    let mut silent = following(&broker, config(), "new.*");
+    let mut busy = following(&broker, config(), "other");
     drain_all(&mut [&mut silent, &mut busy]);
-    create(&broker, "found before"); // by the silent member too
+    let sent = fill(&create(&broker, "new"));
     while broker.describe_group("g").unwrap().members.len() > 1 {
         NOW.fetch_add(50, Ordering::SeqCst);
         drain(&mut busy);
     }
-    create(&broker, "while out");
-    drain(&mut busy);
+    busy.subscribe_pattern("new").unwrap();
+    let seen = drain_all(&mut [&mut busy]);
+    assert_eq!((seen.records.len() as u64, seen.lost), (sent, 0));
     let fenced = silent.try_poll().map(|batch| batch.len());
     assert!(matches!(fenced, Err(ConsumeError::Fenced { .. })));
     drain_all(&mut [&mut silent, &mut busy]);
-    create(&broker, "afterwards");
-    drain_all(&mut [&mut silent, &mut busy]);
-    let mut all: Vec<_> = names(&silent).into_iter().chain(names(&busy)).collect();
-    all.sort();
-    assert_eq!(all, ["afterwards", "found before", "while out"]);
-    assert!(!names(&silent).is_empty());
+    // It has joined again, and follows what it followed before.
+    let sent = fill(&create(&broker, "newer"));
+    let seen = drain_all(&mut [&mut silent, &mut busy]);
+    assert_eq!((seen.records.len() as u64, seen.lost), (sent, 0));
+    assert!(names(&silent).contains(&"newer".to_owned()));
+}
+
+/// A topic may be created while its predecessor of the same name is being deleted, and another
+/// member may poll then. Here the deletion wakes a task, whose waker does both.
+#[test]
+fn a_successor_created_during_the_deletion_is_read_from_its_first_record() {
+    struct Recreate {
+        broker: Broker,
+        member: Mutex<Consumer>,
+        sent: AtomicU64,
+    }
+    impl Wake for Recreate {
+        fn wake(self: Arc<Self>) {
+            if self.sent.load(Ordering::SeqCst) > 0 {
+                return;
+            }
+            let created = self.broker.create_topic("orders", small());
+            self.sent.store(fill(&created.unwrap()), Ordering::SeqCst);
+            drain_all(&mut [&mut self.member.lock().unwrap()]);
+        }
+    }
+    let broker = Broker::new();
+    create(&broker, "orders");
+    let mut sleeping = following(&broker, member(), "orders");
+    let mut other = following(&broker, member(), "orders");
+    drain_all(&mut [&mut sleeping, &mut other]);
+    assert!(other.assignment().is_empty());
+    let recreate = Arc::new(Recreate {
+        broker: broker.clone(),
+        member: Mutex::new(other),
+        sent: AtomicU64::new(0),
+    });
+    let waker = Waker::from(recreate.clone());
+    let mut context = Context::from_waker(&waker);
+    {
+        let mut waits = pin!(sleeping.poll_async());
+        assert!(waits.as_mut().poll(&mut context).is_pending());
+        broker.delete_topic("orders").unwrap();
+    }
+    let sent = recreate.sent.load(Ordering::SeqCst);
+    assert!(sent > 0, "not woken");
+    let topic = broker.topic("orders").unwrap();
+    assert_eq!(fill(&topic), 0, "the group holds nothing back");
+    let mut other = recreate.member.lock().unwrap();
+    let seen = drain_all(&mut [&mut sleeping, &mut other]);
+    assert_eq!((seen.records.len() as u64, seen.lost), (sent, 0));
 }
 
 #[test]
@@ -844,7 +905,11 @@ fn a_subscription_beside_creations_misses_no_topic_and_reads_none_twice() {
         let mut seen = Seen::default();
         let mut count = BTreeMap::new();
         while count.len() < records {
-            assert!(start.elapsed() < LIMIT, "{} of {records} records", count.len());
+            assert!(
+                start.elapsed() < LIMIT,
+                "{} of {records} records",
+                count.len()
+            );
             for consumer in &mut consumers {
                 seen.poll(consumer);
             }

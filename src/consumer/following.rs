@@ -227,4 +227,3 @@ impl Consumer {
 fn most_patient_wait(topics: &[Arc<TopicShared>]) -> WaitStrategy {
     WaitStrategy::most_patient(topics.iter().map(|topic| &topic.config().wait))
 }
-

@@ -58,8 +58,16 @@ mod tests {
 
     #[test]
     fn a_pattern_matches_whole_names() {
-        check("orders", &["orders"], &["orders2", "my-orders", "order", ""]);
-        check("orders-.*", &["orders-", "orders-eu"], &["orders", "x-orders-eu"]);
+        check(
+            "orders",
+            &["orders"],
+            &["orders2", "my-orders", "order", ""],
+        );
+        check(
+            "orders-.*",
+            &["orders-", "orders-eu"],
+            &["orders", "x-orders-eu"],
+        );
         check("a|ab", &["a", "ab"], &["b", "abc", "ba"]);
         check("^a$|b", &["a", "b"], &["ab"]);
         check("(?i)orders", &["Orders"], &["order"]);
@@ -69,12 +77,18 @@ mod tests {
 
     #[test]
     fn a_pattern_in_verbose_mode_may_end_in_a_comment() {
-        check("(?x) orders | payments # all that is paid", &["orders", "payments"], &["orderspayments"]);
+        check(
+            "(?x) orders | payments # all that is paid",
+            &["orders", "payments"],
+            &["orderspayments"],
+        );
     }
 
     #[test]
     fn what_is_no_pattern_by_itself_is_refused() {
-        for refused in ["", "(", "a)|(b", "[a", "*", r"\", "a{2,1}", "(?z)a", r"(a)\1"] {
+        for refused in [
+            "", "(", "a)|(b", "[a", "*", r"\", "a{2,1}", "(?z)a", r"(a)\1",
+        ] {
             assert!(Pattern::new(refused).is_err(), "{refused:?}");
         }
     }
