@@ -133,7 +133,7 @@ fn a_stalled_reader_costs_nothing_and_keeps_what_it_holds() {
         for (i, record) in (0..300u64).zip(&held) {
             assert_eq!(record.offset(), i);
             assert_eq!(record.key(), Some(&i.to_le_bytes()[..]));
-            assert_eq!(record.value(), [i; 20].map(u64::to_ne_bytes).concat());
+            assert_eq!(record.value_bytes(), [i; 20].map(u64::to_ne_bytes).concat());
         }
     }
     assert!(topic.log_start_offset(0).unwrap() > 300);

@@ -49,7 +49,7 @@ use zerocopy::{FromBytes, Immutable};
 ///     match consumer.next_batch() {
 ///         Ok(batch) => {
 ///             for record in &batch {
-///                 println!("offset {}: {} bytes", record.offset(), record.value().len());
+///                 println!("offset {}: {} bytes", record.offset(), record.value_bytes().len());
 ///             }
 ///             batch.commit()?;
 ///         }
@@ -83,8 +83,7 @@ impl<'c> BatchSource<'c> {
 
     #[inline]
     fn records(self) -> Records<'c> {
-        let (run, segment) = self.assigned.cursor.run();
-        Records::new(run, segment)
+        self.assigned.cursor.records()
     }
 
     /// The offset of the first record.
@@ -243,7 +242,7 @@ impl<'c> Batch<'c> {
     /// # consumer.subscribe(["orders"])?;
     /// let batch = consumer.try_poll()?;
     /// for record in &batch {
-    ///     let Ok(number) = std::str::from_utf8(record.value())?.parse::<u32>() else {
+    ///     let Ok(number) = std::str::from_utf8(record.value_bytes())?.parse::<u32>() else {
     ///         break; // the group's next reader begins with this record
     ///     };
     ///     println!("order {number}");
@@ -290,9 +289,9 @@ impl<'c> Batch<'c> {
 /// Has the models check that all the run's frames may be read for as long as the batch lives.
 #[cfg(loom)]
 fn cover(assigned: &AssignedPartition) -> crate::log::segment::ReadAccess {
-    let (run, segment) = assigned.cursor.run();
+    let (_, segment) = assigned.cursor.run();
     let mut access = segment.read_access();
-    for record in Records::new(run, segment) {
+    for record in assigned.cursor.records() {
         segment.cover(&mut access, record.at, record.length);
     }
     access

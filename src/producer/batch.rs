@@ -9,7 +9,7 @@ use super::appender::{FrameSize, Refusal, WhenFull};
 use super::batch_plan::BatchPlan;
 use crate::error::{BatchError, SendError};
 use crate::log::segment::ClaimMode;
-use crate::record::{Record, RecordMetadata};
+use crate::record::{Record, RecordMetadata, known_timestamp};
 use core::fmt;
 
 #[allow(private_bounds)]
@@ -165,7 +165,7 @@ impl<'a> BatchMetadata<'a> {
         Some(RecordMetadata {
             partition,
             offset,
-            timestamp: record.given_timestamp().unwrap_or(self.timestamp),
+            timestamp: record.timestamp.or(known_timestamp(self.timestamp)),
         })
     }
 

@@ -7,7 +7,7 @@ use super::Producer;
 use super::appender::{FrameSize, WhenFull};
 use crate::error::SendError;
 use crate::log::segment::{ClaimMode, RecordClaim, in_place_size};
-use crate::record::{Destination, NO_TIMESTAMP, RecordMetadata};
+use crate::record::{Destination, RecordMetadata};
 use core::fmt;
 use core::ops::{Deref, DerefMut};
 
@@ -78,7 +78,7 @@ impl<S: ClaimMode> Producer<S> {
             metadata: RecordMetadata {
                 partition,
                 offset: record.offset(),
-                timestamp: timestamp.unwrap_or(NO_TIMESTAMP),
+                timestamp,
             },
             record,
         })

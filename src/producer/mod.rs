@@ -179,7 +179,7 @@ fn metadata(partition: u32, offset: u64, timestamp: Option<i64>) -> RecordMetada
     RecordMetadata {
         partition,
         offset,
-        timestamp: timestamp.unwrap_or(NO_TIMESTAMP),
+        timestamp,
     }
 }
 
@@ -290,7 +290,7 @@ impl<S: ClaimMode> Producer<S> {
             return None;
         }
         let state = self.appenders.topic.state();
-        if state == self.direct_state && record.given_partition().is_none() {
+        if state == self.direct_state && record.partition.is_none() {
             let offset = self.appenders.single().try_append::<S>(record, None)?;
             Some(metadata(0, offset, None))
         } else if state == self.seen_state {
@@ -336,14 +336,14 @@ impl<S: ClaimMode> Producer<S> {
         when_full: WhenFull<'_>,
     ) -> Result<RecordMetadata, Refusal> {
         self.check_topic()?;
-        let timestamp = match record.given_timestamp() {
+        let timestamp = match record.timestamp {
             Some(timestamp) => Some(check_timestamp::<SendError>(timestamp)?),
             None => self.appenders.topic.config().timestamps.stamp(),
         };
         let bytes = record_size(record, timestamp.is_some());
         let partition = self
             .router
-            .choose(record.destination(), record.value().len());
+            .choose(record.destination(), record.value_bytes().len());
         let partition = partition.map_err(SendError::from)?;
         let size = FrameSize::of_record(&self.appenders.topic, bytes)?;
         let claim = self.appenders.claim::<S>(partition, size, when_full)?;

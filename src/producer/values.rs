@@ -7,7 +7,7 @@ use super::Producer;
 use super::appender::{FrameSize, Refusal, WhenFull};
 use crate::error::SendError;
 use crate::log::segment::{ClaimMode, uniform_size};
-use crate::record::{Destination, FrameMetadata};
+use crate::record::{Destination, FrameMetadata, known_timestamp};
 use zerocopy::{Immutable, IntoBytes};
 
 #[allow(private_bounds)]
@@ -89,7 +89,7 @@ impl<S: ClaimMode> Producer<S> {
                 partition,
                 base_offset: self.appenders.topic.partition(partition).log_end_offset(),
                 records: 0,
-                timestamp,
+                timestamp: known_timestamp(timestamp),
             });
         }
         let claim = self.appenders.claim::<S>(partition, size, when_full)?;
@@ -97,7 +97,7 @@ impl<S: ClaimMode> Producer<S> {
             partition,
             base_offset: claim.publish_values(values, value_size, timestamp),
             records: records as u64,
-            timestamp,
+            timestamp: known_timestamp(timestamp),
         })
     }
 }

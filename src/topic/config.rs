@@ -16,15 +16,15 @@ use std::time::Duration;
 /// Which timestamp a record gets that is sent without one.
 ///
 /// ```
-/// use ringlog::{Broker, NO_TIMESTAMP, Record, Timestamps, TopicConfig};
+/// use ringlog::{Broker, Record, Timestamps, TopicConfig};
 ///
 /// let config = TopicConfig::new().timestamps(Timestamps::Given);
 /// let topic = Broker::new().create_topic("orders", config)?;
 /// let mut producer = topic.producer();
 /// let sent = producer.send(Record::new("login"))?;
-/// assert_eq!(sent.timestamp, NO_TIMESTAMP);
+/// assert_eq!(sent.timestamp, None);
 /// let sent = producer.send(Record::new("purchase").timestamp(1_700_000_000_000))?;
-/// assert_eq!(sent.timestamp, 1_700_000_000_000);
+/// assert_eq!(sent.timestamp, Some(1_700_000_000_000));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]

@@ -19,7 +19,12 @@ fn a_record_is_seen_whole_or_not_at_all() {
         let observed = observed.clone();
         let c = thread::spawn(move || {
             let batch = consumer.try_poll().unwrap();
-            observed.add(batch.iter().map(|r| number(r.value())).collect::<Vec<_>>());
+            observed.add(
+                batch
+                    .iter()
+                    .map(|r| number(r.value_bytes()))
+                    .collect::<Vec<_>>(),
+            );
         });
         p.join().unwrap();
         c.join().unwrap();

@@ -109,7 +109,7 @@ impl Polling {
         for _ in 0..4 {
             let batch = consumer.try_poll().unwrap();
             lost += batch.lost();
-            seen.extend(batch.iter().map(|r| (r.offset(), number(r.value()))));
+            seen.extend(batch.iter().map(|r| (r.offset(), number(r.value_bytes()))));
             drop(batch);
             if let Polling::Yielding = self {
                 loom::thread::yield_now();
@@ -195,7 +195,7 @@ pub(crate) fn drain(consumer: &mut Consumer) -> (Vec<(u64, u64)>, u64) {
             return (seen, lost);
         }
         lost += batch.lost();
-        seen.extend(batch.iter().map(|r| (r.offset(), number(r.value()))));
+        seen.extend(batch.iter().map(|r| (r.offset(), number(r.value_bytes()))));
     }
 }
 

@@ -53,7 +53,7 @@ fn a_seek_finds_its_record_or_the_log_start() {
         let c = thread::spawn(move || {
             let batch = consumer.try_poll().unwrap();
             let record = batch.iter().next();
-            let seen = record.map(|r| (r.offset(), number(r.value())));
+            let seen = record.map(|r| (r.offset(), number(r.value_bytes())));
             if let Some((offset, n)) = seen {
                 assert_eq!(offset, n);
             }
@@ -187,7 +187,7 @@ fn a_seek_among_unpublished_frames_finds_its_record() {
             let c = thread::spawn(move || {
                 consumer.seek(("t", 0), offset).unwrap();
                 let batch = consumer.try_poll().unwrap();
-                let seen = batch.iter().map(|r| (r.offset(), r.value()[0]));
+                let seen = batch.iter().map(|r| (r.offset(), r.value_bytes()[0]));
                 seen.collect::<Vec<_>>()
             });
             let (one, two) = (p.join().unwrap(), q.join().unwrap());

@@ -31,7 +31,7 @@ fn a_held_batch_is_never_overwritten_and_lost_is_exact() {
                 let read = || {
                     let records = batch.iter();
                     records
-                        .map(|r| (r.offset(), number(r.value())))
+                        .map(|r| (r.offset(), number(r.value_bytes())))
                         .collect::<Vec<_>>()
                 };
                 let before = read();
@@ -206,7 +206,7 @@ fn a_reader_that_leaves_has_finished_its_last_read() {
         });
         let c = thread::spawn(move || {
             let batch = consumer.try_poll().unwrap();
-            let seen: Vec<_> = batch.iter().map(|r| number(r.value())).collect();
+            let seen: Vec<_> = batch.iter().map(|r| number(r.value_bytes())).collect();
             assert_eq!(seen, [0]);
             drop(batch);
             drop(consumer);

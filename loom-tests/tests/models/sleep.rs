@@ -17,7 +17,7 @@ fn sleeping(config: TopicConfig) -> TopicConfig {
 fn read_one(consumer: &mut Consumer) -> u64 {
     let batch = consumer.poll(FOREVER).unwrap();
     assert_eq!(batch.len(), 1);
-    batch.iter().map(|r| number(r.value())).sum()
+    batch.iter().map(|r| number(r.value_bytes())).sum()
 }
 
 /// P15: publishing wakes a sleeping reader. Of two records in a row, one may be published just as
@@ -148,7 +148,7 @@ fn read_to_end(consumer: &mut Consumer) -> Vec<u64> {
     let mut seen = Vec::new();
     loop {
         match consumer.poll(FOREVER) {
-            Ok(batch) => seen.extend(batch.iter().map(|r| number(r.value()))),
+            Ok(batch) => seen.extend(batch.iter().map(|r| number(r.value_bytes()))),
             Err(ConsumeError::Closed { .. }) => return seen,
             Err(other) => panic!("{other}"),
         }

@@ -131,7 +131,7 @@ pub(super) static POLL: Case<Consumer> = Case {
     work: |mut consumer, _| {
         for _ in 0..3 {
             let batch = consumer.try_poll().unwrap();
-            assert!(batch.iter().all(|record| number(record.value()) > 0));
+            assert!(batch.iter().all(|record| number(record.value_bytes()) > 0));
         }
         drop(consumer);
     },

@@ -104,7 +104,7 @@ impl Others {
                     (next..record.offset()).filter(|o| self.log.borrow().sent.contains_key(o));
                 assert_eq!(missing.count(), 0);
                 if let Some(&n) = self.log.borrow().sent.get(&record.offset()) {
-                    assert_eq!(number(record.value()), n);
+                    assert_eq!(number(record.value_bytes()), n);
                 }
                 next = record.offset() + 1;
             }
