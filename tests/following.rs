@@ -4,8 +4,8 @@
 
 use ringlog::{
     Assignment, Assignor, Broker, ConsumeError, Consumer, ConsumerConfig, GroupView, OffsetReset,
-    Overflow, PartitionChoice, Partitioner, RangeAssignor, Rebalance, RebalanceListener, RebalanceProtocol, Record, SendError, Topic, TopicConfig, TopicError,
-    TopicPartition,
+    Overflow, PartitionChoice, Partitioner, RangeAssignor, Rebalance, RebalanceListener,
+    RebalanceProtocol, Record, SendError, Topic, TopicConfig, TopicError, TopicPartition,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
