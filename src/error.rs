@@ -218,8 +218,9 @@ pub struct BatchError {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConsumeError {
-    /// The broker has no topic of this name.
-    #[error("there is no topic named {name:?}")]
+    /// The broker has no topic of this name. To subscribe before it is created, configure
+    /// [`wait_for_topics`](crate::ConsumerConfig::wait_for_topics).
+    #[error("there is no topic named {name:?} (wait_for_topics lets a consumer wait for it)")]
     UnknownTopic {
         /// The requested name.
         name: String,
@@ -310,11 +311,19 @@ pub enum ConsumeError {
         /// The requested time, in milliseconds since 1970 UTC.
         timestamp: i64,
     },
-    /// The name is not valid for a group, a member or a consumer.
+    /// The pattern is not a regular expression over topic names.
+    #[error("{pattern:?} is not a pattern for topic names: {reason}")]
+    InvalidPattern {
+        /// The requested pattern.
+        pattern: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The name is not valid for a group, a member, a consumer or a topic.
     #[error("{name:?} is not a valid {setting}: {reason}")]
     InvalidName {
         /// The setting of [`ConsumerConfig`](crate::ConsumerConfig): `group`, `instance_id` or
-        /// `client_id`.
+        /// `client_id`. Or `topic name`, of a subscription.
         setting: &'static str,
         /// The configured name.
         name: String,
