@@ -522,7 +522,7 @@ fn a_name_that_no_topic_can_have_is_not_waited_for() {
         assert_eq!(setting, "topic name");
     }
     let none: [&str; 0] = [];
-    consumer.subscribe(&none).unwrap();
+    consumer.subscribe(none).unwrap();
     assert_eq!(
         consumer.try_poll().unwrap_err(),
         ConsumeError::NotSubscribed
