@@ -155,6 +155,7 @@ fn statistics_are_read_beside_handles() {
     let snapshot = broker.snapshot();
     assert_eq!(snapshot.topics[0].partitions[0].appended_records, 6);
     assert_eq!(snapshot.consumers.len(), 1);
+    assert_eq!(batch.len(), 4);
     assert_eq!(consumer.stats().partitions[0].lag, 2);
     assert!(!format!("{broker:?} {topic:?} {consumer:?}").is_empty());
 }
