@@ -75,11 +75,7 @@ impl<S: ClaimMode> Producer<S> {
             .claim::<S>(partition, size, WhenFull::Block)?;
         let record = frame.begin_record(len, key, timestamp);
         Ok(Claim {
-            metadata: RecordMetadata {
-                partition,
-                offset: record.offset(),
-                timestamp,
-            },
+            metadata: RecordMetadata::new(partition, record.offset(), timestamp),
             record,
         })
     }
