@@ -12,6 +12,7 @@ use crate::record::{Header, Record};
 use crate::topic_partition::TopicPartition;
 use core::fmt;
 use core::iter::FusedIterator;
+use std::sync::LazyLock;
 
 /// A record of a [`Batch`](crate::Batch), read where it lies in the log, without a copy.
 ///
@@ -194,9 +195,12 @@ impl fmt::Debug for RecordRef<'_> {
 #[derive(Clone)]
 pub struct Records<'b> {
     stored: StoredRecords<'b>,
-    /// `None` if there are no records.
-    source: Option<&'b TopicPartition>,
+    source: &'b TopicPartition,
 }
+
+/// Stands for the topic and partition of no records, so that a loop over records need not check an
+/// `Option` each time.
+static NOWHERE: LazyLock<TopicPartition> = LazyLock::new(|| TopicPartition::new("", 0));
 
 impl<'b> Records<'b> {
     #[inline]
@@ -207,7 +211,7 @@ impl<'b> Records<'b> {
     ) -> Records<'b> {
         Records {
             stored: StoredRecords::new(run, segment),
-            source: Some(source),
+            source,
         }
     }
 
@@ -215,7 +219,7 @@ impl<'b> Records<'b> {
     pub(crate) fn empty() -> Records<'b> {
         Records {
             stored: StoredRecords::empty(),
-            source: None,
+            source: &NOWHERE,
         }
     }
 
@@ -234,15 +238,13 @@ impl<'b> Iterator for Records<'b> {
         let stored = self.stored.next()?;
         Some(RecordRef {
             stored,
-            source: self.source?,
+            source: self.source,
         })
     }
 
     #[inline]
     fn fold<A, F: FnMut(A, RecordRef<'b>) -> A>(self, init: A, mut f: F) -> A {
-        let Some(source) = self.source else {
-            return init;
-        };
+        let source = self.source;
         self.stored
             .fold(init, |all, stored| f(all, RecordRef { stored, source }))
     }
