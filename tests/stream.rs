@@ -198,3 +198,74 @@ fn a_members_stream_goes_on_while_one_of_its_topics_does() {
         });
     }
 }
+
+/// A topic with ten records and a member's stream, of which `returned` records were read.
+async fn half_read(config: ConsumerConfig, returned: u64) -> (Broker, RecordStream) {
+    let broker = Broker::new();
+    let topic = broker.create_topic("t", TopicConfig::new()).unwrap();
+    (0..10).for_each(|_| _ = topic.producer().send(Record::new("x")).unwrap());
+    let mut stream = consumer(&broker, config.group("g"), &["t"]).into_stream();
+    for offset in 0..returned {
+        assert_eq!(next(&mut stream).await.unwrap().unwrap().offset, offset);
+    }
+    (broker, stream)
+}
+
+fn committed(broker: &Broker) -> Option<u64> {
+    let reader = broker.consumer(ConsumerConfig::new().group("g")).unwrap();
+    reader.committed(("t", 0)).unwrap()
+}
+
+#[test]
+fn a_commit_through_a_stream_commits_what_was_handed_out() {
+    run(async {
+        let config = ConsumerConfig::new().auto_commit(false);
+        let (broker, mut stream) = half_read(config, 1).await;
+        stream.consumer().commit().unwrap();
+        assert_eq!(committed(&broker), Some(1));
+        next(&mut stream).await.unwrap().unwrap();
+        stream.consumer().commit().unwrap();
+        assert_eq!(committed(&broker), Some(2));
+        for _ in 2..10 {
+            next(&mut stream).await.unwrap().unwrap();
+        }
+        stream.consumer().commit().unwrap();
+        assert_eq!(committed(&broker), Some(10));
+    });
+}
+
+#[test]
+fn a_consumer_taken_back_from_a_stream_commits_what_was_handed_out_when_it_closes() {
+    run(async {
+        let (broker, stream) = half_read(ConsumerConfig::new(), 3).await;
+        stream.into_consumer().unwrap().close();
+        assert_eq!(committed(&broker), Some(3));
+    });
+}
+
+/// The user polls and unsubscribes beside the stream: nothing that it still holds is committed.
+#[test]
+fn polls_beside_a_stream_do_not_commit_what_it_still_holds() {
+    run(async {
+        let (broker, mut stream) = half_read(ConsumerConfig::new(), 3).await;
+        for _ in 0..5 {
+            assert!(stream.consumer().try_poll().unwrap().is_empty());
+            assert_eq!(committed(&broker), Some(3));
+        }
+        assert_eq!(next(&mut stream).await.unwrap().unwrap().offset, 3);
+        stream.consumer().unsubscribe();
+        assert_eq!(committed(&broker), Some(4));
+        // What was copied is still handed out.
+        assert_eq!(next(&mut stream).await.unwrap().unwrap().offset, 4);
+    });
+}
+
+#[test]
+fn a_seek_beside_a_stream_is_committed_as_such() {
+    run(async {
+        let (broker, mut stream) = half_read(ConsumerConfig::new(), 3).await;
+        stream.consumer().seek(("t", 0), 7).unwrap();
+        stream.consumer().unsubscribe();
+        assert_eq!(committed(&broker), Some(7));
+    });
+}

@@ -65,12 +65,12 @@ impl Consumer {
 
 impl RecordStream {
     /// The consumer, to commit, seek or pause with. Records copied before are still returned, and
-    /// are not committed before they are.
+    /// are not committed before they are. After a seek in their partition, commits follow the seek.
     pub fn consumer(&mut self) -> &mut Consumer {
-        self.lent_consumer = true;
+        let was_lent = core::mem::replace(&mut self.lent_consumer, true);
         let next = self.buffered.front();
         let next = next.map(|record| (record.topic_partition(), record.offset));
-        self.consumer.set_unreturned(next);
+        self.consumer.set_unreturned(next, was_lent);
         &mut self.consumer
     }
 
@@ -91,12 +91,14 @@ impl RecordStream {
 
 impl Consumer {
     /// Says up to where a stream has returned this consumer's records: all of them, or those before
-    /// an offset of a partition.
-    fn set_unreturned(&mut self, next: Option<(TopicPartition, u64)>) {
+    /// an offset of a partition. If that `was_set` before and is not any more, the partition was
+    /// sought since, and commits follow the seek.
+    fn set_unreturned(&mut self, next: Option<(TopicPartition, u64)>, was_set: bool) {
         for assigned in &mut self.assigned {
+            let is_sought = was_set && assigned.unreturned.is_none();
             let here = next
                 .as_ref()
-                .filter(|(partition, _)| assigned.is_of(partition));
+                .filter(|(partition, _)| !is_sought && assigned.is_of(partition));
             assigned.unreturned = here.map(|&(_, offset)| offset);
         }
         if let Some(member) = &mut self.member {
@@ -117,7 +119,7 @@ impl Stream for RecordStream {
             return Poll::Ready(None);
         }
         if core::mem::take(&mut this.lent_consumer) {
-            this.consumer.set_unreturned(None);
+            this.consumer.set_unreturned(None, true);
         }
         match this.consumer.poll_for_task(context.waker()) {
             Poll::Pending => Poll::Pending,

@@ -1,6 +1,8 @@
 //! Helpers of several test targets.
 #![allow(dead_code)]
 
+pub(crate) mod conditions;
+
 use ringlog::{Broker, Consumer, ConsumerConfig, Topic, TopicConfig};
 
 /// The name of the topic, where there is only one.
