@@ -3,6 +3,7 @@
 //! Every sending call borrows its records, so a refused record is still the caller's. A refused
 //! call has appended nothing; only [`BatchError`] can report a partial append.
 
+use crate::topic_partition::TopicPartition;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -217,8 +218,9 @@ pub struct BatchError {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConsumeError {
-    /// The broker has no topic of this name.
-    #[error("there is no topic named {name:?}")]
+    /// The broker has no topic of this name. To subscribe before it is created, configure
+    /// [`wait_for_topics`](crate::ConsumerConfig::wait_for_topics).
+    #[error("there is no topic named {name:?} (wait_for_topics lets a consumer wait for it)")]
     UnknownTopic {
         /// The requested name.
         name: String,
@@ -309,11 +311,19 @@ pub enum ConsumeError {
         /// The requested time, in milliseconds since 1970 UTC.
         timestamp: i64,
     },
-    /// The name is not valid for a group, a member or a consumer.
+    /// The pattern is not a regular expression over topic names.
+    #[error("{pattern:?} is not a pattern for topic names: {reason}")]
+    InvalidPattern {
+        /// The requested pattern.
+        pattern: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The name is not valid for a group, a member, a consumer or a topic.
     #[error("{name:?} is not a valid {setting}: {reason}")]
     InvalidName {
         /// The setting of [`ConsumerConfig`](crate::ConsumerConfig): `group`, `instance_id` or
-        /// `client_id`.
+        /// `client_id`. Or `topic name`, of a subscription.
         setting: &'static str,
         /// The configured name.
         name: String,
@@ -346,16 +356,16 @@ pub enum ConsumeError {
     },
     /// The record is not one of the batch through which it was to be committed.
     #[error(
-        "offset {offset} is not in the batch of partition {partition} of topic {topic:?} \
-         ({first} to {next})"
+        "the record of {record} at offset {offset} is not in the batch (of {batch:?}, offsets \
+         {first} to {next})"
     )]
     NotInBatch {
-        /// The batch's topic; empty if the batch is.
-        topic: String,
-        /// The batch's partition; 0 if the batch is empty.
-        partition: u32,
+        /// The record's partition.
+        record: TopicPartition,
         /// The record's offset.
         offset: u64,
+        /// The batch's partition; `None` if the batch is empty.
+        batch: Option<TopicPartition>,
         /// The offset of the batch's first record.
         first: u64,
         /// The next offset to read after the batch.

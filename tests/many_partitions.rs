@@ -33,7 +33,10 @@ fn polled(consumer: &mut Consumer, timeout: Duration) -> Option<u32> {
     let batch = consumer.poll(timeout).unwrap();
     assert!(batch.len() <= 1);
     let record = batch.iter().next()?;
-    assert_eq!(record.value(), batch.partition().unwrap().to_ne_bytes());
+    assert_eq!(
+        record.value_bytes(),
+        batch.partition().unwrap().to_ne_bytes()
+    );
     batch.partition()
 }
 

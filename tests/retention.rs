@@ -166,7 +166,7 @@ fn under_drop_oldest_a_reader_gets_the_number_of_lost_records() {
     let held = consumer.try_poll().unwrap();
     send(&mut producer, 18);
     topic.apply_retention();
-    assert_eq!(held.iter().next().unwrap().value(), [7; 16]);
+    assert_eq!(held.iter().next().unwrap().value_bytes(), [7; 16]);
     let batch = consumer.try_poll().unwrap();
     assert_eq!(
         (batch.lost(), batch.iter().next().unwrap().offset()),
@@ -347,7 +347,7 @@ fn a_held_batch_stays_when_its_records_are_deleted() {
                 break;
             }
         }
-        assert!(batch.iter().all(|record| record.value() == [7; 16]));
+        assert!(batch.iter().all(|record| record.value_bytes() == [7; 16]));
     }
 }
 

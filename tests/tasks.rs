@@ -89,7 +89,7 @@ fn tasks_pass_on_every_record_whichever_side_waits() {
                             let batch = consumer.poll_async().await.unwrap();
                             assert!(!batch.is_empty());
                             for record in &batch {
-                                sum += u64::from_le_bytes(record.value().try_into().unwrap());
+                                sum += u64::from_le_bytes(record.value_bytes().try_into().unwrap());
                                 read += 1;
                             }
                         }
@@ -383,7 +383,7 @@ fn a_panicking_waker_harms_no_other_handle() {
     let batch = reader.try_poll().unwrap();
     let mut read: Vec<_> = batch
         .iter()
-        .map(|r| (r.offset(), r.value().len()))
+        .map(|r| (r.offset(), r.value_bytes().len()))
         .collect();
     for _ in 0..8 {
         producers[0].try_send(Record::new("")).unwrap();
@@ -393,7 +393,7 @@ fn a_panicking_waker_harms_no_other_handle() {
         if batch.is_empty() {
             break;
         }
-        read.extend(batch.iter().map(|r| (r.offset(), r.value().len())));
+        read.extend(batch.iter().map(|r| (r.offset(), r.value_bytes().len())));
     }
     let sent: Vec<_> = (4..16).map(|n| (n, if n < 8 { 8 } else { 0 })).collect();
     assert_eq!(read, sent);

@@ -58,7 +58,7 @@ pub fn member(broker: &Broker) -> Consumer {
 
 /// A record's value.
 pub fn bytes<'b>(record: &RecordRef<'b>) -> &'b [u8] {
-    record.value()
+    record.value_bytes()
 }
 
 /// Polls until a batch is empty; returns offset and value of each record.

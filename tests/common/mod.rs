@@ -36,7 +36,7 @@ pub(crate) fn drain(consumer: &mut Consumer) -> Vec<(u32, u64, Vec<u8>)> {
         all.extend(
             batch
                 .iter()
-                .map(|r| (partition, r.offset(), r.value().to_vec())),
+                .map(|r| (partition, r.offset(), r.value_bytes().to_vec())),
         );
     }
 }
