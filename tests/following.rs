@@ -85,7 +85,7 @@ impl Seen {
     fn poll(&mut self, consumer: &mut Consumer) -> usize {
         let batch = consumer.try_poll().unwrap();
         for record in &batch {
-            let value = record.value().to_vec();
+            let value = record.value().unwrap().to_vec();
             let TopicPartition { topic, partition } = batch.topic_partition().unwrap();
             self.records
                 .push((topic.to_string(), partition, record.offset(), value));
@@ -410,7 +410,7 @@ fn drain_until_closed(consumer: &mut Consumer) -> Vec<String> {
             Ok(batch) => values.extend(
                 batch
                     .iter()
-                    .map(|r| String::from_utf8(r.value().to_vec()).unwrap()),
+                    .map(|r| String::from_utf8(r.value().unwrap().to_vec()).unwrap()),
             ),
             Err(ConsumeError::Closed { .. }) => return values,
             Err(other) => panic!("{other}"),
