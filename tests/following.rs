@@ -85,10 +85,10 @@ impl Seen {
     fn poll(&mut self, consumer: &mut Consumer) -> usize {
         let batch = consumer.try_poll().unwrap();
         for record in &batch {
-            let value = record.value_bytes().to_vec();
-            let (topic, partition) = (record.topic().to_owned(), record.partition());
+            let value = record.value().unwrap().to_vec();
+            let TopicPartition { topic, partition } = batch.topic_partition().unwrap();
             self.records
-                .push((topic, partition, record.offset(), value));
+                .push((topic.to_string(), partition, record.offset(), value));
         }
         self.lost += batch.lost();
         batch.len()
@@ -410,7 +410,7 @@ fn drain_until_closed(consumer: &mut Consumer) -> Vec<String> {
             Ok(batch) => values.extend(
                 batch
                     .iter()
-                    .map(|r| String::from_utf8(r.value_bytes().to_vec()).unwrap()),
+                    .map(|r| String::from_utf8(r.value().unwrap().to_vec()).unwrap()),
             ),
             Err(ConsumeError::Closed { .. }) => return values,
             Err(other) => panic!("{other}"),
