@@ -90,6 +90,10 @@ pub use error::{
     BatchError, ConsumeError, FenceReason, GroupError, SendError, TopicError, ViewError,
 };
 
+#[cfg(all(doc, not(loom)))]
+#[doc = include_str!("../docs/recipes.md")]
+pub mod recipes {}
+
 /// For the models.
 #[cfg(loom)]
 pub use sync::ordering_sites;
