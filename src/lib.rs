@@ -56,8 +56,8 @@ pub use record::{Destination, FrameMetadata, Header, Record, RecordMetadata};
 // Producers.
 pub use log::segment::{ExclusiveMode, SharedMode};
 pub use producer::{
-    BatchMetadata, BatchMetadataIter, Claim, ExclusiveProducer, Producer, SendAsync,
-    SendBatchAsync, SendValuesAsync,
+    BatchMetadata, BatchMetadataIter, Claim, ExclusiveProducer, Producer, ProducerMode, SendAsync,
+    SendBatchAsync, SendValuesAsync, SharedProducer,
 };
 
 // Consumers.
@@ -90,6 +90,10 @@ pub use error::{
     BatchError, ConsumeError, FenceReason, GroupError, SendError, TopicError, ViewError,
 };
 
+#[cfg(all(doc, not(loom)))]
+#[doc = include_str!("../docs/recipes.md")]
+pub mod recipes {}
+
 /// For the models.
 #[cfg(loom)]
 pub use sync::ordering_sites;
@@ -104,6 +108,8 @@ const _: () = {
     is_sync::<Topic>();
     is_send::<Producer>();
     is_send::<ExclusiveProducer>();
+    is_send::<SharedProducer>();
+    is_sync::<SharedProducer>();
     is_send::<Consumer>();
     is_sync::<Consumer>();
     is_send::<WakeupHandle>();

@@ -86,7 +86,7 @@ impl Seen {
         let batch = consumer.try_poll().unwrap();
         for record in &batch {
             let value = record.value().unwrap().to_vec();
-            let TopicPartition { topic, partition } = batch.topic_partition().unwrap();
+            let TopicPartition { topic, partition } = batch.topic_partition().unwrap().clone();
             self.records
                 .push((topic.to_string(), partition, record.offset(), value));
         }
@@ -528,7 +528,7 @@ fn a_name_that_no_topic_can_have_is_not_waited_for() {
         assert_eq!(setting, "topic name");
     }
     let none: [&str; 0] = [];
-    consumer.subscribe(&none).unwrap();
+    consumer.subscribe(none).unwrap();
     assert_eq!(
         consumer.try_poll().unwrap_err(),
         ConsumeError::NotSubscribed

@@ -190,7 +190,7 @@ fn a_record_knows_its_topic_and_partition() {
         if batch.is_empty() {
             break;
         }
-        let from = batch.topic_partition().unwrap();
+        let from = batch.topic_partition().unwrap().clone();
         for record in &batch {
             assert_eq!(record.topic_partition(), &from);
             assert_eq!(

@@ -145,6 +145,14 @@ pub(crate) fn topic(config: TopicConfig) -> (Broker, Topic) {
     (broker, topic)
 }
 
+/// A producer that has taken its spare segment: so its first send in a model is like any other.
+/// (While an exclusive producer lives it takes none, and its first send is refused.)
+pub(crate) fn producer(topic: &Topic) -> Producer {
+    let mut producer = topic.producer();
+    let _ = producer.send_batch(&[]);
+    producer
+}
+
 /// A consumer of the topic "t", from the earliest record.
 pub(crate) fn reader(broker: &Broker) -> Consumer {
     let mut consumer = broker.consumer(ConsumerConfig::new()).unwrap();

@@ -61,7 +61,7 @@ impl Others {
         log: &Rc<RefCell<Log>>,
     ) -> Others {
         Others {
-            producers: (0..producers).map(|_| topic.producer()).collect(),
+            producers: (0..producers).map(|_| producer(topic)).collect(),
             reader: reader(broker),
             topic: topic.clone(),
             log: log.clone(),
