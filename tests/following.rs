@@ -86,9 +86,9 @@ impl Seen {
         let batch = consumer.try_poll().unwrap();
         for record in &batch {
             let value = record.value().unwrap().to_vec();
-            let TopicPartition { topic, partition } = batch.topic_partition().unwrap().clone();
+            let (topic, partition) = (record.topic().to_owned(), record.partition());
             self.records
-                .push((topic.to_string(), partition, record.offset(), value));
+                .push((topic, partition, record.offset(), value));
         }
         self.lost += batch.lost();
         batch.len()
