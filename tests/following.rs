@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::pin::pin;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Barrier, Mutex};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -175,11 +175,17 @@ fn what_cannot_be_created_is_refused() {
 
 #[test]
 fn threads_that_race_get_one_topic() {
-    for _ in 0..20 {
+    // Memory that takes longer to allocate than a name to look up: most find no topic.
+    let large = || small().segment_bytes(1 << 20).prefault(true);
+    for _ in 0..30 {
         let broker = Broker::new();
+        let start = Barrier::new(4);
         thread::scope(|scope| {
             for _ in 0..4 {
-                scope.spawn(|| send(&broker.get_or_create_topic("t", small()).unwrap(), "x"));
+                scope.spawn(|| {
+                    start.wait();
+                    send(&broker.get_or_create_topic("t", large()).unwrap(), "x");
+                });
             }
         });
         assert_eq!(broker.topic("t").unwrap().log_end_offset(0), Ok(4));

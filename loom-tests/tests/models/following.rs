@@ -81,26 +81,6 @@ fn a_subscription_beside_a_creation_has_the_topic_once() {
     outcomes.are([0, 1]);
 }
 
-/// Two threads that want a topic which does not exist get the same one.
-#[test]
-fn two_threads_that_get_or_create_a_topic_get_one() {
-    explore(|| {
-        let broker = Broker::new();
-        let threads = [0, 1].map(|_| {
-            let broker = broker.clone();
-            thread::spawn(move || {
-                let config = small(Overflow::DropOldest);
-                broker.get_or_create_topic("t", config).unwrap()
-            })
-        });
-        for thread in threads {
-            let topic = thread.join().unwrap();
-            topic.producer().send(Record::new(&value(7))).unwrap();
-        }
-        assert_eq!(broker.topic("t").unwrap().log_end_offset(0), Ok(2));
-    });
-}
-
 /// P12, P15: a consumer that sleeps is woken by a topic that it follows, and then by what is sent
 /// there.
 #[test]
