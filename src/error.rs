@@ -3,6 +3,10 @@
 //! Every sending call borrows its records, so a refused record is still the caller's. A refused
 //! call has appended nothing; only [`BatchError`] can report a partial append.
 
+mod group;
+
+pub use group::GroupError;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -426,35 +430,6 @@ impl std::fmt::Display for FenceReason {
             FenceReason::InstanceId => "another consumer has taken over its instance_id",
         })
     }
-}
-
-/// Why a broker's call about a group failed.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum GroupError {
-    /// The broker has no such group.
-    #[error("there is no group named {name:?}")]
-    UnknownGroup {
-        /// The requested name.
-        name: String,
-    },
-    /// A group with live members cannot be deleted.
-    #[error("group {name:?} has {members} live members")]
-    NotEmpty {
-        /// The group.
-        name: String,
-        /// The number of live members.
-        members: usize,
-    },
-    /// The group's offsets in this topic cannot be deleted yet: a member is subscribed to the
-    /// topic, or owns a partition of it until its next poll.
-    #[error("group {name:?} is subscribed to topic {topic:?} or still owns some of its partitions")]
-    Subscribed {
-        /// The group.
-        name: String,
-        /// The topic.
-        topic: String,
-    },
 }
 
 /// Why a batch's values cannot be viewed as a type.
