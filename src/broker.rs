@@ -207,7 +207,9 @@ impl Broker {
         begin: OffsetReset,
     ) -> Result<(), GroupError> {
         check_group_name(name)?;
-        let found = topics.into_iter().map(|name| self.topic_of_group(name.as_ref()));
+        let found = topics
+            .into_iter()
+            .map(|name| self.topic_of_group(name.as_ref()));
         let found: BTreeMap<_, _> = found
             .map(|topic| topic.map(|topic| (topic.name().to_owned(), topic)))
             .collect::<Result<_, _>>()?;
@@ -258,8 +260,9 @@ impl Broker {
     ) -> Result<(), GroupError> {
         check_group_name(name)?;
         let offsets = offsets.into_iter();
-        let offsets: BTreeMap<TopicPartition, u64> =
-            offsets.map(|(partition, offset)| (partition.into(), offset)).collect();
+        let offsets: BTreeMap<TopicPartition, u64> = offsets
+            .map(|(partition, offset)| (partition.into(), offset))
+            .collect();
         let mut changes = Vec::with_capacity(offsets.len());
         for (TopicPartition { topic, partition }, offset) in offsets {
             let topic = self.topic_of_group(&topic)?.inner().clone();
@@ -296,9 +299,11 @@ impl Broker {
     }
 
     fn topic_of_group(&self, name: &str) -> Result<Topic, GroupError> {
-        self.directory.find(name).ok_or_else(|| GroupError::UnknownTopic {
-            name: name.to_owned(),
-        })
+        self.directory
+            .find(name)
+            .ok_or_else(|| GroupError::UnknownTopic {
+                name: name.to_owned(),
+            })
     }
 
     /// The names of all groups, sorted. A group exists from its creation, its first member or its

@@ -36,7 +36,10 @@ impl Consumer {
 
     /// A topic of this consumer, to name in the error of a poll after all of them have ended.
     pub(super) fn any_topic(&self) -> Option<&Arc<TopicShared>> {
-        let topics = self.member.as_deref().and_then(|member| member.topics().first());
+        let topics = self
+            .member
+            .as_deref()
+            .and_then(|member| member.topics().first());
         self.assigned.first().map(|a| &a.topic).or(topics)
     }
 

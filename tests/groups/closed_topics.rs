@@ -3,9 +3,7 @@
 
 use super::common::{grouped, subscribed};
 use super::support::{count_polled, member, owned_topics, send_to, timed, topics};
-use ringlog::{
-    Broker, ConsumeError, Consumer, OffsetReset, RangeAssignor, Topic, TopicConfig,
-};
+use ringlog::{Broker, ConsumeError, Consumer, OffsetReset, RangeAssignor, Topic, TopicConfig};
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
@@ -31,7 +29,10 @@ fn owner_and_spare(auto_commit: bool) -> (Broker, Topic, Consumer, Consumer) {
     assert_eq!(count_polled(&mut owner), 0);
     let mut spare = subscribed(&broker, config());
     assert_eq!(count_polled(&mut spare) + count_polled(&mut owner), 0);
-    assert_eq!((owned_topics(&owner).len(), owned_topics(&spare).len()), (1, 0));
+    assert_eq!(
+        (owned_topics(&owner).len(), owned_topics(&spare).len()),
+        (1, 0)
+    );
     let topic = topics.remove(0);
     send_to(&topic, 3);
     topic.close();
@@ -257,7 +258,11 @@ fn an_end_holds_no_more_once_the_offsets_are_set_back() {
 fn an_empty_topic_and_one_whose_records_are_deleted_have_ended_without_a_commit() {
     for deletes in [false, true] {
         let (broker, topics) = topics(&["t"]);
-        let config = || grouped().auto_commit(false).offset_reset(OffsetReset::Earliest);
+        let config = || {
+            grouped()
+                .auto_commit(false)
+                .offset_reset(OffsetReset::Earliest)
+        };
         let mut owner = subscribed(&broker, config());
         assert_eq!(count_polled(&mut owner), 0);
         let mut spare = subscribed(&broker, config());

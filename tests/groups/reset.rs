@@ -24,7 +24,11 @@ fn latest_begins_at_the_first_poll_of_a_group_that_is_granted_the_partition() {
     let config = || grouped().offset_reset(OffsetReset::Latest);
     let mut first = subscribed(&broker, config());
     send(&mut producer, 0, 1);
-    assert_eq!(read(&mut first), [], "its first poll comes after the record");
+    assert_eq!(
+        read(&mut first),
+        [],
+        "its first poll comes after the record"
+    );
     drop(first);
     // The group has committed nothing, and keeps where it began all the same.
     send(&mut producer, 0, 2);

@@ -50,7 +50,10 @@ impl Coordinator {
     /// Errors: `UnknownTopic` for a topic that was deleted meanwhile; `PartitionInUse`;
     /// `OffsetOutOfRange`.
     pub(crate) fn alter_offsets(&mut self, changes: &[OffsetChange]) -> Result<(), GroupError> {
-        for OffsetChange { topic, partition, .. } in changes {
+        for OffsetChange {
+            topic, partition, ..
+        } in changes
+        {
             refuse_deleted(topic)?;
             if let Some(member) = self.live_holder(topic, *partition) {
                 return Err(GroupError::PartitionInUse {
