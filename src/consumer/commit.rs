@@ -193,6 +193,7 @@ impl Consumer {
         }
         for commit in commits {
             self.follow_commit(commit.assigned);
+            self.announce_committed_end(commit.assigned, commit.offset);
         }
         Ok(())
     }

@@ -168,7 +168,9 @@ impl ConsumerConfig {
     /// Default five minutes, as in Kafka.
     ///
     /// A member that has not polled for longer is taken for dead, and its partitions move to other
-    /// members. Only other members that poll notice it, up to a quarter of the interval (and 64
+    /// members. As in Kafka it is the time *between* polls that counts: a member that waits in a
+    /// poll is alive, whether it is a thread in `poll` or a task in `poll_async` or a stream. Only
+    /// other members that poll notice a dead one, up to a quarter of the interval (and 64
     /// polls) later. The expelled member's next poll or commit is
     /// [`Fenced`](crate::ConsumeError::Fenced). The poll after that joins again.
     pub fn max_poll_interval(mut self, interval: Duration) -> Self {

@@ -10,6 +10,7 @@
 //! | `poll.rs`, `poll_order.rs` | polling; the order in which many partitions are checked |
 //! | `batch.rs`, `poll_async.rs`, `stream.rs` | what a poll returns; polling from tasks |
 //! | `positions.rs`, `bounds.rs` | the consumer's own positions; any partition's offsets |
+//! | `topic_end.rs` | the end of a closed topic for a group's member |
 //! | `commit.rs` | committing offsets |
 //! | `membership.rs`, `liveness_watch.rs` | the consumer's membership in a group |
 //! | `rebalance.rs`, `rebalance_listener.rs` | the steps of the group's protocol; the callbacks |
@@ -35,6 +36,7 @@ mod resolved_partition;
 #[cfg(feature = "stream")]
 mod stream;
 mod subscribe;
+mod topic_end;
 
 pub use batch::Batch;
 pub use config::{ConsumerConfig, HoldBack};

@@ -276,8 +276,11 @@ impl Consumer {
         let mut taken = Vec::new();
         let commits_each_poll = self.config.auto_commit;
         for grant in grants {
-            let assigned = AssignedPartition::from_grant(grant)
+            let mut assigned = AssignedPartition::from_grant(grant)
                 .registered_with(self.registration.consumer(), commits_each_poll);
+            // An end that was reported already is not reported again for an empty rest.
+            assigned.closed_reported =
+                self.is_end_reported(&assigned.topic) && assigned.is_drained();
             taken.push(assigned.topic_partition());
             self.assigned.push(assigned);
         }

@@ -57,7 +57,7 @@ impl Coordinator {
             signals: Some(signals.clone()),
             max_poll_interval,
             last_poll: LastPoll {
-                count: signals.poll_count(),
+                count: signals.sign_of_life().polls,
                 seen_at: now,
             },
         };
@@ -130,6 +130,9 @@ impl Coordinator {
             Some(member) if keep_partitions && member.instance_id.is_some() => {
                 member.signals = None;
                 member.last_poll.seen_at = now;
+                // It has perhaps committed the last of its topics, and gets no successor soon.
+                let topics = member.topics.clone();
+                topics.iter().for_each(|topic| self.announce_end(topic));
             }
             _ => self.remove(id),
         }
@@ -158,8 +161,8 @@ impl Coordinator {
         signals.wake();
     }
 
-    /// Fences off and removes the members that have not polled for their `max_poll_interval`, and
-    /// those whose consumers have not come back for as long.
+    /// Fences off and removes the members that have not polled for their `max_poll_interval` and do
+    /// not wait in a poll, and those whose consumers have not come back for as long.
     ///
     /// Does nothing for an `observer` that was fenced off: its id may belong to another consumer by
     /// now, and this is not a poll of that one.
@@ -175,13 +178,11 @@ impl Coordinator {
         let mut expired = Vec::new();
         for (&id, member) in &mut self.members {
             let last = member.last_poll;
-            let count = member
-                .signals
-                .as_ref()
-                .map_or(last.count, |s| s.poll_count());
-            if id == observer || count != last.count {
+            let sign = member.signals.as_ref().map(|s| s.sign_of_life());
+            let alive = sign.filter(|s| id == observer || s.is_waiting || s.polls != last.count);
+            if let Some(sign) = alive {
                 member.last_poll = LastPoll {
-                    count,
+                    count: sign.polls,
                     seen_at: now,
                 };
             } else if !member.max_poll_interval.is_zero()

@@ -23,7 +23,7 @@
 //! |---|---|---|
 //! | [`Coordinator`], [`Member`], [`GroupPartition`] | any thread, locked | any thread, locked |
 //! | [`MemberSignals`]: `signal` | any thread, locked | its member: a hint at each poll, decisive after the fence of row P14 |
-//! | [`MemberSignals`]: `polls` | its member | other members, locked |
+//! | [`MemberSignals`]: `polls` (the count, and where a wait began) | its member | other members, locked |
 //! | [`Ownership`]: `committed` | the owner | any thread (row P14) |
 //! | [`Ownership`]: `final_commit` | the fencing thread, once, locked | the owner, later |
 //! | [`Ownership`]: `lost` | the owner, also once fenced off | any thread |
@@ -36,7 +36,10 @@
 
 mod following;
 mod members;
+mod offsets;
 mod partitions;
+
+pub(crate) use offsets::OffsetChange;
 
 use crate::error::{ConsumeError, FenceReason};
 use crate::group::assignor::{
