@@ -128,7 +128,9 @@ fn a_task_without_partitions_is_woken_by_the_last_commit() {
 #[test]
 fn threads_asleep_without_partitions_end_with_their_topic() {
     let (broker, topics) = topics(&["t"]);
-    let members: Vec<_> = (0..4).map(|_| subscribed(&broker, grouped())).collect();
+    // Without an interval a sleeping member is not woken by the time to look for dead members.
+    let config = || grouped().max_poll_interval(Duration::ZERO);
+    let members: Vec<_> = (0..4).map(|_| subscribed(&broker, config())).collect();
     let threads = members.into_iter().map(|mut member| {
         thread::spawn(move || {
             let mut records = 0;
