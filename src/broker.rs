@@ -82,6 +82,44 @@ impl Broker {
         Ok(topic)
     }
 
+    /// Returns the topic of this name, or creates it if there is none.
+    ///
+    /// Threads that call this at the same time get the same topic: one of them creates it. A topic
+    /// that exists is returned **as it is**, also if it was created with another configuration or
+    /// is [closed](Topic::close); `config` is not looked at then. If the topic is deleted during the
+    /// call, another one is created.
+    ///
+    /// ```
+    /// use ringlog::{Broker, TopicConfig};
+    ///
+    /// let broker = Broker::new();
+    /// let topic = broker.get_or_create_topic("orders", TopicConfig::new().partitions(3))?;
+    /// let same = broker.get_or_create_topic("orders", TopicConfig::new())?;
+    /// assert_eq!((topic.partitions(), same.partitions()), (3, 3));
+    /// # Ok::<(), ringlog::TopicError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`create_topic`](Self::create_topic), except `TopicExists`.
+    pub fn get_or_create_topic(
+        &self,
+        name: &str,
+        config: TopicConfig,
+    ) -> Result<Topic, TopicError> {
+        loop {
+            if let Some(topic) = self.directory.find(name) {
+                return Ok(topic);
+            }
+            // Two threads may both allocate a topic, and then one of them may be out of memory
+            // although the other's topic exists. So the name decides, whatever the error.
+            match self.create_topic(name, config.clone()) {
+                Ok(topic) => return Ok(topic),
+                Err(TopicError::TopicExists { .. }) => {}
+                Err(error) => return self.directory.find(name).ok_or(error),
+            }
+        }
+    }
+
     /// Returns the topic of this name.
     ///
     /// # Errors
@@ -92,7 +130,9 @@ impl Broker {
 
     /// Removes a topic from the broker and closes it.
     ///
-    /// Its producers and consumers report `Closed` from now on, and waiting calls end. Groups
+    /// Its producers and consumers report `Closed` from now on, and waiting calls end. (A consumer
+    /// that follows topics, by [pattern](Consumer::subscribe_pattern) or with
+    /// [`wait_for_topics`](ConsumerConfig::wait_for_topics), reports nothing and reads on.) Groups
     /// forget the topic. Batches that are held stay readable. The memory is freed when the last
     /// handle is dropped.
     ///
@@ -101,7 +141,6 @@ impl Broker {
     pub fn delete_topic(&self, name: &str) -> Result<(), TopicError> {
         match self.directory.remove(name) {
             Some(topic) => {
-                topic.inner().delete();
                 self.groups.forget_topic(topic.inner());
                 event!(info, "topic deleted", topic = name);
                 Ok(())

@@ -51,6 +51,7 @@ pub struct ConsumerConfig {
     pub(super) auto_commit: bool,
     pub(super) hold_back: HoldBack,
     pub(super) max_poll_interval: Duration,
+    pub(super) wait_for_topics: bool,
     pub(super) clock: Clock,
 }
 
@@ -72,6 +73,7 @@ impl Default for ConsumerConfig {
             auto_commit: true,
             hold_back: HoldBack::default(),
             max_poll_interval: Duration::from_secs(300),
+            wait_for_topics: false,
             clock: clock::since_start,
         }
     }
@@ -173,6 +175,32 @@ impl ConsumerConfig {
     /// [`Fenced`](crate::ConsumeError::Fenced). The poll after that joins again.
     pub fn max_poll_interval(mut self, interval: Duration) -> Self {
         self.max_poll_interval = interval;
+        self
+    }
+
+    /// Whether [`subscribe`](crate::Consumer::subscribe) accepts names of topics that do not exist.
+    /// Default `false`: they are an error.
+    ///
+    /// If it does, the consumer follows the topics of these names, as
+    /// [`subscribe_pattern`](crate::Consumer::subscribe_pattern) follows those that match: one that
+    /// is created after the subscription is read from its first record, one that is deleted is left
+    /// without an error, and another one that is created with its name is read again. A name that
+    /// no topic can have is still an error.
+    ///
+    /// ```
+    /// # use ringlog::{Broker, ConsumerConfig, Record, TopicConfig};
+    /// # let broker = Broker::new();
+    /// let mut consumer = broker.consumer(ConsumerConfig::new().wait_for_topics(true))?;
+    /// consumer.subscribe(["orders"])?; // there is no such topic yet
+    /// assert!(consumer.try_poll()?.is_empty());
+    ///
+    /// let topic = broker.create_topic("orders", TopicConfig::new())?;
+    /// topic.producer().send(Record::new("login"))?;
+    /// assert_eq!(consumer.try_poll()?.len(), 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn wait_for_topics(mut self, wait: bool) -> Self {
+        self.wait_for_topics = wait;
         self
     }
 

@@ -12,7 +12,7 @@ use crate::events::event;
 use crate::group::{Assignment, GroupView, JoinRequest, MemberId, MemberSignals};
 use crate::group::{Coordinator, Group, Groups, Ownership, RebalanceStep, ReleasedPartition};
 use crate::log::cursor::OffsetReset;
-use crate::topic::TopicShared;
+use crate::topic::{Following, TopicShared};
 use crate::wait::EventCount;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -67,6 +67,7 @@ impl Membership {
         event_count: &Arc<EventCount>,
         name: &Arc<str>,
         topics: Vec<Arc<TopicShared>>,
+        following: Option<Following>,
     ) -> Result<Membership, ConsumeError> {
         let signals = Arc::new(MemberSignals::new(event_count));
         let request = JoinRequest {
@@ -76,6 +77,7 @@ impl Membership {
             max_poll_interval: config.max_poll_interval,
             now: (config.clock)(),
             topics: topics.clone(),
+            following,
         };
         let join = |coordinator: &mut Coordinator| coordinator.join(request, &signals);
         let (group, id) = groups.with_group(name, join)?;
@@ -329,14 +331,15 @@ impl Membership {
 
     /// Subscribes to other topics, with another listener.
     ///
-    /// Errors: `Closed` if a topic is deleted; nothing is changed then.
+    /// Errors: `Closed` if a topic is deleted and topics are not followed; nothing is changed then.
     pub(super) fn resubscribe(
         &mut self,
         topics: Vec<Arc<TopicShared>>,
+        following: Option<Following>,
         listener: Option<Box<dyn RebalanceListener>>,
     ) -> Result<(), ConsumeError> {
         let mut coordinator = self.group.lock();
-        coordinator.subscribe(self.id, &self.signals, topics.clone())?;
+        coordinator.subscribe(self.id, &self.signals, topics.clone(), following)?;
         drop(coordinator);
         self.ended
             .retain(|ended| topics.iter().any(|topic| Arc::ptr_eq(topic, ended)));
@@ -354,6 +357,19 @@ impl Membership {
             self.topics.retain(|topic| !Arc::ptr_eq(topic, &deleted));
         }
         Some(deleted)
+    }
+
+    /// Topics that the member follows were found: learns its topics from the group.
+    pub(super) fn update_topics(&mut self) {
+        let topics = self.group.lock().followed_topics(self.id, &self.signals);
+        if let Some(topics) = topics {
+            self.topics = topics;
+        }
+    }
+
+    /// Removes the topics that were deleted from the subscription.
+    pub(super) fn leave_deleted_topics(&mut self) {
+        self.topics.retain(|topic| !topic.is_deleted());
     }
 
     pub(super) fn take_listener(&mut self) -> Option<Box<dyn RebalanceListener>> {

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `config.rs` | the configuration |
 //! | `subscribe.rs`, `resolved_partition.rs` | which partitions are read; partitions by name |
+//! | `following.rs` | subscriptions that take in topics created later; by pattern |
 //! | `assigned_partition.rs` | one partition: its cursor, and the topic's state |
 //! | `owned_partition.rs` | the same partition in a group: its ownership and gate |
 //! | `poll.rs`, `poll_order.rs` | polling; the order in which many partitions are checked |
@@ -20,6 +21,7 @@ mod batch;
 mod bounds;
 mod commit;
 mod config;
+mod following;
 mod liveness_watch;
 mod membership;
 mod owned_partition;
@@ -41,7 +43,7 @@ pub use config::{ConsumerConfig, HoldBack};
 pub use poll_async::PollAsync;
 pub use rebalance_listener::{Rebalance, RebalanceListener};
 #[cfg(feature = "stream")]
-pub use stream::{OwnedRecord, RecordStream};
+pub use stream::RecordStream;
 
 pub(crate) use assigned_partition::AssignedPartition;
 pub(crate) use registry::{ConsumerRegistry, RegisteredConsumer, RegisteredCursor};
@@ -51,6 +53,7 @@ use crate::group::{Group, Groups};
 use crate::topic::{Directory, TopicSubscription};
 use crate::wait::{WaitStrategy, Waiter, Wakeup, WakeupHandle};
 use core::fmt;
+use following::FollowedTopics;
 use membership::Membership;
 use poll_order::PollOrder;
 use rebalance::LeaveReason;
@@ -81,7 +84,7 @@ const MANY_PARTITIONS: usize = 17;
 /// topic.producer().send(Record::new(b"login").key(b"user-001"))?;
 /// let batch = consumer.poll(Duration::from_millis(100))?;
 /// for record in &batch {
-///     assert_eq!((record.offset(), record.value()), (0, &b"login"[..]));
+///     assert_eq!((record.offset(), record.value()), (0, Some(&b"login"[..])));
 /// }
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -94,6 +97,8 @@ pub struct Consumer {
     member: Option<Box<Membership>>,
     assigned: Vec<AssignedPartition>,
     subscriptions: Vec<TopicSubscription>,
+    /// What the subscription follows, if it takes in topics that are created later.
+    followed: Option<FollowedTopics>,
     wait: WaitStrategy,
     /// The partition that the next poll checks first: the one after that read last, so that none
     /// starves.
@@ -125,6 +130,7 @@ impl Consumer {
             member: None,
             assigned: Vec::new(),
             subscriptions: Vec::new(),
+            followed: None,
             wait: WaitStrategy::default(),
             next: 0,
             poll_order: PollOrder::default(),

@@ -76,6 +76,11 @@ impl Consumer {
     /// that exist at that time: one that is created again under the same name has to be
     /// subscribed to again.
     ///
+    /// A subscription that follows topics has no end itself: by
+    /// [pattern](Self::subscribe_pattern), or with
+    /// [`wait_for_topics`](crate::ConsumerConfig::wait_for_topics). `Closed` is then returned once
+    /// for each closed topic, and a deleted one is left without an error.
+    ///
     /// # Errors
     /// - [`ConsumeError::NotSubscribed`] while the consumer has no
     ///   [subscription](Self::subscribe) and no [assignment](Self::assign).
@@ -312,6 +317,7 @@ impl Consumer {
         if self.wakeup.take() {
             return Err(ConsumeError::Wakeup);
         }
+        self.follow_topics();
         self.serve_group()?;
         if let Some(found) = self.full_round()? {
             self.poll_order.mark_busy(found);
@@ -424,8 +430,12 @@ impl Consumer {
     /// Whether all the consumer's topics have [ended](Self::poll#the-end), as far as its polls have
     /// found: each was reported as [`Closed`](ConsumeError::Closed), or was deleted. Then each
     /// further poll returns `Closed`, and nothing comes any more, unless the consumer seeks back or
-    /// subscribes to other topics. Also `true` without a subscription or assignment.
+    /// subscribes to other topics. Also `true` without a subscription or assignment; never `true`
+    /// while the consumer follows topics.
     pub fn is_finished(&self) -> bool {
+        if self.is_following() {
+            return false; // other topics may be created
+        }
         let finished = |a: &AssignedPartition| a.closed_reported || a.topic.is_deleted();
         let topic_finished = |topic: &Arc<TopicShared>| {
             let assigned = self.assigned.iter();

@@ -9,6 +9,7 @@
 //! | `registry.rs` | groups by name; a group and its lock |
 //! | `coordinator/mod.rs` | generation and assignment; a member's next step (G1 to G3) |
 //! | `coordinator/members.rs` | members join, subscribe, leave and are fenced off |
+//! | `coordinator/following.rs` | topics that are created and that members follow |
 //! | `coordinator/partitions.rs` | added partitions, ownership, commits |
 //! | `coordinator/offsets.rs` | offsets set from outside; the end of a closed topic |
 //! | `member.rs` | data: a member, and a request to join |
@@ -26,7 +27,7 @@
 //! runs (listener, assignor).
 //!
 //! 1. *Change.* A member joins, leaves or changes its topics; a topic is deleted; a poll
-//!    finds that partitions were added. This makes a new assignment due, and signals all members.
+//!    finds that partitions were added, or that a topic was created which members follow. This makes a new assignment due, and signals all members.
 //! 2. *Assign.* The first member whose poll finds an assignment due runs its assignor on a view of
 //!    the group, without the lock. It installs the result unless the group has changed meanwhile.
 //!    That is a new **generation**: each partition has a **target**, the member that is to own it.

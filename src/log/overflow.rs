@@ -25,6 +25,10 @@ pub enum Overflow {
     /// topic that no consumer and no group has read yet holds nothing back. For one that is read
     /// seldom, such as a dead-letter topic, create the group before the first record is sent
     /// ([`Broker::create_group`](crate::Broker::create_group)).
+    ///
+    /// A thread that sends while it holds a batch of the topic, or while it is the topic's only
+    /// reader, waits for itself once the ring is full. The send then fails after
+    /// [`max_block`](crate::TopicConfig::max_block). Poll before such a send, or use a `try_` call.
     #[default]
     Backpressure,
     /// Producers never wait for a consumer: the oldest segment is evicted. A consumer that had

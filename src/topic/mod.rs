@@ -9,30 +9,33 @@
 //! | `subscription.rs`, `inbox.rs` | a consumer's registration; partitions added since |
 //! | `handle.rs` | `Topic`, the public handle |
 //! | `partitioner.rs` | `Partitioner`, and the three that are built in |
-//! | `topic_partition.rs` | a partition's public name |
 //! | `directory.rs` | topics by name |
+//! | `follower.rs`, `pattern.rs` | a subscription that takes in topics created later; by pattern |
 
 mod config;
 mod directory;
+mod follower;
 mod handle;
 mod inbox;
 mod name;
 mod partitioner;
+mod pattern;
 mod producer_count;
 mod shared;
 mod state;
 mod subscription;
-mod topic_partition;
 
+pub use crate::topic_partition::TopicPartition;
 pub use config::{Timestamps, TopicConfig};
 pub use handle::Topic;
 pub use partitioner::{Murmur2, PartitionChoice, Partitioner, RoundRobin, Xxh3};
-pub use topic_partition::TopicPartition;
 
 pub(crate) use directory::Directory;
+pub(crate) use follower::{Following, TopicFilter};
 pub(crate) use inbox::AddedPartition;
 pub(crate) use name::name_fault;
 pub(crate) use partitioner::xxh3;
+pub(crate) use pattern::Pattern;
 pub(crate) use shared::TopicShared;
 pub(crate) use state::TopicState;
-pub(crate) use subscription::TopicSubscription;
+pub(crate) use subscription::{OpenInbox, TopicSubscription};

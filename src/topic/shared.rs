@@ -19,6 +19,7 @@ use crate::log::partition_id::{MAX_PARTITIONS, PartitionId};
 use crate::log::segment::{MAX_NUMBER, SegmentShape};
 use crate::log::segment_pool::{MAX_SEGMENTS, NoSegments, SegmentPool};
 use crate::sync::{AppendVec, AtomicU64, Mutex, MutexGuard, lock, ord};
+use crate::topic_partition::TopicPartition;
 use crate::wait::EventCount;
 use std::sync::Arc;
 
@@ -47,6 +48,7 @@ impl TopicShared {
                 reason,
             });
         }
+        let name: Arc<str> = name.into();
         let (shape, segments) = config.validate()?;
         let partitions = config.partitions as usize;
         let out_of_memory = || TopicError::OutOfMemory {
@@ -60,13 +62,13 @@ impl TopicShared {
             .map(|id| {
                 let near = id as usize * (config.segments as usize + 1);
                 let index = pool.take(near as u16)?;
-                Some(new_partition(&config, &pool, id, index))
+                Some(new_partition(&config, &pool, &name, id, index))
             })
             .collect::<Option<_>>()
             .ok_or_else(out_of_memory)?;
         let state = AtomicU64::new(TopicState::with_partitions(config.partitions).0);
         Ok(TopicShared {
-            name: name.into(),
+            name,
             config,
             pool,
             partitions: AppendVec::new(partitions),
@@ -238,6 +240,29 @@ impl TopicShared {
         self.partitions()
     }
 
+    /// Subscribes an inbox, which gets all partitions, also those that the topic has now.
+    ///
+    /// Only for a topic that no other thread has yet: no record was sent, so a hold of a partition
+    /// is in force at once.
+    pub(super) fn subscribe_to_all(&self, inbox: &Arc<Inbox>) {
+        let mut subscribers = self.subscribers();
+        subscribers.push(inbox.clone());
+        for partition in 0..self.partitions() {
+            self.deliver(partition, inbox);
+        }
+    }
+
+    /// Puts a partition into an inbox, with a hold on it. No record was sent there yet.
+    fn deliver(&self, partition: u32, inbox: &Inbox) {
+        let held = match self.config.overflow {
+            Overflow::Backpressure => self.origin().segment,
+            Overflow::DropOldest => NO_SEGMENT,
+        };
+        let readers = self.pool.readers(PartitionId::new(partition));
+        let hold = readers.join(held);
+        lock(inbox).push(AddedPartition { partition, hold });
+    }
+
     pub(crate) fn unsubscribe(&self, inbox: &Arc<Inbox>) {
         self.subscribers()
             .retain(|other| !Arc::ptr_eq(other, inbox));
@@ -280,21 +305,12 @@ impl TopicShared {
             },
         })?;
         for (id, index) in (before..total).zip(index..) {
-            let new = new_partition(config, pool, id, index);
+            let new = new_partition(config, pool, &self.name, id, index);
             self.partitions.fill(id as usize, new);
             // The hold is in force before the state word announces the partition. So a producer
             // cannot send a record there that the subscriber would miss.
-            let held = match config.overflow {
-                Overflow::Backpressure => self.origin().segment,
-                Overflow::DropOldest => NO_SEGMENT,
-            };
             for inbox in subscribers.iter() {
-                let hold = pool.readers(PartitionId::new(id)).join(held);
-                let mut inbox = lock(inbox);
-                inbox.push(AddedPartition {
-                    partition: id,
-                    hold,
-                });
+                self.deliver(id, inbox);
             }
         }
         self.count_change(total - before);
@@ -308,11 +324,16 @@ impl TopicShared {
 fn new_partition(
     config: &TopicConfig,
     pool: &Arc<SegmentPool>,
+    topic: &Arc<str>,
     id: u32,
     index: u16,
 ) -> Arc<Partition> {
+    let topic_partition = TopicPartition {
+        topic: topic.clone(),
+        partition: id,
+    };
     Arc::new(Partition::new(
-        PartitionId::new(id),
+        topic_partition,
         config.segments as usize,
         config.overflow == Overflow::Backpressure,
         config.retention_limits(),

@@ -7,12 +7,14 @@
 
 mod append;
 mod common;
+mod following;
 mod group;
 mod lookup;
 mod partitions;
 mod retention;
 mod reuse;
 mod roll;
+mod shared;
 mod sleep;
 mod source;
 mod stale;

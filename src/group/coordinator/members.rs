@@ -1,13 +1,14 @@
 //! The members of a group: joining, subscribing, leaving, and being fenced off. Under the group's
 //! lock (`coordinator/mod.rs` has G1 and G2).
 
+use super::following::check_deleted;
 use super::{Coordinator, GroupAssignor};
 use crate::error::{ConsumeError, FenceReason};
 use crate::group::assignor::MemberId;
 use crate::group::member::{JoinRequest, LastPoll, Member};
 use crate::group::ownership::MemberSignals;
 use crate::group::partition_state::ReleasedPartition;
-use crate::topic::TopicShared;
+use crate::topic::{Following, TopicShared};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,12 +27,14 @@ impl Coordinator {
             max_poll_interval,
             now,
             topics,
+            following,
         } = request;
-        refuse_deleted(&topics)?;
+        let topics = check_deleted(topics, following.as_ref())?;
         self.agree_on_assignor(GroupAssignor {
             name: assignor,
             protocol,
         })?;
+        self.take_found(); // also of the member that this one may replace
         topics.iter().for_each(|topic| self.subscribe_group(topic));
         let has_same_name =
             |member: &Member| member.instance_id.is_some() && member.instance_id == instance_id;
@@ -50,6 +53,7 @@ impl Coordinator {
         let new = Member {
             instance_id,
             topics: topics.clone(),
+            following,
             signals: Some(signals.clone()),
             max_poll_interval,
             last_poll: LastPoll {
@@ -89,12 +93,15 @@ impl Coordinator {
         id: MemberId,
         signals: &MemberSignals,
         topics: Vec<Arc<TopicShared>>,
+        following: Option<Following>,
     ) -> Result<(), ConsumeError> {
-        refuse_deleted(&topics)?;
+        let topics = check_deleted(topics, following.as_ref())?;
         if signals.fence_reason().is_some() {
             return Ok(());
         }
+        self.take_found();
         if let Some(member) = self.members.get_mut(&id) {
+            member.following = following;
             if !same_topics(&member.topics, &topics) {
                 member.topics.clone_from(&topics);
                 topics.iter().for_each(|topic| self.subscribe_group(topic));
@@ -118,6 +125,7 @@ impl Coordinator {
             return;
         }
         self.release(signals, released);
+        self.take_found();
         match self.members.get_mut(&id) {
             Some(member) if keep_partitions && member.instance_id.is_some() => {
                 member.signals = None;
@@ -183,6 +191,9 @@ impl Coordinator {
                 expired.push(id);
             }
         }
+        if !expired.is_empty() {
+            self.take_found();
+        }
         for id in expired {
             self.fence_off(id, FenceReason::MaxPollInterval);
             self.remove(id);
@@ -227,12 +238,6 @@ impl Coordinator {
             .retain(|subscription| &**subscription.topic().name() != topic);
         true
     }
-}
-
-/// Under the lock: a topic that is deleted after this check is forgotten after it, too
-/// ([`Coordinator::forget_topic`]). So no deleted topic stays in a group.
-fn refuse_deleted(topics: &[Arc<TopicShared>]) -> Result<(), ConsumeError> {
-    topics.iter().try_for_each(|topic| topic.refuse_deleted())
 }
 
 fn same_topics(a: &[Arc<TopicShared>], b: &[Arc<TopicShared>]) -> bool {

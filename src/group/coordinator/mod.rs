@@ -34,6 +34,7 @@
 //! [`Ownership`]: crate::group::Ownership
 //! [`GroupGate`]: crate::group::GroupGate
 
+mod following;
 mod members;
 mod offsets;
 mod partitions;
@@ -161,6 +162,7 @@ impl Coordinator {
         if let Some(reason) = signals.fence_reason() {
             return RebalanceStep::FencedOff(reason);
         }
+        self.take_found();
         self.take_added();
         let partition_count = self.count_partitions();
         if partition_count != self.partition_count {

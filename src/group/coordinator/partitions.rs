@@ -24,7 +24,8 @@ impl Coordinator {
         }
     }
 
-    /// Takes in the partitions that were added to the group's topics. They are read from the first
+    /// Takes in the partitions that were added to the group's topics, and all partitions of topics
+    /// that were found (`following.rs`). They are read from the first
     /// record on, regardless of the members' [`OffsetReset`].
     pub(super) fn take_added(&mut self) {
         for subscription in &self.subscriptions {
@@ -33,6 +34,10 @@ impl Coordinator {
                 let (gate, start) = GroupGate::of_added(topic.partition(partition), hold);
                 let state = self.partitions.entry(PartitionKey::new(topic, partition));
                 let state = state.or_insert_with(|| GroupPartition::new(topic, partition));
+                if state.topic().is_deleted() {
+                    // `topic` may be its successor of the same name.
+                    *state = GroupPartition::new(topic, partition);
+                }
                 if state.is_of(topic) {
                     state.begin_at(start, gate);
                 }

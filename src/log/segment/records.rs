@@ -1,4 +1,4 @@
-//! The records of a batch, one at a time: from descriptors to keys and values.
+//! The records of a run, one at a time: from descriptors to keys and values.
 //!
 //! # Invariant
 //!
@@ -12,35 +12,11 @@ use super::descriptor::{Descriptor, Kind, padded};
 use super::frame::{Headers, TABLE_PREFIX, UNIFORM_PREFIX};
 use super::{PublishedIndex, Segment};
 use crate::log::segment::memory::Bytes;
-use crate::record::NO_TIMESTAMP;
-use core::fmt;
+use crate::record::{NO_TIMESTAMP, known_timestamp};
 
-/// A record of a [`Batch`](crate::Batch), read where it lies in the log, without a copy.
-///
-/// It borrows the batch, and so do the slices that it returns.
-///
-/// ```
-/// # use ringlog::{Broker, ConsumerConfig, Header, Record, TopicConfig};
-/// # use std::time::Duration;
-/// # let broker = Broker::new();
-/// # let topic = broker.create_topic("orders", TopicConfig::new())?;
-/// # let mut consumer = broker.consumer(ConsumerConfig::new())?;
-/// # consumer.subscribe(["orders"])?;
-/// let headers = [Header::new("trace", b"7f3a"), Header::new("trace", b"second")];
-/// let login = Record::new(b"login").key("user-001").headers(&headers);
-/// topic.producer().send(login.timestamp(1_700_000_000_000))?;
-/// let batch = consumer.poll(Duration::from_millis(100))?;
-/// for record in &batch {
-///     assert_eq!(record.offset(), 0);
-///     assert_eq!(record.value(), b"login");
-///     assert_eq!(record.key(), Some(&b"user-001"[..]));
-///     assert_eq!(record.timestamp(), 1_700_000_000_000);
-///     assert!(record.headers().eq(headers));
-/// }
-/// # Ok::<(), Box<dyn std::error::Error>>(())
-/// ```
+/// A record where it lies in the log; it borrows the segment.
 #[derive(Clone, Copy)]
-pub struct RecordRef<'b> {
+pub(crate) struct StoredRecord<'b> {
     bytes: Bytes<'b>,
     /// Byte position and length of the value.
     pub(crate) at: usize,
@@ -49,13 +25,13 @@ pub struct RecordRef<'b> {
     flags: Descriptor,
     /// The frame's time, for a record without its own.
     time: i64,
-    offset: u64,
+    pub(crate) offset: u64,
 }
 
-impl<'b> RecordRef<'b> {
+impl<'b> StoredRecord<'b> {
     #[inline]
     fn new(bytes: Bytes<'b>, descriptor: Descriptor, time: i64, offset: u64) -> Self {
-        RecordRef {
+        StoredRecord {
             bytes,
             at: descriptor.at(),
             length: descriptor.length(),
@@ -65,38 +41,32 @@ impl<'b> RecordRef<'b> {
         }
     }
 
-    /// The record's offset in its partition.
+    /// The bytes of the value; none for a tombstone.
     #[inline]
-    pub fn offset(&self) -> u64 {
-        self.offset
-    }
-
-    /// The value; empty for a tombstone.
-    #[inline]
-    pub fn value(&self) -> &'b [u8] {
+    pub(crate) fn value_bytes(&self) -> &'b [u8] {
         // SAFETY: B1: part of a published frame of the batch.
         unsafe { self.bytes.slice(self.at, self.length) }
     }
 
-    /// Whether the record has no value, which is not the same as an empty one.
+    /// Whether the record has no value.
     #[inline]
-    pub fn is_tombstone(&self) -> bool {
+    pub(crate) fn is_tombstone(&self) -> bool {
         self.flags.is_tombstone()
     }
 
-    /// The timestamp in milliseconds since 1970 UTC, or [`NO_TIMESTAMP`].
+    /// The record's own timestamp or its frame's, if there is one.
     #[inline]
-    pub fn timestamp(&self) -> i64 {
+    pub(crate) fn timestamp(&self) -> Option<i64> {
         if !self.flags.is_timed() {
-            return self.time;
+            return known_timestamp(self.time);
         }
         // SAFETY: B1, and `frame.rs`: a timed record's time follows its value.
-        unsafe { read_i64(self.bytes, self.value_end()) }
+        Some(unsafe { read_i64(self.bytes, self.value_end()) })
     }
 
-    /// The key, if the record has one. It may be empty.
+    /// The key, if the record has one.
     #[inline]
-    pub fn key(&self) -> Option<&'b [u8]> {
+    pub(crate) fn key(&self) -> Option<&'b [u8]> {
         if !self.flags.has_key() {
             return None;
         }
@@ -105,9 +75,9 @@ impl<'b> RecordRef<'b> {
         Some(unsafe { self.bytes.slice(at, key) })
     }
 
-    /// The headers, in the order in which they were sent.
+    /// The headers, in order.
     #[inline]
-    pub fn headers(&self) -> Headers<'b> {
+    pub(crate) fn headers(&self) -> Headers<'b> {
         if !self.flags.has_meta() {
             return Headers::new(&[]);
         }
@@ -128,18 +98,6 @@ impl<'b> RecordRef<'b> {
         // SAFETY: B1, and `frame.rs`: a record with key or headers has both lengths here.
         let (key, headers) = unsafe { (read_u32(self.bytes, at), read_u32(self.bytes, at + 4)) };
         (at + 8, key as usize, headers as usize)
-    }
-}
-
-impl fmt::Debug for RecordRef<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RecordRef")
-            .field("offset", &self.offset)
-            .field("timestamp", &self.timestamp())
-            .field("key", &self.key())
-            .field("value", &(!self.is_tombstone()).then(|| self.value()))
-            .field("headers", &self.headers().collect::<Vec<_>>())
-            .finish()
     }
 }
 
@@ -180,13 +138,9 @@ enum BatchLayout {
     Uniform { at: usize, length: usize },
 }
 
-/// Iterates over the records of a [`Batch`](crate::Batch), in order of their offsets.
-///
-/// [`Batch::iter`](crate::Batch::iter) and `for record in &batch` make one. For records that were
-/// sent one by one, methods that consume the whole iterator, such as `for_each`, are faster than a
-/// `for` loop.
+/// Iterates over the records of a run, in order of their offsets.
 #[derive(Clone)]
-pub struct Records<'b> {
+pub(crate) struct StoredRecords<'b> {
     /// The segment's index and data; `None` if there are no records.
     memory: Option<(PublishedIndex<'b>, Bytes<'b>)>,
     /// See [`RecordRun::singles`].
@@ -195,9 +149,9 @@ pub struct Records<'b> {
     base: u64,
     /// The next frame, or the open one.
     slot: u32,
-    /// Records that are left.
+    /// StoredRecords that are left.
     left: u32,
-    /// Records of the frame at `slot`, if it is open: if it has several, and was decoded. Zero if
+    /// StoredRecords of the frame at `slot`, if it is open: if it has several, and was decoded. Zero if
     /// no frame is open; the three fields that follow are of the open frame.
     count: u32,
     /// How many of its records were returned.
@@ -215,16 +169,16 @@ pub(crate) struct ValueRun {
     pub(crate) count: u32,
 }
 
-impl<'b> Records<'b> {
+impl<'b> StoredRecords<'b> {
     #[inline]
-    pub(crate) fn new(run: &RecordRun, segment: &'b Segment) -> Records<'b> {
-        let mut records = Records {
+    pub(crate) fn new(run: &RecordRun, segment: &'b Segment) -> StoredRecords<'b> {
+        let mut records = StoredRecords {
             memory: Some((segment.published_index(), segment.bytes())),
             singles: run.singles,
             base: run.base,
             slot: run.slot,
             left: run.records,
-            ..Records::empty()
+            ..StoredRecords::empty()
         };
         if run.skip > 0 {
             // SAFETY: B1: the run begins with it.
@@ -236,8 +190,8 @@ impl<'b> Records<'b> {
     }
 
     #[inline]
-    pub(crate) fn empty() -> Records<'b> {
-        Records {
+    pub(crate) fn empty() -> StoredRecords<'b> {
+        StoredRecords {
             memory: None,
             singles: false,
             base: 0,
@@ -367,18 +321,18 @@ impl<'b> Records<'b> {
         mut self,
         index: PublishedIndex<'b>,
         bytes: Bytes<'b>,
-    ) -> (RecordRef<'b>, Self) {
+    ) -> (StoredRecord<'b>, Self) {
         if self.count == 0 {
             if let Some(descriptor) = self.next_frame(index, bytes) {
                 self.left -= 1;
                 let offset = self.base + u64::from(self.slot - 1);
-                let record = RecordRef::new(bytes, descriptor, NO_TIMESTAMP, offset);
+                let record = StoredRecord::new(bytes, descriptor, NO_TIMESTAMP, offset);
                 return (record, self);
             }
         }
         let (offset, time) = (self.offset_within(), self.time);
         let record = match self.layout {
-            BatchLayout::Uniform { at, length } => RecordRef {
+            BatchLayout::Uniform { at, length } => StoredRecord {
                 bytes,
                 at: at + self.within as usize * length,
                 length,
@@ -387,7 +341,7 @@ impl<'b> Records<'b> {
                 offset,
             },
             BatchLayout::Table { at } => {
-                RecordRef::new(bytes, self.table_entry(bytes, at), time, offset)
+                StoredRecord::new(bytes, self.table_entry(bytes, at), time, offset)
             }
         };
         self.skip_in_frame(1);
@@ -395,11 +349,11 @@ impl<'b> Records<'b> {
     }
 }
 
-impl<'b> Iterator for Records<'b> {
-    type Item = RecordRef<'b>;
+impl<'b> Iterator for StoredRecords<'b> {
+    type Item = StoredRecord<'b>;
 
     #[inline]
-    fn next(&mut self) -> Option<RecordRef<'b>> {
+    fn next(&mut self) -> Option<StoredRecord<'b>> {
         if self.left == 0 {
             return None;
         }
@@ -411,11 +365,11 @@ impl<'b> Iterator for Records<'b> {
                 let offset = self.base + u64::from(self.slot);
                 self.slot += 1;
                 self.left -= 1;
-                return Some(RecordRef::new(bytes, descriptor, NO_TIMESTAMP, offset));
+                return Some(StoredRecord::new(bytes, descriptor, NO_TIMESTAMP, offset));
             }
         }
         if let (1.., BatchLayout::Uniform { at, length }) = (self.count, self.layout) {
-            let record = RecordRef {
+            let record = StoredRecord {
                 bytes,
                 at: at + self.within as usize * length,
                 length,
@@ -434,7 +388,7 @@ impl<'b> Iterator for Records<'b> {
     /// What `for_each`, `sum` and the like use: faster than [`next`](Self::next) in a loop if all
     /// are single records.
     #[inline]
-    fn fold<A, F: FnMut(A, RecordRef<'b>) -> A>(self, init: A, mut f: F) -> A {
+    fn fold<A, F: FnMut(A, StoredRecord<'b>) -> A>(self, init: A, mut f: F) -> A {
         let mut all = init;
         match self.memory {
             Some((index, bytes)) if self.singles => {
@@ -442,7 +396,10 @@ impl<'b> Iterator for Records<'b> {
                     let offset = self.base + u64::from(slot);
                     // SAFETY: B1: a frame of the run.
                     let descriptor = unsafe { index.descriptor(slot) };
-                    all = f(all, RecordRef::new(bytes, descriptor, NO_TIMESTAMP, offset));
+                    all = f(
+                        all,
+                        StoredRecord::new(bytes, descriptor, NO_TIMESTAMP, offset),
+                    );
                 }
             }
             _ => {
@@ -460,13 +417,7 @@ impl<'b> Iterator for Records<'b> {
     }
 }
 
-impl ExactSizeIterator for Records<'_> {}
-
-impl fmt::Debug for Records<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.clone()).finish()
-    }
-}
+impl ExactSizeIterator for StoredRecords<'_> {}
 
 /// Consecutive frames that a cursor has passed. They stay readable while it holds their segment.
 #[derive(Clone, Copy, Debug, Default)]
@@ -477,7 +428,7 @@ pub(crate) struct RecordRun {
     pub(crate) slot: u32,
     /// Leading records of the first frame that are not part of the run.
     pub(crate) skip: u32,
-    /// Records of the run.
+    /// StoredRecords of the run.
     pub(crate) records: u32,
     /// Whether every frame of it is a single record, and none was aborted.
     pub(crate) singles: bool,

@@ -4,15 +4,16 @@
 #![allow(unsafe_code)]
 
 use super::descriptor::UNIT;
-use super::records::Records;
+use super::records::StoredRecords;
 use crate::error::ViewError;
 use core::fmt;
+use core::iter::FusedIterator;
 use zerocopy::{FromBytes, Immutable};
 
 /// Iterates over the values of a [`Batch`](crate::Batch), viewed in place as `T`: see
 /// [`Batch::values`](crate::Batch::values).
 pub struct Values<'b, T> {
-    records: Records<'b>,
+    records: StoredRecords<'b>,
     /// The rest of a run of values whose first ones were returned.
     run: core::slice::Iter<'b, T>,
 }
@@ -23,7 +24,7 @@ impl<'b, T: FromBytes + Immutable> Values<'b, T> {
     /// # Errors
     /// [`ViewError::Size`] if a value's length is not the size of `T`, and [`ViewError::Alignment`]
     /// if `T` needs more than a unit has.
-    pub(crate) fn new(records: Records<'b>) -> Result<Values<'b, T>, ViewError> {
+    pub(crate) fn new(records: StoredRecords<'b>) -> Result<Values<'b, T>, ViewError> {
         if align_of::<T>() > UNIT {
             return Err(ViewError::Alignment {
                 align: align_of::<T>(),
@@ -98,7 +99,17 @@ impl<'b, T: FromBytes + Immutable> Iterator for Values<'b, T> {
             self.run = self.next_slice()?.iter();
         }
     }
+
+    #[inline]
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        let left = self.run.len() + self.records.len();
+        (left, Some(left))
+    }
 }
+
+impl<T: FromBytes + Immutable> ExactSizeIterator for Values<'_, T> {}
+
+impl<T: FromBytes + Immutable> FusedIterator for Values<'_, T> {}
 
 impl<T> fmt::Debug for Values<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
