@@ -405,6 +405,18 @@ pub enum ConsumeError {
         /// The assignor that this consumer is configured with.
         asked: String,
     },
+    /// The members of a group must agree whether it holds records back: either all of them are
+    /// configured with [`HoldBack::Nothing`](crate::HoldBack::Nothing), or none is.
+    #[error(
+        "the members of group {group:?} hold {} back, other than this consumer",
+        if *holds_back { "records" } else { "nothing" }
+    )]
+    OtherHoldBack {
+        /// The group.
+        group: Arc<str>,
+        /// Whether the group's members hold records back.
+        holds_back: bool,
+    },
 }
 
 /// Why a member of a group was fenced off.

@@ -36,17 +36,22 @@ pub(crate) struct AssignedPartition {
 }
 
 impl AssignedPartition {
-    /// A partition of a consumer outside groups, read from where `reset` says. A gated partition's
-    /// records are held back from now on.
+    /// A partition of a consumer outside groups, read from where `config` says. A gated partition's
+    /// records are held back from now on, unless the consumer may be lapped.
     pub(super) fn join(
         topic: &Arc<TopicShared>,
         partition: u32,
-        reset: OffsetReset,
+        config: &ConsumerConfig,
     ) -> AssignedPartition {
         // Loaded first: a later change is then found by a later poll.
         let seen_state = topic.acquire_state();
-        let mut cursor = Cursor::join(topic.partition(partition));
+        let log = topic.partition(partition);
+        let mut cursor = match config.holds_back() {
+            true => Cursor::join(log),
+            false => Cursor::join_ungated(log),
+        };
         // A new cursor is at the log start already.
+        let reset = config.offset_reset;
         let positioned = reset == OffsetReset::Earliest || cursor.reset(reset);
         Self::new(topic, partition, cursor, seen_state, positioned)
     }
@@ -258,10 +263,11 @@ pub(super) fn added_partitions(
 ) -> impl Iterator<Item = AssignedPartition> {
     let topic = subscription.topic();
     let added = subscription.take_added().into_iter();
+    let holds_back = subscription.holds_back();
     added.map(move |AddedPartition { partition, hold }| {
         let seen_state = topic.acquire_state();
-        let cursor =
-            Cursor::resume_with_hold(hold, topic.partition(partition), topic.origin().offset);
+        let (log, first) = (topic.partition(partition), topic.origin().offset);
+        let cursor = Cursor::resume_with_hold(hold, holds_back, log, first);
         AssignedPartition::new(topic, partition, cursor, seen_state, true)
             .registered_with(consumer, false)
     })

@@ -164,7 +164,9 @@ impl Consumer {
             (assigned.topic.clone(), assigned.partition, offset)
         });
         let offsets: Vec<_> = offsets.collect();
-        let commit = |coordinator: &mut Coordinator| coordinator.commit_unowned(&offsets);
+        let commit = |coordinator: &mut Coordinator| {
+            coordinator.commit_unowned(&offsets, self.config.holds_back())
+        };
         self.groups.with_group(name, commit).map(|_| ())
     }
 

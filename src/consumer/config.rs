@@ -8,20 +8,50 @@ use crate::topic::name_fault;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// What a group keeps producers from overwriting under
+/// What a consumer or a group keeps producers from overwriting under
 /// [`Overflow::Backpressure`](crate::Overflow::Backpressure).
+///
+/// A topic may have readers of each kind. Its producers wait for those that hold records back, and
+/// for no other:
+///
+/// ```
+/// # use ringlog::{Broker, ConsumerConfig, HoldBack, Record, TopicConfig};
+/// # let broker = Broker::new();
+/// let topic = broker.create_topic("orders", TopicConfig::new().segments(2).segment_records(1))?;
+/// let mut recorder = broker.consumer(ConsumerConfig::new())?;
+/// recorder.subscribe(["orders"])?;
+/// let mut logger = broker.consumer(ConsumerConfig::new().hold_back(HoldBack::Nothing))?;
+/// logger.subscribe(["orders"])?;
+///
+/// for order in ["first", "second", "third"] {
+///     topic.producer().send(Record::new(order))?;
+///     assert_eq!(recorder.try_poll()?.len(), 1);
+/// }
+/// // Two segments of one record each: the logger did not keep up, and was lapped.
+/// let batch = logger.try_poll()?;
+/// assert_eq!((batch.lost(), batch.first_offset()), (1, Some(1)));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 pub enum HoldBack {
     /// Everything from the committed offset on. The partition's next owner continues there and
     /// misses nothing. A group that commits seldom soon makes its producers wait. One that never
     /// commits stops them for good when the segments are full.
+    ///
+    /// Outside groups: everything from the position on.
     #[default]
     Committed,
-    /// Everything from the position on, as for a consumer outside groups. What was read but not
+    /// Everything from the position on. What was read but not
     /// committed may be gone when another member begins at the committed offset; then
     /// [`Batch::lost`](crate::Batch::lost) says how much. In a partition without an owner, what is
     /// still retained from the committed offset on is kept.
     Read,
+    /// Nothing: the consumer may be lapped, as all are under
+    /// [`DropOldest`](crate::Overflow::DropOldest). Producers never wait for it, wherever it begins
+    /// or seeks to, and [`Batch::lost`](crate::Batch::lost) counts what it has not read in time.
+    ///
+    /// For a group this is a property of the whole group: its members must agree.
+    Nothing,
 }
 
 /// The configuration of a [`Consumer`](crate::Consumer). Each setting has a default.
@@ -155,8 +185,13 @@ impl ConsumerConfig {
         self
     }
 
-    /// What a member keeps producers from overwriting under
+    /// What the consumer keeps producers from overwriting under
     /// [`Backpressure`](crate::Overflow::Backpressure). Default [`HoldBack::Committed`].
+    ///
+    /// With [`HoldBack::Nothing`] that is nothing: the consumer may be lapped. Either all members of
+    /// a group hold back nothing, or none does. A group without members takes the setting of the
+    /// next consumer that joins it or commits for it; if that holds records back, what is still
+    /// retained from the committed offsets on is kept from then on.
     pub fn hold_back(mut self, hold_back: HoldBack) -> Self {
         self.hold_back = hold_back;
         self
@@ -172,6 +207,11 @@ impl ConsumerConfig {
     pub fn max_poll_interval(mut self, interval: Duration) -> Self {
         self.max_poll_interval = interval;
         self
+    }
+
+    /// Whether producers have to wait for the consumer under `Backpressure`.
+    pub(super) fn holds_back(&self) -> bool {
+        self.hold_back != HoldBack::Nothing
     }
 
     /// Replaces the clock, for tests.

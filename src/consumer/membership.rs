@@ -57,7 +57,7 @@ impl UnsharedListener {
 impl Membership {
     /// Joins the group `name`, which is created if there is none.
     ///
-    /// Errors: `Closed` if a topic is deleted; `OtherAssignor`.
+    /// Errors: `Closed` if a topic is deleted; `OtherAssignor`; `OtherHoldBack`.
     pub(super) fn join(
         groups: &Groups,
         config: &ConsumerConfig,
@@ -73,6 +73,7 @@ impl Membership {
             max_poll_interval: config.max_poll_interval,
             now: (config.clock)(),
             topics: topics.clone(),
+            holds_back: config.holds_back(),
         };
         let join = |coordinator: &mut Coordinator| coordinator.join(request, &signals);
         let (group, id) = groups.with_group(name, join)?;

@@ -173,7 +173,7 @@ impl Consumer {
         let mut topics = self.subscriptions.iter().map(TopicSubscription::topic);
         match topics.position(|other| Arc::ptr_eq(other, topic)) {
             Some(i) => self.subscriptions.swap_remove(i),
-            None => TopicSubscription::new(topic),
+            None => TopicSubscription::new(topic, self.config.holds_back()),
         }
     }
 
@@ -206,11 +206,8 @@ impl Consumer {
             }
             let assigned = match old.iter().position(|a| wanted.is_read_by(a)) {
                 Some(i) => old.swap_remove(i),
-                None => {
-                    let reset = self.config.offset_reset;
-                    AssignedPartition::join(&wanted.topic, wanted.partition, reset)
-                        .registered_with(self.registration.consumer(), false)
-                }
+                None => AssignedPartition::join(&wanted.topic, wanted.partition, &self.config)
+                    .registered_with(self.registration.consumer(), false),
             };
             self.assigned.push(assigned);
         }

@@ -43,4 +43,6 @@ pub(crate) struct JoinRequest {
     pub(crate) max_poll_interval: Duration,
     pub(crate) now: Duration,
     pub(crate) topics: Vec<Arc<TopicShared>>,
+    /// Whether it holds records back under `Backpressure`.
+    pub(crate) holds_back: bool,
 }

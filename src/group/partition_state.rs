@@ -53,12 +53,18 @@ pub(crate) struct GroupPartition {
     owner: Option<Owner>,
     /// Holds what is retained from `start` on while the partition has no owner (G2).
     gate: Option<GroupGate>,
+    /// Whether there is to be a gate under `Backpressure`.
+    holds_back: bool,
     /// Offsets that its owners, one after another, have not read in time.
     lost: Arc<Count>,
 }
 
 impl GroupPartition {
-    pub(super) fn new(topic: &Arc<TopicShared>, partition: u32) -> GroupPartition {
+    pub(super) fn new(
+        topic: &Arc<TopicShared>,
+        partition: u32,
+        holds_back: bool,
+    ) -> GroupPartition {
         GroupPartition {
             topic: topic.clone(),
             partition,
@@ -67,6 +73,7 @@ impl GroupPartition {
             target: None,
             owner: None,
             gate: None,
+            holds_back,
             lost: Arc::default(),
         }
     }
@@ -121,7 +128,7 @@ impl GroupPartition {
         let mut gate = self.gate.take();
         match &mut gate {
             Some(gate) => gate.skip_deleted(),
-            None => gate = GroupGate::join(self.log()),
+            None => gate = self.new_gate(),
         }
         if self.start.is_none() {
             self.start = initial_offset(self.log(), reset, &mut gate);
@@ -180,10 +187,25 @@ impl GroupPartition {
         }
     }
 
+    /// A gate at the log start, if there is to be one.
+    fn new_gate(&self) -> Option<GroupGate> {
+        let log = self.holds_back.then(|| self.log());
+        log.and_then(GroupGate::join)
+    }
+
+    /// Holds what lies from the group's start on, or nothing any more. For a group without members.
+    pub(super) fn set_hold_back(&mut self, holds_back: bool) {
+        self.holds_back = holds_back;
+        self.gate = None;
+        if holds_back && self.start.is_some() && !self.is_owned() {
+            self.hold_for_next_owner(None);
+        }
+    }
+
     /// Holds a partition without an owner from where the next owner begins (G2): by `gate`, or by
     /// a new one.
     fn hold_for_next_owner(&mut self, gate: Option<GroupGate>) {
-        let mut gate = gate.or_else(|| GroupGate::join(self.log()));
+        let mut gate = gate.or_else(|| self.new_gate());
         if let (Some(gate), Some(start)) = (&mut gate, self.start) {
             gate.hold_from(start);
         }

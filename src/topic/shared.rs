@@ -284,14 +284,13 @@ impl TopicShared {
             self.partitions.fill(id as usize, new);
             // The hold is in force before the state word announces the partition. So a producer
             // cannot send a record there that the subscriber would miss.
-            let held = match config.overflow {
-                Overflow::Backpressure => self.origin().segment,
-                Overflow::DropOldest => NO_SEGMENT,
-            };
             for inbox in subscribers.iter() {
+                let held = match config.overflow {
+                    Overflow::Backpressure if inbox.holds_back => self.origin().segment,
+                    Overflow::Backpressure | Overflow::DropOldest => NO_SEGMENT,
+                };
                 let hold = pool.readers(PartitionId::new(id)).join(held);
-                let mut inbox = lock(inbox);
-                inbox.push(AddedPartition {
+                inbox.deliver(AddedPartition {
                     partition: id,
                     hold,
                 });

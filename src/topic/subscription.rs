@@ -3,7 +3,6 @@
 use super::inbox::{AddedPartition, Inbox};
 use super::shared::TopicShared;
 use crate::log::segment_pool::SpareSegment;
-use crate::sync::lock;
 use std::sync::Arc;
 
 /// Registers a consumer, or a group's coordinator, with a topic.
@@ -12,6 +11,7 @@ use std::sync::Arc;
 /// owner can keep from reuse: by a pin, or by a gate that is not in force yet (`segment_pool.rs`).
 pub(crate) struct TopicSubscription {
     topic: Arc<TopicShared>,
+    holds_back: bool,
     /// Where added partitions arrive, once it is subscribed.
     inbox: Option<Arc<Inbox>>,
     // Dropped after `drop` has left the holds that it stands in for.
@@ -19,9 +19,12 @@ pub(crate) struct TopicSubscription {
 }
 
 impl TopicSubscription {
-    pub(crate) fn new(topic: &Arc<TopicShared>) -> TopicSubscription {
+    /// A subscription of a reader that holds back the log start in a gated topic, if `holds_back`;
+    /// otherwise it may be lapped.
+    pub(crate) fn new(topic: &Arc<TopicShared>, holds_back: bool) -> TopicSubscription {
         TopicSubscription {
             topic: topic.clone(),
+            holds_back,
             inbox: None,
             _spare: topic.pool().spare(),
         }
@@ -31,13 +34,17 @@ impl TopicSubscription {
         &self.topic
     }
 
+    pub(crate) fn holds_back(&self) -> bool {
+        self.holds_back
+    }
+
     /// Opens the inbox, and returns the number of partitions that the topic has now. Every
     /// partition beyond that number arrives in the inbox.
     pub(crate) fn subscribe(&mut self) -> u32 {
         if self.inbox.is_some() {
             return self.topic.partitions();
         }
-        let inbox = Arc::new(Inbox::new(Vec::new()));
+        let inbox = Arc::new(Inbox::new(self.holds_back));
         let partitions = self.topic.subscribe(&inbox);
         self.inbox = Some(inbox);
         partitions
@@ -48,7 +55,7 @@ impl TopicSubscription {
         let Some(inbox) = &self.inbox else {
             return Vec::new();
         };
-        core::mem::take(&mut *lock(inbox))
+        inbox.take()
     }
 }
 

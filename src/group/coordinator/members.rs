@@ -26,12 +26,15 @@ impl Coordinator {
             max_poll_interval,
             now,
             topics,
+            holds_back,
         } = request;
         refuse_deleted(&topics)?;
+        self.check_hold_back(holds_back)?;
         self.agree_on_assignor(GroupAssignor {
             name: assignor,
             protocol,
         })?;
+        self.set_hold_back(holds_back);
         topics.iter().for_each(|topic| self.subscribe_group(topic));
         let has_same_name =
             |member: &Member| member.instance_id.is_some() && member.instance_id == instance_id;

@@ -106,8 +106,9 @@ impl Cursor {
         Self::join_as(partition.is_gated(), partition)
     }
 
-    /// A cursor at the log start that never holds back the log start. A group's gate does so in
-    /// its place (`group/ownership.rs`).
+    /// A cursor at the log start that never holds back the log start: that of a consumer that may
+    /// be lapped, or of a group's member, for which the group's gate does so
+    /// (`group/ownership.rs`).
     pub(crate) fn join_ungated(partition: &Arc<Partition>) -> Cursor {
         Self::join_as(false, partition)
     }
@@ -122,9 +123,14 @@ impl Cursor {
         Self::new(gate, hold, partition)
     }
 
-    /// A cursor at the log start, with a hold that is on the partition's list already.
-    pub(crate) fn with_hold(hold: Arc<Hold>, partition: &Arc<Partition>) -> Cursor {
-        Self::new(partition.is_gated(), hold, partition)
+    /// A cursor at the log start, with a hold that is on the partition's list already: a gate in a
+    /// gated partition if it holds back the log start.
+    pub(crate) fn with_hold(
+        hold: Arc<Hold>,
+        holds_back: bool,
+        partition: &Arc<Partition>,
+    ) -> Cursor {
+        Self::new(holds_back && partition.is_gated(), hold, partition)
     }
 
     fn new(gate: bool, hold: Arc<Hold>, partition: &Arc<Partition>) -> Cursor {
@@ -154,10 +160,11 @@ impl Cursor {
     /// already. Offsets from there on that are not retained any more count as lost.
     pub(crate) fn resume_with_hold(
         hold: Arc<Hold>,
+        holds_back: bool,
         partition: &Arc<Partition>,
         first: u64,
     ) -> Cursor {
-        let mut cursor = Self::with_hold(hold, partition);
+        let mut cursor = Self::with_hold(hold, holds_back, partition);
         cursor.unpin();
         cursor.resume_at(first);
         cursor
