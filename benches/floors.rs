@@ -117,7 +117,7 @@ fn read_all(consumer: &mut Consumer, retained: u64) -> u64 {
         }
         // One byte of each value and the offsets, folded in registers.
         let (bytes, offset) = batch.iter().fold((0, 0), |(bytes, _), record| {
-            (bytes + u64::from(record.value()[0]), record.offset())
+            (bytes + u64::from(record.value_bytes()[0]), record.offset())
         });
         sum = sum.wrapping_add(bytes);
         last = offset;

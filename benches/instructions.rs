@@ -98,7 +98,7 @@ const OPERATIONS: [Operation; 12] = [
         for _ in 0..n {
             producer.one(Record::new(&value));
             for record in &consumer.try_poll().unwrap() {
-                black_box(record.value()[0]);
+                black_box(record.value_bytes()[0]);
             }
         }
     }),
@@ -179,7 +179,7 @@ fn read(send: impl Fn(&mut Producer), records: u64, n: u64) {
             continue;
         }
         for record in &batch {
-            sum += u64::from(record.value()[0]);
+            sum += u64::from(record.value_bytes()[0]);
         }
     }
     black_box(sum);

@@ -42,7 +42,7 @@ fn check_log(broker: &Broker, value: &[u8], records: u64) {
         }
         let next = &mut next[batch.partition().unwrap() as usize];
         for record in &batch {
-            assert_eq!((record.offset(), record.value()), (*next, value));
+            assert_eq!((record.offset(), record.value_bytes()), (*next, value));
             *next += 1;
         }
     }
@@ -127,7 +127,7 @@ fn read_all(consumer: &mut Consumer) -> (u64, u64) {
             return (records, sum);
         }
         for record in &batch {
-            let value = record.value();
+            let value = record.value_bytes();
             sum = sum.wrapping_add(record.offset() + value.len() as u64 + u64::from(value[0]));
         }
         records += batch.len() as u64;

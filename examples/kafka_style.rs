@@ -174,7 +174,7 @@ fn bill(
             }
             *next = record.offset() + 1;
             let customer = std::str::from_utf8(record.key().unwrap_or_default())?;
-            let cents = u64::from_le_bytes(record.value().try_into()?);
+            let cents = u64::from_le_bytes(record.value_bytes().try_into()?);
             *books.owed.entry(customer.to_owned()).or_insert(0) += cents;
             books.orders += 1;
         }

@@ -82,7 +82,7 @@ fn print_records(batch: &Batch<'_>) {
             batch.partition().unwrap_or_default(),
             record.offset(),
             String::from_utf8_lossy(record.key().unwrap_or_default()),
-            String::from_utf8_lossy(record.value())
+            String::from_utf8_lossy(record.value_bytes())
         );
     }
 }
@@ -211,7 +211,10 @@ fn receive_all(consumer: &mut Consumer) -> Result<Seen, String> {
                 return Err(format!("read offset {} instead of {next}", record.offset()));
             }
             *next += 1;
-            let number = record.value().first_chunk().ok_or("a value is too short")?;
+            let number = record
+                .value_bytes()
+                .first_chunk()
+                .ok_or("a value is too short")?;
             seen.numbers += u64::from_le_bytes(*number);
         }
         seen.records += batch.len() as u64;
@@ -239,7 +242,7 @@ fn replay(consumer: &mut Consumer) -> Result<(u64, Duration), Box<dyn Error>> {
                     return Err("an offset is missing".into());
                 }
                 offset = Some(record.offset());
-                bytes += (record.value().len() + record.key().map_or(0, <[u8]>::len)) as u64;
+                bytes += (record.value_bytes().len() + record.key().map_or(0, <[u8]>::len)) as u64;
             }
             records += batch.len() as u64;
         }

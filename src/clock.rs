@@ -3,14 +3,15 @@
 //! [`now`] is in milliseconds since 1970 UTC and cheap to read. On Linux it is
 //! `CLOCK_REALTIME_COARSE`: the time of the last timer tick, 1 to 4 ms old. It costs a seventh
 //! of `SystemTime::now` (figures in `docs/performance.md`). The vDSO serves it without a system
-//! call where the kernel supports that (x86-64, arm64). On other systems it is `SystemTime`.
+//! call where the kernel supports that (x86-64, arm64). On other systems, and under Miri, it is
+//! `SystemTime`: exact and more expensive. So the coarse clock is tested on Linux only.
 //!
 //! [`monotonic`] measures retention time and the time since a member's last poll. It is exact,
 //! and setting the system's clock does not change it.
 #![allow(unsafe_code)]
 
 /// Milliseconds since 1970 UTC.
-#[cfg(all(target_os = "linux", not(loom)))]
+#[cfg(all(target_os = "linux", not(any(loom, miri))))]
 #[inline]
 pub(crate) fn now() -> i64 {
     let mut time = libc::timespec {
@@ -24,7 +25,7 @@ pub(crate) fn now() -> i64 {
 }
 
 /// Milliseconds since 1970 UTC.
-#[cfg(not(any(target_os = "linux", loom)))]
+#[cfg(all(any(not(target_os = "linux"), miri), not(loom)))]
 #[inline]
 pub(crate) fn now() -> i64 {
     use std::time::{SystemTime, UNIX_EPOCH};

@@ -3,6 +3,7 @@
 //! Every sending call borrows its records, so a refused record is still the caller's. A refused
 //! call has appended nothing; only [`BatchError`] can report a partial append.
 
+use crate::topic_partition::TopicPartition;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -346,16 +347,16 @@ pub enum ConsumeError {
     },
     /// The record is not one of the batch through which it was to be committed.
     #[error(
-        "offset {offset} is not in the batch of partition {partition} of topic {topic:?} \
-         ({first} to {next})"
+        "the record of {record} at offset {offset} is not in the batch (of {batch:?}, offsets \
+         {first} to {next})"
     )]
     NotInBatch {
-        /// The batch's topic; empty if the batch is.
-        topic: String,
-        /// The batch's partition; 0 if the batch is empty.
-        partition: u32,
+        /// The record's partition.
+        record: TopicPartition,
         /// The record's offset.
         offset: u64,
+        /// The batch's partition; `None` if the batch is empty.
+        batch: Option<TopicPartition>,
         /// The offset of the batch's first record.
         first: u64,
         /// The next offset to read after the batch.

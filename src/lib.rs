@@ -22,7 +22,7 @@
 //     log         cursor, partition, segment pool, holds, segment: each a layer
 //     wait        event counts, wait strategies, the wait loop
 //     sync        atomics, orderings and locks, by `std` or by loom
-//     error, record, clock, events
+//     error, record, owned_record, topic_partition, clock, events
 mod broker;
 mod clock;
 mod consumer;
@@ -30,11 +30,13 @@ mod error;
 mod events;
 mod group;
 mod log;
+mod owned_record;
 mod producer;
 mod record;
 mod stats;
 mod sync;
 mod topic;
+mod topic_partition;
 mod wait;
 
 // Broker and topics.
@@ -48,21 +50,22 @@ pub use topic::{Murmur2, PartitionChoice, Partitioner, RoundRobin, Xxh3};
 
 // Records.
 pub use log::segment::{Headers, RecordRef, Records, Values};
-pub use record::{Destination, FrameMetadata, Header, NO_TIMESTAMP, Record, RecordMetadata};
+pub use owned_record::OwnedRecord;
+pub use record::{Destination, FrameMetadata, Header, Record, RecordMetadata};
 
 // Producers.
 pub use log::segment::{ExclusiveMode, SharedMode};
 pub use producer::{
-    BatchMetadata, BatchMetadataIter, Claim, ExclusiveProducer, Producer, SendAsync,
-    SendBatchAsync, SendValuesAsync,
+    BatchMetadata, BatchMetadataIter, Claim, ExclusiveProducer, Producer, ProducerMode, SendAsync,
+    SendBatchAsync, SendValuesAsync, SharedProducer,
 };
 
 // Consumers.
+#[cfg(feature = "stream")]
+pub use consumer::RecordStream;
 pub use consumer::{
     Batch, Consumer, ConsumerConfig, HoldBack, PollAsync, Rebalance, RebalanceListener,
 };
-#[cfg(feature = "stream")]
-pub use consumer::{OwnedRecord, RecordStream};
 pub use log::cursor::OffsetReset;
 pub use wait::WakeupHandle;
 
@@ -101,12 +104,16 @@ const _: () = {
     is_sync::<Topic>();
     is_send::<Producer>();
     is_send::<ExclusiveProducer>();
+    is_send::<SharedProducer>();
+    is_sync::<SharedProducer>();
     is_send::<Consumer>();
     is_sync::<Consumer>();
     is_send::<WakeupHandle>();
     is_sync::<WakeupHandle>();
     is_send::<RecordRef<'static>>();
     is_sync::<RecordRef<'static>>();
+    is_send::<OwnedRecord>();
+    is_sync::<OwnedRecord>();
 };
 
 /// Not in a model, where a batch carries loom's tracking.

@@ -2,8 +2,14 @@
 
 use crate::error::TimestampError;
 
-/// The timestamp of a record that has none (Kafka's `NO_TIMESTAMP`).
-pub const NO_TIMESTAMP: i64 = -1;
+/// How frames and claims write that a record has no timestamp. Callers see `None`.
+pub(crate) const NO_TIMESTAMP: i64 = -1;
+
+/// The timestamp that this stands for; `None` for [`NO_TIMESTAMP`].
+#[inline(always)]
+pub(crate) fn known_timestamp(milliseconds: i64) -> Option<i64> {
+    (milliseconds != NO_TIMESTAMP).then_some(milliseconds)
+}
 
 /// A timestamp that is not below zero, or the caller's error.
 #[inline]
@@ -37,21 +43,77 @@ impl<'a> Header<'a> {
 
 /// A record to send. It borrows all its parts; a send copies them into the log.
 ///
+/// Each part is a public field, and a method of the same name sets it.
+///
 /// ```
 /// use ringlog::{Header, Record};
 ///
 /// let headers = [Header::new("trace", b"7f3a"), Header::new("trace", b"second")];
-/// let record = Record::new(b"login").key("user-001").headers(&headers);
-/// assert_eq!(record.value(), b"login");
+/// let record = Record::new("login").key("user-001").headers(&headers);
+/// assert_eq!(record.value, Some(&b"login"[..]));
+/// assert_eq!((record.partition, record.timestamp), (None, None));
+///
 /// assert!(Record::tombstone("user-001").is_tombstone());
+/// let neither_key_nor_value = Record::default();
+/// assert_eq!((neither_key_nor_value.key, neither_key_nor_value.value), (None, None));
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+///
+/// # Keys and values
+/// Keys and values are bytes: a reference to anything that is `AsRef<[u8]>`.
+///
+/// ```
+/// # use ringlog::Record;
+/// let (text, bytes) = (String::from("login"), vec![1u8, 2, 3]);
+/// let records = [
+///     Record::new("login"),               // &str
+///     Record::new(&text),                 // &String
+///     Record::new(&bytes),                // &Vec<u8>
+///     Record::new(&bytes[1..]),           // &[u8]
+///     Record::new(b"login").key(&[0; 16]), // &[u8; N]
+/// ];
+/// # assert_eq!(records.map(|record| record.value.map_or(0, <[u8]>::len)), [5, 5, 3, 2, 5]);
+/// ```
+///
+/// A number becomes bytes by its own method. Big-endian bytes sort as the numbers do. Within one
+/// expression a temporary array is enough; a record that is bound to a name needs an array that is:
+///
+/// ```
+/// # use ringlog::{Broker, ConsumerConfig, Record, TopicConfig};
+/// # use std::time::Duration;
+/// # let broker = Broker::new();
+/// # let topic = broker.create_topic("orders", TopicConfig::new())?;
+/// # let mut consumer = broker.consumer(ConsumerConfig::new())?;
+/// # consumer.subscribe(["orders"])?;
+/// # let mut producer = topic.producer();
+/// let (user, cents) = (7u32, 1999u64);
+/// producer.send(Record::new(&cents.to_be_bytes()).key(&user.to_be_bytes()))?;
+///
+/// let key = user.to_be_bytes();
+/// let deleted = Record::tombstone(&key);
+/// producer.send(deleted)?;
+///
+/// let batch = consumer.poll(Duration::from_millis(100))?;
+/// let first = batch.iter().next().ok_or("no record")?;
+/// assert_eq!(u64::from_be_bytes(first.value_bytes().try_into()?), cents);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// Many values of one fixed size are sent faster by
+/// [`send_values`](crate::Producer::send_values).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Record<'a> {
-    value: Option<&'a [u8]>,
-    key: Option<&'a [u8]>,
-    headers: &'a [Header<'a>],
-    timestamp: Option<i64>,
-    partition: Option<u32>,
+    /// The value. `None` for a tombstone, which differs from an empty value.
+    pub value: Option<&'a [u8]>,
+    /// The key. `None` differs from an empty key.
+    pub key: Option<&'a [u8]>,
+    /// The headers, in order.
+    pub headers: &'a [Header<'a>],
+    /// The timestamp, in milliseconds since 1970 UTC. `None` leaves it to the topic's
+    /// [`Timestamps`](crate::Timestamps) setting.
+    pub timestamp: Option<i64>,
+    /// The partition. `None` leaves it to the topic's [`Partitioner`](crate::Partitioner).
+    pub partition: Option<u32>,
 }
 
 impl<'a> Record<'a> {
@@ -113,6 +175,18 @@ impl<'a> Record<'a> {
         self
     }
 
+    /// Whether the record has no value, which differs from an empty value.
+    #[inline]
+    pub fn is_tombstone(&self) -> bool {
+        self.value.is_none()
+    }
+
+    /// The value; empty for a tombstone.
+    #[inline]
+    pub(crate) fn value_bytes(&self) -> &'a [u8] {
+        self.value.unwrap_or_default()
+    }
+
     /// Whether the record has a value and neither headers nor a timestamp.
     #[inline(always)]
     pub(crate) fn is_simple(&self) -> bool {
@@ -127,42 +201,6 @@ impl<'a> Record<'a> {
             (None, Some(key)) => Destination::Key(key),
             (None, None) => Destination::Any,
         }
-    }
-
-    /// The value; empty for a tombstone.
-    #[inline]
-    pub fn value(&self) -> &'a [u8] {
-        self.value.unwrap_or_default()
-    }
-
-    /// Whether the record has no value, which differs from an empty value.
-    #[inline]
-    pub fn is_tombstone(&self) -> bool {
-        self.value.is_none()
-    }
-
-    /// The key.
-    #[inline]
-    pub fn record_key(&self) -> Option<&'a [u8]> {
-        self.key
-    }
-
-    /// The headers, in order.
-    #[inline]
-    pub fn record_headers(&self) -> &'a [Header<'a>] {
-        self.headers
-    }
-
-    /// The timestamp that [`timestamp`](Self::timestamp) set, if any.
-    #[inline]
-    pub fn given_timestamp(&self) -> Option<i64> {
-        self.timestamp
-    }
-
-    /// The partition that [`partition`](Self::partition) set, if any.
-    #[inline]
-    pub fn given_partition(&self) -> Option<u32> {
-        self.partition
     }
 }
 
@@ -184,8 +222,8 @@ pub struct RecordMetadata {
     pub partition: u32,
     /// The record's offset in the partition.
     pub offset: u64,
-    /// The record's timestamp in milliseconds since 1970 UTC, or [`NO_TIMESTAMP`].
-    pub timestamp: i64,
+    /// The record's timestamp in milliseconds since 1970 UTC, if it has one.
+    pub timestamp: Option<i64>,
 }
 
 /// Where a frame of several records was appended.
@@ -197,6 +235,6 @@ pub struct FrameMetadata {
     pub base_offset: u64,
     /// The number of records in the frame.
     pub records: u64,
-    /// The timestamp of all of them in milliseconds since 1970 UTC, or [`NO_TIMESTAMP`].
-    pub timestamp: i64,
+    /// The timestamp of all of them in milliseconds since 1970 UTC, if they have one.
+    pub timestamp: Option<i64>,
 }

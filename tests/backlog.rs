@@ -29,7 +29,7 @@ fn poll(consumer: &mut Consumer) -> Vec<(u64, u32)> {
     let number = |value: &[u8]| u32::from_ne_bytes(value.try_into().unwrap());
     batch
         .iter()
-        .map(|r| (r.offset(), number(r.value())))
+        .map(|r| (r.offset(), number(r.value_bytes())))
         .collect()
 }
 

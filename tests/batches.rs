@@ -43,7 +43,10 @@ fn a_batch_knows_its_partition_and_its_offsets() {
     let mut consumer = subscribed(&broker, ConsumerConfig::new());
     let batch = consumer.try_poll().unwrap();
     assert_eq!((batch.topic(), batch.partition()), (Some(TOPIC), Some(1)));
-    assert_eq!(batch.topic_partition(), Some(TopicPartition::new(TOPIC, 1)));
+    assert_eq!(
+        batch.topic_partition(),
+        Some(&TopicPartition::new(TOPIC, 1))
+    );
     assert_eq!(
         (batch.first_offset(), batch.last_offset()),
         (Some(0), Some(2))
@@ -101,7 +104,7 @@ fn records_may_be_committed_one_by_one_while_the_batch_is_held() {
 
 #[test]
 fn a_record_of_another_batch_is_refused() {
-    let (broker, topic) = make(small());
+    let (broker, topic) = make(small().partitions(2));
     send(&topic, 4, 0);
     let mut other = subscribed(&broker, ConsumerConfig::new());
     let others = other.try_poll().unwrap();
@@ -109,13 +112,19 @@ fn a_record_of_another_batch_is_refused() {
     let mut consumer = subscribed(&broker, manual().max_poll_records(2));
     let batch = consumer.try_poll().unwrap();
     let refused = ConsumeError::NotInBatch {
-        topic: TOPIC.to_owned(),
-        partition: 0,
+        record: (TOPIC, 0).into(),
         offset: 2,
+        batch: Some((TOPIC, 0).into()),
         first: 0,
         next: 2,
     };
     assert_eq!(batch.commit_through(&third), Err(refused));
+    // The same offset of another partition is not in it either.
+    send(&topic, 1, 1);
+    let others = other.try_poll().unwrap();
+    let elsewhere = others.iter().next().unwrap();
+    assert_eq!((elsewhere.partition(), elsewhere.offset()), (1, 0));
+    assert!(batch.commit_through(&elsewhere).is_err());
     assert_eq!(committed(&broker, 0), None);
 }
 
@@ -219,7 +228,7 @@ fn records_and_iterators_may_outlive_the_batch_itself() {
     send(&topic, 3, 0);
     let mut consumer = subscribed(&broker, ConsumerConfig::new());
     let first = consumer.try_poll().unwrap().into_iter().next().unwrap();
-    assert_eq!((first.offset(), first.value().len()), (0, 4));
+    assert_eq!((first.offset(), first.value_bytes().len()), (0, 4));
     consumer.seek((TOPIC, 0), 1).unwrap();
     let mut offsets = Vec::new();
     for record in consumer.try_poll().unwrap() {

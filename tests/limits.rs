@@ -242,7 +242,7 @@ fn a_segment_of_the_maximum_size_fills_completely() {
     consumer.subscribe([TOPIC]).unwrap();
     {
         let batch = consumer.try_poll().unwrap();
-        let values: Vec<_> = batch.iter().map(|record| record.value()).collect();
+        let values: Vec<_> = batch.iter().map(|record| record.value_bytes()).collect();
         assert_eq!(values.len(), 3);
         assert_eq!(
             (values[0].len(), values[0][0], values[0][max - 17]),
@@ -251,7 +251,7 @@ fn a_segment_of_the_maximum_size_fills_completely() {
         assert_eq!(values[1..], [1u64.to_ne_bytes(), 2u64.to_ne_bytes()]);
     }
     let batch = consumer.try_poll().unwrap();
-    let value = batch.iter().next().unwrap().value();
+    let value = batch.iter().next().unwrap().value_bytes();
     assert_eq!((value.len(), value[max - 1]), (max, 3));
 }
 

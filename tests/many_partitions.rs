@@ -4,8 +4,10 @@
 
 mod common;
 
+use common::conditions::{CountSleepers, LONG, woken};
 use common::{make, subscribed};
 use ringlog::{Consumer, ConsumerConfig, Overflow, Producer, Record, TopicConfig};
+use std::thread;
 use std::time::Duration;
 
 /// Partitions that a poll advances in its round, as the library's poll order promises.
@@ -27,10 +29,14 @@ fn send(producer: &mut Producer, partition: u32) {
 }
 
 /// Polls one record, and returns its partition.
-fn polled(consumer: &mut Consumer) -> Option<u32> {
-    let batch = consumer.try_poll().unwrap();
+fn polled(consumer: &mut Consumer, timeout: Duration) -> Option<u32> {
+    let batch = consumer.poll(timeout).unwrap();
+    assert!(batch.len() <= 1);
     let record = batch.iter().next()?;
-    assert_eq!(record.value(), batch.partition().unwrap().to_ne_bytes());
+    assert_eq!(
+        record.value_bytes(),
+        batch.partition().unwrap().to_ne_bytes()
+    );
     batch.partition()
 }
 
@@ -53,12 +59,12 @@ fn a_record_in_an_idle_partition_is_found_within_the_bound_beside_busy_ones() {
             for &partition in busy {
                 (0..3).for_each(|_| send(&mut topic.producer(), partition));
             }
-            (0..1000).for_each(|_| keep_busy(polled(&mut consumer)));
+            (0..1000).for_each(|_| keep_busy(polled(&mut consumer, Duration::ZERO)));
             for idle in (0..100).filter(|p| !busy.contains(p)) {
                 send(&mut topic.producer(), idle);
                 let mut polls = 1;
                 loop {
-                    match polled(&mut consumer) {
+                    match polled(&mut consumer, Duration::ZERO) {
                         Some(found) if found == idle => break,
                         other => keep_busy(other),
                     }
@@ -132,9 +138,9 @@ fn changes_are_noticed_beside_a_busy_partition() {
     );
     // The busy partition is paused.
     consumer.pause(("t", 3)).unwrap();
-    assert_eq!(polled(&mut consumer), None);
+    assert_eq!(polled(&mut consumer, Duration::ZERO), None);
     consumer.resume(("t", 3)).unwrap();
-    assert_eq!(polled(&mut consumer), Some(3));
+    assert_eq!(polled(&mut consumer, Duration::ZERO), Some(3));
     // A partition is read again.
     consumer.seek_to_beginning(("t", 29)).unwrap();
     let polls = (1..).find(|_| send_and_poll(&mut consumer).unwrap() == Some(29));
@@ -150,16 +156,19 @@ fn changes_are_noticed_beside_a_busy_partition() {
 
 #[test]
 fn a_blocking_poll_waits_for_all_its_partitions() {
-    let (broker, topic) = make(small(100));
+    let sleepers = CountSleepers::default();
+    let (broker, topic) = make(small(100).wait(sleepers.strategy()));
     let mut consumer = subscribed(&broker, ConsumerConfig::new());
+    let mut producer = topic.producer();
     for partition in [0, 99, 50, 50, 1] {
-        let mut producer = topic.producer();
-        let sender = std::thread::spawn(move || {
-            std::thread::sleep(Duration::from_millis(2));
-            send(&mut producer, partition);
+        let polling = sleepers.asleep(|| {
+            thread::spawn(move || {
+                let found = woken("the poll", || polled(&mut consumer, LONG));
+                assert_eq!(found, Some(partition));
+                consumer
+            })
         });
-        let batch = consumer.poll(Duration::from_secs(10)).unwrap();
-        assert_eq!((batch.partition(), batch.len()), (Some(partition), 1));
-        sender.join().unwrap();
+        send(&mut producer, partition);
+        consumer = polling.join().unwrap();
     }
 }

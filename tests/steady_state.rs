@@ -106,7 +106,7 @@ fn read_all(consumer: &mut Consumer) -> u64 {
         }
         assert_eq!(batch.lost(), 0);
         for record in &batch {
-            black_box((record.value(), record.key(), record.timestamp()));
+            black_box((record.value_bytes(), record.key(), record.timestamp()));
         }
         if let Ok(values) = batch.values::<u64>() {
             black_box(values.count());

@@ -1,6 +1,9 @@
 //! Asynchronous polls and sends, on both of tokio's runtimes and without a runtime.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod common;
+
+use common::conditions::{CountSleepers, LIMIT, LONG, woken};
 use ringlog::{
     Broker, ConsumeError, Consumer, ConsumerConfig, Destination, Record, SendError, Topic,
     TopicConfig, WaitStrategy,
@@ -12,7 +15,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::timeout;
 
@@ -25,6 +28,14 @@ fn runtimes() -> [Runtime; 2] {
             .build()
             .unwrap(),
     ]
+}
+
+/// Fails if a future takes [`LIMIT`], with what hung.
+async fn within_limit<T>(what: &str, future: impl Future<Output = T>) -> T {
+    let Ok(output) = timeout(LIMIT, future).await else {
+        panic!("hangs: {what}");
+    };
+    output
 }
 
 fn topic(wait: WaitStrategy) -> (Broker, Topic) {
@@ -78,7 +89,7 @@ fn tasks_pass_on_every_record_whichever_side_waits() {
                             let batch = consumer.poll_async().await.unwrap();
                             assert!(!batch.is_empty());
                             for record in &batch {
-                                sum += u64::from_le_bytes(record.value().try_into().unwrap());
+                                sum += u64::from_le_bytes(record.value_bytes().try_into().unwrap());
                                 read += 1;
                             }
                         }
@@ -98,10 +109,11 @@ fn tasks_pass_on_every_record_whichever_side_waits() {
                     }));
                 }
                 for sender in senders {
-                    sender.await.unwrap();
+                    within_limit("a sender", sender).await.unwrap();
                 }
                 for reader in readers {
-                    assert_eq!(reader.await.unwrap(), RECORDS * (RECORDS - 1));
+                    let sum = within_limit("a reader", reader).await.unwrap();
+                    assert_eq!(sum, RECORDS * (RECORDS - 1));
                 }
             });
         }
@@ -238,8 +250,10 @@ fn waiting_tasks_end_on_close_and_on_a_wakeup() {
             });
             tokio::time::sleep(Duration::from_millis(20)).await;
             topic.close();
-            assert!(matches!(sender.await.unwrap(), SendError::Closed { .. }));
-            assert!(matches!(reader.await.unwrap(), ConsumeError::Closed { .. }));
+            let refused = within_limit("the sender", sender).await.unwrap();
+            assert!(matches!(refused, SendError::Closed { .. }));
+            let ended = within_limit("the reader", reader).await.unwrap();
+            assert!(matches!(ended, ConsumeError::Closed { .. }));
             // Tokio's timeouts work.
             while slow.try_poll().is_ok() {}
             slow.unsubscribe();
@@ -273,23 +287,20 @@ fn members_that_wait_as_tasks_hand_partitions_over() {
             tokio::time::sleep(Duration::from_millis(20)).await;
             // A second member joins: the first has to wake up to give it its share.
             let mut second = member();
-            let owned = timeout(Duration::from_secs(30), async {
+            let owned = within_limit("the hand-over", async {
                 while second.assignment().is_empty() {
                     let _ = timeout(Duration::from_millis(5), second.poll_async()).await;
                 }
                 second.assignment()
             });
-            let owned = owned.await.unwrap();
+            let owned = owned.await;
             assert_eq!(owned.len(), 1);
             let mine = 1 - owned[0].partition;
             topic
                 .producer()
                 .send(Record::new("x").partition(mine))
                 .unwrap();
-            let first = timeout(Duration::from_secs(30), reader)
-                .await
-                .unwrap()
-                .unwrap();
+            let first = within_limit("the first member", reader).await.unwrap();
             assert_eq!(first.assignment().len(), 1);
         });
     }
@@ -299,42 +310,41 @@ fn members_that_wait_as_tasks_hand_partitions_over() {
 /// to enroll itself.
 #[test]
 fn a_thread_that_waits_after_a_leaked_future_is_woken() {
-    const LONG: Duration = Duration::from_secs(20);
     let broker = Broker::new();
+    let sleepers = CountSleepers::default();
     let config = TopicConfig::new().segments(2).segment_records(1);
+    let config = config.wait(sleepers.strategy());
     let topic = broker.create_topic("t", config.max_block(LONG)).unwrap();
     let mut consumer = consumer(&broker);
     let mut producer = topic.producer();
     let (_, waker) = counter();
     let mut context = Context::from_waker(&waker);
-    let later = Duration::from_millis(100);
     // The consumer has slept before.
     assert!(consumer.poll(Duration::from_millis(20)).unwrap().is_empty());
     let mut polls = ManuallyDrop::new(consumer.poll_async());
     assert!(Pin::new(&mut *polls).poll(&mut context).is_pending());
-    let sender = thread::spawn(move || {
-        thread::sleep(later);
-        producer.send(Record::new("x")).unwrap();
-        producer
+    let polling = sleepers.asleep(|| {
+        thread::spawn(move || {
+            let polled = woken("the poll", || consumer.poll(LONG).unwrap().len());
+            (consumer, polled)
+        })
     });
-    let start = Instant::now();
-    assert_eq!(consumer.poll(LONG).unwrap().len(), 1);
-    assert!(start.elapsed() < LONG / 2, "the poll was not woken");
+    producer.send(Record::new("x")).unwrap();
+    let (mut consumer, polled) = polling.join().unwrap();
+    assert_eq!(polled, 1);
     // The same for a producer, twice: it has not slept before the first time.
-    let mut producer = sender.join().unwrap();
     for _ in 0..2 {
         while producer.try_send(Record::new("x")).is_ok() {}
         let mut sends = ManuallyDrop::new(producer.send_async(Record::new("x")));
         assert!(Pin::new(&mut *sends).poll(&mut context).is_pending());
-        let reader = thread::spawn(move || {
-            thread::sleep(later);
-            assert_eq!(consumer.try_poll().unwrap().len(), 1);
-            consumer
+        let sending = sleepers.asleep(|| {
+            thread::spawn(move || {
+                woken("the send", || producer.send(Record::new("x")).unwrap());
+                producer
+            })
         });
-        let start = Instant::now();
-        producer.send(Record::new("x")).unwrap();
-        assert!(start.elapsed() < LONG / 2, "the send was not woken");
-        consumer = reader.join().unwrap();
+        assert_eq!(consumer.try_poll().unwrap().len(), 1);
+        producer = sending.join().unwrap();
     }
 }
 
@@ -373,7 +383,7 @@ fn a_panicking_waker_harms_no_other_handle() {
     let batch = reader.try_poll().unwrap();
     let mut read: Vec<_> = batch
         .iter()
-        .map(|r| (r.offset(), r.value().len()))
+        .map(|r| (r.offset(), r.value_bytes().len()))
         .collect();
     for _ in 0..8 {
         producers[0].try_send(Record::new("")).unwrap();
@@ -383,7 +393,7 @@ fn a_panicking_waker_harms_no_other_handle() {
         if batch.is_empty() {
             break;
         }
-        read.extend(batch.iter().map(|r| (r.offset(), r.value().len())));
+        read.extend(batch.iter().map(|r| (r.offset(), r.value_bytes().len())));
     }
     let sent: Vec<_> = (4..16).map(|n| (n, if n < 8 { 8 } else { 0 })).collect();
     assert_eq!(read, sent);

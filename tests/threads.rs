@@ -162,7 +162,7 @@ impl Seen {
             let next = self.next.entry(partition).or_insert(record.offset() - lost);
             assert_eq!(record.offset(), *next + lost, "offsets are dense");
             *next = record.offset() + 1;
-            let id = check_record(record.timestamp(), record.key(), record.value());
+            let id = check_record(record.timestamp(), record.key(), record.value_bytes());
             if let Some(key) = record.key() {
                 let home = *self.keys.entry(key.to_vec()).or_insert(partition);
                 assert_eq!(home, partition, "a key has one partition");
@@ -179,9 +179,9 @@ impl Seen {
 }
 
 /// Checks that all parts of a record belong together, and returns its identity.
-fn check_record(time: i64, key: Option<&[u8]>, value: &[u8]) -> u64 {
+fn check_record(time: Option<i64>, key: Option<&[u8]>, value: &[u8]) -> u64 {
     if let Some(key) = key {
-        let id = time as u64;
+        let id = time.unwrap() as u64;
         assert_eq!(id & MARK, MARK, "the time is another record's");
         assert_eq!(key, key_of(id), "the key is another record's");
         assert!(
@@ -367,12 +367,12 @@ fn churn(broker: Broker, seed: u64, done: Arc<AtomicBool>) -> JoinHandle<u64> {
             let mut seen = Seen::default();
             for _ in 0..(dice >> 16) % 12 {
                 let batch = consumer.try_poll().unwrap();
-                let before: Vec<_> = batch.iter().map(|r| r.value().to_vec()).collect();
+                let before: Vec<_> = batch.iter().map(|r| r.value_bytes().to_vec()).collect();
                 if dice % 3 == 0 {
                     thread::sleep(Duration::from_micros(200));
                 }
                 // A held batch does not change; only then are its records checked.
-                let after = batch.iter().map(|r| r.value().to_vec());
+                let after = batch.iter().map(|r| r.value_bytes().to_vec());
                 assert!(after.eq(before), "a batch changed while it was held");
                 seen.batch(&batch);
             }

@@ -21,7 +21,9 @@ fn send(producer: &mut Producer, n: u8) -> u64 {
 fn read(consumer: &mut Consumer) -> Vec<(u64, Vec<u8>)> {
     let batch = consumer.try_poll().unwrap();
     let records = batch.iter();
-    records.map(|r| (r.offset(), r.value().to_vec())).collect()
+    records
+        .map(|r| (r.offset(), r.value_bytes().to_vec()))
+        .collect()
 }
 
 fn seek(consumer: &mut Consumer, offset: u64) -> Vec<(u64, Vec<u8>)> {

@@ -2,6 +2,9 @@
 //! reason.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod common;
+
+use common::conditions::{CountSleepers, LONG, wait_until, woken};
 use ringlog::{
     Broker, ConsumeError, Consumer, ConsumerConfig, Overflow, Record, SendError, TopicConfig,
     WaitAction, WaitPolicy, WaitStrategy,
@@ -11,8 +14,6 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-const LONG: Duration = Duration::from_secs(60);
-
 fn consumer(broker: &Broker, topics: &[&str]) -> Consumer {
     let mut consumer = broker.consumer(ConsumerConfig::new()).unwrap();
     consumer.subscribe(topics).unwrap();
@@ -20,21 +21,25 @@ fn consumer(broker: &Broker, topics: &[&str]) -> Consumer {
 }
 
 #[test]
-fn time_limits_are_kept_to_within_milliseconds() {
+fn time_limits_are_kept() {
     let broker = Broker::new();
     let config = TopicConfig::new().segments(2).segment_records(1);
     let config = config.max_block(Duration::from_millis(40));
     let topic = broker.create_topic("orders", config).unwrap();
     let mut consumer = consumer(&broker, &["orders"]);
-    let mut closest = LONG;
-    for limit in [1, 5, 20, 40] {
-        let limit = Duration::from_millis(limit);
+    // A busy machine may be late, but not every time.
+    let mut limits = [1, 5, 20, 40]
+        .map(Duration::from_millis)
+        .into_iter()
+        .cycle();
+    wait_until("a poll ends within 10 ms of its limit", || {
+        let limit = limits.next().unwrap();
         let start = Instant::now();
         assert!(consumer.poll(limit).unwrap().is_empty());
         let waited = start.elapsed();
         assert!(waited >= limit, "{waited:?} of {limit:?}");
-        closest = closest.min(waited - limit);
-    }
+        waited - limit < Duration::from_millis(10)
+    });
     let mut producer = topic.producer();
     while producer.try_send(Record::new("order")).is_ok() {}
     let start = Instant::now();
@@ -43,8 +48,6 @@ fn time_limits_are_kept_to_within_milliseconds() {
         panic!("{refused}");
     };
     assert!(waited >= Duration::from_millis(40) && start.elapsed() >= waited);
-    // On a busy machine, at least one of the four limits is met closely.
-    assert!(closest < Duration::from_millis(10), "{closest:?}");
 }
 
 /// Two threads send each other records, so that both sleep again and again.
@@ -130,22 +133,22 @@ fn many_waiters_on_many_partitions_miss_nothing() {
 #[test]
 fn a_sleeping_poll_is_ended_by_wakeups_added_partitions_and_rebalances() {
     let broker = Broker::new();
-    let topic = broker.create_topic("orders", TopicConfig::new()).unwrap();
+    let sleepers = CountSleepers::default();
+    let config = TopicConfig::new().wait(sleepers.strategy());
+    let topic = broker.create_topic("orders", config).unwrap();
     let poll = |mut consumer: Consumer| {
-        let polling = thread::spawn(move || {
-            let start = Instant::now();
-            let ended = consumer.poll(LONG).map(|batch| batch.len());
-            (ended, start.elapsed())
-        });
-        thread::sleep(Duration::from_millis(50)); // it sleeps by now
-        polling
+        sleepers.asleep(|| {
+            thread::spawn(move || {
+                woken("the poll", || consumer.poll(LONG).map(|batch| batch.len()))
+            })
+        })
     };
     // A wakeup.
     let consumer = consumer(&broker, &["orders"]);
     let handle = consumer.wakeup_handle();
     let polling = poll(consumer);
     handle.wakeup();
-    assert_eq!(polling.join().unwrap().0, Err(ConsumeError::Wakeup));
+    assert_eq!(polling.join().unwrap(), Err(ConsumeError::Wakeup));
     // A record in an added partition.
     let consumer = self::consumer(&broker, &["orders"]);
     let polling = poll(consumer);
@@ -154,7 +157,7 @@ fn a_sleeping_poll_is_ended_by_wakeups_added_partitions_and_rebalances() {
         .producer()
         .send(Record::new("order").partition(1))
         .unwrap();
-    assert_eq!(polling.join().unwrap().0, Ok(1));
+    assert_eq!(polling.join().unwrap(), Ok(1));
     // A member of a group gets the partition of one that leaves, and reads it.
     let member = || {
         let mut member = broker
@@ -183,9 +186,7 @@ fn a_sleeping_poll_is_ended_by_wakeups_added_partitions_and_rebalances() {
     assert!(owns(&owner) && !owns(&other));
     let polling = poll(other);
     owner.close();
-    let (ended, waited) = polling.join().unwrap();
-    assert_eq!(ended, Ok(1));
-    assert!(waited < LONG / 4, "{waited:?}");
+    assert_eq!(polling.join().unwrap(), Ok(1));
 }
 
 /// Added partitions have no owner yet. Any member may start the rebalance that assigns them,
@@ -193,7 +194,9 @@ fn a_sleeping_poll_is_ended_by_wakeups_added_partitions_and_rebalances() {
 #[test]
 fn a_member_without_partitions_is_woken_by_added_partitions() {
     let broker = Broker::new();
-    let topic = broker.create_topic("orders", TopicConfig::new()).unwrap();
+    let sleepers = CountSleepers::default();
+    let config = TopicConfig::new().wait(sleepers.strategy());
+    let topic = broker.create_topic("orders", config).unwrap();
     let assignor = ringlog::CooperativeStickyAssignor;
     let config = ConsumerConfig::new().group("billing").assignor(assignor);
     let member = || {
@@ -207,18 +210,13 @@ fn a_member_without_partitions_is_woken_by_added_partitions() {
         idle.try_poll().unwrap();
     }
     assert_eq!((busy.assignment().len(), idle.assignment().len()), (1, 0));
-    let polling = thread::spawn(move || {
-        let start = Instant::now();
-        let read = idle.poll(LONG / 4).map(|batch| batch.len());
-        (read, start.elapsed())
+    let polling = sleepers.asleep(|| {
+        thread::spawn(move || woken("the poll", || idle.poll(LONG).map(|batch| batch.len())))
     });
-    thread::sleep(Duration::from_millis(50)); // it sleeps by now
     topic.add_partitions(2).unwrap();
     let record = Record::new("order").partition(1);
     topic.producer().send(record).unwrap();
-    let (read, waited) = polling.join().unwrap();
-    assert_eq!(read, Ok(1));
-    assert!(waited < LONG / 8, "{waited:?}");
+    assert_eq!(polling.join().unwrap(), Ok(1));
 }
 
 #[test]
@@ -243,11 +241,12 @@ fn a_custom_wait_policy_gets_the_number_of_attempts_so_far() {
     let mut consumer = consumer(&broker, &["orders"]);
     let mut producer = topic.producer();
     let reader = thread::spawn(move || consumer.poll(LONG).unwrap().len());
-    thread::sleep(Duration::from_millis(50));
+    // Ten looks, one more after enrolling, and then sleep.
+    let attempts = || policy.0.load(Ordering::Relaxed);
+    wait_until("eleven attempts", || attempts() >= 11);
     producer.send(Record::new("order")).unwrap();
     assert_eq!(reader.join().unwrap(), 1);
-    // Ten looks, one more after enrolling, and then sleep.
-    assert_eq!(policy.0.load(Ordering::Relaxed), 11);
+    assert_eq!(attempts(), 11);
 }
 
 /// Under `DropOldest` a full ring is no reason to wait, so consumers wake no producer.

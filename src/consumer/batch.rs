@@ -33,6 +33,10 @@ use zerocopy::{FromBytes, Immutable};
 /// consumer's next poll. Under [`DropOldest`](crate::Overflow::DropOldest) they do not, and the
 /// batch stays readable all the same.
 ///
+/// To send to the batch's topic while it is held, under `Backpressure`, use a `try_` call, or poll
+/// first: once the ring is full, a blocking send waits for this very batch, up to
+/// [`max_block`](crate::TopicConfig::max_block).
+///
 /// A batch, its iterators and its records borrow the [`Consumer`]. The borrow ends after their last
 /// use, so a batch need not be dropped before the next poll.
 ///
@@ -49,7 +53,7 @@ use zerocopy::{FromBytes, Immutable};
 ///     match consumer.next_batch() {
 ///         Ok(batch) => {
 ///             for record in &batch {
-///                 println!("offset {}: {} bytes", record.offset(), record.value().len());
+///                 println!("offset {}: {} bytes", record.offset(), record.value_bytes().len());
 ///             }
 ///             batch.commit()?;
 ///         }
@@ -83,8 +87,11 @@ impl<'c> BatchSource<'c> {
 
     #[inline]
     fn records(self) -> Records<'c> {
-        let (run, segment) = self.assigned.cursor.run();
-        Records::new(run, segment)
+        self.assigned.cursor.records()
+    }
+
+    fn topic_partition(self) -> &'c TopicPartition {
+        self.assigned.cursor.partition().topic_partition()
     }
 
     /// The offset of the first record.
@@ -143,8 +150,8 @@ impl<'c> Batch<'c> {
     }
 
     /// The partition's topic and number. `None` if the batch is empty.
-    pub fn topic_partition(&self) -> Option<TopicPartition> {
-        self.source.map(|source| source.assigned.topic_partition())
+    pub fn topic_partition(&self) -> Option<&'c TopicPartition> {
+        self.source.map(BatchSource::topic_partition)
     }
 
     /// The offset of the first record. `None` if the batch is empty.
@@ -243,7 +250,7 @@ impl<'c> Batch<'c> {
     /// # consumer.subscribe(["orders"])?;
     /// let batch = consumer.try_poll()?;
     /// for record in &batch {
-    ///     let Ok(number) = std::str::from_utf8(record.value())?.parse::<u32>() else {
+    ///     let Ok(number) = std::str::from_utf8(record.value_bytes())?.parse::<u32>() else {
     ///         break; // the group's next reader begins with this record
     ///     };
     ///     println!("order {number}");
@@ -254,7 +261,7 @@ impl<'c> Batch<'c> {
     /// ```
     ///
     /// # Errors
-    /// [`ConsumeError::NotInBatch`] if the record's offset is not one of this batch's. Otherwise as
+    /// [`ConsumeError::NotInBatch`] if the record is not one of this batch. Otherwise as
     /// [`commit`](Self::commit).
     pub fn commit_through(&self, record: &RecordRef<'_>) -> Result<(), ConsumeError> {
         let offset = record.offset();
@@ -262,13 +269,16 @@ impl<'c> Batch<'c> {
             (source.first_offset(), source.next_offset())
         });
         match self.source {
-            Some(source) if (first..next).contains(&offset) => {
+            Some(source)
+                if (first..next).contains(&offset)
+                    && source.topic_partition() == record.topic_partition() =>
+            {
                 self.commit_before(source, offset + 1, "Batch::commit_through")
             }
             _ => Err(ConsumeError::NotInBatch {
-                topic: self.topic().unwrap_or_default().to_owned(),
-                partition: self.partition().unwrap_or_default(),
+                record: record.topic_partition().clone(),
                 offset,
+                batch: self.topic_partition().cloned(),
                 first,
                 next,
             }),
@@ -290,9 +300,9 @@ impl<'c> Batch<'c> {
 /// Has the models check that all the run's frames may be read for as long as the batch lives.
 #[cfg(loom)]
 fn cover(assigned: &AssignedPartition) -> crate::log::segment::ReadAccess {
-    let (run, segment) = assigned.cursor.run();
+    let (_, segment) = assigned.cursor.run();
     let mut access = segment.read_access();
-    for record in Records::new(run, segment) {
+    for record in assigned.cursor.records() {
         segment.cover(&mut access, record.at, record.length);
     }
     access

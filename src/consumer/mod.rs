@@ -39,7 +39,7 @@ pub use config::{ConsumerConfig, HoldBack};
 pub use poll_async::PollAsync;
 pub use rebalance_listener::{Rebalance, RebalanceListener};
 #[cfg(feature = "stream")]
-pub use stream::{OwnedRecord, RecordStream};
+pub use stream::RecordStream;
 
 pub(crate) use assigned_partition::AssignedPartition;
 pub(crate) use registry::{ConsumerRegistry, RegisteredConsumer, RegisteredCursor};
@@ -79,7 +79,7 @@ const MANY_PARTITIONS: usize = 17;
 /// topic.producer().send(Record::new(b"login").key(b"user-001"))?;
 /// let batch = consumer.poll(Duration::from_millis(100))?;
 /// for record in &batch {
-///     assert_eq!((record.offset(), record.value()), (0, &b"login"[..]));
+///     assert_eq!((record.offset(), record.value()), (0, Some(&b"login"[..])));
 /// }
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```

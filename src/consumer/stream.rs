@@ -3,35 +3,12 @@
 use super::Consumer;
 use super::batch::Batch;
 use crate::error::ConsumeError;
+use crate::owned_record::OwnedRecord;
 use crate::topic::TopicPartition;
 use core::pin::Pin;
 use core::task::{Context, Poll};
 use futures_core::{FusedStream, Stream};
 use std::collections::VecDeque;
-use std::sync::Arc;
-
-/// A record copied out of the ring.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct OwnedRecord {
-    /// The topic's name.
-    pub topic: Arc<str>,
-    /// The partition's number.
-    pub partition: u32,
-    /// The offset in the partition.
-    pub offset: u64,
-    /// In milliseconds since 1970 UTC; [`NO_TIMESTAMP`](crate::NO_TIMESTAMP) without one.
-    pub timestamp: i64,
-    /// The key, if the record has one.
-    pub key: Option<Vec<u8>>,
-    /// The value; `None` for a tombstone.
-    pub value: Option<Vec<u8>>,
-    /// The headers, in order: each a name, and a value unless that is null.
-    pub headers: Vec<(String, Option<Vec<u8>>)>,
-    /// Offsets that were dropped unread just before this record:
-    /// [`Batch::lost`](crate::Batch::lost).
-    pub lost: u64,
-}
 
 /// A stream of a consumer's records, one at a time: see [`Consumer::into_stream`].
 ///
@@ -92,13 +69,7 @@ impl RecordStream {
     pub fn consumer(&mut self) -> &mut Consumer {
         let was_lent = core::mem::replace(&mut self.lent_consumer, true);
         let next = self.buffered.front();
-        let next = next.map(|record| {
-            let partition = TopicPartition {
-                topic: record.topic.clone(),
-                partition: record.partition,
-            };
-            (partition, record.offset)
-        });
+        let next = next.map(|record| (record.topic_partition(), record.offset));
         self.consumer.set_unreturned(next, was_lent);
         &mut self.consumer
     }
@@ -181,23 +152,11 @@ impl FusedStream for RecordStream {
 }
 
 fn copy_records(batch: &Batch<'_>, buffered: &mut VecDeque<OwnedRecord>) {
-    let Some(TopicPartition { topic, partition }) = batch.topic_partition() else {
-        return;
-    };
     let mut lost = batch.lost();
     for record in batch {
         buffered.push_back(OwnedRecord {
-            topic: topic.clone(),
-            partition,
-            offset: record.offset(),
-            timestamp: record.timestamp(),
-            key: record.key().map(<[u8]>::to_vec),
-            value: (!record.is_tombstone()).then(|| record.value().to_vec()),
-            headers: record
-                .headers()
-                .map(|header| (header.name.to_owned(), header.value.map(<[u8]>::to_vec)))
-                .collect(),
             lost: core::mem::take(&mut lost),
+            ..record.to_owned()
         });
     }
 }

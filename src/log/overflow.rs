@@ -22,6 +22,10 @@
 pub enum Overflow {
     /// A subscribed consumer loses nothing: producers wait until every consumer of the
     /// partition has left the oldest segment. Without consumers, the oldest segment is evicted.
+    ///
+    /// A thread that sends while it holds a batch of the topic, or while it is the topic's only
+    /// reader, waits for itself once the ring is full. The send then fails after
+    /// [`max_block`](crate::TopicConfig::max_block). Poll before such a send, or use a `try_` call.
     #[default]
     Backpressure,
     /// Producers never wait for a consumer: the oldest segment is evicted. A consumer that had

@@ -8,13 +8,14 @@
 //!
 //! # How many segments there are, and why a free one is always found
 //!
-//! There are `partitions * (segments + 1)`, and one for each handle. The bound follows from helping
-//! (`partition/mod.rs`): a thread that stops anywhere can keep only one segment out of the reach of
-//! others, and its handle has brought a spare for that one:
+//! There are `partitions * (segments + 1)`, and one spare for each handle that lives and has taken
+//! one. The bound follows from helping (`partition/mod.rs`): a thread that stops anywhere can keep
+//! only one segment out of the reach of others, and its handle has brought a spare for that one
+//! before:
 //!
 //! | handle | what it can keep out of reach |
 //! |---|---|
-//! | a producer | one claim, or one segment that it is preparing |
+//! | a producer, from its first send or claim on | one claim, or one segment that it is preparing |
 //! | a consumer | one pin, or one gate that is set and not yet found in force |
 //! | a member of a group | one pin for each of its partitions |
 //! | a group's gate on a partition | one gate |
@@ -29,6 +30,18 @@
 //!
 //! A handle is made even if its spare cannot be: the system refuses the memory, or the topic has
 //! all the segments that it can number. Then such a stop may make producers wait.
+//!
+//! # What becomes of a spare when its handle is dropped
+//!
+//! It stays in the pool, and stands in for a segment of the next handle: spares are added only
+//! while more handles live than there are spares. Which segment is the spare is not decided, so
+//! none can be taken out when a handle is dropped: the idle one may be any, and a producer that
+//! stopped long ago may still compare the state word of any segment (S1), or a lookup read it
+//! unheld (row P7). So a segment's address stays valid as long as the topic lives, and nothing is
+//! freed before.
+//!
+//! A spare that no stopped handle ever needed costs address space alone: [`SegmentPool::take`]
+//! comes to the added segments last, and the system provides a page at its first use.
 
 use super::holds::ReaderHolds;
 use crate::log::partition_id::PartitionId;
@@ -38,6 +51,9 @@ use std::sync::{Arc, OnceLock};
 
 /// The most segments of a topic: an index must fit a partition's table entry.
 pub(crate) const MAX_SEGMENTS: usize = u16::MAX as usize;
+
+/// Spares are added one by one, and from twice this number on an eighth of those present at a time.
+const SPARES_PER_EXTRA: usize = 8;
 
 /// One bit for each segment, set while the segment is in the pool.
 type Bitmap = Box<[AtomicU64]>;
@@ -61,7 +77,7 @@ pub(crate) struct SegmentPool {
 /// What changes as the topic grows, under a lock: its handles, and what they and new partitions
 /// added.
 struct Growth {
-    /// Handles that live now.
+    /// Handles that live now and have taken a spare.
     handles: usize,
     /// Segments that were made as spares.
     spares: usize,
@@ -335,18 +351,23 @@ impl SegmentPool {
     fn enter(&self) {
         let mut growth = self.growth();
         growth.handles += 1;
-        if growth.handles <= growth.spares {
+        let missing = growth.handles.saturating_sub(growth.spares);
+        if missing == 0 {
             return;
         }
-        let count = growth.spares.max(1);
-        if self.add_segments(&mut growth, count, 0, false).is_ok() {
-            growth.spares += count;
+        // A few more than are needed if there are many, so that thousands of handles make a hundred
+        // allocations. If there is no room for those, just the one of this handle.
+        for count in [missing.max(growth.spares / SPARES_PER_EXTRA), 1] {
+            if self.add_segments(&mut growth, count, 0, false).is_ok() {
+                growth.spares += count;
+                return;
+            }
         }
     }
 }
 
 /// A handle's share of the pool: one segment beyond those of the partitions (see the head of this
-/// file). When it is dropped, the segment stays in the pool for the next handle.
+/// file). When it is dropped, the segment stays in the pool and serves the next handle.
 pub(crate) struct SpareSegment(Arc<SegmentPool>);
 
 impl Drop for SpareSegment {
@@ -376,7 +397,7 @@ mod tests {
                     assert!(seen.insert(index), "{index} given out twice");
                     let _ = pool.get(index);
                 }
-                assert_eq!(seen.len(), count + 4, "3 handles bring 4 spares");
+                assert_eq!(seen.len(), count + 3, "3 handles bring 3 spares");
                 for index in &seen {
                     pool.put(*index);
                 }
@@ -414,5 +435,34 @@ mod tests {
             drop(pool.spare());
         }
         assert_eq!(pool.bytes(), before + SHAPE.block_bytes());
+    }
+
+    #[test]
+    fn spares_are_as_many_as_the_handles_that_live_at_once_or_an_eighth_more() {
+        let pool = Arc::new(SegmentPool::new(SHAPE, 3, 1, false, true).unwrap());
+        let before = pool.bytes();
+        let spares = || (pool.bytes() - before) / SHAPE.block_bytes();
+        for _ in 0..2 {
+            let mut handles = Vec::new();
+            for count in 1..=1000 {
+                handles.push(pool.spare());
+                assert!(spares() >= count);
+            }
+            assert!((1000..1125).contains(&spares()), "{}", spares());
+            let few: Vec<_> = (0..16).map(|_| pool.spare()).collect();
+            drop(few);
+        }
+        let pool = Arc::new(SegmentPool::new(SHAPE, 3, 1, false, true).unwrap());
+        let few: Vec<_> = (0..16).map(|_| pool.spare()).collect();
+        assert_eq!(pool.bytes(), before + few.len() * SHAPE.block_bytes());
+    }
+
+    #[test]
+    fn the_last_segments_that_can_be_numbered_become_spares() {
+        let count = MAX_SEGMENTS - 20;
+        let pool = Arc::new(SegmentPool::new(SHAPE, count, 1, false, true).unwrap());
+        let handles: Vec<_> = (0..30).map(|_| pool.spare()).collect();
+        assert_eq!(pool.bytes(), MAX_SEGMENTS * SHAPE.block_bytes());
+        drop(handles);
     }
 }

@@ -164,8 +164,10 @@ fn scan_segment(segment: &Segment, log: &Partition, time: i64, deleted_before: u
                     records: descriptor.slots(),
                     ..RecordRun::default()
                 };
-                for record in Records::new(&run, segment) {
-                    let timestamp = record.timestamp();
+                for record in Records::new(&run, segment, log.topic_partition()) {
+                    let Some(timestamp) = record.timestamp() else {
+                        continue;
+                    };
                     if timestamp >= time && record.offset() >= deleted_before {
                         return Scan::Found(OffsetAndTimestamp {
                             offset: record.offset(),

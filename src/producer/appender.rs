@@ -172,6 +172,8 @@ pub(super) struct Appenders {
     /// The appenders of all partitions; empty if there is only one partition.
     several: Box<[PartitionAppender]>,
     pub(super) waiter: Waiter,
+    /// How long a call that blocks its thread waits for room.
+    pub(super) max_block: Duration,
 }
 
 impl Appenders {
@@ -180,6 +182,7 @@ impl Appenders {
             single: PartitionAppender::new(&topic, 0),
             several: Box::default(),
             waiter: Waiter::default(),
+            max_block: topic.config().max_block,
             topic,
         };
         appenders.extend_to(partitions);
@@ -282,6 +285,7 @@ impl Appenders {
                 partition,
                 size,
                 waiter: &mut self.waiter,
+                max_block: self.max_block,
                 blocked: Some(blocked),
                 mode: PhantomData,
             };
@@ -312,7 +316,7 @@ fn out_of_range(partition: u32, partitions: u32) -> Refusal {
 pub(super) enum WhenFull<'w> {
     /// It fails at once.
     Fail,
-    /// It blocks its thread, up to the topic's `max_block`.
+    /// It blocks its thread, up to the producer's `max_block`.
     Block,
     /// It enrols this waker, which is woken when another attempt may succeed.
     Enrol(&'w Waker),
@@ -351,6 +355,7 @@ struct WaitForRoom<'t, 'w, S> {
     partition: u32,
     size: FrameSize,
     waiter: &'w mut Waiter,
+    max_block: Duration,
     /// Why the claim before the wait failed. The first attempt takes it instead of claiming again.
     blocked: Option<Blocked>,
     mode: PhantomData<S>,
@@ -365,7 +370,7 @@ impl<'t, S: ClaimMode> WaitForRoom<'t, '_, S> {
         let (topic, partition) = (self.topic, self.partition);
         let patience = match when_full {
             WhenFull::Fail => Patience::UpTo(Duration::ZERO),
-            WhenFull::Block => Patience::UpTo(topic.config().max_block),
+            WhenFull::Block => Patience::UpTo(self.max_block),
             WhenFull::Enrol(waker) => Patience::Task(waker),
         };
         let is_full = matches!(self.blocked, Some(Blocked::Reader | Blocked::Segments));

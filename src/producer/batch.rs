@@ -4,21 +4,19 @@
 //! appended, in the order of their partitions. So a batch that could never be appended appends
 //! nothing. A share that finds no room ends the call, with the shares before it appended.
 
-use super::Producer;
 use super::appender::{FrameSize, Refusal, WhenFull};
 use super::batch_plan::BatchPlan;
+use super::{Producer, ProducerMode};
 use crate::error::{BatchError, SendError};
-use crate::log::segment::ClaimMode;
-use crate::record::{Record, RecordMetadata};
+use crate::record::{Record, RecordMetadata, known_timestamp};
 use core::fmt;
 
-#[allow(private_bounds)]
-impl<S: ClaimMode> Producer<S> {
+impl<M: ProducerMode> Producer<M> {
     /// Appends a batch of records, each partition's share as one frame. Readers see all of a share
     /// or none of it.
     ///
     /// Within a partition the records keep their order. For each share the call waits for room, up
-    /// to [`max_block`](crate::TopicConfig::max_block).
+    /// to [`max_block`](Self::max_block).
     ///
     /// Returns each record's partition, offset and timestamp, in the order of `records`. The
     /// producer can send again once that is dropped.
@@ -109,7 +107,7 @@ impl<S: ClaimMode> Producer<S> {
             let topic = &self.appenders.topic;
             let size = FrameSize::of_batch(topic, partition as u32, share.records, share.size());
             let size = size.map_err(|error| refused(error.into()))?;
-            let claim = self.appenders.claim::<S>(partition as u32, size, when_full);
+            let claim = self.appenders.claim::<M>(partition as u32, size, when_full);
             let claim = claim.map_err(refused)?;
             let records = self.batch_plan.records_of(partition, records);
             let offset = claim.publish_batch(&share, records, timestamp);
@@ -165,7 +163,7 @@ impl<'a> BatchMetadata<'a> {
         Some(RecordMetadata {
             partition,
             offset,
-            timestamp: record.given_timestamp().unwrap_or(self.timestamp),
+            timestamp: record.timestamp.or(known_timestamp(self.timestamp)),
         })
     }
 

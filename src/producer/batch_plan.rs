@@ -57,10 +57,10 @@ impl BatchPlan {
         self.record_partitions.clear();
         self.ranks.clear();
         for record in records {
-            if let Some(timestamp) = record.given_timestamp() {
+            if let Some(timestamp) = record.timestamp {
                 check_timestamp::<SendError>(timestamp)?;
             }
-            let partition = router.choose(record.destination(), record.value().len())?;
+            let partition = router.choose(record.destination(), record.value_bytes().len())?;
             let share = &mut self.shares[partition as usize];
             self.record_partitions.push(partition);
             self.ranks.push(share.records as u32);

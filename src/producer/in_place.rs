@@ -3,11 +3,11 @@
 //! The public [`Claim`] is a claimed frame together with the metadata that its record will have. A
 //! claim that is dropped unpublished becomes an aborted frame.
 
-use super::Producer;
 use super::appender::{FrameSize, WhenFull};
+use super::{Producer, ProducerMode};
 use crate::error::SendError;
-use crate::log::segment::{ClaimMode, RecordClaim, in_place_size};
-use crate::record::{Destination, NO_TIMESTAMP, RecordMetadata};
+use crate::log::segment::{RecordClaim, in_place_size};
+use crate::record::{Destination, RecordMetadata};
 use core::fmt;
 use core::ops::{Deref, DerefMut};
 
@@ -35,12 +35,12 @@ pub struct Claim<'p> {
     metadata: RecordMetadata,
 }
 
-#[allow(private_bounds)]
-impl<S: ClaimMode> Producer<S> {
+impl<M: ProducerMode> Producer<M> {
     /// Claims room for a record with a value of `len` bytes, which the caller writes in place.
     ///
-    /// `key` is stored with the record. It does not choose the partition; `destination` does.
-    /// Waits for room up to [`max_block`](crate::TopicConfig::max_block).
+    /// `key` is stored with the record. With [`Destination::Any`] it also chooses the partition, as
+    /// the key of a [`Record`](crate::Record) does; any other destination takes precedence over it.
+    /// Waits for room up to [`max_block`](Self::max_block).
     ///
     /// The claim has its offset already, so readers of the partition stop before it until it is
     /// published or dropped. Fill it at once. A claim that is leaked (`mem::forget`) stops them
@@ -66,19 +66,23 @@ impl<S: ClaimMode> Producer<S> {
         len: usize,
     ) -> Result<Claim<'_>, SendError> {
         self.check_topic()?;
+        let destination = match (destination, key) {
+            (Destination::Any, Some(key)) => Destination::Key(key),
+            _ => destination,
+        };
         let partition = self.router.choose(destination, len)?;
         let timestamp = self.appenders.topic.config().timestamps.stamp();
         let bytes = in_place_size(len, key.map(<[u8]>::len), timestamp.is_some());
         let size = FrameSize::of_record(&self.appenders.topic, bytes)?;
         let frame = self
             .appenders
-            .claim::<S>(partition, size, WhenFull::Block)?;
+            .claim::<M>(partition, size, WhenFull::Block)?;
         let record = frame.begin_record(len, key, timestamp);
         Ok(Claim {
             metadata: RecordMetadata {
                 partition,
                 offset: record.offset(),
-                timestamp: timestamp.unwrap_or(NO_TIMESTAMP),
+                timestamp,
             },
             record,
         })

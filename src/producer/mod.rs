@@ -2,7 +2,7 @@
 //!
 //! A send takes no lock and allocates nothing. Unless a segment is full, it also reads nothing that
 //! consumers write. Shared and exclusive producers are one type; they differ in one step, the
-//! write to the segment's state word ([`ClaimMode`]).
+//! write to the segment's state word ([`ClaimMode`](crate::log::segment::ClaimMode)).
 //!
 //! One send, from the handle down to the published word:
 //!
@@ -27,17 +27,22 @@ mod appender;
 mod batch;
 mod batch_plan;
 mod in_place;
+mod mode;
+mod producer_pool;
 mod router;
 mod send_async;
+mod shared;
 mod values;
 
 pub use batch::{BatchMetadata, BatchMetadataIter};
 pub use in_place::Claim;
+pub use mode::ProducerMode;
 pub use send_async::{SendAsync, SendBatchAsync, SendValuesAsync};
+pub use shared::SharedProducer;
 
 use crate::clock;
 use crate::error::{SendError, TopicError};
-use crate::log::segment::{ClaimMode, ExclusiveMode, SharedMode, record_size};
+use crate::log::segment::{ExclusiveMode, SharedMode, record_size};
 use crate::log::segment_pool::SpareSegment;
 use crate::record::{NO_TIMESTAMP, Record, RecordMetadata, check_timestamp};
 use crate::topic::{Timestamps, Topic, TopicShared, TopicState};
@@ -48,14 +53,18 @@ use core::marker::PhantomData;
 use router::Router;
 use std::sync::Arc;
 use std::task::Waker;
+use std::time::Duration;
 
 impl Topic {
     /// Creates a producer. A topic can have any number of them.
     ///
-    /// Each producer adds a spare segment to the topic's memory (see
-    /// [`TopicConfig`](crate::TopicConfig)). While an exclusive producer is alive, other producers
-    /// can be created, but their sends fail with
-    /// [`SendError::ExclusiveProducer`].
+    /// With its first send or claim a producer adds a spare segment to the topic's memory (see
+    /// [`TopicConfig`](crate::TopicConfig)), and gives it back when it is dropped. To send from many
+    /// tasks, use a [`shared_producer`](Self::shared_producer), which needs as many spares as calls
+    /// run at once.
+    ///
+    /// While an exclusive producer is alive, other producers can be created, but their sends fail
+    /// with [`SendError::ExclusiveProducer`].
     pub fn producer(&self) -> Producer<SharedMode> {
         Producer::shared(self.inner().clone())
     }
@@ -98,7 +107,7 @@ pub type ExclusiveProducer = Producer<ExclusiveMode>;
 ///
 /// | call | appends | if the partition is full |
 /// |---|---|---|
-/// | [`send`](Self::send) | one record | waits up to [`max_block`](crate::TopicConfig::max_block) |
+/// | [`send`](Self::send) | one record | waits up to [`max_block`](Self::max_block) |
 /// | [`send_batch`](Self::send_batch) | records, one frame per partition | as `send`, per frame |
 /// | [`send_values`](Self::send_values) | fixed-size values, as one frame | as `send` |
 /// | [`claim`](Self::claim) | one record, written in place by the caller | as `send` |
@@ -109,7 +118,11 @@ pub type ExclusiveProducer = Producer<ExclusiveMode>;
 ///
 /// A producer is used by one thread or task at a time. To send from several, give each a
 /// [clone](Clone): it is another producer of the same topic, with a spare segment and a sticky
-/// partition of its own.
+/// partition of its own. For many that send now and then, such as the requests of a server, there
+/// is [`SharedProducer`].
+///
+/// A producer takes its spare segment at its first send or claim, under a short lock. Where the
+/// first send must not be slower than others, send an empty batch beforehand: it appends nothing.
 ///
 /// ```
 /// # use ringlog::{Broker, Record, TopicConfig};
@@ -139,27 +152,28 @@ pub type ExclusiveProducer = Producer<ExclusiveMode>;
 /// - `PartitionOutOfRange`: the topic does not have the partition that the record, the destination
 ///   or the partitioner named.
 /// - `InvalidTimestamp`: the record's timestamp is below zero (`send`, `send_batch`).
-/// - `Full`: there was no room within [`max_block`](crate::TopicConfig::max_block), or at once for
+/// - `Full`: there was no room within [`max_block`](Self::max_block), or at once for
 ///   the `try_` calls. Futures never return it.
 /// - `Closed`: the topic was [closed](crate::Topic::close) or deleted.
 /// - `ExclusiveProducer`: an exclusive producer was alive when this producer was created, and still
 ///   is.
 /// - `Exhausted`: the partition has used up its offsets or segment numbers.
-#[allow(private_bounds)]
-pub struct Producer<S: ClaimMode = SharedMode> {
+pub struct Producer<M: ProducerMode = SharedMode> {
     appenders: Appenders,
     router: Router,
-    /// The topic's state at the last [`refresh`](Self::refresh). `NONE` until the producer is
-    /// admitted: until it has found no exclusive producer. From then on none can enter.
+    /// The topic's state at the last [`refresh`](Self::refresh). `NONE` until the first call that
+    /// finds the producer admitted: that finds no exclusive producer. From then on none can enter,
+    /// and the producer has its spare.
     seen_state: TopicState,
     /// The same state, if a record that names no partition goes to partition 0 without a timestamp.
     /// Otherwise `NONE`. One comparison then replaces the router and the clock.
     direct_state: TopicState,
     fast_path: FastPath,
     batch_plan: BatchPlan,
-    mode: PhantomData<fn() -> S>,
-    // Dropped last: when the producer is counted out and can claim no more.
-    _spare: SpareSegment,
+    mode: PhantomData<fn() -> M>,
+    /// Taken before the first claim. Dropped last: when the producer is counted out and can claim no
+    /// more.
+    spare: Option<SpareSegment>,
 }
 
 /// What [`Producer::append_fast`] may take for granted of records without a timestamp of their own.
@@ -179,45 +193,40 @@ fn metadata(partition: u32, offset: u64, timestamp: Option<i64>) -> RecordMetada
     RecordMetadata {
         partition,
         offset,
-        timestamp: timestamp.unwrap_or(NO_TIMESTAMP),
+        timestamp,
     }
 }
 
 impl Producer<SharedMode> {
     fn shared(topic: Arc<TopicShared>) -> Self {
-        let admission = topic.enter_shared();
-        Self::new(topic, admission.others as u32, admission.admitted)
+        let others = topic.enter_shared();
+        Self::new(topic, others as u32)
     }
 }
 
 impl Producer<ExclusiveMode> {
     /// The caller has entered the topic as its only producer.
     fn exclusive(topic: Arc<TopicShared>) -> Self {
-        Self::new(topic, 0, true)
+        Self::new(topic, 0)
     }
 }
 
-#[allow(private_bounds)]
-impl<S: ClaimMode> Producer<S> {
+impl<M: ProducerMode> Producer<M> {
     /// A producer beside `others`, whose number is where its sticky partition begins: so the
     /// producers of a topic begin at different partitions.
-    fn new(topic: Arc<TopicShared>, others: u32, admitted: bool) -> Self {
+    fn new(topic: Arc<TopicShared>, others: u32) -> Self {
         let partitioner = topic.config().partitioner.clone();
         let partitions = topic.partitions();
-        let mut producer = Producer {
+        Producer {
             router: Router::new(partitioner, partitions, others),
-            _spare: topic.pool().spare(),
+            spare: None,
             appenders: Appenders::new(topic, partitions),
             seen_state: TopicState::NONE,
             direct_state: TopicState::NONE,
             fast_path: FastPath::Unavailable,
             batch_plan: BatchPlan::default(),
             mode: PhantomData,
-        };
-        if admitted {
-            producer.refresh();
         }
-        producer
     }
 
     /// Ends the producer. The same as dropping it: everything it has sent is already published, so
@@ -229,10 +238,40 @@ impl<S: ClaimMode> Producer<S> {
         self.appenders.topic.name()
     }
 
+    /// How long a call of this producer waits for room before it fails with [`SendError::Full`].
+    /// The topic's [`max_block`](crate::TopicConfig::max_block), unless
+    /// [`set_max_block`](Self::set_max_block) has set another limit.
+    pub fn max_block(&self) -> Duration {
+        self.appenders.max_block
+    }
+
+    /// Sets how long a call of this producer waits for room, in place of the topic's
+    /// [`max_block`](crate::TopicConfig::max_block). Clones made from now on have the same limit.
+    ///
+    /// ```
+    /// # use ringlog::{Broker, Record, SendError, TopicConfig};
+    /// # use std::time::Duration;
+    /// # let broker = Broker::new();
+    /// let topic = broker.create_topic("orders", TopicConfig::new())?;
+    /// let mut producer = topic.producer();
+    /// assert_eq!(producer.max_block(), Duration::from_secs(60));
+    /// producer.set_max_block(Duration::from_millis(5));
+    /// producer.send(Record::new("order"))?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn set_max_block(&mut self, limit: Duration) {
+        self.appenders.max_block = limit;
+    }
+
     /// Appends a record, and returns its partition, offset and timestamp.
     ///
     /// The partition is the one that the record names, or else the partitioner's choice. If it is
-    /// full, the call waits for room, up to [`max_block`](crate::TopicConfig::max_block).
+    /// full, the call waits for room, up to [`max_block`](Self::max_block).
+    ///
+    /// A thread that holds a batch of the same topic, or is its only reader, waits for itself when
+    /// the ring is full under [`Overflow::Backpressure`](crate::Overflow::Backpressure): it waits
+    /// all of `max_block`, 60 s by default, and the send fails. Let it poll on before it sends, use
+    /// [`try_send`](Self::try_send), or send from another thread.
     ///
     /// # Errors
     /// See [`Producer`].
@@ -290,8 +329,8 @@ impl<S: ClaimMode> Producer<S> {
             return None;
         }
         let state = self.appenders.topic.state();
-        if state == self.direct_state && record.given_partition().is_none() {
-            let offset = self.appenders.single().try_append::<S>(record, None)?;
+        if state == self.direct_state && record.partition.is_none() {
+            let offset = self.appenders.single().try_append::<M>(record, None)?;
             Some(metadata(0, offset, None))
         } else if state == self.seen_state {
             self.append_routed(record)
@@ -311,10 +350,10 @@ impl<S: ClaimMode> Producer<S> {
         // Two calls, so that each is compiled for a record with, or without, a timestamp.
         if self.fast_path == FastPath::Timed {
             let timestamp = Some(clock::now());
-            let offset = appender.try_append::<S>(record, timestamp)?;
+            let offset = appender.try_append::<M>(record, timestamp)?;
             Some(metadata(partition, offset, timestamp))
         } else {
-            let offset = appender.try_append::<S>(record, None)?;
+            let offset = appender.try_append::<M>(record, None)?;
             Some(metadata(partition, offset, None))
         }
     }
@@ -336,17 +375,17 @@ impl<S: ClaimMode> Producer<S> {
         when_full: WhenFull<'_>,
     ) -> Result<RecordMetadata, Refusal> {
         self.check_topic()?;
-        let timestamp = match record.given_timestamp() {
+        let timestamp = match record.timestamp {
             Some(timestamp) => Some(check_timestamp::<SendError>(timestamp)?),
             None => self.appenders.topic.config().timestamps.stamp(),
         };
         let bytes = record_size(record, timestamp.is_some());
         let partition = self
             .router
-            .choose(record.destination(), record.value().len());
+            .choose(record.destination(), record.value_bytes().len());
         let partition = partition.map_err(SendError::from)?;
         let size = FrameSize::of_record(&self.appenders.topic, bytes)?;
-        let claim = self.appenders.claim::<S>(partition, size, when_full)?;
+        let claim = self.appenders.claim::<M>(partition, size, when_full)?;
         let offset = claim.publish_record(record, timestamp);
         Ok(metadata(partition, offset, timestamp))
     }
@@ -372,7 +411,7 @@ impl<S: ClaimMode> Producer<S> {
     fn check_topic_slowly(&mut self) -> Result<(), SendError> {
         let topic = self.appenders.topic.name();
         if self.appenders.topic.is_closed() {
-            if S::EXCLUSIVE {
+            if M::EXCLUSIVE {
                 // No other thread may end logs in which this producer claims (row P17). It claims
                 // no more, so it ends them itself.
                 self.appenders.forget_last_states();
@@ -380,10 +419,13 @@ impl<S: ClaimMode> Producer<S> {
             }
             return Err(self.appenders.topic.closed_error());
         }
-        if self.seen_state == TopicState::NONE && self.appenders.topic.has_exclusive_producer() {
-            return Err(SendError::ExclusiveProducer {
-                topic: topic.clone(),
-            });
+        if self.spare.is_none() {
+            if !M::EXCLUSIVE && self.appenders.topic.has_exclusive_producer() {
+                return Err(SendError::ExclusiveProducer {
+                    topic: topic.clone(),
+                });
+            }
+            self.spare = Some(self.appenders.topic.pool().spare());
         }
         self.refresh();
         Ok(())
@@ -412,23 +454,23 @@ impl<S: ClaimMode> Producer<S> {
 
 impl Clone for Producer<SharedMode> {
     fn clone(&self) -> Self {
-        Self::shared(self.appenders.topic.clone())
+        let mut clone = Self::shared(self.appenders.topic.clone());
+        clone.set_max_block(self.max_block());
+        clone
     }
 }
 
-#[allow(private_bounds)]
-impl<S: ClaimMode> Drop for Producer<S> {
+impl<M: ProducerMode> Drop for Producer<M> {
     fn drop(&mut self) {
-        self.appenders.topic.leave_producer(S::EXCLUSIVE);
+        self.appenders.topic.leave_producer(M::EXCLUSIVE);
     }
 }
 
-#[allow(private_bounds)]
-impl<S: ClaimMode> fmt::Debug for Producer<S> {
+impl<M: ProducerMode> fmt::Debug for Producer<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Producer")
             .field("topic", self.appenders.topic.name())
-            .field("exclusive", &S::EXCLUSIVE)
+            .field("exclusive", &M::EXCLUSIVE)
             .finish_non_exhaustive()
     }
 }

@@ -178,7 +178,7 @@ mod tests {
 
     impl Router {
         fn route(&mut self, record: &Record<'_>) -> Result<u32, PartitionOutOfRange> {
-            self.choose(record.destination(), record.value().len())
+            self.choose(record.destination(), record.value_bytes().len())
         }
     }
 

@@ -3,15 +3,14 @@
 //! The values are copied in one piece, with one claim, one descriptor and one publication for all
 //! of them.
 
-use super::Producer;
 use super::appender::{FrameSize, Refusal, WhenFull};
+use super::{Producer, ProducerMode};
 use crate::error::SendError;
-use crate::log::segment::{ClaimMode, uniform_size};
-use crate::record::{Destination, FrameMetadata};
+use crate::log::segment::uniform_size;
+use crate::record::{Destination, FrameMetadata, known_timestamp};
 use zerocopy::{Immutable, IntoBytes};
 
-#[allow(private_bounds)]
-impl<S: ClaimMode> Producer<S> {
+impl<M: ProducerMode> Producer<M> {
     /// Appends fixed-size values as one frame, the fastest way to send. Readers see all of the
     /// values or none.
     ///
@@ -21,7 +20,7 @@ impl<S: ClaimMode> Producer<S> {
     /// chooses the partition; it is not stored. If `values` is empty nothing is appended, and
     /// `base_offset` is the end of the partition's log.
     ///
-    /// Waits for room up to [`max_block`](crate::TopicConfig::max_block).
+    /// Waits for room up to [`max_block`](Self::max_block).
     ///
     /// ```
     /// # use ringlog::{Broker, Destination, TopicConfig};
@@ -89,15 +88,15 @@ impl<S: ClaimMode> Producer<S> {
                 partition,
                 base_offset: self.appenders.topic.partition(partition).log_end_offset(),
                 records: 0,
-                timestamp,
+                timestamp: known_timestamp(timestamp),
             });
         }
-        let claim = self.appenders.claim::<S>(partition, size, when_full)?;
+        let claim = self.appenders.claim::<M>(partition, size, when_full)?;
         Ok(FrameMetadata {
             partition,
             base_offset: claim.publish_values(values, value_size, timestamp),
             records: records as u64,
-            timestamp,
+            timestamp: known_timestamp(timestamp),
         })
     }
 }

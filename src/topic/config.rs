@@ -16,15 +16,15 @@ use std::time::Duration;
 /// Which timestamp a record gets that is sent without one.
 ///
 /// ```
-/// use ringlog::{Broker, NO_TIMESTAMP, Record, Timestamps, TopicConfig};
+/// use ringlog::{Broker, Record, Timestamps, TopicConfig};
 ///
 /// let config = TopicConfig::new().timestamps(Timestamps::Given);
 /// let topic = Broker::new().create_topic("orders", config)?;
 /// let mut producer = topic.producer();
 /// let sent = producer.send(Record::new("login"))?;
-/// assert_eq!(sent.timestamp, NO_TIMESTAMP);
+/// assert_eq!(sent.timestamp, None);
 /// let sent = producer.send(Record::new("purchase").timestamp(1_700_000_000_000))?;
-/// assert_eq!(sent.timestamp, 1_700_000_000_000);
+/// assert_eq!(sent.timestamp, Some(1_700_000_000_000));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
@@ -68,8 +68,9 @@ impl Timestamps {
 ///
 /// # Memory
 ///
-/// A topic allocates all its memory when it is created or when partitions are added. Appending
-/// never allocates. The topic's bytes are:
+/// A topic allocates all its memory when it is created, when partitions are added, and when a
+/// handle needs a spare segment. A producer takes its spare at its first send; later ones never
+/// allocate. The topic's bytes are:
 ///
 /// ```text
 /// (partitions * (segments + 1) + spares) * block
@@ -77,10 +78,14 @@ impl Timestamps {
 ///         rounded up to a multiple of 128
 /// ```
 ///
-/// `spares` is the greatest number of handles (producers and consumers) that were alive at once,
-/// rounded up to a power of two. Each handle brings one segment, so a handle that stops forever
-/// takes none from the others. Some count differently:
+/// `spares` is the greatest number of handles (producers and consumers) that were alive at once;
+/// from 16 on, up to an eighth more. Each handle brings one segment, so a handle that stops forever
+/// takes none from the others. When a handle is dropped, its spare serves the next one. Spares stay
+/// allocated until the topic is dropped. Some count differently:
 ///
+/// - A producer that has never sent does not count.
+/// - A [`SharedProducer`](crate::SharedProducer), with all its clones, counts once for each call
+///   that ran at the same time.
 /// - A lookup by time, and [`Topic::apply_retention`](crate::Topic::apply_retention), count as a
 ///   handle while they run.
 /// - A member of a group counts once for each of its partitions.
@@ -229,7 +234,12 @@ impl TopicConfig {
     }
 
     /// Sets how long a send waits for room before it fails with
-    /// [`SendError::Full`](crate::SendError::Full). Default 60 s (Kafka's `max.block.ms`).
+    /// [`SendError::Full`](crate::SendError::Full). Default 60 s (Kafka's `max.block.ms`). Each
+    /// producer can have [another limit](crate::Producer::set_max_block).
+    ///
+    /// A send by the thread that should make the room waits that long as well: a thread that holds
+    /// a batch of the topic, or is its only reader, under [`Overflow::Backpressure`]. Let such a
+    /// thread poll before it sends, or send with a `try_` call.
     pub fn max_block(mut self, limit: Duration) -> Self {
         self.max_block = limit;
         self

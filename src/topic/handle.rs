@@ -300,8 +300,9 @@ impl Topic {
         }
     }
 
-    /// The bytes of all segments of the topic, including the spares of its handles. The formula
-    /// is at [`TopicConfig`].
+    /// The bytes that are reserved for all segments of the topic, including the spares that handles
+    /// have needed so far. The formula is at [`TopicConfig`]. Pages that were never used count, and
+    /// take no memory.
     pub fn memory_bytes(&self) -> usize {
         self.inner.pool().bytes()
     }

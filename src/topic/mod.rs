@@ -9,7 +9,6 @@
 //! | `subscription.rs`, `inbox.rs` | a consumer's registration; partitions added since |
 //! | `handle.rs` | `Topic`, the public handle |
 //! | `partitioner.rs` | `Partitioner`, and the three that are built in |
-//! | `topic_partition.rs` | a partition's public name |
 //! | `directory.rs` | topics by name |
 
 mod config;
@@ -22,12 +21,11 @@ mod producer_count;
 mod shared;
 mod state;
 mod subscription;
-mod topic_partition;
 
+pub use crate::topic_partition::TopicPartition;
 pub use config::{Timestamps, TopicConfig};
 pub use handle::Topic;
 pub use partitioner::{Murmur2, PartitionChoice, Partitioner, RoundRobin, Xxh3};
-pub use topic_partition::TopicPartition;
 
 pub(crate) use directory::Directory;
 pub(crate) use inbox::AddedPartition;

@@ -25,8 +25,10 @@ pub enum PartitionChoice {
 
 /// Chooses the partition of a record that names none.
 ///
-/// The producer calls it for each record that names no partition. For records with equal keys to
-/// stay in order, it must choose the same partition for equal keys.
+/// The producer calls it once for each record that names no partition, also if the send then waits
+/// for room. For records with equal keys to stay in order, it must choose the same partition for
+/// equal keys. If it panics, the panic leaves the send, nothing was appended, and the producer stays
+/// usable.
 ///
 /// ```
 /// use ringlog::{Broker, PartitionChoice, Partitioner, Record, TopicConfig};

@@ -5,8 +5,9 @@
 //! | exclusive | shared producers that are alive     |
 //! ```
 //!
-//! A shared producer counts itself in and may send once it finds no exclusive producer. An
-//! exclusive producer enters only if the whole word is zero.
+//! A shared producer counts itself in when it is created, and may send once it finds no exclusive
+//! producer: it looks before its first claim. An exclusive producer enters only if the whole word
+//! is zero.
 
 use super::shared::TopicShared;
 use crate::error::TopicError;
@@ -15,31 +16,19 @@ use crate::sync::ord;
 /// Set while an exclusive producer lives.
 const EXCLUSIVE: u64 = 1 << 63;
 
-/// What a shared producer finds when it is counted in.
-pub(crate) struct Admission {
-    /// Shared producers that were counted before it.
-    pub(crate) others: u64,
-    /// Whether it may send: not while an exclusive producer lives.
-    pub(crate) admitted: bool,
-}
-
 impl TopicShared {
-    /// Counts a shared producer in.
-    pub(crate) fn enter_shared(&self) -> Admission {
-        // Acquire: the last claims of an exclusive producer that left (`topic.leave_producer`).
-        let before = self
-            .producers
-            .fetch_add(1, ord!("topic.enter_shared", P9, Acquire));
-        Admission {
-            others: before & !EXCLUSIVE,
-            admitted: before & EXCLUSIVE == 0,
-        }
+    /// Counts a shared producer in, and returns how many were counted before it. It may not send
+    /// before [`has_exclusive_producer`](Self::has_exclusive_producer) has returned `false` to it.
+    pub(crate) fn enter_shared(&self) -> u64 {
+        self.producers.fetch_add(1, ord!(Relaxed)) & !EXCLUSIVE
     }
 
     /// Whether an exclusive producer lives. Once this is false, it stays so while the caller is
     /// counted in as a shared producer.
     pub(crate) fn has_exclusive_producer(&self) -> bool {
-        // Acquire: as in `enter_shared`. (`TopicShared::close` relies on row P17 instead.)
+        // Acquire: the last claims of an exclusive producer that left (`topic.leave_producer`). The
+        // caller's own `enter_shared` carries that release on: it is a read-modify-write.
+        // (`TopicShared::close` relies on row P17 instead.)
         self.producers
             .load(ord!("topic.has_exclusive_producer", P9, Acquire))
             & EXCLUSIVE

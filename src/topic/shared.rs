@@ -19,6 +19,7 @@ use crate::log::partition_id::{MAX_PARTITIONS, PartitionId};
 use crate::log::segment::{MAX_NUMBER, SegmentShape};
 use crate::log::segment_pool::{MAX_SEGMENTS, NoSegments, SegmentPool};
 use crate::sync::{AppendVec, AtomicU64, Mutex, MutexGuard, lock, ord};
+use crate::topic_partition::TopicPartition;
 use crate::wait::EventCount;
 use std::sync::Arc;
 
@@ -47,6 +48,7 @@ impl TopicShared {
                 reason,
             });
         }
+        let name: Arc<str> = name.into();
         let (shape, segments) = config.validate()?;
         let partitions = config.partitions as usize;
         let out_of_memory = || TopicError::OutOfMemory {
@@ -60,13 +62,13 @@ impl TopicShared {
             .map(|id| {
                 let near = id as usize * (config.segments as usize + 1);
                 let index = pool.take(near as u16)?;
-                Some(new_partition(&config, &pool, id, index))
+                Some(new_partition(&config, &pool, &name, id, index))
             })
             .collect::<Option<_>>()
             .ok_or_else(out_of_memory)?;
         let state = AtomicU64::new(TopicState::with_partitions(config.partitions).0);
         Ok(TopicShared {
-            name: name.into(),
+            name,
             config,
             pool,
             partitions: AppendVec::new(partitions),
@@ -280,7 +282,7 @@ impl TopicShared {
             },
         })?;
         for (id, index) in (before..total).zip(index..) {
-            let new = new_partition(config, pool, id, index);
+            let new = new_partition(config, pool, &self.name, id, index);
             self.partitions.fill(id as usize, new);
             // The hold is in force before the state word announces the partition. So a producer
             // cannot send a record there that the subscriber would miss.
@@ -307,11 +309,16 @@ impl TopicShared {
 fn new_partition(
     config: &TopicConfig,
     pool: &Arc<SegmentPool>,
+    topic: &Arc<str>,
     id: u32,
     index: u16,
 ) -> Arc<Partition> {
+    let topic_partition = TopicPartition {
+        topic: topic.clone(),
+        partition: id,
+    };
     Arc::new(Partition::new(
-        PartitionId::new(id),
+        topic_partition,
         config.segments as usize,
         config.overflow == Overflow::Backpressure,
         config.retention_limits(),

@@ -1,6 +1,8 @@
 //! Helpers of several test targets.
 #![allow(dead_code)]
 
+pub(crate) mod conditions;
+
 use ringlog::{Broker, Consumer, ConsumerConfig, Topic, TopicConfig};
 
 /// The name of the topic, where there is only one.
@@ -34,7 +36,7 @@ pub(crate) fn drain(consumer: &mut Consumer) -> Vec<(u32, u64, Vec<u8>)> {
         all.extend(
             batch
                 .iter()
-                .map(|r| (partition, r.offset(), r.value().to_vec())),
+                .map(|r| (partition, r.offset(), r.value_bytes().to_vec())),
         );
     }
 }

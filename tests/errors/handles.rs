@@ -89,7 +89,7 @@ fn handles_of_a_deleted_topic_report_closed_and_a_held_batch_stays_readable() {
         let again = broker.create_topic(TOPIC, small()).unwrap();
         assert_eq!(again.log_end_offset(0), Ok(0));
         drop((topic, other));
-        assert_eq!(batch.iter().next().unwrap().value(), b"held");
+        assert_eq!(batch.iter().next().unwrap().value_bytes(), b"held");
         assert_eq!(holder.try_poll().unwrap_err(), closed);
         // After subscribing again by name, it reads the new topic.
         holder.subscribe([TOPIC]).unwrap();

@@ -1,6 +1,7 @@
 //! Helpers of the tests of groups.
 
 use super::clock::{now, pass};
+use super::common::conditions::LIMIT;
 use super::common::{self, TOPIC, grouped};
 use ringlog::{
     Broker, ConsumeError, Consumer, ConsumerConfig, FenceReason, Producer, Record, Topic,
@@ -102,8 +103,7 @@ pub(crate) fn poll_errors(consumer: &mut Consumer) -> Vec<ConsumeError> {
 pub(crate) fn within_time<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     let (sender, receiver) = mpsc::channel();
     thread::spawn(move || sender.send(work()));
-    let limit = Duration::from_secs(20);
     receiver
-        .recv_timeout(limit)
+        .recv_timeout(LIMIT)
         .expect("the work deadlocked or panicked")
 }

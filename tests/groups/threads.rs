@@ -1,8 +1,9 @@
 //! Members on threads of their own that come and go while producers run.
 
+use super::common::conditions::wait_until;
 use super::common::{TOPIC, make};
 use ringlog::{
-    Assignor, Broker, ConsumeError, ConsumerConfig, CooperativeStickyAssignor, Overflow,
+    Assignor, Broker, ConsumeError, Consumer, ConsumerConfig, CooperativeStickyAssignor, Overflow,
     RangeAssignor, Record, RoundRobinAssignor, StickyAssignor, TopicConfig,
 };
 use std::collections::BTreeMap;
@@ -110,6 +111,19 @@ fn each_record_is_handled_once_and_in_order_while_members_come_and_go() {
     }
 }
 
+/// The clock of the next test. It only passes while a member sleeps over its batch.
+static MILLISECONDS: AtomicU64 = AtomicU64::new(0);
+
+/// Stops polling until the other members, which poll, have expelled this one.
+fn sleep_until_expelled(broker: &Broker, member: &Consumer) {
+    let id = member.member_id().unwrap();
+    wait_until("a member that sleeps is expelled", || {
+        MILLISECONDS.fetch_add(5, Relaxed);
+        let group = broker.describe_group("g").unwrap();
+        group.members.iter().all(|other| other.id != id)
+    });
+}
+
 /// Members that stop polling are expelled while they handle a batch: uncommitted records are
 /// handled again, and none is left out.
 #[test]
@@ -123,13 +137,16 @@ fn what_an_expelled_member_committed_is_not_handled_again_and_nothing_is_left_ou
     let config = ConsumerConfig::new()
         .group("g")
         .auto_commit(false)
-        .max_poll_interval(Duration::from_millis(20))
+        .max_poll_interval(Duration::from_millis(100))
+        .clock(|| Duration::from_millis(MILLISECONDS.load(Relaxed)))
         .max_poll_records(40);
     start_group(&broker, &config);
     // The highest acknowledged commit of each partition.
     let committed = Mutex::new(BTreeMap::<u32, u64>::new());
     let seen = Mutex::new(BTreeMap::<u32, Vec<u64>>::new());
     let expelled = AtomicU64::new(0);
+    // Held by the one that sleeps: the others poll.
+    let asleep = Mutex::new(());
     let total = RECORDS / 4;
     let done = || {
         let committed = committed.lock().unwrap();
@@ -151,6 +168,7 @@ fn what_an_expelled_member_committed_is_not_handled_again_and_nothing_is_left_ou
         for worker in 0..3u64 {
             let (broker, config, done) = (&broker, &config, &done);
             let (committed, seen, expelled) = (&committed, &seen, &expelled);
+            let asleep = &asleep;
             scope.spawn(move || {
                 let mut member = broker.consumer(config.clone()).unwrap();
                 member.subscribe([TOPIC]).unwrap();
@@ -168,7 +186,9 @@ fn what_an_expelled_member_committed_is_not_handled_again_and_nothing_is_left_ou
                     };
                     batches += 1;
                     if batches % 40 == 10 * worker {
-                        thread::sleep(Duration::from_millis(60));
+                        if let Ok(_alone) = asleep.try_lock() {
+                            sleep_until_expelled(broker, &member);
+                        }
                     }
                     // While this member records its commit, no other member can.
                     let mut committed = committed.lock().unwrap();

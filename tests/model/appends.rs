@@ -310,10 +310,10 @@ impl Run {
                         assert_eq!((at.partition as usize, at.offset), (p, offset));
                         at.timestamp
                     }
-                    None => record.time.unwrap_or(UNKNOWN),
+                    None => Some(record.time.unwrap_or(UNKNOWN)),
                 };
                 Some(match timestamp {
-                    UNKNOWN => StoredRecord {
+                    Some(UNKNOWN) => StoredRecord {
                         sent: record.clone(),
                         time: UNKNOWN,
                     },

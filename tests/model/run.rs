@@ -5,8 +5,8 @@ use super::ops::{CONSUMERS, NO_PARTITION, Op, Retention, Seek, Setup};
 use super::reader::Reader;
 use super::reference::{Limits, Partition, Room, SentRecord, StoredRecord};
 use ringlog::{
-    Broker, Consumer, ExclusiveProducer, NO_TIMESTAMP, OffsetReset, Overflow, Producer, SendError,
-    Timestamps, Topic, TopicConfig, TopicError, TopicPartition,
+    Broker, Consumer, ExclusiveProducer, OffsetReset, Overflow, Producer, SendError, Timestamps,
+    Topic, TopicConfig, TopicError, TopicPartition,
 };
 use std::rc::Rc;
 use std::slice;
@@ -16,6 +16,9 @@ pub(crate) const TOPIC: &str = "model";
 
 /// The time of a record whose metadata was not returned: any time is accepted.
 pub(crate) const UNKNOWN: i64 = i64::MIN;
+
+/// No time.
+pub(crate) const NO_TIME: i64 = -1;
 
 pub(crate) enum AnyProducer {
     Producer(Producer),
@@ -259,18 +262,18 @@ impl Run {
     }
 
     /// Checks a record's time, and returns the record as it must be read.
-    pub(crate) fn stored(&self, sent: &SentRecord, timestamp: i64) -> StoredRecord {
+    pub(crate) fn stored(&self, sent: &SentRecord, timestamp: Option<i64>) -> StoredRecord {
         match sent.time {
-            Some(given) => assert_eq!(timestamp, given),
+            Some(given) => assert_eq!(timestamp, Some(given)),
             None if self.timed() => {
                 let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-                assert!((timestamp - now.as_millis() as i64).abs() < 10_000);
+                assert!((timestamp.unwrap() - now.as_millis() as i64).abs() < 10_000);
             }
-            None => assert_eq!(timestamp, NO_TIMESTAMP),
+            None => assert_eq!(timestamp, None),
         }
         StoredRecord {
             sent: sent.clone(),
-            time: timestamp,
+            time: timestamp.unwrap_or(NO_TIME),
         }
     }
 

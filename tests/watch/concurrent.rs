@@ -1,10 +1,11 @@
 //! Snapshots taken while producers and consumers run: no counter goes back, and the numbers of one
 //! snapshot agree with each other.
 
+use super::common::conditions::wait_until;
 use super::common::{make, subscribed};
 use super::{named, small};
 use ringlog::{BrokerSnapshot, Destination, Overflow, PartitionStats, Record};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 /// Two producers that also abort claims, two consumers and a group member run while another thread
@@ -19,6 +20,7 @@ fn check_snapshots(overflow: Overflow) {
             .max_block(Duration::from_secs(60)),
     );
     let done = AtomicBool::new(false);
+    let snapshots = AtomicU64::new(0);
     let consumers: Vec<_> = [
         named("a"),
         named("b").max_poll_records(7),
@@ -51,21 +53,24 @@ fn check_snapshots(overflow: Overflow) {
             .collect();
         let observer = scope.spawn(|| {
             let mut before = broker.snapshot();
-            let mut snapshots = 0u64;
             while !done.load(Ordering::Acquire) {
                 let now = broker.snapshot();
                 check(&before, &now);
                 before = now;
-                snapshots += 1;
+                snapshots.fetch_add(1, Ordering::Relaxed);
             }
-            snapshots
         });
         let producers: Vec<_> = (0..2)
             .map(|_| {
-                let topic = &topic;
+                let (topic, snapshots) = (&topic, &snapshots);
                 scope.spawn(move || {
                     let mut producer = topic.producer();
                     for i in 0..RECORDS {
+                        // Snapshots are taken before, between and after the sends.
+                        if i % (RECORDS / 20) == 0 {
+                            let wanted = i / (RECORDS / 20);
+                            wait_until("a snapshot", || snapshots.load(Ordering::Relaxed) > wanted);
+                        }
                         let partition = (i % 2) as u32;
                         if i % 100 == 99 {
                             drop(
@@ -82,11 +87,10 @@ fn check_snapshots(overflow: Overflow) {
                 })
             })
             .collect();
-        for producer in producers {
-            producer.join().unwrap();
-        }
+        let sent: Vec<_> = producers.into_iter().map(|p| p.join()).collect();
         done.store(true, Ordering::Release);
-        assert!(observer.join().unwrap() > 10);
+        observer.join().unwrap();
+        sent.into_iter().for_each(|sent| sent.unwrap());
         let joined = readers.into_iter().map(|reader| reader.join().unwrap());
         let all: Vec<_> = joined.collect();
         // While all consumers still exist.

@@ -11,7 +11,7 @@ fn a_record_is_seen_whole_or_not_at_all() {
     let observed = outcomes.clone();
     explore(move || {
         let (broker, topic) = topic(small(Overflow::Backpressure));
-        let mut producer = topic.producer();
+        let mut producer = producer(&topic);
         let mut consumer = reader(&broker);
         let p = thread::spawn(move || {
             producer.send(Record::new(&value(7))).unwrap();
@@ -19,7 +19,12 @@ fn a_record_is_seen_whole_or_not_at_all() {
         let observed = observed.clone();
         let c = thread::spawn(move || {
             let batch = consumer.try_poll().unwrap();
-            observed.add(batch.iter().map(|r| number(r.value())).collect::<Vec<_>>());
+            observed.add(
+                batch
+                    .iter()
+                    .map(|r| number(r.value_bytes()))
+                    .collect::<Vec<_>>(),
+            );
         });
         p.join().unwrap();
         c.join().unwrap();
@@ -38,7 +43,7 @@ fn two_producers_get_dense_offsets_and_a_reader_sees_a_prefix() {
         let mut consumer = reader(&broker);
         let producers: Vec<_> = [1, 2]
             .map(|n| {
-                let mut producer = topic.producer();
+                let mut producer = producer(&topic);
                 thread::spawn(move || producer.send(Record::new(&value(n))).unwrap().offset)
             })
             .into();
@@ -66,7 +71,7 @@ fn a_batch_is_seen_whole_or_not_at_all() {
     let observed = outcomes.clone();
     explore(move || {
         let (broker, topic) = topic(small(Overflow::Backpressure));
-        let mut producer = topic.producer();
+        let mut producer = producer(&topic);
         let mut consumer = reader(&broker);
         let p = thread::spawn(move || {
             producer.send_values(Destination::Any, &[5u64, 6]).unwrap();
@@ -89,7 +94,7 @@ fn an_aborted_claim_is_stepped_over() {
     let observed = outcomes.clone();
     explore(move || {
         let (broker, topic) = topic(small(Overflow::Backpressure));
-        let mut producer = topic.producer();
+        let mut producer = producer(&topic);
         let mut consumer = reader(&broker);
         let p = thread::spawn(move || {
             let mut claim = producer.claim(Destination::Any, None, 16).unwrap();
@@ -118,7 +123,7 @@ fn an_exclusive_producer_hands_over_to_the_next() {
     explore(move || {
         let (broker, topic) = topic(small(Overflow::Backpressure));
         let mut exclusive = topic.exclusive_producer().unwrap();
-        let mut shared = topic.producer();
+        let mut shared = producer(&topic);
         let mut consumer = reader(&broker);
         let p = thread::spawn(move || {
             exclusive.send(Record::new(&value(1))).unwrap();

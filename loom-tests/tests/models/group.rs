@@ -34,7 +34,7 @@ fn a_commit_counts_for_the_next_owner_or_is_fenced_off() {
     let observed = outcomes.clone();
     explore(move || {
         let (broker, topic) = topic(smallest(Overflow::DropOldest));
-        let mut producer = topic.producer();
+        let mut producer = producer(&topic);
         send_all(&mut producer, 0..2);
         let config = config().instance_id("i").auto_commit(false);
         let mut a = member(&broker, config.clone());
@@ -65,7 +65,7 @@ fn a_commit_of_two_partitions_counts_for_both_or_neither() {
     let observed = outcomes.clone();
     explore(move || {
         let (broker, topic) = topic(smallest(Overflow::DropOldest).partitions(2));
-        let mut producer = topic.producer();
+        let mut producer = producer(&topic);
         for p in 0..2 {
             let value = value(p.into());
             producer.send(Record::new(&value).partition(p)).unwrap();
@@ -97,7 +97,7 @@ fn a_fenced_off_member_gives_up_nothing_that_the_next_owner_reads() {
     let observed = outcomes.clone();
     explore_to(1, move || {
         let (broker, topic) = topic(smallest(Overflow::Backpressure).segments(3));
-        let mut producer = topic.producer();
+        let mut producer = producer(&topic);
         send_all(&mut producer, 0..3);
         let config = config().instance_id("i");
         let mut a = member(&broker, config.clone());
@@ -135,7 +135,7 @@ fn at_a_handover_nothing_is_read_twice_or_skipped() {
         let observed = outcomes.clone();
         explore(move || {
             let (broker, topic) = topic(small(Overflow::DropOldest).partitions(2));
-            let mut producer = topic.producer();
+            let mut producer = producer(&topic);
             for n in 0..4 {
                 let record = value(n);
                 let record = Record::new(&record).partition((n % 2) as u32);

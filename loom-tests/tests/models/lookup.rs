@@ -13,7 +13,7 @@ fn the_bounds_of_a_moving_log_are_true_at_some_moment() {
     let observed = outcomes.clone();
     explore(move || {
         let (_broker, topic) = topic(smallest(Overflow::DropOldest));
-        let mut producer = topic.producer();
+        let mut producer = producer(&topic);
         send_all(&mut producer, 0..2);
         let p = thread::spawn(move || {
             send_all(&mut producer, 2..4);
@@ -42,7 +42,7 @@ fn a_seek_finds_its_record_or_the_log_start() {
     let observed = outcomes.clone();
     explore(move || {
         let (broker, topic) = topic(smallest(Overflow::DropOldest));
-        let mut producer = topic.producer();
+        let mut producer = producer(&topic);
         let mut consumer = reader(&broker);
         send_all(&mut producer, 0..3);
         consumer.seek(("t", 0), 1).unwrap();
@@ -53,7 +53,7 @@ fn a_seek_finds_its_record_or_the_log_start() {
         let c = thread::spawn(move || {
             let batch = consumer.try_poll().unwrap();
             let record = batch.iter().next();
-            let seen = record.map(|r| (r.offset(), number(r.value())));
+            let seen = record.map(|r| (r.offset(), number(r.value_bytes())));
             if let Some((offset, n)) = seen {
                 assert_eq!(offset, n);
             }
@@ -78,7 +78,7 @@ fn a_segment_retired_by_one_and_prepared_by_another_brings_its_log_start() {
         let observed = outcomes.clone();
         explore_to(preemptions, move || {
             let (broker, topic) = topic(small(Overflow::DropOldest));
-            let (mut retires, mut prepares) = (topic.producer(), topic.producer());
+            let (mut retires, mut prepares) = (producer(&topic), producer(&topic));
             // Segments 1 and 2 are live, at index 1 and 2 of the pool, because a pin kept segment 0
             // from being reused.
             let mut pin = reader(&broker);
@@ -145,7 +145,7 @@ fn an_exclusive_claim_brings_the_log_start_of_its_segment() {
     explore(move || {
         let config = small(Overflow::DropOldest);
         let (_broker, topic) = topic(config.segment_records(3).segment_bytes(72));
-        let mut shared = topic.producer();
+        let mut shared = producer(&topic);
         shared.send_values(Destination::Any, &[0u8; 3]).unwrap();
         let t = topic.clone();
         let p = thread::spawn(move || {
@@ -178,7 +178,7 @@ fn a_seek_among_unpublished_frames_finds_its_record() {
             let config = small(Overflow::Backpressure).segment_records(4);
             let (broker, topic) = topic(config.segment_bytes(72));
             let mut consumer = reader(&broker);
-            let (mut one, mut two) = (topic.producer(), topic.producer());
+            let (mut one, mut two) = (producer(&topic), producer(&topic));
             let p = thread::spawn(move || one.send(Record::new(&[1; 8])).unwrap().offset);
             let q = thread::spawn(move || {
                 let sent = two.send_values(Destination::Any, &[[2u8; 8], [3; 8]]);
@@ -187,7 +187,7 @@ fn a_seek_among_unpublished_frames_finds_its_record() {
             let c = thread::spawn(move || {
                 consumer.seek(("t", 0), offset).unwrap();
                 let batch = consumer.try_poll().unwrap();
-                let seen = batch.iter().map(|r| (r.offset(), r.value()[0]));
+                let seen = batch.iter().map(|r| (r.offset(), r.value_bytes()[0]));
                 seen.collect::<Vec<_>>()
             });
             let (one, two) = (p.join().unwrap(), q.join().unwrap());
@@ -218,7 +218,7 @@ fn a_lookup_by_time_finds_its_record_unless_the_log_start_has_passed_it() {
         let observed = outcomes.clone();
         explore(move || {
             let (_broker, topic) = topic(smallest(overflow));
-            let mut producer = topic.producer();
+            let mut producer = producer(&topic);
             let mut send = move |n: i64| {
                 let value = n.to_ne_bytes();
                 producer.send(Record::new(&value).timestamp(n)).unwrap();

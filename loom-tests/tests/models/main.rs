@@ -13,6 +13,7 @@ mod partitions;
 mod retention;
 mod reuse;
 mod roll;
+mod shared;
 mod sleep;
 mod source;
 mod stale;

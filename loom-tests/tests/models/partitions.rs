@@ -12,7 +12,7 @@ fn a_new_partition_is_complete_and_its_subscribers_miss_nothing() {
     let observed = outcomes.clone();
     explore(move || {
         let (broker, topic) = topic(smallest(Overflow::Backpressure));
-        let mut producer = topic.producer();
+        let mut producer = producer(&topic);
         let mut consumer = reader(&broker);
         let t = topic.clone();
         let a = thread::spawn(move || t.add_partitions(2).unwrap());
@@ -58,7 +58,7 @@ fn a_subscription_beside_an_addition_has_every_partition_once() {
     let observed = outcomes.clone();
     explore(move || {
         let (broker, topic) = topic(smallest(Overflow::Backpressure));
-        let mut producer = topic.producer();
+        let mut producer = producer(&topic);
         let t = topic.clone();
         let a = thread::spawn(move || t.add_partitions(2).unwrap());
         let observed = observed.clone();

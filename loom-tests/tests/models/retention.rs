@@ -9,7 +9,7 @@ use std::time::Duration;
 /// a gate held them back until its reader left.
 fn outlived(overflow: Overflow) -> (Broker, Topic, Producer) {
     let (broker, topic) = topic(smallest(overflow).segments(3).retention(Duration::ZERO));
-    let mut producer = topic.producer();
+    let mut producer = producer(&topic);
     let gate = (overflow == Overflow::Backpressure).then(|| reader(&broker));
     send_all(&mut producer, 0..3);
     drop(gate);
@@ -75,7 +75,7 @@ fn a_reader_beside_a_deletion_reads_or_loses_and_later_only_loses() {
         let observed = outcomes.clone();
         explore(move || {
             let (broker, topic) = topic(small(overflow));
-            let mut producer = topic.producer();
+            let mut producer = producer(&topic);
             send_all(&mut producer, 0..3);
             let mut consumer = broker
                 .consumer(ConsumerConfig::new().max_poll_records(1))
@@ -111,7 +111,7 @@ fn a_reader_that_joins_during_a_deletion_begins_before_or_after_it() {
     let observed = outcomes.clone();
     explore(move || {
         let (broker, topic) = topic(smallest(Overflow::Backpressure));
-        let mut producer = topic.producer();
+        let mut producer = producer(&topic);
         send_all(&mut producer, 0..2);
         let d = thread::spawn(move || {
             topic.delete_records(0, 1).unwrap();

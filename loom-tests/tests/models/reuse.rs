@@ -15,7 +15,7 @@ fn a_held_batch_is_never_overwritten_and_lost_is_exact() {
     let observed = outcomes.clone();
     explore(move || {
         let (broker, topic) = topic(smallest(Overflow::DropOldest));
-        let mut producer = topic.producer();
+        let mut producer = producer(&topic);
         let mut consumer = reader(&broker);
         send_all(&mut producer, 0..2);
         let p = thread::spawn(move || {
@@ -31,7 +31,7 @@ fn a_held_batch_is_never_overwritten_and_lost_is_exact() {
                 let read = || {
                     let records = batch.iter();
                     records
-                        .map(|r| (r.offset(), number(r.value())))
+                        .map(|r| (r.offset(), number(r.value_bytes())))
                         .collect::<Vec<_>>()
                 };
                 let before = read();
@@ -62,7 +62,7 @@ fn a_gate_protects_unread_records_and_releases_read_ones() {
         let observed = outcomes.clone();
         explore(move || {
             let (broker, topic) = topic(smallest(Overflow::Backpressure));
-            let mut producer = topic.producer();
+            let mut producer = producer(&topic);
             let mut consumer = reader(&broker);
             send_all(&mut producer, 0..2);
             let p = thread::spawn(move || try_to_send(&mut producer, 2, 3));
@@ -90,7 +90,7 @@ fn a_gate_that_joins_during_a_roll_misses_nothing() {
         let observed = outcomes.clone();
         explore(move || {
             let (broker, topic) = topic(smallest(Overflow::Backpressure));
-            let mut producer = topic.producer();
+            let mut producer = producer(&topic);
             send_all(&mut producer, 0..2);
             let p = thread::spawn(move || try_to_send(&mut producer, 2, 3));
             let c = thread::spawn(move || {
@@ -116,7 +116,7 @@ fn two_gates_that_join_at_once_are_both_in_force() {
     let observed = outcomes.clone();
     explore(move || {
         let (broker, topic) = topic(smallest(Overflow::Backpressure));
-        let mut producer = topic.producer();
+        let mut producer = producer(&topic);
         send_all(&mut producer, 0..2);
         let readers = [broker.clone(), broker].map(|broker| {
             thread::spawn(move || {
@@ -152,7 +152,7 @@ fn a_gate_is_seen_by_the_roller_after_one_that_stopped() {
         let observed = outcomes.clone();
         explore_to(1, move || {
             let (broker, topic) = topic(smallest(Overflow::Backpressure));
-            let (mut stops, mut goes_on) = (topic.producer(), topic.producer());
+            let (mut stops, mut goes_on) = (producer(&topic), producer(&topic));
             send_all(&mut stops, 0..2);
             let p = thread::spawn(move || {
                 let sent = Arc::new(AtomicU64::new(0));
@@ -196,7 +196,7 @@ fn a_reader_that_leaves_has_finished_its_last_read() {
     let observed = outcomes.clone();
     explore(move || {
         let (broker, topic) = topic(smallest(Overflow::Backpressure));
-        let mut producer = topic.producer();
+        let mut producer = producer(&topic);
         let mut consumer = reader(&broker);
         send_all(&mut producer, 0..2);
         let p = thread::spawn(move || {
@@ -206,7 +206,7 @@ fn a_reader_that_leaves_has_finished_its_last_read() {
         });
         let c = thread::spawn(move || {
             let batch = consumer.try_poll().unwrap();
-            let seen: Vec<_> = batch.iter().map(|r| number(r.value())).collect();
+            let seen: Vec<_> = batch.iter().map(|r| number(r.value_bytes())).collect();
             assert_eq!(seen, [0]);
             drop(batch);
             drop(consumer);
@@ -224,7 +224,7 @@ fn an_unpublished_claim_keeps_its_segment_from_reuse() {
     let observed = outcomes.clone();
     explore_to(1, move || {
         let (broker, topic) = topic(smallest(Overflow::DropOldest));
-        let (mut slow, mut fast) = (topic.producer(), topic.producer());
+        let (mut slow, mut fast) = (producer(&topic), producer(&topic));
         let s = thread::spawn(move || {
             let route = ringlog_loom::Destination::Any;
             let mut claim = slow.claim(route, None, 16).unwrap();
@@ -258,7 +258,7 @@ fn the_end_of_a_life_happens_before_the_next() {
     let observed = outcomes.clone();
     explore_to(1, move || {
         let (_broker, topic) = topic(smallest(Overflow::DropOldest));
-        let (mut ends, mut goes_on) = (topic.producer(), topic.producer());
+        let (mut ends, mut goes_on) = (producer(&topic), producer(&topic));
         send_all(&mut goes_on, 0..1);
         let a = thread::spawn(move || ends.send(Record::new(&value(1))).unwrap().offset);
         let b = thread::spawn(move || {
@@ -278,7 +278,7 @@ fn a_reader_that_joins_at_the_end_sees_all_from_there() {
         let observed = outcomes.clone();
         explore(move || {
             let (broker, topic) = topic(smallest(Overflow::Backpressure));
-            let mut producer = topic.producer();
+            let mut producer = producer(&topic);
             producer.send(Record::new(&value(0))).unwrap();
             let p = thread::spawn(move || try_to_send(&mut producer, 1, 3));
             let c = thread::spawn(move || {

@@ -11,7 +11,7 @@ fn a_reader_follows_across_a_roll() {
     let observed = outcomes.clone();
     explore(move || {
         let (broker, topic) = topic(small(Overflow::Backpressure));
-        let mut producer = topic.producer();
+        let mut producer = producer(&topic);
         let mut consumer = reader(&broker);
         producer.send(Record::new(&value(0))).unwrap();
         let p = thread::spawn(move || {
@@ -38,10 +38,10 @@ fn two_producers_roll_a_full_segment_once() {
     explore(move || {
         let (broker, topic) = topic(smallest(Overflow::Backpressure));
         let mut consumer = reader(&broker);
-        topic.producer().send(Record::new(&value(0))).unwrap();
+        producer(&topic).send(Record::new(&value(0))).unwrap();
         consumer.try_poll().unwrap();
         let producers = [1, 2].map(|n| {
-            let mut producer = topic.producer();
+            let mut producer = producer(&topic);
             thread::spawn(move || producer.try_send(Record::new(&value(n))).map(|m| m.offset))
         });
         let sent = producers.map(|p| p.join().unwrap());
@@ -72,9 +72,9 @@ fn two_producers_roll_one_after_the_other() {
         let config = smallest(Overflow::Backpressure).segments(3);
         let (broker, topic) = topic(config);
         let mut consumer = reader(&broker);
-        topic.producer().send(Record::new(&value(0))).unwrap();
+        producer(&topic).send(Record::new(&value(0))).unwrap();
         let producers = [1, 2].map(|n| {
-            let mut producer = topic.producer();
+            let mut producer = producer(&topic);
             thread::spawn(move || producer.send(Record::new(&value(n))).unwrap().offset)
         });
         let offsets = producers.map(|p| p.join().unwrap());
@@ -95,7 +95,7 @@ fn a_full_ring_refuses_until_the_reader_has_moved_on() {
         let observed = outcomes.clone();
         explore(move || {
             let (broker, topic) = topic(smallest(Overflow::Backpressure));
-            let mut producer = topic.producer();
+            let mut producer = producer(&topic);
             let mut consumer = reader(&broker);
             send_all(&mut producer, 0..2);
             let p = thread::spawn(move || match producer.try_send(Record::new(&value(2))) {

@@ -17,7 +17,7 @@ fn sleeping(config: TopicConfig) -> TopicConfig {
 fn read_one(consumer: &mut Consumer) -> u64 {
     let batch = consumer.poll(FOREVER).unwrap();
     assert_eq!(batch.len(), 1);
-    batch.iter().map(|r| number(r.value())).sum()
+    batch.iter().map(|r| number(r.value_bytes())).sum()
 }
 
 /// P15: publishing wakes a sleeping reader. Of two records in a row, one may be published just as
@@ -27,7 +27,7 @@ fn a_reader_that_sleeps_is_woken_by_what_is_published() {
     explore(|| {
         let (broker, topic) = topic(sleeping(small(Overflow::DropOldest)));
         let mut consumer = reader(&broker);
-        let mut producer = topic.producer();
+        let mut producer = producer(&topic);
         let p = thread::spawn(move || {
             for n in 0..2 {
                 producer.send(Record::new(&value(n))).unwrap();
@@ -52,7 +52,7 @@ fn a_reader_is_woken_by_the_last_of_two_producers() {
         let (broker, topic) = topic(sleeping(small(Overflow::DropOldest)));
         let mut consumer = reader(&broker);
         let producers = [0, 1].map(|n| {
-            let mut producer = topic.producer();
+            let mut producer = producer(&topic);
             thread::spawn(move || producer.send(Record::new(&value(n))).map(|_| ()))
         });
         let c = thread::spawn(move || {
@@ -75,7 +75,7 @@ fn two_readers_that_sleep_are_both_woken() {
     explore(|| {
         let (broker, topic) = topic(sleeping(small(Overflow::DropOldest)));
         let readers = [(); 2].map(|()| reader(&broker));
-        let mut producer = topic.producer();
+        let mut producer = producer(&topic);
         let p = thread::spawn(move || producer.send(Record::new(&value(7))).map(|_| ()));
         let readers = readers
             .map(|mut consumer| thread::spawn(move || assert_eq!(read_one(&mut consumer), 7)));
@@ -92,7 +92,7 @@ fn a_producer_that_sleeps_is_woken_when_there_is_room() {
     explore(|| {
         let (broker, topic) = topic(sleeping(smallest(Overflow::Backpressure)));
         let mut consumer = reader(&broker);
-        let mut producer = topic.producer();
+        let mut producer = producer(&topic);
         for n in 0..2 {
             producer.send(Record::new(&value(n))).unwrap();
         }
@@ -115,7 +115,7 @@ fn a_producer_that_sleeps_is_woken_when_the_reader_leaves() {
     explore(|| {
         let (broker, topic) = topic(sleeping(smallest(Overflow::Backpressure)));
         let consumer = reader(&broker);
-        let mut producer = topic.producer();
+        let mut producer = producer(&topic);
         for n in 0..2 {
             producer.send(Record::new(&value(n))).unwrap();
         }
@@ -148,7 +148,7 @@ fn read_to_end(consumer: &mut Consumer) -> Vec<u64> {
     let mut seen = Vec::new();
     loop {
         match consumer.poll(FOREVER) {
-            Ok(batch) => seen.extend(batch.iter().map(|r| number(r.value()))),
+            Ok(batch) => seen.extend(batch.iter().map(|r| number(r.value_bytes()))),
             Err(ConsumeError::Closed { .. }) => return seen,
             Err(other) => panic!("{other}"),
         }
@@ -165,7 +165,7 @@ fn what_is_sent_while_a_topic_is_closed_is_read_or_was_refused() {
         let config = sleeping(smallest(Overflow::Backpressure)).segments(3);
         let (broker, topic) = topic(config);
         let mut consumer = reader(&broker);
-        let mut producer = topic.producer();
+        let mut producer = producer(&topic);
         let p = thread::spawn(move || {
             let sent = (0..2).filter(|&n| producer.try_send(Record::new(&value(n))).is_ok());
             sent.collect::<Vec<u64>>()
@@ -187,7 +187,7 @@ fn a_reader_that_sleeps_is_woken_by_the_end() {
     explore_to(1, move || {
         let (broker, topic) = topic(sleeping(small(Overflow::DropOldest)));
         let mut consumer = reader(&broker);
-        let mut producer = topic.producer();
+        let mut producer = producer(&topic);
         let p = thread::spawn(move || producer.send(Record::new(&value(0))).is_ok());
         let closer = thread::spawn(move || topic.close());
         let c = thread::spawn(move || read_to_end(&mut consumer));
@@ -205,7 +205,7 @@ fn a_producer_that_sleeps_is_woken_by_the_end() {
     explore(|| {
         let (broker, topic) = topic(sleeping(smallest(Overflow::Backpressure)));
         let mut consumer = reader(&broker);
-        let mut producer = topic.producer();
+        let mut producer = producer(&topic);
         for n in 0..2 {
             producer.send(Record::new(&value(n))).unwrap();
         }
@@ -294,7 +294,7 @@ fn a_topic_that_two_threads_close_has_one_end() {
         let config = sleeping(smallest(Overflow::DropOldest));
         let (broker, topic) = topic(config);
         let mut consumer = reader(&broker);
-        topic.producer().send(Record::new(&value(0))).unwrap();
+        producer(&topic).send(Record::new(&value(0))).unwrap();
         let closers = [(); 2].map(|()| {
             let topic = topic.clone();
             thread::spawn(move || topic.close())

@@ -16,7 +16,7 @@ fn a_stale_claim_is_a_good_claim_in_the_new_life() {
     let observed = outcomes.clone();
     explore_to(1, move || {
         let (broker, topic) = topic(smallest(Overflow::DropOldest));
-        let (mut slow, mut fast) = (topic.producer(), topic.producer());
+        let (mut slow, mut fast) = (producer(&topic), producer(&topic));
         // Segments 0 and 2 are the same memory.
         let f = thread::spawn(move || {
             (0..3)
@@ -58,7 +58,7 @@ fn a_stale_claim_never_lands_in_another_partition() {
     let observed = outcomes.clone();
     explore_to(1, move || {
         let (broker, topic) = topic(small(Overflow::DropOldest).partitions(2));
-        let (mut slow, mut fast) = (topic.producer(), topic.producer());
+        let (mut slow, mut fast) = (producer(&topic), producer(&topic));
         // A reader that holds the partition's oldest segment.
         let pin = |partition: u32| {
             let mut consumer = reader(&broker);
@@ -115,7 +115,7 @@ fn an_exclusive_producer_leaves_its_last_segment_in_order() {
         for n in 0..4 {
             exclusive.send(Record::new(&value(n))).unwrap();
         }
-        let mut early = topic.producer();
+        let mut early = producer(&topic);
         // Segment 2 is at index 0 again, where new producers look first.
         let e = thread::spawn(move || {
             let sent = exclusive.send(Record::new(&value(4))).unwrap().offset;
@@ -155,7 +155,7 @@ fn an_exclusive_producer_takes_over_after_the_last_claim() {
     explore(move || {
         let (broker, topic) = topic(small(Overflow::Backpressure));
         let mut consumer = reader(&broker);
-        let mut shared = topic.producer();
+        let mut shared = producer(&topic);
         let s = thread::spawn(move || shared.send(Record::new(&value(1))).unwrap().offset);
         let e = thread::spawn(move || {
             let mut exclusive = topic.exclusive_producer().ok()?;

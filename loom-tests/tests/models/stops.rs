@@ -73,7 +73,7 @@ fn a_thread_stopped_at_any_step_holds_up_only_what_the_design_says() {
 fn two_producers_proceed_at_once_while_one_is_stopped_in_a_roll() {
     let set_up = || {
         let (broker, topic) = topic(smallest(Overflow::DropOldest));
-        let mut stops = topic.producer();
+        let mut stops = producer(&topic);
         send_all(&mut stops, 0..2);
         (broker, topic, stops)
     };
@@ -87,7 +87,7 @@ fn two_producers_proceed_at_once_while_one_is_stopped_in_a_roll() {
         let observed = outcomes.clone();
         explore_to(1, move || {
             let (broker, topic, mut stops) = set_up();
-            let others = [3, 4].map(|n| (topic.producer(), n));
+            let others = [3, 4].map(|n| (producer(&topic), n));
             let sent = Rc::new(RefCell::new(Vec::new()));
             let out = sent.clone();
             let proceed = move || {
@@ -171,6 +171,44 @@ fn stop_pairs<A, B>(overflow: Overflow, first: &'static Case<A>, second: &'stati
             assert!(stopped);
             let others = back.borrow_mut().take().unwrap();
             others.borrow_mut().assert_all_proceed();
+        });
+    }
+}
+
+/// A call of a shared producer that is stopped before any of its steps holds up no other call of
+/// the same handle, which takes or makes another producer.
+#[test]
+fn a_stopped_call_of_a_shared_producer_holds_up_no_other_call() {
+    let set_up = || {
+        let (broker, topic) = topic(small(Overflow::DropOldest));
+        // The spares of two producers exist: a thread is not stopped while it allocates one.
+        drop([producer(&topic), producer(&topic)]);
+        (broker, topic.shared_producer())
+    };
+    let steps = once(move || {
+        let (_broker, handle) = set_up();
+        let send = || handle.send(Record::new(&value(0))).unwrap().offset;
+        trace(MOST_STEPS, send).1.len()
+    });
+    assert!(steps > 5);
+    for number in 0..steps {
+        once(move || {
+            let (_broker, handle) = set_up();
+            let sent = Rc::new(RefCell::new(Vec::new()));
+            let (out, other) = (sent.clone(), handle.clone());
+            let proceed = move || {
+                let send = |n| other.send(Record::new(&value(n))).unwrap().offset;
+                let (offsets, _) = trace(MOST_STEPS, || [1, 2, 3].map(send));
+                out.borrow_mut().extend(offsets);
+            };
+            let (last, stopped) = stop(At::Step(number), proceed, || {
+                handle.send(Record::new(&value(0))).unwrap().offset
+            });
+            assert!(stopped);
+            let mut sent = sent.borrow().clone();
+            sent.push(last);
+            sent.sort_unstable();
+            assert_eq!(sent, [0, 1, 2, 3]);
         });
     }
 }

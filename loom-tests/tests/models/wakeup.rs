@@ -15,7 +15,7 @@ fn a_wakeup_ends_one_poll_and_brings_what_was_done_before_it() {
     explore(move || {
         let (broker, topic) = topic(small(Overflow::Backpressure));
         let mut consumer = reader(&broker);
-        let mut producer = topic.producer();
+        let mut producer = producer(&topic);
         let written = Arc::new(AtomicU64::new(0));
         let (handle, writes) = (consumer.wakeup_handle(), written.clone());
         let p = thread::spawn(move || producer.send(Record::new(&value(7))).map(|_| ()));

@@ -107,7 +107,7 @@ fn run(job: &Job<'_>, parts: BrokerParts) -> Result<Outcome, Failure> {
         for [message] in source.next() {
             producer.send(Record::new(message).partition(partition))?;
             for record in &consumer.try_poll()? {
-                tally.read(<&[u8; PAYLOAD]>::try_from(record.value())?);
+                tally.read(<&[u8; PAYLOAD]>::try_from(record.value_bytes())?);
             }
         }
     }

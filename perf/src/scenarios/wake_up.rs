@@ -173,7 +173,7 @@ impl SleepingReceiver for Consumer {
     fn receive(&mut self) -> Result<u64, Failure> {
         let batch = self.poll(TIMEOUT)?;
         let record = batch.iter().next().ok_or("nothing arrived")?;
-        Ok(u64::from_le_bytes(record.value().try_into()?))
+        Ok(u64::from_le_bytes(record.value_bytes().try_into()?))
     }
 }
 

@@ -153,7 +153,10 @@ impl Checker {
     /// Checks `values()` of a batch whose values have one size: the same values, in place.
     fn values<const W: usize>(&self, batch: &Batch<'_>) -> Result<(), Fault> {
         let Ok(values) = batch.values::<[u64; W]>() else {
-            return match batch.iter().all(|record| record.value().len() == 8 * W) {
+            return match batch
+                .iter()
+                .all(|record| record.value_bytes().len() == 8 * W)
+            {
                 true => Err(format!("values() refuses values of {} bytes", 8 * W)),
                 false => Ok(()),
             };
@@ -161,7 +164,10 @@ impl Checker {
         let mut records = batch.iter();
         for value in values {
             let same = |at: &[u8]| at.as_ptr().cast() == value.as_ptr() && at.len() == 8 * W;
-            if !records.next().is_some_and(|record| same(record.value())) {
+            if !records
+                .next()
+                .is_some_and(|record| same(record.value_bytes()))
+            {
                 return Err("values() gives other values than the records".to_owned());
             }
         }
@@ -295,10 +301,10 @@ impl RecordParts<'_> {
     /// The identity of a record, if all its parts agree on it.
     #[inline]
     fn identify(&self, ledger: &Ledger) -> Result<(RecordId, u64), Fault> {
-        let timed = RecordId::from_time(self.time);
+        let timed = self.time.and_then(RecordId::from_time);
         let inside = timed.is_none();
         let Some(id) = timed.or_else(|| RecordId::from_value(self.value)) else {
-            return Err(format!("no identity: time {}", self.time));
+            return Err(format!("no identity: time {:?}", self.time));
         };
         let digest = id.digest(ledger.plan.salt);
         if let Err(at) = id.check(digest, inside, self.value) {
@@ -319,7 +325,7 @@ impl RecordParts<'_> {
             SendKind::Values | SendKind::Claim => inside,
         };
         if !kind {
-            return Err(format!("{id:?} has the time {}", self.time));
+            return Err(format!("{id:?} has the time {:?}", self.time));
         }
         if inside {
             ledger.check_time(self.time)?;

@@ -6,7 +6,7 @@ use crate::soak::ledger::Ledger;
 use crate::soak::plan::RoundPlan;
 use crate::soak::record::id::{HEADER, LARGEST, RecordId, SendKind, key_bytes};
 use crate::soak::record::parts::RecordParts;
-use ringlog::{Broker, Header, NO_TIMESTAMP, Overflow, Record, Timestamps};
+use ringlog::{Broker, Header, Overflow, Record, Timestamps};
 use std::sync::Arc;
 
 /// A checker at the start of two partitions. Each of the topic's two segments holds one record.
@@ -48,7 +48,7 @@ impl TestRecord {
         let inside = matches!(self.id.kind(), SendKind::Values | SendKind::Claim);
         RecordParts {
             offset,
-            time: if inside { NO_TIMESTAMP } else { self.id.time() },
+            time: (!inside).then(|| self.id.time()),
             key: match self.id.kind() {
                 SendKind::Values => None,
                 _ => key_bytes(self.id.key()),
@@ -128,9 +128,15 @@ fn a_part_of_another_record_is_found() {
     fails(spoiled(single(0), |p| p.key = key_bytes(3)), "the key");
     fails(spoiled(single(0), |p| p.key = None), "the key");
     fails(spoiled(values, |p| p.key = key_bytes(2)), "the key");
-    fails(spoiled(single(0), |p| p.time += 1), "not its own");
-    fails(spoiled(single(0), |p| p.time = 5), "no identity");
-    fails(spoiled(claim, |p| p.time = 5), "time 5 under Given");
+    fails(
+        spoiled(single(0), |p| p.time = p.time.map(|time| time + 1)),
+        "not its own",
+    );
+    fails(spoiled(single(0), |p| p.time = Some(5)), "no identity");
+    fails(
+        spoiled(claim, |p| p.time = Some(5)),
+        "time Some(5) under Given",
+    );
     fails(
         spoiled(single(0), |p| p.value = &p.value[..20]),
         "the value's length",
@@ -147,7 +153,10 @@ fn a_part_of_another_record_is_found() {
 #[test]
 fn an_identity_in_the_wrong_part_is_found() {
     let inside = RecordId::new(SendKind::Claim, 0, 0, 16, 0);
-    fails(spoiled(inside, |p| p.time = inside.time()), "not its own");
+    fails(
+        spoiled(inside, |p| p.time = Some(inside.time())),
+        "not its own",
+    );
     // The same, if its first word were not its identity.
     let mut checker = checker(Overflow::Backpressure);
     let mut made = TestRecord::new(&checker, inside);
@@ -157,7 +166,7 @@ fn an_identity_in_the_wrong_part_is_found() {
         &mut made.value,
     );
     let parts = RecordParts {
-        time: inside.time(),
+        time: Some(inside.time()),
         ..made.parts(0)
     };
     fails(checker.record(0, 0, &parts), "has the time");

@@ -155,15 +155,17 @@ impl Ledger {
 
     /// Checks the timestamp of a record that was sent without one.
     #[inline]
-    pub(crate) fn check_time(&self, time: i64) -> Result<(), Fault> {
+    pub(crate) fn check_time(&self, time: Option<i64>) -> Result<(), Fault> {
         let valid = match self.plan.timestamps {
-            Timestamps::Append => (time - self.began).abs() < CLOCK_SLACK_MS,
-            Timestamps::Given => time == ringlog::NO_TIMESTAMP,
+            Timestamps::Append => {
+                time.is_some_and(|time| (time - self.began).abs() < CLOCK_SLACK_MS)
+            }
+            Timestamps::Given => time.is_none(),
         };
         if !valid {
             let (policy, began) = (self.plan.timestamps, self.began);
             return Err(format!(
-                "time {time} under {policy:?}, in a round that began at {began}"
+                "time {time:?} under {policy:?}, in a round that began at {began}"
             ));
         }
         Ok(())

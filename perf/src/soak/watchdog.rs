@@ -212,16 +212,19 @@ fn hang(workers: &[WatchedThread], control: &RoundControl, patience: Duration) -
 mod tests {
     use super::*;
 
-    fn run(body: fn(&RoundControl, &Heartbeat) -> Result<Counts, Fault>) -> Result<Counts, Fault> {
+    type Body = fn(&RoundControl, &Heartbeat) -> Result<Counts, Fault>;
+
+    fn start(control: &Arc<RoundControl>, body: Body) -> Vec<WatchedThread> {
+        let workers = ["one", "two"].map(|name| spawn(name.to_owned(), control, body).unwrap());
+        workers.into()
+    }
+
+    /// For threads that do not hang, however late they are scheduled.
+    fn run(body: Body) -> Result<Counts, Fault> {
         let control = Arc::new(RoundControl::default());
-        let workers = ["one", "two"].map(|name| spawn(name.to_owned(), &control, body).unwrap());
-        let patience = Duration::from_millis(200);
-        watch(
-            workers.into(),
-            &control,
-            Duration::from_millis(20),
-            patience,
-        )
+        let workers = start(&control, body);
+        let (time, patience) = (Duration::from_millis(20), Duration::from_secs(60));
+        watch(workers, &control, time, patience)
     }
 
     #[test]
@@ -254,13 +257,24 @@ mod tests {
 
     #[test]
     fn a_hanging_thread_is_reported_with_its_position() {
-        let fault = run(|_, heartbeat| {
+        let control = Arc::new(RoundControl::default());
+        let workers = start(&control, |control, heartbeat| {
             heartbeat.set_activity(Activity::Polling);
             heartbeat.advance(5, 2, 77);
-            thread::sleep(Duration::from_secs(2));
+            while !control.has_failed() {
+                thread::sleep(Duration::from_millis(1));
+            }
             Ok(Counts::default())
         });
-        let fault = fault.unwrap_err();
+        let moved = |worker: &WatchedThread| worker.heartbeat.records.load(Ordering::Relaxed) > 0;
+        let began = Instant::now();
+        while !workers.iter().all(moved) {
+            assert!(began.elapsed() < Duration::from_secs(60), "never started");
+            thread::yield_now();
+        }
+        let patience = Duration::from_millis(20);
+        let fault = watch(workers, &control, patience, patience).unwrap_err();
+        control.fail(fault.clone()); // ends the threads
         assert!(fault.contains("nothing has moved"), "{fault}");
         let two = "two: Polling, 5 records, last at partition 2 before offset 77";
         assert!(fault.contains(two), "{fault}");

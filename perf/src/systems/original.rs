@@ -170,7 +170,7 @@ macro_rules! keyed_broker {
                         return Ok(());
                     }
                     for record in &batch {
-                        read(record.value())?;
+                        read(record.value_bytes())?;
                     }
                 }
             }

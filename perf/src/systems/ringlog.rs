@@ -1,6 +1,6 @@
 //! ringlog with one partition, without keys and timestamps, since the peers have none.
 //!
-//! Single messages use `send` and `record.value()`; batches use `send_values` and
+//! Single messages use `send` and `record.value_bytes()`; batches use `send_values` and
 //! `batch.values()`. All read in place.
 
 use super::system::{Endpoints, MANY, Receiver, Sender, Shape, System, SystemKind};
@@ -153,16 +153,15 @@ impl<const N: usize, const B: usize> Receiver<N> for RinglogReceiver<N, B> {
         if B == 1 {
             // `fold` is faster than a loop, as `Records::fold` documents. The wrong length is
             // passed along by value: a captured variable would be in memory, and the reader too.
-            let wrong_length =
-                batch
-                    .iter()
-                    .fold(None, |wrong, record| match record.value().try_into() {
-                        Ok(message) => {
-                            reader.read(message);
-                            wrong
-                        }
-                        Err(_) => Some(record.value().len()),
-                    });
+            let wrong_length = batch.iter().fold(None, |wrong, record| {
+                match record.value_bytes().try_into() {
+                    Ok(message) => {
+                        reader.read(message);
+                        wrong
+                    }
+                    Err(_) => Some(record.value_bytes().len()),
+                }
+            });
             if let Some(length) = wrong_length {
                 return Err(format!("a message of {length} bytes arrived instead of {N}").into());
             }

@@ -4,7 +4,7 @@
 //! records out while the cursor holds the segment.
 
 use super::Cursor;
-use crate::log::segment::{Descriptor, Kind, RecordRun, Segment};
+use crate::log::segment::{Descriptor, Kind, RecordRun, Records, Segment};
 
 /// A reader that finds this many records in one poll has a backlog, and from there on loads the
 /// descriptors of a whole line at a time. Readers that keep up with their producers do not: that
@@ -16,6 +16,12 @@ impl Cursor {
     #[inline]
     pub(crate) fn run(&self) -> (&RecordRun, &Segment) {
         (&self.run, &self.segment)
+    }
+
+    /// The records of the run.
+    #[inline]
+    pub(crate) fn records(&self) -> Records<'_> {
+        Records::new(&self.run, &self.segment, self.partition.topic_partition())
     }
 
     /// Reads past frames, beginning with `first`, which is at the cursor. The segment is held.

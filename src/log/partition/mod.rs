@@ -82,6 +82,7 @@ use crate::log::retention::RetentionLimits;
 use crate::log::segment::{RetentionMark, Segment};
 use crate::log::segment_pool::SegmentPool;
 use crate::sync::{AtomicU64, fence, ord};
+use crate::topic_partition::TopicPartition;
 use crossbeam_utils::CachePadded;
 use std::sync::Arc;
 
@@ -155,6 +156,7 @@ struct LogBounds {
 pub(crate) struct Partition {
     pool: Arc<SegmentPool>,
     id: PartitionId,
+    topic_partition: TopicPartition,
     /// Whether readers hold back the log start (`Backpressure`).
     gated: bool,
     bounds: CachePadded<LogBounds>,
@@ -176,7 +178,7 @@ impl Partition {
     /// A partition that begins at `origin`. Its first segment is the one at `index`, which the
     /// caller has taken from the pool.
     pub(crate) fn new(
-        id: PartitionId,
+        topic_partition: TopicPartition,
         segments: usize,
         gated: bool,
         retention: Option<RetentionLimits>,
@@ -184,6 +186,7 @@ impl Partition {
         index: u16,
         origin: LogOrigin,
     ) -> Partition {
+        let id = PartitionId::new(topic_partition.partition);
         let first = origin.segment;
         let segment = pool.get(index);
         segment.set_retention_mark(RetentionMark::new(&retention, 0));
@@ -200,6 +203,7 @@ impl Partition {
         Partition {
             pool: pool.clone(),
             id,
+            topic_partition,
             gated,
             bounds: CachePadded::new(LogBounds {
                 active: AtomicU64::new(first),
@@ -210,6 +214,12 @@ impl Partition {
             retention,
             counters: SharedCounters::default(),
         }
+    }
+
+    /// The partition's public name.
+    #[inline]
+    pub(crate) fn topic_partition(&self) -> &TopicPartition {
+        &self.topic_partition
     }
 
     pub(crate) fn counters(&self) -> &SharedCounters {

@@ -19,7 +19,7 @@ use std::sync::Arc;
 
 /// How a producer advances the state word: the one step in which shared and exclusive producers
 /// differ.
-#[allow(unreachable_pub)] // a bound of the public `Producer`, which cannot be named outside
+#[allow(unreachable_pub)] // it seals the public `ProducerMode`, and cannot be named outside
 pub trait ClaimMode: 'static {
     /// Whether this is the topic's only producer.
     const EXCLUSIVE: bool;

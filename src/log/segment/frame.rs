@@ -35,12 +35,12 @@ const MAX_SUMMABLE: usize = usize::MAX >> 3;
 /// might overflow.
 #[inline(always)]
 pub(crate) fn record_size(record: &Record<'_>, timed: bool) -> usize {
-    let headers = match record.record_headers() {
+    let headers = match record.headers {
         [] => 0,
         headers => headers_size(headers),
     };
-    let key = record.record_key().map(<[u8]>::len);
-    parts_size(record.value().len(), timed, key, headers)
+    let key = record.key.map(<[u8]>::len);
+    parts_size(record.value_bytes().len(), timed, key, headers)
 }
 
 /// Bytes that a record takes whose value, of `value` bytes, is written in place; `key` is the key's
@@ -142,8 +142,8 @@ pub(super) fn write_record(
     record: &Record<'_>,
     time: Option<i64>,
 ) -> Descriptor {
-    let value = record.value();
-    let (key, headers) = (record.record_key(), record.record_headers());
+    let value = record.value_bytes();
+    let (key, headers) = (record.key, record.headers);
     copy(&mut out[..value.len()], value);
     write_trailer(out, padded(value.len()), key, headers, time);
     let flags = Flags {
@@ -233,17 +233,17 @@ impl BatchShare {
     /// Adds a record to the share.
     #[inline]
     pub(crate) fn add(&mut self, record: &Record<'_>) {
-        let plain = record.record_key().is_none()
-            && record.record_headers().is_empty()
-            && record.given_timestamp().is_none()
+        let plain = record.key.is_none()
+            && record.headers.is_empty()
+            && record.timestamp.is_none()
             && !record.is_tombstone();
-        let length = record.value().len();
+        let length = record.value_bytes().len();
         if self.records == 0 {
             self.value = length;
         }
         self.mixed |= !plain || length != self.value;
         self.records += 1;
-        let timed = record.given_timestamp().is_some();
+        let timed = record.timestamp.is_some();
         self.bodies = self.bodies.saturating_add(record_size(record, timed));
     }
 
@@ -273,7 +273,7 @@ impl BatchShare {
             write_uniform_prefix(out, self.value, time);
             let mut at = UNIFORM_PREFIX;
             for record in records {
-                put(out, &mut at, record.value());
+                put(out, &mut at, record.value_bytes());
             }
             return Descriptor::new(Kind::Uniform, unit, self.records as u64);
         }
@@ -281,7 +281,7 @@ impl BatchShare {
         let (table, mut bodies) = out.split_at_mut(TABLE_PREFIX + self.records * 8);
         let mut body_unit = unit + (table.len() / UNIT) as u32;
         for (record, entry) in records.zip(table[TABLE_PREFIX..].chunks_exact_mut(8)) {
-            let timed = record.given_timestamp();
+            let timed = record.timestamp;
             let bytes = record_size(record, timed.is_some());
             let (body, rest) = bodies.split_at_mut(bytes);
             let descriptor = write_record(body, body_unit, record, timed);

@@ -56,6 +56,7 @@ mod claim;
 mod descriptor;
 mod frame;
 mod memory;
+mod record_ref;
 mod records;
 mod shape;
 mod state;
@@ -63,7 +64,8 @@ mod values;
 
 pub use claim::{ExclusiveMode, SharedMode};
 pub use frame::Headers;
-pub use records::{RecordRef, Records};
+pub use record_ref::RecordRef;
+pub use records::Records;
 pub use values::Values;
 
 pub(crate) use claim::{ClaimMode, ClaimTarget, FrameClaim, RecordClaim};

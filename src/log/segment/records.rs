@@ -1,4 +1,4 @@
-//! The records of a batch, one at a time: from descriptors to keys and values.
+//! The records of a batch, one at a time.
 //!
 //! # Invariant
 //!
@@ -8,168 +8,15 @@
 //! their descriptors may be read again (M5), and their layout is that of [`frame`](super::frame).
 #![allow(unsafe_code)]
 
-use super::descriptor::{Descriptor, Kind, padded};
-use super::frame::{Headers, TABLE_PREFIX, UNIFORM_PREFIX};
+use super::descriptor::{Descriptor, Kind};
+use super::frame::{TABLE_PREFIX, UNIFORM_PREFIX};
+use super::record_ref::{RecordMemory, RecordRef, read_i64, read_u32};
 use super::{PublishedIndex, Segment};
 use crate::log::segment::memory::Bytes;
 use crate::record::NO_TIMESTAMP;
+use crate::topic_partition::TopicPartition;
 use core::fmt;
-
-/// A record of a [`Batch`](crate::Batch), read where it lies in the log, without a copy.
-///
-/// It borrows the batch, and so do the slices that it returns.
-///
-/// ```
-/// # use ringlog::{Broker, ConsumerConfig, Header, Record, TopicConfig};
-/// # use std::time::Duration;
-/// # let broker = Broker::new();
-/// # let topic = broker.create_topic("orders", TopicConfig::new())?;
-/// # let mut consumer = broker.consumer(ConsumerConfig::new())?;
-/// # consumer.subscribe(["orders"])?;
-/// let headers = [Header::new("trace", b"7f3a"), Header::new("trace", b"second")];
-/// let login = Record::new(b"login").key("user-001").headers(&headers);
-/// topic.producer().send(login.timestamp(1_700_000_000_000))?;
-/// let batch = consumer.poll(Duration::from_millis(100))?;
-/// for record in &batch {
-///     assert_eq!(record.offset(), 0);
-///     assert_eq!(record.value(), b"login");
-///     assert_eq!(record.key(), Some(&b"user-001"[..]));
-///     assert_eq!(record.timestamp(), 1_700_000_000_000);
-///     assert!(record.headers().eq(headers));
-/// }
-/// # Ok::<(), Box<dyn std::error::Error>>(())
-/// ```
-#[derive(Clone, Copy)]
-pub struct RecordRef<'b> {
-    bytes: Bytes<'b>,
-    /// Byte position and length of the value.
-    pub(crate) at: usize,
-    pub(crate) length: usize,
-    /// For what follows the value; empty for a value of a uniform frame, which nothing follows.
-    flags: Descriptor,
-    /// The frame's time, for a record without its own.
-    time: i64,
-    offset: u64,
-}
-
-impl<'b> RecordRef<'b> {
-    #[inline]
-    fn new(bytes: Bytes<'b>, descriptor: Descriptor, time: i64, offset: u64) -> Self {
-        RecordRef {
-            bytes,
-            at: descriptor.at(),
-            length: descriptor.length(),
-            flags: descriptor,
-            time,
-            offset,
-        }
-    }
-
-    /// The record's offset in its partition.
-    #[inline]
-    pub fn offset(&self) -> u64 {
-        self.offset
-    }
-
-    /// The value; empty for a tombstone.
-    #[inline]
-    pub fn value(&self) -> &'b [u8] {
-        // SAFETY: B1: part of a published frame of the batch.
-        unsafe { self.bytes.slice(self.at, self.length) }
-    }
-
-    /// Whether the record has no value, which is not the same as an empty one.
-    #[inline]
-    pub fn is_tombstone(&self) -> bool {
-        self.flags.is_tombstone()
-    }
-
-    /// The timestamp in milliseconds since 1970 UTC, or [`NO_TIMESTAMP`].
-    #[inline]
-    pub fn timestamp(&self) -> i64 {
-        if !self.flags.is_timed() {
-            return self.time;
-        }
-        // SAFETY: B1, and `frame.rs`: a timed record's time follows its value.
-        unsafe { read_i64(self.bytes, self.value_end()) }
-    }
-
-    /// The key, if the record has one. It may be empty.
-    #[inline]
-    pub fn key(&self) -> Option<&'b [u8]> {
-        if !self.flags.has_key() {
-            return None;
-        }
-        let (at, key, _) = self.meta();
-        // SAFETY: B1, and `frame.rs`: the key follows its length.
-        Some(unsafe { self.bytes.slice(at, key) })
-    }
-
-    /// The headers, in the order in which they were sent.
-    #[inline]
-    pub fn headers(&self) -> Headers<'b> {
-        if !self.flags.has_meta() {
-            return Headers::new(&[]);
-        }
-        let (at, key, headers) = self.meta();
-        // SAFETY: B1, and `frame.rs`: the headers follow the key.
-        Headers::new(unsafe { self.bytes.slice(at + key, headers) })
-    }
-
-    /// Byte position of what follows the value.
-    fn value_end(&self) -> usize {
-        padded(self.at + self.length)
-    }
-
-    /// Byte position of the key, and the lengths of key and headers.
-    #[inline]
-    fn meta(&self) -> (usize, usize, usize) {
-        let at = self.value_end() + if self.flags.is_timed() { 8 } else { 0 };
-        // SAFETY: B1, and `frame.rs`: a record with key or headers has both lengths here.
-        let (key, headers) = unsafe { (read_u32(self.bytes, at), read_u32(self.bytes, at + 4)) };
-        (at + 8, key as usize, headers as usize)
-    }
-}
-
-impl fmt::Debug for RecordRef<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RecordRef")
-            .field("offset", &self.offset)
-            .field("timestamp", &self.timestamp())
-            .field("key", &self.key())
-            .field("value", &(!self.is_tombstone()).then(|| self.value()))
-            .field("headers", &self.headers().collect::<Vec<_>>())
-            .finish()
-    }
-}
-
-/// Copies the `N` bytes at `at`.
-///
-/// # Safety
-/// As for [`Bytes::slice`], with `N` bytes at `at`.
-#[inline]
-unsafe fn read<const N: usize>(bytes: Bytes<'_>, at: usize) -> [u8; N] {
-    let mut copy = [0; N];
-    // SAFETY: the caller's promise.
-    copy.copy_from_slice(unsafe { bytes.slice(at, N) });
-    copy
-}
-
-/// # Safety
-/// As for [`read`], with four bytes.
-#[inline]
-unsafe fn read_u32(bytes: Bytes<'_>, at: usize) -> u32 {
-    // SAFETY: the caller's promise.
-    u32::from_ne_bytes(unsafe { read(bytes, at) })
-}
-
-/// # Safety
-/// As for [`read`], with eight bytes.
-#[inline]
-unsafe fn read_i64(bytes: Bytes<'_>, at: usize) -> i64 {
-    // SAFETY: the caller's promise.
-    i64::from_ne_bytes(unsafe { read(bytes, at) })
-}
+use core::iter::FusedIterator;
 
 /// The layout of a frame of several records, decoded once a frame.
 #[derive(Clone, Copy)]
@@ -187,8 +34,8 @@ enum BatchLayout {
 /// `for` loop.
 #[derive(Clone)]
 pub struct Records<'b> {
-    /// The segment's index and data; `None` if there are no records.
-    memory: Option<(PublishedIndex<'b>, Bytes<'b>)>,
+    /// `None` if there are no records.
+    memory: Option<RecordMemory<'b>>,
     /// See [`RecordRun::singles`].
     singles: bool,
     /// Offset of slot 0.
@@ -217,9 +64,17 @@ pub(crate) struct ValueRun {
 
 impl<'b> Records<'b> {
     #[inline]
-    pub(crate) fn new(run: &RecordRun, segment: &'b Segment) -> Records<'b> {
+    pub(crate) fn new(
+        run: &RecordRun,
+        segment: &'b Segment,
+        source: &'b TopicPartition,
+    ) -> Records<'b> {
         let mut records = Records {
-            memory: Some((segment.published_index(), segment.bytes())),
+            memory: Some(RecordMemory {
+                index: segment.published_index(),
+                bytes: segment.bytes(),
+                source,
+            }),
             singles: run.singles,
             base: run.base,
             slot: run.slot,
@@ -253,7 +108,7 @@ impl<'b> Records<'b> {
     /// The segment's data; `None` if there are no records.
     #[inline]
     pub(super) fn bytes(&self) -> Option<Bytes<'b>> {
-        self.memory.map(|(_, bytes)| bytes)
+        self.memory.map(|memory| memory.bytes)
     }
 
     /// Opens a frame of several records.
@@ -329,7 +184,7 @@ impl<'b> Records<'b> {
         if self.left == 0 {
             return None;
         }
-        let (index, bytes) = self.memory?;
+        let RecordMemory { index, bytes, .. } = self.memory?;
         let single = |descriptor: Descriptor| ValueRun {
             at: descriptor.at(),
             length: descriptor.length(),
@@ -363,31 +218,24 @@ impl<'b> Records<'b> {
     /// without it.
     #[cold]
     #[inline(never)]
-    fn next_of_any_kind(
-        mut self,
-        index: PublishedIndex<'b>,
-        bytes: Bytes<'b>,
-    ) -> (RecordRef<'b>, Self) {
+    fn next_of_any_kind(mut self, memory: RecordMemory<'b>) -> (RecordRef<'b>, Self) {
+        let RecordMemory { index, bytes, .. } = memory;
         if self.count == 0 {
             if let Some(descriptor) = self.next_frame(index, bytes) {
                 self.left -= 1;
                 let offset = self.base + u64::from(self.slot - 1);
-                let record = RecordRef::new(bytes, descriptor, NO_TIMESTAMP, offset);
+                let record = RecordRef::new(memory, descriptor, NO_TIMESTAMP, offset);
                 return (record, self);
             }
         }
         let (offset, time) = (self.offset_within(), self.time);
         let record = match self.layout {
-            BatchLayout::Uniform { at, length } => RecordRef {
-                bytes,
-                at: at + self.within as usize * length,
-                length,
-                flags: Descriptor::EMPTY,
-                time,
-                offset,
-            },
+            BatchLayout::Uniform { at, length } => {
+                let at = at + self.within as usize * length;
+                RecordRef::of_uniform(memory, at, length, time, offset)
+            }
             BatchLayout::Table { at } => {
-                RecordRef::new(bytes, self.table_entry(bytes, at), time, offset)
+                RecordRef::new(memory, self.table_entry(bytes, at), time, offset)
             }
         };
         self.skip_in_frame(1);
@@ -403,30 +251,25 @@ impl<'b> Iterator for Records<'b> {
         if self.left == 0 {
             return None;
         }
-        let (index, bytes) = self.memory?;
+        let memory = self.memory?;
         if self.singles || self.count == 0 {
             // SAFETY: B1: a record is left, so this frame is part of the run.
-            let descriptor = unsafe { index.descriptor(self.slot) };
+            let descriptor = unsafe { memory.index.descriptor(self.slot) };
             if self.singles || descriptor.is_single_record() {
                 let offset = self.base + u64::from(self.slot);
                 self.slot += 1;
                 self.left -= 1;
-                return Some(RecordRef::new(bytes, descriptor, NO_TIMESTAMP, offset));
+                return Some(RecordRef::new(memory, descriptor, NO_TIMESTAMP, offset));
             }
         }
         if let (1.., BatchLayout::Uniform { at, length }) = (self.count, self.layout) {
-            let record = RecordRef {
-                bytes,
-                at: at + self.within as usize * length,
-                length,
-                flags: Descriptor::EMPTY,
-                time: self.time,
-                offset: self.offset_within(),
-            };
+            let at = at + self.within as usize * length;
+            let offset = self.offset_within();
+            let record = RecordRef::of_uniform(memory, at, length, self.time, offset);
             self.skip_in_frame(1);
             return Some(record);
         }
-        let (record, records) = self.clone().next_of_any_kind(index, bytes);
+        let (record, records) = self.clone().next_of_any_kind(memory);
         *self = records;
         Some(record)
     }
@@ -437,12 +280,15 @@ impl<'b> Iterator for Records<'b> {
     fn fold<A, F: FnMut(A, RecordRef<'b>) -> A>(self, init: A, mut f: F) -> A {
         let mut all = init;
         match self.memory {
-            Some((index, bytes)) if self.singles => {
+            Some(memory) if self.singles => {
                 for slot in self.slot..self.slot + self.left {
                     let offset = self.base + u64::from(slot);
                     // SAFETY: B1: a frame of the run.
-                    let descriptor = unsafe { index.descriptor(slot) };
-                    all = f(all, RecordRef::new(bytes, descriptor, NO_TIMESTAMP, offset));
+                    let descriptor = unsafe { memory.index.descriptor(slot) };
+                    all = f(
+                        all,
+                        RecordRef::new(memory, descriptor, NO_TIMESTAMP, offset),
+                    );
                 }
             }
             _ => {
@@ -461,6 +307,8 @@ impl<'b> Iterator for Records<'b> {
 }
 
 impl ExactSizeIterator for Records<'_> {}
+
+impl FusedIterator for Records<'_> {}
 
 impl fmt::Debug for Records<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

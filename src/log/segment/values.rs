@@ -7,6 +7,7 @@ use super::descriptor::UNIT;
 use super::records::Records;
 use crate::error::ViewError;
 use core::fmt;
+use core::iter::FusedIterator;
 use zerocopy::{FromBytes, Immutable};
 
 /// Iterates over the values of a [`Batch`](crate::Batch), viewed in place as `T`: see
@@ -98,7 +99,17 @@ impl<'b, T: FromBytes + Immutable> Iterator for Values<'b, T> {
             self.run = self.next_slice()?.iter();
         }
     }
+
+    #[inline]
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        let left = self.run.len() + self.records.len();
+        (left, Some(left))
+    }
 }
+
+impl<T: FromBytes + Immutable> ExactSizeIterator for Values<'_, T> {}
+
+impl<T: FromBytes + Immutable> FusedIterator for Values<'_, T> {}
 
 impl<T> fmt::Debug for Values<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -13,10 +13,10 @@ impl<A: Assignor + 'static, F: Fn() -> A> Simulation<A, F> {
         let gap = milliseconds() - member.polled;
         member.polled = milliseconds();
         let result = member.consumer.try_poll().map(|batch| {
-            let at = batch.topic_partition().as_ref().map(partition_of);
+            let at = batch.topic_partition().map(partition_of);
             let offsets: Vec<_> = batch.iter().map(|record| record.offset()).collect();
             for record in &batch {
-                assert_eq!(record.value(), record.offset().to_ne_bytes());
+                assert_eq!(record.value_bytes(), record.offset().to_ne_bytes());
             }
             (at, offsets, batch.lost())
         });

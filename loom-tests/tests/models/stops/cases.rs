@@ -31,7 +31,7 @@ fn fill(others: &mut Others, records: u64) {
 }
 
 fn producer(_: &Broker, topic: &Topic) -> Producer {
-    topic.producer()
+    crate::common::producer(topic)
 }
 
 /// Tries to send one record.
@@ -107,6 +107,12 @@ fn exclusive_send(producer: &mut ExclusiveProducer, log: &Rc<RefCell<Log>>) {
     log.borrow_mut().claimed.insert(offset);
 }
 
+/// Has the topic make the spare that the work will take, as a handle does that came and went. So
+/// the thread is not stopped while it allocates one, under a lock.
+fn make_spare(topic: &Topic) {
+    topic.apply_retention();
+}
+
 /// A consumer that has subscribed before the work.
 fn consumer(broker: &Broker, _: &Topic) -> Consumer {
     reader(broker)
@@ -115,7 +121,10 @@ fn consumer(broker: &Broker, _: &Topic) -> Consumer {
 pub(super) static JOIN: Case<Consumer> = Case {
     name: "a consumer that subscribes",
     others: 2,
-    handle: |broker, _| broker.consumer(ConsumerConfig::new()).unwrap(),
+    handle: |broker, topic| {
+        make_spare(topic);
+        broker.consumer(ConsumerConfig::new()).unwrap()
+    },
     prepare: |others, _| fill(others, 3),
     work: |mut consumer, _| {
         consumer.subscribe(["t"]).unwrap();
@@ -131,7 +140,7 @@ pub(super) static POLL: Case<Consumer> = Case {
     work: |mut consumer, _| {
         for _ in 0..3 {
             let batch = consumer.try_poll().unwrap();
-            assert!(batch.iter().all(|record| number(record.value()) > 0));
+            assert!(batch.iter().all(|record| number(record.value_bytes()) > 0));
         }
         drop(consumer);
     },
@@ -166,7 +175,10 @@ pub(super) static LEAVE: Case<Consumer> = Case {
 pub(super) static LOOKUP: Case<Topic> = Case {
     name: "a lookup by time",
     others: 2,
-    handle: |_, topic| topic.clone(),
+    handle: |_, topic| {
+        make_spare(topic);
+        topic.clone()
+    },
     prepare: |others, _| fill(others, 3),
     work: |topic, _| assert_eq!(topic.offset_for_time(0, 0), Ok(None)),
 };
@@ -174,7 +186,10 @@ pub(super) static LOOKUP: Case<Topic> = Case {
 pub(super) static RETAIN: Case<Topic> = Case {
     name: "retention that is applied",
     others: 2,
-    handle: |_, topic| topic.clone(),
+    handle: |_, topic| {
+        make_spare(topic);
+        topic.clone()
+    },
     prepare: |others, _| fill(others, 3),
     work: |topic, _| {
         topic.apply_retention();

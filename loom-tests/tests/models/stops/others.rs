@@ -61,7 +61,7 @@ impl Others {
         log: &Rc<RefCell<Log>>,
     ) -> Others {
         Others {
-            producers: (0..producers).map(|_| topic.producer()).collect(),
+            producers: (0..producers).map(|_| producer(topic)).collect(),
             reader: reader(broker),
             topic: topic.clone(),
             log: log.clone(),
@@ -104,7 +104,7 @@ impl Others {
                     (next..record.offset()).filter(|o| self.log.borrow().sent.contains_key(o));
                 assert_eq!(missing.count(), 0);
                 if let Some(&n) = self.log.borrow().sent.get(&record.offset()) {
-                    assert_eq!(number(record.value()), n);
+                    assert_eq!(number(record.value_bytes()), n);
                 }
                 next = record.offset() + 1;
             }

@@ -13,7 +13,17 @@ const fn part(layer: u32, members: &'static [&'static str]) -> Part {
 
 /// Every part. Parts of the same layer do not import each other.
 const PARTS: [Part; 17] = [
-    part(0, &["error", "record", "clock", "events"]),
+    part(
+        0,
+        &[
+            "error",
+            "record",
+            "owned_record",
+            "topic_partition",
+            "clock",
+            "events",
+        ],
+    ),
     part(1, &["sync"]),
     part(2, &["wait"]),
     part(3, &["log/overflow", "log/counters", "log/partition_id"]),

@@ -202,8 +202,8 @@ fn image(batch: &Batch<'_>, out: &mut Vec<u8>) {
     out.clear();
     for record in batch {
         out.extend(record.offset().to_ne_bytes());
-        out.extend(record.timestamp().to_ne_bytes());
+        out.extend(record.timestamp().unwrap_or(-1).to_ne_bytes());
         out.extend(record.key().unwrap_or(b"none"));
-        out.extend(record.value());
+        out.extend(record.value_bytes());
     }
 }

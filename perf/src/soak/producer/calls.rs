@@ -115,7 +115,7 @@ impl SoakSender<'_> {
         }
         match handle.send(record.timestamp(id.time()), wait) {
             Ok(sent) => {
-                if sent.timestamp != id.time() || to.is_some_and(|to| to != sent.partition) {
+                if sent.timestamp != Some(id.time()) || to.is_some_and(|to| to != sent.partition) {
                     return Err(Refusal::fault(format!(
                         "{id:?} for {to:?} returned {sent:?}"
                     )));
@@ -302,7 +302,7 @@ impl SoakSender<'_> {
             }
             match plain {
                 true => self.check_time(*id, timestamp)?,
-                false if timestamp == id.time() => {}
+                false if timestamp == Some(id.time()) => {}
                 false => return Err(Refusal::fault(format!("{id:?} returned {metadata:?}"))),
             }
         }
@@ -334,7 +334,7 @@ impl SoakSender<'_> {
     }
 
     /// Checks the timestamp that ringlog gave to a record without one.
-    fn check_time(&self, id: RecordId, time: i64) -> Result<(), Refusal> {
+    fn check_time(&self, id: RecordId, time: Option<i64>) -> Result<(), Refusal> {
         let checked = self.ledger.check_time(time);
         checked.map_err(|other| Refusal::fault(format!("{id:?} was given {other}")))
     }

@@ -212,9 +212,9 @@ mod tests {
         assert_eq!(RecordId::from_value(&value), Some(id));
         let words: [u64; 2] = id.words(id.digest(7));
         assert_eq!(value[8..], words[1].to_ne_bytes());
-        // Neither the time of an append nor "no timestamp" is an identity.
+        // The time of an append is no identity.
         assert_eq!(RecordId::from_time(1_800_000_000_000), None);
-        assert_eq!(RecordId::from_time(ringlog::NO_TIMESTAMP), None);
+        assert_eq!(RecordId::from_time(-1), None);
         assert_eq!(RecordId::from_value(&[0; 7]), None);
     }
 

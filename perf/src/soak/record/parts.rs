@@ -8,7 +8,7 @@ use ringlog::{Header, RecordRef};
 #[derive(Clone, Copy)]
 pub(crate) struct RecordParts<'a> {
     pub(crate) offset: u64,
-    pub(crate) time: i64,
+    pub(crate) time: Option<i64>,
     pub(crate) key: Option<&'a [u8]>,
     pub(crate) value: &'a [u8],
     pub(crate) tombstone: bool,
@@ -26,7 +26,7 @@ impl<'a> RecordParts<'a> {
             offset: record.offset(),
             time: record.timestamp(),
             key: record.key(),
-            value: record.value(),
+            value: record.value_bytes(),
             tombstone: record.is_tombstone(),
             more_headers: header.is_some() && headers.next().is_some(),
             header,
