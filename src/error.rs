@@ -4,6 +4,7 @@
 //! call has appended nothing; only [`BatchError`] can report a partial append.
 
 use crate::topic_partition::TopicPartition;
+use crate::upstream_error::UpstreamError;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -406,6 +407,9 @@ pub enum ConsumeError {
         /// The assignor that this consumer is configured with.
         asked: String,
     },
+    /// The consumer cannot read after its [upstreams](crate::ConsumerConfig::read_after).
+    #[error(transparent)]
+    Upstream(#[from] UpstreamError),
     /// The members of a group must agree whether it holds records back: either all of them are
     /// configured with [`HoldBack::Nothing`](crate::HoldBack::Nothing), or none is.
     #[error(

@@ -37,6 +37,7 @@ mod stats;
 mod sync;
 mod topic;
 mod topic_partition;
+mod upstream_error;
 mod wait;
 
 // Broker and topics.
@@ -64,7 +65,8 @@ pub use producer::{
 #[cfg(feature = "stream")]
 pub use consumer::RecordStream;
 pub use consumer::{
-    Batch, Consumer, ConsumerConfig, HoldBack, PollAsync, Rebalance, RebalanceListener,
+    Batch, Consumer, ConsumerConfig, HoldBack, PollAsync, ReadProgress, Rebalance,
+    RebalanceListener,
 };
 pub use log::cursor::OffsetReset;
 pub use wait::WakeupHandle;
@@ -89,6 +91,7 @@ pub use stats::{
 pub use error::{
     BatchError, ConsumeError, FenceReason, GroupError, SendError, TopicError, ViewError,
 };
+pub use upstream_error::UpstreamError;
 
 /// For the models.
 #[cfg(loom)]
@@ -107,6 +110,8 @@ const _: () = {
     is_send::<SharedProducer>();
     is_sync::<SharedProducer>();
     is_send::<Consumer>();
+    is_send::<ReadProgress>();
+    is_sync::<ReadProgress>();
     is_sync::<Consumer>();
     is_send::<WakeupHandle>();
     is_sync::<WakeupHandle>();

@@ -2,6 +2,8 @@
 
 use super::config::ConsumerConfig;
 use super::owned_partition::OwnedPartition;
+use super::progress::Publisher;
+use super::read_limit::ReadLimit;
 use super::registry::{CursorRegistration, RegisteredConsumer, RegisteredCursor};
 use crate::error::ConsumeError;
 use crate::events::event;
@@ -31,6 +33,12 @@ pub(crate) struct AssignedPartition {
     pub(super) unreturned: Option<u64>,
     /// What the consumer has of the partition as a member of a group.
     pub(super) owned: Option<OwnedPartition>,
+    /// What the consumer reads after in this partition.
+    pub(super) limit: Option<Box<ReadLimit>>,
+    /// Quick polls are restricted: the partition is paused, or has a limit.
+    restricted: bool,
+    /// Publishes what the consumer has read of the partition, for consumers that read after it.
+    pub(super) publisher: Option<Publisher>,
     /// The entry by which snapshots see the cursor.
     registration: Option<CursorRegistration>,
 }
@@ -82,11 +90,15 @@ impl AssignedPartition {
             closed_reported: false,
             unreturned: None,
             owned: None,
+            limit: None,
+            restricted: false,
+            publisher: None,
             registration: None,
         }
     }
 
-    /// Registers the cursor with its consumer, for snapshots.
+    /// Registers the cursor with its consumer: for snapshots, and for the consumers that it reads
+    /// after, or that read after it.
     pub(super) fn registered_with(
         mut self,
         consumer: &Arc<RegisteredConsumer>,
@@ -101,6 +113,13 @@ impl AssignedPartition {
             lost: Count::default(),
         };
         self.registration = Some(CursorRegistration::new(consumer, cursor));
+        self.limit = ReadLimit::new(&consumer.upstreams);
+        if self.limit.is_some() {
+            self.restricted = true;
+            self.cursor.set_limit(0);
+        }
+        self.publisher = consumer.progress.publisher(&self.topic, self.partition);
+        self.publish_read();
         self
     }
 
@@ -133,6 +152,12 @@ impl AssignedPartition {
         self.positioned = true;
         self.closed_reported = false;
         self.unreturned = None;
+        self.publish_read();
+    }
+
+    pub(super) fn set_paused(&mut self, paused: bool) {
+        self.paused = paused;
+        self.restricted = paused || self.limit.is_some();
     }
 
     /// The position that a commit commits: the cursor's, or that of the first record that a stream
@@ -191,8 +216,8 @@ impl AssignedPartition {
         if self.topic_has_changed() || !self.positioned {
             return QuickPoll::Undecided; // the full poll refreshes, or reports the missing position
         }
-        if self.paused {
-            return QuickPoll::Empty;
+        if self.restricted {
+            return self.restricted_quick_poll(again, ahead, max);
         }
         self.cursor.quick_poll(again, ahead, max)
     }

@@ -194,6 +194,9 @@ impl Consumer {
             (None, _) => return member.check_fenced(),
         }
         for commit in commits {
+            if let Some(ownership) = commit.assigned.ownership() {
+                ownership.publish(commit.offset);
+            }
             self.follow_commit(commit.assigned);
         }
         Ok(())

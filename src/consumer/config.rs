@@ -1,5 +1,6 @@
 //! A consumer's configuration, and what is checked of it.
 
+use super::progress::ReadProgress;
 use crate::clock;
 use crate::error::ConsumeError;
 use crate::group::{Assignor, CooperativeStickyAssignor};
@@ -80,6 +81,8 @@ pub struct ConsumerConfig {
     pub(super) assignor: Arc<dyn Assignor>,
     pub(super) auto_commit: bool,
     pub(super) hold_back: HoldBack,
+    pub(super) read_after: Vec<ReadProgress>,
+    pub(super) read_after_groups: Vec<Arc<str>>,
     pub(super) max_poll_interval: Duration,
     pub(super) clock: Clock,
 }
@@ -101,6 +104,8 @@ impl Default for ConsumerConfig {
             assignor: Arc::new(CooperativeStickyAssignor),
             auto_commit: true,
             hold_back: HoldBack::default(),
+            read_after: Vec::new(),
+            read_after_groups: Vec::new(),
             max_poll_interval: Duration::from_secs(300),
             clock: clock::since_start,
         }
@@ -197,6 +202,69 @@ impl ConsumerConfig {
         self
     }
 
+    /// Makes the consumer a dependent reader: it reads only what the consumer of this
+    /// [progress](crate::Consumer::progress) has read. Call it several times for several upstreams.
+    ///
+    /// It is the sequence barrier of the LMAX Disruptor (`handleEventsWith(journal).then(matcher)`).
+    /// In each partition, polls return no record that an upstream has not read, and all that every
+    /// upstream has read. What the upstream's thread did before happened before. A poll that waits
+    /// is woken when an upstream has read more.
+    ///
+    /// - Each upstream must read the partitions that this consumer reads, so it is subscribed first.
+    /// - When an upstream is closed, is dropped or reads other partitions, this consumer gets what
+    ///   that has read. Then its polls fail with [`UpstreamError::Ended`], unless the topic is
+    ///   closed and there is nothing more. If the upstream reads the partition again later, they
+    ///   continue.
+    /// - A seek back of an upstream takes nothing back. A seek or reset policy of this consumer
+    ///   does not go past the limit: its polls return nothing until the upstreams are there.
+    /// - Holding back producers, or being lapped, is as for any other consumer.
+    /// - Members of one group should have the same upstreams, since each follows its own.
+    ///
+    /// ```
+    /// use ringlog::{Broker, ConsumerConfig, Record, TopicConfig};
+    ///
+    /// # let broker = Broker::new();
+    /// # let topic = broker.create_topic("orders", TopicConfig::new())?;
+    /// let mut journal = broker.consumer(ConsumerConfig::new())?;
+    /// journal.subscribe(["orders"])?;
+    /// let mut matcher = broker.consumer(ConsumerConfig::new().read_after(&journal.progress()))?;
+    /// matcher.subscribe(["orders"])?;
+    ///
+    /// topic.producer().send(Record::new("buy"))?;
+    /// assert!(matcher.try_poll()?.is_empty());
+    /// assert_eq!(journal.try_poll()?.len(), 1); // writes it to disk
+    /// assert!(matcher.try_poll()?.is_empty());
+    /// assert!(journal.try_poll()?.is_empty()); // has written it
+    /// assert_eq!(matcher.try_poll()?.len(), 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// A consumer that would wait for itself is refused by [`Broker::consumer`] with
+    /// [`UpstreamError::Circle`].
+    ///
+    /// [`UpstreamError::Ended`]: crate::UpstreamError::Ended
+    /// [`UpstreamError::Circle`]: crate::UpstreamError::Circle
+    /// [`Broker::consumer`]: crate::Broker::consumer
+    pub fn read_after(mut self, progress: &ReadProgress) -> Self {
+        self.read_after.push(progress.clone());
+        self
+    }
+
+    /// Makes the consumer a dependent reader of a group: it reads only what the group has committed.
+    /// See [`read_after`](Self::read_after).
+    ///
+    /// What the group has committed once counts as read, also if it commits a lower offset later.
+    /// So do the records before the offset at which the group began. The group is created if there
+    /// is none. While it has no members, or they do not read a topic, nothing more of that is read.
+    /// If the group is deleted, polls fail with [`UpstreamError::Ended`] after what it had
+    /// committed, until there is a group of that name again.
+    ///
+    /// [`UpstreamError::Ended`]: crate::UpstreamError::Ended
+    pub fn read_after_group(mut self, name: impl AsRef<str>) -> Self {
+        self.read_after_groups.push(name.as_ref().into());
+        self
+    }
+
     /// The longest time between two polls of a live member: 10 ms or more, or zero for no limit.
     /// Default five minutes, as in Kafka.
     ///
@@ -244,8 +312,12 @@ impl ConsumerConfig {
             ("instance_id", &self.instance_id),
             ("client_id", &self.client_id),
         ];
-        for (setting, name) in names {
-            let Some(name) = name else { continue };
+        let names = names.into_iter().flat_map(|(setting, name)| {
+            let name = name.iter();
+            name.map(move |name| (setting, name))
+        });
+        let upstreams = self.read_after_groups.iter();
+        for (setting, name) in names.chain(upstreams.map(|name| ("read_after_group", name))) {
             if let Some(reason) = name_fault(name) {
                 return Err(ConsumeError::InvalidName {
                     setting,

@@ -109,6 +109,9 @@ impl Membership {
         let last = assigned.get(after_last.wrapping_sub(1));
         let gate_is_current =
             !self.gates_follow_reads || last.is_none_or(|last| last.follow_reads(self.auto_commit));
+        if let Some(last) = last {
+            last.publish_committed(&self.signals);
+        }
         gate_is_current && self.signals.is_quiet()
     }
 
@@ -116,6 +119,11 @@ impl Membership {
     /// to commit than what the last one returned.
     pub(super) fn positions_changed(&mut self) {
         self.liveness.take_slow_path();
+    }
+
+    /// Publishes what was committed in the partition, for readers that follow the group.
+    pub(super) fn publish_committed(&self, assigned: &AssignedPartition) {
+        assigned.publish_committed(&self.signals);
     }
 
     /// Counts a poll that takes the slow path.

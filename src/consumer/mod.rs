@@ -10,6 +10,7 @@
 //! | `batch.rs`, `poll_async.rs`, `stream.rs` | what a poll returns; polling from tasks |
 //! | `positions.rs`, `bounds.rs` | the consumer's own positions; any partition's offsets |
 //! | `commit.rs` | committing offsets |
+//! | `progress.rs`, `read_limit.rs`, `dependencies.rs` | consumers that read after others |
 //! | `membership.rs`, `liveness_watch.rs` | the consumer's membership in a group |
 //! | `rebalance.rs`, `rebalance_listener.rs` | the steps of the group's protocol; the callbacks |
 //! | `registry.rs` | the broker's live consumers, for snapshots |
@@ -19,6 +20,7 @@ mod batch;
 mod bounds;
 mod commit;
 mod config;
+mod dependencies;
 mod liveness_watch;
 mod membership;
 mod owned_partition;
@@ -26,6 +28,8 @@ mod poll;
 mod poll_async;
 mod poll_order;
 mod positions;
+mod progress;
+mod read_limit;
 mod rebalance;
 mod rebalance_listener;
 mod registry;
@@ -37,6 +41,7 @@ mod subscribe;
 pub use batch::Batch;
 pub use config::{ConsumerConfig, HoldBack};
 pub use poll_async::PollAsync;
+pub use progress::ReadProgress;
 pub use rebalance_listener::{Rebalance, RebalanceListener};
 #[cfg(feature = "stream")]
 pub use stream::RecordStream;
@@ -114,8 +119,12 @@ impl Consumer {
         config: ConsumerConfig,
     ) -> Result<Consumer, ConsumeError> {
         config.validate()?;
+        let registration = registry.register(&config)?;
+        for group in &config.read_after_groups {
+            groups.with_group(group, |_| Ok(()))?;
+        }
         Ok(Consumer {
-            registration: registry.register(&config),
+            registration,
             directory,
             groups,
             config,
@@ -165,6 +174,7 @@ impl Consumer {
     /// [`auto_commit`](ConsumerConfig::auto_commit), and calls its listener. A member that is just
     /// dropped does neither.
     pub fn close(mut self) {
+        self.publish_all_read();
         self.leave_group(LeaveReason::Closed);
     }
 }
@@ -172,7 +182,10 @@ impl Consumer {
 impl Drop for Consumer {
     fn drop(&mut self) {
         self.leave_group(LeaveReason::Dropped);
-        // Drops the cursors before the spare segments that pay for their pins.
+        // Drops the cursors before the spare segments that pay for their pins, and without counting
+        // the last batch as read.
+        self.assigned.clear();
+        self.registered().progress.end();
         self.unsubscribe();
     }
 }

@@ -154,6 +154,7 @@ impl Consumer {
             if !assigned.follow_returned(member.auto_commit()) && member.is_commit_valid() {
                 assigned.move_gate();
             }
+            member.publish_committed(assigned);
         }
     }
 

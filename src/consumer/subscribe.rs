@@ -64,6 +64,11 @@ impl Consumer {
                 topics.push(topic);
             }
         }
+        let partitions = topics.iter().flat_map(|topic| {
+            let partitions = 0..topic.partitions();
+            partitions.map(move |partition| (topic, partition))
+        });
+        self.check_upstreams(partitions)?;
         match self.config.group.clone() {
             Some(group) if !topics.is_empty() => {
                 let wait = WaitStrategy::most_patient(topics.iter().map(|t| &t.config().wait));
@@ -123,6 +128,11 @@ impl Consumer {
         let partitions = partitions.into_iter();
         let wanted = partitions.map(|wanted| self.find_partition(&wanted.into()));
         let wanted = wanted.collect::<Result<Vec<_>, _>>()?;
+        self.check_upstreams(
+            wanted
+                .iter()
+                .map(|wanted| (&wanted.topic, wanted.partition)),
+        )?;
         let mut subscriptions: Vec<TopicSubscription> = Vec::new();
         for ResolvedPartition { topic, .. } in &wanted {
             let mut topics = subscriptions.iter().map(TopicSubscription::topic);
@@ -147,7 +157,9 @@ impl Consumer {
     /// commits what its polls have returned.
     pub fn unsubscribe(&mut self) {
         self.leave_group(LeaveReason::Unsubscribed);
+        self.publish_all_read();
         self.assigned.clear();
+        self.announce_progress(None);
         self.subscriptions.clear();
         self.mode = None;
     }
@@ -194,6 +206,7 @@ impl Consumer {
         partitions: &[ResolvedPartition],
         subscriptions: Vec<TopicSubscription>,
     ) {
+        self.publish_all_read();
         let mut old = core::mem::take(&mut self.assigned);
         let old_subscriptions = core::mem::replace(&mut self.subscriptions, subscriptions);
         // The consumer pins one segment at a time (`segment_pool.rs`), and joining may pin.
@@ -217,6 +230,8 @@ impl Consumer {
         let topics = self.subscriptions.iter().map(TopicSubscription::topic);
         self.wait = WaitStrategy::most_patient(topics.map(|topic| &topic.config().wait));
         self.mode = (!self.assigned.is_empty()).then_some(mode);
+        self.announce_progress(self.mode);
+        self.find_upstreams();
         self.next = 0;
         self.pinned = 0;
         if self.assigned.len() >= MANY_PARTITIONS {

@@ -7,6 +7,7 @@ use super::ownership::Ownership;
 use crate::group::assignor::MemberId;
 use crate::log::cursor::OffsetReset;
 use crate::log::partition::Partition;
+use crate::log::published_position::PublishedPosition;
 use crate::sync::Count;
 use crate::topic::{TopicPartition, TopicShared};
 use std::sync::Arc;
@@ -57,6 +58,10 @@ pub(crate) struct GroupPartition {
     holds_back: bool,
     /// Offsets that its owners, one after another, have not read in time.
     lost: Arc<Count>,
+    /// What the group has read, for readers that follow it (row P18 in `ownership.rs`).
+    published: Arc<PublishedPosition>,
+    /// Some reader follows the group in this partition.
+    watched: bool,
 }
 
 impl GroupPartition {
@@ -75,6 +80,27 @@ impl GroupPartition {
             gate: None,
             holds_back,
             lost: Arc::default(),
+            published: Arc::new(PublishedPosition::new(topic.partition(partition).readers())),
+            watched: false,
+        }
+    }
+
+    /// The position to follow: everything before it was committed, or lies before the group's
+    /// start.
+    pub(super) fn watch(&mut self) -> Arc<PublishedPosition> {
+        self.watched = true;
+        if let Some(ownership) = self.ownership() {
+            ownership.watch();
+        }
+        self.publish();
+        self.published.clone()
+    }
+
+    /// Publishes where the group is, if that is watched. What a current ownership has committed is
+    /// valid: it ends under the lock.
+    fn publish(&self) {
+        if let (true, Some(offset)) = (self.watched, self.committed().or(self.start)) {
+            self.published.raise(offset);
         }
     }
 
@@ -119,6 +145,7 @@ impl GroupPartition {
     pub(super) fn begin_at(&mut self, start: u64, gate: Option<GroupGate>) {
         if self.start.is_none() {
             (self.gate, self.start) = (gate, Some(start));
+            self.publish();
         }
     }
 
@@ -133,7 +160,10 @@ impl GroupPartition {
         if self.start.is_none() {
             self.start = initial_offset(self.log(), reset, &mut gate);
         }
-        let ownership = Arc::new(Ownership::new(gate.as_ref(), &self.lost));
+        self.publish();
+        let (published, watched) = (&self.published, self.watched);
+        let ownership = Ownership::new(gate.as_ref(), &self.lost, published, watched);
+        let ownership = Arc::new(ownership);
         self.owner = Some(Owner {
             member,
             ownership: ownership.clone(),
@@ -184,6 +214,7 @@ impl GroupPartition {
         if let Some(offset) = committed {
             self.start = Some(offset);
             self.is_committed = true;
+            self.publish();
         }
     }
 
@@ -210,6 +241,13 @@ impl GroupPartition {
             gate.hold_from(start);
         }
         self.gate = gate;
+    }
+}
+
+/// The group forgets the partition.
+impl Drop for GroupPartition {
+    fn drop(&mut self) {
+        self.published.end();
     }
 }
 

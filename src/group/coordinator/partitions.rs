@@ -8,6 +8,7 @@ use crate::group::gate::GroupGate;
 use crate::group::ownership::{MemberSignals, Ownership};
 use crate::group::partition_state::{Grant, GroupPartition, PartitionKey, ReleasedPartition};
 use crate::log::cursor::OffsetReset;
+use crate::log::published_position::PublishedPosition;
 use crate::topic::{AddedPartition, TopicShared, TopicSubscription};
 use std::sync::Arc;
 
@@ -101,6 +102,7 @@ impl Coordinator {
         }
         for (ownership, offset) in commits {
             ownership.commit(offset);
+            ownership.publish(offset);
         }
         Ok(())
     }
@@ -126,6 +128,17 @@ impl Coordinator {
             self.partition_of(topic, *partition).commit_unowned(*offset);
         }
         Ok(())
+    }
+
+    /// The group's published position in a partition of this very topic. `None` if the topic is
+    /// deleted.
+    pub(crate) fn watch(
+        &mut self,
+        topic: &Arc<TopicShared>,
+        partition: u32,
+    ) -> Option<Arc<PublishedPosition>> {
+        // Under the lock: a topic that is deleted after this check is forgotten after it, too.
+        (!topic.is_deleted()).then(|| self.partition_of(topic, partition).watch())
     }
 
     /// The committed offset of a partition of this very topic.

@@ -22,10 +22,12 @@
 //! |---|---|
 //! | `hold.rs` | the hold on the current segment |
 //! | `read.rs` | reading past frames |
+//! | `limit.rs` | the limit of a dependent reader |
 //! | `seek.rs`, `offset_reset.rs` | moving to another offset; by the reset policy |
 //! | `read_backoff.rs` | when a reader that is faster than its producer looks again |
 
 mod hold;
+mod limit;
 mod offset_reset;
 mod read;
 mod read_backoff;
@@ -36,6 +38,7 @@ pub use offset_reset::OffsetReset;
 use crate::log::holds::{Hold, NO_SEGMENT};
 use crate::log::partition::Partition;
 use crate::log::segment::{Descriptor, Kind, RecordRun, Segment};
+use limit::NO_LIMIT;
 use read_backoff::ReadBackoff;
 use std::sync::Arc;
 
@@ -82,6 +85,8 @@ pub(crate) struct Cursor {
     seek_target: u64,
     /// Offsets missed since the last run was read.
     lost: u64,
+    /// It reads nothing at or after this offset.
+    limit: u64,
     /// Where in the segment's data the next value will probably be.
     next_value: usize,
     backoff: ReadBackoff,
@@ -148,6 +153,7 @@ impl Cursor {
             located: CursorPosition::Resolved,
             seek_target: 0,
             lost: 0,
+            limit: NO_LIMIT,
             next_value: 0,
             backoff: ReadBackoff::new(),
             run: RecordRun::default(),
@@ -310,6 +316,10 @@ impl Cursor {
                 }
                 Kind::Aborted => self.step_over(descriptor),
                 _ => {
+                    let max = self.allowance().min(max.into()) as u32;
+                    if max == 0 {
+                        return Ok(false);
+                    }
                     self.read(descriptor, max);
                     return Ok(true);
                 }
