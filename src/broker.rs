@@ -3,10 +3,12 @@
 use crate::consumer::{Consumer, ConsumerConfig, ConsumerRegistry};
 use crate::error::{ConsumeError, GroupError, TopicError};
 use crate::events::event;
-use crate::group::{GroupDescription, Groups};
+use crate::group::{Coordinator, GroupDescription, Groups, OffsetChange};
+use crate::log::cursor::OffsetReset;
 use crate::stats::{self, BrokerSnapshot};
-use crate::topic::{Directory, Topic, TopicConfig};
+use crate::topic::{Directory, Topic, TopicConfig, TopicPartition, name_fault};
 use core::fmt;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// A set of named topics and consumer groups, in this process.
@@ -80,6 +82,44 @@ impl Broker {
         Ok(topic)
     }
 
+    /// Returns the topic of this name, or creates it if there is none.
+    ///
+    /// Threads that call this at the same time get the same topic: one of them creates it. A topic
+    /// that exists is returned **as it is**, also if it was created with another configuration or
+    /// is [closed](Topic::close); `config` is not looked at then. If the topic is deleted during the
+    /// call, another one is created.
+    ///
+    /// ```
+    /// use ringlog::{Broker, TopicConfig};
+    ///
+    /// let broker = Broker::new();
+    /// let topic = broker.get_or_create_topic("orders", TopicConfig::new().partitions(3))?;
+    /// let same = broker.get_or_create_topic("orders", TopicConfig::new())?;
+    /// assert_eq!((topic.partitions(), same.partitions()), (3, 3));
+    /// # Ok::<(), ringlog::TopicError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`create_topic`](Self::create_topic), except `TopicExists`.
+    pub fn get_or_create_topic(
+        &self,
+        name: &str,
+        config: TopicConfig,
+    ) -> Result<Topic, TopicError> {
+        loop {
+            if let Some(topic) = self.directory.find(name) {
+                return Ok(topic);
+            }
+            // Two threads may both allocate a topic, and then one of them may be out of memory
+            // although the other's topic exists. So the name decides, whatever the error.
+            match self.create_topic(name, config.clone()) {
+                Ok(topic) => return Ok(topic),
+                Err(TopicError::TopicExists { .. }) => {}
+                Err(error) => return self.directory.find(name).ok_or(error),
+            }
+        }
+    }
+
     /// Returns the topic of this name.
     ///
     /// # Errors
@@ -90,7 +130,9 @@ impl Broker {
 
     /// Removes a topic from the broker and closes it.
     ///
-    /// Its producers and consumers report `Closed` from now on, and waiting calls end. Groups
+    /// Its producers and consumers report `Closed` from now on, and waiting calls end. (A consumer
+    /// that follows topics, by [pattern](Consumer::subscribe_pattern) or with
+    /// [`wait_for_topics`](ConsumerConfig::wait_for_topics), reports nothing and reads on.) Groups
     /// forget the topic. Batches that are held stay readable. The memory is freed when the last
     /// handle is dropped.
     ///
@@ -99,7 +141,6 @@ impl Broker {
     pub fn delete_topic(&self, name: &str) -> Result<(), TopicError> {
         match self.directory.remove(name) {
             Some(topic) => {
-                topic.inner().delete();
                 self.groups.forget_topic(topic.inner());
                 event!(info, "topic deleted", topic = name);
                 Ok(())
@@ -164,8 +205,148 @@ impl Broker {
 
     // ---- groups -------------------------------------------------------------------------
 
-    /// The names of all groups, sorted. A group exists from its first member or commit until it is
-    /// deleted.
+    /// Creates a group before it has members, to begin at the first records that these topics retain
+    /// ([`OffsetReset::Earliest`]) or past the last ([`OffsetReset::Latest`]), as of this call.
+    ///
+    /// A topic that no group and no consumer has read yet holds nothing back: under
+    /// [`Backpressure`](crate::Overflow::Backpressure) its oldest records are evicted when it is
+    /// full. So a topic for dead letters, which is read only when something has failed, loses them.
+    /// With a group, its producers come to wait for that group instead.
+    ///
+    /// The offsets count as committed: the group's lag is that of the records that wait for its
+    /// first member. Partitions that are added to the topics later are read from their first
+    /// record. With [`OffsetReset::None`] the group has no offsets, except in such partitions.
+    ///
+    /// ```
+    /// use ringlog::{Broker, ConsumerConfig, OffsetReset, Record, TopicConfig};
+    ///
+    /// let broker = Broker::new();
+    /// let config = TopicConfig::new().segments(2).segment_records(1);
+    /// let dead_letters = broker.create_topic("dead-letters", config)?;
+    /// broker.create_group("support", ["dead-letters"], OffsetReset::Earliest)?;
+    ///
+    /// let mut producer = dead_letters.producer();
+    /// producer.try_send(Record::new("order 17"))?;
+    /// producer.try_send(Record::new("order 23"))?;
+    /// assert!(producer.try_send(Record::new("order 42")).is_err()); // full
+    ///
+    /// let mut consumer = broker.consumer(ConsumerConfig::new().group("support"))?;
+    /// consumer.subscribe(["dead-letters"])?;
+    /// assert_eq!(consumer.try_poll()?.first_offset(), Some(0));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Nothing is created after an error: [`GroupError::GroupExists`],
+    /// [`GroupError::InvalidName`] and [`GroupError::UnknownTopic`].
+    pub fn create_group<N: AsRef<str>>(
+        &self,
+        name: &str,
+        topics: impl IntoIterator<Item = N>,
+        begin: OffsetReset,
+    ) -> Result<(), GroupError> {
+        check_group_name(name)?;
+        let found = topics
+            .into_iter()
+            .map(|name| self.topic_of_group(name.as_ref()));
+        let found: BTreeMap<_, _> = found
+            .map(|topic| topic.map(|topic| (topic.name().to_owned(), topic)))
+            .collect::<Result<_, _>>()?;
+        let topics: Vec<_> = found.values().map(|topic| topic.inner().clone()).collect();
+        let work = |group: &mut Coordinator| group.begin_at(&topics, begin);
+        self.groups.create(&name.into(), work)
+    }
+
+    /// Sets a group's offsets, each the *next* one to read: all of them, or none (Kafka's
+    /// `alterConsumerGroupOffsets`). Creates the group if there is none.
+    ///
+    /// The partitions' next owners begin there, and under
+    /// [`Backpressure`](crate::Overflow::Backpressure) the group holds back what comes from there
+    /// on. The group may have members: the offsets are set where none of them reads. Offsets in
+    /// other partitions stay. If a partition is named twice, the last offset counts.
+    ///
+    /// ```
+    /// # use ringlog::{Broker, ConsumerConfig, Record, TopicConfig};
+    /// # let broker = Broker::new();
+    /// # let topic = broker.create_topic("orders", TopicConfig::new())?;
+    /// for order in ["first", "second", "third"] {
+    ///     topic.producer().send(Record::new(order))?;
+    /// }
+    /// broker.alter_group_offsets("billing", [(("orders", 0), 1)])?;
+    /// assert_eq!(broker.list_group_offsets("billing")?[&("orders", 0).into()], 1);
+    ///
+    /// let mut consumer = broker.consumer(ConsumerConfig::new().group("billing"))?;
+    /// consumer.subscribe(["orders"])?;
+    /// assert_eq!(consumer.try_poll()?.first_offset(), Some(1));
+    /// // Its member reads the partition now.
+    /// assert!(broker.alter_group_offsets("billing", [(("orders", 0), 0)]).is_err());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Nothing is changed after an error.
+    ///
+    /// - [`GroupError::PartitionInUse`] if a live member owns a partition, or is to get it.
+    /// - [`GroupError::OffsetOutOfRange`] for an offset before the first that is retained, or past
+    ///   the end.
+    /// - [`GroupError::UnknownTopic`] and [`GroupError::PartitionOutOfRange`] for a partition that
+    ///   does not exist.
+    /// - [`GroupError::InvalidName`] if there is no such group, and cannot be.
+    pub fn alter_group_offsets<P: Into<TopicPartition>>(
+        &self,
+        name: &str,
+        offsets: impl IntoIterator<Item = (P, u64)>,
+    ) -> Result<(), GroupError> {
+        check_group_name(name)?;
+        let offsets = offsets.into_iter();
+        let offsets: BTreeMap<TopicPartition, u64> = offsets
+            .map(|(partition, offset)| (partition.into(), offset))
+            .collect();
+        let mut changes = Vec::with_capacity(offsets.len());
+        for (TopicPartition { topic, partition }, offset) in offsets {
+            let topic = self.topic_of_group(&topic)?.inner().clone();
+            let partitions = topic.partitions();
+            if partition >= partitions {
+                return Err(GroupError::PartitionOutOfRange {
+                    topic: topic.name().clone(),
+                    partition,
+                    partitions,
+                });
+            }
+            changes.push(OffsetChange {
+                topic,
+                partition,
+                offset,
+            });
+        }
+        let work = |group: &mut Coordinator| group.alter_offsets(&changes);
+        self.groups.alter(&name.into(), work)
+    }
+
+    /// The offset that a group has committed in each partition, the *next* one to read (Kafka's
+    /// `listConsumerGroupOffsets`). Partitions without one are left out.
+    ///
+    /// # Errors
+    /// [`GroupError::UnknownGroup`].
+    pub fn list_group_offsets(
+        &self,
+        name: &str,
+    ) -> Result<BTreeMap<TopicPartition, u64>, GroupError> {
+        let group = self.groups.get(name)?;
+        let offsets = group.lock().committed_offsets();
+        Ok(offsets)
+    }
+
+    fn topic_of_group(&self, name: &str) -> Result<Topic, GroupError> {
+        self.directory
+            .find(name)
+            .ok_or_else(|| GroupError::UnknownTopic {
+                name: name.to_owned(),
+            })
+    }
+
+    /// The names of all groups, sorted. A group exists from its creation, its first member or its
+    /// first commit until it is deleted.
     pub fn group_names(&self) -> Vec<String> {
         self.groups.names()
     }
@@ -223,6 +404,16 @@ impl Broker {
             name: name.to_owned(),
             topic: topic.to_owned(),
         })
+    }
+}
+
+fn check_group_name(name: &str) -> Result<(), GroupError> {
+    match name_fault(name) {
+        Some(reason) => Err(GroupError::InvalidName {
+            name: name.to_owned(),
+            reason,
+        }),
+        None => Ok(()),
     }
 }
 

@@ -37,7 +37,6 @@ mod stats;
 mod sync;
 mod topic;
 mod topic_partition;
-mod upstream_error;
 mod wait;
 
 // Broker and topics.
@@ -89,9 +88,13 @@ pub use stats::{
 
 // Errors.
 pub use error::{
-    BatchError, ConsumeError, FenceReason, GroupError, SendError, TopicError, ViewError,
+    BatchError, ConsumeError, FenceReason, GroupError, SendError, TopicError, UpstreamError,
+    ViewError,
 };
-pub use upstream_error::UpstreamError;
+
+#[cfg(all(doc, not(loom)))]
+#[doc = include_str!("../docs/recipes.md")]
+pub mod recipes {}
 
 /// For the models.
 #[cfg(loom)]

@@ -1,4 +1,5 @@
 //! What a batch says of itself, and committing through it.
+#![allow(clippy::unwrap_used, clippy::panic)]
 
 mod common;
 

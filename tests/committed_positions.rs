@@ -1,4 +1,5 @@
 //! With auto-commit, what is committed is the position, wherever it came from.
+#![allow(clippy::unwrap_used, clippy::panic)]
 
 mod common;
 

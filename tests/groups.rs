@@ -9,22 +9,32 @@ mod assignment;
 mod assignors;
 #[path = "groups/clock.rs"]
 mod clock;
+#[path = "groups/closed_topics.rs"]
+mod closed_topics;
 mod common;
 #[path = "groups/deleted_topics.rs"]
 mod deleted_topics;
 #[path = "groups/hold_back.rs"]
 mod hold_back;
+#[path = "groups/lag.rs"]
+mod lag;
 #[path = "groups/listener.rs"]
 mod listener;
 #[path = "groups/liveness.rs"]
 mod liveness;
 #[path = "groups/refusals.rs"]
 mod refusals;
+#[path = "groups/reset.rs"]
+mod reset;
 #[path = "groups/schedules.rs"]
 mod schedules;
 #[path = "groups/static_members.rs"]
 mod static_members;
 #[path = "groups/support.rs"]
 mod support;
+#[path = "groups/thread_exit.rs"]
+mod thread_exit;
 #[path = "groups/threads.rs"]
 mod threads;
+#[path = "groups/waiting_members.rs"]
+mod waiting_members;

@@ -321,22 +321,22 @@ fn all_parts_of_a_record_come_back_as_they_were_sent() {
 fn a_topic_with_given_times_adds_none_of_its_own() {
     let (broker, topic) = make(TopicConfig::new().timestamps(Timestamps::Given));
     let mut producer = topic.producer();
-    assert_eq!(producer.send(Record::new("v")).unwrap().timestamp, None);
+    assert_eq!(producer.send(Record::new("v")).unwrap().timestamp(), None);
     assert_eq!(
         producer
             .send(Record::new("v").timestamp(5))
             .unwrap()
-            .timestamp,
+            .timestamp(),
         Some(5)
     );
     let batch = [Record::new("v"), Record::new("v").timestamp(6)];
     let sent = producer.send_batch(&batch).unwrap();
-    let times: Vec<_> = sent.iter().map(|at| at.timestamp).collect();
+    let times: Vec<_> = sent.iter().map(|at| at.timestamp()).collect();
     assert_eq!(times, [None, Some(6)]);
     let values = producer.send_values(Destination::Any, &[1u8]).unwrap();
-    assert_eq!(values.timestamp, None);
+    assert_eq!(values.timestamp(), None);
     let claim = producer.claim(Destination::Any, None, 1).unwrap();
-    assert_eq!(claim.publish().timestamp, None);
+    assert_eq!(claim.publish().timestamp(), None);
     let mut consumer = subscribed(&broker, ConsumerConfig::new());
     let batch = consumer.try_poll().unwrap();
     let times: Vec<_> = batch.iter().map(|r| r.timestamp()).collect();

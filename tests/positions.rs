@@ -156,14 +156,14 @@ fn every_kind_of_frame_is_found_by_time_except_aborted_ones() {
     producer.send_batch(&batch).unwrap();
     let values = producer.send_values(Destination::Any, &[1u64, 2]).unwrap();
     assert_eq!((start, values.base_offset), (0, 5));
-    let now = values.timestamp.unwrap();
+    let now = values.timestamp().unwrap();
     assert_eq!(found(&topic, 0), Some((0, 5)));
     assert_eq!(found(&topic, 6), Some((2, 20)));
     assert_eq!(found(&topic, 21).unwrap().0, 4);
     let later = producer
         .send_values(Destination::Any, &[[0u8; 3]; 2])
         .unwrap();
-    let later = later.timestamp.unwrap();
+    let later = later.timestamp().unwrap();
     assert!(later >= now);
     assert_eq!(found(&topic, later + 1), None);
     let plain = [Record::new("same"), Record::new("size")];

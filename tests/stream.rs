@@ -1,6 +1,9 @@
 //! A consumer as a `futures::Stream` of owned records.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+#[path = "stream/members.rs"]
+mod members;
+
 use futures_core::{FusedStream, Stream};
 use ringlog::{
     Broker, ConsumeError, Consumer, ConsumerConfig, Header, Overflow, OwnedRecord, Record,

@@ -212,7 +212,7 @@ impl<'c> Batch<'c> {
     where
         T: FromBytes + Immutable,
     {
-        Values::new(self.iter())
+        Values::new(self.iter().into_stored())
     }
 
     // ---- commits ------------------------------------------------------------------------
@@ -302,7 +302,7 @@ impl<'c> Batch<'c> {
 fn cover(assigned: &AssignedPartition) -> crate::log::segment::ReadAccess {
     let (_, segment) = assigned.cursor.run();
     let mut access = segment.read_access();
-    for record in assigned.cursor.records() {
+    for record in assigned.cursor.records().into_stored() {
         segment.cover(&mut access, record.at, record.length);
     }
     access

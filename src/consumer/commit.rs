@@ -198,6 +198,7 @@ impl Consumer {
                 ownership.publish(commit.offset);
             }
             self.follow_commit(commit.assigned);
+            self.announce_committed_end(commit.assigned, commit.offset);
         }
         Ok(())
     }

@@ -84,6 +84,7 @@ pub struct ConsumerConfig {
     pub(super) read_after: Vec<ReadProgress>,
     pub(super) read_after_groups: Vec<Arc<str>>,
     pub(super) max_poll_interval: Duration,
+    pub(super) wait_for_topics: bool,
     pub(super) clock: Clock,
 }
 
@@ -107,6 +108,7 @@ impl Default for ConsumerConfig {
             read_after: Vec::new(),
             read_after_groups: Vec::new(),
             max_poll_interval: Duration::from_secs(300),
+            wait_for_topics: false,
             clock: clock::since_start,
         }
     }
@@ -269,11 +271,39 @@ impl ConsumerConfig {
     /// Default five minutes, as in Kafka.
     ///
     /// A member that has not polled for longer is taken for dead, and its partitions move to other
-    /// members. Only other members that poll notice it, up to a quarter of the interval (and 64
+    /// members. As in Kafka it is the time *between* polls that counts: a member that waits in a
+    /// poll is alive, whether it is a thread in `poll` or a task in `poll_async` or a stream. Only
+    /// other members that poll notice a dead one, up to a quarter of the interval (and 64
     /// polls) later. The expelled member's next poll or commit is
     /// [`Fenced`](crate::ConsumeError::Fenced). The poll after that joins again.
     pub fn max_poll_interval(mut self, interval: Duration) -> Self {
         self.max_poll_interval = interval;
+        self
+    }
+
+    /// Whether [`subscribe`](crate::Consumer::subscribe) accepts names of topics that do not exist.
+    /// Default `false`: they are an error.
+    ///
+    /// If it does, the consumer follows the topics of these names, as
+    /// [`subscribe_pattern`](crate::Consumer::subscribe_pattern) follows those that match: one that
+    /// is created after the subscription is read from its first record, one that is deleted is left
+    /// without an error, and another one that is created with its name is read again. A name that
+    /// no topic can have is still an error.
+    ///
+    /// ```
+    /// # use ringlog::{Broker, ConsumerConfig, Record, TopicConfig};
+    /// # let broker = Broker::new();
+    /// let mut consumer = broker.consumer(ConsumerConfig::new().wait_for_topics(true))?;
+    /// consumer.subscribe(["orders"])?; // there is no such topic yet
+    /// assert!(consumer.try_poll()?.is_empty());
+    ///
+    /// let topic = broker.create_topic("orders", TopicConfig::new())?;
+    /// topic.producer().send(Record::new("login"))?;
+    /// assert_eq!(consumer.try_poll()?.len(), 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn wait_for_topics(mut self, wait: bool) -> Self {
+        self.wait_for_topics = wait;
         self
     }
 

@@ -10,7 +10,7 @@
 
 use super::progress::Upstream;
 use super::registry::RegisteredConsumer;
-use crate::upstream_error::UpstreamError;
+use crate::error::UpstreamError;
 use std::sync::Arc;
 
 /// Whether `new` would wait for itself, among the `live` consumers.

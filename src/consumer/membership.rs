@@ -12,7 +12,7 @@ use crate::events::event;
 use crate::group::{Assignment, GroupView, JoinRequest, MemberId, MemberSignals};
 use crate::group::{Coordinator, Group, Groups, Ownership, RebalanceStep, ReleasedPartition};
 use crate::log::cursor::OffsetReset;
-use crate::topic::TopicShared;
+use crate::topic::{Following, TopicShared};
 use crate::wait::EventCount;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -26,6 +26,9 @@ pub(super) struct Membership {
     topics: Vec<Arc<TopicShared>>,
     /// The number of partitions of its topics when the member was last in step with its group.
     partitions: u64,
+    /// The closed topics whose end was reported. Partitions that the member has keep that
+    /// themselves, and count alone.
+    ended: Vec<Arc<TopicShared>>,
     listener: UnsharedListener,
     /// The member was fenced and a poll has reported it: the next poll joins again.
     fence_reported: bool,
@@ -64,6 +67,7 @@ impl Membership {
         event_count: &Arc<EventCount>,
         name: &Arc<str>,
         topics: Vec<Arc<TopicShared>>,
+        following: Option<Following>,
     ) -> Result<Membership, ConsumeError> {
         let signals = Arc::new(MemberSignals::new(event_count));
         let request = JoinRequest {
@@ -74,6 +78,7 @@ impl Membership {
             now: (config.clock)(),
             topics: topics.clone(),
             holds_back: config.holds_back(),
+            following,
         };
         let join = |coordinator: &mut Coordinator| coordinator.join(request, &signals);
         let (group, id) = groups.with_group(name, join)?;
@@ -84,6 +89,7 @@ impl Membership {
             generation: 0,
             topics,
             partitions: 0,
+            ended: Vec::new(),
             listener: UnsharedListener::default(),
             fence_reported: false,
             auto_commit: config.auto_commit,
@@ -129,6 +135,16 @@ impl Membership {
     /// Counts a poll that takes the slow path.
     pub(super) fn count_poll(&self) {
         self.signals.count_poll();
+    }
+
+    /// From now on the member waits in a poll, and is alive: see `group/ownership.rs`.
+    pub(super) fn begin_wait(&self) {
+        self.signals.begin_wait();
+    }
+
+    /// Ends a wait, if there is one. That counts as a poll.
+    pub(super) fn end_wait(&self) {
+        self.signals.end_wait();
     }
 
     /// Now and then has the coordinator fence members that have stopped polling.
@@ -264,6 +280,46 @@ impl Membership {
         self.gates_follow_reads
     }
 
+    // ---- closed topics ------------------------------------------------------------------
+
+    /// A closed topic without a partition assigned to this member, of which the group has committed
+    /// all since this was last called. A topic that has records again (its offsets were set back)
+    /// has not ended any more.
+    pub(super) fn take_end(
+        &mut self,
+        is_assigned: impl Fn(&Arc<TopicShared>) -> bool,
+    ) -> Option<Arc<TopicShared>> {
+        let mut new = None;
+        for topic in &self.topics {
+            if !topic.is_closed() || topic.is_deleted() || is_assigned(topic) {
+                continue;
+            }
+            let has_ended = self.group.lock().has_read(topic);
+            if !has_ended {
+                self.ended.retain(|other| !Arc::ptr_eq(other, topic));
+            } else if new.is_none() && !self.is_end_reported(topic) {
+                new = Some(topic.clone());
+            }
+        }
+        self.ended.extend(new.clone());
+        new
+    }
+
+    pub(super) fn end_was_reported(&mut self, topic: &Arc<TopicShared>) {
+        if !self.is_end_reported(topic) {
+            self.ended.push(topic.clone());
+        }
+    }
+
+    pub(super) fn is_end_reported(&self, topic: &Arc<TopicShared>) -> bool {
+        self.ended.iter().any(|other| Arc::ptr_eq(other, topic))
+    }
+
+    /// This member has committed all that it will of a closed topic.
+    pub(super) fn announce_end(&self, topic: &Arc<TopicShared>) {
+        self.group.lock().announce_end(topic);
+    }
+
     // ---- what it is subscribed to -------------------------------------------------------
 
     pub(super) fn id(&self) -> MemberId {
@@ -284,15 +340,18 @@ impl Membership {
 
     /// Subscribes to other topics, with another listener.
     ///
-    /// Errors: `Closed` if a topic is deleted; nothing is changed then.
+    /// Errors: `Closed` if a topic is deleted and topics are not followed; nothing is changed then.
     pub(super) fn resubscribe(
         &mut self,
         topics: Vec<Arc<TopicShared>>,
+        following: Option<Following>,
         listener: Option<Box<dyn RebalanceListener>>,
     ) -> Result<(), ConsumeError> {
         let mut coordinator = self.group.lock();
-        coordinator.subscribe(self.id, &self.signals, topics.clone())?;
+        coordinator.subscribe(self.id, &self.signals, topics.clone(), following)?;
         drop(coordinator);
+        self.ended
+            .retain(|ended| topics.iter().any(|topic| Arc::ptr_eq(topic, ended)));
         self.topics = topics;
         self.listener.set(listener);
         Ok(())
@@ -307,6 +366,19 @@ impl Membership {
             self.topics.retain(|topic| !Arc::ptr_eq(topic, &deleted));
         }
         Some(deleted)
+    }
+
+    /// Topics that the member follows were found: learns its topics from the group.
+    pub(super) fn update_topics(&mut self) {
+        let topics = self.group.lock().followed_topics(self.id, &self.signals);
+        if let Some(topics) = topics {
+            self.topics = topics;
+        }
+    }
+
+    /// Removes the topics that were deleted from the subscription.
+    pub(super) fn leave_deleted_topics(&mut self) {
+        self.topics.retain(|topic| !topic.is_deleted());
     }
 
     pub(super) fn take_listener(&mut self) -> Option<Box<dyn RebalanceListener>> {

@@ -4,11 +4,13 @@
 //! |---|---|
 //! | `config.rs` | the configuration |
 //! | `subscribe.rs`, `resolved_partition.rs` | which partitions are read; partitions by name |
+//! | `following.rs` | subscriptions that take in topics created later; by pattern |
 //! | `assigned_partition.rs` | one partition: its cursor, and the topic's state |
 //! | `owned_partition.rs` | the same partition in a group: its ownership and gate |
 //! | `poll.rs`, `poll_order.rs` | polling; the order in which many partitions are checked |
 //! | `batch.rs`, `poll_async.rs`, `stream.rs` | what a poll returns; polling from tasks |
 //! | `positions.rs`, `bounds.rs` | the consumer's own positions; any partition's offsets |
+//! | `topic_end.rs` | the end of a closed topic for a group's member |
 //! | `commit.rs` | committing offsets |
 //! | `progress.rs`, `read_limit.rs`, `dependencies.rs` | consumers that read after others |
 //! | `membership.rs`, `liveness_watch.rs` | the consumer's membership in a group |
@@ -21,6 +23,7 @@ mod bounds;
 mod commit;
 mod config;
 mod dependencies;
+mod following;
 mod liveness_watch;
 mod membership;
 mod owned_partition;
@@ -37,6 +40,7 @@ mod resolved_partition;
 #[cfg(feature = "stream")]
 mod stream;
 mod subscribe;
+mod topic_end;
 
 pub use batch::Batch;
 pub use config::{ConsumerConfig, HoldBack};
@@ -54,6 +58,7 @@ use crate::group::{Group, Groups};
 use crate::topic::{Directory, TopicSubscription};
 use crate::wait::{WaitStrategy, Waiter, Wakeup, WakeupHandle};
 use core::fmt;
+use following::FollowedTopics;
 use membership::Membership;
 use poll_order::PollOrder;
 use rebalance::LeaveReason;
@@ -97,6 +102,8 @@ pub struct Consumer {
     member: Option<Box<Membership>>,
     assigned: Vec<AssignedPartition>,
     subscriptions: Vec<TopicSubscription>,
+    /// What the subscription follows, if it takes in topics that are created later.
+    followed: Option<FollowedTopics>,
     wait: WaitStrategy,
     /// The partition that the next poll checks first: the one after that read last, so that none
     /// starves.
@@ -132,6 +139,7 @@ impl Consumer {
             member: None,
             assigned: Vec::new(),
             subscriptions: Vec::new(),
+            followed: None,
             wait: WaitStrategy::default(),
             next: 0,
             poll_order: PollOrder::default(),

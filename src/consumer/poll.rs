@@ -68,11 +68,18 @@ impl Consumer {
     ///
     /// # The end
     /// A topic has ended for a consumer when it was deleted, or [closed](crate::Topic::close) and
-    /// all of it is read. A poll then returns [`ConsumeError::Closed`]: once for each topic, and
+    /// all of it is read. For a member of a group that means all of the partitions that it has. A
+    /// member that has no partition of the topic waits until the group has committed all of it:
+    /// before that, one may still move to it with records to read. A poll then returns [`ConsumeError::Closed`]: once for each topic, and
     /// again at each poll when all the consumer's topics have ended.
     /// [`is_finished`](Self::is_finished) says whether they have. A subscription is to the topics
     /// that exist at that time: one that is created again under the same name has to be
     /// subscribed to again.
+    ///
+    /// A subscription that follows topics has no end itself: by
+    /// [pattern](Self::subscribe_pattern), or with
+    /// [`wait_for_topics`](crate::ConsumerConfig::wait_for_topics). `Closed` is then returned once
+    /// for each closed topic, and a deleted one is left without an error.
     ///
     /// # Errors
     /// - [`ConsumeError::NotSubscribed`] while the consumer has no
@@ -265,7 +272,15 @@ impl Consumer {
         if self.mode.is_none() {
             return Err(ConsumeError::NotSubscribed);
         }
-        match wait(self, Patience::UpTo(timeout)) {
+        /// Ends the wait, also if the strategy's policy panics.
+        struct Wait<'c>(&'c mut Consumer);
+        impl Drop for Wait<'_> {
+            fn drop(&mut self) {
+                self.0.end_wait();
+            }
+        }
+        let waiting = Wait(self);
+        match wait(&mut *waiting.0, Patience::UpTo(timeout)) {
             Waited::Ready(found) => found.map(Some),
             Waited::TimedOut(_) | Waited::Pending => Ok(None),
         }
@@ -286,12 +301,27 @@ impl Consumer {
         }
     }
 
+    /// A member that waits in a poll is alive: see `group/ownership.rs`.
+    fn begin_wait(&self) {
+        if let Some(member) = &self.member {
+            member.begin_wait();
+        }
+    }
+
+    /// Ends a wait, if there is one. The member's `max_poll_interval` runs from here.
+    pub(super) fn end_wait(&self) {
+        if let Some(member) = &self.member {
+            member.end_wait();
+        }
+    }
+
     /// Checks everything that can end a poll, once. Returns the index of a partition that has
     /// records.
     fn full_poll(&mut self) -> Result<Option<usize>, ConsumeError> {
         if self.wakeup.take() {
             return Err(ConsumeError::Wakeup);
         }
+        self.follow_topics();
         self.serve_group()?;
         if let Some(found) = self.full_round()? {
             self.poll_order.mark_busy(found);
@@ -374,7 +404,7 @@ impl Consumer {
     /// After a round that found nothing: reports each topic that is closed and read to its end,
     /// once while the consumer has other topics, and then at each poll.
     fn report_closed(&mut self) -> Result<(), ConsumeError> {
-        if !self.assigned.iter().any(|a| a.topic.is_closed()) {
+        if !self.has_closed_topic() {
             return Ok(());
         }
         // Each partition is visited once, however many there are.
@@ -389,27 +419,40 @@ impl Consumer {
             }
         }
         let mut unreported = unreported.into_iter();
-        let new = unreported.find(|topic| !contains(&unread, topic));
-        let any = self.assigned.first().map(|a| &a.topic);
-        let Some(topic) = new.or_else(|| any.filter(|_| self.is_finished())).cloned() else {
-            return Ok(());
-        };
-        for assigned in &mut self.assigned {
-            assigned.closed_reported |= Arc::ptr_eq(&assigned.topic, &topic);
+        if let Some(topic) = unreported.find(|topic| !contains(&unread, topic)).cloned() {
+            for assigned in &mut self.assigned {
+                assigned.closed_reported |= Arc::ptr_eq(&assigned.topic, &topic);
+            }
+            self.end_was_reported(&topic);
+            return Err(topic.closed_error());
         }
-        Err(topic.closed_error())
+        if let Some(topic) = self.take_end_without_partitions() {
+            return Err(topic.closed_error());
+        }
+        match self.any_topic().filter(|_| self.is_finished()) {
+            Some(topic) => Err(topic.closed_error()),
+            None => Ok(()),
+        }
     }
 
     /// Whether all the consumer's topics have [ended](Self::poll#the-end), as far as its polls have
     /// found: each was reported as [`Closed`](ConsumeError::Closed), or was deleted. Then each
     /// further poll returns `Closed`, and nothing comes any more, unless the consumer seeks back or
-    /// subscribes to other topics. Also `true` without a subscription or assignment.
+    /// subscribes to other topics. Also `true` without a subscription or assignment; never `true`
+    /// while the consumer follows topics.
     pub fn is_finished(&self) -> bool {
+        if self.is_following() {
+            return false; // other topics may be created
+        }
         let finished = |a: &AssignedPartition| a.closed_reported || a.topic.is_deleted();
         let topic_finished = |topic: &Arc<TopicShared>| {
             let assigned = self.assigned.iter();
             let mut of_topic = assigned.filter(|a| Arc::ptr_eq(&a.topic, topic));
-            topic.is_deleted() || (of_topic.clone().next().is_some() && of_topic.all(finished))
+            topic.is_deleted()
+                || match of_topic.clone().next() {
+                    Some(_) => of_topic.all(finished),
+                    None => self.is_end_reported(topic),
+                }
         };
         match &self.member {
             Some(member) => member.topics().iter().all(topic_finished),
@@ -429,7 +472,10 @@ impl WaitFor for Consumer {
     fn attempt(&mut self) -> Attempt<Self::Output> {
         match self.full_poll() {
             Ok(Some(i)) => Attempt::Ready(Ok(i)),
-            Ok(None) => Attempt::Pending { notified: true },
+            Ok(None) => {
+                self.begin_wait();
+                Attempt::Pending { notified: true }
+            }
             Err(error) => Attempt::Ready(Err(error)),
         }
     }

@@ -16,9 +16,12 @@ impl Consumer {
     /// has not moved. The future does not yield while there are records, so a task that reads a
     /// long log in a loop should yield to others now and then.
     ///
-    /// A member of a group counts as alive only while it polls. A task that waits here is woken by
-    /// changes of its group, but does not find out by itself that *another* member is dead. If
-    /// members may die, let the task poll now and then (`tokio::time::timeout`).
+    /// A member of a group that waits here counts as alive: its
+    /// [`max_poll_interval`](crate::ConsumerConfig::max_poll_interval) begins when the future is
+    /// ready or dropped. A future that is leaked counts as waiting until the consumer polls again or
+    /// is dropped. A waiting task is woken by changes of its group, but does not find out by itself
+    /// that *another* member is dead: a future has no timer. If members may die, let the task poll
+    /// now and then (`tokio::time::timeout`), or have a member that polls from a thread.
     ///
     /// ```
     /// use ringlog::{Broker, ConsumerConfig, Record, TopicConfig};
@@ -75,6 +78,7 @@ impl Drop for PollAsync<'_> {
     fn drop(&mut self) {
         if let Some(consumer) = &mut self.consumer {
             consumer.waiter.withdraw();
+            consumer.end_wait();
         }
     }
 }

@@ -127,17 +127,16 @@ impl Consumer {
         Ok(self.assigned[i].cursor.position())
     }
 
-    /// Offsets from the position to the end of this partition: `log_end_offset - position`
-    /// (Kafka's `records-lag`). Zero for a position past the end.
+    /// Offsets that this partition retains from the position on (Kafka's `records-lag`):
+    /// `log_end_offset - max(position, log_start_offset)`. Zero for a position past the end.
     ///
     /// # Errors
     /// [`ConsumeError::NotAssigned`] if the consumer does not read this partition.
     pub fn lag(&self, partition: impl Into<TopicPartition>) -> Result<u64, ConsumeError> {
         let i = self.index_of(&partition.into())?;
         let assigned = &self.assigned[i];
-        let log = assigned.cursor.partition();
-        let end = log.log_end_offset();
-        Ok(end.saturating_sub(assigned.cursor.position()))
+        let position = assigned.cursor.position();
+        Ok(assigned.cursor.partition().extent().lag(position))
     }
 
     /// Offsets that this partition retains before the position: `position - log_start_offset`
@@ -151,9 +150,8 @@ impl Consumer {
     pub fn lead(&self, partition: impl Into<TopicPartition>) -> Result<u64, ConsumeError> {
         let i = self.index_of(&partition.into())?;
         let assigned = &self.assigned[i];
-        let log = assigned.cursor.partition();
-        let start = log.log_start_offset();
-        Ok(assigned.cursor.position().saturating_sub(start))
+        let position = assigned.cursor.position();
+        Ok(assigned.cursor.partition().extent().lead(position))
     }
 
     /// Stops reading this partition until [`resume`](Self::resume). It stays assigned, and under

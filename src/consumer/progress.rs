@@ -25,7 +25,7 @@ use super::registry::ConsumerRegistry;
 use super::subscribe::AssignmentMode;
 use crate::log::published_position::PublishedPosition;
 use crate::sync::lock_std as lock;
-use crate::topic::{TopicShared, TopicSubscription};
+use crate::topic::{TopicFilter, TopicShared};
 use core::fmt;
 // Not the facade's lock: in the models no thread waits for another under this lock.
 use std::sync::{Arc, Mutex, Weak};
@@ -111,13 +111,13 @@ impl Consumer {
             .for_each(AssignedPartition::publish_read);
     }
 
-    /// The partitions that the consumer reads change: dependents look again what it reads.
-    pub(super) fn announce_progress(&self, mode: Option<AssignmentMode>) {
+    /// After a change of what the consumer is to read: dependents that wait for it to take in a
+    /// partition look again whether it will.
+    pub(super) fn announce_progress(&self) {
+        let subscribes = self.mode == Some(AssignmentMode::Subscribe);
+        let follows = self.followed_filter().cloned();
         let progress = &self.registered().progress;
-        if !progress.set_subscribes(mode == Some(AssignmentMode::Subscribe)) {
-            return;
-        }
-        for topic in self.subscriptions.iter().map(TopicSubscription::topic) {
+        for topic in progress.set_interest(subscribes, follows) {
             for partition in 0..topic.partitions() {
                 let readers = topic.partition(partition).readers();
                 readers.waiting_for_records().notify();
@@ -171,6 +171,8 @@ struct ProgressState {
     published: bool,
     /// The consumer is subscribed to topics, and takes in the partitions that are added to them.
     subscribes: bool,
+    /// The topics that it takes in when they are created.
+    follows: Option<Arc<TopicFilter>>,
     /// The consumer is gone.
     ended: bool,
     partitions: Vec<PublishedPartition>,
@@ -226,11 +228,17 @@ impl ConsumerProgress {
         Some(Publisher(position))
     }
 
-    /// Returns whether there is a handle.
-    fn set_subscribes(&self, subscribes: bool) -> bool {
+    /// Returns the topics of which it has published something.
+    fn set_interest(
+        &self,
+        subscribes: bool,
+        follows: Option<Arc<TopicFilter>>,
+    ) -> Vec<Arc<TopicShared>> {
         let mut state = lock(&self.state);
-        state.subscribes = subscribes;
-        state.published
+        (state.subscribes, state.follows) = (subscribes, follows);
+        let mut topics: Vec<_> = state.partitions.iter().map(|known| &known.topic).collect();
+        topics.dedup_by(|a, b| a.ptr_eq(b));
+        topics.iter().filter_map(|topic| topic.upgrade()).collect()
     }
 
     /// The consumer is gone.
@@ -245,7 +253,10 @@ impl ConsumerProgress {
             return UpstreamPosition::Known(known.position.clone());
         }
         let mut partitions = state.partitions.iter();
-        match state.subscribes && partitions.any(|known| known.is_of(topic)) {
+        let follows = state.follows.as_ref();
+        let awaited = state.subscribes && partitions.any(|known| known.is_of(topic))
+            || follows.is_some_and(|filter| filter.accepts(topic.name()));
+        match awaited {
             _ if state.ended => UpstreamPosition::Ended,
             true => UpstreamPosition::Awaited,
             false => UpstreamPosition::NotRead,

@@ -13,11 +13,11 @@ use super::Consumer;
 use super::assigned_partition::AssignedPartition;
 use super::progress::{Upstream, UpstreamPosition};
 use crate::error::ConsumeError;
+use crate::error::UpstreamError;
 use crate::group::Groups;
 use crate::log::cursor::QuickPoll;
 use crate::log::published_position::PublishedPosition;
 use crate::topic::TopicShared;
-use crate::upstream_error::UpstreamError;
 use std::sync::Arc;
 
 /// The upstreams of one partition, with their published positions as far as they are known.
@@ -200,6 +200,17 @@ impl Consumer {
         for assigned in &mut self.assigned {
             assigned.update_limit(&self.groups);
         }
+    }
+
+    /// The same for all partitions of these topics.
+    pub(super) fn check_upstreams_of_topics(
+        &self,
+        topics: &[Arc<TopicShared>],
+    ) -> Result<(), ConsumeError> {
+        self.check_upstreams(topics.iter().flat_map(|topic| {
+            let partitions = 0..topic.partitions();
+            partitions.map(move |partition| (topic, partition))
+        }))
     }
 
     /// After a round that found nothing: reports an upstream that has stopped reading, where there

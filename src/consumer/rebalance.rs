@@ -11,7 +11,7 @@ use super::rebalance_listener::{RebalanceEvent, RebalanceListener};
 use crate::error::{ConsumeError, FenceReason};
 use crate::group::{Assignment, Grant, GroupView, MemberId};
 use crate::group::{RebalanceStep, ReleasedPartition, Revocation};
-use crate::topic::{TopicPartition, TopicShared};
+use crate::topic::{Following, TopicPartition, TopicShared};
 use std::sync::Arc;
 
 /// Why a consumer leaves its group.
@@ -72,15 +72,16 @@ impl Consumer {
         &mut self,
         group: &Arc<str>,
         topics: Vec<Arc<TopicShared>>,
+        following: Option<Following>,
         listener: Option<Box<dyn RebalanceListener>>,
     ) -> Result<(), ConsumeError> {
         match &mut self.member {
             Some(member) if member.fence_reason().is_none() => {
-                member.resubscribe(topics, listener)?;
+                member.resubscribe(topics, following, listener)?;
             }
             _ => {
                 // What a fenced member still has is given up only after the group has let it in.
-                let new = self.join_group(group, topics)?;
+                let new = self.join_group(group, topics, following)?;
                 let old = self.member.replace(new);
                 let lost = self.clear_assigned();
                 self.set_listener(old.and_then(|mut old| old.take_listener()));
@@ -95,9 +96,11 @@ impl Consumer {
         &self,
         group: &Arc<str>,
         topics: Vec<Arc<TopicShared>>,
+        following: Option<Following>,
     ) -> Result<Box<Membership>, ConsumeError> {
         let event_count = self.wakeup.event_count();
-        Membership::join(&self.groups, &self.config, event_count, group, topics).map(Box::new)
+        let (groups, config) = (&self.groups, &self.config);
+        Membership::join(groups, config, event_count, group, topics, following).map(Box::new)
     }
 
     /// Leaves the group, if the consumer is a member of one, with all its partitions.
@@ -161,12 +164,17 @@ impl Consumer {
     /// Stops reading the partitions of deleted topics, also of topics subscribed to earlier.
     ///
     /// Errors: `Closed` for each deleted topic that is still subscribed to: once, or at each poll
-    /// if all topics are deleted.
+    /// if all topics are deleted. None if the subscription follows topics.
     fn leave_deleted_topics(&mut self) -> Result<(), ConsumeError> {
         let Some(member) = &mut self.member else {
             return Ok(());
         };
-        let deleted = member.take_deleted_topic();
+        let deleted = if self.followed.is_some() {
+            member.leave_deleted_topics();
+            None
+        } else {
+            member.take_deleted_topic()
+        };
         if self.assigned.iter().any(|a| a.topic.is_deleted()) {
             let removed = self.remove_assigned(|a| a.topic.is_deleted());
             let lost = removed.iter().map(AssignedPartition::topic_partition);
@@ -218,7 +226,8 @@ impl Consumer {
         if let Some(reason @ FenceReason::InstanceId) = member.fence_reason() {
             return Err(member.fenced_error(reason));
         }
-        let new = self.join_group(member.group_name(), member.topics().to_vec())?;
+        let (topics, following) = self.topics_to_join();
+        let new = self.join_group(member.group_name(), topics, following)?;
         let old = self.member.replace(new);
         self.set_listener(old.and_then(|mut old| old.take_listener()));
         Ok(())
@@ -268,8 +277,11 @@ impl Consumer {
         let mut taken = Vec::new();
         let commits_each_poll = self.config.auto_commit;
         for grant in grants {
-            let assigned = AssignedPartition::from_grant(grant)
+            let mut assigned = AssignedPartition::from_grant(grant)
                 .registered_with(self.registration.consumer(), commits_each_poll);
+            // An end that was reported already is not reported again for an empty rest.
+            assigned.closed_reported =
+                self.is_end_reported(&assigned.topic) && assigned.is_drained();
             taken.push(assigned.topic_partition());
             self.assigned.push(assigned);
         }

@@ -10,12 +10,12 @@ use super::config::ConsumerConfig;
 use super::dependencies::refuse_circle;
 use super::progress::{ConsumerProgress, Upstream};
 use crate::error::ConsumeError;
+use crate::error::UpstreamError;
 use crate::group::Ownership;
 use crate::log::holds::Hold;
 use crate::sync::Count;
 use crate::sync::lock_std as lock;
 use crate::topic::TopicShared;
-use crate::upstream_error::UpstreamError;
 // Not the facade's lock: in the models no thread waits for another under these locks.
 use std::sync::{Arc, Mutex, Weak};
 

@@ -16,6 +16,9 @@ use std::collections::VecDeque;
 /// the consumer's topics are closed and read. Every other error is an item. After an error the
 /// stream continues (a wake-up, a fenced member) or ends (no subscription, all topics deleted).
 ///
+/// A member of a group counts as alive while its stream is pending, until the stream is polled
+/// again, its [`consumer`](Self::consumer) is used, or it is dropped.
+///
 /// Records that are copied and not returned yet are not committed, neither automatically nor by
 /// [`consumer`](Self::consumer)`().commit()`. The consumer's position is behind them.
 #[derive(Debug)]
@@ -67,6 +70,7 @@ impl RecordStream {
     /// The consumer, to commit, seek or pause with. Records copied before are still returned, and
     /// are not committed before they are. After a seek in their partition, commits follow the seek.
     pub fn consumer(&mut self) -> &mut Consumer {
+        self.consumer.end_wait();
         let was_lent = core::mem::replace(&mut self.lent_consumer, true);
         let next = self.buffered.front();
         let next = next.map(|record| (record.topic_partition(), record.offset));
@@ -81,6 +85,7 @@ impl RecordStream {
     /// has moved to another member, or its topic was deleted. The consumer is dropped then. To
     /// continue nevertheless, seek with [`consumer`](Self::consumer) and drain the stream instead.
     pub fn into_consumer(mut self) -> Result<Consumer, ConsumeError> {
+        self.consumer.end_wait();
         if let Some(next) = self.buffered.front() {
             let partition = (next.topic.clone(), next.partition);
             self.consumer.seek(partition, next.offset)?;

@@ -34,13 +34,19 @@ impl Consumer {
     /// are added to the topics later are read too, from their first record. An empty list does the
     /// same as [`unsubscribe`](Self::unsubscribe).
     ///
+    /// Each topic must exist, so that a name that is misspelled is an error. With
+    /// [`wait_for_topics`](crate::ConsumerConfig::wait_for_topics) the consumer waits for topics that
+    /// do not exist yet.
+    ///
     /// With a [`group`](crate::ConsumerConfig::group) this makes the consumer a member. Its polls
     /// then take and give back its share of the partitions.
     ///
     /// # Errors
     /// The old subscription stays in force after an error.
     ///
-    /// - [`ConsumeError::UnknownTopic`] for a name that the broker does not have.
+    /// - [`ConsumeError::UnknownTopic`] for a name that the broker does not have. Not with
+    ///   `wait_for_topics`; then it is [`ConsumeError::InvalidName`] for a name that no topic can
+    ///   have.
     /// - [`ConsumeError::MixedAssignment`] after [`assign`](Self::assign), until `unsubscribe`.
     /// - With a group, [`ConsumeError::Closed`] if a topic was deleted meanwhile, and
     ///   [`ConsumeError::OtherAssignor`] if the group's members use another assignor.
@@ -57,6 +63,10 @@ impl Consumer {
         listener: Option<Box<dyn RebalanceListener>>,
     ) -> Result<(), ConsumeError> {
         self.check_mode(AssignmentMode::Subscribe)?;
+        if self.config.wait_for_topics {
+            let names = names.into_iter().map(|name| name.as_ref().into()).collect();
+            return self.subscribe_to_names(names, listener);
+        }
         let mut topics: Vec<Arc<TopicShared>> = Vec::new();
         for name in names {
             let topic = self.find_topic(name.as_ref())?;
@@ -64,24 +74,22 @@ impl Consumer {
                 topics.push(topic);
             }
         }
-        let partitions = topics.iter().flat_map(|topic| {
-            let partitions = 0..topic.partitions();
-            partitions.map(move |partition| (topic, partition))
-        });
-        self.check_upstreams(partitions)?;
+        self.check_upstreams_of_topics(&topics)?;
         match self.config.group.clone() {
             Some(group) if !topics.is_empty() => {
                 let wait = WaitStrategy::most_patient(topics.iter().map(|t| &t.config().wait));
-                self.subscribe_as_member(&group, topics, listener)?;
+                self.subscribe_as_member(&group, topics, None, listener)?;
                 (self.wait, self.mode) = (wait, Some(AssignmentMode::Subscribe));
             }
             _ => self.subscribe_alone(topics),
         }
+        self.followed = None;
+        self.announce_progress();
         Ok(())
     }
 
     /// Subscribes outside groups. Nothing fails here.
-    fn subscribe_alone(&mut self, topics: Vec<Arc<TopicShared>>) {
+    pub(super) fn subscribe_alone(&mut self, topics: Vec<Arc<TopicShared>>) {
         self.leave_group(LeaveReason::Unsubscribed);
         let mut subscriptions: Vec<TopicSubscription> = Vec::new();
         let mut partitions = Vec::new();
@@ -147,6 +155,7 @@ impl Consumer {
         let before: Vec<_> = before.collect();
         self.replace_assignment(AssignmentMode::Assign, &wanted, subscriptions);
         self.resume_at_committed(&before);
+        self.announce_progress();
         Ok(())
     }
 
@@ -159,9 +168,10 @@ impl Consumer {
         self.leave_group(LeaveReason::Unsubscribed);
         self.publish_all_read();
         self.assigned.clear();
-        self.announce_progress(None);
         self.subscriptions.clear();
+        self.followed = None;
         self.mode = None;
+        self.announce_progress();
     }
 
     /// The partitions that the consumer reads now.
@@ -170,7 +180,7 @@ impl Consumer {
         assigned.map(AssignedPartition::topic_partition).collect()
     }
 
-    fn check_mode(&self, requested: AssignmentMode) -> Result<(), ConsumeError> {
+    pub(super) fn check_mode(&self, requested: AssignmentMode) -> Result<(), ConsumeError> {
         match self.mode {
             Some(mode) if mode != requested => Err(ConsumeError::MixedAssignment {
                 given: mode.name(),
@@ -230,7 +240,6 @@ impl Consumer {
         let topics = self.subscriptions.iter().map(TopicSubscription::topic);
         self.wait = WaitStrategy::most_patient(topics.map(|topic| &topic.config().wait));
         self.mode = (!self.assigned.is_empty()).then_some(mode);
-        self.announce_progress(self.mode);
         self.find_upstreams();
         self.next = 0;
         self.pinned = 0;

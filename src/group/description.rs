@@ -46,15 +46,18 @@ pub struct PartitionDescription {
     pub owner: Option<MemberId>,
     /// The committed offset, at which the next owner begins.
     pub committed: Option<u64>,
+    /// The first offset that is retained.
+    pub log_start: u64,
     /// The offset after its last one.
     pub log_end: u64,
 }
 
 impl PartitionDescription {
-    /// How many offsets lie behind the committed one (Kafka's consumer group lag); `None` if no
-    /// offset is committed.
+    /// How many offsets are retained from the committed one on (Kafka's consumer group lag):
+    /// `log_end - max(committed, log_start)`. `None` if no offset is committed.
     pub fn lag(&self) -> Option<u64> {
-        self.committed.map(|c| self.log_end.saturating_sub(c))
+        let from = self.committed?.max(self.log_start);
+        Some(self.log_end.saturating_sub(from))
     }
 }
 
@@ -67,11 +70,17 @@ impl Coordinator {
             topics: member.topics.iter().map(|t| t.name().to_string()).collect(),
         });
         let partitions = self.partitions.iter();
-        let partitions = partitions.map(|(key, partition)| PartitionDescription {
-            topic_partition: key.to_topic_partition(),
-            owner: partition.owner(),
-            committed: partition.committed(),
-            log_end: partition.log().log_end_offset(),
+        let partitions = partitions.map(|(key, partition)| {
+            // Read before the log, so that it is not past its end.
+            let committed = partition.committed();
+            let log = partition.log().extent();
+            PartitionDescription {
+                topic_partition: key.to_topic_partition(),
+                owner: partition.owner(),
+                committed,
+                log_start: log.start,
+                log_end: log.end,
+            }
         });
         GroupDescription {
             name: name.to_owned(),

@@ -2,7 +2,7 @@
 
 use super::ownership::MemberSignals;
 use crate::group::assignor::RebalanceProtocol;
-use crate::topic::TopicShared;
+use crate::topic::{Following, TopicShared};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,6 +10,8 @@ use std::time::Duration;
 pub(crate) struct Member {
     pub(super) instance_id: Option<Arc<str>>,
     pub(super) topics: Vec<Arc<TopicShared>>,
+    /// Finds topics that are created, if the member follows topics.
+    pub(super) following: Option<Following>,
     /// `None` if the member's consumer is gone. Its partitions are then kept for the next consumer
     /// with its instance id.
     pub(super) signals: Option<Arc<MemberSignals>>,
@@ -45,4 +47,5 @@ pub(crate) struct JoinRequest {
     pub(crate) topics: Vec<Arc<TopicShared>>,
     /// Whether it holds records back under `Backpressure`.
     pub(crate) holds_back: bool,
+    pub(crate) following: Option<Following>,
 }

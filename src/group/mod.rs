@@ -9,7 +9,9 @@
 //! | `registry.rs` | groups by name; a group and its lock |
 //! | `coordinator/mod.rs` | generation and assignment; a member's next step (G1 to G3) |
 //! | `coordinator/members.rs` | members join, subscribe, leave and are fenced off |
+//! | `coordinator/following.rs` | topics that are created and that members follow |
 //! | `coordinator/partitions.rs` | added partitions, ownership, commits |
+//! | `coordinator/offsets.rs` | offsets set from outside; the end of a closed topic |
 //! | `member.rs` | data: a member, and a request to join |
 //! | `partition_state.rs` | data: a partition's owner, committed offset and resting gate |
 //! | `ownership.rs` | one member's ownership of one partition; a member's signal (P14) |
@@ -25,7 +27,7 @@
 //! runs (listener, assignor).
 //!
 //! 1. *Change.* A member joins, leaves or changes its topics; a topic is deleted; a poll
-//!    finds that partitions were added. This makes a new assignment due, and signals all members.
+//!    finds that partitions were added, or that a topic was created which members follow. This makes a new assignment due, and signals all members.
 //! 2. *Assign.* The first member whose poll finds an assignment due runs its assignor on a view of
 //!    the group, without the lock. It installs the result unless the group has changed meanwhile.
 //!    That is a new **generation**: each partition has a **target**, the member that is to own it.
@@ -46,7 +48,16 @@
 //!
 //! A member that stops between two polls holds up the partitions that are to move away from it, and
 //! under an eager assignor all partitions. Once it has not polled for its `max_poll_interval`, a
-//! poll of another member fences it off ([`Coordinator::expire_members`]).
+//! poll of another member fences it off ([`Coordinator::expire_members`]). A member that waits in a
+//! poll is alive (`ownership.rs`).
+//!
+//! # The end of a closed topic
+//!
+//! A member that owns partitions of a closed topic gets `Closed` when it has read them to their
+//! ends. A member without a partition of the topic gets it when the group has *committed* all of
+//! the topic ([`Coordinator::has_read`]). Before that, an owner may die and leave records to it.
+//! An owner does not wait for the others: if each of two owners committed only after `Closed`, both
+//! would wait forever.
 
 mod assignor;
 mod coordinator;
@@ -63,7 +74,7 @@ pub use assignor::{
 };
 pub use description::{GroupDescription, MemberDescription, PartitionDescription};
 
-pub(crate) use coordinator::{Coordinator, RebalanceStep};
+pub(crate) use coordinator::{Coordinator, OffsetChange, RebalanceStep};
 pub(crate) use gate::GroupGate;
 pub(crate) use member::JoinRequest;
 pub(crate) use ownership::{MemberSignals, Ownership};

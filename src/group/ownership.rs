@@ -54,6 +54,29 @@
 //! A commit of several partitions takes the group's lock, so that all of it is valid or none. The
 //! commit at each poll is a plain store without the check: it reports no success to the caller.
 //!
+//! # Alive or dead
+//!
+//! A member that has not polled for its `max_poll_interval` is taken for dead, but one that waits
+//! in a poll is alive, however long that takes: the interval is the time *between* two polls. Two
+//! words say so. Only the member writes them, and other members read them under the lock.
+//!
+//! ```text
+//!  count        +1 at each poll, at each attempt of a waiting poll, and at the end of a wait
+//!  waiting_at   the count at which the last wait began
+//!  equal        the member waits in a poll
+//! ```
+//!
+//! The next poll ends a wait by counting itself, which it does anyway. So a poll that finds records
+//! has nothing to clear, and the end of a wait is a sign of life from which the interval runs. A
+//! future that is dropped ends its wait in the same way. One that is leaked leaves its member
+//! waiting until the next poll, or until the consumer is dropped.
+//!
+//! Both words are `Relaxed`. They bring nothing with them, and no decision needs more than a recent
+//! value of each: a member is only ever fenced off under the lock, by the handshake above. An
+//! observer that reads an old `count` with an old `waiting_at` takes the member for waiting, and
+//! finds out at its next check. One that reads an old `waiting_at` sees no wait, and expires a
+//! member only if that value is older than the interval.
+//!
 //! # What a member may read
 //!
 //! The cursors of a member have pins, not gates, also under `Backpressure`. A fenced-off member
@@ -85,17 +108,39 @@ pub(crate) struct MemberSignals {
     /// Written under the group's lock, and loaded by the member at each poll. A hint: its cause is
     /// looked up under the lock.
     signal: CachePadded<AtomicU64>,
-    /// Counts the member's polls. On a line of its own, because the member writes it at each poll.
-    polls: CachePadded<AtomicU64>,
+    /// On a line of its own, because the member writes it at each poll.
+    polls: CachePadded<Polls>,
     /// The event count on which the member waits.
     event_count: Arc<EventCount>,
+}
+
+/// The member's signs of life; see the head of this file.
+struct Polls {
+    count: AtomicU64,
+    /// The count at which the last wait began; [`NEVER`] before the first.
+    waiting_at: Count,
+}
+
+/// A count of polls that is never reached.
+const NEVER: u64 = u64::MAX;
+
+/// What other members see of a member's polls.
+#[derive(Clone, Copy)]
+pub(super) struct SignOfLife {
+    /// How many polls there were so far.
+    pub(super) polls: u64,
+    /// Whether the member waits in a poll.
+    pub(super) is_waiting: bool,
 }
 
 impl MemberSignals {
     pub(crate) fn new(event_count: &Arc<EventCount>) -> MemberSignals {
         MemberSignals {
             signal: CachePadded::new(AtomicU64::new(CHANGED)),
-            polls: CachePadded::new(AtomicU64::new(0)),
+            polls: CachePadded::new(Polls {
+                count: AtomicU64::new(0),
+                waiting_at: Count::new(NEVER),
+            }),
             event_count: event_count.clone(),
         }
     }
@@ -110,12 +155,35 @@ impl MemberSignals {
     /// Counts a poll. Only the member calls it, so a load and a store suffice.
     #[inline(always)]
     pub(crate) fn count_poll(&self) {
-        let polls = self.polls.load(ord!(Relaxed));
-        self.polls.store(polls.wrapping_add(1), ord!(Relaxed));
+        let polls = self.poll_count();
+        let count = &self.polls.count;
+        count.store(polls.wrapping_add(1), ord!(Relaxed));
     }
 
-    pub(super) fn poll_count(&self) -> u64 {
-        self.polls.load(ord!(Relaxed))
+    #[inline(always)]
+    fn poll_count(&self) -> u64 {
+        self.polls.count.load(ord!(Relaxed))
+    }
+
+    /// From now on the member waits in a poll, until its next poll or [`end_wait`](Self::end_wait).
+    /// Only the member calls it.
+    pub(crate) fn begin_wait(&self) {
+        self.polls.waiting_at.set(self.poll_count());
+    }
+
+    /// Ends a wait, if the member waits: that counts as a poll. Only the member calls it.
+    pub(crate) fn end_wait(&self) {
+        if self.sign_of_life().is_waiting {
+            self.count_poll();
+        }
+    }
+
+    pub(super) fn sign_of_life(&self) -> SignOfLife {
+        let polls = self.poll_count();
+        SignOfLife {
+            polls,
+            is_waiting: self.polls.waiting_at.get() == polls,
+        }
     }
 
     /// Under the lock: signals that the member has something to look up.

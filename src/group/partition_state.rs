@@ -135,6 +135,12 @@ impl GroupPartition {
         by_owner.or(self.start.filter(|_| self.is_committed))
     }
 
+    /// Where the next owner would begin if there were one now; `None` if there has been no owner yet
+    /// and nothing was committed.
+    pub(super) fn next_offset(&self) -> Option<u64> {
+        self.committed().or(self.start)
+    }
+
     /// How many offsets its owners have not read in time.
     pub(crate) fn lost(&self) -> u64 {
         self.lost.get()
@@ -207,6 +213,21 @@ impl GroupPartition {
         self.set_start(Some(offset));
         let gate = self.gate.take();
         self.hold_for_next_owner(gate);
+    }
+
+    /// Commits where the policy begins, and holds what is retained from there on. For a partition
+    /// of which the group knows nothing yet.
+    pub(super) fn commit_reset(&mut self, policy: OffsetReset) {
+        let mut gate = self.new_gate();
+        self.set_start(initial_offset(self.log(), policy, &mut gate));
+        self.gate = gate;
+    }
+
+    /// Commits an offset in a partition without an owner. `gate` is in force, and holds from there
+    /// on.
+    pub(super) fn set_offset(&mut self, offset: u64, gate: Option<GroupGate>) {
+        self.set_start(Some(offset));
+        self.gate = gate;
     }
 
     /// The next owner begins at what was committed, if anything was.

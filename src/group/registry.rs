@@ -102,6 +102,39 @@ impl Groups {
         Ok((group.clone(), result))
     }
 
+    /// Runs `work` on the group of this name, for a call from outside the group. Creates the group
+    /// if there is none, but only if `work` succeeds.
+    pub(crate) fn alter(
+        &self,
+        name: &Arc<str>,
+        work: impl FnOnce(&mut Coordinator) -> Result<(), GroupError>,
+    ) -> Result<(), GroupError> {
+        let _deferred = defer_wakes(); // until this lock is released, too
+        let mut groups = self.lock();
+        if let Some(group) = groups.get(name) {
+            return work(&mut group.lock());
+        }
+        insert_new(&mut groups, name, work)
+    }
+
+    /// Creates a group, if `work` succeeds on it.
+    ///
+    /// Errors: `GroupExists`, and those of `work`.
+    pub(crate) fn create(
+        &self,
+        name: &Arc<str>,
+        work: impl FnOnce(&mut Coordinator) -> Result<(), GroupError>,
+    ) -> Result<(), GroupError> {
+        let _deferred = defer_wakes(); // until this lock is released, too
+        let mut groups = self.lock();
+        if groups.contains_key(name) {
+            return Err(GroupError::GroupExists {
+                name: name.as_ref().to_owned(),
+            });
+        }
+        insert_new(&mut groups, name, work)
+    }
+
     /// All groups, sorted by name.
     pub(crate) fn all(&self) -> Vec<Arc<Group>> {
         self.lock().values().cloned().collect()
@@ -136,6 +169,19 @@ impl Groups {
             group.lock().forget_topic(topic);
         }
     }
+}
+
+/// The lock on `groups` is held throughout. So a topic that `work` has found to exist is forgotten
+/// by the new group, too, if it is deleted meanwhile.
+fn insert_new(
+    groups: &mut BTreeMap<Arc<str>, Arc<Group>>,
+    name: &Arc<str>,
+    work: impl FnOnce(&mut Coordinator) -> Result<(), GroupError>,
+) -> Result<(), GroupError> {
+    let group = Group::new(name.clone());
+    work(&mut group.lock())?;
+    groups.insert(name.clone(), Arc::new(group));
+    Ok(())
 }
 
 fn unknown_group(name: &str) -> GroupError {

@@ -16,7 +16,7 @@
 
 use super::holds::{Hold, NO_SEGMENT};
 use crate::log::partition::Partition;
-use crate::log::segment::{Kind, RecordRun, Records, Segment};
+use crate::log::segment::{Kind, RecordRun, Segment, StoredRecords};
 use crate::log::segment_pool::SpareSegment;
 use crate::record::NO_TIMESTAMP;
 use crate::sync::spin_loop;
@@ -164,13 +164,13 @@ fn scan_segment(segment: &Segment, log: &Partition, time: i64, deleted_before: u
                     records: descriptor.slots(),
                     ..RecordRun::default()
                 };
-                for record in Records::new(&run, segment, log.topic_partition()) {
+                for record in StoredRecords::new(&run, segment) {
                     let Some(timestamp) = record.timestamp() else {
                         continue;
                     };
-                    if timestamp >= time && record.offset() >= deleted_before {
+                    if timestamp >= time && record.offset >= deleted_before {
                         return Scan::Found(OffsetAndTimestamp {
-                            offset: record.offset(),
+                            offset: record.offset,
                             timestamp,
                         });
                     }

@@ -160,11 +160,8 @@ impl<'a> BatchMetadata<'a> {
     pub fn get(&self, i: usize) -> Option<RecordMetadata> {
         let record = self.records.get(i)?;
         let (partition, offset) = self.plan.location(i);
-        Some(RecordMetadata {
-            partition,
-            offset,
-            timestamp: record.timestamp.or(known_timestamp(self.timestamp)),
-        })
+        let timestamp = record.timestamp.or(known_timestamp(self.timestamp));
+        Some(RecordMetadata::new(partition, offset, timestamp))
     }
 
     /// Iterates over the records' metadata.

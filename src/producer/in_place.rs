@@ -79,11 +79,7 @@ impl<M: ProducerMode> Producer<M> {
             .claim::<M>(partition, size, WhenFull::Block)?;
         let record = frame.begin_record(len, key, timestamp);
         Ok(Claim {
-            metadata: RecordMetadata {
-                partition,
-                offset: record.offset(),
-                timestamp,
-            },
+            metadata: RecordMetadata::new(partition, record.offset(), timestamp),
             record,
         })
     }

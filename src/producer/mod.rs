@@ -190,11 +190,7 @@ enum FastPath {
 /// The metadata of a record that was appended.
 #[inline(always)]
 fn metadata(partition: u32, offset: u64, timestamp: Option<i64>) -> RecordMetadata {
-    RecordMetadata {
-        partition,
-        offset,
-        timestamp,
-    }
+    RecordMetadata::new(partition, offset, timestamp)
 }
 
 impl Producer<SharedMode> {

@@ -82,8 +82,9 @@ impl Topic {
 /// }
 ///
 /// async fn handle(app: App, user: u32) -> Result<u64, SendError> {
-///     let sent = app.audit.send_async(Record::new("login").key(&user.to_le_bytes()));
-///     Ok(sent.await?.offset)
+///     let key = user.to_le_bytes();
+///     let sent = app.audit.send_async(Record::new("login").key(&key)).await?;
+///     Ok(sent.offset)
 /// }
 ///
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {

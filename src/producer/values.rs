@@ -84,19 +84,18 @@ impl<M: ProducerMode> Producer<M> {
         let size = FrameSize::of_batch(&self.appenders.topic, partition, records, bytes)?;
         let timestamp = self.default_timestamp();
         if records == 0 {
-            return Ok(FrameMetadata {
-                partition,
-                base_offset: self.appenders.topic.partition(partition).log_end_offset(),
-                records: 0,
-                timestamp: known_timestamp(timestamp),
-            });
+            let end = self.appenders.topic.partition(partition).log_end_offset();
+            let timestamp = known_timestamp(timestamp);
+            return Ok(FrameMetadata::new(partition, end, 0, timestamp));
         }
         let claim = self.appenders.claim::<M>(partition, size, when_full)?;
-        Ok(FrameMetadata {
+        let base_offset = claim.publish_values(values, value_size, timestamp);
+        let (records, timestamp) = (records as u64, known_timestamp(timestamp));
+        Ok(FrameMetadata::new(
             partition,
-            base_offset: claim.publish_values(values, value_size, timestamp),
-            records: records as u64,
-            timestamp: known_timestamp(timestamp),
-        })
+            base_offset,
+            records,
+            timestamp,
+        ))
     }
 }

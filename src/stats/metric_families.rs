@@ -148,7 +148,7 @@ const GROUPS: &[Family<GroupPartitionStats>] = &[
     family!(
         Gauge,
         "kafka_consumergroup_lag",
-        "Offsets from the group's committed offset to the end of the log.",
+        "Retained offsets from the group's committed offset to the end of the log.",
         |g| g.lag
     ),
     family!(

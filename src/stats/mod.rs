@@ -337,7 +337,7 @@ impl GroupSample {
                 committed: partition.committed,
                 log_start: log.start,
                 log_end: log.end,
-                lag: partition.committed.map(|c| log.end.saturating_sub(c)),
+                lag: partition.committed.map(|c| log.lag(c)),
                 lead: partition.committed.map(|c| log.lead(c)),
                 lost: partition.lost,
             }

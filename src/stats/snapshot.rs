@@ -139,7 +139,7 @@ pub struct ConsumerPartitionStats {
     pub log_start: u64,
     /// The offset after the last one.
     pub log_end: u64,
-    /// Offsets still to be read: `log_end - position` (Kafka's `records-lag`).
+    /// Offsets still to be read: `log_end - max(position, log_start)` (Kafka's `records-lag`).
     pub lag: u64,
     /// Retained offsets before the position: `position - log_start` (Kafka's `records-lead`).
     /// Under [`Overflow::DropOldest`] a consumer whose lead nears zero is about to be overtaken.
@@ -185,7 +185,8 @@ pub struct GroupPartitionStats {
     pub log_start: u64,
     /// The offset after the last one.
     pub log_end: u64,
-    /// Offsets from the committed one on: `log_end - committed` (Kafka's consumer group lag).
+    /// Offsets retained from the committed one on: `log_end - max(committed, log_start)` (Kafka's
+    /// consumer group lag).
     pub lag: Option<u64>,
     /// Retained offsets before the committed one: `committed - log_start`.
     pub lead: Option<u64>,

@@ -22,9 +22,9 @@ use std::time::Duration;
 /// let topic = Broker::new().create_topic("orders", config)?;
 /// let mut producer = topic.producer();
 /// let sent = producer.send(Record::new("login"))?;
-/// assert_eq!(sent.timestamp, None);
+/// assert_eq!(sent.timestamp(), None);
 /// let sent = producer.send(Record::new("purchase").timestamp(1_700_000_000_000))?;
-/// assert_eq!(sent.timestamp, Some(1_700_000_000_000));
+/// assert_eq!(sent.timestamp(), Some(1_700_000_000_000));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]

@@ -10,13 +10,16 @@
 //! | `handle.rs` | `Topic`, the public handle |
 //! | `partitioner.rs` | `Partitioner`, and the three that are built in |
 //! | `directory.rs` | topics by name |
+//! | `follower.rs`, `pattern.rs` | a subscription that takes in topics created later; by pattern |
 
 mod config;
 mod directory;
+mod follower;
 mod handle;
 mod inbox;
 mod name;
 mod partitioner;
+mod pattern;
 mod producer_count;
 mod shared;
 mod state;
@@ -28,9 +31,11 @@ pub use handle::Topic;
 pub use partitioner::{Murmur2, PartitionChoice, Partitioner, RoundRobin, Xxh3};
 
 pub(crate) use directory::Directory;
+pub(crate) use follower::{Following, TopicFilter};
 pub(crate) use inbox::AddedPartition;
 pub(crate) use name::name_fault;
 pub(crate) use partitioner::xxh3;
+pub(crate) use pattern::Pattern;
 pub(crate) use shared::TopicShared;
 pub(crate) use state::TopicState;
-pub(crate) use subscription::TopicSubscription;
+pub(crate) use subscription::{OpenInbox, TopicSubscription};

@@ -240,6 +240,29 @@ impl TopicShared {
         self.partitions()
     }
 
+    /// Subscribes an inbox, which gets all partitions, also those that the topic has now.
+    ///
+    /// Only for a topic that no other thread has yet: no record was sent, so a hold of a partition
+    /// is in force at once.
+    pub(super) fn subscribe_to_all(&self, inbox: &Arc<Inbox>) {
+        let mut subscribers = self.subscribers();
+        subscribers.push(inbox.clone());
+        for partition in 0..self.partitions() {
+            self.deliver(partition, inbox);
+        }
+    }
+
+    /// Puts a partition into an inbox, with a hold on it. No record was sent there yet.
+    fn deliver(&self, partition: u32, inbox: &Inbox) {
+        let held = match self.config.overflow {
+            Overflow::Backpressure if inbox.holds_back => self.origin().segment,
+            Overflow::Backpressure | Overflow::DropOldest => NO_SEGMENT,
+        };
+        let readers = self.pool.readers(PartitionId::new(partition));
+        let hold = readers.join(held);
+        inbox.deliver(AddedPartition { partition, hold });
+    }
+
     pub(crate) fn unsubscribe(&self, inbox: &Arc<Inbox>) {
         self.subscribers()
             .retain(|other| !Arc::ptr_eq(other, inbox));
@@ -287,15 +310,7 @@ impl TopicShared {
             // The hold is in force before the state word announces the partition. So a producer
             // cannot send a record there that the subscriber would miss.
             for inbox in subscribers.iter() {
-                let held = match config.overflow {
-                    Overflow::Backpressure if inbox.holds_back => self.origin().segment,
-                    Overflow::Backpressure | Overflow::DropOldest => NO_SEGMENT,
-                };
-                let hold = pool.readers(PartitionId::new(id)).join(held);
-                inbox.deliver(AddedPartition {
-                    partition: id,
-                    hold,
-                });
+                self.deliver(id, inbox);
             }
         }
         self.count_change(total - before);

@@ -3,6 +3,15 @@
 //!
 //! A waker is the user's code. It may take locks or call ringlog again, so it must not run under
 //! one of ringlog's locks. A waker that panics does not disturb the notifier.
+//!
+//! # At thread exit
+//!
+//! A consumer or producer in a `thread_local!` is dropped while its thread's other thread-locals
+//! are destroyed, and then notifies under the same locks as ever. So the list of deferred wakes
+//! must outlive them all: it has no destructor ([`ManuallyDrop`]), and what has no destructor is
+//! never destroyed. Nothing leaks, because the last guard takes the list out, with its memory.
+//!
+//! [`ManuallyDrop`]: core::mem::ManuallyDrop
 
 use core::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -48,15 +57,23 @@ impl Drop for DeferredWakes {
 
 #[cfg(not(loom))]
 mod deferred {
+    use core::mem::ManuallyDrop;
     use std::cell::RefCell;
     use std::task::Waker;
 
+    /// The number of a thread's [`DeferredWakes`](super::DeferredWakes) guards, and the wakers
+    /// collected so far.
+    type Deferred = (usize, Vec<(u64, Waker)>);
+
     thread_local! {
-        /// The number of this thread's [`DeferredWakes`](super::DeferredWakes) guards, and the
-        /// wakers collected so far.
-        static DEFERRED: RefCell<(usize, Vec<(u64, Waker)>)> =
-            const { RefCell::new((0, Vec::new())) };
+        /// Without a destructor, so that it can be used as long as the thread runs any code.
+        static DEFERRED: ManuallyDrop<RefCell<Deferred>> =
+            const { ManuallyDrop::new(RefCell::new((0, Vec::new()))) };
     }
+
+    const _: () = assert!(!core::mem::needs_drop::<ManuallyDrop<RefCell<Deferred>>>());
+
+    // `try_with` does not fail: see above. No call of the library may panic, all the same.
 
     pub(super) fn begin() {
         let _ = DEFERRED.try_with(|deferred| deferred.borrow_mut().0 += 1);

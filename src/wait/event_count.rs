@@ -2,7 +2,7 @@
 //!
 //! Each partition has two event counts: consumers wait for records, producers for a gate to move.
 //! Each consumer has one for what concerns it alone (its [`WakeupHandle`](super::WakeupHandle), its
-//! group). Each topic has one, on which group members wait for changes of the topic. A waiter is a
+//! group, topics that it follows). Each topic has one, on which group members wait for changes of the topic. A waiter is a
 //! [`Waker`]: a thread's, which unparks it, or a task's.
 //!
 //! # No wake-up is lost (row P15)

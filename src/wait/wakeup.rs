@@ -1,8 +1,10 @@
-//! Wake-ups: ending a consumer's poll from another thread.
+//! Wake-ups: ending a consumer's poll from another thread, and sending it to new topics.
 //!
-//! Each consumer has one word, set by its handles and cleared by its poll. A poll loads it once.
-//! The word has a cache line to itself (no false sharing), so without wake-ups that line stays in
-//! the consumer's cache. Beside it is the event count for what concerns this consumer alone.
+//! Each consumer has one word with two bits. Its handles set the one, a thread that creates a topic
+//! which the consumer follows sets the other, and the consumer's poll clears them. A poll loads the
+//! word once, and takes the slow path if it is not zero. The word has a cache line to itself (no
+//! false sharing), so without wake-ups that line stays in the consumer's cache. Beside it is the
+//! event count for what concerns this consumer alone.
 
 use super::event_count::EventCount;
 use crate::sync::{AtomicU64, ord};
@@ -10,33 +12,69 @@ use crossbeam_utils::CachePadded;
 use std::fmt;
 use std::sync::Arc;
 
+/// Bit of the word: a handle was used.
+const WOKEN: u64 = 1;
+
+/// Bit of the word: topics were created that the consumer follows (`topic/follower.rs`).
+const TOPICS_FOUND: u64 = 1 << 1;
+
 /// The consumer's side of its wake-ups.
 #[derive(Clone)]
 pub(crate) struct Wakeup {
-    set: Arc<CachePadded<AtomicU64>>,
+    word: Arc<CachePadded<AtomicU64>>,
     event_count: Arc<EventCount>,
 }
 
 impl Default for Wakeup {
     fn default() -> Self {
         Wakeup {
-            set: Arc::new(CachePadded::new(AtomicU64::new(0))),
+            word: Arc::new(CachePadded::new(AtomicU64::new(0))),
             event_count: Arc::new(EventCount::new(true)),
         }
     }
 }
 
 impl Wakeup {
-    /// A hint; [`take`](Self::take) gives the certain answer.
+    /// Whether a poll has to take the slow path. A hint; the calls that take a bit give the certain
+    /// answer.
     #[inline(always)]
     pub(crate) fn is_set(&self) -> bool {
-        self.set.load(ord!(Relaxed)) != 0
+        self.word.load(ord!(Relaxed)) != 0
     }
 
-    /// Whether a handle was used since the last `take`. Clears the word.
+    fn is_woken(&self) -> bool {
+        self.word.load(ord!(Relaxed)) & WOKEN != 0
+    }
+
+    /// Whether a handle was used since the last `take`.
     pub(crate) fn take(&self) -> bool {
-        // Acquire, from `wakeup.set`: what the calling thread did before the call.
-        self.is_set() && self.set.swap(0, ord!("wakeup.take", P12, Acquire)) != 0
+        self.take_bit(WOKEN)
+    }
+
+    /// Whether topics were found since the last call.
+    pub(crate) fn take_topics_found(&self) -> bool {
+        self.take_bit(TOPICS_FOUND)
+    }
+
+    /// Whether the bit is set. Clears it.
+    fn take_bit(&self, bit: u64) -> bool {
+        self.word.load(ord!(Relaxed)) & bit != 0 && {
+            // Acquire, from `wakeup.set`: what the setting thread did before. All changes are
+            // exchanges, so a bit that was set earlier brings its thread's actions as well.
+            let word = self.word.fetch_and(!bit, ord!("wakeup.take", P12, Acquire));
+            word & bit != 0
+        }
+    }
+
+    fn set_bit(&self, bit: u64) {
+        // Release, to `wakeup.take` in the poll: what the caller did before.
+        self.word.fetch_or(bit, ord!("wakeup.set", P12, Release));
+        self.event_count.notify();
+    }
+
+    /// Makes the consumer's next poll look for topics that it follows, and ends its sleep.
+    pub(crate) fn set_topics_found(&self) {
+        self.set_bit(TOPICS_FOUND);
     }
 
     /// The event count in which the consumer enrols in addition to its partitions'.
@@ -81,16 +119,14 @@ pub struct WakeupHandle(Wakeup);
 impl WakeupHandle {
     /// Ends the waiting poll, or else the next one.
     pub fn wakeup(&self) {
-        // Release, to `wakeup.take` in the ended poll: what the caller did before.
-        self.0.set.store(1, ord!("wakeup.set", P12, Release));
-        self.0.event_count.notify();
+        self.0.set_bit(WOKEN);
     }
 }
 
 impl fmt::Debug for WakeupHandle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("WakeupHandle")
-            .field("set", &self.0.is_set())
+            .field("set", &self.0.is_woken())
             .finish()
     }
 }

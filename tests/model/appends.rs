@@ -126,7 +126,7 @@ impl Run {
         match answer {
             Ok(at) => {
                 assert!(partition.is_none_or(|p| p == at.partition));
-                let stored = self.stored(sent, at.timestamp);
+                let stored = self.stored(sent, at.timestamp());
                 self.appended(at.partition, at.offset, vec![Some(stored)], bytes);
             }
             Err(cause) => {
@@ -169,7 +169,7 @@ impl Run {
         };
         match answer {
             Ok(at) => {
-                let stored = publish.then(|| self.stored(&sent, at.timestamp));
+                let stored = publish.then(|| self.stored(&sent, at.timestamp()));
                 self.appended(at.partition, at.offset, vec![stored], bytes);
             }
             Err(cause) => {
@@ -214,7 +214,7 @@ impl Run {
                 let values = values
                     .iter()
                     .map(|v| SentRecord::plain(v.to_ne_bytes().to_vec()));
-                let frame = values.map(|sent| Some(self.stored(&sent, at.timestamp)));
+                let frame = values.map(|sent| Some(self.stored(&sent, at.timestamp())));
                 let frame = frame.collect();
                 self.appended(at.partition, at.base_offset, frame, bytes);
             }
@@ -308,7 +308,7 @@ impl Run {
                 let timestamp = match sent.get(i) {
                     Some(at) => {
                         assert_eq!((at.partition as usize, at.offset), (p, offset));
-                        at.timestamp
+                        at.timestamp()
                     }
                     None => Some(record.time.unwrap_or(UNKNOWN)),
                 };

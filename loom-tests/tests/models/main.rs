@@ -7,6 +7,7 @@
 
 mod append;
 mod common;
+mod following;
 mod group;
 mod lookup;
 mod partitions;

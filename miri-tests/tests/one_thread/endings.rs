@@ -40,7 +40,6 @@ fn a_batch_outlives_the_other_handles_in_every_order() {
             }
         }
         assert_eq!(held, b"held");
-        drop(batch);
         drop(consumer);
     }
 }
@@ -90,7 +89,6 @@ fn a_closed_or_deleted_topic_is_read_to_its_end() {
             broker.delete_topic(TOPIC).unwrap();
             drop(topic);
             assert_eq!(bytes(&batch.iter().next().unwrap()), b"x");
-            drop(batch);
             assert!(consumer.try_poll().is_err());
             let again = broker.create_topic(TOPIC, small()).unwrap();
             consumer.subscribe([TOPIC]).unwrap();

@@ -106,7 +106,6 @@ fn a_member_that_stops_polling_is_fenced_off_with_its_batch_in_hand() {
         drain(&mut other);
     }
     assert_eq!(miri_tests::bytes(&held), b"x");
-    drop(batch);
     let fenced = slow.try_poll().map(|batch| batch.len()).unwrap_err();
     assert!(matches!(fenced, ConsumeError::Fenced { .. }));
     settle(&mut [&mut slow, &mut other]);

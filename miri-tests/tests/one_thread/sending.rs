@@ -187,3 +187,26 @@ fn keys_find_their_partition() {
         assert_eq!(topic.log_end_offset(4), Ok(3));
     }
 }
+
+#[test]
+fn a_shared_producer_sends_in_every_way() {
+    for policy in POLICIES {
+        let (broker, topic) = make(small().overflow(policy));
+        let mut consumer = reader(&broker);
+        let shared = topic.shared_producer();
+        let other = shared.clone();
+        for n in 0..3u8 {
+            shared.send(Record::new(&[n; 5]).key("k")).unwrap();
+            other.try_send(Record::new(&[n; 9])).unwrap();
+            assert_eq!(drain(&mut consumer).len(), 2);
+            let batch = [Record::new("a"), Record::new("b")];
+            assert_eq!(shared.send_batch(&batch).unwrap().len(), 2);
+            other.send_values(Destination::Any, &[n; 2]).unwrap();
+            assert_eq!(drain(&mut consumer).len(), 4);
+        }
+        drop(shared);
+        other.send(Record::new("last")).unwrap();
+        drop(other);
+        assert_eq!(drain(&mut consumer).len(), 1);
+    }
+}

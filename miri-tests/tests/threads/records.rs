@@ -152,3 +152,23 @@ fn a_batch_is_handed_to_other_threads() {
         }
     });
 }
+
+#[test]
+fn threads_send_through_one_shared_producer() {
+    let (broker, topic) = make(small());
+    let mut consumer = reader(&broker);
+    let shared = topic.shared_producer();
+    thread::scope(|scope| {
+        for id in [0u8, 1] {
+            let shared = &shared;
+            scope.spawn(move || {
+                for n in 0..EACH {
+                    let value = [n; 9];
+                    let record = Record::new(&value).key(std::slice::from_ref(&id));
+                    shared.send(record).unwrap();
+                }
+            });
+        }
+        assert_eq!(consume(&mut consumer, 2 * u64::from(EACH)), 0);
+    });
+}

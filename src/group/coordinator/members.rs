@@ -1,13 +1,14 @@
 //! The members of a group: joining, subscribing, leaving, and being fenced off. Under the group's
 //! lock (`coordinator/mod.rs` has G1 and G2).
 
+use super::following::check_deleted;
 use super::{Coordinator, GroupAssignor};
 use crate::error::{ConsumeError, FenceReason};
 use crate::group::assignor::MemberId;
 use crate::group::member::{JoinRequest, LastPoll, Member};
 use crate::group::ownership::MemberSignals;
 use crate::group::partition_state::ReleasedPartition;
-use crate::topic::TopicShared;
+use crate::topic::{Following, TopicShared};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,13 +28,15 @@ impl Coordinator {
             now,
             topics,
             holds_back,
+            following,
         } = request;
-        refuse_deleted(&topics)?;
+        let topics = check_deleted(topics, following.as_ref())?;
         self.check_hold_back(holds_back)?;
         self.agree_on_assignor(GroupAssignor {
             name: assignor,
             protocol,
         })?;
+        self.take_found(); // also of the member that this one may replace
         self.set_hold_back(holds_back);
         topics.iter().for_each(|topic| self.subscribe_group(topic));
         let has_same_name =
@@ -53,10 +56,11 @@ impl Coordinator {
         let new = Member {
             instance_id,
             topics: topics.clone(),
+            following,
             signals: Some(signals.clone()),
             max_poll_interval,
             last_poll: LastPoll {
-                count: signals.poll_count(),
+                count: signals.sign_of_life().polls,
                 seen_at: now,
             },
         };
@@ -92,12 +96,15 @@ impl Coordinator {
         id: MemberId,
         signals: &MemberSignals,
         topics: Vec<Arc<TopicShared>>,
+        following: Option<Following>,
     ) -> Result<(), ConsumeError> {
-        refuse_deleted(&topics)?;
+        let topics = check_deleted(topics, following.as_ref())?;
         if signals.fence_reason().is_some() {
             return Ok(());
         }
+        self.take_found();
         if let Some(member) = self.members.get_mut(&id) {
+            member.following = following;
             if !same_topics(&member.topics, &topics) {
                 member.topics.clone_from(&topics);
                 topics.iter().for_each(|topic| self.subscribe_group(topic));
@@ -121,10 +128,14 @@ impl Coordinator {
             return;
         }
         self.release(signals, released);
+        self.take_found();
         match self.members.get_mut(&id) {
             Some(member) if keep_partitions && member.instance_id.is_some() => {
                 member.signals = None;
                 member.last_poll.seen_at = now;
+                // It has perhaps committed the last of its topics, and gets no successor soon.
+                let topics = member.topics.clone();
+                topics.iter().for_each(|topic| self.announce_end(topic));
             }
             _ => self.remove(id),
         }
@@ -153,8 +164,8 @@ impl Coordinator {
         signals.wake();
     }
 
-    /// Fences off and removes the members that have not polled for their `max_poll_interval`, and
-    /// those whose consumers have not come back for as long.
+    /// Fences off and removes the members that have not polled for their `max_poll_interval` and do
+    /// not wait in a poll, and those whose consumers have not come back for as long.
     ///
     /// Does nothing for an `observer` that was fenced off: its id may belong to another consumer by
     /// now, and this is not a poll of that one.
@@ -170,13 +181,11 @@ impl Coordinator {
         let mut expired = Vec::new();
         for (&id, member) in &mut self.members {
             let last = member.last_poll;
-            let count = member
-                .signals
-                .as_ref()
-                .map_or(last.count, |s| s.poll_count());
-            if id == observer || count != last.count {
+            let sign = member.signals.as_ref().map(|s| s.sign_of_life());
+            let alive = sign.filter(|s| id == observer || s.is_waiting || s.polls != last.count);
+            if let Some(sign) = alive {
                 member.last_poll = LastPoll {
-                    count,
+                    count: sign.polls,
                     seen_at: now,
                 };
             } else if !member.max_poll_interval.is_zero()
@@ -184,6 +193,9 @@ impl Coordinator {
             {
                 expired.push(id);
             }
+        }
+        if !expired.is_empty() {
+            self.take_found();
         }
         for id in expired {
             self.fence_off(id, FenceReason::MaxPollInterval);
@@ -229,12 +241,6 @@ impl Coordinator {
             .retain(|subscription| &**subscription.topic().name() != topic);
         true
     }
-}
-
-/// Under the lock: a topic that is deleted after this check is forgotten after it, too
-/// ([`Coordinator::forget_topic`]). So no deleted topic stays in a group.
-fn refuse_deleted(topics: &[Arc<TopicShared>]) -> Result<(), ConsumeError> {
-    topics.iter().try_for_each(|topic| topic.refuse_deleted())
 }
 
 fn same_topics(a: &[Arc<TopicShared>], b: &[Arc<TopicShared>]) -> bool {

@@ -23,7 +23,7 @@
 //! |---|---|---|
 //! | [`Coordinator`], [`Member`], [`GroupPartition`] | any thread, locked | any thread, locked |
 //! | [`MemberSignals`]: `signal` | any thread, locked | its member: a hint at each poll, decisive after the fence of row P14 |
-//! | [`MemberSignals`]: `polls` | its member | other members, locked |
+//! | [`MemberSignals`]: `polls` (the count, and where a wait began) | its member | other members, locked |
 //! | [`Ownership`]: `committed` | the owner | any thread (row P14) |
 //! | [`Ownership`]: `final_commit` | the fencing thread, once, locked | the owner, later |
 //! | [`Ownership`]: `lost` | the owner, also once fenced off | any thread |
@@ -34,9 +34,13 @@
 //! [`Ownership`]: crate::group::Ownership
 //! [`GroupGate`]: crate::group::GroupGate
 
+mod following;
 mod hold_back;
 mod members;
+mod offsets;
 mod partitions;
+
+pub(crate) use offsets::OffsetChange;
 
 use crate::error::{ConsumeError, FenceReason};
 use crate::group::assignor::{
@@ -162,6 +166,7 @@ impl Coordinator {
         if let Some(reason) = signals.fence_reason() {
             return RebalanceStep::FencedOff(reason);
         }
+        self.take_found();
         self.take_added();
         let partition_count = self.count_partitions();
         if partition_count != self.partition_count {

@@ -25,7 +25,8 @@ impl Coordinator {
         }
     }
 
-    /// Takes in the partitions that were added to the group's topics. They are read from the first
+    /// Takes in the partitions that were added to the group's topics, and all partitions of topics
+    /// that were found (`following.rs`). They are read from the first
     /// record on, regardless of the members' [`OffsetReset`].
     pub(super) fn take_added(&mut self) {
         for subscription in &self.subscriptions {
@@ -37,8 +38,12 @@ impl Coordinator {
                 let first = topic.origin().offset;
                 let start = gate.as_ref().map_or(first, GroupGate::held_from);
                 let state = self.partitions.entry(PartitionKey::new(topic, partition));
-                let state =
-                    state.or_insert_with(|| GroupPartition::new(topic, partition, holds_back));
+                let new = || GroupPartition::new(topic, partition, holds_back);
+                let state = state.or_insert_with(new);
+                if state.topic().is_deleted() {
+                    // `topic` may be its successor of the same name.
+                    *state = new();
+                }
                 if state.is_of(topic) {
                     state.begin_at(start, gate);
                 }

@@ -64,15 +64,14 @@ mod values;
 
 pub use claim::{ExclusiveMode, SharedMode};
 pub use frame::Headers;
-pub use record_ref::RecordRef;
-pub use records::Records;
+pub use record_ref::{RecordRef, Records};
 pub use values::Values;
 
 pub(crate) use claim::{ClaimMode, ClaimTarget, FrameClaim, RecordClaim};
 pub(crate) use descriptor::UNIT;
 pub(in crate::log) use descriptor::{Descriptor, Kind};
 pub(crate) use frame::{BatchShare, in_place_size, record_size, uniform_size};
-pub(crate) use records::RecordRun;
+pub(crate) use records::{RecordRun, StoredRecords};
 pub(crate) use shape::SegmentShape;
 pub(crate) use state::{MAX_NUMBER, MAX_RECORDS, MAX_UNITS, SegmentState};
 

@@ -1,16 +1,18 @@
-//! One record of a batch, from its descriptor to its parts.
+//! What a batch lends out: its records, and where they are from.
 //!
-//! It relies on **B1** of [`records`](super::records), for the bytes that it reads.
-#![allow(unsafe_code)]
+//! How a record lies in the log is the business of [`records`](super::records). Here are the public
+//! types, which know the topic and the partition as well. The two are apart so that the loop over a
+//! batch's records does not carry along what it does not use.
 
-use super::PublishedIndex;
-use super::descriptor::{Descriptor, padded};
+use super::Segment;
 use super::frame::Headers;
-use crate::log::segment::memory::Bytes;
+use super::records::{RecordRun, StoredRecord, StoredRecords};
 use crate::owned_record::{OwnedRecord, owned_headers};
-use crate::record::{Header, Record, known_timestamp};
+use crate::record::{Header, Record};
 use crate::topic_partition::TopicPartition;
 use core::fmt;
+use core::iter::FusedIterator;
+use std::sync::LazyLock;
 
 /// A record of a [`Batch`](crate::Batch), read where it lies in the log, without a copy.
 ///
@@ -38,66 +40,11 @@ use core::fmt;
 /// ```
 #[derive(Clone, Copy)]
 pub struct RecordRef<'b> {
-    bytes: Bytes<'b>,
-    /// Byte position and length of the value.
-    pub(crate) at: usize,
-    pub(crate) length: usize,
-    /// For what follows the value; empty for a value of a uniform frame, which nothing follows.
-    flags: Descriptor,
-    /// The frame's time, for a record without its own.
-    time: i64,
-    offset: u64,
+    stored: StoredRecord<'b>,
     source: &'b TopicPartition,
 }
 
-/// Where the records of a run lie, and where they are from.
-#[derive(Clone, Copy)]
-pub(super) struct RecordMemory<'b> {
-    pub(super) index: PublishedIndex<'b>,
-    pub(super) bytes: Bytes<'b>,
-    pub(super) source: &'b TopicPartition,
-}
-
 impl<'b> RecordRef<'b> {
-    /// The record of this descriptor. `time` is its frame's.
-    #[inline]
-    pub(super) fn new(
-        memory: RecordMemory<'b>,
-        descriptor: Descriptor,
-        time: i64,
-        offset: u64,
-    ) -> RecordRef<'b> {
-        RecordRef {
-            bytes: memory.bytes,
-            at: descriptor.at(),
-            length: descriptor.length(),
-            flags: descriptor,
-            time,
-            offset,
-            source: memory.source,
-        }
-    }
-
-    /// A value of a uniform frame, of `length` bytes at byte position `at`.
-    #[inline]
-    pub(super) fn of_uniform(
-        memory: RecordMemory<'b>,
-        at: usize,
-        length: usize,
-        time: i64,
-        offset: u64,
-    ) -> RecordRef<'b> {
-        RecordRef {
-            bytes: memory.bytes,
-            at,
-            length,
-            flags: Descriptor::EMPTY,
-            time,
-            offset,
-            source: memory.source,
-        }
-    }
-
     /// The name of the record's topic.
     #[inline]
     pub fn topic(&self) -> &'b str {
@@ -119,7 +66,7 @@ impl<'b> RecordRef<'b> {
     /// The record's offset in its partition.
     #[inline]
     pub fn offset(&self) -> u64 {
-        self.offset
+        self.stored.offset
     }
 
     /// The value. `None` for a tombstone, which differs from an empty value.
@@ -133,46 +80,31 @@ impl<'b> RecordRef<'b> {
     /// For topics without tombstones, and where a tombstone and an empty value are the same.
     #[inline]
     pub fn value_bytes(&self) -> &'b [u8] {
-        // SAFETY: B1: part of a published frame of the batch.
-        unsafe { self.bytes.slice(self.at, self.length) }
+        self.stored.value_bytes()
     }
 
     /// Whether the record has no value, which differs from an empty value.
     #[inline]
     pub fn is_tombstone(&self) -> bool {
-        self.flags.is_tombstone()
+        self.stored.is_tombstone()
     }
 
     /// The timestamp in milliseconds since 1970 UTC, if the record has one.
     #[inline]
     pub fn timestamp(&self) -> Option<i64> {
-        if !self.flags.is_timed() {
-            return known_timestamp(self.time);
-        }
-        // SAFETY: B1, and `frame.rs`: a timed record's time follows its value.
-        Some(unsafe { read_i64(self.bytes, self.value_end()) })
+        self.stored.timestamp()
     }
 
     /// The key, if the record has one. It may be empty.
     #[inline]
     pub fn key(&self) -> Option<&'b [u8]> {
-        if !self.flags.has_key() {
-            return None;
-        }
-        let (at, key, _) = self.meta();
-        // SAFETY: B1, and `frame.rs`: the key follows its length.
-        Some(unsafe { self.bytes.slice(at, key) })
+        self.stored.key()
     }
 
     /// The headers, in the order in which they were sent.
     #[inline]
     pub fn headers(&self) -> Headers<'b> {
-        if !self.flags.has_meta() {
-            return Headers::new(&[]);
-        }
-        let (at, key, headers) = self.meta();
-        // SAFETY: B1, and `frame.rs`: the headers follow the key.
-        Headers::new(unsafe { self.bytes.slice(at + key, headers) })
+        self.stored.headers()
     }
 
     /// Copies the record out of the log.
@@ -194,7 +126,7 @@ impl<'b> RecordRef<'b> {
         OwnedRecord {
             topic: self.source.topic.clone(),
             partition: self.source.partition,
-            offset: self.offset,
+            offset: self.offset(),
             timestamp: self.timestamp(),
             key: self.key().map(<[u8]>::to_vec),
             value: self.value().map(<[u8]>::to_vec),
@@ -239,20 +171,6 @@ impl<'b> RecordRef<'b> {
             partition: None,
         }
     }
-
-    /// Byte position of what follows the value.
-    fn value_end(&self) -> usize {
-        padded(self.at + self.length)
-    }
-
-    /// Byte position of the key, and the lengths of key and headers.
-    #[inline]
-    fn meta(&self) -> (usize, usize, usize) {
-        let at = self.value_end() + if self.flags.is_timed() { 8 } else { 0 };
-        // SAFETY: B1, and `frame.rs`: a record with key or headers has both lengths here.
-        let (key, headers) = unsafe { (read_u32(self.bytes, at), read_u32(self.bytes, at + 4)) };
-        (at + 8, key as usize, headers as usize)
-    }
 }
 
 impl fmt::Debug for RecordRef<'_> {
@@ -260,7 +178,7 @@ impl fmt::Debug for RecordRef<'_> {
         f.debug_struct("RecordRef")
             .field("topic", &self.topic())
             .field("partition", &self.partition())
-            .field("offset", &self.offset)
+            .field("offset", &self.offset())
             .field("timestamp", &self.timestamp())
             .field("key", &self.key())
             .field("value", &self.value())
@@ -269,30 +187,80 @@ impl fmt::Debug for RecordRef<'_> {
     }
 }
 
-/// Copies the `N` bytes at `at`.
+/// Iterates over the records of a [`Batch`](crate::Batch), in order of their offsets.
 ///
-/// # Safety
-/// As for [`Bytes::slice`], with `N` bytes at `at`.
-#[inline]
-unsafe fn read<const N: usize>(bytes: Bytes<'_>, at: usize) -> [u8; N] {
-    let mut copy = [0; N];
-    // SAFETY: the caller's promise.
-    copy.copy_from_slice(unsafe { bytes.slice(at, N) });
-    copy
+/// [`Batch::iter`](crate::Batch::iter) and `for record in &batch` make one. For records that were
+/// sent one by one, methods that consume the whole iterator, such as `for_each`, are faster than a
+/// `for` loop.
+#[derive(Clone)]
+pub struct Records<'b> {
+    stored: StoredRecords<'b>,
+    source: &'b TopicPartition,
 }
 
-/// # Safety
-/// As for [`read`], with four bytes.
-#[inline]
-pub(super) unsafe fn read_u32(bytes: Bytes<'_>, at: usize) -> u32 {
-    // SAFETY: the caller's promise.
-    u32::from_ne_bytes(unsafe { read(bytes, at) })
+/// Stands for the topic and partition of no records, so that a loop over records need not check an
+/// `Option` each time.
+static NOWHERE: LazyLock<TopicPartition> = LazyLock::new(|| TopicPartition::new("", 0));
+
+impl<'b> Records<'b> {
+    #[inline]
+    pub(crate) fn new(
+        run: &RecordRun,
+        segment: &'b Segment,
+        source: &'b TopicPartition,
+    ) -> Records<'b> {
+        Records {
+            stored: StoredRecords::new(run, segment),
+            source,
+        }
+    }
+
+    #[inline]
+    pub(crate) fn empty() -> Records<'b> {
+        Records {
+            stored: StoredRecords::empty(),
+            source: &NOWHERE,
+        }
+    }
+
+    /// The records without where they are from.
+    #[inline]
+    pub(crate) fn into_stored(self) -> StoredRecords<'b> {
+        self.stored
+    }
 }
 
-/// # Safety
-/// As for [`read`], with eight bytes.
-#[inline]
-pub(super) unsafe fn read_i64(bytes: Bytes<'_>, at: usize) -> i64 {
-    // SAFETY: the caller's promise.
-    i64::from_ne_bytes(unsafe { read(bytes, at) })
+impl<'b> Iterator for Records<'b> {
+    type Item = RecordRef<'b>;
+
+    #[inline]
+    fn next(&mut self) -> Option<RecordRef<'b>> {
+        let stored = self.stored.next()?;
+        Some(RecordRef {
+            stored,
+            source: self.source,
+        })
+    }
+
+    #[inline]
+    fn fold<A, F: FnMut(A, RecordRef<'b>) -> A>(self, init: A, mut f: F) -> A {
+        let source = self.source;
+        self.stored
+            .fold(init, |all, stored| f(all, RecordRef { stored, source }))
+    }
+
+    #[inline]
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.stored.size_hint()
+    }
+}
+
+impl ExactSizeIterator for Records<'_> {}
+
+impl FusedIterator for Records<'_> {}
+
+impl fmt::Debug for Records<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.clone()).finish()
+    }
 }

@@ -1,4 +1,4 @@
-//! The records of a batch, one at a time.
+//! The records of a run, one at a time: from descriptors to keys and values.
 //!
 //! # Invariant
 //!
@@ -8,15 +8,126 @@
 //! their descriptors may be read again (M5), and their layout is that of [`frame`](super::frame).
 #![allow(unsafe_code)]
 
-use super::descriptor::{Descriptor, Kind};
-use super::frame::{TABLE_PREFIX, UNIFORM_PREFIX};
-use super::record_ref::{RecordMemory, RecordRef, read_i64, read_u32};
+use super::descriptor::{Descriptor, Kind, padded};
+use super::frame::{Headers, TABLE_PREFIX, UNIFORM_PREFIX};
 use super::{PublishedIndex, Segment};
 use crate::log::segment::memory::Bytes;
-use crate::record::NO_TIMESTAMP;
-use crate::topic_partition::TopicPartition;
-use core::fmt;
-use core::iter::FusedIterator;
+use crate::record::{NO_TIMESTAMP, known_timestamp};
+
+/// A record where it lies in the log; it borrows the segment.
+#[derive(Clone, Copy)]
+pub(crate) struct StoredRecord<'b> {
+    bytes: Bytes<'b>,
+    /// Byte position and length of the value.
+    pub(crate) at: usize,
+    pub(crate) length: usize,
+    /// For what follows the value; empty for a value of a uniform frame, which nothing follows.
+    flags: Descriptor,
+    /// The frame's time, for a record without its own.
+    time: i64,
+    pub(crate) offset: u64,
+}
+
+impl<'b> StoredRecord<'b> {
+    #[inline]
+    fn new(bytes: Bytes<'b>, descriptor: Descriptor, time: i64, offset: u64) -> Self {
+        StoredRecord {
+            bytes,
+            at: descriptor.at(),
+            length: descriptor.length(),
+            flags: descriptor,
+            time,
+            offset,
+        }
+    }
+
+    /// The bytes of the value; none for a tombstone.
+    #[inline]
+    pub(crate) fn value_bytes(&self) -> &'b [u8] {
+        // SAFETY: B1: part of a published frame of the batch.
+        unsafe { self.bytes.slice(self.at, self.length) }
+    }
+
+    /// Whether the record has no value.
+    #[inline]
+    pub(crate) fn is_tombstone(&self) -> bool {
+        self.flags.is_tombstone()
+    }
+
+    /// The record's own timestamp or its frame's, if there is one.
+    #[inline]
+    pub(crate) fn timestamp(&self) -> Option<i64> {
+        if !self.flags.is_timed() {
+            return known_timestamp(self.time);
+        }
+        // SAFETY: B1, and `frame.rs`: a timed record's time follows its value.
+        Some(unsafe { read_i64(self.bytes, self.value_end()) })
+    }
+
+    /// The key, if the record has one.
+    #[inline]
+    pub(crate) fn key(&self) -> Option<&'b [u8]> {
+        if !self.flags.has_key() {
+            return None;
+        }
+        let (at, key, _) = self.meta();
+        // SAFETY: B1, and `frame.rs`: the key follows its length.
+        Some(unsafe { self.bytes.slice(at, key) })
+    }
+
+    /// The headers, in order.
+    #[inline]
+    pub(crate) fn headers(&self) -> Headers<'b> {
+        if !self.flags.has_meta() {
+            return Headers::new(&[]);
+        }
+        let (at, key, headers) = self.meta();
+        // SAFETY: B1, and `frame.rs`: the headers follow the key.
+        Headers::new(unsafe { self.bytes.slice(at + key, headers) })
+    }
+
+    /// Byte position of what follows the value.
+    fn value_end(&self) -> usize {
+        padded(self.at + self.length)
+    }
+
+    /// Byte position of the key, and the lengths of key and headers.
+    #[inline]
+    fn meta(&self) -> (usize, usize, usize) {
+        let at = self.value_end() + if self.flags.is_timed() { 8 } else { 0 };
+        // SAFETY: B1, and `frame.rs`: a record with key or headers has both lengths here.
+        let (key, headers) = unsafe { (read_u32(self.bytes, at), read_u32(self.bytes, at + 4)) };
+        (at + 8, key as usize, headers as usize)
+    }
+}
+
+/// Copies the `N` bytes at `at`.
+///
+/// # Safety
+/// As for [`Bytes::slice`], with `N` bytes at `at`.
+#[inline]
+unsafe fn read<const N: usize>(bytes: Bytes<'_>, at: usize) -> [u8; N] {
+    let mut copy = [0; N];
+    // SAFETY: the caller's promise.
+    copy.copy_from_slice(unsafe { bytes.slice(at, N) });
+    copy
+}
+
+/// # Safety
+/// As for [`read`], with four bytes.
+#[inline]
+unsafe fn read_u32(bytes: Bytes<'_>, at: usize) -> u32 {
+    // SAFETY: the caller's promise.
+    u32::from_ne_bytes(unsafe { read(bytes, at) })
+}
+
+/// # Safety
+/// As for [`read`], with eight bytes.
+#[inline]
+unsafe fn read_i64(bytes: Bytes<'_>, at: usize) -> i64 {
+    // SAFETY: the caller's promise.
+    i64::from_ne_bytes(unsafe { read(bytes, at) })
+}
 
 /// The layout of a frame of several records, decoded once a frame.
 #[derive(Clone, Copy)]
@@ -27,24 +138,20 @@ enum BatchLayout {
     Uniform { at: usize, length: usize },
 }
 
-/// Iterates over the records of a [`Batch`](crate::Batch), in order of their offsets.
-///
-/// [`Batch::iter`](crate::Batch::iter) and `for record in &batch` make one. For records that were
-/// sent one by one, methods that consume the whole iterator, such as `for_each`, are faster than a
-/// `for` loop.
+/// Iterates over the records of a run, in order of their offsets.
 #[derive(Clone)]
-pub struct Records<'b> {
-    /// `None` if there are no records.
-    memory: Option<RecordMemory<'b>>,
+pub(crate) struct StoredRecords<'b> {
+    /// The segment's index and data; `None` if there are no records.
+    memory: Option<(PublishedIndex<'b>, Bytes<'b>)>,
     /// See [`RecordRun::singles`].
     singles: bool,
     /// Offset of slot 0.
     base: u64,
     /// The next frame, or the open one.
     slot: u32,
-    /// Records that are left.
+    /// StoredRecords that are left.
     left: u32,
-    /// Records of the frame at `slot`, if it is open: if it has several, and was decoded. Zero if
+    /// StoredRecords of the frame at `slot`, if it is open: if it has several, and was decoded. Zero if
     /// no frame is open; the three fields that follow are of the open frame.
     count: u32,
     /// How many of its records were returned.
@@ -62,24 +169,16 @@ pub(crate) struct ValueRun {
     pub(crate) count: u32,
 }
 
-impl<'b> Records<'b> {
+impl<'b> StoredRecords<'b> {
     #[inline]
-    pub(crate) fn new(
-        run: &RecordRun,
-        segment: &'b Segment,
-        source: &'b TopicPartition,
-    ) -> Records<'b> {
-        let mut records = Records {
-            memory: Some(RecordMemory {
-                index: segment.published_index(),
-                bytes: segment.bytes(),
-                source,
-            }),
+    pub(crate) fn new(run: &RecordRun, segment: &'b Segment) -> StoredRecords<'b> {
+        let mut records = StoredRecords {
+            memory: Some((segment.published_index(), segment.bytes())),
             singles: run.singles,
             base: run.base,
             slot: run.slot,
             left: run.records,
-            ..Records::empty()
+            ..StoredRecords::empty()
         };
         if run.skip > 0 {
             // SAFETY: B1: the run begins with it.
@@ -91,8 +190,8 @@ impl<'b> Records<'b> {
     }
 
     #[inline]
-    pub(crate) fn empty() -> Records<'b> {
-        Records {
+    pub(crate) fn empty() -> StoredRecords<'b> {
+        StoredRecords {
             memory: None,
             singles: false,
             base: 0,
@@ -108,7 +207,7 @@ impl<'b> Records<'b> {
     /// The segment's data; `None` if there are no records.
     #[inline]
     pub(super) fn bytes(&self) -> Option<Bytes<'b>> {
-        self.memory.map(|memory| memory.bytes)
+        self.memory.map(|(_, bytes)| bytes)
     }
 
     /// Opens a frame of several records.
@@ -184,7 +283,7 @@ impl<'b> Records<'b> {
         if self.left == 0 {
             return None;
         }
-        let RecordMemory { index, bytes, .. } = self.memory?;
+        let (index, bytes) = self.memory?;
         let single = |descriptor: Descriptor| ValueRun {
             at: descriptor.at(),
             length: descriptor.length(),
@@ -218,24 +317,31 @@ impl<'b> Records<'b> {
     /// without it.
     #[cold]
     #[inline(never)]
-    fn next_of_any_kind(mut self, memory: RecordMemory<'b>) -> (RecordRef<'b>, Self) {
-        let RecordMemory { index, bytes, .. } = memory;
+    fn next_of_any_kind(
+        mut self,
+        index: PublishedIndex<'b>,
+        bytes: Bytes<'b>,
+    ) -> (StoredRecord<'b>, Self) {
         if self.count == 0 {
             if let Some(descriptor) = self.next_frame(index, bytes) {
                 self.left -= 1;
                 let offset = self.base + u64::from(self.slot - 1);
-                let record = RecordRef::new(memory, descriptor, NO_TIMESTAMP, offset);
+                let record = StoredRecord::new(bytes, descriptor, NO_TIMESTAMP, offset);
                 return (record, self);
             }
         }
         let (offset, time) = (self.offset_within(), self.time);
         let record = match self.layout {
-            BatchLayout::Uniform { at, length } => {
-                let at = at + self.within as usize * length;
-                RecordRef::of_uniform(memory, at, length, time, offset)
-            }
+            BatchLayout::Uniform { at, length } => StoredRecord {
+                bytes,
+                at: at + self.within as usize * length,
+                length,
+                flags: Descriptor::EMPTY,
+                time,
+                offset,
+            },
             BatchLayout::Table { at } => {
-                RecordRef::new(memory, self.table_entry(bytes, at), time, offset)
+                StoredRecord::new(bytes, self.table_entry(bytes, at), time, offset)
             }
         };
         self.skip_in_frame(1);
@@ -243,33 +349,38 @@ impl<'b> Records<'b> {
     }
 }
 
-impl<'b> Iterator for Records<'b> {
-    type Item = RecordRef<'b>;
+impl<'b> Iterator for StoredRecords<'b> {
+    type Item = StoredRecord<'b>;
 
     #[inline]
-    fn next(&mut self) -> Option<RecordRef<'b>> {
+    fn next(&mut self) -> Option<StoredRecord<'b>> {
         if self.left == 0 {
             return None;
         }
-        let memory = self.memory?;
+        let (index, bytes) = self.memory?;
         if self.singles || self.count == 0 {
             // SAFETY: B1: a record is left, so this frame is part of the run.
-            let descriptor = unsafe { memory.index.descriptor(self.slot) };
+            let descriptor = unsafe { index.descriptor(self.slot) };
             if self.singles || descriptor.is_single_record() {
                 let offset = self.base + u64::from(self.slot);
                 self.slot += 1;
                 self.left -= 1;
-                return Some(RecordRef::new(memory, descriptor, NO_TIMESTAMP, offset));
+                return Some(StoredRecord::new(bytes, descriptor, NO_TIMESTAMP, offset));
             }
         }
         if let (1.., BatchLayout::Uniform { at, length }) = (self.count, self.layout) {
-            let at = at + self.within as usize * length;
-            let offset = self.offset_within();
-            let record = RecordRef::of_uniform(memory, at, length, self.time, offset);
+            let record = StoredRecord {
+                bytes,
+                at: at + self.within as usize * length,
+                length,
+                flags: Descriptor::EMPTY,
+                time: self.time,
+                offset: self.offset_within(),
+            };
             self.skip_in_frame(1);
             return Some(record);
         }
-        let (record, records) = self.clone().next_of_any_kind(memory);
+        let (record, records) = self.clone().next_of_any_kind(index, bytes);
         *self = records;
         Some(record)
     }
@@ -277,17 +388,17 @@ impl<'b> Iterator for Records<'b> {
     /// What `for_each`, `sum` and the like use: faster than [`next`](Self::next) in a loop if all
     /// are single records.
     #[inline]
-    fn fold<A, F: FnMut(A, RecordRef<'b>) -> A>(self, init: A, mut f: F) -> A {
+    fn fold<A, F: FnMut(A, StoredRecord<'b>) -> A>(self, init: A, mut f: F) -> A {
         let mut all = init;
         match self.memory {
-            Some(memory) if self.singles => {
+            Some((index, bytes)) if self.singles => {
                 for slot in self.slot..self.slot + self.left {
                     let offset = self.base + u64::from(slot);
                     // SAFETY: B1: a frame of the run.
-                    let descriptor = unsafe { memory.index.descriptor(slot) };
+                    let descriptor = unsafe { index.descriptor(slot) };
                     all = f(
                         all,
-                        RecordRef::new(memory, descriptor, NO_TIMESTAMP, offset),
+                        StoredRecord::new(bytes, descriptor, NO_TIMESTAMP, offset),
                     );
                 }
             }
@@ -306,15 +417,7 @@ impl<'b> Iterator for Records<'b> {
     }
 }
 
-impl ExactSizeIterator for Records<'_> {}
-
-impl FusedIterator for Records<'_> {}
-
-impl fmt::Debug for Records<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.clone()).finish()
-    }
-}
+impl ExactSizeIterator for StoredRecords<'_> {}
 
 /// Consecutive frames that a cursor has passed. They stay readable while it holds their segment.
 #[derive(Clone, Copy, Debug, Default)]
@@ -325,7 +428,7 @@ pub(crate) struct RecordRun {
     pub(crate) slot: u32,
     /// Leading records of the first frame that are not part of the run.
     pub(crate) skip: u32,
-    /// Records of the run.
+    /// StoredRecords of the run.
     pub(crate) records: u32,
     /// Whether every frame of it is a single record, and none was aborted.
     pub(crate) singles: bool,

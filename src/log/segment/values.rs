@@ -4,7 +4,7 @@
 #![allow(unsafe_code)]
 
 use super::descriptor::UNIT;
-use super::records::Records;
+use super::records::StoredRecords;
 use crate::error::ViewError;
 use core::fmt;
 use core::iter::FusedIterator;
@@ -13,7 +13,7 @@ use zerocopy::{FromBytes, Immutable};
 /// Iterates over the values of a [`Batch`](crate::Batch), viewed in place as `T`: see
 /// [`Batch::values`](crate::Batch::values).
 pub struct Values<'b, T> {
-    records: Records<'b>,
+    records: StoredRecords<'b>,
     /// The rest of a run of values whose first ones were returned.
     run: core::slice::Iter<'b, T>,
 }
@@ -24,7 +24,7 @@ impl<'b, T: FromBytes + Immutable> Values<'b, T> {
     /// # Errors
     /// [`ViewError::Size`] if a value's length is not the size of `T`, and [`ViewError::Alignment`]
     /// if `T` needs more than a unit has.
-    pub(crate) fn new(records: Records<'b>) -> Result<Values<'b, T>, ViewError> {
+    pub(crate) fn new(records: StoredRecords<'b>) -> Result<Values<'b, T>, ViewError> {
         if align_of::<T>() > UNIT {
             return Err(ViewError::Alignment {
                 align: align_of::<T>(),

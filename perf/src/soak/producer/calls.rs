@@ -115,7 +115,8 @@ impl SoakSender<'_> {
         }
         match handle.send(record.timestamp(id.time()), wait) {
             Ok(sent) => {
-                if sent.timestamp != Some(id.time()) || to.is_some_and(|to| to != sent.partition) {
+                if sent.timestamp() != Some(id.time()) || to.is_some_and(|to| to != sent.partition)
+                {
                     return Err(Refusal::fault(format!(
                         "{id:?} for {to:?} returned {sent:?}"
                     )));
@@ -156,7 +157,7 @@ impl SoakSender<'_> {
                 "{count} values to {route:?} returned {sent:?}"
             )));
         }
-        self.check_time(first, sent.timestamp)?;
+        self.check_time(first, sent.timestamp())?;
         // The whole frame has one order and one key.
         self.check_order(first, sent.partition, sent.base_offset)?;
         if let Some(&(last, _)) = ids.last().filter(|_| count > 1) {
@@ -199,7 +200,7 @@ impl SoakSender<'_> {
                         "{id:?} to {route:?} returned {sent:?}"
                     )));
                 }
-                self.check_time(id, sent.timestamp)?;
+                self.check_time(id, sent.timestamp())?;
                 self.counts.claims += 1;
                 self.published(id, digest, sent.partition, sent.offset)
             }
@@ -288,9 +289,7 @@ impl SoakSender<'_> {
         for (item, metadata) in items.iter().zip(sent) {
             let BatchItem { id, digest, to, .. } = item;
             let RecordMetadata {
-                partition,
-                offset,
-                timestamp,
+                partition, offset, ..
             } = metadata;
             self.published(*id, *digest, partition, offset)?;
             let follows = next_offsets[partition as usize].is_none_or(|next| next == offset);
@@ -301,8 +300,8 @@ impl SoakSender<'_> {
                 )));
             }
             match plain {
-                true => self.check_time(*id, timestamp)?,
-                false if timestamp == Some(id.time()) => {}
+                true => self.check_time(*id, metadata.timestamp())?,
+                false if metadata.timestamp() == Some(id.time()) => {}
                 false => return Err(Refusal::fault(format!("{id:?} returned {metadata:?}"))),
             }
         }

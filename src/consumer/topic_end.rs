@@ -1,0 +1,65 @@
+//! The end of a closed topic for a member of a group, as far as it depends on the other members.
+//!
+//! A member that has partitions of the topic knows by its own positions that it has read them
+//! (`poll.rs`). A member that has none asks its group whether all of the topic is committed: until
+//! then a partition may move to it with records to read (`group/mod.rs`, "The end of a closed
+//! topic"). It asks at each full poll, so also once more after it has enrolled and before it
+//! sleeps; the last owner's commit is announced to it.
+
+use super::Consumer;
+use super::assigned_partition::AssignedPartition;
+use super::membership::Membership;
+use crate::topic::TopicShared;
+use std::sync::Arc;
+
+impl Consumer {
+    /// Whether one of the consumer's topics is closed.
+    pub(super) fn has_closed_topic(&self) -> bool {
+        let topics = self.member.as_deref().map_or(&[][..], Membership::topics);
+        topics.iter().any(|topic| topic.is_closed())
+            || self.assigned.iter().any(|a| a.topic.is_closed())
+    }
+
+    /// A closed topic of which this member has no partition, and which has ended since it was asked
+    /// last.
+    pub(super) fn take_end_without_partitions(&mut self) -> Option<Arc<TopicShared>> {
+        let member = self.member.as_mut()?;
+        let assigned = &self.assigned;
+        member.take_end(|topic| assigned.iter().any(|a| Arc::ptr_eq(&a.topic, topic)))
+    }
+
+    /// Whether polls have found the end of a topic of which this member has no partition.
+    pub(super) fn is_end_reported(&self, topic: &Arc<TopicShared>) -> bool {
+        let member = self.member.as_ref();
+        member.is_some_and(|member| member.is_end_reported(topic))
+    }
+
+    /// A topic of this consumer, to name in the error of a poll after all of them have ended.
+    pub(super) fn any_topic(&self) -> Option<&Arc<TopicShared>> {
+        let topics = self
+            .member
+            .as_deref()
+            .and_then(|member| member.topics().first());
+        self.assigned.first().map(|a| &a.topic).or(topics)
+    }
+
+    /// A topic was reported as closed to a consumer with partitions of it, for the first time. What
+    /// polls commit is committed by now.
+    pub(super) fn end_was_reported(&mut self, topic: &Arc<TopicShared>) {
+        if let Some(member) = &mut self.member {
+            member.end_was_reported(topic);
+            member.announce_end(topic);
+        }
+    }
+
+    /// After a commit by the application: it may have been the group's last in a closed topic.
+    pub(super) fn announce_committed_end(&self, assigned: &AssignedPartition, offset: u64) {
+        let Some(member) = &self.member else { return };
+        if assigned.topic.is_closed() {
+            let end = assigned.cursor.partition().final_end_offset();
+            if end.is_some_and(|end| offset >= end) {
+                member.announce_end(&assigned.topic);
+            }
+        }
+    }
+}
