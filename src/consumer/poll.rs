@@ -176,6 +176,7 @@ impl Consumer {
         let after_last = if self.next == 0 { count } else { self.next };
         if let Some(last) = self.assigned.get_mut(after_last.wrapping_sub(1)) {
             last.cursor.advance_gate();
+            last.publish_read();
         }
         if self.wakeup.is_set() {
             return QuickRound::Undecided;
@@ -255,6 +256,9 @@ impl Consumer {
             return Err(Undecided); // the full poll follows all of the change
         }
         let found = self.poll_partition(i).map_err(|_| Undecided)?;
+        if !found && self.assigned[i].is_upstream_ended() {
+            return Err(Undecided); // the full poll reports it, if nothing else is found
+        }
         let (run, _) = self.assigned[i].cursor.run();
         Ok(if found { run.records as usize } else { 0 })
     }
@@ -325,9 +329,12 @@ impl Consumer {
             return Ok(Some(found));
         }
         // With nothing to read, snapshots see the exact position until it moves on.
-        let assigned = self.assigned.iter();
-        assigned.for_each(AssignedPartition::publish_position);
+        for assigned in &self.assigned {
+            assigned.publish_position();
+            assigned.publish_read();
+        }
         self.report_closed()?;
+        self.report_upstreams()?;
         Ok(None)
     }
 
@@ -376,6 +383,7 @@ impl Consumer {
             return Ok(false);
         }
         self.pin_only(i);
+        self.assigned[i].update_limit(&self.groups);
         self.assigned[i].poll(&self.config)
     }
 
