@@ -140,11 +140,10 @@ impl<A: Assignor + 'static, F: Fn() -> A> Simulation<A, F> {
     pub(super) fn outlive(&mut self, polling: u8) {
         let polls = |i: usize| polling >> i & 1 == 1;
         let fenced: Vec<bool> = self.members.iter_mut().map(Member::is_fenced).collect();
-        for step in 0..24 {
-            pass(INTERVAL / 8);
-            // A member that has polled without a pause reads the clock in one of 64 polls, but
-            // in each while time passes between them.
-            for _ in 0..if step == 0 { 64 } else { 1 } {
+        for _ in 0..4 {
+            pass(INTERVAL * 3 / 4);
+            // A member that polls without a pause reads the clock in one of 64 polls.
+            for _ in 0..64 {
                 for i in (0..self.members.len()).filter(|&i| polls(i)) {
                     self.poll(i, BatchCommit::Nothing);
                 }
