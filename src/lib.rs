@@ -64,7 +64,8 @@ pub use producer::{
 #[cfg(feature = "stream")]
 pub use consumer::RecordStream;
 pub use consumer::{
-    Batch, Consumer, ConsumerConfig, HoldBack, PollAsync, Rebalance, RebalanceListener,
+    Batch, Consumer, ConsumerConfig, HoldBack, PollAsync, ReadProgress, Rebalance,
+    RebalanceListener,
 };
 pub use log::cursor::OffsetReset;
 pub use wait::WakeupHandle;
@@ -87,7 +88,8 @@ pub use stats::{
 
 // Errors.
 pub use error::{
-    BatchError, ConsumeError, FenceReason, GroupError, SendError, TopicError, ViewError,
+    BatchError, ConsumeError, FenceReason, GroupError, SendError, TopicError, UpstreamError,
+    ViewError,
 };
 
 #[cfg(all(doc, not(loom)))]
@@ -111,6 +113,8 @@ const _: () = {
     is_send::<SharedProducer>();
     is_sync::<SharedProducer>();
     is_send::<Consumer>();
+    is_send::<ReadProgress>();
+    is_sync::<ReadProgress>();
     is_sync::<Consumer>();
     is_send::<WakeupHandle>();
     is_sync::<WakeupHandle>();

@@ -2,6 +2,8 @@
 
 use super::config::ConsumerConfig;
 use super::owned_partition::OwnedPartition;
+use super::progress::Publisher;
+use super::read_limit::ReadLimit;
 use super::registry::{CursorRegistration, RegisteredConsumer, RegisteredCursor};
 use crate::error::ConsumeError;
 use crate::events::event;
@@ -31,22 +33,33 @@ pub(crate) struct AssignedPartition {
     pub(super) unreturned: Option<u64>,
     /// What the consumer has of the partition as a member of a group.
     pub(super) owned: Option<OwnedPartition>,
+    /// What the consumer reads after in this partition.
+    pub(super) limit: Option<Box<ReadLimit>>,
+    /// Quick polls are restricted: the partition is paused, or has a limit.
+    restricted: bool,
+    /// Publishes what the consumer has read of the partition, for consumers that read after it.
+    pub(super) publisher: Option<Publisher>,
     /// The entry by which snapshots see the cursor.
     registration: Option<CursorRegistration>,
 }
 
 impl AssignedPartition {
-    /// A partition of a consumer outside groups, read from where `reset` says. A gated partition's
-    /// records are held back from now on.
+    /// A partition of a consumer outside groups, read from where `config` says. A gated partition's
+    /// records are held back from now on, unless the consumer may be lapped.
     pub(super) fn join(
         topic: &Arc<TopicShared>,
         partition: u32,
-        reset: OffsetReset,
+        config: &ConsumerConfig,
     ) -> AssignedPartition {
         // Loaded first: a later change is then found by a later poll.
         let seen_state = topic.acquire_state();
-        let mut cursor = Cursor::join(topic.partition(partition));
+        let log = topic.partition(partition);
+        let mut cursor = match config.holds_back() {
+            true => Cursor::join(log),
+            false => Cursor::join_ungated(log),
+        };
         // A new cursor is at the log start already.
+        let reset = config.offset_reset;
         let positioned = reset == OffsetReset::Earliest || cursor.reset(reset);
         Self::new(topic, partition, cursor, seen_state, positioned)
     }
@@ -77,11 +90,15 @@ impl AssignedPartition {
             closed_reported: false,
             unreturned: None,
             owned: None,
+            limit: None,
+            restricted: false,
+            publisher: None,
             registration: None,
         }
     }
 
-    /// Registers the cursor with its consumer, for snapshots.
+    /// Registers the cursor with its consumer: for snapshots, and for the consumers that it reads
+    /// after, or that read after it.
     pub(super) fn registered_with(
         mut self,
         consumer: &Arc<RegisteredConsumer>,
@@ -96,6 +113,13 @@ impl AssignedPartition {
             lost: Count::default(),
         };
         self.registration = Some(CursorRegistration::new(consumer, cursor));
+        self.limit = ReadLimit::new(&consumer.upstreams);
+        if self.limit.is_some() {
+            self.restricted = true;
+            self.cursor.set_limit(0);
+        }
+        self.publisher = consumer.progress.publisher(&self.topic, self.partition);
+        self.publish_read();
         self
     }
 
@@ -128,6 +152,12 @@ impl AssignedPartition {
         self.positioned = true;
         self.closed_reported = false;
         self.unreturned = None;
+        self.publish_read();
+    }
+
+    pub(super) fn set_paused(&mut self, paused: bool) {
+        self.paused = paused;
+        self.restricted = paused || self.limit.is_some();
     }
 
     /// The position that a commit commits: the cursor's, or that of the first record that a stream
@@ -186,8 +216,8 @@ impl AssignedPartition {
         if self.topic_has_changed() || !self.positioned {
             return QuickPoll::Undecided; // the full poll refreshes, or reports the missing position
         }
-        if self.paused {
-            return QuickPoll::Empty;
+        if self.restricted {
+            return self.restricted_quick_poll(again, ahead, max);
         }
         self.cursor.quick_poll(again, ahead, max)
     }
@@ -258,10 +288,11 @@ pub(super) fn added_partitions(
 ) -> impl Iterator<Item = AssignedPartition> {
     let topic = subscription.topic();
     let added = subscription.take_added().into_iter();
+    let holds_back = subscription.holds_back();
     added.map(move |AddedPartition { partition, hold }| {
         let seen_state = topic.acquire_state();
-        let cursor =
-            Cursor::resume_with_hold(hold, topic.partition(partition), topic.origin().offset);
+        let (log, first) = (topic.partition(partition), topic.origin().offset);
+        let cursor = Cursor::resume_with_hold(hold, holds_back, log, first);
         AssignedPartition::new(topic, partition, cursor, seen_state, true)
             .registered_with(consumer, false)
     })

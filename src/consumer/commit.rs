@@ -164,7 +164,9 @@ impl Consumer {
             (assigned.topic.clone(), assigned.partition, offset)
         });
         let offsets: Vec<_> = offsets.collect();
-        let commit = |coordinator: &mut Coordinator| coordinator.commit_unowned(&offsets);
+        let commit = |coordinator: &mut Coordinator| {
+            coordinator.commit_unowned(&offsets, self.config.holds_back())
+        };
         self.groups.with_group(name, commit).map(|_| ())
     }
 
@@ -192,6 +194,9 @@ impl Consumer {
             (None, _) => return member.check_fenced(),
         }
         for commit in commits {
+            if let Some(ownership) = commit.assigned.ownership() {
+                ownership.publish(commit.offset);
+            }
             self.follow_commit(commit.assigned);
             self.announce_committed_end(commit.assigned, commit.offset);
         }

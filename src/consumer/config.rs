@@ -1,5 +1,6 @@
 //! A consumer's configuration, and what is checked of it.
 
+use super::progress::ReadProgress;
 use crate::clock;
 use crate::error::ConsumeError;
 use crate::group::{Assignor, CooperativeStickyAssignor};
@@ -8,20 +9,50 @@ use crate::topic::name_fault;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// What a group keeps producers from overwriting under
+/// What a consumer or a group keeps producers from overwriting under
 /// [`Overflow::Backpressure`](crate::Overflow::Backpressure).
+///
+/// A topic may have readers of each kind. Its producers wait for those that hold records back, and
+/// for no other:
+///
+/// ```
+/// # use ringlog::{Broker, ConsumerConfig, HoldBack, Record, TopicConfig};
+/// # let broker = Broker::new();
+/// let topic = broker.create_topic("orders", TopicConfig::new().segments(2).segment_records(1))?;
+/// let mut recorder = broker.consumer(ConsumerConfig::new())?;
+/// recorder.subscribe(["orders"])?;
+/// let mut logger = broker.consumer(ConsumerConfig::new().hold_back(HoldBack::Nothing))?;
+/// logger.subscribe(["orders"])?;
+///
+/// for order in ["first", "second", "third"] {
+///     topic.producer().send(Record::new(order))?;
+///     assert_eq!(recorder.try_poll()?.len(), 1);
+/// }
+/// // Two segments of one record each: the logger did not keep up, and was lapped.
+/// let batch = logger.try_poll()?;
+/// assert_eq!((batch.lost(), batch.first_offset()), (1, Some(1)));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 pub enum HoldBack {
     /// Everything from the committed offset on. The partition's next owner continues there and
     /// misses nothing. A group that commits seldom soon makes its producers wait. One that never
     /// commits stops them for good when the segments are full.
+    ///
+    /// Outside groups: everything from the position on.
     #[default]
     Committed,
-    /// Everything from the position on, as for a consumer outside groups. What was read but not
+    /// Everything from the position on. What was read but not
     /// committed may be gone when another member begins at the committed offset; then
     /// [`Batch::lost`](crate::Batch::lost) says how much. In a partition without an owner, what is
     /// still retained from the committed offset on is kept.
     Read,
+    /// Nothing: the consumer may be lapped, as all are under
+    /// [`DropOldest`](crate::Overflow::DropOldest). Producers never wait for it, wherever it begins
+    /// or seeks to, and [`Batch::lost`](crate::Batch::lost) counts what it has not read in time.
+    ///
+    /// For a group this is a property of the whole group: its members must agree.
+    Nothing,
 }
 
 /// The configuration of a [`Consumer`](crate::Consumer). Each setting has a default.
@@ -50,6 +81,8 @@ pub struct ConsumerConfig {
     pub(super) assignor: Arc<dyn Assignor>,
     pub(super) auto_commit: bool,
     pub(super) hold_back: HoldBack,
+    pub(super) read_after: Vec<ReadProgress>,
+    pub(super) read_after_groups: Vec<Arc<str>>,
     pub(super) max_poll_interval: Duration,
     pub(super) wait_for_topics: bool,
     pub(super) clock: Clock,
@@ -72,6 +105,8 @@ impl Default for ConsumerConfig {
             assignor: Arc::new(CooperativeStickyAssignor),
             auto_commit: true,
             hold_back: HoldBack::default(),
+            read_after: Vec::new(),
+            read_after_groups: Vec::new(),
             max_poll_interval: Duration::from_secs(300),
             wait_for_topics: false,
             clock: clock::since_start,
@@ -157,10 +192,78 @@ impl ConsumerConfig {
         self
     }
 
-    /// What a member keeps producers from overwriting under
+    /// What the consumer keeps producers from overwriting under
     /// [`Backpressure`](crate::Overflow::Backpressure). Default [`HoldBack::Committed`].
+    ///
+    /// With [`HoldBack::Nothing`] that is nothing: the consumer may be lapped. Either all members of
+    /// a group hold back nothing, or none does. A group without members takes the setting of the
+    /// next consumer that joins it or commits for it; if that holds records back, what is still
+    /// retained from the committed offsets on is kept from then on.
     pub fn hold_back(mut self, hold_back: HoldBack) -> Self {
         self.hold_back = hold_back;
+        self
+    }
+
+    /// Makes the consumer a dependent reader: it reads only what the consumer of this
+    /// [progress](crate::Consumer::progress) has read. Call it several times for several upstreams.
+    ///
+    /// It is the sequence barrier of the LMAX Disruptor (`handleEventsWith(journal).then(matcher)`).
+    /// In each partition, polls return no record that an upstream has not read, and all that every
+    /// upstream has read. What the upstream's thread did before happened before. A poll that waits
+    /// is woken when an upstream has read more.
+    ///
+    /// - Each upstream must read the partitions that this consumer reads, so it is subscribed first.
+    /// - When an upstream is closed, is dropped or reads other partitions, this consumer gets what
+    ///   that has read. Then its polls fail with [`UpstreamError::Ended`], unless the topic is
+    ///   closed and there is nothing more. If the upstream reads the partition again later, they
+    ///   continue.
+    /// - A seek back of an upstream takes nothing back. A seek or reset policy of this consumer
+    ///   does not go past the limit: its polls return nothing until the upstreams are there.
+    /// - Holding back producers, or being lapped, is as for any other consumer.
+    /// - Members of one group should have the same upstreams, since each follows its own.
+    ///
+    /// ```
+    /// use ringlog::{Broker, ConsumerConfig, Record, TopicConfig};
+    ///
+    /// # let broker = Broker::new();
+    /// # let topic = broker.create_topic("orders", TopicConfig::new())?;
+    /// let mut journal = broker.consumer(ConsumerConfig::new())?;
+    /// journal.subscribe(["orders"])?;
+    /// let mut matcher = broker.consumer(ConsumerConfig::new().read_after(&journal.progress()))?;
+    /// matcher.subscribe(["orders"])?;
+    ///
+    /// topic.producer().send(Record::new("buy"))?;
+    /// assert!(matcher.try_poll()?.is_empty());
+    /// assert_eq!(journal.try_poll()?.len(), 1); // writes it to disk
+    /// assert!(matcher.try_poll()?.is_empty());
+    /// assert!(journal.try_poll()?.is_empty()); // has written it
+    /// assert_eq!(matcher.try_poll()?.len(), 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// A consumer that would wait for itself is refused by [`Broker::consumer`] with
+    /// [`UpstreamError::Circle`].
+    ///
+    /// [`UpstreamError::Ended`]: crate::UpstreamError::Ended
+    /// [`UpstreamError::Circle`]: crate::UpstreamError::Circle
+    /// [`Broker::consumer`]: crate::Broker::consumer
+    pub fn read_after(mut self, progress: &ReadProgress) -> Self {
+        self.read_after.push(progress.clone());
+        self
+    }
+
+    /// Makes the consumer a dependent reader of a group: it reads only what the group has committed.
+    /// See [`read_after`](Self::read_after).
+    ///
+    /// What the group has committed once counts as read, also if it commits a lower offset later.
+    /// So do the records before the offset at which the group began. The group is created if there
+    /// is none. While it has no members, or they do not read a topic, nothing more of that is read.
+    /// If the group is deleted, polls fail with [`UpstreamError::Ended`] after what it had
+    /// committed, until there is a group of that name again.
+    ///
+    /// [`UpstreamError::Ended`]: crate::UpstreamError::Ended
+    pub fn read_after_group(mut self, name: impl AsRef<str>) -> Self {
+        self.read_after_groups.push(name.as_ref().into());
         self
     }
 
@@ -204,6 +307,11 @@ impl ConsumerConfig {
         self
     }
 
+    /// Whether producers have to wait for the consumer under `Backpressure`.
+    pub(super) fn holds_back(&self) -> bool {
+        self.hold_back != HoldBack::Nothing
+    }
+
     /// Replaces the clock, for tests.
     #[doc(hidden)]
     pub fn clock(mut self, clock: fn() -> Duration) -> Self {
@@ -234,8 +342,12 @@ impl ConsumerConfig {
             ("instance_id", &self.instance_id),
             ("client_id", &self.client_id),
         ];
-        for (setting, name) in names {
-            let Some(name) = name else { continue };
+        let names = names.into_iter().flat_map(|(setting, name)| {
+            let name = name.iter();
+            name.map(move |name| (setting, name))
+        });
+        let upstreams = self.read_after_groups.iter();
+        for (setting, name) in names.chain(upstreams.map(|name| ("read_after_group", name))) {
             if let Some(reason) = name_fault(name) {
                 return Err(ConsumeError::InvalidName {
                     setting,

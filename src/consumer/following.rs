@@ -130,6 +130,7 @@ impl Consumer {
     ) -> Result<(), ConsumeError> {
         let filter = Arc::new(filter);
         let (following, topics) = self.follow(&filter);
+        self.check_upstreams_of_topics(&topics)?;
         let wait = most_patient_wait(&topics);
         let following = match self.config.group.clone() {
             Some(group) => {
@@ -145,12 +146,19 @@ impl Consumer {
         };
         self.followed = Some(FollowedTopics { filter, following });
         (self.wait, self.mode) = (wait, Some(AssignmentMode::Subscribe));
+        self.announce_progress();
         Ok(())
+    }
+
+    /// What the consumer follows.
+    pub(super) fn followed_filter(&self) -> Option<&Arc<TopicFilter>> {
+        self.followed.as_ref().map(|followed| &followed.filter)
     }
 
     /// Begins to follow topics. Also returns those that exist.
     fn follow(&self, filter: &Arc<TopicFilter>) -> (Following, Vec<Arc<TopicShared>>) {
-        let (following, topics) = self.directory.follow(filter, &self.wakeup);
+        let holds_back = self.config.holds_back();
+        let (following, topics) = self.directory.follow(filter, holds_back, &self.wakeup);
         let topics = topics.iter().map(|topic| topic.inner().clone());
         (following, topics.collect())
     }

@@ -60,7 +60,7 @@ impl UnsharedListener {
 impl Membership {
     /// Joins the group `name`, which is created if there is none.
     ///
-    /// Errors: `Closed` if a topic is deleted; `OtherAssignor`.
+    /// Errors: `Closed` if a topic is deleted; `OtherAssignor`; `OtherHoldBack`.
     pub(super) fn join(
         groups: &Groups,
         config: &ConsumerConfig,
@@ -77,6 +77,7 @@ impl Membership {
             max_poll_interval: config.max_poll_interval,
             now: (config.clock)(),
             topics: topics.clone(),
+            holds_back: config.holds_back(),
             following,
         };
         let join = |coordinator: &mut Coordinator| coordinator.join(request, &signals);
@@ -114,6 +115,9 @@ impl Membership {
         let last = assigned.get(after_last.wrapping_sub(1));
         let gate_is_current =
             !self.gates_follow_reads || last.is_none_or(|last| last.follow_reads(self.auto_commit));
+        if let Some(last) = last {
+            last.publish_committed(&self.signals);
+        }
         gate_is_current && self.signals.is_quiet()
     }
 
@@ -121,6 +125,11 @@ impl Membership {
     /// to commit than what the last one returned.
     pub(super) fn positions_changed(&mut self) {
         self.liveness.take_slow_path();
+    }
+
+    /// Publishes what was committed in the partition, for readers that follow the group.
+    pub(super) fn publish_committed(&self, assigned: &AssignedPartition) {
+        assigned.publish_committed(&self.signals);
     }
 
     /// Counts a poll that takes the slow path.

@@ -10,8 +10,9 @@
 //! | `poll.rs`, `poll_order.rs` | polling; the order in which many partitions are checked |
 //! | `batch.rs`, `poll_async.rs`, `stream.rs` | what a poll returns; polling from tasks |
 //! | `positions.rs`, `bounds.rs` | the consumer's own positions; any partition's offsets |
-//! | `topic_end.rs` | the end of a closed topic for a group's member |
+//! | `topic_end.rs` | which topics have ended, and when that is reported |
 //! | `commit.rs` | committing offsets |
+//! | `progress.rs`, `read_limit.rs`, `dependencies.rs` | consumers that read after others |
 //! | `membership.rs`, `liveness_watch.rs` | the consumer's membership in a group |
 //! | `rebalance.rs`, `rebalance_listener.rs` | the steps of the group's protocol; the callbacks |
 //! | `registry.rs` | the broker's live consumers, for snapshots |
@@ -21,6 +22,7 @@ mod batch;
 mod bounds;
 mod commit;
 mod config;
+mod dependencies;
 mod following;
 mod liveness_watch;
 mod membership;
@@ -29,6 +31,8 @@ mod poll;
 mod poll_async;
 mod poll_order;
 mod positions;
+mod progress;
+mod read_limit;
 mod rebalance;
 mod rebalance_listener;
 mod registry;
@@ -41,6 +45,7 @@ mod topic_end;
 pub use batch::Batch;
 pub use config::{ConsumerConfig, HoldBack};
 pub use poll_async::PollAsync;
+pub use progress::ReadProgress;
 pub use rebalance_listener::{Rebalance, RebalanceListener};
 #[cfg(feature = "stream")]
 pub use stream::RecordStream;
@@ -121,8 +126,12 @@ impl Consumer {
         config: ConsumerConfig,
     ) -> Result<Consumer, ConsumeError> {
         config.validate()?;
+        let registration = registry.register(&config)?;
+        for group in &config.read_after_groups {
+            groups.with_group(group, |_| Ok(()))?;
+        }
         Ok(Consumer {
-            registration: registry.register(&config),
+            registration,
             directory,
             groups,
             config,
@@ -173,6 +182,7 @@ impl Consumer {
     /// [`auto_commit`](ConsumerConfig::auto_commit), and calls its listener. A member that is just
     /// dropped does neither.
     pub fn close(mut self) {
+        self.publish_all_read();
         self.leave_group(LeaveReason::Closed);
     }
 }
@@ -180,7 +190,10 @@ impl Consumer {
 impl Drop for Consumer {
     fn drop(&mut self) {
         self.leave_group(LeaveReason::Dropped);
-        // Drops the cursors before the spare segments that pay for their pins.
+        // Drops the cursors before the spare segments that pay for their pins, and without counting
+        // the last batch as read.
+        self.assigned.clear();
+        self.registered().progress.end();
         self.unsubscribe();
     }
 }

@@ -5,7 +5,7 @@
 //! gate, which belongs to the owner while there is one (`group/ownership.rs`).
 
 use super::assigned_partition::AssignedPartition;
-use crate::group::{Grant, GroupGate, Ownership, PartitionKey, ReleasedPartition};
+use crate::group::{Grant, GroupGate, MemberSignals, Ownership, PartitionKey, ReleasedPartition};
 use crate::log::segment_pool::SpareSegment;
 use crate::sync::{Count, lock_std as lock};
 use crate::wait::defer_wakes;
@@ -160,6 +160,15 @@ impl AssignedPartition {
                 true // the gate follows when all of them have been returned
             }
             _ => self.follow_reads(commit),
+        }
+    }
+
+    /// Publishes the last commit, if readers follow the group in this partition.
+    #[inline(always)]
+    pub(super) fn publish_committed(&self, signals: &MemberSignals) {
+        let owned = self.owned.as_ref();
+        if let Some(owned) = owned.filter(|owned| owned.ownership.is_watched()) {
+            owned.ownership.publish_committed(signals);
         }
     }
 

@@ -161,7 +161,7 @@ impl Consumer {
     /// [`ConsumeError::NotAssigned`] if the consumer does not read this partition.
     pub fn pause(&mut self, partition: impl Into<TopicPartition>) -> Result<(), ConsumeError> {
         let i = self.index_of(&partition.into())?;
-        self.assigned[i].paused = true;
+        self.assigned[i].set_paused(true);
         Ok(())
     }
 
@@ -171,7 +171,7 @@ impl Consumer {
     /// [`ConsumeError::NotAssigned`] if the consumer does not read this partition.
     pub fn resume(&mut self, partition: impl Into<TopicPartition>) -> Result<(), ConsumeError> {
         let i = self.index_of(&partition.into())?;
-        self.assigned[i].paused = false;
+        self.assigned[i].set_paused(false);
         Ok(())
     }
 }

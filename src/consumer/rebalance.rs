@@ -157,6 +157,7 @@ impl Consumer {
             if !assigned.follow_returned(member.auto_commit()) && member.is_commit_valid() {
                 assigned.move_gate();
             }
+            member.publish_committed(assigned);
         }
     }
 

@@ -7,13 +7,17 @@
 //! (`group/ownership.rs`) and the counts of lost offsets.
 
 use super::config::ConsumerConfig;
+use super::dependencies::refuse_circle;
+use super::progress::{ConsumerProgress, Upstream};
+use crate::error::ConsumeError;
+use crate::error::UpstreamError;
 use crate::group::Ownership;
 use crate::log::holds::Hold;
 use crate::sync::Count;
 use crate::sync::lock_std as lock;
 use crate::topic::TopicShared;
 // Not the facade's lock: in the models no thread waits for another under these locks.
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Weak};
 
 /// The live consumers of a broker.
 #[derive(Default)]
@@ -29,7 +33,13 @@ struct Consumers {
 impl ConsumerRegistry {
     /// Registers a consumer. Without a configured client id it gets one as Kafka's do:
     /// `consumer-1`, or `consumer-billing-1` in a group.
-    pub(super) fn register(self: &Arc<Self>, config: &ConsumerConfig) -> Registration {
+    ///
+    /// Errors: `Upstream`, if it cannot read after its upstreams.
+    pub(super) fn register(
+        self: &Arc<Self>,
+        config: &ConsumerConfig,
+    ) -> Result<Registration, ConsumeError> {
+        let upstreams = self.upstreams(config)?;
         let mut consumers = lock(&self.0);
         consumers.created += 1;
         let id = consumers.created;
@@ -37,18 +47,42 @@ impl ConsumerRegistry {
             Some(group) => format!("consumer-{group}-{id}").into(),
             None => format!("consumer-{id}").into(),
         };
+        let client_id = config.client_id.clone().unwrap_or_else(default_name);
         let consumer = Arc::new(RegisteredConsumer {
             id,
-            client_id: config.client_id.clone().unwrap_or_else(default_name),
+            progress: Arc::new(ConsumerProgress::new(id, &client_id)),
+            upstreams,
+            client_id,
             group: config.group.clone(),
             lost: Count::default(),
             cursors: Mutex::default(),
         });
+        refuse_circle(&consumer, &consumers.live)?;
         consumers.live.push(consumer.clone());
-        Registration {
+        Ok(Registration {
             registry: self.clone(),
             consumer,
+        })
+    }
+
+    /// The configured upstreams. Errors: `UpstreamError::OtherBroker`.
+    fn upstreams(
+        self: &Arc<Self>,
+        config: &ConsumerConfig,
+    ) -> Result<Arc<[Upstream]>, UpstreamError> {
+        for progress in &config.read_after {
+            if progress.broker.as_ptr() != Arc::as_ptr(self) {
+                let upstream = progress.upstream.to_string();
+                return Err(UpstreamError::OtherBroker { upstream });
+            }
         }
+        let consumers = config.read_after.iter().map(|p| p.upstream.clone());
+        let groups = config
+            .read_after_groups
+            .iter()
+            .cloned()
+            .map(Upstream::Group);
+        Ok(consumers.chain(groups).collect())
     }
 
     /// All live consumers, in the order of their creation.
@@ -67,6 +101,11 @@ impl Registration {
     pub(super) fn consumer(&self) -> &Arc<RegisteredConsumer> {
         &self.consumer
     }
+
+    /// Identifies the broker.
+    pub(super) fn broker(&self) -> Weak<ConsumerRegistry> {
+        Arc::downgrade(&self.registry)
+    }
 }
 
 impl Drop for Registration {
@@ -84,6 +123,10 @@ pub(crate) struct RegisteredConsumer {
     /// Offsets lost in all partitions that the consumer ever read.
     pub(crate) lost: Count,
     cursors: Mutex<Vec<Arc<RegisteredCursor>>>,
+    /// What it has read, for consumers that read after it.
+    pub(super) progress: Arc<ConsumerProgress>,
+    /// What it reads after.
+    pub(super) upstreams: Arc<[Upstream]>,
 }
 
 impl RegisteredConsumer {

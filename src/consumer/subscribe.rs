@@ -74,6 +74,7 @@ impl Consumer {
                 topics.push(topic);
             }
         }
+        self.check_upstreams_of_topics(&topics)?;
         match self.config.group.clone() {
             Some(group) if !topics.is_empty() => {
                 let wait = WaitStrategy::most_patient(topics.iter().map(|t| &t.config().wait));
@@ -83,6 +84,7 @@ impl Consumer {
             _ => self.subscribe_alone(topics),
         }
         self.followed = None;
+        self.announce_progress();
         Ok(())
     }
 
@@ -134,6 +136,11 @@ impl Consumer {
         let partitions = partitions.into_iter();
         let wanted = partitions.map(|wanted| self.find_partition(&wanted.into()));
         let wanted = wanted.collect::<Result<Vec<_>, _>>()?;
+        self.check_upstreams(
+            wanted
+                .iter()
+                .map(|wanted| (&wanted.topic, wanted.partition)),
+        )?;
         let mut subscriptions: Vec<TopicSubscription> = Vec::new();
         for ResolvedPartition { topic, .. } in &wanted {
             let mut topics = subscriptions.iter().map(TopicSubscription::topic);
@@ -148,6 +155,7 @@ impl Consumer {
         let before: Vec<_> = before.collect();
         self.replace_assignment(AssignmentMode::Assign, &wanted, subscriptions);
         self.resume_at_committed(&before);
+        self.announce_progress();
         Ok(())
     }
 
@@ -158,10 +166,12 @@ impl Consumer {
     /// commits what its polls have returned.
     pub fn unsubscribe(&mut self) {
         self.leave_group(LeaveReason::Unsubscribed);
+        self.publish_all_read();
         self.assigned.clear();
         self.subscriptions.clear();
         self.followed = None;
         self.mode = None;
+        self.announce_progress();
     }
 
     /// The partitions that the consumer reads now.
@@ -185,7 +195,7 @@ impl Consumer {
         let mut topics = self.subscriptions.iter().map(TopicSubscription::topic);
         match topics.position(|other| Arc::ptr_eq(other, topic)) {
             Some(i) => self.subscriptions.swap_remove(i),
-            None => TopicSubscription::new(topic),
+            None => TopicSubscription::new(topic, self.config.holds_back()),
         }
     }
 
@@ -206,6 +216,7 @@ impl Consumer {
         partitions: &[ResolvedPartition],
         subscriptions: Vec<TopicSubscription>,
     ) {
+        self.publish_all_read();
         let mut old = core::mem::take(&mut self.assigned);
         let old_subscriptions = core::mem::replace(&mut self.subscriptions, subscriptions);
         // The consumer pins one segment at a time (`segment_pool.rs`), and joining may pin.
@@ -218,11 +229,8 @@ impl Consumer {
             }
             let assigned = match old.iter().position(|a| wanted.is_read_by(a)) {
                 Some(i) => old.swap_remove(i),
-                None => {
-                    let reset = self.config.offset_reset;
-                    AssignedPartition::join(&wanted.topic, wanted.partition, reset)
-                        .registered_with(self.registration.consumer(), false)
-                }
+                None => AssignedPartition::join(&wanted.topic, wanted.partition, &self.config)
+                    .registered_with(self.registration.consumer(), false),
             };
             self.assigned.push(assigned);
         }
@@ -232,6 +240,7 @@ impl Consumer {
         let topics = self.subscriptions.iter().map(TopicSubscription::topic);
         self.wait = WaitStrategy::most_patient(topics.map(|topic| &topic.config().wait));
         self.mode = (!self.assigned.is_empty()).then_some(mode);
+        self.find_upstreams();
         self.next = 0;
         self.pinned = 0;
         if self.assigned.len() >= MANY_PARTITIONS {

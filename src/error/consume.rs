@@ -1,5 +1,6 @@
 //! Why a consumer's call failed.
 
+use super::upstream::UpstreamError;
 use crate::topic_partition::TopicPartition;
 use std::sync::Arc;
 
@@ -204,6 +205,21 @@ pub enum ConsumeError {
         /// The assignor that this consumer is configured with.
         asked: String,
     },
+    /// The members of a group must agree whether it holds records back: either all of them are
+    /// configured with [`HoldBack::Nothing`](crate::HoldBack::Nothing), or none is.
+    #[error(
+        "the members of group {group:?} hold {} back, other than this consumer",
+        if *holds_back { "records" } else { "nothing" }
+    )]
+    OtherHoldBack {
+        /// The group.
+        group: Arc<str>,
+        /// Whether the group's members hold records back.
+        holds_back: bool,
+    },
+    /// The consumer cannot read after its [upstreams](crate::ConsumerConfig::read_after).
+    #[error(transparent)]
+    Upstream(#[from] UpstreamError),
 }
 
 /// Why a member of a group was fenced off.

@@ -8,6 +8,7 @@
 //! | `topic.rs` | `TopicError`: a broker's or a topic's calls |
 //! | `send.rs` | `SendError` and `BatchError`: a producer's calls |
 //! | `consume.rs` | `ConsumeError` and `FenceReason`: a consumer's calls |
+//! | `upstream.rs` | `UpstreamError`: a consumer that reads after others |
 //! | `group.rs` | `GroupError`: a broker's calls about groups |
 //! | `view.rs` | `ViewError`: a batch's values as a type |
 
@@ -15,12 +16,14 @@ mod consume;
 mod group;
 mod send;
 mod topic;
+mod upstream;
 mod view;
 
 pub use consume::{ConsumeError, FenceReason};
 pub use group::GroupError;
 pub use send::{BatchError, SendError};
 pub use topic::TopicError;
+pub use upstream::UpstreamError;
 pub use view::ViewError;
 
 use std::sync::Arc;

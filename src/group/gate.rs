@@ -27,14 +27,17 @@ impl GroupGate {
     }
 
     /// The gate of a partition that was added, made from its hold, which is in force already;
-    /// `None` under `DropOldest`. Also returns the partition's first offset.
-    pub(super) fn of_added(log: &Arc<Partition>, hold: Arc<Hold>) -> (Option<GroupGate>, u64) {
+    /// `None` under `DropOldest`, and for a group that holds back nothing.
+    pub(super) fn of_added(
+        log: &Arc<Partition>,
+        hold: Arc<Hold>,
+        holds_back: bool,
+    ) -> Option<GroupGate> {
         let gate = GroupGate {
             _spare: log.pool().spare(),
-            cursor: Cursor::with_hold(hold, log),
+            cursor: Cursor::with_hold(hold, holds_back, log),
         };
-        let start = gate.held_from();
-        (log.is_gated().then_some(gate), start)
+        (holds_back && log.is_gated()).then_some(gate)
     }
 
     /// After records were deleted: stops holding them.

@@ -45,5 +45,7 @@ pub(crate) struct JoinRequest {
     pub(crate) max_poll_interval: Duration,
     pub(crate) now: Duration,
     pub(crate) topics: Vec<Arc<TopicShared>>,
+    /// Whether it holds records back under `Backpressure`.
+    pub(crate) holds_back: bool,
     pub(crate) following: Option<Following>,
 }

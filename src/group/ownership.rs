@@ -29,6 +29,28 @@
 //! there. The old gate then leaves the list of readers. If the fenced-off member moves it later,
 //! that holds nothing back and releases nothing.
 //!
+//! # Readers that follow the group (row P18)
+//!
+//! Dependent readers may read what the group has committed (`log/published_position.rs`). Each
+//! partition of a group has one published position, which only rises. It is written only once the
+//! partition is **watched**:
+//!
+//! - The owner publishes a commit after it was found valid. So no dependent reads what the next
+//!   owner would read first.
+//! - The thread that ends an ownership publishes its last commit, under the group's lock. So does
+//!   the thread that begins to watch, in a handshake as above:
+//!
+//! ```text
+//!  owner:     store `committed`;  fence(SeqCst);  load `watched`
+//!  watcher:   store `watched`;    fence(SeqCst);  load `committed`
+//! ```
+//!
+//! The commit at each poll has no fence between the two. If it misses the watcher, and the watcher
+//! the commit, the member's next poll publishes it; a poll that waits tries again after a fence.
+//!
+//! `committed` is stored with Release and loaded with Acquire, so a thread that publishes for the
+//! owner passes on what the owner did before.
+//!
 //! A commit of several partitions takes the group's lock, so that all of it is valid or none. The
 //! commit at each poll is a plain store without the check: it reports no success to the caller.
 //!
@@ -66,6 +88,7 @@ use super::gate::GroupGate;
 use crate::error::FenceReason;
 use crate::log::holds::Hold;
 use crate::log::partition::{NO_OFFSET, Partition};
+use crate::log::published_position::PublishedPosition;
 use crate::sync::{AtomicU64, Count, fence, ord};
 use crate::wait::EventCount;
 use crossbeam_utils::CachePadded;
@@ -220,12 +243,23 @@ pub(crate) struct Ownership {
     gate: Option<Arc<Hold>>,
     /// The partition's count of offsets that its owners have not read in time.
     lost: Arc<Count>,
+    /// 1 once the partition is watched.
+    watched: AtomicU64,
+    /// The group's published position in the partition.
+    published: Arc<PublishedPosition>,
 }
 
 impl Ownership {
-    pub(super) fn new(gate: Option<&GroupGate>, lost: &Arc<Count>) -> Ownership {
+    pub(super) fn new(
+        gate: Option<&GroupGate>,
+        lost: &Arc<Count>,
+        published: &Arc<PublishedPosition>,
+        watched: bool,
+    ) -> Ownership {
         Ownership {
             lost: lost.clone(),
+            watched: AtomicU64::new(watched.into()),
+            published: published.clone(),
             committed: AtomicU64::new(NO_OFFSET),
             final_commit: OnceLock::new(),
             gate: gate.map(|gate| gate.hold().clone()),
@@ -235,7 +269,41 @@ impl Ownership {
     /// Commits an offset. Only the owner calls it.
     #[inline(always)]
     pub(crate) fn commit(&self, offset: u64) {
-        self.committed.store(offset, ord!(Relaxed));
+        // Release: what the owner did with the records before `offset`.
+        let release = ord!("ownership.store_committed", P18, Release);
+        self.committed.store(offset, release);
+    }
+
+    /// Whether the owner has to publish its commits. Only the owner asks.
+    #[inline(always)]
+    pub(crate) fn is_watched(&self) -> bool {
+        self.watched.load(ord!(Relaxed)) != 0
+    }
+
+    /// Publishes a commit that was found valid, if the partition is watched.
+    pub(crate) fn publish(&self, committed: u64) {
+        if self.is_watched() {
+            self.published.raise(committed);
+        }
+    }
+
+    /// Publishes the last commit, if it is valid. Only the owner calls it.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn publish_committed(&self, signals: &MemberSignals) {
+        if let Some(committed) = self.committed() {
+            if self.published.is_below(committed) && signals.is_commit_valid() {
+                self.published.raise(committed);
+            }
+        }
+    }
+
+    /// Under the lock: has the owner publish its commits from now on. The caller then publishes the
+    /// last one.
+    pub(super) fn watch(&self) {
+        self.watched.store(1, ord!(Relaxed));
+        // P18: between the store of `watched` and the load of `committed`.
+        fence!("ownership.watch", P18);
     }
 
     /// Counts offsets that the owner has not read in time. (A fenced-off owner that does not know
@@ -246,7 +314,9 @@ impl Ownership {
 
     /// The last commit of this ownership.
     pub(crate) fn committed(&self) -> Option<u64> {
-        let committed = self.committed.load(ord!(Relaxed));
+        // Acquire: what the owner did with the records before the offset.
+        let load = ord!("ownership.load_committed", P18, Acquire);
+        let committed = self.committed.load(load);
         (committed != NO_OFFSET).then_some(committed)
     }
 

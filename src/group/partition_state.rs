@@ -7,6 +7,7 @@ use super::ownership::Ownership;
 use crate::group::assignor::MemberId;
 use crate::log::cursor::OffsetReset;
 use crate::log::partition::Partition;
+use crate::log::published_position::PublishedPosition;
 use crate::sync::Count;
 use crate::topic::{TopicPartition, TopicShared};
 use std::sync::Arc;
@@ -53,12 +54,22 @@ pub(crate) struct GroupPartition {
     owner: Option<Owner>,
     /// Holds what is retained from `start` on while the partition has no owner (G2).
     gate: Option<GroupGate>,
+    /// Whether there is to be a gate under `Backpressure`.
+    holds_back: bool,
     /// Offsets that its owners, one after another, have not read in time.
     lost: Arc<Count>,
+    /// What the group has read, for readers that follow it (row P18 in `ownership.rs`).
+    published: Arc<PublishedPosition>,
+    /// Some reader follows the group in this partition.
+    watched: bool,
 }
 
 impl GroupPartition {
-    pub(super) fn new(topic: &Arc<TopicShared>, partition: u32) -> GroupPartition {
+    pub(super) fn new(
+        topic: &Arc<TopicShared>,
+        partition: u32,
+        holds_back: bool,
+    ) -> GroupPartition {
         GroupPartition {
             topic: topic.clone(),
             partition,
@@ -67,7 +78,29 @@ impl GroupPartition {
             target: None,
             owner: None,
             gate: None,
+            holds_back,
             lost: Arc::default(),
+            published: Arc::new(PublishedPosition::new(topic.partition(partition).readers())),
+            watched: false,
+        }
+    }
+
+    /// The position to follow: everything before it was committed, or lies before the group's
+    /// start.
+    pub(super) fn watch(&mut self) -> Arc<PublishedPosition> {
+        self.watched = true;
+        if let Some(ownership) = self.ownership() {
+            ownership.watch();
+        }
+        self.publish();
+        self.published.clone()
+    }
+
+    /// Publishes where the group is, if that is watched. What a current ownership has committed is
+    /// valid: it ends under the lock.
+    fn publish(&self) {
+        if let (true, Some(offset)) = (self.watched, self.committed().or(self.start)) {
+            self.published.raise(offset);
         }
     }
 
@@ -118,6 +151,7 @@ impl GroupPartition {
     pub(super) fn begin_at(&mut self, start: u64, gate: Option<GroupGate>) {
         if self.start.is_none() {
             (self.gate, self.start) = (gate, Some(start));
+            self.publish();
         }
     }
 
@@ -127,12 +161,15 @@ impl GroupPartition {
         let mut gate = self.gate.take();
         match &mut gate {
             Some(gate) => gate.skip_deleted(),
-            None => gate = GroupGate::join(self.log()),
+            None => gate = self.new_gate(),
         }
         if self.start.is_none() {
             self.start = initial_offset(self.log(), reset, &mut gate);
         }
-        let ownership = Arc::new(Ownership::new(gate.as_ref(), &self.lost));
+        self.publish();
+        let (published, watched) = (&self.published, self.watched);
+        let ownership = Ownership::new(gate.as_ref(), &self.lost, published, watched);
+        let ownership = Arc::new(ownership);
         self.owner = Some(Owner {
             member,
             ownership: ownership.clone(),
@@ -181,7 +218,7 @@ impl GroupPartition {
     /// Commits where the policy begins, and holds what is retained from there on. For a partition
     /// of which the group knows nothing yet.
     pub(super) fn commit_reset(&mut self, policy: OffsetReset) {
-        let mut gate = GroupGate::join(self.log());
+        let mut gate = self.new_gate();
         self.set_start(initial_offset(self.log(), policy, &mut gate));
         self.gate = gate;
     }
@@ -198,17 +235,40 @@ impl GroupPartition {
         if let Some(offset) = committed {
             self.start = Some(offset);
             self.is_committed = true;
+            self.publish();
+        }
+    }
+
+    /// A gate at the log start, if there is to be one.
+    fn new_gate(&self) -> Option<GroupGate> {
+        let log = self.holds_back.then(|| self.log());
+        log.and_then(GroupGate::join)
+    }
+
+    /// Holds what lies from the group's start on, or nothing any more. For a group without members.
+    pub(super) fn set_hold_back(&mut self, holds_back: bool) {
+        self.holds_back = holds_back;
+        self.gate = None;
+        if holds_back && self.start.is_some() && !self.is_owned() {
+            self.hold_for_next_owner(None);
         }
     }
 
     /// Holds a partition without an owner from where the next owner begins (G2): by `gate`, or by
     /// a new one.
     fn hold_for_next_owner(&mut self, gate: Option<GroupGate>) {
-        let mut gate = gate.or_else(|| GroupGate::join(self.log()));
+        let mut gate = gate.or_else(|| self.new_gate());
         if let (Some(gate), Some(start)) = (&mut gate, self.start) {
             gate.hold_from(start);
         }
         self.gate = gate;
+    }
+}
+
+/// The group forgets the partition.
+impl Drop for GroupPartition {
+    fn drop(&mut self) {
+        self.published.end();
     }
 }
 

@@ -7,6 +7,7 @@
 //! | `overflow`, `counters`, `partition_id` | overflow policy; rare events; a partition's number |
 //! | `segment/` | one append buffer: claim, fill, publish, read, seal, recycle |
 //! | `holds` | which segment each reader holds: hazard pointers |
+//! | `published_position` | how far a reader has read, for readers that must not pass it |
 //! | `segment_pool`, `retention` | a topic's free segments; the limits of what is kept |
 //! | `partition/` | the ring of live segments: claim, roll, retire, lookups |
 //! | `cursor/`, `time_lookup` | one reader's position in a partition; lookups by time |
@@ -17,6 +18,7 @@ pub(crate) mod holds;
 pub(crate) mod overflow;
 pub(crate) mod partition;
 pub(crate) mod partition_id;
+pub(crate) mod published_position;
 pub(crate) mod retention;
 pub(crate) mod segment;
 pub(crate) mod segment_pool;

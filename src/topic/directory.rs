@@ -93,9 +93,10 @@ impl Directory {
     pub(crate) fn follow(
         &self,
         filter: &Arc<TopicFilter>,
+        holds_back: bool,
         wakeup: &Wakeup,
     ) -> (Following, Vec<Topic>) {
-        let follower = Arc::new(Follower::new(filter.clone(), wakeup.clone()));
+        let follower = Arc::new(Follower::new(filter.clone(), holds_back, wakeup.clone()));
         let mut followers = lock(&self.0.followers);
         followers.push(follower.clone());
         let topics = self.0.topics.load();

@@ -16,7 +16,7 @@
 //! - **No record is missed.** At (1) the inbox has a hold on each partition, at its first segment.
 //!   No other thread can have the topic before (2), so no record is sent before the hold is in
 //!   force. So under `Backpressure` nothing is overwritten before the consumer has read it, however
-//!   late it polls. This is what an added partition does (`shared.rs`).
+//!   late it polls, unless it may be lapped. This is what an added partition does (`shared.rs`).
 //! - **Each topic is found once.** A follower is registered under the same lock, which also returns
 //!   the topics that exist. A topic is either among those, or it is delivered.
 //! - **The bit is seen** (row P12). It is set after the push. The consumer clears it before it takes
@@ -48,7 +48,7 @@ pub(crate) enum TopicFilter {
 }
 
 impl TopicFilter {
-    pub(super) fn accepts(&self, name: &str) -> bool {
+    pub(crate) fn accepts(&self, name: &str) -> bool {
         match self {
             TopicFilter::Names(names) => names.contains(name),
             TopicFilter::Pattern(pattern) => pattern.matches(name),
@@ -59,6 +59,8 @@ impl TopicFilter {
 /// The directory's side of a follower.
 pub(super) struct Follower {
     filter: Arc<TopicFilter>,
+    /// Whether the consumer holds back the log start in a gated topic.
+    holds_back: bool,
     /// Topics that were created and that the consumer, or its group, has not taken in yet.
     found: Mutex<Vec<OpenInbox>>,
     /// The word of the consumer that is to take them in.
@@ -66,9 +68,10 @@ pub(super) struct Follower {
 }
 
 impl Follower {
-    pub(super) fn new(filter: Arc<TopicFilter>, wakeup: Wakeup) -> Follower {
+    pub(super) fn new(filter: Arc<TopicFilter>, holds_back: bool, wakeup: Wakeup) -> Follower {
         Follower {
             filter,
+            holds_back,
             found: Mutex::new(Vec::new()),
             wakeup,
         }
@@ -80,7 +83,7 @@ impl Follower {
 
     /// Delivers a topic that no other thread has yet.
     pub(super) fn deliver(&self, topic: &Arc<TopicShared>) {
-        let inbox = OpenInbox::of_new_topic(topic);
+        let inbox = OpenInbox::of_new_topic(topic, self.holds_back);
         lock(&self.found).push(inbox);
     }
 

@@ -255,12 +255,12 @@ impl TopicShared {
     /// Puts a partition into an inbox, with a hold on it. No record was sent there yet.
     fn deliver(&self, partition: u32, inbox: &Inbox) {
         let held = match self.config.overflow {
-            Overflow::Backpressure => self.origin().segment,
-            Overflow::DropOldest => NO_SEGMENT,
+            Overflow::Backpressure if inbox.holds_back => self.origin().segment,
+            Overflow::Backpressure | Overflow::DropOldest => NO_SEGMENT,
         };
         let readers = self.pool.readers(PartitionId::new(partition));
         let hold = readers.join(held);
-        lock(inbox).push(AddedPartition { partition, hold });
+        inbox.deliver(AddedPartition { partition, hold });
     }
 
     pub(crate) fn unsubscribe(&self, inbox: &Arc<Inbox>) {

@@ -3,7 +3,6 @@
 use super::inbox::{AddedPartition, Inbox};
 use super::shared::TopicShared;
 use crate::log::segment_pool::SpareSegment;
-use crate::sync::lock;
 use std::sync::Arc;
 
 /// Registers a consumer, or a group's coordinator, with a topic.
@@ -12,6 +11,7 @@ use std::sync::Arc;
 /// owner can keep from reuse: by a pin, or by a gate that is not in force yet (`segment_pool.rs`).
 pub(crate) struct TopicSubscription {
     topic: Arc<TopicShared>,
+    holds_back: bool,
     /// Where added partitions arrive, once it is subscribed.
     inbox: Option<OpenInbox>,
     // Dropped after `inbox` has left the holds that it stands in for.
@@ -19,9 +19,12 @@ pub(crate) struct TopicSubscription {
 }
 
 impl TopicSubscription {
-    pub(crate) fn new(topic: &Arc<TopicShared>) -> TopicSubscription {
+    /// A subscription of a reader that holds back the log start in a gated topic, if `holds_back`;
+    /// otherwise it may be lapped.
+    pub(crate) fn new(topic: &Arc<TopicShared>, holds_back: bool) -> TopicSubscription {
         TopicSubscription {
             topic: topic.clone(),
+            holds_back,
             inbox: None,
             _spare: topic.pool().spare(),
         }
@@ -33,6 +36,7 @@ impl TopicSubscription {
         TopicSubscription {
             _spare: inbox.topic.pool().spare(),
             topic: inbox.topic.clone(),
+            holds_back: inbox.inbox.holds_back,
             inbox: Some(inbox),
         }
     }
@@ -41,13 +45,17 @@ impl TopicSubscription {
         &self.topic
     }
 
+    pub(crate) fn holds_back(&self) -> bool {
+        self.holds_back
+    }
+
     /// Opens the inbox, and returns the number of partitions that the topic has now. Every
     /// partition beyond that number arrives in the inbox.
     pub(crate) fn subscribe(&mut self) -> u32 {
         if self.inbox.is_some() {
             return self.topic.partitions();
         }
-        let (inbox, partitions) = OpenInbox::of_added(&self.topic);
+        let (inbox, partitions) = OpenInbox::of_added(&self.topic, self.holds_back);
         self.inbox = Some(inbox);
         partitions
     }
@@ -69,16 +77,16 @@ pub(crate) struct OpenInbox {
 impl OpenInbox {
     /// The inbox of the partitions that are added from now on. Also returns the number of those
     /// that the topic has already.
-    fn of_added(topic: &Arc<TopicShared>) -> (OpenInbox, u32) {
-        let inbox = Arc::new(Inbox::default());
+    fn of_added(topic: &Arc<TopicShared>, holds_back: bool) -> (OpenInbox, u32) {
+        let inbox = Arc::new(Inbox::new(holds_back));
         let partitions = topic.subscribe(&inbox);
         let topic = topic.clone();
         (OpenInbox { topic, inbox }, partitions)
     }
 
     /// The inbox of all partitions of a topic that no other thread has yet.
-    pub(super) fn of_new_topic(topic: &Arc<TopicShared>) -> OpenInbox {
-        let inbox = Arc::new(Inbox::default());
+    pub(super) fn of_new_topic(topic: &Arc<TopicShared>, holds_back: bool) -> OpenInbox {
+        let inbox = Arc::new(Inbox::new(holds_back));
         topic.subscribe_to_all(&inbox);
         let topic = topic.clone();
         OpenInbox { topic, inbox }
@@ -93,7 +101,7 @@ impl OpenInbox {
     }
 
     fn take_added(&self) -> Vec<AddedPartition> {
-        core::mem::take(&mut *lock(&self.inbox))
+        self.inbox.take()
     }
 }
 

@@ -27,14 +27,17 @@ impl Coordinator {
             max_poll_interval,
             now,
             topics,
+            holds_back,
             following,
         } = request;
         let topics = check_deleted(topics, following.as_ref())?;
+        self.check_hold_back(holds_back)?;
         self.agree_on_assignor(GroupAssignor {
             name: assignor,
             protocol,
         })?;
         self.take_found(); // also of the member that this one may replace
+        self.set_hold_back(holds_back);
         topics.iter().for_each(|topic| self.subscribe_group(topic));
         let has_same_name =
             |member: &Member| member.instance_id.is_some() && member.instance_id == instance_id;

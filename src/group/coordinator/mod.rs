@@ -35,6 +35,7 @@
 //! [`GroupGate`]: crate::group::GroupGate
 
 mod following;
+mod hold_back;
 mod members;
 mod offsets;
 mod partitions;
@@ -62,6 +63,8 @@ pub(crate) struct Coordinator {
     pub(crate) generation: u64,
     pub(super) members: BTreeMap<MemberId, Member>,
     pub(crate) partitions: BTreeMap<PartitionKey, GroupPartition>,
+    /// Whether producers have to wait for the group under `Backpressure` (`hold_back.rs`).
+    pub(super) holds_back: bool,
     /// One for each topic that the group knows. Its inbox receives added partitions.
     subscriptions: Vec<TopicSubscription>,
     /// How many partitions the members' topics had when that was last looked at.
@@ -117,6 +120,7 @@ impl Coordinator {
             generation: 0,
             members: BTreeMap::new(),
             partitions: BTreeMap::new(),
+            holds_back: true,
             subscriptions: Vec::new(),
             partition_count: 0,
             next_id: 0,
@@ -220,10 +224,10 @@ impl Coordinator {
     /// name is replaced.
     fn partition_of(&mut self, topic: &Arc<TopicShared>, partition: u32) -> &mut GroupPartition {
         let key = PartitionKey::new(topic, partition);
-        let state = self.partitions.entry(key);
-        let state = state.or_insert_with(|| GroupPartition::new(topic, partition));
+        let new = || GroupPartition::new(topic, partition, self.holds_back);
+        let state = self.partitions.entry(key).or_insert_with(new);
         if !state.is_of(topic) {
-            *state = GroupPartition::new(topic, partition);
+            *state = new();
         }
         state
     }

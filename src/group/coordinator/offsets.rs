@@ -66,7 +66,8 @@ impl Coordinator {
         }
         // G2: each new gate is in force before its offset is found to be retained. So no record
         // from there on is dropped, and the old gates are dropped only once all offsets are good.
-        let gates = changes.iter().map(hold).collect::<Result<Vec<_>, _>>()?;
+        let gates = changes.iter().map(|change| hold(change, self.holds_back));
+        let gates = gates.collect::<Result<Vec<_>, _>>()?;
         for (change, gate) in changes.iter().zip(gates) {
             self.partition_of(&change.topic, change.partition)
                 .set_offset(change.offset, gate);
@@ -149,17 +150,21 @@ fn refuse_deleted(topic: &Arc<TopicShared>) -> Result<(), GroupError> {
     Ok(())
 }
 
-/// A gate that holds what is retained from the new offset on; none under `DropOldest`.
+/// A gate that holds what is retained from the new offset on; none under `DropOldest`, and for a
+/// group that holds back nothing.
 ///
 /// Errors: `OffsetOutOfRange` if the log does not retain the offset.
-fn hold(change: &OffsetChange) -> Result<Option<GroupGate>, GroupError> {
+fn hold(change: &OffsetChange, holds_back: bool) -> Result<Option<GroupGate>, GroupError> {
     let OffsetChange {
         topic,
         partition,
         offset,
     } = change;
     let log = topic.partition(*partition);
-    let mut gate = GroupGate::join(log);
+    let mut gate = match holds_back {
+        true => GroupGate::join(log),
+        false => None,
+    };
     if let Some(gate) = &mut gate {
         gate.hold_from(*offset);
     }

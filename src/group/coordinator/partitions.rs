@@ -8,6 +8,7 @@ use crate::group::gate::GroupGate;
 use crate::group::ownership::{MemberSignals, Ownership};
 use crate::group::partition_state::{Grant, GroupPartition, PartitionKey, ReleasedPartition};
 use crate::log::cursor::OffsetReset;
+use crate::log::published_position::PublishedPosition;
 use crate::topic::{AddedPartition, TopicShared, TopicSubscription};
 use std::sync::Arc;
 
@@ -18,7 +19,7 @@ impl Coordinator {
     pub(super) fn subscribe_group(&mut self, topic: &Arc<TopicShared>) {
         let mut known = self.subscriptions.iter();
         if !known.any(|subscription| Arc::ptr_eq(subscription.topic(), topic)) {
-            let mut subscription = TopicSubscription::new(topic);
+            let mut subscription = TopicSubscription::new(topic, self.holds_back);
             subscription.subscribe();
             self.subscriptions.push(subscription);
         }
@@ -31,12 +32,17 @@ impl Coordinator {
         for subscription in &self.subscriptions {
             let topic = subscription.topic();
             for AddedPartition { partition, hold } in subscription.take_added() {
-                let (gate, start) = GroupGate::of_added(topic.partition(partition), hold);
+                let holds_back = subscription.holds_back();
+                let gate = GroupGate::of_added(topic.partition(partition), hold, holds_back);
+                // Without a gate, what is not retained any more counts as lost.
+                let first = topic.origin().offset;
+                let start = gate.as_ref().map_or(first, GroupGate::held_from);
                 let state = self.partitions.entry(PartitionKey::new(topic, partition));
-                let state = state.or_insert_with(|| GroupPartition::new(topic, partition));
+                let new = || GroupPartition::new(topic, partition, holds_back);
+                let state = state.or_insert_with(new);
                 if state.topic().is_deleted() {
                     // `topic` may be its successor of the same name.
-                    *state = GroupPartition::new(topic, partition);
+                    *state = new();
                 }
                 if state.is_of(topic) {
                     state.begin_at(start, gate);
@@ -101,14 +107,17 @@ impl Coordinator {
         }
         for (ownership, offset) in commits {
             ownership.commit(offset);
+            ownership.publish(offset);
         }
         Ok(())
     }
 
-    /// Commits for a consumer that is not a member. Refused while the group has members.
+    /// Commits for a consumer that is not a member. Refused while the group has members. From then
+    /// on the group holds records back if the consumer does.
     pub(crate) fn commit_unowned(
         &mut self,
         commits: &[(Arc<TopicShared>, u32, u64)],
+        holds_back: bool,
     ) -> Result<(), ConsumeError> {
         if !self.members.is_empty() {
             return Err(ConsumeError::NotAMember {
@@ -119,10 +128,22 @@ impl Coordinator {
         for (topic, ..) in commits {
             topic.refuse_deleted::<ConsumeError>()?;
         }
+        self.set_hold_back(holds_back);
         for (topic, partition, offset) in commits {
             self.partition_of(topic, *partition).commit_unowned(*offset);
         }
         Ok(())
+    }
+
+    /// The group's published position in a partition of this very topic. `None` if the topic is
+    /// deleted.
+    pub(crate) fn watch(
+        &mut self,
+        topic: &Arc<TopicShared>,
+        partition: u32,
+    ) -> Option<Arc<PublishedPosition>> {
+        // Under the lock: a topic that is deleted after this check is forgotten after it, too.
+        (!topic.is_deleted()).then(|| self.partition_of(topic, partition).watch())
     }
 
     /// The committed offset of a partition of this very topic.

@@ -22,10 +22,12 @@
 //! |---|---|
 //! | `hold.rs` | the hold on the current segment |
 //! | `read.rs` | reading past frames |
+//! | `limit.rs` | the limit of a dependent reader |
 //! | `seek.rs`, `offset_reset.rs` | moving to another offset; by the reset policy |
 //! | `read_backoff.rs` | when a reader that is faster than its producer looks again |
 
 mod hold;
+mod limit;
 mod offset_reset;
 mod read;
 mod read_backoff;
@@ -36,6 +38,7 @@ pub use offset_reset::OffsetReset;
 use crate::log::holds::{Hold, NO_SEGMENT};
 use crate::log::partition::Partition;
 use crate::log::segment::{Descriptor, Kind, RecordRun, Segment};
+use limit::NO_LIMIT;
 use read_backoff::ReadBackoff;
 use std::sync::Arc;
 
@@ -82,6 +85,8 @@ pub(crate) struct Cursor {
     seek_target: u64,
     /// Offsets missed since the last run was read.
     lost: u64,
+    /// It reads nothing at or after this offset.
+    limit: u64,
     /// Where in the segment's data the next value will probably be.
     next_value: usize,
     backoff: ReadBackoff,
@@ -106,8 +111,9 @@ impl Cursor {
         Self::join_as(partition.is_gated(), partition)
     }
 
-    /// A cursor at the log start that never holds back the log start. A group's gate does so in
-    /// its place (`group/ownership.rs`).
+    /// A cursor at the log start that never holds back the log start: that of a consumer that may
+    /// be lapped, or of a group's member, for which the group's gate does so
+    /// (`group/ownership.rs`).
     pub(crate) fn join_ungated(partition: &Arc<Partition>) -> Cursor {
         Self::join_as(false, partition)
     }
@@ -122,9 +128,14 @@ impl Cursor {
         Self::new(gate, hold, partition)
     }
 
-    /// A cursor at the log start, with a hold that is on the partition's list already.
-    pub(crate) fn with_hold(hold: Arc<Hold>, partition: &Arc<Partition>) -> Cursor {
-        Self::new(partition.is_gated(), hold, partition)
+    /// A cursor at the log start, with a hold that is on the partition's list already: a gate in a
+    /// gated partition if it holds back the log start.
+    pub(crate) fn with_hold(
+        hold: Arc<Hold>,
+        holds_back: bool,
+        partition: &Arc<Partition>,
+    ) -> Cursor {
+        Self::new(holds_back && partition.is_gated(), hold, partition)
     }
 
     fn new(gate: bool, hold: Arc<Hold>, partition: &Arc<Partition>) -> Cursor {
@@ -142,6 +153,7 @@ impl Cursor {
             located: CursorPosition::Resolved,
             seek_target: 0,
             lost: 0,
+            limit: NO_LIMIT,
             next_value: 0,
             backoff: ReadBackoff::new(),
             run: RecordRun::default(),
@@ -154,10 +166,11 @@ impl Cursor {
     /// already. Offsets from there on that are not retained any more count as lost.
     pub(crate) fn resume_with_hold(
         hold: Arc<Hold>,
+        holds_back: bool,
         partition: &Arc<Partition>,
         first: u64,
     ) -> Cursor {
-        let mut cursor = Self::with_hold(hold, partition);
+        let mut cursor = Self::with_hold(hold, holds_back, partition);
         cursor.unpin();
         cursor.resume_at(first);
         cursor
@@ -303,6 +316,10 @@ impl Cursor {
                 }
                 Kind::Aborted => self.step_over(descriptor),
                 _ => {
+                    let max = self.allowance().min(max.into()) as u32;
+                    if max == 0 {
+                        return Ok(false);
+                    }
                     self.read(descriptor, max);
                     return Ok(true);
                 }

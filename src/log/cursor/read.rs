@@ -71,7 +71,7 @@ impl Cursor {
 
     /// Continues reading at a frame that is not a single record.
     #[inline(never)]
-    fn read_on(&mut self, first: Descriptor, max: u32) {
+    fn read_on(&mut self, first: Descriptor, mut max: u32) {
         let segment = &self.segment;
         let last = segment.shape().records;
         // In locals: at each Acquire the compiler would write fields back and load them again.
@@ -94,7 +94,10 @@ impl Cursor {
                         skip = 0;
                     }
                 }
-                Kind::Aborted => slot += descriptor.slots(),
+                Kind::Aborted => {
+                    slot += descriptor.slots();
+                    max = max.min(records.saturating_add(self.slots_allowed(slot)));
+                }
                 Kind::Empty | Kind::End => break,
             }
             if slot == last || records == max {

@@ -1,0 +1,228 @@
+//! A consumer that reads after others: the limit of each of its partitions.
+//!
+//! The limit is the lowest of the upstreams' published positions (`log/published_position.rs`). A
+//! quick poll loads one word of each upstream, and only if the limit that the cursor has allows
+//! less than a full batch. The words are found by a full poll, which takes a lock for that
+//! (`progress.rs`, the group's lock): at the first poll of a partition, and when an upstream has
+//! stopped publishing in a word that the consumer has read up to.
+//!
+//! A poll that finds nothing in any partition reports an upstream that has stopped. So the consumer
+//! first gets all that the upstream has read.
+
+use super::Consumer;
+use super::assigned_partition::AssignedPartition;
+use super::progress::{Upstream, UpstreamPosition};
+use crate::error::ConsumeError;
+use crate::error::UpstreamError;
+use crate::group::Groups;
+use crate::log::cursor::QuickPoll;
+use crate::log::published_position::PublishedPosition;
+use crate::topic::TopicShared;
+use std::sync::Arc;
+
+/// The upstreams of one partition, with their published positions as far as they are known.
+pub(super) struct ReadLimit {
+    upstreams: Arc<[Upstream]>,
+    positions: Box<[Option<Arc<PublishedPosition>>]>,
+}
+
+impl ReadLimit {
+    /// `None` without upstreams.
+    pub(super) fn new(upstreams: &Arc<[Upstream]>) -> Option<Box<ReadLimit>> {
+        (!upstreams.is_empty()).then(|| {
+            Box::new(ReadLimit {
+                upstreams: upstreams.clone(),
+                positions: upstreams.iter().map(|_| None).collect(),
+            })
+        })
+    }
+
+    /// The offset before which all upstreams have read everything. `None` if that is not known of
+    /// all of them.
+    fn load(&self) -> Option<u64> {
+        let mut limit = u64::MAX;
+        for position in &self.positions {
+            limit = limit.min(position.as_ref()?.load());
+        }
+        Some(limit)
+    }
+
+    /// Whether an upstream has stopped publishing, at or before `position`.
+    fn has_ended_at(&self, position: u64) -> bool {
+        let mut known = self.positions.iter().flatten();
+        known.any(|published| published.has_ended() && published.load() <= position)
+    }
+}
+
+impl AssignedPartition {
+    /// The quick poll of a partition that is paused or has upstreams.
+    #[inline(never)]
+    pub(super) fn restricted_quick_poll(
+        &mut self,
+        again: impl FnOnce() -> bool,
+        ahead: bool,
+        max: u32,
+    ) -> QuickPoll {
+        if self.paused {
+            return QuickPoll::Empty;
+        }
+        if let Some(limit) = &self.limit {
+            if self.cursor.allowance() < max.into() {
+                let Some(limit) = limit.load() else {
+                    return QuickPoll::Undecided;
+                };
+                self.cursor.set_limit(limit);
+            }
+            if self.cursor.allowance() == 0 {
+                return match limit.has_ended_at(self.cursor.position()) {
+                    true => QuickPoll::Undecided,
+                    false => QuickPoll::Empty,
+                };
+            }
+        }
+        let max = self.cursor.allowance().min(max.into()) as u32;
+        self.cursor.quick_poll(again, ahead, max)
+    }
+
+    /// A full poll's part: finds the words that are not known yet, and sets the limit.
+    pub(super) fn update_limit(&mut self, groups: &Groups) {
+        let position = self.cursor.position();
+        let Some(ReadLimit {
+            upstreams,
+            positions,
+        }) = self.limit.as_deref_mut()
+        else {
+            return;
+        };
+        let mut limit = u64::MAX;
+        for (upstream, known) in upstreams.iter().zip(positions) {
+            let is_exhausted =
+                |known: &Arc<PublishedPosition>| known.has_ended() && known.load() <= position;
+            if known.as_ref().is_none_or(is_exhausted) {
+                let found = upstream.find(groups, &self.topic, self.partition);
+                if let UpstreamPosition::Known(found) = found {
+                    *known = Some(found);
+                }
+            }
+            limit = limit.min(known.as_ref().map_or(0, |known| known.load()));
+        }
+        self.cursor.set_limit(limit);
+    }
+
+    /// Whether only a full poll can say that an upstream has stopped.
+    pub(super) fn is_upstream_ended(&self) -> bool {
+        let limit = self.limit.as_ref();
+        limit.is_some_and(|limit| limit.has_ended_at(self.cursor.position()))
+    }
+
+    /// After a full poll that found nothing. Errors: [`UpstreamError::Ended`] and
+    /// [`UpstreamError::NotRead`].
+    fn check_upstreams(&self, groups: &Groups) -> Result<(), UpstreamError> {
+        let Some(limit) = &self.limit else {
+            return Ok(());
+        };
+        for (upstream, known) in limit.upstreams.iter().zip(&limit.positions) {
+            match known {
+                Some(known) if known.has_ended() && known.load() <= self.cursor.position() => {
+                    return Err(upstream.ended(&self.topic, self.partition, known.load()));
+                }
+                Some(_) => {}
+                None => upstream.check(groups, &self.topic, self.partition)?,
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Upstream {
+    fn find(&self, groups: &Groups, topic: &Arc<TopicShared>, partition: u32) -> UpstreamPosition {
+        match self {
+            Upstream::Consumer(progress) => progress.find(topic, partition),
+            Upstream::Group(name) => match groups.find(name) {
+                None => UpstreamPosition::Ended,
+                Some(group) => match group.lock().watch(topic, partition) {
+                    Some(position) => UpstreamPosition::Known(position),
+                    None => UpstreamPosition::Awaited, // the topic is deleted: the poll reports it
+                },
+            },
+        }
+    }
+
+    /// Whether the upstream reads the partition, or has read some of it.
+    fn check(
+        &self,
+        groups: &Groups,
+        topic: &Arc<TopicShared>,
+        partition: u32,
+    ) -> Result<(), UpstreamError> {
+        match self.find(groups, topic, partition) {
+            UpstreamPosition::Known(_) | UpstreamPosition::Awaited => Ok(()),
+            UpstreamPosition::Ended => Err(self.ended(topic, partition, 0)),
+            UpstreamPosition::NotRead => Err(UpstreamError::NotRead {
+                upstream: self.to_string(),
+                topic: topic.name().clone(),
+                partition,
+            }),
+        }
+    }
+
+    fn ended(&self, topic: &TopicShared, partition: u32, position: u64) -> UpstreamError {
+        UpstreamError::Ended {
+            upstream: self.to_string(),
+            topic: topic.name().clone(),
+            partition,
+            position,
+        }
+    }
+}
+
+impl Consumer {
+    /// Whether the consumer's upstreams read these partitions. Errors: [`UpstreamError::Ended`] and
+    /// [`UpstreamError::NotRead`].
+    pub(super) fn check_upstreams<'t>(
+        &self,
+        partitions: impl Iterator<Item = (&'t Arc<TopicShared>, u32)>,
+    ) -> Result<(), ConsumeError> {
+        let upstreams = &self.registered().upstreams;
+        if upstreams.is_empty() {
+            return Ok(());
+        }
+        for (topic, partition) in partitions {
+            for upstream in upstreams.iter() {
+                upstream.check(&self.groups, topic, partition)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Finds what the upstreams publish in the consumer's partitions, before the first poll needs it.
+    pub(super) fn find_upstreams(&mut self) {
+        for assigned in &mut self.assigned {
+            assigned.update_limit(&self.groups);
+        }
+    }
+
+    /// The same for all partitions of these topics.
+    pub(super) fn check_upstreams_of_topics(
+        &self,
+        topics: &[Arc<TopicShared>],
+    ) -> Result<(), ConsumeError> {
+        self.check_upstreams(topics.iter().flat_map(|topic| {
+            let partitions = 0..topic.partitions();
+            partitions.map(move |partition| (topic, partition))
+        }))
+    }
+
+    /// After a round that found nothing: reports an upstream that has stopped reading, where there
+    /// is more to read.
+    pub(super) fn report_upstreams(&mut self) -> Result<(), ConsumeError> {
+        for assigned in &mut self.assigned {
+            if assigned.limit.is_some() && !assigned.paused && !assigned.is_drained() {
+                // A partition without records was not polled in full.
+                assigned.update_limit(&self.groups);
+                assigned.check_upstreams(&self.groups)?;
+            }
+        }
+        Ok(())
+    }
+}
