@@ -34,9 +34,8 @@ impl Coordinator {
             for AddedPartition { partition, hold } in subscription.take_added() {
                 let holds_back = subscription.holds_back();
                 let gate = GroupGate::of_added(topic.partition(partition), hold, holds_back);
-                // Without a gate, what is not retained any more counts as lost.
-                let first = topic.origin().offset;
-                let start = gate.as_ref().map_or(first, GroupGate::held_from);
+                // What is not retained any more counts as lost, as for a consumer outside groups.
+                let start = topic.origin().offset;
                 let state = self.partitions.entry(PartitionKey::new(topic, partition));
                 let new = || GroupPartition::new(topic, partition, holds_back);
                 let state = state.or_insert_with(new);
