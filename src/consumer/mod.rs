@@ -10,7 +10,7 @@
 //! | `poll.rs`, `poll_order.rs` | polling; the order in which many partitions are checked |
 //! | `batch.rs`, `poll_async.rs`, `stream.rs` | what a poll returns; polling from tasks |
 //! | `positions.rs`, `bounds.rs` | the consumer's own positions; any partition's offsets |
-//! | `topic_end.rs` | the end of a closed topic for a group's member |
+//! | `topic_end.rs` | which topics have ended, and when that is reported |
 //! | `commit.rs` | committing offsets |
 //! | `progress.rs`, `read_limit.rs`, `dependencies.rs` | consumers that read after others |
 //! | `membership.rs`, `liveness_watch.rs` | the consumer's membership in a group |
@@ -108,6 +108,8 @@ pub struct Consumer {
     /// The partition that the next poll checks first: the one after that read last, so that none
     /// starves.
     next: usize,
+    /// A poll has returned records of the partition before `next`, and no poll has begun since.
+    has_lent: bool,
     /// The order of the checks if there are [`MANY_PARTITIONS`].
     poll_order: PollOrder,
     /// The partition that may have a pin: one at a time (`log/segment_pool.rs`).
@@ -142,6 +144,7 @@ impl Consumer {
             followed: None,
             wait: WaitStrategy::default(),
             next: 0,
+            has_lent: false,
             poll_order: PollOrder::default(),
             pinned: 0,
             wakeup: Wakeup::default(),
