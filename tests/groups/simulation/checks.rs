@@ -102,7 +102,7 @@ impl<A: Assignor + 'static, F: Fn() -> A> Simulation<A, F> {
         (0..self.topics.len()).for_each(|topic| self.close(topic));
         for _ in 0..ROUNDS {
             for i in 0..self.members.len() {
-                self.poll(i, BatchCommit::Nothing);
+                self.poll_task(i, false);
             }
         }
         for member in self.members.iter().filter(|m| !m.replaced) {
