@@ -76,7 +76,7 @@ fn producers_wait_for_the_recorder_and_never_for_the_logger() {
         assert!((2..=RING).contains(&sent), "round {round}");
         end += sent;
     }
-    assert_eq!(held_value.value(), b"x", "what it holds is not overwritten");
+    assert_eq!(held_value.value_bytes(), b"x", "what it holds is not overwritten");
     let (offsets, lost) = read(&mut logger);
     assert_eq!(offsets, (end - RING..end).collect::<Vec<_>>());
     assert_eq!(lost, end - RING - 2, "all but the two of its first batch");

@@ -8,6 +8,7 @@
 mod append;
 mod common;
 mod following;
+mod dependent;
 mod group;
 mod lookup;
 mod partitions;
