@@ -10,7 +10,7 @@
 //! | `poll.rs`, `poll_order.rs` | polling; the order in which many partitions are checked |
 //! | `batch.rs`, `poll_async.rs`, `stream.rs` | what a poll returns; polling from tasks |
 //! | `positions.rs`, `bounds.rs` | the consumer's own positions; any partition's offsets |
-//! | `topic_end.rs` | the end of a closed topic for a group's member |
+//! | `topic_end.rs` | which topics have ended, and when that is reported |
 //! | `commit.rs` | committing offsets |
 //! | `progress.rs`, `read_limit.rs`, `dependencies.rs` | consumers that read after others |
 //! | `membership.rs`, `liveness_watch.rs` | the consumer's membership in a group |

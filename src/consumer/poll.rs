@@ -18,7 +18,6 @@ use super::poll_order::next_in_round;
 use super::{Consumer, MANY_PARTITIONS};
 use crate::error::ConsumeError;
 use crate::log::cursor::QuickPoll;
-use crate::topic::TopicShared;
 use crate::wait::{Attempt, EventCount, Patience, WaitFor, WaitStrategy, Waited, Waiter, wait};
 use core::iter;
 use std::sync::Arc;
@@ -398,71 +397,6 @@ impl Consumer {
             self.pinned = i;
         }
     }
-
-    // ---- closed topics ------------------------------------------------------------------
-
-    /// After a round that found nothing: reports each topic that is closed and read to its end,
-    /// once while the consumer has other topics, and then at each poll.
-    fn report_closed(&mut self) -> Result<(), ConsumeError> {
-        if !self.has_closed_topic() {
-            return Ok(());
-        }
-        // Each partition is visited once, however many there are.
-        let (mut unreported, mut unread) = (Vec::new(), Vec::new());
-        for assigned in self.assigned.iter().filter(|a| a.topic.is_closed()) {
-            let topic = &assigned.topic;
-            if !contains(&unread, topic) && !assigned.is_drained() {
-                unread.push(topic);
-            }
-            if !assigned.closed_reported && !contains(&unreported, topic) {
-                unreported.push(topic);
-            }
-        }
-        let mut unreported = unreported.into_iter();
-        if let Some(topic) = unreported.find(|topic| !contains(&unread, topic)).cloned() {
-            for assigned in &mut self.assigned {
-                assigned.closed_reported |= Arc::ptr_eq(&assigned.topic, &topic);
-            }
-            self.end_was_reported(&topic);
-            return Err(topic.closed_error());
-        }
-        if let Some(topic) = self.take_end_without_partitions() {
-            return Err(topic.closed_error());
-        }
-        match self.any_topic().filter(|_| self.is_finished()) {
-            Some(topic) => Err(topic.closed_error()),
-            None => Ok(()),
-        }
-    }
-
-    /// Whether all the consumer's topics have [ended](Self::poll#the-end), as far as its polls have
-    /// found: each was reported as [`Closed`](ConsumeError::Closed), or was deleted. Then each
-    /// further poll returns `Closed`, and nothing comes any more, unless the consumer seeks back or
-    /// subscribes to other topics. Also `true` without a subscription or assignment; never `true`
-    /// while the consumer follows topics.
-    pub fn is_finished(&self) -> bool {
-        if self.is_following() {
-            return false; // other topics may be created
-        }
-        let finished = |a: &AssignedPartition| a.closed_reported || a.topic.is_deleted();
-        let topic_finished = |topic: &Arc<TopicShared>| {
-            let assigned = self.assigned.iter();
-            let mut of_topic = assigned.filter(|a| Arc::ptr_eq(&a.topic, topic));
-            topic.is_deleted()
-                || match of_topic.clone().next() {
-                    Some(_) => of_topic.all(finished),
-                    None => self.is_end_reported(topic),
-                }
-        };
-        match &self.member {
-            Some(member) => member.topics().iter().all(topic_finished),
-            None => self.assigned.iter().all(finished),
-        }
-    }
-}
-
-fn contains(topics: &[&Arc<TopicShared>], topic: &Arc<TopicShared>) -> bool {
-    topics.iter().any(|other| Arc::ptr_eq(other, topic))
 }
 
 /// A consumer waits for records of its partitions, and for everything else that ends a poll.

@@ -21,7 +21,10 @@
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub enum Overflow {
     /// A subscribed consumer loses nothing: producers wait until every consumer of the
-    /// partition has left the oldest segment. Without consumers, the oldest segment is evicted.
+    /// partition has left the oldest segment. Without consumers, the oldest segment is evicted: a
+    /// topic that no consumer and no group has read yet holds nothing back. For one that is read
+    /// seldom, such as a dead-letter topic, create the group before the first record is sent
+    /// ([`Broker::create_group`](crate::Broker::create_group)).
     ///
     /// A thread that sends while it holds a batch of the topic, or while it is the topic's only
     /// reader, waits for itself once the ring is full. The send then fails after

@@ -128,7 +128,9 @@ fn a_task_without_partitions_is_woken_by_the_last_commit() {
 #[test]
 fn threads_asleep_without_partitions_end_with_their_topic() {
     let (broker, topics) = topics(&["t"]);
-    let members: Vec<_> = (0..4).map(|_| subscribed(&broker, grouped())).collect();
+    // Without an interval a sleeping member is not woken by the time to look for dead members.
+    let config = || grouped().max_poll_interval(Duration::ZERO);
+    let members: Vec<_> = (0..4).map(|_| subscribed(&broker, config())).collect();
     let threads = members.into_iter().map(|mut member| {
         thread::spawn(move || {
             let mut records = 0;
@@ -136,7 +138,7 @@ fn threads_asleep_without_partitions_end_with_their_topic() {
                 match member.poll(LIMIT) {
                     Ok(batch) if batch.is_empty() => panic!("the member was not woken"),
                     Ok(batch) => records += batch.len(),
-                    Err(error) => return (records, Some(error), member.is_finished()),
+                    Err(error) => return (records, error, member),
                 }
             }
         })
@@ -144,13 +146,13 @@ fn threads_asleep_without_partitions_end_with_their_topic() {
     let threads: Vec<_> = threads.collect();
     send_to(&topics[0], 100);
     topics[0].close();
-    let mut records = 0;
-    for thread in threads {
-        let (read, error, is_finished) = thread.join().unwrap();
-        assert_eq!((error, is_finished), (closed("t"), true));
-        records += read;
+    // No member leaves before all have the end.
+    let ends: Vec<_> = threads.into_iter().map(|t| t.join().unwrap()).collect();
+    for (_, error, member) in &ends {
+        assert_eq!(Some(error), closed("t").as_ref());
+        assert!(member.is_finished());
     }
-    assert_eq!(records, 100);
+    assert_eq!(ends.iter().map(|(read, ..)| read).sum::<usize>(), 100);
 }
 
 /// Members of the topics "a", of two partitions, and "b", of one, which belongs to the first.

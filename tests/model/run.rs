@@ -326,7 +326,7 @@ impl Run {
         for cursor in &reader.cursors {
             let (p, log) = (cursor.partition as u32, &logs[cursor.partition]);
             assert_eq!(consumer.position((TOPIC, p)), Ok(cursor.position));
-            let lag = log.end().saturating_sub(cursor.position);
+            let lag = log.end().saturating_sub(cursor.position.max(log.start()));
             assert_eq!(consumer.lag((TOPIC, p)), Ok(lag));
             let lead = cursor.position.saturating_sub(log.start());
             assert_eq!(consumer.lead((TOPIC, p)), Ok(lead));

@@ -22,9 +22,14 @@ pub enum OffsetReset {
     /// At the first record retained.
     #[default]
     Earliest,
-    /// Past the last record: at the moment of the subscription, or of the poll that finds the
-    /// offset of a seek out of range. A consumer that is *overtaken* loses no more than it must:
-    /// it continues at the first record retained.
+    /// Past the last record. For a consumer alone, as of the subscription or assignment. For a
+    /// group, as of the first poll that is granted the partition: what is sent between the
+    /// subscription of its first member and that poll is not read. From then on the group keeps
+    /// that offset, even if no member commits. ([`Broker::create_group`](crate::Broker::create_group)
+    /// sets it before there is a member.)
+    ///
+    /// Also as of the poll that finds the offset of a seek out of range. A consumer that is
+    /// *overtaken* loses no more than it must: it continues at the first record retained.
     Latest,
     /// Nowhere: polling is an error until the consumer seeks, also after it was overtaken.
     None,
