@@ -363,6 +363,34 @@ fn changed_offsets_bring_no_memory_that_stays() {
     assert_eq!(topic.memory_bytes(), before);
 }
 
+#[test]
+fn the_errors_say_what_is_wrong_with_the_facts() {
+    let topic: Arc<str> = TOPIC.into();
+    let in_use = GroupError::PartitionInUse {
+        name: "g".into(),
+        topic: topic.clone(),
+        partition: 3,
+        member: "member-7".into(),
+    };
+    assert_eq!(
+        in_use.to_string(),
+        "partition 3 of topic \"t\" belongs to member-7 of group \"g\""
+    );
+    let outside = GroupError::OffsetOutOfRange {
+        topic,
+        partition: 3,
+        offset: 9,
+        log_start: 10,
+        log_end: 20,
+    };
+    assert_eq!(
+        outside.to_string(),
+        "offset 9 of partition 3 of topic \"t\" is outside the log (10 to 20)"
+    );
+    let exists = GroupError::GroupExists { name: "g".into() };
+    assert_eq!(exists.to_string(), "there already is a group named \"g\"");
+}
+
 // ---- wakers that panic -------------------------------------------------------------------
 
 /// Panics when it is woken, without a message.

@@ -108,6 +108,8 @@ pub struct Consumer {
     /// The partition that the next poll checks first: the one after that read last, so that none
     /// starves.
     next: usize,
+    /// A poll has returned records of the partition before `next`, and no poll has begun since.
+    has_lent: bool,
     /// The order of the checks if there are [`MANY_PARTITIONS`].
     poll_order: PollOrder,
     /// The partition that may have a pin: one at a time (`log/segment_pool.rs`).
@@ -142,6 +144,7 @@ impl Consumer {
             followed: None,
             wait: WaitStrategy::default(),
             next: 0,
+            has_lent: false,
             poll_order: PollOrder::default(),
             pinned: 0,
             wakeup: Wakeup::default(),

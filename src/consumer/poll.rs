@@ -171,11 +171,8 @@ impl Consumer {
     #[inline(always)]
     fn quick_round(&mut self, may_back_off: bool) -> QuickRound {
         let count = self.assigned.len();
-        // The last batch has ended.
-        let after_last = if self.next == 0 { count } else { self.next };
-        if let Some(last) = self.assigned.get_mut(after_last.wrapping_sub(1)) {
-            last.cursor.advance_gate();
-            last.publish_read();
+        if self.has_lent {
+            self.end_batch();
         }
         if self.wakeup.is_set() {
             return QuickRound::Undecided;
@@ -199,7 +196,7 @@ impl Consumer {
             };
             match assigned.quick_poll(again, true, max) {
                 QuickPoll::Records => {
-                    self.next = next;
+                    (self.next, self.has_lent) = (next, true);
                     return QuickRound::Records(i);
                 }
                 QuickPoll::Empty => {}
@@ -209,6 +206,22 @@ impl Consumer {
                 return QuickRound::Empty;
             }
             i = next;
+        }
+    }
+
+    /// The batch that the last poll lent out has ended.
+    #[inline(always)]
+    fn end_batch(&mut self) {
+        self.has_lent = false;
+        // The partition read last is the one before `next`.
+        let after_last = if self.next == 0 {
+            self.assigned.len()
+        } else {
+            self.next
+        };
+        if let Some(last) = self.assigned.get_mut(after_last.wrapping_sub(1)) {
+            last.cursor.advance_gate();
+            last.publish_read();
         }
     }
 
@@ -225,7 +238,7 @@ impl Consumer {
         self.poll_order = poll_order;
         match found {
             Ok(Some(i)) => {
-                self.next = next_in_round(i, count);
+                (self.next, self.has_lent) = (next_in_round(i, count), true);
                 QuickRound::Records(i)
             }
             Ok(None) => QuickRound::Empty,
@@ -325,6 +338,7 @@ impl Consumer {
         if let Some(found) = self.full_round()? {
             self.poll_order.mark_busy(found);
             self.next = next_in_round(found, self.assigned.len());
+            self.has_lent = true;
             return Ok(Some(found));
         }
         // With nothing to read, snapshots see the exact position until it moves on.

@@ -49,7 +49,9 @@ fn config() -> TopicConfig {
 }
 
 fn member(broker: &Broker, config: ConsumerConfig) -> Consumer {
-    let mut consumer = broker.consumer(config.group("g").max_poll_records(1)).unwrap();
+    let mut consumer = broker
+        .consumer(config.group("g").max_poll_records(1))
+        .unwrap();
     consumer.subscribe(["t"]).unwrap();
     consumer
 }
@@ -63,7 +65,9 @@ fn dependent(broker: &Broker, config: ConsumerConfig) -> Consumer {
 /// One poll, whose records are handled.
 fn handle_one(upstream: &mut Consumer, handled: &Handled) {
     let batch = upstream.try_poll().unwrap();
-    batch.iter().for_each(|record| handled.handle(record.offset()));
+    batch
+        .iter()
+        .for_each(|record| handled.handle(record.offset()));
 }
 
 /// Polls `polls` times: how many records there were. Each was handled.
@@ -88,7 +92,9 @@ fn a_dependent_reads_only_what_its_upstream_has_handled() {
     let observed = outcomes.clone();
     explore(move || {
         let (broker, topic) = topic(config());
-        let mut upstream = broker.consumer(ConsumerConfig::new().max_poll_records(1)).unwrap();
+        let mut upstream = broker
+            .consumer(ConsumerConfig::new().max_poll_records(1))
+            .unwrap();
         upstream.subscribe(["t"]).unwrap();
         let config = ConsumerConfig::new().read_after(&upstream.progress());
         let mut dependent = dependent(&broker, config);

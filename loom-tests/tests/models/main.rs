@@ -7,8 +7,8 @@
 
 mod append;
 mod common;
-mod following;
 mod dependent;
+mod following;
 mod group;
 mod lookup;
 mod partitions;
