@@ -7,6 +7,7 @@
 
 mod append;
 mod common;
+mod dependent;
 mod following;
 mod group;
 mod lookup;

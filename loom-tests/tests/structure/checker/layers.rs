@@ -28,7 +28,7 @@ const PARTS: [Part; 17] = [
     part(2, &["wait"]),
     part(3, &["log/overflow", "log/counters", "log/partition_id"]),
     part(4, &["log/segment"]),
-    part(5, &["log/holds"]),
+    part(5, &["log/holds", "log/published_position"]),
     part(6, &["log/segment_pool", "log/retention"]),
     part(7, &["log/partition"]),
     part(8, &["log/cursor", "log/time_lookup"]),
