@@ -375,8 +375,9 @@ impl Broker {
     /// [`GroupError::UnknownGroup`].
     pub fn describe_group(&self, name: &str) -> Result<GroupDescription, GroupError> {
         let group = self.groups.get(name)?;
-        let description = group.lock().describe(name);
-        Ok(description)
+        let mut coordinator = group.lock();
+        coordinator.take_added();
+        Ok(coordinator.describe(name))
     }
 
     /// Deletes a group with its committed offsets, and releases the records that were held back

@@ -182,10 +182,11 @@ impl ConsumerConfig {
     /// Whether each poll of a member commits its positions: what the polls before it have returned,
     /// or where it was sent by a seek since. Default `true`.
     ///
-    /// A position past the end of the log is not committed. Delivery is then at least once: nothing is lost when a member dies. Kafka commits every five
+    /// Delivery is then at least once: nothing is lost when a member dies. Kafka commits every five
     /// seconds, because a commit is a request there. Here it is one plain store, so each poll does
-    /// it, and the next owner of a partition continues exactly after the last batch. A consumer
-    /// that was [`assign`](crate::Consumer::assign)ed its partitions commits only by
+    /// it, and the next owner of a partition continues exactly after the last batch. (A position
+    /// past the end of the log is not committed.) A consumer that was
+    /// [`assign`](crate::Consumer::assign)ed its partitions commits only by
     /// [`commit`](crate::Consumer::commit) and [`commit_offsets`](crate::Consumer::commit_offsets).
     pub fn auto_commit(mut self, auto_commit: bool) -> Self {
         self.auto_commit = auto_commit;

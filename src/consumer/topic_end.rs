@@ -50,11 +50,13 @@ impl Consumer {
         }
     }
 
-    /// Whether all the consumer's topics have [ended](Self::poll#the-end), as far as its polls have
-    /// found: each was reported as [`Closed`](ConsumeError::Closed), or was deleted. Then each
-    /// further poll returns `Closed`, and nothing comes any more, unless the consumer seeks back or
-    /// subscribes to other topics. Also `true` without a subscription or assignment; never `true`
-    /// while the consumer follows topics.
+    /// Whether all the consumer's topics have ended ([`poll`](Self::poll) says when), as far as its
+    /// polls have found: each was reported as [`Closed`](ConsumeError::Closed), or was deleted.
+    ///
+    /// Then each further poll returns `Closed`, and nothing comes any more, unless the consumer seeks
+    /// back or subscribes to other topics, or another member of its group dies before it has
+    /// committed what it read: its partitions then move to a member that still polls. Also `true`
+    /// without a subscription or assignment; never `true` while the consumer follows topics.
     pub fn is_finished(&self) -> bool {
         if self.is_following() {
             return false; // other topics may be created

@@ -34,7 +34,9 @@ pub enum SendError {
     },
     /// There is no room: a subscribed consumer has not read the oldest segment yet
     /// ([`Overflow::Backpressure`](crate::Overflow::Backpressure)), or every segment is in use.
-    #[error("partition {partition} of topic {topic:?} is full (waited {waited:?})")]
+    /// [`Broker::snapshot`](crate::Broker::snapshot) shows which: the lowest position or committed
+    /// offset in the partition holds the room.
+    #[error("partition {partition} of topic {topic:?} is full{}", after(*waited))]
     Full {
         /// The topic.
         topic: Arc<str>,
@@ -94,4 +96,12 @@ pub struct BatchError {
     pub appended: usize,
     /// The positions in the batch of the records that are not in the log.
     pub refused: Vec<usize>,
+}
+
+/// How long a call has waited, for its message.
+fn after(waited: Duration) -> String {
+    match waited.is_zero() {
+        true => String::new(),
+        false => format!(" (waited {waited:?})"),
+    }
 }

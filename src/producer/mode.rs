@@ -6,8 +6,9 @@ use core::fmt;
 /// The mode of a [`Producer`](crate::Producer): [`SharedMode`], beside any number of others, or
 /// [`ExclusiveMode`], as its topic's only one.
 ///
-/// Use it as a bound to write code for both kinds of producer. It is sealed: there are no other
-/// modes.
+/// Use it as a bound to write code for both kinds of [`Producer`](crate::Producer). It is sealed:
+/// there are no other modes. A [`SharedProducer`](crate::SharedProducer) is another type; code over
+/// all three needs a trait of its own, as a test double does.
 ///
 /// ```
 /// use ringlog::{Broker, Producer, ProducerMode, Record, SendError, TopicConfig};

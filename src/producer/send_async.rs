@@ -30,6 +30,9 @@ impl<M: ProducerMode> Producer<M> {
     /// [`max_block`](Self::max_block) does not apply.
     ///
     /// The record is routed once. If its partition is full, the future waits for room there.
+    /// Sends that wait are not queued: when a segment becomes free, all of them are woken, and a new
+    /// send may take the room before one that has waited. Where a deadline matters, smaller and more
+    /// segments make room come more often.
     ///
     /// If the future is dropped before it is ready, nothing was appended.
     ///

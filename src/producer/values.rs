@@ -22,12 +22,29 @@ impl<M: ProducerMode> Producer<M> {
     ///
     /// Waits for room up to [`max_block`](Self::max_block).
     ///
+    /// `T` is a number, an array of them, or a type that derives the traits of
+    /// [`zerocopy`](https://docs.rs/zerocopy) 0.8 (feature `derive`): no padding between its fields,
+    /// and, to be read in place, an alignment of at most 8.
+    ///
     /// ```
-    /// # use ringlog::{Broker, Destination, TopicConfig};
+    /// # use ringlog::{Broker, ConsumerConfig, Destination, TopicConfig};
+    /// use zerocopy::{FromBytes, Immutable, IntoBytes};
+    ///
+    /// #[derive(Clone, Copy, Debug, PartialEq, FromBytes, Immutable, IntoBytes)]
+    /// #[repr(C)]
+    /// struct Tick {
+    ///     price: f64,
+    ///     size: u64,
+    /// }
+    ///
     /// # let broker = Broker::new();
     /// let topic = broker.create_topic("ticks", TopicConfig::new())?;
-    /// let sent = topic.producer().send_values(Destination::Any, &[1.5f64, 2.5])?;
+    /// # let mut consumer = broker.consumer(ConsumerConfig::new())?;
+    /// # consumer.subscribe(["ticks"])?;
+    /// let ticks = [Tick { price: 1.5, size: 100 }, Tick { price: 1.25, size: 7 }];
+    /// let sent = topic.producer().send_values(Destination::Any, &ticks)?;
     /// assert_eq!((sent.base_offset, sent.records), (0, 2));
+    /// assert!(consumer.next_batch()?.values::<Tick>()?.eq(ticks));
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     ///

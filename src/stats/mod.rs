@@ -303,7 +303,8 @@ struct GroupPartitionSample {
 
 impl GroupSample {
     fn take(group: &Arc<Group>) -> GroupSample {
-        let coordinator = group.lock();
+        let mut coordinator = group.lock();
+        coordinator.take_added();
         let partitions = coordinator.partitions.iter();
         let partitions = partitions.map(|(key, partition)| GroupPartitionSample {
             topic: partition.topic().clone(),

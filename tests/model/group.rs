@@ -88,11 +88,11 @@ impl Group {
         });
     }
 
-    /// At a poll: added partitions are read from their start.
-    pub(crate) fn take_added(&mut self, log: &[Partition]) {
-        for (state, log) in self.partitions.iter_mut().zip(log) {
-            if state.added.take().is_some() {
-                state.first_begin = Some(log.start());
+    /// At a poll: added partitions are read from their first offset, retained or not.
+    pub(crate) fn take_added(&mut self) {
+        for state in &mut self.partitions {
+            if let Some(first) = state.added.take() {
+                state.first_begin = Some(first);
             }
         }
     }

@@ -82,7 +82,7 @@ impl Run {
         let before = member.positions();
         member.stale = false;
         let generation = member.consumer.generation();
-        self.group.take_added(&self.log);
+        self.group.take_added();
         let batch = member.consumer.try_poll().unwrap();
         let group = self.broker.describe_group(GROUP).unwrap();
         self.group.check_commits(&group, &before);

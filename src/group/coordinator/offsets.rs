@@ -33,12 +33,13 @@ impl Coordinator {
     ) -> Result<(), GroupError> {
         topics.iter().try_for_each(refuse_deleted)?;
         for topic in topics {
-            // Subscribed before the partitions are counted, so that none is missed.
-            self.subscribe_group(topic);
+            // Partitions that are added from here on are not counted: they are read from their first
+            // record on, whatever the policy.
+            let counted = self.open_inbox(topic);
             if policy == OffsetReset::None {
                 continue;
             }
-            for partition in 0..topic.partitions() {
+            for partition in 0..counted {
                 self.partition_of(topic, partition).commit_reset(policy);
             }
         }
@@ -50,6 +51,9 @@ impl Coordinator {
     /// Errors: `UnknownTopic` for a topic that was deleted meanwhile; `PartitionInUse`;
     /// `OffsetOutOfRange`.
     pub(crate) fn alter_offsets(&mut self, changes: &[OffsetChange]) -> Result<(), GroupError> {
+        // Otherwise the holds in the inboxes would stay, beside the gates at the new offsets.
+        self.take_found();
+        self.take_added();
         for OffsetChange {
             topic, partition, ..
         } in changes

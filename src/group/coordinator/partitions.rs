@@ -17,26 +17,33 @@ impl Coordinator {
 
     /// Subscribes the group to a topic, so that it misses no record of partitions that are added.
     pub(super) fn subscribe_group(&mut self, topic: &Arc<TopicShared>) {
+        self.open_inbox(topic);
+    }
+
+    /// As [`subscribe_group`](Self::subscribe_group). Returns how many partitions the topic had:
+    /// those do not arrive in the inbox. Zero if the group was subscribed before.
+    pub(super) fn open_inbox(&mut self, topic: &Arc<TopicShared>) -> u32 {
         let mut known = self.subscriptions.iter();
-        if !known.any(|subscription| Arc::ptr_eq(subscription.topic(), topic)) {
-            let mut subscription = TopicSubscription::new(topic, self.holds_back);
-            subscription.subscribe();
-            self.subscriptions.push(subscription);
+        if known.any(|subscription| Arc::ptr_eq(subscription.topic(), topic)) {
+            return 0;
         }
+        let mut subscription = TopicSubscription::new(topic, self.holds_back);
+        let partitions = subscription.subscribe();
+        self.subscriptions.push(subscription);
+        partitions
     }
 
     /// Takes in the partitions that were added to the group's topics, and all partitions of topics
     /// that were found (`following.rs`). They are read from the first
     /// record on, regardless of the members' [`OffsetReset`].
-    pub(super) fn take_added(&mut self) {
+    pub(crate) fn take_added(&mut self) {
         for subscription in &self.subscriptions {
             let topic = subscription.topic();
             for AddedPartition { partition, hold } in subscription.take_added() {
                 let holds_back = subscription.holds_back();
                 let gate = GroupGate::of_added(topic.partition(partition), hold, holds_back);
-                // Without a gate, what is not retained any more counts as lost.
-                let first = topic.origin().offset;
-                let start = gate.as_ref().map_or(first, GroupGate::held_from);
+                // What is not retained any more counts as lost, as for a consumer outside groups.
+                let start = topic.origin().offset;
                 let state = self.partitions.entry(PartitionKey::new(topic, partition));
                 let new = || GroupPartition::new(topic, partition, holds_back);
                 let state = state.or_insert_with(new);
@@ -129,6 +136,8 @@ impl Coordinator {
             topic.refuse_deleted::<ConsumeError>()?;
         }
         self.set_hold_back(holds_back);
+        // Otherwise the hold in the inbox would stay, beside the gate at the committed offset.
+        self.take_added();
         for (topic, partition, offset) in commits {
             self.partition_of(topic, *partition).commit_unowned(*offset);
         }

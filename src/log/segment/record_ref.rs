@@ -157,9 +157,9 @@ impl<'b> RecordRef<'b> {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     ///
-    /// Do not send to the topic of a batch that is still in use: under
-    /// [`Backpressure`](crate::Overflow::Backpressure) the send may wait for the room that the
-    /// batch takes. Send [owned records](Self::to_owned) after the batch.
+    /// Do not send to the topic of a batch that is still in use by a call that waits: under
+    /// [`Backpressure`](crate::Overflow::Backpressure) it may wait for the room that the batch
+    /// takes. Use a `try_` call, or send [owned records](Self::to_owned) after the batch.
     pub fn as_record<'h>(&self, headers: &'h mut Vec<Header<'b>>) -> Record<'h> {
         headers.clear();
         headers.extend(self.headers());
