@@ -9,7 +9,6 @@ use super::resolved_partition::ResolvedPartition;
 use crate::error::ConsumeError;
 use crate::group::Coordinator;
 use crate::topic::TopicPartition;
-use crate::wait::defer_wakes;
 use core::ptr;
 
 /// An offset to commit in one of the consumer's partitions.
@@ -182,7 +181,21 @@ impl Consumer {
             ownership.is_some_and(|ownership| ownership.committed() != Some(commit.offset))
         });
         match (new.next(), new.next()) {
-            (Some(commit), None) => self.commit_one(member, commit)?,
+            (Some(commit), None) => {
+                let Some(ownership) = commit.assigned.ownership() else {
+                    return Ok(());
+                };
+                ownership.commit(commit.offset);
+                if !member.is_commit_valid() {
+                    // Takes the group's lock, after which the final commit is settled.
+                    let fenced = member.check_fenced();
+                    return if ownership.is_final_commit(commit.offset) {
+                        Ok(())
+                    } else {
+                        fenced
+                    };
+                }
+            }
             (Some(first), Some(second)) => {
                 let new = [first, second].into_iter().chain(new);
                 let new = new.filter_map(|&PendingCommit { assigned, offset }| {
@@ -193,50 +206,16 @@ impl Consumer {
             (None, _) if member.is_commit_valid() => {}
             (None, _) => return member.check_fenced(),
         }
-        for commit in commits {
-            if let Some(ownership) = commit.assigned.ownership() {
-                ownership.publish(commit.offset);
+        for &PendingCommit { assigned, offset } in commits {
+            if let Some(ownership) = assigned.ownership() {
+                ownership.publish(offset);
             }
-            self.follow_commit(commit.assigned);
-            self.announce_committed_end(commit.assigned, commit.offset);
+            if self.config.hold_back == HoldBack::Committed {
+                member.hold_uncommitted(assigned);
+            }
+            self.announce_committed_end(assigned, offset);
         }
         Ok(())
-    }
-
-    /// Commits in one partition without the group's lock. Threads that share a batch may do so at
-    /// the same time: they take turns.
-    fn commit_one(
-        &self,
-        member: &Membership,
-        &PendingCommit { assigned, offset }: &PendingCommit<'_>,
-    ) -> Result<(), ConsumeError> {
-        let _deferred = defer_wakes();
-        let Some(mut guard) = assigned.lock_for_commit() else {
-            return Ok(());
-        };
-        guard.ownership().commit(offset);
-        if member.is_commit_valid() {
-            if self.config.hold_back == HoldBack::Committed {
-                guard.hold_uncommitted();
-            }
-            return Ok(());
-        }
-        // Takes the group's lock, after which the final commit is settled.
-        let fenced = member.check_fenced();
-        if guard.ownership().is_final_commit(offset) {
-            return Ok(());
-        }
-        fenced
-    }
-
-    /// After a valid commit: moves the partition's gate to what is not committed.
-    fn follow_commit(&self, assigned: &AssignedPartition) {
-        if self.config.hold_back == HoldBack::Committed {
-            let _deferred = defer_wakes();
-            if let Some(mut guard) = assigned.lock_for_commit() {
-                guard.hold_uncommitted();
-            }
-        }
     }
 }
 
