@@ -174,7 +174,7 @@ impl AssignedPartition {
     /// before the gate moves to it (P14 in `group/ownership.rs`).
     pub(super) fn hold_uncommitted(&self, signals: &MemberSignals) {
         let Some(owned) = &self.owned else { return };
-        let _deferred = defer_wakes();
+        let _deferred; // dropped after the lock
         let mut gate = lock(&owned.gate);
         let Some(committed) = owned.ownership.committed() else {
             return;
@@ -183,6 +183,7 @@ impl AssignedPartition {
         let is_current = self.cursor.is_in_segment_of(from)
             && (owned.gate_segment() == self.cursor.segment_number() || gate.is_none());
         if !is_current && signals.is_commit_valid() {
+            _deferred = defer_wakes();
             owned.move_locked(&mut gate, |gate| gate.hold_from(from));
         }
     }
