@@ -25,7 +25,7 @@ use std::process::{Command, ExitCode};
 type Operation = (&'static str, fn(u64));
 
 /// The counted operations.
-const OPERATIONS: [Operation; 12] = [
+const OPERATIONS: [Operation; 14] = [
     ("send, exclusive, 8 B", |n| {
         send(topic(1).exclusive_producer().unwrap(), [1; 8], n)
     }),
@@ -102,18 +102,50 @@ const OPERATIONS: [Operation; 12] = [
             }
         }
     }),
+    (
+        "send, poll and read of one record, 64 B, by a group's member",
+        |n| {
+            let group = ConsumerConfig::new().group("g");
+            let (topic, mut consumer) = pair_with(group);
+            let mut producer = topic.exclusive_producer().unwrap();
+            let value = black_box([1u8; 64]);
+            for _ in 0..n {
+                producer.one(Record::new(&value));
+                for record in &consumer.try_poll().unwrap() {
+                    black_box(record.value_bytes()[0]);
+                }
+            }
+        },
+    ),
+    ("the same with a commit of each record", |n| {
+        let group = ConsumerConfig::new().group("g").auto_commit(false);
+        let (topic, mut consumer) = pair_with(group);
+        let mut producer = topic.exclusive_producer().unwrap();
+        let value = black_box([1u8; 64]);
+        for _ in 0..n {
+            producer.one(Record::new(&value));
+            for record in &consumer.try_poll().unwrap() {
+                black_box(record.value_bytes()[0]);
+            }
+            consumer.commit().unwrap();
+        }
+    }),
 ];
 
 /// A topic under `Backpressure` and its one consumer.
 fn pair() -> (Topic, Consumer) {
+    pair_with(ConsumerConfig::new())
+}
+
+fn pair_with(config: ConsumerConfig) -> (Topic, Consumer) {
     let broker = Broker::new();
-    let config = TopicConfig::new()
+    let topic_config = TopicConfig::new()
         .segments(4)
         .segment_bytes(512 * 1024)
         .segment_records(16_384)
         .timestamps(Timestamps::Given);
-    let topic = broker.create_topic("t", config).unwrap();
-    let mut consumer = broker.consumer(ConsumerConfig::new()).unwrap();
+    let topic = broker.create_topic("t", topic_config).unwrap();
+    let mut consumer = broker.consumer(config).unwrap();
     consumer.subscribe(["t"]).unwrap();
     (topic, consumer)
 }

@@ -172,6 +172,8 @@ impl Broker {
     /// [`ConsumeError::InvalidConfig`], [`ConsumeError::InvalidName`] and
     /// [`ConsumeError::NoGroup`] if the configuration is not valid: a number is outside its limits,
     /// a name breaks its rule, or there is an `instance_id` without a group.
+    /// [`ConsumeError::Upstream`] if the consumer would wait for itself, or its
+    /// [upstream](ConsumerConfig::read_after) is of another broker.
     pub fn consumer(&self, config: ConsumerConfig) -> Result<Consumer, ConsumeError> {
         let (directory, groups) = (self.directory.clone(), self.groups.clone());
         Consumer::new(directory, groups, &self.consumers, config)

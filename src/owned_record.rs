@@ -97,7 +97,7 @@ impl OwnedRecord {
     /// to another one as a dead letter. The partition and the timestamp are not among them; set
     /// [`partition`](Record::partition) or [`timestamp`](Record::timestamp) to keep them.
     ///
-    /// `headers` is where the `Record`'s headers are stored; those that it held are removed. An
+    /// `headers` is where the `Record`'s headers are stored; what it held before is removed. An
     /// empty `Vec` allocates only if the record has headers:
     ///
     /// ```

@@ -16,6 +16,9 @@ mod wakes;
 use common::TOPIC;
 use ringlog::{Broker, Consumer, ConsumerConfig, Producer, Record, TopicPartition};
 
+/// No offsets.
+const NOTHING: [u64; 0] = [];
+
 /// A consumer of all of the topic that reads after `upstreams`.
 fn after(broker: &Broker, upstreams: &mut [&mut Consumer]) -> Consumer {
     let config = upstreams

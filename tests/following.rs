@@ -439,7 +439,7 @@ fn many_partitions_come_and_go() {
         }
         assert_eq!(drain(&mut consumer).values(), vec![name; 12]);
         if round >= 1 {
-            // The next poll would continue after a partition near the end of those that it has.
+            // The next poll would continue after a partition near the end of its list.
             producer.send(Record::new("x").partition(10)).unwrap();
             assert_eq!(drain(&mut consumer).values(), ["x"]);
             broker.delete_topic(&format!("t-{}", round - 1)).unwrap();

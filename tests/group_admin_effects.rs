@@ -44,6 +44,16 @@ fn seen(broker: &Broker) -> Vec<GroupDescription> {
         .collect()
 }
 
+/// A group without members, and a partition that was added to its topic since.
+fn group_with_an_added_partition() -> (Broker, Topic) {
+    let (broker, topic) = make(small());
+    broker
+        .create_group("g", [TOPIC], OffsetReset::Latest)
+        .unwrap();
+    topic.add_partitions(2).unwrap();
+    (broker, topic)
+}
+
 #[test]
 fn a_created_group_holds_partitions_that_are_added() {
     let (broker, topic) = make(small());
@@ -62,11 +72,7 @@ fn a_created_group_holds_partitions_that_are_added() {
 
 #[test]
 fn a_snapshot_shows_added_partitions_of_a_group_without_members() {
-    let (broker, topic) = make(small());
-    broker
-        .create_group("g", [TOPIC], OffsetReset::Latest)
-        .unwrap();
-    topic.add_partitions(2).unwrap();
+    let (broker, _topic) = group_with_an_added_partition();
     assert_eq!(broker.snapshot().groups[0].partitions.len(), 2);
 }
 
@@ -88,11 +94,7 @@ fn deleting_a_created_group_or_its_offsets_releases_what_it_held() {
 
 #[test]
 fn setting_forward_frees_partitions_that_no_member_has_seen() {
-    let (broker, topic) = make(small());
-    broker
-        .create_group("g", [TOPIC], OffsetReset::Latest)
-        .unwrap();
-    topic.add_partitions(2).unwrap();
+    let (broker, topic) = group_with_an_added_partition();
     assert_eq!(room(&topic, 1, 20), 8);
     broker.alter_group_offsets("g", [((TOPIC, 1), 8)]).unwrap();
     assert!(room(&topic, 1, 8) > 0);
@@ -100,11 +102,7 @@ fn setting_forward_frees_partitions_that_no_member_has_seen() {
 
 #[test]
 fn a_commit_without_members_frees_partitions_that_no_member_has_seen() {
-    let (broker, topic) = make(small());
-    broker
-        .create_group("g", [TOPIC], OffsetReset::Latest)
-        .unwrap();
-    topic.add_partitions(2).unwrap();
+    let (broker, topic) = group_with_an_added_partition();
     assert_eq!(room(&topic, 1, 20), 8);
     let mut reader = broker.consumer(grouped()).unwrap();
     reader.assign([(TOPIC, 1)]).unwrap();

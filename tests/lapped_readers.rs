@@ -220,6 +220,28 @@ fn a_partition_that_is_added_is_not_held_back_for_a_logger_or_its_group() {
 }
 
 #[test]
+fn a_topic_that_a_logger_or_its_group_finds_is_not_held_back() {
+    let (broker, _topic) = make(config());
+    let mut alone = broker.consumer(lossy()).unwrap();
+    let mut member = broker.consumer(lossy().group("g")).unwrap();
+    for logger in [&mut alone, &mut member] {
+        logger.subscribe_pattern("new.*").unwrap();
+        assert!(logger.try_poll().unwrap().is_empty());
+    }
+    let topic = broker.create_topic("new-1", config()).unwrap();
+    assert_eq!(send(&mut topic.producer(), 100), 100);
+    for logger in [&mut alone, &mut member] {
+        let polls = (0..10).map(|_| {
+            let batch = logger.try_poll().unwrap();
+            (batch.len(), batch.lost())
+        });
+        let (read, lost) = polls.fold((0, 0), |(a, b), (c, d)| (a + c, b + d));
+        assert_eq!((read, lost), (4, 96));
+    }
+    assert_eq!(send(&mut topic.producer(), 100), 100);
+}
+
+#[test]
 fn a_group_that_holds_back_nothing_is_lapped_with_and_without_members() {
     let (broker, topic) = make(config());
     for auto_commit in [true, false] {

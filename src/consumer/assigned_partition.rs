@@ -171,10 +171,14 @@ impl AssignedPartition {
         self.cursor.report_position();
     }
 
-    /// Whether all records are read and no more can come.
+    /// Whether all that is retained is read and no more can come. A paused partition may have a
+    /// position before the log start.
     pub(super) fn is_drained(&self) -> bool {
-        let end = self.cursor.partition().final_end_offset();
-        end.is_some_and(|end| self.cursor.position() >= end)
+        let log = self.cursor.partition();
+        log.final_end_offset().is_some_and(|end| {
+            let position = self.cursor.position();
+            position >= end || log.log_start_offset() >= end
+        })
     }
 
     /// Offsets that were dropped unread, as far as polls have found it.

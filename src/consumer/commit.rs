@@ -9,8 +9,7 @@ use super::resolved_partition::ResolvedPartition;
 use crate::error::ConsumeError;
 use crate::group::Coordinator;
 use crate::topic::TopicPartition;
-use crate::wait::defer_wakes;
-use core::ptr;
+use core::{iter, ptr};
 
 /// An offset to commit in one of the consumer's partitions.
 #[derive(Clone, Copy)]
@@ -44,8 +43,7 @@ impl Consumer {
             assigned,
             offset: assigned.returned_position(),
         });
-        let commits: Vec<_> = commits.collect();
-        self.commit_all(&commits, "commit")
+        self.commit_all(commits, "commit")
     }
 
     /// Commits these offsets, each the *next* one to read: all of them, or none.
@@ -95,7 +93,7 @@ impl Consumer {
                 None => commits.push(PendingCommit { assigned, offset }),
             }
         }
-        self.commit_all(&commits, "commit_offsets")
+        self.commit_all(commits.iter().copied(), "commit_offsets")
     }
 
     /// Commits in one partition, for a batch of it.
@@ -105,7 +103,7 @@ impl Consumer {
         offset: u64,
         asked: &'static str,
     ) -> Result<(), ConsumeError> {
-        self.commit_all(&[PendingCommit { assigned, offset }], asked)
+        self.commit_all(iter::once(PendingCommit { assigned, offset }), asked)
     }
 
     /// The offset that the consumer's group has committed in this partition: the next one to read.
@@ -143,49 +141,64 @@ impl Consumer {
         }
     }
 
-    fn commit_all(
+    /// Goes through the commits several times, so that nothing is allocated for them.
+    fn commit_all<'a>(
         &self,
-        commits: &[PendingCommit<'_>],
+        commits: impl Iterator<Item = PendingCommit<'a>> + Clone,
         asked: &'static str,
     ) -> Result<(), ConsumeError> {
         let Some(name) = &self.config.group else {
             return Err(ConsumeError::NoGroup { asked });
         };
-        for commit in commits {
+        for commit in commits.clone() {
             check_offset(commit.assigned, commit.offset)?;
         }
         if let Some(member) = &self.member {
             return self.commit_as_member(member, commits);
         }
-        if commits.is_empty() {
-            return Ok(());
-        }
-        let offsets = commits.iter().map(|&PendingCommit { assigned, offset }| {
+        let offsets = commits.map(|PendingCommit { assigned, offset }| {
             (assigned.topic.clone(), assigned.partition, offset)
         });
         let offsets: Vec<_> = offsets.collect();
+        if offsets.is_empty() {
+            return Ok(());
+        }
         let commit = |coordinator: &mut Coordinator| {
             coordinator.commit_unowned(&offsets, self.config.holds_back())
         };
         self.groups.with_group(name, commit).map(|_| ())
     }
 
-    fn commit_as_member(
+    fn commit_as_member<'a>(
         &self,
         member: &Membership,
-        commits: &[PendingCommit<'_>],
+        commits: impl Iterator<Item = PendingCommit<'a>> + Clone,
     ) -> Result<(), ConsumeError> {
         // Offsets that are committed already are left out. That mostly leaves one partition, which
         // is committed without the group's lock.
-        let mut new = commits.iter().filter(|commit| {
+        let mut new = commits.clone().filter(|commit| {
             let ownership = commit.assigned.ownership();
             ownership.is_some_and(|ownership| ownership.committed() != Some(commit.offset))
         });
         match (new.next(), new.next()) {
-            (Some(commit), None) => self.commit_one(member, commit)?,
+            (Some(commit), None) => {
+                let Some(ownership) = commit.assigned.ownership() else {
+                    return Ok(());
+                };
+                ownership.commit(commit.offset);
+                if !member.is_commit_valid() {
+                    // Takes the group's lock, after which the final commit is settled.
+                    let fenced = member.check_fenced();
+                    return if ownership.is_final_commit(commit.offset) {
+                        Ok(())
+                    } else {
+                        fenced
+                    };
+                }
+            }
             (Some(first), Some(second)) => {
                 let new = [first, second].into_iter().chain(new);
-                let new = new.filter_map(|&PendingCommit { assigned, offset }| {
+                let new = new.filter_map(|PendingCommit { assigned, offset }| {
                     Some((&**assigned.ownership()?, offset))
                 });
                 member.commit_together(new)?;
@@ -193,50 +206,16 @@ impl Consumer {
             (None, _) if member.is_commit_valid() => {}
             (None, _) => return member.check_fenced(),
         }
-        for commit in commits {
-            if let Some(ownership) = commit.assigned.ownership() {
-                ownership.publish(commit.offset);
+        for PendingCommit { assigned, offset } in commits {
+            if let Some(ownership) = assigned.ownership() {
+                ownership.publish(offset);
             }
-            self.follow_commit(commit.assigned);
-            self.announce_committed_end(commit.assigned, commit.offset);
+            if self.config.hold_back == HoldBack::Committed {
+                member.hold_uncommitted(assigned);
+            }
+            self.announce_committed_end(assigned, offset);
         }
         Ok(())
-    }
-
-    /// Commits in one partition without the group's lock. Threads that share a batch may do so at
-    /// the same time: they take turns.
-    fn commit_one(
-        &self,
-        member: &Membership,
-        &PendingCommit { assigned, offset }: &PendingCommit<'_>,
-    ) -> Result<(), ConsumeError> {
-        let _deferred = defer_wakes();
-        let Some(mut guard) = assigned.lock_for_commit() else {
-            return Ok(());
-        };
-        guard.ownership().commit(offset);
-        if member.is_commit_valid() {
-            if self.config.hold_back == HoldBack::Committed {
-                guard.hold_uncommitted();
-            }
-            return Ok(());
-        }
-        // Takes the group's lock, after which the final commit is settled.
-        let fenced = member.check_fenced();
-        if guard.ownership().is_final_commit(offset) {
-            return Ok(());
-        }
-        fenced
-    }
-
-    /// After a valid commit: moves the partition's gate to what is not committed.
-    fn follow_commit(&self, assigned: &AssignedPartition) {
-        if self.config.hold_back == HoldBack::Committed {
-            let _deferred = defer_wakes();
-            if let Some(mut guard) = assigned.lock_for_commit() {
-                guard.hold_uncommitted();
-            }
-        }
     }
 }
 

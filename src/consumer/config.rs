@@ -12,8 +12,8 @@ use std::time::Duration;
 /// What a consumer or a group keeps producers from overwriting under
 /// [`Overflow::Backpressure`](crate::Overflow::Backpressure).
 ///
-/// A topic may have readers of each kind. Its producers wait for those that hold records back, and
-/// for no other:
+/// A topic may have readers of each kind. Its producers wait for the readers that hold records
+/// back, and for no other:
 ///
 /// ```
 /// # use ringlog::{Broker, ConsumerConfig, HoldBack, Record, TopicConfig};
@@ -286,7 +286,7 @@ impl ConsumerConfig {
     /// Default `false`: they are an error.
     ///
     /// If it does, the consumer follows the topics of these names, as
-    /// [`subscribe_pattern`](crate::Consumer::subscribe_pattern) follows those that match: one that
+    /// [`subscribe_pattern`](crate::Consumer::subscribe_pattern) follows the topics that match: one that
     /// is created after the subscription is read from its first record, one that is deleted is left
     /// without an error, and another one that is created with its name is read again. A name that
     /// no topic can have is still an error.

@@ -1,8 +1,8 @@
 //! Subscriptions that follow topics as they are created and deleted: by pattern, and by names that
 //! need not exist.
 //!
-//! `topic/follower.rs` has the protocol. A full poll follows: it takes in the topics that were found
-//! since, and leaves those that were deleted. A member's topics are found for its group, whose
+//! `topic/follower.rs` has the protocol. A full poll follows: it takes in the topics that were
+//! found since, and leaves the deleted ones. A member's topics are found for its group, whose
 //! coordinator takes them in (`group/coordinator/following.rs`).
 
 use super::subscribe::AssignmentMode;
@@ -155,7 +155,7 @@ impl Consumer {
         self.followed.as_ref().map(|followed| &followed.filter)
     }
 
-    /// Begins to follow topics. Also returns those that exist.
+    /// Begins to follow topics. Also returns the topics that exist.
     fn follow(&self, filter: &Arc<TopicFilter>) -> (Following, Vec<Arc<TopicShared>>) {
         let holds_back = self.config.holds_back();
         let (following, topics) = self.directory.follow(filter, holds_back, &self.wakeup);
@@ -163,7 +163,7 @@ impl Consumer {
         (following, topics.collect())
     }
 
-    /// For a member that joins again: its topics, those that exist now if it follows topics.
+    /// For a member that joins again: its topics, or the topics that exist now if it follows topics.
     pub(super) fn topics_to_join(&self) -> (Vec<Arc<TopicShared>>, Option<Following>) {
         match (&self.followed, &self.member) {
             (Some(followed), _) => {
@@ -180,7 +180,7 @@ impl Consumer {
         self.followed.is_some()
     }
 
-    /// A full poll's part: takes in topics that were created, and leaves those that were deleted.
+    /// A full poll's part: takes in topics that were created, and leaves the deleted ones.
     /// (A member leaves them when it serves its group.)
     pub(super) fn follow_topics(&mut self) {
         // Cleared also if the bit is left over from an earlier subscription.

@@ -261,6 +261,11 @@ impl Membership {
         self.signals.is_commit_valid()
     }
 
+    /// After a valid commit: moves the partition's gate to what is not committed.
+    pub(super) fn hold_uncommitted(&self, assigned: &AssignedPartition) {
+        assigned.hold_uncommitted(&self.signals);
+    }
+
     /// Commits several partitions under the group's lock: all of them, or none.
     ///
     /// Errors: `Fenced`.

@@ -10,13 +10,13 @@ use crate::log::segment_pool::SpareSegment;
 use crate::sync::{Count, lock_std as lock};
 use crate::wait::defer_wakes;
 // Not the facade's lock: in the models no thread waits for another under this lock.
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex};
 
 /// What a consumer has of a partition that it owns in a group.
 pub(super) struct OwnedPartition {
     ownership: Arc<Ownership>,
-    /// Locked while an offset is committed and the gate follows it: threads that share a batch may
-    /// commit at the same time. The user's wakers do not run under this lock.
+    /// Locked while the gate moves: threads that share a batch may commit at the same time. The
+    /// user's wakers do not run under this lock.
     gate: Mutex<Option<GroupGate>>,
     /// The segment that the gate holds. Without a gate: `u64::MAX`, which no cursor reaches.
     /// Written under the lock or by an exclusive borrow, so any ordering will do.
@@ -67,34 +67,6 @@ impl OwnedPartition {
     #[inline(always)]
     fn gate_segment(&self) -> u64 {
         self.gate_segment.get()
-    }
-}
-
-/// Permission to commit in one partition, and to move its gate: one thread at a time has it.
-pub(super) struct CommitGuard<'a> {
-    assigned: &'a AssignedPartition,
-    owned: &'a OwnedPartition,
-    gate: MutexGuard<'a, Option<GroupGate>>,
-}
-
-impl CommitGuard<'_> {
-    pub(super) fn ownership(&self) -> &Ownership {
-        &self.owned.ownership
-    }
-
-    /// After a commit: holds from the committed offset on, or from the position if that is lower.
-    /// The caller defers the wakes until the guard is dropped.
-    pub(super) fn hold_uncommitted(&mut self) {
-        let (cursor, owned) = (&self.assigned.cursor, self.owned);
-        let Some(committed) = owned.ownership.committed() else {
-            return;
-        };
-        let from = committed.min(cursor.position());
-        let is_current = cursor.is_in_segment_of(from)
-            && (owned.gate_segment() == cursor.segment_number() || self.gate.is_none());
-        if !is_current {
-            owned.move_locked(&mut self.gate, |gate| gate.hold_from(from));
-        }
     }
 }
 
@@ -194,14 +166,26 @@ impl AssignedPartition {
         }
     }
 
-    /// Locks the partition for a commit; `None` if it is not owned in a group.
-    pub(super) fn lock_for_commit(&self) -> Option<CommitGuard<'_>> {
-        let owned = self.owned.as_ref()?;
-        Some(CommitGuard {
-            assigned: self,
-            owned,
-            gate: lock(&owned.gate),
-        })
+    /// After a valid commit: holds from the committed offset on, or from the position if that is
+    /// lower.
+    ///
+    /// Threads that share a batch come here one after another, each after its own commit. So the
+    /// last one holds from the last commit. That may be another thread's, so it is found valid here
+    /// before the gate moves to it (P14 in `group/ownership.rs`).
+    pub(super) fn hold_uncommitted(&self, signals: &MemberSignals) {
+        let Some(owned) = &self.owned else { return };
+        let _deferred; // dropped after the lock
+        let mut gate = lock(&owned.gate);
+        let Some(committed) = owned.ownership.committed() else {
+            return;
+        };
+        let from = committed.min(self.cursor.position());
+        let is_current = self.cursor.is_in_segment_of(from)
+            && (owned.gate_segment() == self.cursor.segment_number() || gate.is_none());
+        if !is_current && signals.is_commit_valid() {
+            _deferred = defer_wakes();
+            owned.move_locked(&mut gate, |gate| gate.hold_from(from));
+        }
     }
 
     /// What the coordinator gets back; `None` if the partition is not owned in a group.

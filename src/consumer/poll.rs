@@ -89,6 +89,11 @@ impl Consumer {
     ///   [`ConsumeError::NoPosition`] before the first seek in a partition. Both only under
     ///   [`OffsetReset::None`](crate::OffsetReset::None).
     ///
+    /// - [`ConsumeError::Upstream`] when an upstream of a [dependent
+    ///   reader](crate::ConsumerConfig::read_after) has stopped reading, and the consumer has
+    ///   returned all that it has read; or does not read a partition. Records of other partitions
+    ///   come first.
+    ///
     /// A member of a group gets `Closed` for a deleted topic once, unless all its topics are
     /// deleted. It also gets:
     ///

@@ -75,7 +75,7 @@ impl Consumer {
     /// The records of a batch count as read when the consumer's next call of `poll`, `seek`,
     /// `subscribe`, `assign`, `unsubscribe`, `progress` or `close` begins: then they have been
     /// handled. If the consumer is dropped instead, they do not count. What the consumer has left
-    /// out counts as read as well: records before its first position, those that it lost, and those
+    /// out counts as read as well: records before its first position, records that it lost, and records
     /// that a seek has passed. A seek back takes nothing back.
     ///
     /// For a consumer with a [`group`](crate::ConsumerConfig::group) this is the group's progress:

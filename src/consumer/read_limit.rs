@@ -155,7 +155,12 @@ impl Upstream {
         topic: &Arc<TopicShared>,
         partition: u32,
     ) -> Result<(), UpstreamError> {
-        match self.find(groups, topic, partition) {
+        let found = match self {
+            // Its position is found when it is needed.
+            Upstream::Group(name) if groups.find(name).is_some() => UpstreamPosition::Awaited,
+            _ => self.find(groups, topic, partition),
+        };
+        match found {
             UpstreamPosition::Known(_) | UpstreamPosition::Awaited => Ok(()),
             UpstreamPosition::Ended => Err(self.ended(topic, partition, 0)),
             UpstreamPosition::NotRead => Err(UpstreamError::NotRead {

@@ -49,7 +49,10 @@ impl Consumer {
     ///   have.
     /// - [`ConsumeError::MixedAssignment`] after [`assign`](Self::assign), until `unsubscribe`.
     /// - With a group, [`ConsumeError::Closed`] if a topic was deleted meanwhile, and
-    ///   [`ConsumeError::OtherAssignor`] if the group's members use another assignor.
+    ///   [`ConsumeError::OtherAssignor`] and [`ConsumeError::OtherHoldBack`] if the group's members
+    ///   use another assignor, or hold records back and this consumer does not, or the reverse.
+    /// - [`ConsumeError::Upstream`] if the consumer [reads after](crate::ConsumerConfig::read_after)
+    ///   another that does not read a partition of these topics.
     pub fn subscribe<N: AsRef<str>>(
         &mut self,
         topics: impl IntoIterator<Item = N>,
@@ -128,6 +131,8 @@ impl Consumer {
     ///   that does not exist.
     /// - [`ConsumeError::MixedAssignment`] after `subscribe`, until
     ///   [`unsubscribe`](Self::unsubscribe).
+    /// - [`ConsumeError::Upstream`] if the consumer [reads after](crate::ConsumerConfig::read_after)
+    ///   another that does not read one of these partitions.
     pub fn assign<P: Into<TopicPartition>>(
         &mut self,
         partitions: impl IntoIterator<Item = P>,

@@ -1,10 +1,8 @@
 //! The end of a topic for a consumer: which topics polls report as `Closed`, and when.
 //!
-//! A consumer outside groups knows by its own positions that it has read a closed topic.
-//!
-//! A member that has partitions of the topic knows by its own positions that it has read them
-//! (`poll.rs`). A member that has none asks its group whether all of the topic is committed: until
-//! then a partition may move to it with records to read (`group/mod.rs`, "The end of a closed
+//! A consumer knows by its own positions that it has read its partitions of a closed topic. A
+//! member of a group that has none of them asks its group whether all of the topic is committed:
+//! until then a partition may move to it with records to read (`group/mod.rs`, "The end of a closed
 //! topic"). It asks at each full poll, so also once more after it has enrolled and before it
 //! sleeps; the last owner's commit is announced to it.
 
@@ -78,7 +76,7 @@ impl Consumer {
     }
 
     /// Whether one of the consumer's topics is closed.
-    pub(super) fn has_closed_topic(&self) -> bool {
+    fn has_closed_topic(&self) -> bool {
         let topics = self.member.as_deref().map_or(&[][..], Membership::topics);
         topics.iter().any(|topic| topic.is_closed())
             || self.assigned.iter().any(|a| a.topic.is_closed())
@@ -86,7 +84,7 @@ impl Consumer {
 
     /// A closed topic of which this member has no partition, and which has ended since it was asked
     /// last.
-    pub(super) fn take_end_without_partitions(&mut self) -> Option<Arc<TopicShared>> {
+    fn take_end_without_partitions(&mut self) -> Option<Arc<TopicShared>> {
         let member = self.member.as_mut()?;
         let assigned = &self.assigned;
         member.take_end(|topic| assigned.iter().any(|a| Arc::ptr_eq(&a.topic, topic)))
@@ -99,7 +97,7 @@ impl Consumer {
     }
 
     /// A topic of this consumer, to name in the error of a poll after all of them have ended.
-    pub(super) fn any_topic(&self) -> Option<&Arc<TopicShared>> {
+    fn any_topic(&self) -> Option<&Arc<TopicShared>> {
         let topics = self
             .member
             .as_deref()
@@ -109,7 +107,7 @@ impl Consumer {
 
     /// A topic was reported as closed to a consumer with partitions of it, for the first time. What
     /// polls commit is committed by now.
-    pub(super) fn end_was_reported(&mut self, topic: &Arc<TopicShared>) {
+    fn end_was_reported(&mut self, topic: &Arc<TopicShared>) {
         if let Some(member) = &mut self.member {
             member.end_was_reported(topic);
             member.announce_end(topic);

@@ -23,11 +23,12 @@
 //!
 //! A release by the owner itself, at its own poll, needs no handshake.
 //!
-//! The owner makes the same check before it moves its gate forward. If the gate has moved past a
-//! committed offset, then the fencing thread has seen that commit. So everything from
-//! `final_commit` on is still held by the old gate when the fencing thread sets up a new gate
-//! there. The old gate then leaves the list of readers. If the fenced-off member moves it later,
-//! that holds nothing back and releases nothing.
+//! The owner makes the same check before it moves its gate forward, after it has loaded the commit
+//! that the gate moves to: with a batch that threads share, another of them may have stored it. If
+//! the gate has moved past a committed offset, then the fencing thread has seen that commit. So
+//! everything from `final_commit` on is still held by the old gate when the fencing thread sets up
+//! a new gate there. The old gate then leaves the list of readers. If the fenced-off member moves
+//! it later, that holds nothing back and releases nothing.
 //!
 //! # Readers that follow the group (row P18)
 //!

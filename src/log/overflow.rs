@@ -21,7 +21,8 @@
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub enum Overflow {
     /// A subscribed consumer loses nothing: producers wait until every consumer of the
-    /// partition has left the oldest segment. Without consumers, the oldest segment is evicted: a
+    /// partition has left the oldest segment. A consumer that may be lapped all the same is
+    /// configured with [`HoldBack::Nothing`](crate::HoldBack::Nothing). Without consumers, the oldest segment is evicted: a
     /// topic that no consumer and no group has read yet holds nothing back. For one that is read
     /// seldom, such as a dead-letter topic, create the group before the first record is sent
     /// ([`Broker::create_group`](crate::Broker::create_group)).

@@ -30,8 +30,8 @@
 //! # A thread that stops
 //!
 //! Before it publishes: its dependents wait, as they must. After it has published, before it
-//! notifies: dependents that sleep are not woken by this change, as with any notifier; those that
-//! poll read on.
+//! notifies: dependents that sleep are not woken by this change, as with any notifier; the ones
+//! that poll read on.
 
 use super::holds::ReaderHolds;
 use crate::sync::{AtomicU64, ord};

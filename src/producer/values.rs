@@ -44,7 +44,7 @@ impl<M: ProducerMode> Producer<M> {
     /// let ticks = [Tick { price: 1.5, size: 100 }, Tick { price: 1.25, size: 7 }];
     /// let sent = topic.producer().send_values(Destination::Any, &ticks)?;
     /// assert_eq!((sent.base_offset, sent.records), (0, 2));
-    /// assert!(consumer.next_batch()?.values::<Tick>()?.eq(ticks));
+    /// assert!(consumer.next_batch()?.values::<Tick>()?.eq(&ticks));
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     ///

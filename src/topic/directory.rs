@@ -88,7 +88,7 @@ impl Directory {
         Some(topic)
     }
 
-    /// Registers a follower. Returns the topics that `filter` accepts now; those that are created
+    /// Registers a follower. Returns the topics that `filter` accepts now; topics that are created
     /// later are [found](Following::take_found), and `wakeup` gets its bit.
     pub(crate) fn follow(
         &self,

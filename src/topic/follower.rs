@@ -18,7 +18,7 @@
 //!   force. So under `Backpressure` nothing is overwritten before the consumer has read it, however
 //!   late it polls, unless it may be lapped. This is what an added partition does (`shared.rs`).
 //! - **Each topic is found once.** A follower is registered under the same lock, which also returns
-//!   the topics that exist. A topic is either among those, or it is delivered.
+//!   the topics that exist. A topic is either one of these, or it is delivered.
 //! - **The bit is seen** (row P12). It is set after the push. The consumer clears it before it takes
 //!   `found`, so a later delivery sets it again. A consumer that goes to sleep has enrolled in its
 //!   event count, which the creating thread notifies (row P15). The bit is in the word that each

@@ -240,7 +240,7 @@ impl TopicShared {
         self.partitions()
     }
 
-    /// Subscribes an inbox, which gets all partitions, also those that the topic has now.
+    /// Subscribes an inbox, which gets all partitions, the ones that the topic has now included.
     ///
     /// Only for a topic that no other thread has yet: no record was sent, so a hold of a partition
     /// is in force at once.

@@ -1,7 +1,7 @@
 //! Consumers that read after a group: only what it has committed.
 
 use super::common::{TOPIC, grouped, make, subscribed};
-use super::{partition, read, read_all, send};
+use super::{NOTHING, partition, read, read_all, send};
 use ringlog::{
     Broker, ConsumeError, Consumer, ConsumerConfig, OffsetReset, Record, TopicConfig, UpstreamError,
 };
@@ -17,7 +17,7 @@ fn what_each_poll_of_a_member_commits_counts_as_read() {
     let mut matcher = after_group(&broker);
     send(&mut topic.producer(), 5);
     assert_eq!(read(&mut member), [0, 1]);
-    assert_eq!(read(&mut matcher), []);
+    assert_eq!(read(&mut matcher), NOTHING);
     assert_eq!(read(&mut member), [2, 3]);
     assert_eq!(read(&mut matcher), [0, 1]);
     assert_eq!(read(&mut member), [4]);
@@ -37,11 +37,11 @@ fn each_way_to_commit_counts_and_a_lower_commit_takes_nothing_back() {
     let mut producer = topic.producer();
     (0..3).for_each(|_| _ = producer.send(Record::new("x").partition(1)).unwrap());
     assert_eq!(read_all(&mut member).len(), 13);
-    assert_eq!(read_all(&mut matcher), []);
+    assert_eq!(read_all(&mut matcher), NOTHING);
     member.commit_offsets([(partition(0), 4)]).unwrap();
     assert_eq!(read_all(&mut matcher), [0, 1, 2, 3]);
     member.commit_offsets([(partition(0), 2)]).unwrap();
-    assert_eq!(read_all(&mut matcher), []);
+    assert_eq!(read_all(&mut matcher), NOTHING);
     member
         .commit_offsets([(partition(0), 5), (partition(1), 1)])
         .unwrap();
@@ -57,7 +57,7 @@ fn each_way_to_commit_counts_and_a_lower_commit_takes_nothing_back() {
     let mut assigned = broker.consumer(grouped()).unwrap();
     assigned.assign([partition(0)]).unwrap();
     assert_eq!(read_all(&mut assigned), [11]);
-    assert_eq!(read_all(&mut matcher), []);
+    assert_eq!(read_all(&mut matcher), NOTHING);
     assigned.commit().unwrap();
     assert_eq!(read_all(&mut matcher), [11]);
 }
@@ -79,7 +79,7 @@ fn what_was_committed_before_the_dependent_came_counts() {
     };
     let config = || ConsumerConfig::new().read_after_group("late");
     let mut early = subscribed(&broker, config());
-    assert_eq!(read(&mut early), []);
+    assert_eq!(read(&mut early), NOTHING);
     let mut late = subscribed(&broker, latest().auto_commit(false));
     read(&mut late);
     assert_eq!(read(&mut early), [0, 1, 2]);
@@ -98,9 +98,9 @@ fn a_commit_of_a_member_that_was_fenced_off_does_not_count() {
     assert_eq!(read(&mut matcher), [0, 1]);
     let mut new = subscribed(&broker, config());
     assert!(matches!(old.commit(), Err(ConsumeError::Fenced { .. })));
-    assert_eq!(read(&mut matcher), []);
+    assert_eq!(read(&mut matcher), NOTHING);
     assert!(matches!(old.try_poll(), Err(ConsumeError::Fenced { .. })));
-    assert_eq!(read(&mut matcher), []);
+    assert_eq!(read(&mut matcher), NOTHING);
     assert_eq!(read(&mut new), [2, 3], "what the old one has not committed");
     read(&mut new);
     assert_eq!(read(&mut matcher), [2, 3]);
@@ -184,7 +184,7 @@ fn after_a_deleted_group_there_is_an_error_until_there_is_another() {
     drop(member);
     broker.delete_group_offsets("g", TOPIC).unwrap();
     send(&mut topic.producer(), 1);
-    assert_eq!(read_all(&mut matcher), []);
+    assert_eq!(read_all(&mut matcher), NOTHING);
     read_all(&mut subscribed(&broker, grouped()));
     assert_eq!(read_all(&mut matcher), [4]);
 }

@@ -1,10 +1,10 @@
 //! What a dependent reader returns: exactly what its upstreams have read.
 
 use super::common::{TOPIC, make, subscribed};
-use super::{after, partition, read, read_all, send};
+use super::{NOTHING, after, partition, read, read_all, send};
 use ringlog::{
-    Broker, Consumer, ConsumerConfig, Destination, HoldBack, OffsetReset, Overflow, Producer,
-    Record, Topic, TopicConfig,
+    Broker, ConsumeError, Consumer, ConsumerConfig, Destination, HoldBack, OffsetReset, Overflow,
+    Producer, Record, Topic, TopicConfig, UpstreamError,
 };
 
 #[test]
@@ -15,7 +15,11 @@ fn a_batch_counts_as_read_when_the_next_poll_begins() {
     send(&mut topic.producer(), 5);
     let mut returned = Vec::new();
     for expected in [vec![0, 1], vec![2, 3], vec![4], vec![]] {
-        assert_eq!(read(&mut matcher), [], "not while the batch is handled");
+        assert_eq!(
+            read(&mut matcher),
+            NOTHING,
+            "not while the batch is handled"
+        );
         assert_eq!(read(&mut journal), expected);
         let position = journal.position((TOPIC, 0)).unwrap();
         returned.extend(read(&mut matcher));
@@ -33,11 +37,11 @@ fn with_several_upstreams_the_slowest_counts_and_dependents_have_dependents() {
     let mut d = after(&broker, &mut [&mut c]);
     send(&mut topic.producer(), 4);
     (0..5).for_each(|_| _ = read(&mut a));
-    assert_eq!(read_all(&mut c), []);
+    assert_eq!(read_all(&mut c), NOTHING);
     (0..3).for_each(|_| _ = read(&mut b));
     assert_eq!(read(&mut c), [0, 1]);
-    assert_eq!(read_all(&mut d), []);
-    assert_eq!(read(&mut c), []);
+    assert_eq!(read_all(&mut d), NOTHING);
+    assert_eq!(read(&mut c), NOTHING);
     assert_eq!(read_all(&mut d), [0, 1]);
     (0..2).for_each(|_| _ = read(&mut b));
     assert_eq!(read_all(&mut c), [2, 3]);
@@ -192,17 +196,17 @@ fn a_seek_forward_of_the_upstream_counts_and_a_seek_back_takes_nothing_back() {
     journal.seek((TOPIC, 0), 2).unwrap();
     assert_eq!(
         read(&mut matcher),
-        [],
+        NOTHING,
         "its last batch is not handled before 10"
     );
     assert_eq!(read(&mut journal).len(), 8);
-    assert_eq!(read(&mut matcher), []);
+    assert_eq!(read(&mut matcher), NOTHING);
     read(&mut journal);
     assert_eq!(read(&mut matcher), [4, 5, 6, 7, 8, 9]);
     // A seek past the end is not where the upstream is.
     journal.seek((TOPIC, 0), 1000).unwrap();
     send(&mut topic.producer(), 1);
-    assert_eq!(read(&mut matcher), []);
+    assert_eq!(read(&mut matcher), NOTHING);
     journal.seek_to_end((TOPIC, 0)).unwrap();
     assert_eq!(read(&mut matcher), [10]);
 }
@@ -216,11 +220,11 @@ fn a_seek_of_the_dependent_does_not_pass_the_limit() {
     read(&mut journal);
     read(&mut journal);
     matcher.seek((TOPIC, 0), 6).unwrap();
-    assert_eq!(read(&mut matcher), []);
+    assert_eq!(read(&mut matcher), NOTHING);
     read(&mut journal);
     assert_eq!(read(&mut matcher), [6, 7]);
     matcher.seek_to_end((TOPIC, 0)).unwrap();
-    assert_eq!(read(&mut matcher), []);
+    assert_eq!(read(&mut matcher), NOTHING);
     matcher.seek((TOPIC, 0), 1).unwrap();
     assert_eq!(read(&mut matcher), [1, 2, 3, 4, 5, 6, 7]);
 }
@@ -237,7 +241,7 @@ fn what_the_upstream_left_out_counts_as_read() {
     let none = ConsumerConfig::new().offset_reset(OffsetReset::None);
     let mut unpositioned = subscribed(&broker, none);
     let mut waits = after(&broker, &mut [&mut unpositioned]);
-    assert_eq!(read_all(&mut waits), []);
+    assert_eq!(read_all(&mut waits), NOTHING);
     unpositioned.seek((TOPIC, 0), 2).unwrap();
     assert_eq!(read_all(&mut waits), [0, 1]);
 }
@@ -280,7 +284,7 @@ fn partitions_are_limited_one_by_one_also_many_and_added_ones() {
     send_to_all(&topic);
     assert_eq!(
         read_all(&mut matcher),
-        [],
+        NOTHING,
         "nothing is read of added ones either"
     );
     let (mut first, mut second) = (0, 0);
@@ -296,6 +300,34 @@ fn partitions_are_limited_one_by_one_also_many_and_added_ones() {
 }
 
 #[test]
+fn topics_that_are_created_later_are_limited_whichever_consumer_finds_them_first() {
+    let (broker, _topic) = make(TopicConfig::new());
+    let mut journal = broker.consumer(ConsumerConfig::new()).unwrap();
+    journal.subscribe_pattern("new-.*").unwrap();
+    let config = ConsumerConfig::new().read_after(&journal.progress());
+    let mut matcher = broker.consumer(config).unwrap();
+    matcher.subscribe_pattern("new-.*").unwrap();
+    let topic = broker.create_topic("new-1", TopicConfig::new()).unwrap();
+    send(&mut topic.producer(), 2);
+    assert_eq!(read(&mut matcher), NOTHING);
+    assert_eq!(read_all(&mut journal), [0, 1]);
+    assert_eq!(read_all(&mut matcher), [0, 1]);
+    // One that the upstream does not follow is refused, or reported by the poll that finds it.
+    let not_read = |result: Result<usize, ConsumeError>| {
+        matches!(
+            result,
+            Err(ConsumeError::Upstream(UpstreamError::NotRead { .. }))
+        )
+    };
+    assert!(not_read(matcher.subscribe_pattern(".*").map(|()| 0)));
+    let config = ConsumerConfig::new().read_after(&journal.progress());
+    let mut other = broker.consumer(config).unwrap();
+    other.subscribe_pattern("other").unwrap();
+    broker.create_topic("other", TopicConfig::new()).unwrap();
+    assert!(not_read(other.try_poll().map(|batch| batch.len())));
+}
+
+#[test]
 fn a_paused_partition_is_not_read_and_resumes_at_the_limit() {
     let (broker, topic) = make(TopicConfig::new());
     let mut journal = subscribed(&broker, ConsumerConfig::new());
@@ -303,7 +335,7 @@ fn a_paused_partition_is_not_read_and_resumes_at_the_limit() {
     send(&mut topic.producer(), 3);
     matcher.pause(partition(0)).unwrap();
     read_all(&mut journal);
-    assert_eq!(read_all(&mut matcher), []);
+    assert_eq!(read_all(&mut matcher), NOTHING);
     matcher.resume(partition(0)).unwrap();
     send(&mut topic.producer(), 1);
     assert_eq!(read_all(&mut matcher), [0, 1, 2]);

@@ -241,6 +241,92 @@ fn a_commit_counts_for_a_dependent_that_comes_at_that_moment() {
     });
 }
 
+/// P18: the same for the commit of a poll, which has no fence. If it misses the dependent, and the
+/// dependent the commit, the next poll publishes it. (With a gate, the dependent's own hold needs no
+/// fence any more.)
+#[test]
+fn a_polls_commit_counts_for_a_dependent_that_comes_at_that_moment() {
+    let outcomes = Outcomes::new();
+    let observed = outcomes.clone();
+    explore(move || {
+        let (broker, topic) = topic(small(Overflow::Backpressure));
+        let mut owner = member(&broker, ConsumerConfig::new());
+        send_all(&mut producer(&topic), 0..1);
+        let handled = Handled::new();
+        while owner.position(("t", 0)) != Ok(1) {
+            owner.try_poll().unwrap();
+        }
+        let by_owner = handled.clone();
+        let o = thread::spawn(move || {
+            by_owner.handle(0);
+            assert!(owner.try_poll().unwrap().is_empty());
+            owner
+        });
+        let d = thread::spawn(move || {
+            let mut dependent = dependent(&broker, ConsumerConfig::new().read_after_group("g"));
+            let read = check_all(&mut dependent, 1, &handled);
+            (dependent, read)
+        });
+        let mut owner = o.join().unwrap();
+        let (mut dependent, read) = d.join().unwrap();
+        assert!(owner.try_poll().unwrap().is_empty());
+        assert_eq!(read + drain(&mut dependent).0.len() as u64, 1);
+        observed.add(read);
+    });
+    outcomes.are([0, 1]);
+}
+
+/// P18: what a consumer that is no member commits for its group counts, with all that it did before.
+#[test]
+fn a_dependent_reads_only_what_was_committed_for_a_group_without_members() {
+    let outcomes = Outcomes::new();
+    let observed = outcomes.clone();
+    explore(move || {
+        let (broker, topic) = topic(config());
+        send_all(&mut producer(&topic), 0..1);
+        let mut dependent = dependent(&broker, ConsumerConfig::new().read_after_group("g"));
+        let mut assigned = broker.consumer(ConsumerConfig::new().group("g")).unwrap();
+        assigned.assign([("t", 0)]).unwrap();
+        assert_eq!(assigned.try_poll().unwrap().len(), 1);
+        let handled = Handled::new();
+        let by_assigned = handled.clone();
+        let a = thread::spawn(move || {
+            by_assigned.handle(0);
+            assigned.commit().unwrap();
+            assigned
+        });
+        let d = thread::spawn(move || check_all(&mut dependent, 1, &handled));
+        a.join().unwrap();
+        observed.add(d.join().unwrap());
+    });
+    outcomes.are([0, 1]);
+}
+
+/// P18: the end of an upstream brings its last position.
+#[test]
+fn an_end_brings_the_last_position() {
+    let outcomes = Outcomes::new();
+    let observed = outcomes.clone();
+    explore(move || {
+        let (broker, topic) = topic(config());
+        let mut upstream = reader(&broker);
+        let config = ConsumerConfig::new().read_after(&upstream.progress());
+        let mut dependent = dependent(&broker, config);
+        send_all(&mut producer(&topic), 0..1);
+        assert_eq!(upstream.try_poll().unwrap().len(), 1);
+        let u = thread::spawn(move || upstream.close());
+        let d = thread::spawn(move || {
+            let first = dependent.try_poll().map(|batch| batch.len());
+            // It never ends before that.
+            assert!(first.is_ok(), "{first:?}");
+            first.unwrap_or_default()
+        });
+        u.join().unwrap();
+        observed.add(d.join().unwrap());
+    });
+    outcomes.are([0, 1]);
+}
+
 /// P18, P14: what a fenced-off owner has committed in time counts, and nothing else; the thread
 /// that fences it off publishes it.
 #[test]

@@ -53,7 +53,7 @@ fn a_new_topic_is_held_for_its_followers_before_it_can_be_written_to() {
     outcomes.include([(2, 0), (2, 1), (2, 2)]);
 }
 
-/// A consumer that subscribes while a topic is created has it once: among those that exist, or as
+/// A consumer that subscribes while a topic is created has it once: as one that exists, or as
 /// one that was created later.
 #[test]
 fn a_subscription_beside_a_creation_has_the_topic_once() {

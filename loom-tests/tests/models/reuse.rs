@@ -78,7 +78,8 @@ fn a_gate_protects_unread_records_and_releases_read_ones() {
             observed.add((sent, early));
         });
     }
-    outcomes.are([(2, 2), (3, 2), (3, 3), (4, 3), (4, 4), (5, 3), (5, 4)]);
+    // The reader holds its last segment until it polls again, so the third send finds no room.
+    outcomes.are([(2, 2), (3, 2), (3, 3), (4, 3), (4, 4)]);
 }
 
 /// P5, P10: a reader that joins while a roll looks at the gates is seen by the roll, or sees that

@@ -138,7 +138,7 @@ impl<'b> RecordRef<'b> {
     /// The record's key, value and headers as a [`Record`], to send it to another topic without a
     /// copy in between. The partition and the timestamp are not among them.
     ///
-    /// `headers` is where the `Record`'s headers are stored; those that it held are removed. An
+    /// `headers` is where the `Record`'s headers are stored; what it held before is removed. An
     /// empty `Vec` allocates only if the record has headers.
     ///
     /// ```

@@ -128,8 +128,8 @@ pub(crate) const MUTANTS: [Mutant; 30] = [
     Mutant {
         name: "the gate follows the position, not the commit",
         file: "src/consumer/owned_partition.rs",
-        old: "let from = committed.min(cursor.position());",
-        new: "let from = cursor.position().max(committed);",
+        old: "let from = committed.min(self.cursor.position());",
+        new: "let from = self.cursor.position().max(committed);",
         tests: "--test groups --test batches",
     },
     Mutant {
