@@ -278,9 +278,17 @@ impl AssignedPartition {
                     let lost = self.cursor.catch_up();
                     self.report_lost(lost);
                 }
-                (reset, OutOfRange::SeekTarget) => _ = self.cursor.reset(reset),
+                (reset, OutOfRange::SeekTarget) => self.reset(reset),
             }
         }
+    }
+
+    /// Sets back a position that is outside what is retained.
+    fn reset(&mut self, reset: OffsetReset) {
+        if let (OffsetReset::Earliest, Some(owned)) = (reset, &mut self.owned) {
+            owned.hold_all(); // the gate may be past the new position
+        }
+        self.cursor.reset(reset);
     }
 }
 

@@ -174,8 +174,9 @@ impl<'c> Batch<'c> {
 
     /// Offsets of this partition that were dropped unread between the batch before and this one,
     /// because the consumer was overtaken
-    /// ([`Overflow::DropOldest`](crate::Overflow::DropOldest)). The offsets of aborted claims among
-    /// them count too.
+    /// ([`Overflow::DropOldest`](crate::Overflow::DropOldest)) or the records were deleted. The
+    /// offsets of aborted claims among them count too. So do those that an empty poll found lost
+    /// before a seek.
     pub fn lost(&self) -> u64 {
         self.source.map_or(0, |source| source.run().lost)
     }

@@ -2,7 +2,7 @@
 
 use super::common::{TOPIC, grouped, make, subscribed};
 use super::support::{read, send};
-use ringlog::{HoldBack, Overflow, Record, TopicConfig, TopicPartition};
+use ringlog::{ConsumerConfig, HoldBack, Overflow, Record, TopicConfig, TopicPartition};
 
 #[test]
 fn uncommitted_records_are_held_back_while_a_group_has_no_members() {
@@ -113,4 +113,35 @@ fn deleted_records_count_as_lost_and_hold_nothing_back() {
     let batch = b.try_poll().unwrap();
     assert_eq!((batch.len(), batch.lost()), (3, 9));
     send(&mut producer, 0, 4);
+}
+
+/// A position past the end is out of range, and a poll sets it back to the first retained offset.
+#[test]
+fn what_a_poll_is_set_back_to_is_held_back() {
+    let configs = [
+        (grouped(), false),
+        (grouped().auto_commit(false), true),
+        (grouped().hold_back(HoldBack::Read), false),
+        (ConsumerConfig::new(), false),
+    ];
+    for (config, commits) in configs {
+        let shown = format!("{config:?}");
+        let (broker, topic) = make(TopicConfig::new().segments(2).segment_records(4));
+        let mut producer = topic.producer();
+        let mut a = subscribed(&broker, config);
+        send(&mut producer, 0, 8);
+        assert_eq!(read(&mut a).len(), 8);
+        if commits {
+            a.commit().unwrap();
+        }
+        a.seek((TOPIC, 0), 100).unwrap();
+        assert_eq!(a.try_poll().unwrap().first_offset(), Some(0), "{shown}");
+        assert!(producer.try_send(Record::new(b"x")).is_err(), "{shown}");
+        let batch = a.try_poll().unwrap();
+        assert_eq!(
+            (batch.first_offset(), batch.lost()),
+            (Some(4), 0),
+            "{shown}"
+        );
+    }
 }
