@@ -133,6 +133,8 @@ struct Member {
     due_again: BTreeSet<String>,
     /// Partitions in which it has sought, and which no poll has tried since.
     sought: BTreeSet<Partition>,
+    /// How many offsets its polls have skipped that no batch has counted yet, where that is known.
+    skipped: BTreeMap<Partition, u64>,
     /// It waits in a pending future, with this waker.
     waits: Option<Arc<Wakes>>,
 }
@@ -151,6 +153,7 @@ impl Member {
         self.moved.clear();
         self.paused.clear();
         self.sought.clear();
+        self.skipped.clear();
         self.ended.clear();
         self.due_again.clear();
     }

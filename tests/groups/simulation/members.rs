@@ -52,6 +52,7 @@ impl<A: Assignor + 'static, F: Fn() -> A> Simulation<A, F> {
             ended: BTreeMap::new(),
             due_again: BTreeSet::new(),
             sought: BTreeSet::new(),
+            skipped: BTreeMap::new(),
             waits: None,
         });
     }
@@ -107,6 +108,9 @@ impl<A: Assignor + 'static, F: Fn() -> A> Simulation<A, F> {
             return;
         }
         self.settle();
+        if self.members[i].is_fenced() {
+            return; // another member with its name has joined again
+        }
         let joining = Joining {
             name: Some(name),
             topic: None,

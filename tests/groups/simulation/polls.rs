@@ -171,7 +171,9 @@ impl<A: Assignor + 'static, F: Fn() -> A> Simulation<A, F> {
         if regranted {
             member.paused.clear();
             member.sought.clear();
+            member.skipped.clear();
         }
+        member.skipped.retain(|at, _| owned.contains(at));
         // A poll that finds nothing has tried all.
         let tried = |at: &Partition| match &read {
             Some(read) => read.at.as_ref() == Some(at),
@@ -184,67 +186,89 @@ impl<A: Assignor + 'static, F: Fn() -> A> Simulation<A, F> {
             // The end of a topic is not reported again for a partition that was granted again.
             member.due_again.clear();
         }
-        let member = &self.members[i];
         let at = read.as_ref().and_then(|read| read.at.clone());
         if let Some(at) = &at {
             assert!(owned.contains(at), "not its own");
-            assert!(!member.paused.contains(at), "{at:?} is paused");
+            assert!(!self.members[i].paused.contains(at), "{at:?} is paused");
         }
         for owned in &owned {
-            let began = match &read {
-                Some(read) if at.as_ref() == Some(owned) => read.offsets[0] - read.lost,
-                _ => member.position(owned),
-            };
-            let began = self.retained(owned, began);
-            let kept = before.positions.get(owned).map(|&position| {
-                // A position past the end is set back to the start, once it is polled.
-                let reset = position > before.ends[owned] && began == self.bounds(owned).0;
-                (if reset {
-                    began
-                } else {
-                    self.retained(owned, position)
-                }) == began
-            });
-            match kept {
-                Some(true) => continue,
-                Some(false) => {
-                    let position = before.positions[owned];
-                    assert!(
-                        regranted,
-                        "{owned:?}: {position} moved to {began}, {read:?}"
-                    );
-                }
-                None => {}
-            }
-            // A new owner begins at the committed offset, or where the first owner began: nothing
-            // committed is read again, and nothing is skipped.
-            let committed = if kept.is_some() {
-                &self.committed
-            } else {
-                &before.committed
-            };
-            match committed.get(owned).or(self.starts.get(owned)) {
-                Some(&start) => {
-                    let start = self.retained(owned, start);
-                    assert_eq!(began, start, "{owned:?}: begins elsewhere");
-                }
-                None => {
-                    assert!(began <= self.bounds(owned).0);
-                    self.starts.insert(owned.clone(), began);
-                }
-            }
+            let first = read.as_ref().filter(|_| at.as_ref() == Some(owned));
+            let first = first.map(|read| read.offsets[0]);
+            self.check_begin(i, owned, before, first, regranted);
         }
         if let (Some(read), Some(at)) = (read, at) {
             let (first, last) = (read.offsets[0], *read.offsets.last().unwrap());
             assert!(read.offsets.iter().copied().eq(first..=last), "{read:?}");
-            assert_eq!(member.position(&at), last + 1);
-            if self.setup.hold_back == HoldBack::Committed && read.lost > 0 {
-                let deleted = self.deleted.get(&at).copied();
-                assert!(deleted >= Some(first), "overwritten: {read:?}");
+            assert_eq!(self.members[i].position(&at), last + 1);
+            if let Some(skipped) = self.members[i].skipped.insert(at.clone(), 0) {
+                assert_eq!(read.lost, skipped, "{at:?}: {read:?}");
             }
             self.committed
                 .extend(read.committed.map(|offset| (at.clone(), offset)));
             self.members[i].moved.insert(at);
+        }
+    }
+
+    /// Checks where a poll has begun in a partition: at `first`, or without a record of it at the
+    /// position that it has left.
+    fn check_begin(
+        &mut self,
+        i: usize,
+        at: &Partition,
+        before: &Before,
+        first: Option<u64>,
+        regranted: bool,
+    ) {
+        let reached = first.unwrap_or_else(|| self.members[i].position(at));
+        let began = self.retained(at, reached);
+        let position = before.positions.get(at).copied();
+        if let Some(position) = position {
+            // A position past the end is set back to the start, once it is polled.
+            let set_back = position > before.ends[at] && began == self.bounds(at).0;
+            if set_back || began == self.retained(at, position) {
+                if regranted {
+                    self.members[i].skipped.remove(at);
+                } else if !set_back {
+                    self.check_skipped(at, position, reached);
+                    if let Some(skipped) = self.members[i].skipped.get_mut(at) {
+                        *skipped += reached - position;
+                    }
+                }
+                return;
+            }
+            assert!(regranted, "{at:?}: {position} moved to {began}");
+        }
+        // A new owner begins at the committed offset, or where the first owner began: nothing
+        // committed is read again, and nothing is skipped.
+        let committed = match position {
+            Some(_) => self.committed.get(at).copied(),
+            None => before.committed.get(at).copied(),
+        };
+        match committed.or(self.starts.get(at).copied()) {
+            Some(start) => {
+                let start = self.retained(at, start);
+                assert_eq!(began, start, "{at:?}: begins elsewhere");
+            }
+            None => {
+                assert!(began <= self.bounds(at).0);
+                self.starts.insert(at.clone(), began);
+            }
+        }
+        match committed {
+            Some(committed) => {
+                self.check_skipped(at, committed, reached);
+                let skipped = &mut self.members[i].skipped;
+                skipped.insert(at.clone(), reached - committed);
+            }
+            None => _ = self.members[i].skipped.remove(at),
+        }
+    }
+
+    /// A poll has skipped what was deleted, and nothing else where the group holds that back.
+    fn check_skipped(&self, at: &Partition, from: u64, to: u64) {
+        if from < to && self.setup.hold_back == HoldBack::Committed {
+            let deleted = self.deleted.get(at).copied();
+            assert!(deleted >= Some(to), "{at:?}: {from} to {to} overwritten");
         }
     }
 
@@ -358,6 +382,11 @@ impl<A: Assignor + 'static, F: Fn() -> A> Simulation<A, F> {
                     "{at:?}: {committed:?} was committed at {position}"
                 );
             }
+        }
+        // What was sought by a member counts for the others once it is committed.
+        let went_back = |(at, offset): (&Partition, &u64)| self.committed.get(at) > Some(offset);
+        if commits.iter().any(went_back) {
+            self.disturbances += 1;
         }
         self.committed = commits;
     }

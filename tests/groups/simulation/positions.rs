@@ -23,6 +23,8 @@ impl<A: Assignor + 'static, F: Fn() -> A> Simulation<A, F> {
             }
             Seek::PastEnd(more) => {
                 consumer.seek(p, end + 1 + u64::from(more % 4)).unwrap();
+                // Whether it is in range when it is polled is not known.
+                member.skipped.remove(&at);
                 end + 1 + u64::from(more % 4)
             }
             Seek::Beginning => {
