@@ -191,7 +191,8 @@ fn op(u: &mut Unstructured<'_>) -> Result<Op> {
 fn seldom_op(u: &mut Unstructured<'_>, kind: u8) -> Result<Op> {
     Ok(match kind {
         0..4 => Op::Wakeup(below(u, 0..CONSUMERS)?),
-        4..12 => Op::LookUpTime(partition(u)?, time(u)?),
+        4..8 => Op::PollTask(below(u, 0..CONSUMERS)?, flag(u)?),
+        8..12 => Op::LookUpTime(partition(u)?, time(u)?),
         12..24 => Op::Group(group_op(u)?),
         24..28 => Op::ApplyRetention,
         28 => Op::AddPartitions(below_u32(u, TOTAL)?),

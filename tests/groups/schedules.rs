@@ -1,7 +1,8 @@
 //! Random schedules of a group's members, in one thread and with a clock of its own.
 //!
-//! Members join, leave, stall, come back, seek and commit, and are dropped. After every step, all
-//! guarantees of a group are checked.
+//! Members join, leave, stall, come back early and late, wait as tasks, seek, pause and commit, and
+//! are dropped. Topics grow, lose records and are closed. After every step, all guarantees of a
+//! group are checked, and each assignment against what its assignor promises.
 
 mod simulation;
 
@@ -11,7 +12,9 @@ use ringlog::{
     CooperativeStickyAssignor, HoldBack, Overflow, RangeAssignor, RoundRobinAssignor,
     StickyAssignor,
 };
-use simulation::{Evenness, INTERVAL, Op, Setup, Simulation};
+use simulation::{
+    BatchCommit, Evenness, INTERVAL, Joining, Leave, Op, Promise, Seek, Setup, Simulation,
+};
 
 fn setup() -> impl Strategy<Value = Setup> {
     (
@@ -28,27 +31,83 @@ fn setup() -> impl Strategy<Value = Setup> {
         })
 }
 
-fn op() -> impl Strategy<Value = Op> {
-    let member = 0..6usize;
-    let name = prop_oneof![3 => Just(None), 1 => (0..2u8).prop_map(Some)];
-    // Most read everything; a few only one of the topics.
-    let topics = prop_oneof![3 => Just(None), 1 => (0..2usize).prop_map(Some)];
+fn joining() -> impl Strategy<Value = Joining> {
+    let name = prop_oneof![2 => Just(None), 1 => (0..2u8).prop_map(Some)];
+    let patient = prop_oneof![3 => Just(false), 1 => Just(true)];
+    (name, topic(), patient).prop_map(|(name, topic, patient)| Joining {
+        name,
+        topic,
+        patient,
+    })
+}
+
+/// Most read everything; a few only one of the topics.
+fn topic() -> impl Strategy<Value = Option<usize>> {
+    prop_oneof![3 => Just(None), 1 => (0..2usize).prop_map(Some)]
+}
+
+fn seek() -> impl Strategy<Value = Seek> {
     prop_oneof![
-        30 => member.clone().prop_map(Op::Poll),
-        12 => (any::<u8>(), 1..9u8).prop_map(|(at, n)| Op::Send(at, n)),
-        4 => (name, topics.clone()).prop_map(|(name, topics)| Op::Join(name, topics)),
-        2 => member.clone().prop_map(Op::Drop),
-        1 => member.clone().prop_map(Op::Unsubscribe),
-        2 => (member.clone(), topics).prop_map(|(member, topics)| Op::Subscribe(member, topics)),
+        3 => any::<u8>().prop_map(Seek::To),
+        1 => any::<u8>().prop_map(Seek::PastEnd),
+        1 => Just(Seek::Beginning),
+        1 => Just(Seek::End),
+        1 => (any::<u8>(), any::<bool>()).prop_map(|(to, before)| Seek::Time(to, before)),
+    ]
+}
+
+fn poll() -> impl Strategy<Value = Op> {
+    let member = 0..6usize;
+    let commit = prop_oneof![
+        3 => Just(BatchCommit::Nothing),
+        1 => Just(BatchCommit::All),
+        1 => any::<u8>().prop_map(BatchCommit::Through),
+    ];
+    prop_oneof![
+        2 => (member.clone(), commit).prop_map(|(member, commit)| Op::Poll(member, commit)),
+        1 => (member, any::<bool>()).prop_map(|(member, kept)| Op::PollTask(member, kept)),
+    ]
+}
+
+fn topic_op() -> impl Strategy<Value = Op> {
+    prop_oneof![
+        24 => (any::<u8>(), 1..9u8).prop_map(|(at, n)| Op::Send(at, n)),
+        5 => (any::<u8>(), any::<u8>()).prop_map(|(at, to)| Op::DeleteRecords(at, to)),
+        2 => (0..2usize).prop_map(Op::AddPartition),
+        1 => (0..2usize).prop_map(Op::Close),
+    ]
+}
+
+fn position_op() -> impl Strategy<Value = Op> {
+    let member = 0..6usize;
+    prop_oneof![
         5 => member.clone().prop_map(Op::Commit),
         5 => (member.clone(), any::<u8>(), any::<u8>())
             .prop_map(|(member, at, to)| Op::CommitOffset(member, at, to)),
-        6 => (member.clone(), any::<u8>(), any::<u8>())
+        8 => (member.clone(), any::<u8>(), seek())
             .prop_map(|(member, at, to)| Op::Seek(member, at, to)),
-        1 => (member, any::<u8>()).prop_map(|(member, at)| Op::Pause(member, at)),
-        4 => (1..INTERVAL).prop_map(Op::PassTime),
-        2 => Just(Op::Settle),
+        4 => (member, any::<u8>(), any::<bool>())
+            .prop_map(|(member, at, on)| Op::SetPaused(member, at, on)),
     ]
+}
+
+fn member_op() -> impl Strategy<Value = Op> {
+    let member = 0..6usize;
+    let leave = || select(vec![Leave::Drop, Leave::Close, Leave::Unsubscribe]);
+    prop_oneof![
+        8 => joining().prop_map(Op::Join),
+        6 => (member.clone(), leave()).prop_map(|(member, leave)| Op::Leave(member, leave)),
+        2 => (member.clone(), leave(), any::<bool>())
+            .prop_map(|(member, leave, late)| Op::Restart(member, leave, late)),
+        4 => (member, topic()).prop_map(|(member, topic)| Op::Subscribe(member, topic)),
+        8 => (1..INTERVAL).prop_map(Op::PassTime),
+        1 => any::<u8>().prop_map(Op::Outlive),
+        4 => Just(Op::Settle),
+    ]
+}
+
+fn op() -> impl Strategy<Value = Op> {
+    prop_oneof![30 => poll(), 15 => topic_op(), 17 => position_op(), 14 => member_op()]
 }
 
 fn ops() -> impl Strategy<Value = Vec<Op>> {
@@ -56,7 +115,7 @@ fn ops() -> impl Strategy<Value = Vec<Op>> {
 }
 
 macro_rules! schedules {
-    ($name:ident, $assignor:expr, $evenness:expr) => {
+    ($name:ident, $assignor:expr, $evenness:expr, $sticky:expr) => {
         proptest! {
             #![proptest_config(ProptestConfig {
                 cases: 384,
@@ -66,7 +125,8 @@ macro_rules! schedules {
 
             #[test]
             fn $name(setup in setup(), ops in ops()) {
-                Simulation::new(setup, || $assignor, $evenness).run(&ops);
+                let promise = Promise { evenness: $evenness, sticky: $sticky };
+                Simulation::new(setup, || $assignor, promise).run(&ops);
             }
         }
     };
@@ -75,20 +135,24 @@ macro_rules! schedules {
 schedules!(
     nothing_is_read_twice_or_skipped_with_range,
     RangeAssignor,
-    Evenness::InEachTopic
+    Evenness::InEachTopic,
+    false
 );
 schedules!(
     nothing_is_read_twice_or_skipped_with_round_robin,
     RoundRobinAssignor,
-    Evenness::Overall
+    Evenness::Overall,
+    false
 );
 schedules!(
     nothing_is_read_twice_or_skipped_with_sticky,
     StickyAssignor,
-    Evenness::Overall
+    Evenness::Overall,
+    true
 );
 schedules!(
     nothing_is_read_twice_or_skipped_with_cooperative_sticky,
     CooperativeStickyAssignor,
-    Evenness::Overall
+    Evenness::Overall,
+    true
 );

@@ -1,18 +1,30 @@
 //! One simulated group: the operations, and the state that the tests expect of the group.
 
 mod checks;
+mod members;
 mod polls;
+mod positions;
+mod promises;
+mod topics;
+mod waits;
+
+pub(crate) use promises::{Evenness, Promise};
 
 use crate::clock::{milliseconds, now, pass, reset};
+use promises::{Checked, Record as LastAssignment};
 use ringlog::{
-    Assignor, Broker, ConsumeError, Consumer, ConsumerConfig, HoldBack, Overflow, Producer, Record,
-    SendError, Topic, TopicConfig, TopicPartition,
+    Assignor, Broker, ConsumeError, Consumer, HoldBack, Overflow, Producer, Topic, TopicConfig,
+    TopicPartition,
 };
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
+use std::sync::{Arc, Mutex};
+use waits::Wakes;
 
-/// `max_poll_interval`, in milliseconds of the test's clock.
+/// `max_poll_interval` of most members, in milliseconds of the test's clock.
 pub(crate) const INTERVAL: u64 = 1000;
+
+/// That of the patient ones.
+const LONG_INTERVAL: u64 = 3 * INTERVAL;
 
 /// Rounds in which every member polls, after which every partition must have an owner: one round to
 /// report that members are fenced, one to join again, and three for the rebalance protocol.
@@ -20,6 +32,9 @@ const ROUNDS: usize = 5;
 
 const TOPICS: [&str; 2] = ["a", "b"];
 const INSTANCE_IDS: [&str; 2] = ["x", "y"];
+
+/// The most partitions that a topic gets.
+const MAX_PARTITIONS: u32 = 7;
 
 #[derive(Clone, Debug)]
 pub(crate) struct Setup {
@@ -33,26 +48,63 @@ pub(crate) struct Setup {
 /// Numbers of members, topics and partitions are taken modulo their count.
 #[derive(Clone, Debug)]
 pub(crate) enum Op {
-    Poll(usize),
+    /// A poll, and what is committed of its batch while that is held.
+    Poll(usize, BatchCommit),
+    /// A poll of a task. If it is pending, the future is kept or dropped.
+    PollTask(usize, bool),
     Send(u8, u8),
-    /// An instance id, if any, and the only topic to subscribe to, if not all.
-    Join(Option<u8>, Option<usize>),
-    Drop(usize),
-    Unsubscribe(usize),
+    Join(Joining),
+    Leave(usize, Leave),
+    /// A named member leaves a group in which nothing else happens, and comes back early or late.
+    Restart(usize, Leave, bool),
     Subscribe(usize, Option<usize>),
     Commit(usize),
     CommitOffset(usize, u8, u8),
-    Seek(usize, u8, u8),
-    Pause(usize, u8),
+    Seek(usize, u8, Seek),
+    /// Pauses a partition, or resumes it.
+    SetPaused(usize, u8, bool),
+    DeleteRecords(u8, u8),
+    AddPartition(usize),
+    Close(usize),
     PassTime(u64),
+    /// Time passes. Only the members whose bits are set poll meanwhile, each often enough.
+    Outlive(u8),
     Settle,
 }
 
-/// How evenly partitions must be spread when all members read the same topics.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum BatchCommit {
+    Nothing,
+    All,
+    /// Through the record at this place, modulo the batch's length.
+    Through(u8),
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Joining {
+    pub(crate) name: Option<u8>,
+    /// The only topic to subscribe to, if not all.
+    pub(crate) topic: Option<usize>,
+    /// With a longer `max_poll_interval`.
+    pub(crate) patient: bool,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Evenness {
-    Overall,
-    InEachTopic,
+pub(crate) enum Leave {
+    Drop,
+    Close,
+    Unsubscribe,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Seek {
+    /// To an offset from the log start on, modulo the retained ones and the end.
+    To(u8),
+    PastEnd(u8),
+    Beginning,
+    End,
+    /// To the time of such an offset, or just before it.
+    Time(u8, bool),
 }
 
 type Partition = (String, u32);
@@ -63,16 +115,28 @@ fn partition_of(at: &TopicPartition) -> Partition {
 
 struct Member {
     consumer: Consumer,
+    name: Option<u8>,
     topics: Vec<&'static str>,
-    /// The time of the last poll, or of joining.
+    /// Its `max_poll_interval`, in milliseconds.
+    interval: u64,
+    /// The time of the end of its last poll, or of joining.
     polled: u64,
-    /// A poll has reported that it is fenced, or it unsubscribed: its next poll joins again, unless
-    /// it was replaced.
+    /// A poll has reported that it is fenced: its next poll joins again, unless it was replaced.
     must_rejoin: bool,
     replaced: bool,
-    paused: bool,
-    /// The partition that the last poll read.
-    last_read: Option<Partition>,
+    paused: BTreeSet<Partition>,
+    /// Partitions in which it has read or sought since its last poll.
+    moved: BTreeSet<Partition>,
+    /// The topics of which its polls have reported the end, and the group's `disturbances` then.
+    ended: BTreeMap<String, u64>,
+    /// Topics whose end is due again, because the member has sought in them.
+    due_again: BTreeSet<String>,
+    /// Partitions in which it has sought, and which no poll has tried since.
+    sought: BTreeSet<Partition>,
+    /// How many offsets its polls have skipped that no batch has counted yet, where that is known.
+    skipped: BTreeMap<Partition, u64>,
+    /// It waits in a pending future, with this waker.
+    waits: Option<Arc<Wakes>>,
 }
 
 impl Member {
@@ -82,6 +146,16 @@ impl Member {
             .iter()
             .map(partition_of)
             .collect()
+    }
+
+    /// It was fenced off: what it joins again as is another member.
+    fn forget(&mut self) {
+        self.moved.clear();
+        self.paused.clear();
+        self.sought.clear();
+        self.skipped.clear();
+        self.ended.clear();
+        self.due_again.clear();
     }
 
     fn position(&self, at: &Partition) -> u64 {
@@ -101,16 +175,22 @@ pub(crate) struct Simulation<A, F: Fn() -> A> {
     topics: Vec<(Topic, Producer)>,
     setup: Setup,
     assignor: F,
-    evenness: Evenness,
+    promise: Promise,
+    last_assignment: Arc<Mutex<LastAssignment>>,
     members: Vec<Member>,
     /// The offset at which the first owner of each partition began.
     starts: BTreeMap<Partition, u64>,
     /// The committed offsets that the group reported last.
     committed: BTreeMap<Partition, u64>,
+    /// Everything before these offsets was deleted.
+    deleted: BTreeMap<Partition, u64>,
+    /// Counts what may give a closed topic something to read again, or another reader.
+    disturbances: u64,
+    steps: u64,
 }
 
 impl<A: Assignor + 'static, F: Fn() -> A> Simulation<A, F> {
-    pub(crate) fn new(setup: Setup, assignor: F, evenness: Evenness) -> Self {
+    pub(crate) fn new(setup: Setup, assignor: F, promise: Promise) -> Self {
         reset();
         let broker = Broker::new();
         let make = |(&partitions, name): (&u32, &str)| {
@@ -132,10 +212,14 @@ impl<A: Assignor + 'static, F: Fn() -> A> Simulation<A, F> {
             broker,
             setup,
             assignor,
-            evenness,
+            promise,
+            last_assignment: Arc::default(),
             members: Vec::new(),
             starts: BTreeMap::new(),
             committed: BTreeMap::new(),
+            deleted: BTreeMap::new(),
+            disturbances: 0,
+            steps: 0,
         }
     }
 
@@ -147,93 +231,45 @@ impl<A: Assignor + 'static, F: Fn() -> A> Simulation<A, F> {
         self.end();
     }
 
-    // ---- steps --------------------------------------------------------------------------
-
     fn step(&mut self, op: &Op) {
         match *op {
-            Op::Poll(i) => {
-                if let Some(i) = self.pick_member(i) {
-                    self.poll(i);
-                }
-            }
-            Op::Send(at, records) => self.send(at, records),
-            Op::Join(name, topics) => {
-                if self.members.len() < 5 {
-                    self.join(name, topics);
-                }
-            }
-            Op::Drop(i) => {
-                if let Some(i) = self.pick_member(i) {
-                    drop(self.members.remove(i));
-                }
-            }
-            Op::Unsubscribe(i) => {
-                if let Some(i) = self.pick_member(i) {
-                    let mut member = self.members.remove(i);
-                    let before = self.positions(&member.owned(), Some(&member));
-                    member.consumer.unsubscribe();
-                    assert_eq!(member.consumer.assignment(), []);
-                    self.check_own_commits(&before);
-                }
-            }
-            Op::Subscribe(i, topics) => {
-                if let Some(i) = self.pick_member(i) {
-                    let topics = self.topic_names(topics);
-                    let member = &mut self.members[i];
-                    let before = member.owned();
-                    let fenced = member.is_fenced();
-                    member.consumer.subscribe(&topics).unwrap();
-                    if fenced {
-                        member.polled = milliseconds();
-                        (member.must_rejoin, member.replaced, member.last_read) =
-                            (false, false, None);
-                        assert!(member.owned().is_empty());
-                    } else {
-                        assert_eq!(member.owned(), before);
-                    }
-                    member.topics = topics;
-                }
-            }
-            Op::Commit(i) => {
-                if let Some(i) = self.pick_member(i) {
-                    self.commit(i);
-                }
-            }
-            Op::CommitOffset(i, at, to) => {
-                if let Some(i) = self.pick_member(i) {
-                    self.commit_offset(i, at, to);
-                }
-            }
-            Op::Seek(i, at, to) => {
-                if let Some((i, at)) = self.pick_owned(i, at) {
-                    let (start, end) = self.bounds(&at);
-                    let to = start + u64::from(to) % (end - start + 1);
-                    let member = &mut self.members[i];
-                    member.consumer.seek((&at.0, at.1), to).unwrap();
-                    member.last_read = member.last_read.take().filter(|last| *last != at);
-                }
-            }
-            Op::Pause(i, at) => {
-                if let Some((i, at)) = self.pick_owned(i, at) {
-                    self.members[i].consumer.pause((&at.0, at.1)).unwrap();
-                    self.members[i].paused = true;
-                }
-            }
-            Op::PassTime(milliseconds) => pass(milliseconds),
-            Op::Settle => self.settle(),
+            Op::Send(at, records) => return self.send(at, records),
+            Op::Join(joining) if self.members.len() < 5 => return self.join(joining),
+            Op::Join(_) => return,
+            Op::DeleteRecords(at, to) => return self.delete_records(at, to),
+            Op::AddPartition(topic) => return self.add_partition(topic),
+            Op::Close(topic) => return self.close(topic),
+            Op::PassTime(milliseconds) => return pass(milliseconds),
+            Op::Outlive(polling) => return self.outlive(polling),
+            Op::Settle => return self.settle(),
+            _ => {}
+        }
+        if !self.members.is_empty() {
+            self.member_step(op);
         }
     }
 
-    fn pick_member(&self, i: usize) -> Option<usize> {
-        (!self.members.is_empty()).then(|| i % self.members.len())
+    fn member_step(&mut self, op: &Op) {
+        let pick = |i: usize| i % self.members.len();
+        match *op {
+            Op::Poll(i, commit) => self.poll(pick(i), commit),
+            Op::PollTask(i, kept) => self.poll_task(pick(i), kept),
+            Op::Leave(i, leave) => self.leave(pick(i), leave),
+            Op::Restart(i, leave, late) => self.restart(pick(i), leave, late),
+            Op::Subscribe(i, topic) => self.subscribe(pick(i), topic),
+            Op::Commit(i) => self.commit(pick(i)),
+            Op::CommitOffset(i, at, to) => self.commit_offset(pick(i), at, to),
+            Op::Seek(i, at, to) => self.seek(pick(i), at, to),
+            Op::SetPaused(i, at, on) => self.set_paused(pick(i), at, on),
+            _ => unreachable!("{op:?}"),
+        }
     }
 
-    /// A member that owns a partition, and that partition.
-    fn pick_owned(&mut self, i: usize, at: u8) -> Option<(usize, Partition)> {
-        let i = self.pick_member(i)?;
+    /// One of the partitions that this member owns.
+    fn pick_owned(&self, i: usize, at: u8) -> Option<Partition> {
         let owned = self.members[i].owned();
         let at = owned.iter().nth(usize::from(at) % owned.len().max(1))?;
-        Some((i, at.clone()))
+        Some(at.clone())
     }
 
     fn topic_names(&self, only: Option<usize>) -> Vec<&'static str> {
@@ -254,56 +290,8 @@ impl<A: Assignor + 'static, F: Fn() -> A> Simulation<A, F> {
         )
     }
 
-    fn send(&mut self, at: u8, records: u8) {
-        let count = self.topics.len();
-        let (topic, producer) = &mut self.topics[usize::from(at) % count];
-        let partition = u32::from(at) / 2 % topic.partitions();
-        for _ in 0..records {
-            let end = topic.log_end_offset(partition).unwrap();
-            let value = end.to_ne_bytes();
-            match producer.try_send(Record::new(&value).partition(partition)) {
-                Ok(sent) => assert_eq!(sent.offset, end),
-                Err(SendError::Full { .. }) => return,
-                Err(other) => panic!("{other}"),
-            }
-        }
-    }
-
-    fn join(&mut self, name: Option<u8>, topics: Option<usize>) {
-        let mut config = ConsumerConfig::new()
-            .group("g")
-            .assignor((self.assignor)())
-            .auto_commit(self.setup.auto_commit)
-            .hold_back(self.setup.hold_back)
-            .max_poll_records(3)
-            .max_poll_interval(Duration::from_millis(INTERVAL))
-            .clock(now);
-        if let Some(name) = name {
-            config = config.instance_id(INSTANCE_IDS[usize::from(name)]);
-        }
-        let mut consumer = self.broker.consumer(config).unwrap();
-        let topics = self.topic_names(topics);
-        consumer.subscribe(&topics).unwrap();
-        self.members.push(Member {
-            consumer,
-            topics,
-            polled: milliseconds(),
-            must_rejoin: false,
-            replaced: false,
-            paused: false,
-            last_read: None,
-        });
-    }
-
-    fn positions(
-        &self,
-        owned: &BTreeSet<Partition>,
-        member: Option<&Member>,
-    ) -> BTreeMap<Partition, u64> {
-        let positions = owned.iter().map(|at| {
-            let position = member.map_or(0, |member| member.position(at));
-            (at.clone(), position)
-        });
-        positions.collect()
+    /// The first offset that is retained from `offset` on.
+    fn retained(&self, at: &Partition, offset: u64) -> u64 {
+        offset.max(self.bounds(at).0)
     }
 }

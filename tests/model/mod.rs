@@ -5,6 +5,7 @@ mod appends;
 mod group;
 mod members;
 pub(crate) mod ops;
+mod polls;
 mod reader;
 mod reads;
 pub(crate) mod reference;

@@ -115,6 +115,8 @@ pub(crate) enum Op {
     ReplaceProducer(bool),
     /// Reads a batch, waiting or not, and holds it during the given number of operations.
     Poll(usize, bool, usize),
+    /// Polls for a task, once. A future that is pending is kept, or dropped.
+    PollTask(usize, bool),
     Seek(usize, u32, Seek),
     /// Pauses a partition, or resumes it.
     SetPaused(usize, u32, bool),

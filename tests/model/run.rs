@@ -2,6 +2,7 @@
 
 use super::group::Group;
 use super::ops::{CONSUMERS, NO_PARTITION, Op, Retention, Seek, Setup};
+use super::polls::Wakes;
 use super::reader::Reader;
 use super::reference::{Limits, Partition, Room, SentRecord, StoredRecord};
 use ringlog::{
@@ -10,6 +11,7 @@ use ringlog::{
 };
 use std::rc::Rc;
 use std::slice;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 pub(crate) const TOPIC: &str = "model";
@@ -34,6 +36,8 @@ pub(crate) struct Run {
     /// Absent while a batch of the consumer is held.
     pub(crate) consumers: [Option<Consumer>; CONSUMERS],
     pub(crate) readers: [Option<Reader>; CONSUMERS],
+    /// The wakers of the futures that are kept, pending.
+    pub(crate) waits: [Option<Arc<Wakes>>; CONSUMERS],
     pub(crate) group: Group,
     pub(crate) log: Vec<Partition>,
     pub(crate) values: u64,
@@ -105,6 +109,7 @@ impl Run {
             topic,
             consumers: [None, None],
             readers: [None, None],
+            waits: [None, None],
             log,
             values: 0,
         }
@@ -278,6 +283,7 @@ impl Run {
     }
 
     pub(crate) fn step(&mut self, op: &Op, ops: &mut slice::Iter<'_, Op>) {
+        self.stop_waiting(op);
         match op {
             Op::Send(sent, partition, wait) => self.send(sent, *partition, *wait),
             Op::Batch(batch, wait) => self.batch(batch, *wait),
@@ -285,6 +291,7 @@ impl Run {
             Op::Claim(to, key, length, publish) => self.claim(to, key.clone(), *length, *publish),
             Op::ReplaceProducer(exclusive) => self.replace_producer(*exclusive),
             Op::Poll(consumer, wait, held) => self.poll(*consumer, *wait, *held, ops),
+            Op::PollTask(consumer, kept) => self.poll_task(*consumer, *kept),
             Op::Seek(consumer, partition, seek) => self.seek(*consumer, *partition, *seek),
             Op::SetPaused(consumer, partition, on) => self.pause(*consumer, *partition, *on),
             Op::Join(consumer, reset) => self.join(*consumer, *reset),

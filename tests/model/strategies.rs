@@ -132,6 +132,7 @@ pub(crate) fn op() -> impl Strategy<Value = Op> {
     prop_oneof![
         72 => append(),
         48 => (consumer(), any::<bool>(), held).prop_map(|(c, t, h)| Op::Poll(c, t, h)),
+        16 => (consumer(), any::<bool>()).prop_map(|(c, kept)| Op::PollTask(c, kept)),
         8 => (consumer(), partition(), seek()).prop_map(|(c, p, s)| Op::Seek(c, p, s)),
         4 => (consumer(), partition(), any::<bool>())
             .prop_map(|(c, p, on)| Op::SetPaused(c, p, on)),

@@ -1,12 +1,16 @@
 //! Invariants that hold after every step, and what holds once the members have settled.
 
-use super::{Evenness, INSTANCE_IDS, Member, ROUNDS, Simulation, partition_of};
+use super::promises::Shares;
+use super::{BatchCommit, INSTANCE_IDS, Joining, Member, ROUNDS, Simulation, partition_of};
 use ringlog::Assignor;
 use std::collections::{BTreeMap, BTreeSet};
 
 impl<A: Assignor + 'static, F: Fn() -> A> Simulation<A, F> {
     pub(super) fn check_invariants(&mut self) {
+        self.steps += 1;
         assert_eq!(self.group_commits(), self.committed);
+        self.check_lag();
+        self.check_waiting();
         let Some(group) = self.group() else { return };
         let owners = group.partitions.iter();
         let owners: BTreeMap<_, _> = owners
@@ -34,11 +38,15 @@ impl<A: Assignor + 'static, F: Fn() -> A> Simulation<A, F> {
         let gone: Vec<_> = gone.filter_map(|m| m.instance_id.clone()).collect();
         for name in gone {
             let name = INSTANCE_IDS.iter().position(|n| *n == name).unwrap();
-            self.join(Some(name as u8), None);
+            self.join(Joining {
+                name: Some(name as u8),
+                topic: None,
+                patient: false,
+            });
         }
         for _ in 0..ROUNDS {
             for i in 0..self.members.len() {
-                self.poll(i);
+                self.poll(i, BatchCommit::Nothing);
                 self.check_invariants();
             }
         }
@@ -50,56 +58,74 @@ impl<A: Assignor + 'static, F: Fn() -> A> Simulation<A, F> {
         });
         let owned: BTreeSet<_> = live.iter().flat_map(|m| m.owned()).collect();
         assert_eq!(owned, all.collect(), "not everything has an owner");
-        if live.iter().all(|m| m.topics == live[0].topics) {
-            let loads = |topic: Option<&str>| {
-                let of = |m: &&Member| {
-                    let owned = m.owned();
-                    let counts = owned.iter().filter(|at| topic.is_none_or(|t| at.0 == t));
-                    counts.count()
-                };
-                live.iter().map(of).collect::<Vec<_>>()
-            };
-            let even = |loads: Vec<usize>| {
-                let (least, most) = (loads.iter().min(), loads.iter().max());
-                let apart = most.unwrap_or(&0) - least.unwrap_or(&0);
-                assert!(apart <= 1, "{loads:?}");
-            };
-            match self.evenness {
-                Evenness::Overall => even(loads(None)),
-                Evenness::InEachTopic => read.iter().for_each(|topic| even(loads(Some(topic)))),
+        self.check_shares(&live);
+    }
+
+    /// Every partition is with the member that the last assignment gave it to, so that all that
+    /// was checked of the assignment holds for the members.
+    fn check_shares(&self, live: &[&Member]) {
+        let shares = live.iter().map(|member| {
+            let id = member.consumer.member_id().unwrap();
+            (id, member.consumer.assignment().into_iter().collect())
+        });
+        let shares: Shares = shares.collect();
+        let mut record = self.last_assignment.lock().unwrap();
+        for (id, owned) in &shares {
+            let given = record.last.get(id).cloned().unwrap_or_default();
+            assert_eq!(*owned, given, "{id} has other partitions than given");
+        }
+        record.settled = true;
+    }
+
+    /// At the end of a run, the members that are left read and commit every record, and get the
+    /// ends of their topics.
+    pub(super) fn end(mut self) {
+        if self.members.iter().all(|m| m.replaced) {
+            self.join(Joining {
+                name: None,
+                topic: None,
+                patient: false,
+            });
+        }
+        self.settle();
+        self.resume_all();
+        self.read_all();
+        for i in 0..self.members.len() {
+            self.commit(i);
+        }
+        self.check_invariants();
+        for member in self.members.iter().filter(|m| !m.replaced) {
+            for at in member.owned() {
+                assert_eq!(self.committed.get(&at), Some(&self.bounds(&at).1), "{at:?}");
+            }
+        }
+        (0..self.topics.len()).for_each(|topic| self.close(topic));
+        for _ in 0..ROUNDS {
+            for i in 0..self.members.len() {
+                self.poll_task(i, false);
+            }
+        }
+        for member in self.members.iter().filter(|m| !m.replaced) {
+            assert!(member.consumer.is_finished(), "the end does not come");
+        }
+    }
+
+    fn resume_all(&mut self) {
+        for member in &mut self.members {
+            for at in std::mem::take(&mut member.paused) {
+                member.consumer.resume((&*at.0, at.1)).unwrap();
             }
         }
     }
 
-    /// At the end of a run, the members that are left read and commit every record.
-    pub(super) fn end(mut self) {
-        if self.members.iter().all(|m| m.replaced) {
-            self.join(None, None);
-        }
-        self.settle();
-        if self.members.iter().any(|m| m.paused) {
-            return;
-        }
+    fn read_all(&mut self) {
         for _ in 0..600 {
             for i in 0..self.members.len() {
-                self.poll(i);
+                self.poll(i, BatchCommit::Nothing);
             }
-            let group = self.group().unwrap();
-            let owned = group.partitions.iter().filter(|p| p.owner.is_some());
             let live = self.members.iter().filter(|m| !m.replaced);
-            let mut positions = live.flat_map(|m| m.owned().into_iter().map(|at| m.position(&at)));
-            let ends: BTreeMap<_, _> = owned
-                .map(|p| (partition_of(&p.topic_partition), p.log_end))
-                .collect();
-            if positions.by_ref().sum::<u64>() == ends.values().sum() {
-                for i in 0..self.members.len() {
-                    self.commit(i);
-                }
-                self.check_invariants();
-                assert!(
-                    ends.iter()
-                        .all(|(at, end)| self.committed.get(at) == Some(end))
-                );
+            let mut owned = live.flat_map(|m| m.owned().into_iter().map(move |at| (m, at)));
+            if owned.all(|(m, at)| m.position(&at) == self.bounds(&at).1) {
                 return;
             }
         }

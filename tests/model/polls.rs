@@ -1,0 +1,76 @@
+//! Polls for a task.
+//!
+//! The future of a poll has no state of its own, but borrows the consumer. So a kept future is
+//! leaked here, and to resume it or drop it, another one is made.
+
+use super::ops::{CONSUMERS, Op};
+use super::reads::compare;
+use super::run::Run;
+use std::future::Future;
+use std::mem;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
+
+/// Counts how often its task is woken.
+#[derive(Debug, Default)]
+pub(crate) struct Wakes(AtomicUsize);
+
+impl Wake for Wakes {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+impl Run {
+    pub(crate) fn poll_task(&mut self, i: usize, kept: bool) {
+        let (Some(consumer), Some(reader)) = (&mut self.consumers[i], &mut self.readers[i]) else {
+            return;
+        };
+        let expected = reader.poll(&self.log, self.setup.max_poll as usize);
+        let unwoken = self.waits[i].take();
+        let unwoken = unwoken.is_some_and(|wakes| wakes.0.load(Ordering::Relaxed) == 0);
+        assert!(
+            !unwoken || !matches!(expected, Ok(Some(_))),
+            "not woken for {expected:?}"
+        );
+        let wakes = Arc::new(Wakes::default());
+        let waker = Waker::from(wakes.clone());
+        let mut future = consumer.poll_async();
+        let answer = Pin::new(&mut future).poll(&mut Context::from_waker(&waker));
+        match (answer, expected) {
+            (Poll::Ready(Ok(batch)), Ok(Some(expected))) => compare(&batch, &expected),
+            (Poll::Ready(Err(answer)), Err(expected)) => assert_eq!(answer, expected),
+            (Poll::Pending, Ok(None)) if kept => {
+                mem::forget(future);
+                self.waits[i] = Some(wakes);
+            }
+            (Poll::Pending, Ok(None)) => {}
+            (answer, expected) => panic!("{answer:?}, but the reference has {expected:?}"),
+        }
+    }
+
+    /// Before an operation that uses the consumer of a kept future: drops that.
+    pub(crate) fn stop_waiting(&mut self, op: &Op) {
+        for i in 0..CONSUMERS {
+            let is_used = match op {
+                Op::Poll(consumer, ..)
+                | Op::Seek(consumer, ..)
+                | Op::SetPaused(consumer, ..)
+                | Op::Join(consumer, _)
+                | Op::Leave(consumer)
+                | Op::Subscribe(consumer)
+                | Op::Assign(consumer, _)
+                | Op::Unsubscribe(consumer) => *consumer == i,
+                Op::Recreate => true,
+                _ => false,
+            };
+            if is_used && self.waits[i].take().is_some() {
+                if let Some(consumer) = &mut self.consumers[i] {
+                    drop(consumer.poll_async());
+                }
+            }
+        }
+    }
+}
