@@ -299,7 +299,7 @@ impl<A: Assignor + 'static, F: Fn() -> A> Simulation<A, F> {
         );
         let disturbances = self.disturbances;
         let member = &mut self.members[i];
-        assert!(member.topics.iter().any(|t| *t == topic));
+        assert!(member.topics.contains(&topic));
         let finished = member.consumer.is_finished();
         member.due_again.remove(topic);
         let last = member.ended.insert(topic.to_owned(), disturbances);
