@@ -184,7 +184,7 @@ fn op(u: &mut Unstructured<'_>) -> Result<Op> {
         }
         29 => Op::Unsubscribe(consumer),
         30 => Op::ReplaceProducer(flag(u)?),
-        _ => Op::Recreate,
+        _ => Op::Recreate(flag(u)?),
     })
 }
 

@@ -135,8 +135,8 @@ pub(crate) enum Op {
     Delete(u32, Seek),
     /// Adds partitions up to this total.
     AddPartitions(u32),
-    /// Deletes the topic, and creates it again.
-    Recreate,
+    /// Deletes the topic, and creates it again. If it is closed first, all read to its end.
+    Recreate(bool),
     Group(GroupOp),
 }
 

@@ -5,7 +5,8 @@
 
 use super::ops::{CONSUMERS, Op};
 use super::reads::compare;
-use super::run::Run;
+use super::run::{Run, TOPIC};
+use ringlog::ConsumeError;
 use std::future::Future;
 use std::mem;
 use std::pin::Pin;
@@ -51,6 +52,38 @@ impl Run {
         }
     }
 
+    /// Reads all of a closed topic. Its end is reported after the last record, and not while a
+    /// paused partition has more.
+    pub(crate) fn read_to_the_end(&mut self, i: usize) {
+        let (Some(consumer), Some(reader)) = (&mut self.consumers[i], &mut self.readers[i]) else {
+            return;
+        };
+        let closed = ConsumeError::Closed {
+            topic: TOPIC.into(),
+        };
+        loop {
+            let expected = reader.poll(&self.log, self.setup.max_poll as usize);
+            match (consumer.try_poll(), expected) {
+                (Ok(batch), Ok(Some(expected))) => compare(&batch, &expected),
+                (Err(answer), Err(ConsumeError::Wakeup)) => {
+                    assert_eq!(answer, ConsumeError::Wakeup);
+                }
+                (Err(answer), Err(expected)) => return assert_eq!(answer, expected),
+                (Err(answer), Ok(None)) => {
+                    assert_eq!(answer, closed);
+                    assert!(!reader.is_behind(&self.log) && consumer.is_finished());
+                    // It has no more than one end.
+                    return assert_eq!(consumer.try_poll().unwrap_err(), closed);
+                }
+                (Ok(batch), Ok(None)) => {
+                    assert!(batch.is_empty() && reader.is_behind(&self.log));
+                    return assert!(!consumer.is_finished());
+                }
+                (answer, expected) => panic!("{answer:?}, but the reference has {expected:?}"),
+            }
+        }
+    }
+
     /// Before an operation that uses the consumer of a kept future: drops that.
     pub(crate) fn stop_waiting(&mut self, op: &Op) {
         for i in 0..CONSUMERS {
@@ -63,7 +96,7 @@ impl Run {
                 | Op::Subscribe(consumer)
                 | Op::Assign(consumer, _)
                 | Op::Unsubscribe(consumer) => *consumer == i,
-                Op::Recreate => true,
+                Op::Recreate(_) => true,
                 _ => false,
             };
             if is_used && self.waits[i].take().is_some() {

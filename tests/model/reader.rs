@@ -162,6 +162,15 @@ impl Reader {
         Ok(None)
     }
 
+    /// Whether a partition has more to read, paused or not.
+    pub(crate) fn is_behind(&self, log: &[Partition]) -> bool {
+        let mut cursors = self.cursors.iter();
+        cursors.any(|cursor| {
+            let log = &log[cursor.partition];
+            cursor.position.max(log.start()) < log.end()
+        })
+    }
+
     /// While a batch is held, its segment is held as well.
     pub(crate) fn hold(&mut self, batch: &Expected) {
         if let Some(&(first, _)) = batch.records.first() {

@@ -304,7 +304,7 @@ impl Run {
             Op::ApplyRetention => self.apply_retention(),
             Op::Delete(partition, before) => self.delete(*partition, *before),
             Op::AddPartitions(total) => self.add_partitions(*total),
-            Op::Recreate => self.recreate(),
+            Op::Recreate(closed) => self.recreate(*closed),
             Op::Group(op) => self.group_step(*op),
         }
         self.check();
@@ -343,9 +343,23 @@ impl Run {
         }
     }
 
+    /// Closes the topic: no record is added, and each consumer reads on to the end.
+    fn close(&mut self) {
+        self.topic.close();
+        assert!(self.topic.is_closed());
+        self.appends_are_refused();
+        for i in 0..CONSUMERS {
+            self.read_to_the_end(i);
+        }
+        self.check();
+    }
+
     /// Deletes the topic, whose handles then only answer queries, and creates it again. Consumers
     /// stay with the old topic until they subscribe again.
-    fn recreate(&mut self) {
+    fn recreate(&mut self, closed: bool) {
+        if closed {
+            self.close();
+        }
         self.broker.delete_topic(TOPIC).unwrap();
         let unknown = TopicError::UnknownTopic {
             name: TOPIC.to_owned(),

@@ -147,7 +147,7 @@ pub(crate) fn op() -> impl Strategy<Value = Op> {
         4 => Just(Op::ApplyRetention),
         3 => (partition(), seek()).prop_map(|(p, s)| Op::Delete(p, s)),
         1 => TOTAL.prop_map(Op::AddPartitions),
-        1 => Just(Op::Recreate),
+        1 => any::<bool>().prop_map(Op::Recreate),
         30 => group_op().prop_map(Op::Group),
     ]
 }
