@@ -60,7 +60,8 @@ fn a_record_in_an_idle_partition_is_found_within_the_bound_beside_busy_ones() {
                 (0..3).for_each(|_| send(&mut topic.producer(), partition));
             }
             (0..1000).for_each(|_| keep_busy(polled(&mut consumer, Duration::ZERO)));
-            for idle in (0..100).filter(|p| !busy.contains(p)) {
+            // Backwards: each lies where the round has just been.
+            for idle in (0..100).rev().filter(|p| !busy.contains(p)) {
                 send(&mut topic.producer(), idle);
                 let mut polls = 1;
                 loop {
