@@ -121,3 +121,24 @@ fn without_auto_commit_a_seek_commits_nothing() {
     member.close();
     assert_eq!((committed(&broker, 0), committed(&broker, 1)), (None, None));
 }
+
+/// The poll reads another partition's next record, and has nothing else to do.
+#[test]
+fn a_seek_is_committed_by_a_poll_that_reads_elsewhere() {
+    for (seek, position) in SEEKS {
+        let (broker, topic) = setup();
+        topic.add_partitions(3).unwrap();
+        for n in 0..4 {
+            let record = Record::new("x").partition(2).timestamp(n);
+            topic.producer().send(record).unwrap();
+        }
+        let mut member = subscribed(&broker, grouped().max_poll_records(1));
+        let poll = |member: &mut Consumer| member.try_poll().unwrap().partition().unwrap();
+        // They are read in turn, in this order.
+        let order: Vec<u32> = (0..3).map(|_| poll(&mut member)).collect();
+        assert_eq!((poll(&mut member), poll(&mut member)), (order[0], order[1]));
+        seek(&mut member, order[0]);
+        assert_eq!(poll(&mut member), order[2]);
+        assert_eq!(committed(&broker, order[0]), Some(position));
+    }
+}

@@ -11,6 +11,9 @@
 //! - A model has at most four threads, of which at most one waits for another. All others try a
 //!   bounded number of times.
 //!
+//! A model that takes ten seconds or more alone on a core is deep: it is `ignore`d, and run by
+//! `cargo test -p loom-tests -- --include-ignored` and by the mutants command.
+//!
 //! `RINGLOG_PREEMPTIONS` sets the preemption bound. The default is 2.
 
 use ringlog_loom::{

@@ -7,6 +7,7 @@ use ringlog_loom::{Overflow, Record, SendError};
 /// P13: a producer that sees a new partition finds it complete, and a subscriber reads every record
 /// sent there, however late it looks.
 #[test]
+#[ignore = "deep: cargo test -p loom-tests -- --include-ignored"]
 fn a_new_partition_is_complete_and_its_subscribers_miss_nothing() {
     let outcomes = Outcomes::new();
     let observed = outcomes.clone();

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 /// P4, P5, P6: a held batch does not change while producers lap it, and `lost` is the exact number
 /// of records that a lapped reader missed.
 #[test]
+#[ignore = "deep: cargo test -p loom-tests -- --include-ignored"]
 fn a_held_batch_is_never_overwritten_and_lost_is_exact() {
     let outcomes = Outcomes::new();
     let observed = outcomes.clone();
@@ -85,6 +86,7 @@ fn a_gate_protects_unread_records_and_releases_read_ones() {
 /// P5, P10: a reader that joins while a roll looks at the gates is seen by the roll, or sees that
 /// the log start has moved. It misses no record from its first offset on.
 #[test]
+#[ignore = "deep: cargo test -p loom-tests -- --include-ignored"]
 fn a_gate_that_joins_during_a_roll_misses_nothing() {
     let outcomes = Outcomes::new();
     for polling in Polling::BOTH {

@@ -11,6 +11,7 @@ use ringlog_loom::{Overflow, Producer, Record};
 /// S2, P1, P6, P8, P11: a claim that lands in a later life is valid there, with an offset of that
 /// life.
 #[test]
+#[ignore = "deep: cargo test -p loom-tests -- --include-ignored"]
 fn a_stale_claim_is_a_good_claim_in_the_new_life() {
     let outcomes = Outcomes::new();
     let observed = outcomes.clone();
@@ -53,6 +54,7 @@ fn a_stale_claim_is_a_good_claim_in_the_new_life() {
 /// S2: a segment that now belongs to another partition refuses the claim, although the rest of its
 /// state word is as it was.
 #[test]
+#[ignore = "deep: cargo test -p loom-tests -- --include-ignored"]
 fn a_stale_claim_never_lands_in_another_partition() {
     let outcomes = Outcomes::new();
     let observed = outcomes.clone();

@@ -70,6 +70,7 @@ fn a_thread_stopped_at_any_step_holds_up_only_what_the_design_says() {
 /// S1, S2, T2, T4: while a producer is stopped anywhere in a roll, two others proceed in any order.
 /// All three, the stopped one after it wakes up, get an offset of their own.
 #[test]
+#[ignore = "deep: cargo test -p loom-tests -- --include-ignored"]
 fn two_producers_proceed_at_once_while_one_is_stopped_in_a_roll() {
     let set_up = || {
         let (broker, topic) = topic(smallest(Overflow::DropOldest));

@@ -89,7 +89,7 @@ impl Models {
     fn run(&self, trial: &Trial, env: &[(&str, &OsStr)]) -> Result<Run, Failure> {
         let mut command = Command::new(&self.binary);
         command
-            .args([&trial.test, "--exact"])
+            .args([&trial.test, "--exact", "--include-ignored"])
             .env_remove("RINGLOG_WEAKEN")
             .env_remove("RINGLOG_PREEMPTIONS")
             .env("RUST_BACKTRACE", "0")
