@@ -30,22 +30,28 @@ fn a_batch_counts_as_read_when_the_next_poll_begins() {
 
 #[test]
 fn with_several_upstreams_the_slowest_counts_and_dependents_have_dependents() {
-    let (broker, topic) = make(TopicConfig::new());
-    let config = || ConsumerConfig::new().max_poll_records(1);
-    let (mut a, mut b) = (subscribed(&broker, config()), subscribed(&broker, config()));
-    let mut c = after(&broker, &mut [&mut a, &mut b]);
-    let mut d = after(&broker, &mut [&mut c]);
-    send(&mut topic.producer(), 4);
-    (0..5).for_each(|_| _ = read(&mut a));
-    assert_eq!(read_all(&mut c), NOTHING);
-    (0..3).for_each(|_| _ = read(&mut b));
-    assert_eq!(read(&mut c), [0, 1]);
-    assert_eq!(read_all(&mut d), NOTHING);
-    assert_eq!(read(&mut c), NOTHING);
-    assert_eq!(read_all(&mut d), [0, 1]);
-    (0..2).for_each(|_| _ = read(&mut b));
-    assert_eq!(read_all(&mut c), [2, 3]);
-    assert_eq!(read_all(&mut d), [2, 3]);
+    for slowest_first in [false, true] {
+        let (broker, topic) = make(TopicConfig::new());
+        let config = || ConsumerConfig::new().max_poll_records(1);
+        let (mut a, mut b) = (subscribed(&broker, config()), subscribed(&broker, config()));
+        let mut upstreams = [&mut a, &mut b];
+        if slowest_first {
+            upstreams.reverse();
+        }
+        let mut c = after(&broker, &mut upstreams);
+        let mut d = after(&broker, &mut [&mut c]);
+        send(&mut topic.producer(), 4);
+        (0..5).for_each(|_| _ = read(&mut a));
+        assert_eq!(read_all(&mut c), NOTHING);
+        (0..3).for_each(|_| _ = read(&mut b));
+        assert_eq!(read(&mut c), [0, 1]);
+        assert_eq!(read_all(&mut d), NOTHING);
+        assert_eq!(read(&mut c), NOTHING);
+        assert_eq!(read_all(&mut d), [0, 1]);
+        (0..2).for_each(|_| _ = read(&mut b));
+        assert_eq!(read_all(&mut c), [2, 3]);
+        assert_eq!(read_all(&mut d), [2, 3]);
+    }
 }
 
 /// A simple generator of numbers that repeat with their seed.
