@@ -176,7 +176,8 @@ impl<'c> Batch<'c> {
     /// because the consumer was overtaken
     /// ([`Overflow::DropOldest`](crate::Overflow::DropOldest)) or the records were deleted. The
     /// offsets of aborted claims among them count too. So do those that an empty poll found lost
-    /// before a seek.
+    /// before a seek. Those that it found lost before a rebalance took the partition count in the
+    /// [statistics](crate::ConsumerStats::lost) alone.
     pub fn lost(&self) -> u64 {
         self.source.map_or(0, |source| source.run().lost)
     }
