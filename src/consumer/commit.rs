@@ -174,6 +174,9 @@ impl Consumer {
         member: &Membership,
         commits: impl Iterator<Item = PendingCommit<'a>> + Clone,
     ) -> Result<(), ConsumeError> {
+        // If the member is fenced off already, nothing changes. If it is from here on, this may
+        // still be its last commit.
+        member.check_fenced()?;
         // Offsets that are committed already are left out. That mostly leaves one partition, which
         // is committed without the group's lock.
         let mut new = commits.clone().filter(|commit| {

@@ -3,8 +3,8 @@
 use super::clock::pass;
 use super::common::{make, subscribed};
 use super::support::{
-    count_polled, is_fenced, member, owned_topics, partitions, poll_errors, poll_for, read, send,
-    send_to, timed, topics,
+    at, count_polled, is_fenced, member, owned_topics, partitions, poll_errors, poll_for, read,
+    send, send_to, timed, topics,
 };
 use ringlog::{ConsumeError, FenceReason, RangeAssignor, Record, TopicConfig};
 use std::time::Duration;
@@ -116,4 +116,29 @@ fn a_fenced_member_that_is_refused_keeps_its_subscription() {
     drop(ranged);
     assert_eq!(count_polled(&mut consumer), 0);
     assert_eq!(owned_topics(&consumer), ["a"]);
+}
+
+/// Nor what it had committed before: the next owner may be further.
+#[test]
+fn an_expelled_member_commits_nothing() {
+    let (broker, topic) = make(TopicConfig::new());
+    let mut producer = topic.producer();
+    let config = || timed().auto_commit(false);
+    let (mut a, mut b) = (subscribed(&broker, config()), subscribed(&broker, config()));
+    for _ in 0..3 {
+        assert!(read(&mut a).is_empty() && read(&mut b).is_empty());
+    }
+    send(&mut producer, 0, 3);
+    assert_eq!(read(&mut a).len(), 3);
+    a.commit_offsets([(at(0), 1)]).unwrap();
+    assert_eq!(poll_for(&mut b, 1300).len(), 2);
+    b.commit().unwrap();
+    for offset in [2, 1, 3] {
+        a.seek(at(0), offset).unwrap();
+        for refused in [a.commit(), a.commit_offsets([(at(0), offset)])] {
+            let expected = FenceReason::MaxPollInterval;
+            assert!(is_fenced(refused, expected), "{offset}");
+        }
+        assert_eq!(b.committed(at(0)), Ok(Some(3)));
+    }
 }
