@@ -24,6 +24,12 @@ fn deadline() -> Duration {
     Duration::from_secs(seconds.map_or(100, |seconds| seconds.parse().unwrap()))
 }
 
+/// How many times more records are sent than by default.
+fn depth() -> u64 {
+    let depth = std::env::var("RINGLOG_DEPTH");
+    depth.map_or(1, |depth| depth.parse().unwrap())
+}
+
 /// Marks a timestamp as an identity; the times of appends are far below.
 const MARK: u64 = 1 << 60;
 const KEYS: u64 = 7;
@@ -243,36 +249,41 @@ fn new_consumer(broker: &Broker, max: u32) -> Consumer {
     common::subscribed(broker, ConsumerConfig::new().max_poll_records(max))
 }
 
+/// Sizes of segments, and how many records a producer sends through them.
 const SHAPES: [(Shape, u64); 4] = [
     (
         Shape {
             records: 2,
             bytes: 128,
         },
-        4_000,
+        1_000,
     ),
     (
         Shape {
             records: 5,
             bytes: 1_000,
         },
-        8_000,
+        2_000,
     ),
     (
         Shape {
             records: 64,
             bytes: 4_096,
         },
-        25_000,
+        6_000,
     ),
     (
         Shape {
             records: 5_000,
             bytes: 64 * 1024,
         },
-        60_000,
+        15_000,
     ),
 ];
+
+fn deeper((shape, count): (Shape, u64)) -> (Shape, u64) {
+    (shape, count * depth())
+}
 
 /// Joins all threads, makes the checks that always hold, and returns what each consumer read.
 fn run(
@@ -305,7 +316,7 @@ fn run(
 }
 
 fn shared(overflow: Overflow) {
-    for (shape, count) in SHAPES {
+    for (shape, count) in SHAPES.map(deeper) {
         for producers in 1..=4u64 {
             for consumers in 1..=3u32 {
                 let made = topic(overflow, shape, 1 + consumers);
@@ -339,7 +350,7 @@ fn under_drop_oldest_what_is_read_and_what_is_lost_is_everything() {
 #[test]
 fn an_exclusive_producer_keeps_the_same_promises() {
     for overflow in [Overflow::Backpressure, Overflow::DropOldest] {
-        for (shape, count) in SHAPES {
+        for (shape, count) in SHAPES.map(deeper) {
             let made = topic(overflow, shape, 2);
             let readers = (0..2).map(|i| new_consumer(&made.0, 1 + 100 * i)).collect();
             let sender = made.1.exclusive_producer().unwrap();
@@ -385,7 +396,7 @@ fn churn(broker: Broker, seed: u64, done: Arc<AtomicBool>) -> JoinHandle<u64> {
 #[test]
 fn consumers_that_come_and_go_disturb_no_other_handle() {
     for overflow in [Overflow::Backpressure, Overflow::DropOldest] {
-        for (shape, count) in SHAPES {
+        for (shape, count) in SHAPES.map(deeper) {
             let made = topic(overflow, shape, 2);
             let done = Arc::new(AtomicBool::new(false));
             let churns: Vec<_> = (0..2)

@@ -129,7 +129,8 @@ pub struct ConsumerPartitionStats {
     /// The partition's number.
     pub partition: u32,
     /// The next offset to be read; the log start if that has overtaken the consumer. A lower
-    /// bound.
+    /// bound, as of the consumer's last poll: a seek shows with the next one. With auto-commit, an
+    /// offset that the application has committed ahead of the position passes for it until then.
     pub position: u64,
     /// The upper bound of the position.
     pub position_max: u64,
