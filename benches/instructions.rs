@@ -25,7 +25,7 @@ use std::process::{Command, ExitCode};
 type Operation = (&'static str, fn(u64));
 
 /// The counted operations.
-const OPERATIONS: [Operation; 14] = [
+const OPERATIONS: [Operation; 15] = [
     ("send, exclusive, 8 B", |n| {
         send(topic(1).exclusive_producer().unwrap(), [1; 8], n)
     }),
@@ -58,6 +58,16 @@ const OPERATIONS: [Operation; 14] = [
                 .iter()
                 .map(|key| Record::new(&[1; 64]).key(key))
                 .collect();
+            for _ in 0..n / 256 {
+                black_box(producer.send_batch(black_box(&records)).unwrap());
+            }
+        },
+    ),
+    (
+        "send_batch, 256 without keys on one partition, 64 B, a record",
+        |n| {
+            let mut producer = topic(1).producer();
+            let records = [Record::new(&[1; 64]); 256];
             for _ in 0..n / 256 {
                 black_box(producer.send_batch(black_box(&records)).unwrap());
             }

@@ -7,8 +7,8 @@
 use super::appender::FrameSize;
 use super::router::Router;
 use crate::error::{BatchError, SendError};
-use crate::log::segment::BatchShare;
-use crate::record::{Record, check_timestamp};
+use crate::log::segment::{BatchShare, SimpleRecord};
+use crate::record::{Destination, Record, check_timestamp};
 use crate::topic::TopicShared;
 
 /// How a batch is split, and where its shares were appended. A producer keeps one plan and uses it
@@ -18,8 +18,8 @@ use crate::topic::TopicShared;
 ///
 /// ```text
 /// per partition      0      1      2        per record         a b c d
-/// shares             2      0      2        record_partitions  0 2 0 2
-/// share_starts       0      2      2        ranks              0 0 1 1
+/// shares             2      0      2        places: partition  0 2 0 2
+/// share_starts       0      2      2                rank       0 0 1 1
 /// base_offsets       set when appended      order              0 2 1 3
 /// ```
 #[derive(Default)]
@@ -30,12 +30,26 @@ pub(super) struct BatchPlan {
     share_starts: Vec<u32>,
     /// For each partition, the base offset of its frame.
     base_offsets: Vec<u64>,
-    /// For each record, its partition.
-    record_partitions: Vec<u32>,
-    /// For each record, its position in its partition's share.
-    ranks: Vec<u32>,
+    /// For each record, its place.
+    places: Vec<Place>,
     /// The positions in the batch of all records, sorted by partition.
     order: Vec<u32>,
+}
+
+/// A record's partition, and its position in its partition's share.
+#[derive(Clone, Copy, Default)]
+struct Place {
+    partition: u32,
+    rank: u32,
+}
+
+/// The partition of a record, whatever it has.
+#[inline(never)]
+fn choose_other(router: &mut Router, record: &Record<'_>) -> Result<u32, SendError> {
+    if let Some(timestamp) = record.timestamp {
+        check_timestamp::<SendError>(timestamp)?;
+    }
+    Ok(router.choose(record.destination(), record.value_bytes().len())?)
 }
 
 impl BatchPlan {
@@ -54,17 +68,25 @@ impl BatchPlan {
         self.shares.clear();
         self.shares.resize(partitions, BatchShare::default());
         self.base_offsets.resize(partitions, 0);
-        self.record_partitions.clear();
-        self.ranks.clear();
-        for record in records {
-            if let Some(timestamp) = record.timestamp {
-                check_timestamp::<SendError>(timestamp)?;
-            }
-            let partition = router.choose(record.destination(), record.value_bytes().len())?;
+        self.places.resize(records.len(), Place::default());
+        for (record, place) in records.iter().zip(&mut self.places) {
+            let simple = SimpleRecord::of(record).filter(|_| record.partition.is_none());
+            let partition = match simple {
+                Some(SimpleRecord { value, key }) => {
+                    let destination = key.map_or(Destination::Any, Destination::Key);
+                    router.choose(destination, value.len())?
+                }
+                None => choose_other(router, record)?,
+            };
             let share = &mut self.shares[partition as usize];
-            self.record_partitions.push(partition);
-            self.ranks.push(share.records as u32);
-            share.add(record);
+            *place = Place {
+                partition,
+                rank: share.records as u32,
+            };
+            match simple {
+                Some(simple) => share.add_simple(simple),
+                None => share.add(record),
+            }
         }
         let mut start = 0;
         self.share_starts.clear();
@@ -74,9 +96,10 @@ impl BatchPlan {
             FrameSize::of_batch(topic, partition as u32, share.records, share.size())?;
         }
         self.order.resize(records.len(), 0);
-        let ranked = self.record_partitions.iter().zip(&self.ranks);
-        for (i, (&partition, &rank)) in ranked.enumerate() {
-            self.order[(self.share_starts[partition as usize] + rank) as usize] = i as u32;
+        let (starts, order) = (&self.share_starts[..], &mut self.order[..]);
+        for (i, place) in self.places.iter().enumerate() {
+            let start = starts[place.partition as usize];
+            order[(start + place.rank) as usize] = i as u32;
         }
         Ok(())
     }
@@ -108,7 +131,7 @@ impl BatchPlan {
 
     /// Partition and offset of record `i` of the batch, after its share was appended.
     pub(super) fn location(&self, i: usize) -> (u32, u64) {
-        let (partition, rank) = (self.record_partitions[i], self.ranks[i]);
+        let Place { partition, rank } = self.places[i];
         let base_offset = self.base_offsets[partition as usize];
         (partition, base_offset + u64::from(rank))
     }

@@ -6,8 +6,9 @@
 #![allow(unsafe_code)]
 
 use super::Segment;
+use super::batch_share::BatchShare;
 use super::descriptor::{Descriptor, Kind, UNIT};
-use super::frame::{BatchShare, write_all_but_value, write_record, write_values};
+use super::frame::{write_all_but_value, write_record, write_values};
 use super::state::SegmentState;
 use crate::log::counters::SharedCounters;
 use crate::log::segment::memory::{Block, WriteAccess};

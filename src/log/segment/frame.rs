@@ -16,7 +16,7 @@
 //! values of a uniform frame lie a multiple of their own size from there.) All numbers are in the
 //! machine's own byte order, because a segment never leaves the machine.
 
-use super::descriptor::{Descriptor, Flags, Kind, UNIT, padded};
+use super::descriptor::{Descriptor, Flags, Kind, padded};
 use crate::record::{Header, Record};
 
 /// Bytes before a uniform frame's values: time and length.
@@ -26,7 +26,7 @@ pub(super) const UNIFORM_PREFIX: usize = 16;
 pub(super) const TABLE_PREFIX: usize = 8;
 
 /// A size that no segment can hold: stands for a sum that may have overflowed.
-const TOO_LARGE: usize = usize::MAX;
+pub(super) const TOO_LARGE: usize = usize::MAX;
 
 /// A few lengths of up to this many bytes add up without overflowing.
 const MAX_SUMMABLE: usize = usize::MAX >> 3;
@@ -52,19 +52,16 @@ pub(crate) fn in_place_size(value: usize, key: Option<usize>, timed: bool) -> us
 
 #[inline(always)]
 fn parts_size(value: usize, timed: bool, key: Option<usize>, headers: usize) -> usize {
-    let meta = match (key, headers) {
-        (None, 0) => 0,
-        (key, headers) => {
-            let key = key.unwrap_or(0);
-            if (key | headers) > MAX_SUMMABLE {
-                return TOO_LARGE;
-            }
-            8 + padded(key + headers)
-        }
-    };
-    if value > MAX_SUMMABLE {
+    let has_meta = key.is_some() || headers > 0;
+    let key = key.unwrap_or(0);
+    if (value | key | headers) > MAX_SUMMABLE {
         return TOO_LARGE;
     }
+    let meta = if has_meta {
+        8 + padded(key + headers)
+    } else {
+        0
+    };
     padded(value) + if timed { 8 } else { 0 } + meta
 }
 
@@ -82,7 +79,7 @@ pub(crate) fn uniform_size(records: usize, value: usize) -> usize {
 const NO_VALUE: u32 = u32::MAX;
 
 #[inline(always)]
-fn put(out: &mut [u8], at: &mut usize, bytes: &[u8]) {
+pub(super) fn put(out: &mut [u8], at: &mut usize, bytes: &[u8]) {
     copy(&mut out[*at..*at + bytes.len()], bytes);
     *at += bytes.len();
 }
@@ -90,13 +87,18 @@ fn put(out: &mut [u8], at: &mut usize, bytes: &[u8]) {
 /// `out.copy_from_slice(bytes)`. Most records are too short to be worth the call that it makes, so
 /// up to 128 bytes are copied by a few moves, which may overlap.
 #[inline(always)]
-fn copy(out: &mut [u8], bytes: &[u8]) {
+pub(super) fn copy(out: &mut [u8], bytes: &[u8]) {
     /// Copies `N` bytes at both ends; `bytes` has at least `N`.
     #[inline(always)]
     fn ends<const N: usize>(out: &mut [u8], bytes: &[u8]) {
         let last = bytes.len() - N;
+        if N > 16 {
+            out[..N].copy_from_slice(&bytes[..N]);
+            out[last..last + N].copy_from_slice(&bytes[last..]);
+            return;
+        }
         // Both are loaded before either is stored: where they are the same, the compiler leaves
-        // one.
+        // one. (More than a register holds would go by way of the stack.)
         let (mut first, mut end) = ([0; N], [0; N]);
         first.copy_from_slice(&bytes[..N]);
         end.copy_from_slice(&bytes[last..]);
@@ -104,19 +106,27 @@ fn copy(out: &mut [u8], bytes: &[u8]) {
         out[last..last + N].copy_from_slice(&end);
     }
     assert_eq!(out.len(), bytes.len());
-    match bytes.len() {
-        0 => {}
-        1..4 => {
-            for (to, from) in out.iter_mut().zip(bytes) {
-                *to = *from;
+    let length = bytes.len();
+    // A tree, so that each length is found by three comparisons or four.
+    if length > 16 {
+        if length > 64 {
+            match length {
+                65..=128 => ends::<64>(out, bytes),
+                _ => out.copy_from_slice(bytes),
             }
+        } else if length > 32 {
+            ends::<32>(out, bytes);
+        } else {
+            ends::<16>(out, bytes);
         }
-        4..8 => ends::<4>(out, bytes),
-        8..=16 => ends::<8>(out, bytes),
-        17..=32 => ends::<16>(out, bytes),
-        33..=64 => ends::<32>(out, bytes),
-        65..=128 => ends::<64>(out, bytes),
-        _ => out.copy_from_slice(bytes),
+    } else if length >= 8 {
+        ends::<8>(out, bytes);
+    } else if length >= 4 {
+        ends::<4>(out, bytes);
+    } else {
+        for (to, from) in out.iter_mut().zip(bytes) {
+            *to = *from;
+        }
     }
 }
 
@@ -191,15 +201,16 @@ fn write_trailer(
 
 #[inline(always)]
 fn write_meta(out: &mut [u8], mut at: usize, key: &[u8], headers: &[Header<'_>]) {
-    let mut lengths = at;
+    let lengths = at;
     at += 8;
     put(out, &mut at, key);
     let headers_start = at;
     if !headers.is_empty() {
         write_headers(out, &mut at, headers);
     }
-    put_u32(out, &mut lengths, key.len());
-    put_u32(out, &mut lengths, at - headers_start);
+    // Lengths fit: see `put_u32`.
+    let both = [key.len() as u32, (at - headers_start) as u32].map(u32::to_ne_bytes);
+    out[lengths..lengths + 8].copy_from_slice(both.as_flattened());
 }
 
 #[inline(never)]
@@ -212,84 +223,6 @@ fn write_headers(out: &mut [u8], at: &mut usize, headers: &[Header<'_>]) {
         }
         put(out, at, header.name.as_bytes());
         put(out, at, header.value.unwrap_or_default());
-    }
-}
-
-/// One partition's share of a batch: what decides the layout of its frame.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct BatchShare {
-    pub(crate) records: usize,
-    /// Bytes of the records in a table frame, without the time and the descriptors.
-    bodies: usize,
-    /// The first record's value length.
-    value: usize,
-    /// Whether any record is not just a value (it has a key, headers or a timestamp, or is a
-    /// tombstone), or has a value of another length. Then the frame is a table, and otherwise
-    /// uniform.
-    mixed: bool,
-}
-
-impl BatchShare {
-    /// Adds a record to the share.
-    #[inline]
-    pub(crate) fn add(&mut self, record: &Record<'_>) {
-        let plain = record.key.is_none()
-            && record.headers.is_empty()
-            && record.timestamp.is_none()
-            && !record.is_tombstone();
-        let length = record.value_bytes().len();
-        if self.records == 0 {
-            self.value = length;
-        }
-        self.mixed |= !plain || length != self.value;
-        self.records += 1;
-        let timed = record.timestamp.is_some();
-        self.bodies = self.bodies.saturating_add(record_size(record, timed));
-    }
-
-    /// Bytes of the share's frame; [`TOO_LARGE`] if the sum might overflow.
-    pub(crate) fn size(&self) -> usize {
-        if self.bodies == TOO_LARGE {
-            TOO_LARGE
-        } else if self.mixed {
-            (self.records * 8)
-                .saturating_add(TABLE_PREFIX)
-                .saturating_add(self.bodies)
-        } else {
-            uniform_size(self.records, self.value)
-        }
-    }
-
-    /// Writes `records`, those of the share, into `out`, exactly the frame's bytes, which begin at
-    /// `unit`. `time` is that of the records without one of their own.
-    pub(super) fn write<'r>(
-        &self,
-        out: &mut [u8],
-        unit: u32,
-        records: impl Iterator<Item = &'r Record<'r>>,
-        time: i64,
-    ) -> Descriptor {
-        if !self.mixed {
-            write_uniform_prefix(out, self.value, time);
-            let mut at = UNIFORM_PREFIX;
-            for record in records {
-                put(out, &mut at, record.value_bytes());
-            }
-            return Descriptor::new(Kind::Uniform, unit, self.records as u64);
-        }
-        out[..TABLE_PREFIX].copy_from_slice(&time.to_ne_bytes());
-        let (table, mut bodies) = out.split_at_mut(TABLE_PREFIX + self.records * 8);
-        let mut body_unit = unit + (table.len() / UNIT) as u32;
-        for (record, entry) in records.zip(table[TABLE_PREFIX..].chunks_exact_mut(8)) {
-            let timed = record.timestamp;
-            let bytes = record_size(record, timed.is_some());
-            let (body, rest) = bodies.split_at_mut(bytes);
-            let descriptor = write_record(body, body_unit, record, timed);
-            entry.copy_from_slice(&descriptor.0.to_ne_bytes());
-            body_unit += (bytes / UNIT) as u32;
-            bodies = rest;
-        }
-        Descriptor::new(Kind::Table, unit, self.records as u64)
     }
 }
 
@@ -309,7 +242,7 @@ pub(super) fn write_values(
 }
 
 /// Writes the time and the length that precede a uniform frame's values.
-fn write_uniform_prefix(out: &mut [u8], value: usize, time: i64) {
+pub(super) fn write_uniform_prefix(out: &mut [u8], value: usize, time: i64) {
     let mut at = 0;
     put(out, &mut at, &time.to_ne_bytes());
     put_u32(out, &mut at, value);
@@ -358,6 +291,7 @@ impl<'a> Iterator for Headers<'a> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::descriptor::UNIT;
     use super::*;
 
     #[test]
@@ -418,20 +352,6 @@ mod tests {
         assert_eq!(back, headers);
         // Truncated bytes end the iteration early, without a panic.
         assert_eq!(Headers::new(&out[8..out.len() - 1]).count(), 2);
-    }
-
-    #[test]
-    fn only_a_batch_of_plain_values_of_one_length_is_uniform() {
-        let bytes = |records: &[Record<'_>]| {
-            let mut share = BatchShare::default();
-            records.iter().for_each(|record| share.add(record));
-            (share.mixed, share.size())
-        };
-        let plain = Record::new(b"1234");
-        assert_eq!(bytes(&[plain, plain]), (false, UNIFORM_PREFIX + 8));
-        assert_eq!(bytes(&[plain, Record::new(b"12")]), (true, 8 + 16 + 16));
-        assert_eq!(bytes(&[plain.timestamp(5)]), (true, 8 + 8 + 16));
-        assert_eq!(bytes(&[plain.key("k")]), (true, 8 + 8 + 8 + 16));
     }
 
     #[test]

@@ -52,6 +52,7 @@
 //!   after the descriptor was loaded (Acquire, P2). They are not written again in this life.
 #![allow(unsafe_code)]
 
+mod batch_share;
 mod claim;
 mod descriptor;
 mod frame;
@@ -67,10 +68,11 @@ pub use frame::Headers;
 pub use record_ref::{RecordRef, Records};
 pub use values::Values;
 
+pub(crate) use batch_share::{BatchShare, SimpleRecord};
 pub(crate) use claim::{ClaimMode, ClaimTarget, FrameClaim, RecordClaim};
 pub(crate) use descriptor::UNIT;
 pub(in crate::log) use descriptor::{Descriptor, Kind};
-pub(crate) use frame::{BatchShare, in_place_size, record_size, uniform_size};
+pub(crate) use frame::{in_place_size, record_size, uniform_size};
 pub(crate) use records::{RecordRun, StoredRecords};
 pub(crate) use shape::SegmentShape;
 pub(crate) use state::{MAX_NUMBER, MAX_RECORDS, MAX_UNITS, SegmentState};
