@@ -99,10 +99,9 @@ impl Run {
                 Op::Recreate(_) => true,
                 _ => false,
             };
-            if is_used && self.waits[i].take().is_some() {
-                if let Some(consumer) = &mut self.consumers[i] {
-                    drop(consumer.poll_async());
-                }
+            let waited = is_used && self.waits[i].take().is_some();
+            if let (true, Some(consumer)) = (waited, &mut self.consumers[i]) {
+                drop(consumer.poll_async());
             }
         }
     }
