@@ -17,10 +17,10 @@ use crate::topic::TopicShared;
 /// For a batch `[a b c d]` of which partition 0 gets `a` and `c`, and partition 2 `b` and `d`:
 ///
 /// ```text
-/// per partition      0      1      2        per record         a b c d
-/// shares             2      0      2        places: partition  0 2 0 2
-/// share_starts       0      2      2                rank       0 0 1 1
-/// base_offsets       set when appended      order              0 2 1 3
+/// per partition      0      1      2        per record            a b c d
+/// shares             2      0      2        locations: partition  0 2 0 2
+/// share_starts       0      2      2                   rank       0 0 1 1
+/// base_offsets       set when appended      order                 0 2 1 3
 /// ```
 #[derive(Default)]
 pub(super) struct BatchPlan {
@@ -30,15 +30,15 @@ pub(super) struct BatchPlan {
     share_starts: Vec<u32>,
     /// For each partition, the base offset of its frame.
     base_offsets: Vec<u64>,
-    /// For each record, its place.
-    places: Vec<Place>,
+    /// For each record, its location.
+    locations: Vec<Location>,
     /// The positions in the batch of all records, sorted by partition.
     order: Vec<u32>,
 }
 
 /// A record's partition, and its position in its partition's share.
 #[derive(Clone, Copy, Default)]
-struct Place {
+struct Location {
     partition: u32,
     rank: u32,
 }
@@ -68,8 +68,8 @@ impl BatchPlan {
         self.shares.clear();
         self.shares.resize(partitions, BatchShare::default());
         self.base_offsets.resize(partitions, 0);
-        self.places.resize(records.len(), Place::default());
-        for (record, place) in records.iter().zip(&mut self.places) {
+        self.locations.resize(records.len(), Location::default());
+        for (record, location) in records.iter().zip(&mut self.locations) {
             let simple = SimpleRecord::of(record).filter(|_| record.partition.is_none());
             let partition = match simple {
                 Some(SimpleRecord { value, key }) => {
@@ -79,7 +79,7 @@ impl BatchPlan {
                 None => choose_other(router, record)?,
             };
             let share = &mut self.shares[partition as usize];
-            *place = Place {
+            *location = Location {
                 partition,
                 rank: share.records as u32,
             };
@@ -97,9 +97,9 @@ impl BatchPlan {
         }
         self.order.resize(records.len(), 0);
         let (starts, order) = (&self.share_starts[..], &mut self.order[..]);
-        for (i, place) in self.places.iter().enumerate() {
-            let start = starts[place.partition as usize];
-            order[(start + place.rank) as usize] = i as u32;
+        for (i, location) in self.locations.iter().enumerate() {
+            let start = starts[location.partition as usize];
+            order[(start + location.rank) as usize] = i as u32;
         }
         Ok(())
     }
@@ -131,7 +131,7 @@ impl BatchPlan {
 
     /// Partition and offset of record `i` of the batch, after its share was appended.
     pub(super) fn location(&self, i: usize) -> (u32, u64) {
-        let Place { partition, rank } = self.places[i];
+        let Location { partition, rank } = self.locations[i];
         let base_offset = self.base_offsets[partition as usize];
         (partition, base_offset + u64::from(rank))
     }
