@@ -96,58 +96,44 @@ const OPERATIONS: [Operation; 15] = [
         );
     }),
     ("poll that finds nothing", |n| {
-        let (_, mut consumer) = pair();
+        let (_, mut consumer) = pair(ConsumerConfig::new());
         for _ in 0..n {
             black_box(consumer.try_poll().unwrap().len());
         }
     }),
     ("send, poll and read of one record, 64 B, exclusive", |n| {
-        let (topic, mut consumer) = pair();
-        let mut producer = topic.exclusive_producer().unwrap();
-        let value = black_box([1u8; 64]);
-        for _ in 0..n {
-            producer.one(Record::new(&value));
-            for record in &consumer.try_poll().unwrap() {
-                black_box(record.value_bytes()[0]);
-            }
-        }
+        send_and_poll(ConsumerConfig::new(), n, |_| {});
     }),
     (
         "send, poll and read of one record, 64 B, by a group's member",
         |n| {
             let group = ConsumerConfig::new().group("g");
-            let (topic, mut consumer) = pair_with(group);
-            let mut producer = topic.exclusive_producer().unwrap();
-            let value = black_box([1u8; 64]);
-            for _ in 0..n {
-                producer.one(Record::new(&value));
-                for record in &consumer.try_poll().unwrap() {
-                    black_box(record.value_bytes()[0]);
-                }
-            }
+            send_and_poll(group, n, |_| {});
         },
     ),
     ("the same with a commit of each record", |n| {
         let group = ConsumerConfig::new().group("g").auto_commit(false);
-        let (topic, mut consumer) = pair_with(group);
-        let mut producer = topic.exclusive_producer().unwrap();
-        let value = black_box([1u8; 64]);
-        for _ in 0..n {
-            producer.one(Record::new(&value));
-            for record in &consumer.try_poll().unwrap() {
-                black_box(record.value_bytes()[0]);
-            }
-            consumer.commit().unwrap();
-        }
+        send_and_poll(group, n, |consumer| consumer.commit().unwrap());
     }),
 ];
 
-/// A topic under `Backpressure` and its one consumer.
-fn pair() -> (Topic, Consumer) {
-    pair_with(ConsumerConfig::new())
+/// Sends a record and reads it, `n` times, and calls `after` each time.
+#[inline(always)]
+fn send_and_poll(config: ConsumerConfig, n: u64, after: impl Fn(&mut Consumer)) {
+    let (topic, mut consumer) = pair(config);
+    let mut producer = topic.exclusive_producer().unwrap();
+    let value = black_box([1u8; 64]);
+    for _ in 0..n {
+        producer.one(Record::new(&value));
+        for record in &consumer.try_poll().unwrap() {
+            black_box(record.value_bytes()[0]);
+        }
+        after(&mut consumer);
+    }
 }
 
-fn pair_with(config: ConsumerConfig) -> (Topic, Consumer) {
+/// A topic under `Backpressure` and its one consumer.
+fn pair(config: ConsumerConfig) -> (Topic, Consumer) {
     let broker = Broker::new();
     let topic_config = TopicConfig::new()
         .segments(4)

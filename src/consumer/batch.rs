@@ -175,9 +175,9 @@ impl<'c> Batch<'c> {
     /// Offsets of this partition that were dropped unread between the batch before and this one,
     /// because the consumer was overtaken
     /// ([`Overflow::DropOldest`](crate::Overflow::DropOldest)) or the records were deleted. The
-    /// offsets of aborted claims among them count too. So do those that an empty poll found lost
-    /// before a seek. Those that it found lost before a rebalance took the partition count in the
-    /// [statistics](crate::ConsumerStats::lost) alone.
+    /// offsets of aborted claims among them count too, and so do offsets that an empty poll found
+    /// lost before a seek. What it found lost before a rebalance took the partition away counts in
+    /// the [statistics](crate::ConsumerStats::lost) alone.
     pub fn lost(&self) -> u64 {
         self.source.map_or(0, |source| source.run().lost)
     }

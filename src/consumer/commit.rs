@@ -175,7 +175,7 @@ impl Consumer {
         commits: impl Iterator<Item = PendingCommit<'a>> + Clone,
     ) -> Result<(), ConsumeError> {
         // If the member is fenced off already, nothing changes. If it is from here on, this may
-        // still be its last commit.
+        // still be its last commit (P14).
         member.check_fenced()?;
         // Offsets that are committed already are left out. That mostly leaves one partition, which
         // is committed without the group's lock.

@@ -243,10 +243,8 @@ impl Run {
     }
 
     pub(crate) fn is_behind(&self, i: usize) -> bool {
-        self.readers[i].as_ref().is_some_and(|reader| {
-            let mut cursors = reader.cursors.iter();
-            cursors.any(|cursor| cursor.position < self.log[cursor.partition].end())
-        })
+        let reader = self.readers[i].as_ref();
+        reader.is_some_and(|reader| reader.is_behind(&self.log))
     }
 
     /// Reads a batch, and holds it during the next `held` of `ops`.

@@ -9,13 +9,7 @@ use super::frame::{
     TABLE_PREFIX, TOO_LARGE, UNIFORM_PREFIX, copy, put, record_size, uniform_size, write_record,
     write_uniform_prefix,
 };
-use super::state::MAX_UNITS;
 use crate::record::Record;
-
-/// No value or key of a segment is longer. A power of two less one, so that a disjunction of lengths
-/// is in range if they all are.
-const LONGEST: usize = (1 << 31) - 1;
-const _: () = assert!(MAX_UNITS as usize * UNIT <= LONGEST);
 
 /// A record that has a value, perhaps a key, and nothing else to write: the usual record.
 #[derive(Clone, Copy)]
@@ -39,12 +33,12 @@ impl<'r> SimpleRecord<'r> {
         }
     }
 
-    /// Its bytes in a table. Wraps around for lengths that no segment can hold.
+    /// Its bytes in a table.
     #[inline(always)]
-    fn size(self) -> usize {
-        // No length is above `isize::MAX`.
-        let meta = self.key.map_or(0, |key| padded(key.len()) + 8);
-        padded(self.value.len()).wrapping_add(meta)
+    fn size(self) -> u64 {
+        let meta = self.key.map_or(0, |key| padded(key.len()) as u64 + 8);
+        // Each is about half of what the sum can be: no slice is longer than `isize::MAX`.
+        (padded(self.value.len()) as u64).saturating_add(meta)
     }
 
     /// Writes it at `bodies[*at]`, and moves `at` past it. `first` is the byte position of `bodies`
@@ -52,7 +46,7 @@ impl<'r> SimpleRecord<'r> {
     #[inline(always)]
     fn write(self, bodies: &mut [u8], at: &mut usize, first: usize) -> Descriptor {
         let SimpleRecord { value, key } = self;
-        let bytes = self.size();
+        let bytes = self.size() as usize; // within a segment, as the share is
         let body = &mut bodies[*at..][..bytes];
         copy(&mut body[..value.len()], value);
         if let Some(key) = key {
@@ -88,8 +82,6 @@ pub(crate) struct BatchShare {
     pub(crate) records: usize,
     /// Bytes of the records in a table frame, without the time and the descriptors.
     bodies: u64,
-    /// The bits of all lengths that were added to `bodies` unchecked.
-    lengths: usize,
     /// The first record's value length.
     value: usize,
     /// Whether any record is not just a value (it has a key, headers or a timestamp, or is a
@@ -101,44 +93,29 @@ pub(crate) struct BatchShare {
 impl BatchShare {
     /// Adds a record to the share.
     pub(crate) fn add(&mut self, record: &Record<'_>) {
-        let plain = record.key.is_none()
-            && record.headers.is_empty()
-            && record.timestamp.is_none()
-            && !record.is_tombstone();
-        let length = record.value_bytes().len();
-        if self.records == 0 {
-            self.value = length;
+        if let Some(simple) = SimpleRecord::of(record) {
+            return self.add_simple(simple);
         }
-        self.mixed |= !plain || length != self.value;
+        self.mixed = true;
         self.records += 1;
-        let timed = record.timestamp.is_some();
-        let bytes = record_size(record, timed) as u64;
-        self.bodies = self.bodies.saturating_add(bytes);
+        let bytes = record_size(record, record.timestamp.is_some());
+        self.bodies = self.bodies.saturating_add(bytes as u64);
     }
 
-    /// Adds a record that has a value, perhaps a key, and nothing else.
+    /// [`add`](Self::add) for a simple record.
     #[inline(always)]
     pub(crate) fn add_simple(&mut self, record: SimpleRecord<'_>) {
-        let length = record.value.len();
         match record.key {
-            Some(key) => {
-                self.mixed = true;
-                self.lengths |= key.len();
-            }
-            None if self.records == 0 => self.value = length,
-            None => self.mixed |= length != self.value,
+            Some(_) => self.mixed = true,
+            None if self.records == 0 => self.value = record.value.len(),
+            None => self.mixed |= record.value.len() != self.value,
         }
-        self.lengths |= length;
         self.records += 1;
-        // If this overflows, `lengths` shows it, or there are more records than a segment has.
-        self.bodies = self.bodies.wrapping_add(record.size() as u64);
+        self.bodies = self.bodies.saturating_add(record.size());
     }
 
     /// Bytes of the share's frame; [`TOO_LARGE`] if the sum might overflow.
     pub(crate) fn size(&self) -> usize {
-        if self.lengths > LONGEST {
-            return TOO_LARGE;
-        }
         if !self.mixed {
             return uniform_size(self.records, self.value);
         }
@@ -199,8 +176,7 @@ mod tests {
 
     #[test]
     fn simple_records_are_counted_and_written_as_any_others() {
-        let mut fast = BatchShare::default();
-        let mut slow = BatchShare::default();
+        let mut share = BatchShare::default();
         let text: Vec<u8> = (0..=255).collect();
         let lengths = [0, 1, 7, 8, 9, 16, 17, 33, 64, 65, 128, 129];
         let pairs: Vec<_> = lengths
@@ -211,12 +187,10 @@ mod tests {
         let plain = pairs.iter().map(|(v, _)| Record::new(v));
         let records: Vec<_> = keyed.chain(plain).collect();
         for record in &records {
-            fast.add_simple(SimpleRecord::of(record).unwrap());
-            slow.add(record);
+            share.add_simple(SimpleRecord::of(record).unwrap());
         }
-        assert_eq!(fast.size(), slow.size());
-        let mut out = vec![0xee; fast.size()];
-        fast.write(&mut out, 2, records.iter(), 0);
+        let mut out = vec![0xee; share.size()];
+        share.write(&mut out, 2, records.iter(), 0);
         let mut at = TABLE_PREFIX + records.len() * 8;
         for (i, record) in records.iter().enumerate() {
             let mut expected = vec![0xee; record_size(record, false)];
@@ -227,7 +201,8 @@ mod tests {
             at += expected.len();
         }
         assert_eq!(at, out.len());
-        fast.lengths |= LONGEST + 1;
-        assert_eq!(fast.size(), TOO_LARGE);
+        share.bodies = u64::MAX - 7;
+        share.add(&records[0]);
+        assert_eq!(share.size(), TOO_LARGE);
     }
 }

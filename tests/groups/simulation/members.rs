@@ -139,8 +139,8 @@ impl<A: Assignor + 'static, F: Fn() -> A> Simulation<A, F> {
         assert_eq!(self.members.last().unwrap().owned(), owned);
     }
 
-    /// Time passes. The members whose bits are set poll meanwhile, and expel the others but for
-    /// those that wait or are patient.
+    /// Time passes. The members whose bits are set poll meanwhile, and expel the others, unless
+    /// these wait or are patient.
     pub(super) fn outlive(&mut self, polling: u8) {
         let polls = |i: usize| polling >> i & 1 == 1;
         let fenced: Vec<bool> = self.members.iter_mut().map(Member::is_fenced).collect();

@@ -331,7 +331,7 @@ impl<A: Assignor + 'static, F: Fn() -> A> Simulation<A, F> {
     // ---- automatic commits --------------------------------------------------------------
 
     /// After a step of the member that was at these positions: an automatic commit is of one of
-    /// them, and those that had moved are committed, unless they are past the end.
+    /// them, and a position that had moved is committed, unless it is past the end.
     pub(super) fn check_own_commits(
         &mut self,
         before: &BTreeMap<Partition, u64>,

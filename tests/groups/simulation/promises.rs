@@ -106,7 +106,7 @@ fn check_complete(group: &GroupView, assignment: &Assignment) {
 }
 
 /// The most partitions that members with equal topics can keep: with `q` partitions for each and
-/// `r` left, each keeps up to `q`, and `r` of those that have more keep one more.
+/// `r` left, each keeps up to `q`, and `r` of the members with more keep one more.
 fn check_kept(group: &GroupView, old: &Shares, new: &Shares) {
     let members = group.members();
     let is_read = |at: &&TopicPartition| members[0].reads(&at.topic);

@@ -22,7 +22,8 @@ use table::{MUTANTS, Mutant};
 /// An error that ends the command, in words.
 type Failure = Box<dyn std::error::Error>;
 
-/// The slowest tests take ten seconds. Those that take longer than this hang: the change is noticed.
+/// The slowest tests take ten seconds. A test that takes longer than this hangs: the change is
+/// noticed.
 const TIME_LIMIT: Duration = Duration::from_secs(60);
 
 /// Changes ringlog's meaning in small ways, and shows that tests fail.
