@@ -211,19 +211,14 @@ impl AssignedPartition {
 
     /// The fast path of a poll: see [`Cursor::quick_poll`].
     #[inline(always)]
-    pub(super) fn quick_poll(
-        &mut self,
-        again: impl FnOnce() -> bool,
-        ahead: bool,
-        max: u32,
-    ) -> QuickPoll {
+    pub(super) fn quick_poll(&mut self, prefetch_value: bool, max: u32) -> QuickPoll {
         if self.topic_has_changed() || !self.positioned {
             return QuickPoll::Undecided; // the full poll refreshes, or reports the missing position
         }
         if self.restricted {
-            return self.restricted_quick_poll(again, ahead, max);
+            return self.restricted_quick_poll(prefetch_value, max);
         }
-        self.cursor.quick_poll(again, ahead, max)
+        self.cursor.quick_poll(prefetch_value, max)
     }
 
     /// Whether the topic's state differs from the one last seen.

@@ -75,6 +75,7 @@ pub enum HoldBack {
 pub struct ConsumerConfig {
     pub(super) offset_reset: OffsetReset,
     pub(super) max_poll_records: u32,
+    pub(super) max_poll_pause: Duration,
     pub(super) client_id: Option<Arc<str>>,
     pub(super) group: Option<Arc<str>>,
     pub(super) instance_id: Option<Arc<str>>,
@@ -99,6 +100,7 @@ impl Default for ConsumerConfig {
         ConsumerConfig {
             offset_reset: OffsetReset::default(),
             max_poll_records: 500,
+            max_poll_pause: Duration::from_micros(100),
             client_id: None,
             group: None,
             instance_id: None,
@@ -133,6 +135,16 @@ impl ConsumerConfig {
     /// The most records in one batch: 1 or more. Default 500, as in Kafka.
     pub fn max_poll_records(mut self, records: u32) -> Self {
         self.max_poll_records = records;
+        self
+    }
+
+    /// The longest time that a record may wait because the consumer [paces](crate::Consumer::poll#pacing)
+    /// its polls behind a fast producer. Default 100 µs; zero for no pauses.
+    ///
+    /// It is the sum of the pauses in which each partition is read once. With one partition a pause
+    /// mostly takes 5 to 20 µs, and this limit is not reached.
+    pub fn max_poll_pause(mut self, delay: Duration) -> Self {
+        self.max_poll_pause = delay;
         self
     }
 

@@ -8,6 +8,7 @@
 //! | `assigned_partition.rs` | one partition: its cursor, and the topic's state |
 //! | `owned_partition.rs` | the same partition in a group: its ownership and gate |
 //! | `poll.rs`, `poll_order.rs` | polling; the order in which many partitions are checked |
+//! | `poll_pacing.rs` | how a consumer keeps its distance from producers |
 //! | `batch.rs`, `poll_async.rs`, `stream.rs` | what a poll returns; polling from tasks |
 //! | `positions.rs`, `bounds.rs` | the consumer's own positions; any partition's offsets |
 //! | `topic_end.rs` | which topics have ended, and when that is reported |
@@ -30,6 +31,7 @@ mod owned_partition;
 mod poll;
 mod poll_async;
 mod poll_order;
+mod poll_pacing;
 mod positions;
 mod progress;
 mod read_limit;
@@ -61,6 +63,7 @@ use core::fmt;
 use following::FollowedTopics;
 use membership::Membership;
 use poll_order::PollOrder;
+use poll_pacing::PollPacing;
 use rebalance::LeaveReason;
 use registry::Registration;
 use std::sync::Arc;
@@ -112,6 +115,8 @@ pub struct Consumer {
     has_lent: bool,
     /// The order of the checks if there are [`MANY_PARTITIONS`].
     poll_order: PollOrder,
+    /// When a poll looks again, behind a fast producer.
+    pacing: PollPacing,
     /// The partition that may have a pin: one at a time (`log/segment_pool.rs`).
     pinned: usize,
     wakeup: Wakeup,
@@ -133,6 +138,7 @@ impl Consumer {
             groups.with_group(group, |_| Ok(()))?;
         }
         Ok(Consumer {
+            pacing: PollPacing::new(config.max_poll_records, config.max_poll_pause),
             registration,
             directory,
             groups,

@@ -64,14 +64,18 @@ impl PollOrder {
         };
     }
 
+    /// How many partitions had records lately.
+    pub(super) fn busy(&self) -> usize {
+        self.busy.len()
+    }
+
     /// Finds one of `count` partitions that has records; `None` after all were checked in vain.
     ///
-    /// `check` reads a partition and returns how many records it found. Its second argument says
-    /// whether this partition, and no other, had records lately.
+    /// `check` reads a partition and returns how many records it found.
     pub(super) fn find<E>(
         &mut self,
         count: usize,
-        mut check: impl FnMut(usize, bool) -> Result<usize, E>,
+        mut check: impl FnMut(usize) -> Result<usize, E>,
     ) -> Result<Option<usize>, E> {
         self.resize(count);
         let step = (MIN_STEP + self.last_records / RECORDS_PER_STEP).min(count);
@@ -79,12 +83,11 @@ impl PollOrder {
         if let Some(i) = self.advance_round(step, &mut check)? {
             return Ok(Some(i));
         }
-        let again = self.busy.len() == 1;
         for _ in 0..self.busy.len() {
             let Some(i) = self.busy.pop_front() else {
                 break;
             };
-            let found = check(i as usize, again);
+            let found = check(i as usize);
             let checks_left = &mut self.checks_left[i as usize];
             *checks_left = if matches!(found, Ok(0)) {
                 *checks_left - 1
@@ -108,14 +111,14 @@ impl PollOrder {
     fn advance_round<E>(
         &mut self,
         steps: usize,
-        check: &mut impl FnMut(usize, bool) -> Result<usize, E>,
+        check: &mut impl FnMut(usize) -> Result<usize, E>,
     ) -> Result<Option<usize>, E> {
         let count = self.checks_left.len();
         let mut i = self.next;
         for _ in 0..steps {
             let next = next_in_round(i, count);
             if self.checks_left[i] == 0 {
-                let found = check(i, false);
+                let found = check(i);
                 if !matches!(found, Ok(0)) {
                     self.next = next;
                     self.last_records = found?;
@@ -159,7 +162,7 @@ mod tests {
 
         fn poll(&mut self, order: &mut PollOrder) -> Option<usize> {
             self.checks = 0;
-            let found = order.find(self.records.len(), |i, _| {
+            let found = order.find(self.records.len(), |i| {
                 self.checks += 1;
                 let some = self.records[i].min(1);
                 self.records[i] -= some;
@@ -256,7 +259,7 @@ mod tests {
         let mut checks = 0;
         for _ in 0..2 {
             checks = 0;
-            let found = order.find(1000, |i, _| {
+            let found = order.find(1000, |i| {
                 checks += 1;
                 Ok::<_, ()>(if i == 500 { 640 } else { 0 })
             });
@@ -270,7 +273,7 @@ mod tests {
         let (mut log, mut order) = (Log::new(20), PollOrder::default());
         log.records[9] = ALWAYS;
         log.polls(&mut order, 1);
-        let failing = order.find(20, |i, _| if i == 9 { Err("no") } else { Ok(0) });
+        let failing = order.find(20, |i| if i == 9 { Err("no") } else { Ok(0) });
         assert_eq!(failing, Err("no"));
         assert_eq!(log.poll(&mut order), Some(9));
         assert!(log.checks <= MIN_STEP + 1);

@@ -57,12 +57,7 @@ impl ReadLimit {
 impl AssignedPartition {
     /// The quick poll of a partition that is paused or has upstreams.
     #[inline(never)]
-    pub(super) fn restricted_quick_poll(
-        &mut self,
-        again: impl FnOnce() -> bool,
-        ahead: bool,
-        max: u32,
-    ) -> QuickPoll {
+    pub(super) fn restricted_quick_poll(&mut self, prefetch_value: bool, max: u32) -> QuickPoll {
         if self.paused {
             return QuickPoll::Empty;
         }
@@ -81,7 +76,7 @@ impl AssignedPartition {
             }
         }
         let max = self.cursor.allowance().min(max.into()) as u32;
-        self.cursor.quick_poll(again, ahead, max)
+        self.cursor.quick_poll(prefetch_value, max)
     }
 
     /// A full poll's part: finds the words that are not known yet, and sets the limit.

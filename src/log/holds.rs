@@ -84,6 +84,8 @@ impl Hold {
 /// tasks.
 pub(crate) struct ReaderHolds {
     list: epoch::Cell<Box<[Arc<Hold>]>>,
+    /// How many those are.
+    count: Count,
     waiting_for_records: Arc<EventCount>,
     waiting_for_room: Arc<EventCount>,
 }
@@ -93,6 +95,7 @@ impl ReaderHolds {
     pub(crate) fn new(fence: bool) -> ReaderHolds {
         ReaderHolds {
             list: epoch::Cell::new(Box::default()),
+            count: Count::default(),
             waiting_for_records: Arc::new(EventCount::new(fence)),
             waiting_for_room: Arc::new(EventCount::new(fence)),
         }
@@ -118,6 +121,7 @@ impl ReaderHolds {
             waiting_for_room: self.waiting_for_room.clone(),
         });
         self.replace(|list| list.iter().chain([&hold]).cloned().collect());
+        self.count.add(1);
         hold
     }
 
@@ -129,7 +133,13 @@ impl ReaderHolds {
                 .cloned()
                 .collect()
         });
+        self.count.subtract(1);
         self.waiting_for_room.notify();
+    }
+
+    /// How many readers there are: a hint.
+    pub(crate) fn count(&self) -> u64 {
+        self.count.get()
     }
 
     fn replace(&self, next: impl Fn(&Box<[Arc<Hold>]>) -> Box<[Arc<Hold>]>) {

@@ -20,9 +20,6 @@ pub(crate) fn park(_limit: std::time::Duration) {
     loom::thread::park();
 }
 
-/// Does nothing: a model has no time.
-pub(crate) fn pass_time(_hints: u32) {}
-
 /// A sequentially consistent fence, unless its site is weakened.
 #[track_caller]
 pub(crate) fn fence_site(site: &'static str, row: &'static str) {

@@ -12,13 +12,6 @@ pub(crate) fn keep_order() {
     core::sync::atomic::compiler_fence(Ordering::SeqCst);
 }
 
-/// Passes time without touching memory: `hints` spin hints.
-pub(crate) fn pass_time(hints: u32) {
-    for _ in 0..hints {
-        spin_loop();
-    }
-}
-
 /// A plain store to a word that other threads access by read-modify-write, but never at the same
 /// time: the caller is its only writer until it hands the word on.
 #[inline(always)]

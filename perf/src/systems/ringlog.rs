@@ -10,6 +10,7 @@ use ringlog::{
     Broker, Consumer, ConsumerConfig, Destination, ExclusiveProducer, Overflow, Producer, Record,
     SendError, Timestamps, Topic, TopicConfig, WaitStrategy,
 };
+use std::time::Duration;
 
 pub(super) const TOPIC: &str = "perf";
 
@@ -146,7 +147,7 @@ sender!(Producer);
 impl<const N: usize, const B: usize> Receiver<N> for RinglogReceiver<N, B> {
     #[inline(always)]
     fn receive(&mut self, reader: &mut impl Reader<N>) -> Result<bool, Failure> {
-        let batch = self.0.try_poll()?;
+        let batch = self.0.poll(Duration::ZERO)?;
         if batch.is_empty() {
             return Ok(false);
         }

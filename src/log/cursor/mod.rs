@@ -24,13 +24,11 @@
 //! | `read.rs` | reading past frames |
 //! | `limit.rs` | the limit of a dependent reader |
 //! | `seek.rs`, `offset_reset.rs` | moving to another offset; by the reset policy |
-//! | `read_backoff.rs` | when a reader that is faster than its producer looks again |
 
 mod hold;
 mod limit;
 mod offset_reset;
 mod read;
-mod read_backoff;
 mod seek;
 
 pub use offset_reset::OffsetReset;
@@ -39,7 +37,6 @@ use crate::log::holds::{Hold, NO_SEGMENT};
 use crate::log::partition::Partition;
 use crate::log::segment::{Descriptor, Kind, RecordRun, Segment};
 use limit::NO_LIMIT;
-use read_backoff::ReadBackoff;
 use std::sync::Arc;
 
 /// Why the cursor's position is outside what is retained.
@@ -89,7 +86,10 @@ pub(crate) struct Cursor {
     limit: u64,
     /// Where in the segment's data the next value will probably be.
     next_value: usize,
-    backoff: ReadBackoff,
+    /// The last look found nothing.
+    is_idle: bool,
+    /// The last read came to the end of what was published.
+    is_at_end: bool,
     /// What the last poll read, which a batch lends out.
     run: RecordRun,
 }
@@ -155,7 +155,8 @@ impl Cursor {
             lost: 0,
             limit: NO_LIMIT,
             next_value: 0,
-            backoff: ReadBackoff::new(),
+            is_idle: false,
+            is_at_end: false,
             run: RecordRun::default(),
         };
         cursor.go_to_start();
@@ -195,6 +196,12 @@ impl Cursor {
     pub(crate) fn resolved_position(&self) -> Option<u64> {
         (self.located == CursorPosition::Resolved)
             .then(|| self.base + u64::from(self.slot + self.skip))
+    }
+
+    /// Whether the last read came to the end of what was published.
+    #[inline(always)]
+    pub(crate) fn is_at_end(&self) -> bool {
+        self.is_at_end
     }
 
     /// The segment that the cursor is in, or was in before an unresolved seek.
@@ -246,35 +253,23 @@ impl Cursor {
     /// frame of records, or nothing at all. Of all that producers write it touches only the index,
     /// and, while it finds nothing, the line of the next value, which it prefetches.
     ///
-    /// `may_back_off` says whether this cursor was the last that found something, so that it may
-    /// have to look later. `prefetch_value` says whether the next value is prefetched as well,
-    /// which pays for few cursors. At most `max` records are read.
+    /// `prefetch_value` says whether the next value is prefetched as well, which pays for few
+    /// cursors. At most `max` records are read.
     #[inline(always)]
-    pub(crate) fn quick_poll(
-        &mut self,
-        may_back_off: impl FnOnce() -> bool,
-        prefetch_value: bool,
-        max: u32,
-    ) -> QuickPoll {
+    pub(crate) fn quick_poll(&mut self, prefetch_value: bool, max: u32) -> QuickPoll {
         if self.located != CursorPosition::Resolved {
             return QuickPoll::Undecided;
         }
-        let was_idle = self.backoff.is_idle();
-        if was_idle {
-            // A reader that waits has the value's line on its way together with the descriptor's:
-            // one transfer's time, not two. In a stream this would only take the line from the
-            // producer.
-            if prefetch_value {
-                self.segment.prefetch_data(self.next_value);
-            }
-        } else if self.backoff.is_due() {
-            self.backoff.wait(may_back_off());
+        // A reader that waits has the value's line on its way together with the descriptor's: one
+        // transfer's time, not two. In a stream this would only take the line from the producer.
+        if prefetch_value && self.is_idle {
+            self.segment.prefetch_data(self.next_value);
         }
         let descriptor = self.descriptor();
         if descriptor.is_empty() {
             // Not written a second time: in a round of many cursors those lines stay clean.
-            if !was_idle {
-                self.backoff.found_nothing();
+            if !self.is_idle {
+                self.is_idle = true;
             }
             return if self.log_has_moved_on() {
                 QuickPoll::Undecided

@@ -54,19 +54,12 @@ impl Cursor {
             lost,
         };
         self.slot = slot;
+        self.is_idle = false;
+        self.is_at_end = slot < stop && descriptor.is_empty();
         if slot < stop && !matches!(descriptor.kind(), Kind::Empty | Kind::End) {
             return self.read_on(descriptor, max);
         }
-        let end = last.end();
-        // Not exact after a seek; the back-off takes it as a hint.
-        let bytes = end.wrapping_sub(core::mem::replace(&mut self.next_value, end));
-        if slot < stop && descriptor.is_empty() {
-            self.backoff.found(slot - start, bytes);
-        } else if slot - start == max {
-            self.backoff.found_more();
-        } else {
-            self.backoff.found_end();
-        }
+        self.next_value = last.end();
     }
 
     /// Continues reading at a frame that is not a single record.
@@ -107,7 +100,7 @@ impl Cursor {
         }
         self.run.records = records;
         self.run.singles = false;
-        self.backoff.found_more();
+        self.is_at_end = slot < last && records < max && descriptor.is_empty();
         self.slot = slot;
         self.skip = skip;
     }

@@ -1,0 +1,589 @@
+//! Poll pacing: how a consumer keeps its distance from producers that it is faster than.
+//!
+//! Such a consumer stands right behind a producer and finds a few records at each poll. A poll that
+//! reads up to the end of the log takes the lines that the producer writes next, also those that
+//! the processor fetches ahead of the reader. The producer has to fetch them back: some round trips
+//! between the cores for each poll (`docs/performance.md`). Several partitions, and several readers
+//! of one, make it worse.
+//!
+//! The cure is that of network cards, interrupt moderation. After a poll that has come to the end
+//! there is a **pause** before the next one, and each poll reads few enough records to stop short
+//! of the end mostly. So the consumer comes to the end once in some hundred records. The one
+//! principle is that **a consumer pauses only if that makes its producers faster**.
+//!
+//! ```text
+//!           a fast stream, few records a poll               long enough
+//!  free ──────────────────────────────────────► growing ──────────────────► paced
+//!   ▲ ▲                                            │                         │ │
+//!   │ └── a pause brought too little ──────────────┴─────────────────────────┤ │
+//!   │     they make it no faster ────────────────────────────────────────────┘ │
+//!   └──── now and then, to measure the rate without pauses again ──────────────┘
+//! ```
+//!
+//! - **Free**: no pauses. The rate of records is measured.
+//! - **Growing**: the pauses become longer, from [`FIRST_PAUSE`] on, until [`RECORDS_PER_PAUSE`]
+//!   records are read from one to the next, or they are as long as is allowed
+//!   ([`ConsumerConfig::max_poll_pause`](crate::ConsumerConfig::max_poll_pause)).
+//! - **Paced**: the pauses follow the rate. That has to stay higher than it was without them.
+//!
+//! A pause that brings much less than the rate foretold is the last: the stream has stopped, or
+//! this very thread sends what it reads, or its answer is waited for. After each failure twice as
+//! many windows pass before the next attempt. So a stream that is no faster for the pauses sees
+//! next to none.
+
+use super::AssignedPartition;
+use std::time::{Duration, Instant};
+
+/// Records to be read from one pause to the next, for each reader of the partition. Coming to the
+/// end costs the producer 1 to 5 µs, the time of 50 to 300 records.
+const RECORDS_PER_PAUSE: u64 = 512;
+
+/// The most records of a poll while there are pauses, so that it seldom comes to the end: eight
+/// lines of descriptors.
+const PACED_POLL_RECORDS: u32 = 64;
+
+/// The records from one pause to the next are at most this part of what the ring holds, so that no
+/// reader is lapped or holds up a producer for having paused.
+const PART_OF_RING: u64 = 8;
+
+/// The first pause, in nanoseconds: some round trips between distant cores.
+const FIRST_PAUSE: u64 = 1_000;
+
+/// A stream is fast if this many records come within [`FIRST_PAUSE`]. There are no pauses in a
+/// slower one.
+const FAST: u64 = 4;
+
+/// The rate is measured over this many nanoseconds at least: some hundred polls.
+const WINDOW: u64 = 20_000;
+
+/// Polls after which a free consumer checks the time.
+const POLLS_PER_CHECK: u32 = 32;
+
+/// Pauses of one length while they grow: an attempt in vain should be short.
+const PAUSES_PER_STEP: u32 = 4;
+
+/// Pauses after which their length, and what they bring, is evaluated.
+const PAUSES_PER_EVALUATION: u32 = 16;
+
+/// The most windows between two attempts, after failures: a third of a second or more.
+const MAX_WINDOWS: u32 = 1 << 14;
+
+/// Evaluations after which the rate without pauses is measured again: that costs one window.
+const EVALUATIONS_PER_BASE: u32 = 1 << 10;
+
+/// Records, and the time in which they came.
+#[derive(Clone, Copy, Debug, Default)]
+struct Rate {
+    records: u64,
+    nanoseconds: u64,
+}
+
+impl Rate {
+    /// The records that come in this many nanoseconds.
+    fn records_in(self, nanoseconds: u64) -> u64 {
+        self.records.saturating_mul(nanoseconds) / self.nanoseconds.max(1)
+    }
+
+    /// Whether this rate is higher by an eighth: by more than two measurements of one rate differ.
+    fn is_faster_than(self, other: Rate) -> bool {
+        let (a, b) = (
+            self.records.saturating_mul(other.nanoseconds),
+            other.records.saturating_mul(self.nanoseconds),
+        );
+        a.saturating_mul(8) >= b.saturating_mul(9)
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Free,
+    Growing,
+    Paced,
+}
+
+/// What the pauses are to bring, and how long they may be. See [`PollPacing::pace`].
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Target {
+    /// Records to be read from one pause to the next.
+    records: u64,
+    /// Partitions that have records. Each is read again after as many pauses.
+    partitions: u64,
+}
+
+/// The pacing of one consumer's polls. Times are nanoseconds since `epoch`.
+#[derive(Debug)]
+pub(super) struct PollPacing {
+    /// Polls until the next check. With pauses: 1 after a poll that came to the end, else 0.
+    polls_left: u32,
+    /// The most records of a poll.
+    limit: u32,
+    /// Records read in this window.
+    records: u64,
+    /// Polls that read them.
+    polls: u64,
+    phase: Phase,
+    max_records: u32,
+    max_pause: u64,
+    epoch: Option<Instant>,
+    window_start: u64,
+    pause: u64,
+    /// The rate without pauses.
+    base: Rate,
+    /// Windows until the next attempt, and how many those are after a failure.
+    windows_left: u32,
+    windows: u32,
+    /// Pauses of this window.
+    pauses: u32,
+    evaluations: u32,
+    /// When the last pause began, and the records read by then.
+    last_pause: u64,
+    records_before: u64,
+}
+
+impl PollPacing {
+    /// A model has no time.
+    const HAS_TIME: bool = !cfg!(loom);
+
+    /// For polls of at most `max_records`. Pauses take `max_pause` at most; zero: there are none.
+    pub(super) fn new(max_records: u32, max_pause: Duration) -> PollPacing {
+        let max_pause = nanoseconds(max_pause);
+        PollPacing {
+            polls_left: POLLS_PER_CHECK,
+            limit: max_records,
+            polls: 0,
+            records: 0,
+            phase: Phase::Free,
+            max_records,
+            max_pause: if Self::HAS_TIME { max_pause } else { 0 },
+            epoch: None,
+            window_start: 0,
+            pause: 0,
+            base: Rate::default(),
+            windows_left: 0,
+            windows: 1,
+            pauses: 0,
+            evaluations: 0,
+            last_pause: 0,
+            records_before: 0,
+        }
+    }
+
+    /// The most records of a poll.
+    #[inline(always)]
+    pub(super) fn limit(&self) -> u32 {
+        self.limit
+    }
+
+    /// A poll begins. Whether [`pace`](Self::pace) must be called before it.
+    #[inline(always)]
+    pub(super) fn begins_poll(&mut self) -> bool {
+        self.polls_left = self.polls_left.wrapping_sub(1);
+        self.polls_left == 0
+    }
+
+    /// A poll has found some records, and the end of the log after them if `at_end`.
+    #[inline(always)]
+    pub(super) fn found(&mut self, records: u32, at_end: bool) {
+        self.polls += 1;
+        self.records += u64::from(records);
+        if self.phase != Phase::Free {
+            self.polls_left = u32::from(at_end);
+        }
+    }
+
+    /// Pauses, if that pays. `allowed` is `false` for a consumer that waits by spinning.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn pace(&mut self, allowed: bool, target: impl FnOnce() -> Target) {
+        self.polls_left = POLLS_PER_CHECK;
+        if !allowed || self.max_pause == 0 {
+            return;
+        }
+        let epoch = *self.epoch.get_or_insert_with(Instant::now);
+        let now = || nanoseconds(epoch.elapsed());
+        let Some(until) = self.pause_until(now(), target) else {
+            return;
+        };
+        while now() < until {
+            crate::sync::spin_loop();
+        }
+    }
+
+    /// The time before which the next poll should not begin, if there is one.
+    fn pause_until(&mut self, now: u64, target: impl FnOnce() -> Target) -> Option<u64> {
+        let go_on = match self.phase {
+            Phase::Free => self.is_worth_an_attempt(now, target),
+            Phase::Growing | Phase::Paced => self.is_worth_it(now, target),
+        };
+        if !go_on {
+            return None;
+        }
+        self.last_pause = now;
+        self.records_before = self.records;
+        self.polls_left = 0;
+        Some(now + self.pause)
+    }
+
+    /// Whether a free consumer should try pauses now.
+    fn is_worth_an_attempt(&mut self, now: u64, target: impl FnOnce() -> Target) -> bool {
+        let (rate, polls) = (self.rate(now), self.polls);
+        if rate.nanoseconds < WINDOW {
+            return false;
+        }
+        self.begin_window(now);
+        if self.windows_left > 0 {
+            self.windows_left -= 1;
+            return false;
+        }
+        if rate.records_in(FIRST_PAUSE) < FAST {
+            return false;
+        }
+        let target = target();
+        if rate.records >= polls * target.records {
+            return false;
+        }
+        self.base = rate;
+        self.phase = Phase::Growing;
+        self.limit = self.max_records.min(PACED_POLL_RECORDS);
+        // After the rate was measured again: the pause of before.
+        self.pause = self.allowed(self.pause.max(FIRST_PAUSE), target);
+        true
+    }
+
+    /// Whether there should be another pause.
+    fn is_worth_it(&mut self, now: u64, target: impl FnOnce() -> Target) -> bool {
+        if self.pauses > 0 {
+            let found = self.records - self.records_before;
+            if found < self.base.records_in(now - self.last_pause) / 4 {
+                self.give_up(now);
+                return false;
+            }
+        }
+        self.pauses += 1;
+        let enough = match self.phase {
+            Phase::Growing => PAUSES_PER_STEP,
+            _ => PAUSES_PER_EVALUATION,
+        };
+        self.pauses < enough || self.evaluate(now, target())
+    }
+
+    /// Evaluates the last pauses. Whether there should be more.
+    fn evaluate(&mut self, now: u64, target: Target) -> bool {
+        let rate = self.rate(now);
+        let brought = rate.records / u64::from(self.pauses);
+        self.begin_window(now);
+        let longer = self.allowed(self.pause * 2, target);
+        let is_short = brought < target.records / 2 && self.pause < longer;
+        if self.phase == Phase::Growing {
+            if is_short {
+                self.pause = longer;
+            } else {
+                self.phase = Phase::Paced;
+            }
+            return true;
+        }
+        if !rate.is_faster_than(self.base) {
+            self.give_up(now);
+            return false;
+        }
+        self.pause = if is_short {
+            longer
+        } else if brought > target.records * 2 {
+            (self.pause / 2).max(FIRST_PAUSE.min(self.pause))
+        } else {
+            self.pause
+        };
+        self.windows = 1;
+        self.evaluations += 1;
+        if self.evaluations < EVALUATIONS_PER_BASE {
+            return true;
+        }
+        self.free(now, 0);
+        false
+    }
+
+    /// A pause this long, or the longest allowed. A record waits for the pauses of all partitions.
+    fn allowed(&self, pause: u64, target: Target) -> u64 {
+        pause.min(self.max_pause / target.partitions.max(1))
+    }
+
+    fn give_up(&mut self, now: u64) {
+        self.windows = (self.windows * 2).min(MAX_WINDOWS);
+        self.pause = 0;
+        self.free(now, self.windows);
+    }
+
+    fn free(&mut self, now: u64, windows: u32) {
+        self.phase = Phase::Free;
+        self.limit = self.max_records;
+        self.windows_left = windows;
+        self.evaluations = 0;
+        self.begin_window(now);
+    }
+
+    fn rate(&self, now: u64) -> Rate {
+        Rate {
+            records: self.records,
+            nanoseconds: now - self.window_start,
+        }
+    }
+
+    fn begin_window(&mut self, now: u64) {
+        self.window_start = now;
+        (self.records, self.records_before) = (0, 0);
+        (self.polls, self.pauses) = (0, 0);
+    }
+}
+
+fn nanoseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+impl Target {
+    /// For a consumer that reads these partitions among `busy` ones. `is_member`: its group has a
+    /// gate in each.
+    pub(super) fn of<'a>(
+        assigned: impl Iterator<Item = &'a AssignedPartition>,
+        busy: usize,
+        is_member: bool,
+    ) -> Target {
+        let (mut records, mut partitions) = (u64::MAX, 0);
+        for assigned in assigned {
+            let cursor = &assigned.cursor;
+            if cursor.run().0.records == 0 {
+                continue;
+            }
+            let log = cursor.partition();
+            let readers = log.readers().count().saturating_sub(u64::from(is_member));
+            let retained = log.log_end_offset().saturating_sub(log.log_start_offset());
+            let wanted = (RECORDS_PER_PAUSE * readers.max(1)).min(retained / PART_OF_RING);
+            records = records.min(wanted);
+            partitions += 1;
+        }
+        Target {
+            records,
+            partitions: partitions.max(busy as u64),
+        }
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    const MAX_PAUSE: u64 = 100_000;
+
+    /// A stream of records and its reader, in simulated nanoseconds.
+    struct Stream {
+        /// From one record to the next.
+        period: u64,
+        /// By how much the producer is held up when the reader comes to the end.
+        transfer: u64,
+        /// Records come only after the reader has found the one before.
+        is_dialogue: bool,
+        next_record: u64,
+        now: u64,
+        unread: u64,
+        read: u64,
+        paused: u64,
+        pauses: u64,
+        longest_pause: u64,
+    }
+
+    impl Stream {
+        fn new(period: u64, transfer: u64) -> Stream {
+            Stream {
+                period,
+                transfer,
+                is_dialogue: false,
+                next_record: period,
+                now: 0,
+                unread: 0,
+                read: 0,
+                paused: 0,
+                pauses: 0,
+                longest_pause: 0,
+            }
+        }
+
+        fn advance(&mut self, nanoseconds: u64) {
+            self.now += nanoseconds;
+            while self.next_record <= self.now {
+                self.unread += 1;
+                self.next_record = match self.is_dialogue {
+                    true => u64::MAX,
+                    false => self.next_record + self.period,
+                };
+            }
+        }
+
+        fn poll(&mut self, pacing: &mut PollPacing, target: Target) {
+            if pacing.begins_poll() {
+                pacing.polls_left = POLLS_PER_CHECK;
+                if let Some(until) = pacing.pause_until(self.now, || target) {
+                    let pause = until.saturating_sub(self.now);
+                    self.advance(pause);
+                    self.paused += pause;
+                    self.pauses += 1;
+                    self.longest_pause = self.longest_pause.max(pause);
+                }
+            }
+            let found = self.unread.min(pacing.limit().into());
+            self.unread -= found;
+            self.read += found;
+            self.advance(20 + 4 * found);
+            if found == 0 {
+                return;
+            }
+            let at_end = found < pacing.limit().into();
+            if at_end {
+                self.next_record = self.next_record.saturating_add(self.transfer);
+            }
+            if self.is_dialogue {
+                self.next_record = self.now + self.period;
+            }
+            pacing.found(found as u32, at_end);
+        }
+
+        /// Polls for so many nanoseconds. Returns the records that were read.
+        fn run(&mut self, pacing: &mut PollPacing, target: Target, time: u64) -> u64 {
+            let (end, read) = (self.now + time, self.read);
+            while self.now < end {
+                self.poll(pacing, target);
+            }
+            self.read - read
+        }
+    }
+
+    const SECOND: u64 = 1_000_000_000;
+
+    fn pacing() -> PollPacing {
+        PollPacing::new(500, Duration::from_nanos(MAX_PAUSE))
+    }
+
+    fn target(records: u64, partitions: u64) -> Target {
+        Target {
+            records,
+            partitions,
+        }
+    }
+
+    const ALONE: Target = Target {
+        records: RECORDS_PER_PAUSE,
+        partitions: 1,
+    };
+
+    #[test]
+    fn a_producer_that_its_reader_holds_up_runs_at_nearly_its_own_speed() {
+        for transfer in [50, 100, 200] {
+            let (mut pacing, mut stream) = (pacing(), Stream::new(16, transfer));
+            let read = stream.run(&mut pacing, ALONE, SECOND / 10);
+            // 16 ns a record, and a transfer in RECORDS_PER_PAUSE / 2 records or more.
+            let expected = SECOND / 10 / (16 + transfer * 2 / RECORDS_PER_PAUSE);
+            assert!(
+                read > expected * 9 / 10,
+                "{transfer} ns: {read} of {expected}"
+            );
+            assert!(stream.longest_pause < 20_000, "{}", stream.longest_pause);
+        }
+    }
+
+    #[test]
+    fn a_stream_that_is_no_faster_for_pauses_has_next_to_none() {
+        for period in [50, 100, 200, 249] {
+            let (mut pacing, mut stream) = (pacing(), Stream::new(period, 0));
+            stream.run(&mut pacing, ALONE, SECOND);
+            let at_first = stream.paused;
+            assert!((1..SECOND / 40).contains(&at_first), "{period}: {at_first}");
+            stream.run(&mut pacing, ALONE, 2 * SECOND);
+            let later = stream.paused - at_first;
+            assert!(later < SECOND / 50, "{period}: {later}");
+        }
+    }
+
+    #[test]
+    fn there_are_no_pauses_in_a_slow_stream() {
+        for period in [260, 1000, 10_000] {
+            let (mut pacing, mut stream) = (pacing(), Stream::new(period, 200));
+            stream.run(&mut pacing, ALONE, SECOND);
+            assert_eq!(stream.pauses, 0, "{period}");
+        }
+    }
+
+    #[test]
+    fn a_record_that_is_an_answer_is_hardly_ever_delayed() {
+        let (mut pacing, mut stream) = (pacing(), Stream::new(100, 0));
+        stream.is_dialogue = true;
+        let read = stream.run(&mut pacing, ALONE, SECOND);
+        // Each attempt is given up after one or two.
+        assert!((1..50).contains(&stream.pauses), "{}", stream.pauses);
+        assert!(read > SECOND / 200, "{read}");
+    }
+
+    #[test]
+    fn a_stream_that_stops_ends_the_pauses() {
+        let (mut pacing, mut stream) = (pacing(), Stream::new(16, 200));
+        stream.run(&mut pacing, ALONE, SECOND / 10);
+        assert_eq!(pacing.phase, Phase::Paced);
+        stream.next_record += SECOND;
+        stream.run(&mut pacing, ALONE, SECOND / 2);
+        let pauses = stream.pauses;
+        stream.period = 10_000;
+        stream.run(&mut pacing, ALONE, SECOND);
+        assert!(stream.pauses <= pauses + 1, "{pauses} {}", stream.pauses);
+        // And it begins again with the stream.
+        stream.period = 16;
+        stream.run(&mut pacing, ALONE, SECOND / 10);
+        assert_eq!(pacing.phase, Phase::Paced);
+    }
+
+    #[test]
+    fn the_pauses_of_all_partitions_together_are_no_longer_than_allowed() {
+        for partitions in [1, 4, 32, 1000] {
+            let (mut pacing, mut stream) = (pacing(), Stream::new(16, 200));
+            let target = target(100_000, partitions);
+            stream.run(&mut pacing, target, SECOND / 10);
+            assert!(stream.longest_pause <= MAX_PAUSE / partitions);
+        }
+    }
+
+    #[test]
+    fn a_small_ring_is_not_left_to_fill_up() {
+        // Without the limit there would be pauses of 8 µs: 512 records.
+        let (mut pacing, mut stream) = (pacing(), Stream::new(16, 200));
+        let mut most = 0;
+        for _ in 0..100_000 {
+            stream.poll(&mut pacing, target(64, 1));
+            most = most.max(stream.unread);
+        }
+        assert!(stream.pauses > 0 && most <= 2 * 64, "{most}");
+    }
+
+    #[test]
+    fn the_rate_without_pauses_is_measured_again_now_and_then() {
+        let (mut pacing, mut stream) = (pacing(), Stream::new(16, 200));
+        stream.run(&mut pacing, ALONE, SECOND / 10);
+        assert_eq!(pacing.phase, Phase::Paced);
+        // From now on the reader does not hold up the producer, and the pauses do no good.
+        (stream.transfer, stream.period) = (0, 12);
+        stream.run(&mut pacing, ALONE, SECOND);
+        let paused = stream.paused;
+        stream.run(&mut pacing, ALONE, SECOND);
+        assert!(stream.paused - paused < SECOND / 50);
+    }
+
+    #[test]
+    fn a_consumer_that_spins_or_allows_no_pause_has_none() {
+        let no_target = || -> Target { unreachable!() };
+        for (max_pause, allowed) in [(0, true), (MAX_PAUSE, false)] {
+            let mut pacing = PollPacing::new(500, Duration::from_nanos(max_pause));
+            for _ in 0..10 * POLLS_PER_CHECK {
+                if pacing.begins_poll() {
+                    pacing.pace(allowed, no_target);
+                }
+                pacing.found(1, true);
+            }
+            assert!(pacing.epoch.is_none());
+        }
+    }
+}
