@@ -87,6 +87,11 @@ const OPERATIONS: [Operation; 15] = [
     ("poll and read, 64 B, a record", |n| {
         read(|producer| drop(producer.send(Record::new(&[1; 64]))), 1, n);
     }),
+    ("poll and read, batches of 256 keyed, 64 B, a record", |n| {
+        let keys: Vec<_> = (0..256).map(|i| format!("user-{i:03}")).collect();
+        let batch: Vec<_> = keys.iter().map(|k| Record::new(&[1; 64]).key(k)).collect();
+        read(|producer| drop(producer.send_batch(&batch)), 256, n);
+    }),
     ("poll and read values, 256 of 64 B, a record", |n| {
         let values = vec![[1u8; 64]; 256];
         read(

@@ -86,6 +86,16 @@ impl<'b> StoredRecord<'b> {
         Headers::new(unsafe { self.bytes.slice(at + key, headers) })
     }
 
+    /// The record's value alone.
+    #[inline]
+    fn value_run(&self) -> ValueRun {
+        ValueRun {
+            at: self.at,
+            length: self.length,
+            count: 1,
+        }
+    }
+
     /// Byte position of what follows the value.
     fn value_end(&self) -> usize {
         padded(self.at + self.length)
@@ -129,13 +139,99 @@ unsafe fn read_i64(bytes: Bytes<'_>, at: usize) -> i64 {
     i64::from_ne_bytes(unsafe { read(bytes, at) })
 }
 
-/// The layout of a frame of several records, decoded once a frame.
+/// A frame of several records, decoded once.
+#[derive(Clone, Copy)]
+struct Frame {
+    /// Its records.
+    count: u32,
+    time: i64,
+    layout: BatchLayout,
+}
+
+impl Frame {
+    /// Stands for a single record.
+    const NONE: Frame = Frame {
+        count: 0,
+        time: NO_TIMESTAMP,
+        layout: BatchLayout::Table { at: 0 },
+    };
+
+    /// The frame of this descriptor, which is of a table or a uniform frame.
+    #[inline]
+    fn open(bytes: Bytes<'_>, descriptor: Descriptor) -> Frame {
+        let at = descriptor.at();
+        // SAFETY: B1, and `frame.rs`: both kinds begin with their time, which the length of the
+        // values follows in a uniform frame.
+        let (time, layout) = unsafe {
+            let layout = match descriptor.kind() {
+                Kind::Uniform => BatchLayout::Uniform {
+                    at: at + UNIFORM_PREFIX,
+                    length: read_u32(bytes, at + 8) as usize,
+                },
+                _ => BatchLayout::Table {
+                    at: at + TABLE_PREFIX,
+                },
+            };
+            (read_i64(bytes, at), layout)
+        };
+        Frame {
+            count: descriptor.slots(),
+            time,
+            layout,
+        }
+    }
+
+    /// The next frame from `slot` on, after those that were aborted: its slot, its descriptor, and
+    /// itself unless it is a single record.
+    fn next(
+        index: PublishedIndex<'_>,
+        bytes: Bytes<'_>,
+        mut slot: u32,
+    ) -> (u32, Descriptor, Frame) {
+        loop {
+            // SAFETY: B1: records are left, so this frame is part of the run.
+            let descriptor = unsafe { index.descriptor(slot) };
+            match descriptor.kind() {
+                Kind::Timed | Kind::Untimed => return (slot, descriptor, Frame::NONE),
+                Kind::Table | Kind::Uniform => {
+                    return (slot, descriptor, Frame::open(bytes, descriptor));
+                }
+                other => {
+                    debug_assert_eq!(other, Kind::Aborted);
+                    slot += descriptor.slots().max(1);
+                }
+            }
+        }
+    }
+
+    /// [`next`](Self::next), for a loop over single records. Cold, and by value, so that the
+    /// compiler keeps the loop's state in registers: `poll and read` in `benches/instructions.txt`
+    /// takes five instructions a record more without it.
+    #[cold]
+    #[inline(never)]
+    fn next_cold(
+        index: PublishedIndex<'_>,
+        bytes: Bytes<'_>,
+        slot: u32,
+    ) -> (u32, Descriptor, Frame) {
+        Self::next(index, bytes, slot)
+    }
+}
+
+/// Where the records of a frame are.
 #[derive(Clone, Copy)]
 enum BatchLayout {
     /// Its descriptors begin at byte position `at`.
     Table { at: usize },
     /// Its values, of `length` bytes each, begin at byte position `at`.
     Uniform { at: usize, length: usize },
+}
+
+/// The descriptor of record number `within` of the frame whose table begins at `at`.
+#[inline]
+fn table_entry(bytes: Bytes<'_>, at: usize, within: u32) -> Descriptor {
+    // SAFETY: B1, and `frame.rs`: the table has one descriptor for each record of the frame.
+    Descriptor(unsafe { read_i64(bytes, at + within as usize * 8) } as u64)
 }
 
 /// Iterates over the records of a run, in order of their offsets.
@@ -151,13 +247,10 @@ pub(crate) struct StoredRecords<'b> {
     slot: u32,
     /// StoredRecords that are left.
     left: u32,
-    /// StoredRecords of the frame at `slot`, if it is open: if it has several, and was decoded. Zero if
-    /// no frame is open; the three fields that follow are of the open frame.
-    count: u32,
+    /// The frame at `slot`, if it has several records and is open; otherwise its count is zero.
+    frame: Frame,
     /// How many of its records were returned.
     within: u32,
-    layout: BatchLayout,
-    time: i64,
 }
 
 /// Values of one length, back to back.
@@ -183,7 +276,7 @@ impl<'b> StoredRecords<'b> {
         if run.skip > 0 {
             // SAFETY: B1: the run begins with it.
             let first = unsafe { segment.published_index().descriptor(run.slot) };
-            records.open_frame(segment.bytes(), first);
+            records.frame = Frame::open(segment.bytes(), first);
             records.within = run.skip;
         }
         records
@@ -197,10 +290,8 @@ impl<'b> StoredRecords<'b> {
             base: 0,
             slot: 0,
             left: 0,
-            count: 0,
+            frame: Frame::NONE,
             within: 0,
-            layout: BatchLayout::Table { at: 0 },
-            time: NO_TIMESTAMP,
         }
     }
 
@@ -210,48 +301,29 @@ impl<'b> StoredRecords<'b> {
         self.memory.map(|(_, bytes)| bytes)
     }
 
-    /// Opens a frame of several records.
-    fn open_frame(&mut self, bytes: Bytes<'b>, descriptor: Descriptor) {
-        let at = descriptor.at();
-        // SAFETY: B1, and `frame.rs`: both kinds begin with their time, which the length of the
-        // values follows in a uniform frame.
-        unsafe {
-            self.time = read_i64(bytes, at);
-            self.layout = match descriptor.kind() {
-                Kind::Uniform => BatchLayout::Uniform {
-                    at: at + UNIFORM_PREFIX,
-                    length: read_u32(bytes, at + 8) as usize,
-                },
-                _ => BatchLayout::Table {
-                    at: at + TABLE_PREFIX,
-                },
-            };
+    /// While no frame is open: goes on to the one that [`Frame::next`] has found. If that is a single
+    /// record, returns it; otherwise the frame is open.
+    #[inline(always)]
+    fn enter(
+        &mut self,
+        bytes: Bytes<'b>,
+        (slot, descriptor, frame): (u32, Descriptor, Frame),
+    ) -> Option<StoredRecord<'b>> {
+        self.slot = slot;
+        if frame.count == 0 {
+            return Some(self.single(bytes, descriptor));
         }
-        self.count = descriptor.slots();
-        self.within = 0;
+        self.frame = frame;
+        None
     }
 
-    /// While no frame is open: skips aborted frames up to the next one. If that is a single record,
-    /// skips it as well and returns its descriptor; otherwise opens it.
-    fn next_frame(&mut self, index: PublishedIndex<'b>, bytes: Bytes<'b>) -> Option<Descriptor> {
-        loop {
-            // SAFETY: B1: records are left, so this frame is part of the run.
-            let descriptor = unsafe { index.descriptor(self.slot) };
-            match descriptor.kind() {
-                Kind::Timed | Kind::Untimed => {
-                    self.slot += 1;
-                    return Some(descriptor);
-                }
-                Kind::Table | Kind::Uniform => {
-                    self.open_frame(bytes, descriptor);
-                    return None;
-                }
-                other => {
-                    debug_assert_eq!(other, Kind::Aborted);
-                    self.slot += descriptor.slots().max(1);
-                }
-            }
-        }
+    /// The single record of this descriptor, which is the next record.
+    #[inline(always)]
+    fn single(&mut self, bytes: Bytes<'b>, descriptor: Descriptor) -> StoredRecord<'b> {
+        let offset = self.base + u64::from(self.slot);
+        self.slot += 1;
+        self.left -= 1;
+        StoredRecord::new(bytes, descriptor, NO_TIMESTAMP, offset)
     }
 
     /// Skips `records` of the open frame, and closes it after its last.
@@ -259,23 +331,11 @@ impl<'b> StoredRecords<'b> {
     fn skip_in_frame(&mut self, records: u32) {
         self.left -= records;
         self.within += records;
-        if self.within == self.count {
-            self.slot += self.count;
-            self.count = 0;
+        if self.within == self.frame.count {
+            self.slot += self.frame.count;
+            self.frame.count = 0;
             self.within = 0;
         }
-    }
-
-    #[inline]
-    fn table_entry(&self, bytes: Bytes<'b>, table: usize) -> Descriptor {
-        // SAFETY: B1, and `frame.rs`: the table has one descriptor for each record of the frame.
-        Descriptor(unsafe { read_i64(bytes, table + self.within as usize * 8) } as u64)
-    }
-
-    /// The offset of the next record of the open frame.
-    #[inline]
-    fn offset_within(&self) -> u64 {
-        self.base + u64::from(self.slot + self.within)
     }
 
     /// The next values that lie back to back, and the offset of the first.
@@ -284,68 +344,48 @@ impl<'b> StoredRecords<'b> {
             return None;
         }
         let (index, bytes) = self.memory?;
-        let single = |descriptor: Descriptor| ValueRun {
-            at: descriptor.at(),
-            length: descriptor.length(),
-            count: 1,
-        };
-        if self.count == 0 {
-            if let Some(descriptor) = self.next_frame(index, bytes) {
-                self.left -= 1;
-                return Some((self.base + u64::from(self.slot - 1), single(descriptor)));
+        if self.frame.count == 0 {
+            let found = Frame::next(index, bytes, self.slot);
+            if let Some(record) = self.enter(bytes, found) {
+                return Some((record.offset, record.value_run()));
             }
         }
-        let offset = self.offset_within();
-        let run = match self.layout {
-            BatchLayout::Uniform { at, length } => ValueRun {
-                at: at + self.within as usize * length,
-                length,
-                count: (self.count - self.within).min(self.left),
-            },
-            BatchLayout::Table { at } => single(self.table_entry(bytes, at)),
-        };
+        let first = self.record_in_frame(bytes, self.within);
+        let mut run = first.value_run();
+        if let BatchLayout::Uniform { .. } = self.frame.layout {
+            run.count = (self.frame.count - self.within).min(self.left);
+        }
         self.skip_in_frame(run.count);
-        Some((offset, run))
+        Some((first.offset, run))
     }
 
-    /// The next record of any kind; [`next`](Self::next) handles single records and values of the
-    /// open uniform frame itself. Takes and returns the whole state, so that in a loop over single
-    /// records it stays in registers.
-    ///
-    /// Cold, so that the compiler spills what only this needs at the call and not in the caller's
-    /// loop: `poll and read` in `benches/instructions.txt` takes five instructions a record more
-    /// without it.
-    #[cold]
-    #[inline(never)]
-    fn next_of_any_kind(
-        mut self,
-        index: PublishedIndex<'b>,
-        bytes: Bytes<'b>,
-    ) -> (StoredRecord<'b>, Self) {
-        if self.count == 0 {
-            if let Some(descriptor) = self.next_frame(index, bytes) {
-                self.left -= 1;
-                let offset = self.base + u64::from(self.slot - 1);
-                let record = StoredRecord::new(bytes, descriptor, NO_TIMESTAMP, offset);
-                return (record, self);
-            }
-        }
-        let (offset, time) = (self.offset_within(), self.time);
-        let record = match self.layout {
+    /// The next record of the open frame, which has one left.
+    #[inline(always)]
+    fn next_in_frame(&mut self, bytes: Bytes<'b>) -> StoredRecord<'b> {
+        let record = self.record_in_frame(bytes, self.within);
+        self.skip_in_frame(1);
+        record
+    }
+
+    /// Record number `within` of the open frame, which has it.
+    #[inline(always)]
+    fn record_in_frame(&self, bytes: Bytes<'b>, within: u32) -> StoredRecord<'b> {
+        let offset = self.base + u64::from(self.slot + within);
+        let time = self.frame.time;
+        match self.frame.layout {
             BatchLayout::Uniform { at, length } => StoredRecord {
                 bytes,
-                at: at + self.within as usize * length,
+                at: at + within as usize * length,
                 length,
                 flags: Descriptor::EMPTY,
                 time,
                 offset,
             },
             BatchLayout::Table { at } => {
-                StoredRecord::new(bytes, self.table_entry(bytes, at), time, offset)
+                let entry = table_entry(bytes, at, within);
+                StoredRecord::new(bytes, entry, time, offset)
             }
-        };
-        self.skip_in_frame(1);
-        (record, self)
+        }
     }
 }
 
@@ -358,55 +398,53 @@ impl<'b> Iterator for StoredRecords<'b> {
             return None;
         }
         let (index, bytes) = self.memory?;
-        if self.singles || self.count == 0 {
+        if self.singles || self.frame.count == 0 {
             // SAFETY: B1: a record is left, so this frame is part of the run.
             let descriptor = unsafe { index.descriptor(self.slot) };
             if self.singles || descriptor.is_single_record() {
-                let offset = self.base + u64::from(self.slot);
-                self.slot += 1;
-                self.left -= 1;
-                return Some(StoredRecord::new(bytes, descriptor, NO_TIMESTAMP, offset));
+                return Some(self.single(bytes, descriptor));
+            }
+            let found = Frame::next_cold(index, bytes, self.slot);
+            if let Some(record) = self.enter(bytes, found) {
+                return Some(record);
             }
         }
-        if let (1.., BatchLayout::Uniform { at, length }) = (self.count, self.layout) {
-            let record = StoredRecord {
-                bytes,
-                at: at + self.within as usize * length,
-                length,
-                flags: Descriptor::EMPTY,
-                time: self.time,
-                offset: self.offset_within(),
-            };
-            self.skip_in_frame(1);
-            return Some(record);
-        }
-        let (record, records) = self.clone().next_of_any_kind(index, bytes);
-        *self = records;
-        Some(record)
+        Some(self.next_in_frame(bytes))
     }
 
-    /// What `for_each`, `sum` and the like use: faster than [`next`](Self::next) in a loop if all
-    /// are single records.
+    /// What `for_each`, `sum` and the like use: faster than [`next`](Self::next) in a loop, which
+    /// asks at each record what kind of frame it is in.
     #[inline]
-    fn fold<A, F: FnMut(A, StoredRecord<'b>) -> A>(self, init: A, mut f: F) -> A {
+    fn fold<A, F: FnMut(A, StoredRecord<'b>) -> A>(mut self, init: A, mut f: F) -> A {
         let mut all = init;
-        match self.memory {
-            Some((index, bytes)) if self.singles => {
-                for slot in self.slot..self.slot + self.left {
-                    let offset = self.base + u64::from(slot);
-                    // SAFETY: B1: a frame of the run.
-                    let descriptor = unsafe { index.descriptor(slot) };
-                    all = f(
-                        all,
-                        StoredRecord::new(bytes, descriptor, NO_TIMESTAMP, offset),
-                    );
-                }
+        let Some((index, bytes)) = self.memory else {
+            return all;
+        };
+        if self.singles {
+            for slot in self.slot..self.slot + self.left {
+                let offset = self.base + u64::from(slot);
+                // SAFETY: B1: a frame of the run.
+                let descriptor = unsafe { index.descriptor(slot) };
+                all = f(
+                    all,
+                    StoredRecord::new(bytes, descriptor, NO_TIMESTAMP, offset),
+                );
             }
-            _ => {
-                for record in self {
+            return all;
+        }
+        while self.left > 0 {
+            if self.frame.count == 0 {
+                let found = Frame::next(index, bytes, self.slot);
+                if let Some(record) = self.enter(bytes, found) {
                     all = f(all, record);
+                    continue;
                 }
             }
+            let records = (self.frame.count - self.within).min(self.left);
+            for within in self.within..self.within + records {
+                all = f(all, self.record_in_frame(bytes, within));
+            }
+            self.skip_in_frame(records);
         }
         all
     }
