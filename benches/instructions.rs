@@ -25,7 +25,7 @@ use std::process::{Command, ExitCode};
 type Operation = (&'static str, fn(u64));
 
 /// The counted operations.
-const OPERATIONS: [Operation; 15] = [
+const OPERATIONS: [Operation; 16] = [
     ("send, exclusive, 8 B", |n| {
         send(topic(1).exclusive_producer().unwrap(), [1; 8], n)
     }),
@@ -89,7 +89,10 @@ const OPERATIONS: [Operation; 15] = [
     }),
     ("poll and read, batches of 256 keyed, 64 B, a record", |n| {
         let keys: Vec<_> = (0..256).map(|i| format!("user-{i:03}")).collect();
-        let batch: Vec<_> = keys.iter().map(|k| Record::new(&[1; 64]).key(k)).collect();
+        let batch: Vec<_> = keys
+            .iter()
+            .map(|k| Record::new(&[1; 64][..]).key(k))
+            .collect();
         read(|producer| drop(producer.send_batch(&batch)), 256, n);
     }),
     ("poll and read values, 256 of 64 B, a record", |n| {

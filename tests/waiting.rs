@@ -20,6 +20,26 @@ fn consumer(broker: &Broker, topics: &[&str]) -> Consumer {
     consumer
 }
 
+/// A thread that reads what it sends itself is not paced for long, and no pause makes it miss a
+/// record.
+#[test]
+fn a_poll_finds_the_records_of_its_own_thread_at_once() {
+    let broker = Broker::new();
+    let config = TopicConfig::new().partitions(3).segment_records(1 << 10);
+    let topic = broker.create_topic("orders", config).unwrap();
+    let (mut producer, mut consumer) = (topic.producer(), consumer(&broker, &["orders"]));
+    for i in 0..200_000u32 {
+        let records = 1 + i % 2;
+        for _ in 0..records {
+            producer
+                .send(Record::new("order").partition(i % 3))
+                .unwrap();
+        }
+        let batch = consumer.poll(Duration::ZERO).unwrap();
+        assert_eq!(batch.len(), records as usize, "{i}");
+    }
+}
+
 #[test]
 fn time_limits_are_kept() {
     let broker = Broker::new();

@@ -142,7 +142,8 @@ impl ConsumerConfig {
     /// its polls behind a fast producer. Default 100 µs; zero for no pauses.
     ///
     /// It is the sum of the pauses in which each partition is read once. With one partition a pause
-    /// mostly takes 5 to 20 µs, and this limit is not reached.
+    /// mostly takes 5 to 20 µs, and this limit is not reached. The thread spins meanwhile, also that
+    /// of a task.
     pub fn max_poll_pause(mut self, delay: Duration) -> Self {
         self.max_poll_pause = delay;
         self
