@@ -185,7 +185,7 @@ impl Consumer {
             return QuickRound::Undecided;
         }
         if may_pace && self.pacing.begins_poll() {
-            self.pace();
+            self.pause_before_poll();
         }
         if let Some(member) = &mut self.member {
             if !member.begin_poll(&self.assigned, self.next) {
@@ -222,7 +222,7 @@ impl Consumer {
     /// Pauses before the next poll, if that pays.
     #[cold]
     #[inline(never)]
-    fn pace(&mut self) {
+    fn pause_before_poll(&mut self) {
         let allowed = self.wait != WaitStrategy::BusySpin;
         let (assigned, is_member) = (&self.assigned, self.member.is_some());
         let busy = self.poll_order.busy();
@@ -230,7 +230,7 @@ impl Consumer {
             few if few < MANY_PARTITIONS => 0..few,
             many => self.pinned..many.min(self.pinned + 1), // one that was read lately
         };
-        self.pacing.pace(allowed, || {
+        self.pacing.pause(allowed, || {
             Target::of(assigned[looked_at].iter(), busy, is_member)
         });
     }

@@ -101,7 +101,7 @@ enum Phase {
     Paced,
 }
 
-/// What the pauses are to bring, and how long they may be. See [`PollPacing::pace`].
+/// What the pauses are to bring, and how long they may be. See [`PollPacing::pause`].
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Target {
     /// Records to be read from one pause to the next.
@@ -174,7 +174,7 @@ impl PollPacing {
         self.limit
     }
 
-    /// A poll begins. Whether [`pace`](Self::pace) must be called before it.
+    /// A poll begins. Whether [`pause`](Self::pause) must be called before it.
     #[inline(always)]
     pub(super) fn begins_poll(&mut self) -> bool {
         self.polls_left = self.polls_left.wrapping_sub(1);
@@ -194,7 +194,7 @@ impl PollPacing {
     /// Pauses, if that pays. `allowed` is `false` for a consumer that waits by spinning.
     #[cold]
     #[inline(never)]
-    pub(super) fn pace(&mut self, allowed: bool, target: impl FnOnce() -> Target) {
+    pub(super) fn pause(&mut self, allowed: bool, target: impl FnOnce() -> Target) {
         self.polls_left = POLLS_PER_CHECK;
         if !allowed || self.max_pause == 0 {
             return;
@@ -579,7 +579,7 @@ mod tests {
             let mut pacing = PollPacing::new(500, Duration::from_nanos(max_pause));
             for _ in 0..10 * POLLS_PER_CHECK {
                 if pacing.begins_poll() {
-                    pacing.pace(allowed, no_target);
+                    pacing.pause(allowed, no_target);
                 }
                 pacing.found(1, true);
             }
