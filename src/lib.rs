@@ -45,6 +45,8 @@ pub use log::overflow::Overflow;
 pub use log::time_lookup::OffsetAndTimestamp;
 pub use topic::{Timestamps, Topic, TopicConfig, TopicPartition};
 
+// Clocks of record timestamps.
+pub use topic::{Clock, ManualClock};
 // Partitioners.
 pub use topic::{Murmur2, PartitionChoice, Partitioner, RoundRobin, Xxh3};
 

@@ -71,7 +71,7 @@ impl<M: ProducerMode> Producer<M> {
             _ => destination,
         };
         let partition = self.router.choose(destination, len)?;
-        let timestamp = self.appenders.topic.config().timestamps.stamp();
+        let timestamp = self.appenders.topic.config().stamp();
         let bytes = in_place_size(len, key.map(<[u8]>::len), timestamp.is_some());
         let size = FrameSize::of_record(&self.appenders.topic, bytes)?;
         let frame = self

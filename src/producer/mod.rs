@@ -40,12 +40,11 @@ pub use mode::ProducerMode;
 pub use send_async::{SendAsync, SendBatchAsync, SendValuesAsync};
 pub use shared::SharedProducer;
 
-use crate::clock;
 use crate::error::{SendError, TopicError};
 use crate::log::segment::{ExclusiveMode, SharedMode, record_size};
 use crate::log::segment_pool::SpareSegment;
 use crate::record::{NO_TIMESTAMP, Record, RecordMetadata, check_timestamp};
-use crate::topic::{Timestamps, Topic, TopicShared, TopicState};
+use crate::topic::{Timestamps, Topic, TopicClock, TopicShared, TopicState};
 use appender::{Appenders, FrameSize, Refusal, WhenFull};
 use batch_plan::BatchPlan;
 use core::fmt;
@@ -169,6 +168,8 @@ pub struct Producer<M: ProducerMode = SharedMode> {
     /// Otherwise `NONE`. One comparison then replaces the router and the clock.
     direct_state: TopicState,
     fast_path: FastPath,
+    /// The topic's.
+    clock: TopicClock,
     batch_plan: BatchPlan,
     mode: PhantomData<fn() -> M>,
     /// Taken before the first claim. Dropped last: when the producer is counted out and can claim no
@@ -212,9 +213,11 @@ impl<M: ProducerMode> Producer<M> {
     /// producers of a topic begin at different partitions.
     fn new(topic: Arc<TopicShared>, others: u32) -> Self {
         let partitioner = topic.config().partitioner.clone();
+        let clock = topic.config().clock.clone();
         let partitions = topic.partitions();
         Producer {
             router: Router::new(partitioner, partitions, others),
+            clock,
             spare: None,
             appenders: Appenders::new(topic, partitions),
             seen_state: TopicState::NONE,
@@ -345,7 +348,8 @@ impl<M: ProducerMode> Producer<M> {
         let appender = self.appenders.get(partition)?;
         // Two calls, so that each is compiled for a record with, or without, a timestamp.
         if self.fast_path == FastPath::Timed {
-            let timestamp = Some(clock::now());
+            // By a match, so that the system's clock is read without a call by pointer.
+            let timestamp = Some(self.clock.now());
             let offset = appender.try_append::<M>(record, timestamp)?;
             Some(metadata(partition, offset, timestamp))
         } else {
@@ -373,7 +377,7 @@ impl<M: ProducerMode> Producer<M> {
         self.check_topic()?;
         let timestamp = match record.timestamp {
             Some(timestamp) => Some(check_timestamp::<SendError>(timestamp)?),
-            None => self.appenders.topic.config().timestamps.stamp(),
+            None => self.appenders.topic.config().stamp(),
         };
         let bytes = record_size(record, timestamp.is_some());
         let partition = self
@@ -388,7 +392,7 @@ impl<M: ProducerMode> Producer<M> {
 
     /// The timestamp that this send gives to records without one, or [`NO_TIMESTAMP`].
     fn default_timestamp(&self) -> i64 {
-        let timestamp = self.appenders.topic.config().timestamps.stamp();
+        let timestamp = self.appenders.topic.config().stamp();
         timestamp.unwrap_or(NO_TIMESTAMP)
     }
 

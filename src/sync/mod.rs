@@ -67,7 +67,7 @@ macro_rules! fence {
 
 pub(crate) use {fence, ord};
 
-/// A statistics counter, or a hint that may be read late. No protocol relies on it, so every access
+/// A statistics counter, a time, or a hint that may be read late. No protocol relies on it, so every access
 /// is `Relaxed`, and the models do not count its accesses as steps.
 #[derive(Default)]
 pub(crate) struct Count(core::sync::atomic::AtomicU64);

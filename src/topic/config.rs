@@ -1,7 +1,7 @@
 //! Topic configuration.
 
+use super::clock::{Clock, TopicClock};
 use super::partitioner::Partitioner;
-use crate::clock;
 use crate::error::TopicError;
 use crate::log::overflow::Overflow;
 use crate::log::partition::LogOrigin;
@@ -29,24 +29,14 @@ use std::time::Duration;
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 pub enum Timestamps {
-    /// The time of the append, the same for all records of a batch. On Linux it is the time of the
-    /// last timer tick, which is cheap to read, and up to 4 ms old.
+    /// The time of the append, the same for all records of a batch, by the topic's
+    /// [`clock`](TopicConfig::clock). By default that is the system's: on Linux the time of the last
+    /// timer tick, which is cheap to read, and up to 4 ms old.
     #[default]
     Append,
     /// None. Only records that are sent with a timestamp have one, and only they pay for its
     /// 8 bytes.
     Given,
-}
-
-impl Timestamps {
-    /// The timestamp, in milliseconds since 1970 UTC, of a record that is sent now without one.
-    #[inline(always)]
-    pub(crate) fn stamp(self) -> Option<i64> {
-        match self {
-            Timestamps::Append => Some(clock::now()),
-            Timestamps::Given => None,
-        }
-    }
 }
 
 /// A topic's configuration, for [`Broker::create_topic`](crate::Broker::create_topic).
@@ -106,6 +96,7 @@ pub struct TopicConfig {
     retention_bytes: Option<u64>,
     pub(crate) overflow: Overflow,
     pub(crate) timestamps: Timestamps,
+    pub(crate) clock: TopicClock,
     pub(crate) partitioner: Option<Arc<dyn Partitioner>>,
     pub(crate) wait: WaitStrategy,
     pub(crate) max_block: Duration,
@@ -124,6 +115,7 @@ impl Default for TopicConfig {
             retention_bytes: None,
             overflow: Overflow::default(),
             timestamps: Timestamps::default(),
+            clock: TopicClock::default(),
             partitioner: None,
             wait: WaitStrategy::default(),
             max_block: Duration::from_secs(60),
@@ -218,6 +210,25 @@ impl TopicConfig {
     pub fn timestamps(mut self, timestamps: Timestamps) -> Self {
         self.timestamps = timestamps;
         self
+    }
+
+    /// Sets the clock that [`Timestamps::Append`] reads. Default the system's clock.
+    ///
+    /// With [`ManualClock`](crate::ManualClock) tests set the time, and sends need not read the
+    /// system's clock, which is a third or more of the time of a short keyed send. Retention by time
+    /// does not go by the clock: it goes by the time that has passed.
+    pub fn clock(mut self, clock: impl Clock + 'static) -> Self {
+        self.clock = TopicClock::Custom(Arc::new(clock));
+        self
+    }
+
+    /// The timestamp, in milliseconds since 1970 UTC, of a record that is sent now without one.
+    #[inline(always)]
+    pub(crate) fn stamp(&self) -> Option<i64> {
+        match self.timestamps {
+            Timestamps::Append => Some(self.clock.now()),
+            Timestamps::Given => None,
+        }
     }
 
     /// Sets the partitioner. Default [`Xxh3`](crate::Xxh3).

@@ -3,6 +3,7 @@
 //! | file | its one job |
 //! |---|---|
 //! | `config.rs`, `name.rs` | `TopicConfig`, `Timestamps`; which names are valid |
+//! | `clock.rs` | `Clock` and `ManualClock`: where timestamps come from |
 //! | `shared.rs` | what all handles of a topic share: partitions, segments, closing, changes |
 //! | `state.rs` | the bits of the state word |
 //! | `producer_count.rs` | admits shared producers or one exclusive producer |
@@ -12,6 +13,7 @@
 //! | `directory.rs` | topics by name |
 //! | `follower.rs`, `pattern.rs` | a subscription that takes in topics created later; by pattern |
 
+mod clock;
 mod config;
 mod directory;
 mod follower;
@@ -26,10 +28,12 @@ mod state;
 mod subscription;
 
 pub use crate::topic_partition::TopicPartition;
+pub use clock::{Clock, ManualClock};
 pub use config::{Timestamps, TopicConfig};
 pub use handle::Topic;
 pub use partitioner::{Murmur2, PartitionChoice, Partitioner, RoundRobin, Xxh3};
 
+pub(crate) use clock::TopicClock;
 pub(crate) use directory::Directory;
 pub(crate) use follower::{Following, TopicFilter};
 pub(crate) use inbox::AddedPartition;
