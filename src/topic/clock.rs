@@ -31,26 +31,20 @@ pub trait Clock: Debug + Send + Sync {
 ///
 /// ```
 /// use ringlog::{Broker, ManualClock, Record, TopicConfig};
-/// use std::sync::atomic::{AtomicBool, Ordering};
 /// use std::thread;
 /// use std::time::Duration;
 ///
 /// let clock = ManualClock::system();
-/// let topic = Broker::new().create_topic("orders", TopicConfig::new().clock(clock.clone()))?;
-/// let running = AtomicBool::new(true);
-/// thread::scope(|scope| {
-///     scope.spawn(|| {
-///         while running.load(Ordering::Relaxed) {
-///             clock.tick();
-///             thread::sleep(Duration::from_millis(1));
-///         }
-///     });
-///     let sent = topic.producer().send(Record::new("login"));
-///     running.store(false, Ordering::Relaxed);
-///     assert!(sent?.timestamp() > Some(1_700_000_000_000));
-///     Ok(())
-/// })
-/// # .map_err(|e: ringlog::SendError| e)?;
+/// let ticking = clock.clone();
+/// thread::spawn(move || {
+///     loop {
+///         ticking.tick();
+///         thread::sleep(Duration::from_millis(1));
+///     }
+/// });
+/// let topic = Broker::new().create_topic("orders", TopicConfig::new().clock(clock))?;
+/// let sent = topic.producer().send(Record::new("login"))?;
+/// assert!(sent.timestamp() > Some(1_700_000_000_000));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
