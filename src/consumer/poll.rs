@@ -193,9 +193,9 @@ impl Consumer {
             }
         }
         if count >= MANY_PARTITIONS {
-            return self.quick_round_of_many();
+            return self.quick_round_of_many(may_pace);
         }
-        let (first, max) = (self.next, self.pacing.limit());
+        let (first, max) = (self.next, self.max_records(may_pace));
         let mut i = first;
         loop {
             let next = next_in_round(i, count);
@@ -204,8 +204,7 @@ impl Consumer {
             };
             match assigned.quick_poll(true, max) {
                 QuickPoll::Records => {
-                    let records = assigned.cursor.run().0.records;
-                    self.pacing.found(records, assigned.cursor.is_at_end());
+                    self.pacing.found(i, &assigned.cursor);
                     (self.next, self.has_lent) = (next, true);
                     return QuickRound::Records(i);
                 }
@@ -224,23 +223,31 @@ impl Consumer {
     #[inline(never)]
     fn pause_before_poll(&mut self) {
         let allowed = self.wait != WaitStrategy::BusySpin;
-        let (assigned, is_member) = (&self.assigned, self.member.is_some());
-        let busy = self.poll_order.busy();
-        let looked_at = match assigned.len() {
-            few if few < MANY_PARTITIONS => 0..few,
-            many => self.pinned..many.min(self.pinned + 1), // one that was read lately
+        let target = || match self.assigned.len() {
+            few if few < MANY_PARTITIONS => Target::of(&self.assigned, 0),
+            many => {
+                // The one that was read last stands for all.
+                let last = self.next.checked_sub(1).unwrap_or(many - 1);
+                Target::of(&self.assigned[last..=last], self.poll_order.busy())
+            }
         };
-        self.pacing.pause(allowed, || {
-            Target::of(assigned[looked_at].iter(), busy, is_member)
-        });
+        self.pacing.pause(allowed, target);
+    }
+
+    /// The most records that a poll returns.
+    #[inline(always)]
+    fn max_records(&self, may_pace: bool) -> u32 {
+        if may_pace {
+            self.pacing.limit()
+        } else {
+            self.config.max_poll_records
+        }
     }
 
     /// A poll has found records in partition `i`.
     #[inline]
     fn count_for_pacing(&mut self, i: usize) {
-        let cursor = &self.assigned[i].cursor;
-        self.pacing
-            .found(cursor.run().0.records, cursor.is_at_end());
+        self.pacing.found(i, &self.assigned[i].cursor);
     }
 
     /// The batch that the last poll lent out has ended.
@@ -263,10 +270,11 @@ impl Consumer {
     /// A partition about which a quick poll cannot decide is polled in full at once, so that the
     /// others need not be.
     #[inline(never)]
-    fn quick_round_of_many(&mut self) -> QuickRound {
+    fn quick_round_of_many(&mut self, may_pace: bool) -> QuickRound {
         let count = self.assigned.len();
         let mut poll_order = core::mem::take(&mut self.poll_order);
-        let found = poll_order.find(count, |i| self.check_one_of_many(i));
+        let max = self.max_records(may_pace);
+        let found = poll_order.find(count, |i| self.check_one_of_many(i, max));
         self.poll_order = poll_order;
         match found {
             Ok(Some(i)) => {
@@ -281,12 +289,12 @@ impl Consumer {
 
     /// Reads partition `i`. Returns how many records its cursor's run has.
     #[inline(always)]
-    fn check_one_of_many(&mut self, i: usize) -> Result<usize, Undecided> {
+    fn check_one_of_many(&mut self, i: usize, max: u32) -> Result<usize, Undecided> {
         if let Some(later) = self.assigned.get(i + PREFETCH_DISTANCE) {
             later.cursor.prefetch_descriptor();
         }
         let assigned = &mut self.assigned[i];
-        match assigned.quick_poll(false, self.pacing.limit()) {
+        match assigned.quick_poll(false, max) {
             QuickPoll::Empty => Ok(0),
             QuickPoll::Records => Ok(assigned.cursor.run().0.records as usize),
             QuickPoll::Undecided => self.poll_one_of_many(i),

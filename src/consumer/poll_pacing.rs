@@ -30,11 +30,17 @@
 //! this very thread sends what it reads, or its answer is waited for. After each failure twice as
 //! many windows pass before the next attempt. So a stream that is no faster for the pauses sees
 //! next to none.
+//!
+//! A consumer that does not come to the end has a backlog, and needs no pauses: it is free again
+//! after [`POLLS_WITHOUT_END`]. While one of its partitions is that far behind, it does not pause
+//! at the end of another.
 
 use super::AssignedPartition;
+use crate::log::cursor::Cursor;
 use std::time::{Duration, Instant};
 
-/// Records to be read from one pause to the next, for each reader of the partition. Coming to the
+/// Records to be read from one pause to the next, for each hold on the partition (that of a reader,
+/// or of a group). Coming to the
 /// end costs the producer 1 to 5 µs, the time of 50 to 300 records.
 const RECORDS_PER_PAUSE: u64 = 512;
 
@@ -42,8 +48,8 @@ const RECORDS_PER_PAUSE: u64 = 512;
 /// lines of descriptors.
 const PACED_POLL_RECORDS: u32 = 64;
 
-/// The records from one pause to the next are at most this part of what the ring holds, so that no
-/// reader is lapped or holds up a producer for having paused.
+/// The records from one pause to the next are, at the measured rate, at most this part of what the
+/// ring holds, so that no reader is lapped or holds up a producer for having paused.
 const PART_OF_RING: u64 = 8;
 
 /// The first pause, in nanoseconds: some round trips between distant cores.
@@ -58,6 +64,12 @@ const WINDOW: u64 = 20_000;
 
 /// Polls after which a free consumer checks the time.
 const POLLS_PER_CHECK: u32 = 32;
+
+/// Polls that do not come to the end, after which there is a backlog: of 2,048 records or more.
+const POLLS_WITHOUT_END: u32 = 32;
+
+/// Polls after a pause, at most, before the next one or the end of them: twice a backlog.
+const POLLS_PER_PAUSE: u32 = 2 * POLLS_WITHOUT_END;
 
 /// Pauses of one length while they grow: an attempt in vain should be short.
 const PAUSES_PER_STEP: u32 = 4;
@@ -113,14 +125,18 @@ pub(super) struct Target {
 /// The pacing of one consumer's polls. Times are nanoseconds since `epoch`.
 #[derive(Debug)]
 pub(super) struct PollPacing {
-    /// Polls until the next check. With pauses: 1 after a poll that came to the end, else 0.
+    /// Polls until [`pause`](Self::pause) is to be called.
     polls_left: u32,
     /// The most records of a poll.
     limit: u32,
     /// Records read in this window.
     records: u64,
-    /// Polls that read them.
-    polls: u64,
+    /// Polls that came to the end of a partition.
+    ends: u64,
+    /// The last poll did.
+    at_end: bool,
+    /// The partition that is far behind.
+    behind: Option<usize>,
     phase: Phase,
     max_records: u32,
     max_pause: u64,
@@ -150,7 +166,9 @@ impl PollPacing {
         PollPacing {
             polls_left: POLLS_PER_CHECK,
             limit: max_records,
-            polls: 0,
+            ends: 0,
+            at_end: false,
+            behind: None,
             records: 0,
             phase: Phase::Free,
             max_records,
@@ -181,25 +199,49 @@ impl PollPacing {
         self.polls_left == 0
     }
 
-    /// A poll has found some records, and the end of the log after them if `at_end`.
+    /// A poll has found records in partition `i`, which is read by `cursor`.
     #[inline(always)]
-    pub(super) fn found(&mut self, records: u32, at_end: bool) {
-        self.polls += 1;
+    pub(super) fn found(&mut self, i: usize, cursor: &Cursor) {
+        self.count(i, cursor.run().0.records, cursor.reads_since_end());
+    }
+
+    #[inline(always)]
+    fn count(&mut self, i: usize, records: u32, reads_since_end: u32) {
         self.records += u64::from(records);
+        self.at_end = reads_since_end == 0;
+        self.ends += u64::from(self.at_end);
         if self.phase != Phase::Free {
-            self.polls_left = u32::from(at_end);
+            self.count_paced(i, reads_since_end);
         }
     }
 
-    /// Pauses, if that pays. `allowed` is `false` for a consumer that waits by spinning.
-    #[cold]
     #[inline(never)]
-    pub(super) fn pause(&mut self, allowed: bool, target: impl FnOnce() -> Target) {
+    fn count_paced(&mut self, i: usize, reads_since_end: u32) {
+        if reads_since_end >= POLLS_WITHOUT_END {
+            self.behind = Some(i);
+        } else if self.at_end && self.behind == Some(i) {
+            self.behind = None;
+        }
+        if self.at_end && self.behind.is_none() {
+            self.polls_left = 1;
+        }
+    }
+
+    /// Pauses, if that pays. `allowed` is `false` for a consumer that waits by spinning. `target` is
+    /// `None` if no partition has records.
+    pub(super) fn pause(&mut self, allowed: bool, target: impl FnOnce() -> Option<Target>) {
         self.polls_left = POLLS_PER_CHECK;
         if !allowed || self.max_pause == 0 {
+            self.free(0, 0);
             return;
         }
-        let epoch = *self.epoch.get_or_insert_with(Instant::now);
+        let epoch = match self.epoch {
+            Some(epoch) => epoch,
+            None => {
+                self.begin_window(0);
+                *self.epoch.insert(Instant::now())
+            }
+        };
         let now = || nanoseconds(epoch.elapsed());
         let Some(until) = self.pause_until(now(), target) else {
             return;
@@ -210,7 +252,7 @@ impl PollPacing {
     }
 
     /// The time before which the next poll should not begin, if there is one.
-    fn pause_until(&mut self, now: u64, target: impl FnOnce() -> Target) -> Option<u64> {
+    fn pause_until(&mut self, now: u64, target: impl FnOnce() -> Option<Target>) -> Option<u64> {
         let go_on = match self.phase {
             Phase::Free => self.is_worth_an_attempt(now, target),
             Phase::Growing | Phase::Paced => self.is_worth_it(now, target),
@@ -220,13 +262,13 @@ impl PollPacing {
         }
         self.last_pause = now;
         self.records_before = self.records;
-        self.polls_left = 0;
+        self.polls_left = POLLS_PER_PAUSE;
         Some(now + self.pause)
     }
 
     /// Whether a free consumer should try pauses now.
-    fn is_worth_an_attempt(&mut self, now: u64, target: impl FnOnce() -> Target) -> bool {
-        let (rate, polls) = (self.rate(now), self.polls);
+    fn is_worth_an_attempt(&mut self, now: u64, target: impl FnOnce() -> Option<Target>) -> bool {
+        let (rate, ends) = (self.rate(now), self.ends);
         if rate.nanoseconds < WINDOW {
             return false;
         }
@@ -235,36 +277,51 @@ impl PollPacing {
             self.windows_left -= 1;
             return false;
         }
+        // After the rate was measured again: the pause of before.
+        let pause = core::mem::take(&mut self.pause).max(FIRST_PAUSE);
         if rate.records_in(FIRST_PAUSE) < FAST {
             return false;
         }
-        let target = target();
-        if rate.records >= polls * target.records {
+        let Some(target) = target() else {
             return false;
+        };
+        if rate.records >= ends.saturating_mul(target.records) {
+            return false; // it seldom comes to the end
         }
         self.base = rate;
         self.phase = Phase::Growing;
         self.limit = self.max_records.min(PACED_POLL_RECORDS);
-        // After the rate was measured again: the pause of before.
-        self.pause = self.allowed(self.pause.max(FIRST_PAUSE), target);
+        self.pause = self.allowed(pause, target);
         true
     }
 
     /// Whether there should be another pause.
-    fn is_worth_it(&mut self, now: u64, target: impl FnOnce() -> Target) -> bool {
-        if self.pauses > 0 {
-            let found = self.records - self.records_before;
-            if found < self.base.records_in(now - self.last_pause) / 4 {
-                self.give_up(now);
-                return false;
-            }
+    fn is_worth_it(&mut self, now: u64, target: impl FnOnce() -> Option<Target>) -> bool {
+        if !self.at_end || self.behind.is_some() {
+            // A backlog.
+            self.free(now, 1);
+            return false;
+        }
+        let found = self.records - self.records_before;
+        if found < self.base.records_in(now - self.last_pause) / 4 {
+            self.give_up(now);
+            return false;
         }
         self.pauses += 1;
         let enough = match self.phase {
             Phase::Growing => PAUSES_PER_STEP,
             _ => PAUSES_PER_EVALUATION,
         };
-        self.pauses < enough || self.evaluate(now, target())
+        if self.pauses < enough {
+            return true;
+        }
+        match target() {
+            Some(target) => self.evaluate(now, target),
+            None => {
+                self.free(now, 1);
+                false
+            }
+        }
     }
 
     /// Evaluates the last pauses. Whether there should be more.
@@ -286,19 +343,22 @@ impl PollPacing {
             self.give_up(now);
             return false;
         }
-        self.pause = if is_short {
+        let pause = if is_short {
             longer
-        } else if brought > target.records * 2 {
+        } else if brought > target.records.saturating_mul(2) {
             (self.pause / 2).max(FIRST_PAUSE.min(self.pause))
         } else {
             self.pause
         };
+        self.pause = self.allowed(pause, target);
         self.windows = 1;
         self.evaluations += 1;
         if self.evaluations < EVALUATIONS_PER_BASE {
             return true;
         }
+        let pause = self.pause;
         self.free(now, 0);
+        self.pause = pause;
         false
     }
 
@@ -309,13 +369,16 @@ impl PollPacing {
 
     fn give_up(&mut self, now: u64) {
         self.windows = (self.windows * 2).min(MAX_WINDOWS);
-        self.pause = 0;
         self.free(now, self.windows);
     }
 
+    /// No pauses from now on, and no attempt for this many windows.
     fn free(&mut self, now: u64, windows: u32) {
         self.phase = Phase::Free;
         self.limit = self.max_records;
+        self.polls_left = POLLS_PER_CHECK;
+        self.pause = 0;
+        self.behind = None;
         self.windows_left = windows;
         self.evaluations = 0;
         self.begin_window(now);
@@ -331,7 +394,7 @@ impl PollPacing {
     fn begin_window(&mut self, now: u64) {
         self.window_start = now;
         (self.records, self.records_before) = (0, 0);
-        (self.polls, self.pauses) = (0, 0);
+        (self.ends, self.pauses) = (0, 0);
     }
 }
 
@@ -340,30 +403,31 @@ fn nanoseconds(duration: Duration) -> u64 {
 }
 
 impl Target {
-    /// For a consumer that reads these partitions among `busy` ones. `is_member`: its group has a
-    /// gate in each.
-    pub(super) fn of<'a>(
-        assigned: impl Iterator<Item = &'a AssignedPartition>,
-        busy: usize,
-        is_member: bool,
-    ) -> Target {
-        let (mut records, mut partitions) = (u64::MAX, 0);
-        for assigned in assigned {
+    /// For a consumer that reads these partitions, of which at least `busy` have records. `None` if
+    /// none of them had any lately.
+    pub(super) fn of(assigned: &[AssignedPartition], busy: usize) -> Option<Target> {
+        let mut targets = assigned.iter().filter_map(|assigned| {
             let cursor = &assigned.cursor;
-            if cursor.run().0.records == 0 {
-                continue;
+            if cursor.run().0.records == 0 || cursor.is_idle() {
+                return None;
             }
             let log = cursor.partition();
-            let readers = log.readers().count().saturating_sub(u64::from(is_member));
-            let retained = log.log_end_offset().saturating_sub(log.log_start_offset());
-            let wanted = (RECORDS_PER_PAUSE * readers.max(1)).min(retained / PART_OF_RING);
-            records = records.min(wanted);
-            partitions += 1;
-        }
-        Target {
+            let wanted = RECORDS_PER_PAUSE * log.readers().count().max(1) as u64;
+            let log_start = log.log_start_offset();
+            if log_start == 0 {
+                return Some(wanted); // the ring is not full yet
+            }
+            let retained = log.log_end_offset().saturating_sub(log_start);
+            Some(wanted.min(retained / PART_OF_RING))
+        });
+        let first = targets.next()?;
+        let (records, partitions) = targets.fold((first, 1), |(least, count), target| {
+            (target.min(least), count + 1)
+        });
+        Some(Target {
             records,
             partitions: partitions.max(busy as u64),
-        }
+        })
     }
 }
 
@@ -388,6 +452,7 @@ mod tests {
         paused: u64,
         pauses: u64,
         longest_pause: u64,
+        since_end: u32,
     }
 
     impl Stream {
@@ -403,6 +468,7 @@ mod tests {
                 paused: 0,
                 pauses: 0,
                 longest_pause: 0,
+                since_end: 0,
             }
         }
 
@@ -420,7 +486,7 @@ mod tests {
         fn poll(&mut self, pacing: &mut PollPacing, target: Target) {
             if pacing.begins_poll() {
                 pacing.polls_left = POLLS_PER_CHECK;
-                if let Some(until) = pacing.pause_until(self.now, || target) {
+                if let Some(until) = pacing.pause_until(self.now, || Some(target)) {
                     let pause = until.saturating_sub(self.now);
                     self.advance(pause);
                     self.paused += pause;
@@ -442,7 +508,8 @@ mod tests {
             if self.is_dialogue {
                 self.next_record = self.now + self.period;
             }
-            pacing.found(found as u32, at_end);
+            self.since_end = if at_end { 0 } else { self.since_end + 1 };
+            pacing.count(0, found as u32, self.since_end);
         }
 
         /// Polls for so many nanoseconds. Returns the records that were read.
@@ -543,7 +610,7 @@ mod tests {
             let (mut pacing, mut stream) = (pacing(), Stream::new(16, 200));
             let target = target(100_000, partitions);
             stream.run(&mut pacing, target, SECOND / 10);
-            assert!(stream.longest_pause <= MAX_PAUSE / partitions);
+            assert!(stream.pauses > 0 && stream.longest_pause <= MAX_PAUSE / partitions);
         }
     }
 
@@ -557,6 +624,44 @@ mod tests {
             most = most.max(stream.unread);
         }
         assert!(stream.pauses > 0 && most <= 2 * 64, "{most}");
+    }
+
+    #[test]
+    fn a_backlog_is_read_without_pauses_and_in_long_polls() {
+        let (mut pacing, mut stream) = (pacing(), Stream::new(16, 200));
+        stream.run(&mut pacing, ALONE, SECOND / 10);
+        assert_eq!(
+            (pacing.phase, pacing.limit()),
+            (Phase::Paced, PACED_POLL_RECORDS)
+        );
+        // As after a seek back.
+        stream.unread += 1_000_000;
+        stream.run(&mut pacing, ALONE, SECOND / 1000);
+        assert_eq!((pacing.phase, pacing.limit()), (Phase::Free, 500));
+        let pauses = stream.pauses;
+        stream.run(&mut pacing, ALONE, SECOND / 1000);
+        assert!(stream.unread > 500 && stream.pauses == pauses);
+        // And when it has caught up, it is paced again.
+        stream.run(&mut pacing, ALONE, SECOND / 10);
+        assert_eq!(pacing.phase, Phase::Paced);
+    }
+
+    #[test]
+    fn the_end_of_one_partition_is_no_reason_to_pause_while_another_is_far_behind() {
+        let (mut pacing, mut stream) = (pacing(), Stream::new(16, 200));
+        stream.run(&mut pacing, ALONE, SECOND / 10);
+        assert_eq!(pacing.phase, Phase::Paced);
+        let mut pauses_after = |i, reads_since_end| {
+            pacing.polls_left = POLLS_PER_PAUSE;
+            pacing.count(i, PACED_POLL_RECORDS, reads_since_end);
+            pacing.polls_left == 1
+        };
+        assert!(!pauses_after(0, POLLS_WITHOUT_END - 1));
+        assert!(pauses_after(1, 0));
+        assert!(!pauses_after(0, POLLS_WITHOUT_END));
+        assert!(!pauses_after(1, 0));
+        assert!(pauses_after(0, 0));
+        assert!(pauses_after(1, 0));
     }
 
     #[test]
@@ -574,14 +679,14 @@ mod tests {
 
     #[test]
     fn a_consumer_that_spins_or_allows_no_pause_has_none() {
-        let no_target = || -> Target { unreachable!() };
+        let no_target = || -> Option<Target> { unreachable!() };
         for (max_pause, allowed) in [(0, true), (MAX_PAUSE, false)] {
             let mut pacing = PollPacing::new(500, Duration::from_nanos(max_pause));
             for _ in 0..10 * POLLS_PER_CHECK {
                 if pacing.begins_poll() {
                     pacing.pause(allowed, no_target);
                 }
-                pacing.found(1, true);
+                pacing.count(0, 1, 0);
             }
             assert!(pacing.epoch.is_none());
         }

@@ -84,8 +84,6 @@ impl Hold {
 /// tasks.
 pub(crate) struct ReaderHolds {
     list: epoch::Cell<Box<[Arc<Hold>]>>,
-    /// How many those are.
-    count: Count,
     waiting_for_records: Arc<EventCount>,
     waiting_for_room: Arc<EventCount>,
 }
@@ -95,7 +93,6 @@ impl ReaderHolds {
     pub(crate) fn new(fence: bool) -> ReaderHolds {
         ReaderHolds {
             list: epoch::Cell::new(Box::default()),
-            count: Count::default(),
             waiting_for_records: Arc::new(EventCount::new(fence)),
             waiting_for_room: Arc::new(EventCount::new(fence)),
         }
@@ -121,7 +118,6 @@ impl ReaderHolds {
             waiting_for_room: self.waiting_for_room.clone(),
         });
         self.replace(|list| list.iter().chain([&hold]).cloned().collect());
-        self.count.add(1);
         hold
     }
 
@@ -133,13 +129,7 @@ impl ReaderHolds {
                 .cloned()
                 .collect()
         });
-        self.count.subtract(1);
         self.waiting_for_room.notify();
-    }
-
-    /// How many readers there are: a hint.
-    pub(crate) fn count(&self) -> u64 {
-        self.count.get()
     }
 
     fn replace(&self, next: impl Fn(&Box<[Arc<Hold>]>) -> Box<[Arc<Hold>]>) {
@@ -157,13 +147,20 @@ impl ReaderHolds {
     /// moves the log start because of it has fenced before, and recycling checks again with
     /// [`is_held`](Self::is_held).
     pub(super) fn lowest_gate(&self) -> u64 {
+        self.with_holds(|list| {
+            let words = list.iter().map(|hold| hold.line.word.load(ord!(Relaxed)));
+            words.min().unwrap_or(NO_SEGMENT)
+        })
+    }
+
+    /// How many holds there are: of readers, and of groups.
+    pub(crate) fn count(&self) -> usize {
+        self.with_holds(|list| list.len())
+    }
+
+    fn with_holds<R>(&self, with: impl FnOnce(&[Arc<Hold>]) -> R) -> R {
         self.list
-            .read(ord!("holds.lowest_gate", P10, Acquire), |list| {
-                list.iter()
-                    .map(|hold| hold.line.word.load(ord!(Relaxed)))
-                    .min()
-                    .unwrap_or(NO_SEGMENT)
-            })
+            .read(ord!("holds.lowest_gate", P10, Acquire), |list| with(list))
     }
 
     /// Whether any reader holds segment `number`, which is below the log start.

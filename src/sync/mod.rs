@@ -90,10 +90,6 @@ impl Count {
         self.0.fetch_add(amount, ord!(Relaxed));
     }
 
-    pub(crate) fn subtract(&self, amount: u64) {
-        self.0.fetch_sub(amount, ord!(Relaxed));
-    }
-
     /// Raises the counter to `value`; `false` if it was at least that already.
     pub(crate) fn raise(&self, value: u64) -> bool {
         self.get() < value && self.0.fetch_max(value, ord!(Relaxed)) < value

@@ -88,8 +88,8 @@ pub(crate) struct Cursor {
     next_value: usize,
     /// The last look found nothing.
     is_idle: bool,
-    /// The last read came to the end of what was published.
-    is_at_end: bool,
+    /// Reads since one that came to the end of what was published.
+    reads_since_end: u32,
     /// What the last poll read, which a batch lends out.
     run: RecordRun,
 }
@@ -156,7 +156,7 @@ impl Cursor {
             limit: NO_LIMIT,
             next_value: 0,
             is_idle: false,
-            is_at_end: false,
+            reads_since_end: 0,
             run: RecordRun::default(),
         };
         cursor.go_to_start();
@@ -198,10 +198,15 @@ impl Cursor {
             .then(|| self.base + u64::from(self.slot + self.skip))
     }
 
-    /// Whether the last read came to the end of what was published.
+    /// Reads since one that came to the end of what was published; 0 if the last one did.
     #[inline(always)]
-    pub(crate) fn is_at_end(&self) -> bool {
-        self.is_at_end
+    pub(crate) fn reads_since_end(&self) -> u32 {
+        self.reads_since_end
+    }
+
+    /// Whether the last look found nothing.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.is_idle
     }
 
     /// The segment that the cursor is in, or was in before an unresolved seek.
@@ -284,6 +289,16 @@ impl Cursor {
         }
         self.read(descriptor, max);
         QuickPoll::Records
+    }
+
+    /// A read came to the end of what is published, or not.
+    #[inline(always)]
+    fn set_at_end(&mut self, at_end: bool) {
+        self.reads_since_end = if at_end {
+            0
+        } else {
+            self.reads_since_end.saturating_add(1)
+        };
     }
 
     /// Reads past the next frames of one segment, at most `max` records: they are the

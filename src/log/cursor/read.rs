@@ -55,10 +55,10 @@ impl Cursor {
         };
         self.slot = slot;
         self.is_idle = false;
-        self.is_at_end = slot < stop && descriptor.is_empty();
         if slot < stop && !matches!(descriptor.kind(), Kind::Empty | Kind::End) {
             return self.read_on(descriptor, max);
         }
+        self.set_at_end(slot < stop && descriptor.is_empty());
         self.next_value = last.end();
     }
 
@@ -100,7 +100,7 @@ impl Cursor {
         }
         self.run.records = records;
         self.run.singles = false;
-        self.is_at_end = slot < last && records < max && descriptor.is_empty();
+        self.set_at_end(slot < last && records < max && descriptor.is_empty());
         self.slot = slot;
         self.skip = skip;
     }
