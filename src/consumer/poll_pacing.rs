@@ -26,7 +26,8 @@
 //!   ([`ConsumerConfig::max_poll_pause`](crate::ConsumerConfig::max_poll_pause)).
 //! - **Paced**: the pauses follow the rate. That has to stay higher than it was without them.
 //!
-//! A pause that brings much less than the rate foretold is the last: the stream has stopped, or
+//! A pause (with several partitions, a cycle of pauses) that brings much less than the rate foretold
+//! is the last: the stream has stopped, or
 //! this very thread sends what it reads, or its answer is waited for. After each failure twice as
 //! many windows pass before the next attempt. So a stream that is no faster for the pauses sees
 //! next to none.
@@ -42,7 +43,7 @@ use std::time::{Duration, Instant};
 /// Records to be read from one pause to the next, for each hold on the partition (that of a reader,
 /// or of a group). Coming to the
 /// end costs the producer 1 to 5 µs, the time of 50 to 300 records.
-const RECORDS_PER_PAUSE: u64 = 512;
+const RECORDS_PER_PAUSE: u64 = 1024;
 
 /// The most records of a poll while there are pauses, so that it seldom comes to the end: eight
 /// lines of descriptors.
@@ -129,7 +130,7 @@ pub(super) struct PollPacing {
     polls_left: u32,
     /// The most records of a poll.
     limit: u32,
-    /// Records read in this window.
+    /// Records read.
     records: u64,
     /// Polls that came to the end of a partition.
     ends: u64,
@@ -142,6 +143,8 @@ pub(super) struct PollPacing {
     max_pause: u64,
     epoch: Option<Instant>,
     window_start: u64,
+    /// The records read by then.
+    window_records: u64,
     pause: u64,
     /// The rate without pauses.
     base: Rate,
@@ -151,9 +154,12 @@ pub(super) struct PollPacing {
     /// Pauses of this window.
     pauses: u32,
     evaluations: u32,
-    /// When the last pause began, and the records read by then.
-    last_pause: u64,
-    records_before: u64,
+    /// Partitions that have records: a cycle is as many pauses, and reads each of them once.
+    partitions: u64,
+    /// Pauses of this cycle, when its first began, and the records read by then.
+    cycle_pauses: u64,
+    cycle_start: u64,
+    cycle_records: u64,
 }
 
 impl PollPacing {
@@ -175,14 +181,17 @@ impl PollPacing {
             max_pause: if Self::HAS_TIME { max_pause } else { 0 },
             epoch: None,
             window_start: 0,
+            window_records: 0,
             pause: 0,
             base: Rate::default(),
             windows_left: 0,
             windows: 1,
             pauses: 0,
             evaluations: 0,
-            last_pause: 0,
-            records_before: 0,
+            partitions: 1,
+            cycle_pauses: 0,
+            cycle_start: 0,
+            cycle_records: 0,
         }
     }
 
@@ -260,8 +269,10 @@ impl PollPacing {
         if !go_on {
             return None;
         }
-        self.last_pause = now;
-        self.records_before = self.records;
+        if self.cycle_pauses == 0 {
+            self.cycle_start = now;
+            self.cycle_records = self.records;
+        }
         self.polls_left = POLLS_PER_PAUSE;
         Some(now + self.pause)
     }
@@ -292,6 +303,7 @@ impl PollPacing {
         self.phase = Phase::Growing;
         self.limit = self.max_records.min(PACED_POLL_RECORDS);
         self.pause = self.allowed(pause, target);
+        (self.partitions, self.cycle_pauses) = (target.partitions, 0);
         true
     }
 
@@ -302,12 +314,17 @@ impl PollPacing {
             self.free(now, 1);
             return false;
         }
-        let found = self.records - self.records_before;
-        if found < self.base.records_in(now - self.last_pause) / 4 {
+        self.pauses += 1;
+        self.cycle_pauses += 1;
+        if self.cycle_pauses < self.partitions {
+            return true;
+        }
+        self.cycle_pauses = 0;
+        let found = self.records - self.cycle_records;
+        if found < self.base.records_in(now - self.cycle_start) / 4 {
             self.give_up(now);
             return false;
         }
-        self.pauses += 1;
         let enough = match self.phase {
             Phase::Growing => PAUSES_PER_STEP,
             _ => PAUSES_PER_EVALUATION,
@@ -328,6 +345,7 @@ impl PollPacing {
     fn evaluate(&mut self, now: u64, target: Target) -> bool {
         let rate = self.rate(now);
         let brought = rate.records / u64::from(self.pauses);
+        self.partitions = target.partitions;
         self.begin_window(now);
         let longer = self.allowed(self.pause * 2, target);
         let is_short = brought < target.records / 2 && self.pause < longer;
@@ -386,14 +404,14 @@ impl PollPacing {
 
     fn rate(&self, now: u64) -> Rate {
         Rate {
-            records: self.records,
+            records: self.records - self.window_records,
             nanoseconds: now - self.window_start,
         }
     }
 
     fn begin_window(&mut self, now: u64) {
         self.window_start = now;
-        (self.records, self.records_before) = (0, 0);
+        self.window_records = self.records;
         (self.ends, self.pauses) = (0, 0);
     }
 }
