@@ -212,7 +212,7 @@ fn a_clock_that_panics_sends_nothing_and_does_no_harm() {
         },
     ];
     for send in &mut sends {
-        assert!(catch_unwind(AssertUnwindSafe(|| send())).is_err());
+        assert!(catch_unwind(AssertUnwindSafe(send)).is_err());
     }
     assert!(catch_unwind(AssertUnwindSafe(|| producer.send(order))).is_err());
     broken.store(false, Ordering::Relaxed);

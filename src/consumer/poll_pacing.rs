@@ -28,7 +28,7 @@
 //!
 //! A pause (with several partitions, a cycle of pauses) that brings much less than the rate foretold
 //! is the last: the stream has stopped, or
-//! this very thread sends what it reads, or its answer is waited for. After each failure twice as
+//! this very thread sends what it reads, or its answer is waited for. After each failure four times as
 //! many windows pass before the next attempt. So a stream that is no faster for the pauses sees
 //! next to none.
 //!
@@ -76,7 +76,7 @@ const POLLS_PER_PAUSE: u32 = 2 * POLLS_WITHOUT_END;
 const PAUSES_PER_STEP: u32 = 4;
 
 /// Pauses after which their length, and what they bring, is evaluated.
-const PAUSES_PER_EVALUATION: u32 = 16;
+const PAUSES_PER_EVALUATION: u32 = 8;
 
 /// The most windows between two attempts, after failures: a third of a second or more.
 const MAX_WINDOWS: u32 = 1 << 14;
@@ -386,7 +386,7 @@ impl PollPacing {
     }
 
     fn give_up(&mut self, now: u64) {
-        self.windows = (self.windows * 2).min(MAX_WINDOWS);
+        self.windows = (self.windows * 4).min(MAX_WINDOWS);
         self.free(now, self.windows);
     }
 
