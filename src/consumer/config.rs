@@ -138,7 +138,7 @@ impl ConsumerConfig {
         self
     }
 
-    /// The longest time that a record may wait because the consumer [paces](crate::Consumer::poll#pacing)
+    /// The longest time that a record may wait because the consumer [paces](crate::Consumer::poll)
     /// its polls behind a fast producer. Default 100 µs; zero for no pauses.
     ///
     /// It is the sum of the pauses in which each partition that has records is read once. (With more

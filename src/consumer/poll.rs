@@ -117,7 +117,7 @@ impl Consumer {
     /// none now.
     ///
     /// It returns at once: unlike `poll` with a timeout of zero, it never
-    /// [pauses](Self::poll#pacing).
+    /// [pauses](Self::poll).
     ///
     /// # Errors
     /// As [`poll`](Self::poll).
