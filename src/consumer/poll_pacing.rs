@@ -8,7 +8,7 @@
 //!
 //! The cure is that of network cards, interrupt moderation. After a poll that has come to the end
 //! there is a **pause** before the next one, and each poll reads few enough records to stop short
-//! of the end mostly. So the consumer comes to the end once in some hundred records. The one
+//! of the end mostly. So the consumer comes to the end once in about a thousand records. The one
 //! principle is that **a consumer pauses only if that makes its producers faster**.
 //!
 //! ```text
@@ -27,10 +27,9 @@
 //! - **Paced**: the pauses follow the rate. That has to stay higher than it was without them.
 //!
 //! A pause (with several partitions, a cycle of pauses) that brings much less than the rate foretold
-//! is the last: the stream has stopped, or
-//! this very thread sends what it reads, or its answer is waited for. After each failure four times as
-//! many windows pass before the next attempt. So a stream that is no faster for the pauses sees
-//! next to none.
+//! is the last: the stream has stopped, or this very thread sends what it reads, or a producer waits
+//! for its answer. After each failure four times as many windows pass before the next attempt. So a
+//! stream that is no faster for the pauses sees next to none.
 //!
 //! A consumer that does not come to the end has a backlog, and needs no pauses: it is free again
 //! after [`POLLS_WITHOUT_END`]. While one of its partitions is that far behind, it does not pause
@@ -41,8 +40,7 @@ use crate::log::cursor::Cursor;
 use std::time::{Duration, Instant};
 
 /// Records to be read from one pause to the next, for each hold on the partition (that of a reader,
-/// or of a group). Coming to the
-/// end costs the producer 1 to 5 µs, the time of 50 to 300 records.
+/// or of a group). Coming to the end costs the producer 1 to 5 µs, the time of 50 to 300 records.
 const RECORDS_PER_PAUSE: u64 = 1024;
 
 /// The most records of a poll while there are pauses, so that it seldom comes to the end: eight
@@ -347,7 +345,7 @@ impl PollPacing {
         let brought = rate.records / u64::from(self.pauses);
         self.partitions = target.partitions;
         self.begin_window(now);
-        let longer = self.allowed(self.pause * 2, target);
+        let longer = self.allowed(self.pause.saturating_mul(2), target);
         let is_short = brought < target.records / 2 && self.pause < longer;
         if self.phase == Phase::Growing {
             if is_short {
