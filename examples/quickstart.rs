@@ -291,16 +291,15 @@ fn replay(
 
 /// Looks at the offset, the key and the value of each record.
 fn look_at_all(batch: &Batch<'_>) -> Result<u64, String> {
-    let mut next = batch.first_offset().unwrap_or_default();
+    let offsets = batch.first_offset().unwrap_or_default()..;
     let mut wrong = 0u64;
-    for record in batch {
+    for (offset, record) in offsets.zip(batch) {
         let (key, value) = (record.key().unwrap_or_default(), record.value_bytes());
-        let right = record.offset() == next
+        let right = record.offset() == offset
             && key.first() == Some(&b'u')
             && value.last() == Some(&b'.')
             && (key.len(), value.len()) == ("user-0000".len(), VALUE);
         wrong += u64::from(!right);
-        next += 1;
     }
     match wrong {
         0 => Ok(batch.len() as u64),
