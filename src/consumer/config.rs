@@ -142,11 +142,11 @@ impl ConsumerConfig {
     /// its polls behind a fast producer. Default 100 µs; zero for no pauses.
     ///
     /// It is the sum of the pauses in which each partition that has records is read once. (With more
-    /// than 16 partitions, a record in one that had none lately may wait for more.) With one partition a pause
-    /// mostly takes 5 to 20 µs, and this limit is not reached. The thread spins meanwhile, also that
-    /// of a task.
-    pub fn max_poll_pause(mut self, delay: Duration) -> Self {
-        self.max_poll_pause = delay;
+    /// than 16 partitions, a record in one that had none lately may wait for more.) With one
+    /// partition and one consumer a pause takes about as long as 1,024 records take to come. The
+    /// thread spins meanwhile, also that of a task.
+    pub fn max_poll_pause(mut self, pause: Duration) -> Self {
+        self.max_poll_pause = pause;
         self
     }
 

@@ -64,8 +64,8 @@ impl Consumer {
     /// slows the producers down by that: the cores take the same cache lines from each other again
     /// and again. Such a consumer pauses for some microseconds when it has read everything, and
     /// then reads up to 64 records a poll. It does so only while records come at four million a
-    /// second or more, and at least an eighth faster than without pauses. A slower stream, and a
-    /// record that comes alone, are not delayed.
+    /// second or more, and at least an eighth faster than without pauses. A slower stream is not
+    /// delayed. In a faster one that gains nothing, attempts are short, and soon become rare.
     ///
     /// [`max_poll_pause`](crate::ConsumerConfig::max_poll_pause) is the longest time that a record
     /// may wait for that. With [`WaitStrategy::BusySpin`] there are no pauses, and

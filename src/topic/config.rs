@@ -215,8 +215,8 @@ impl TopicConfig {
     /// Sets the clock that [`Timestamps::Append`] reads. Default the system's clock.
     ///
     /// With [`ManualClock`](crate::ManualClock) tests set the time, and sends need not read the
-    /// system's clock, which is a third or more of the time of a short keyed send. Retention by time
-    /// does not go by the clock: it goes by the time that has passed.
+    /// system's clock, which is a fifth or more of the time of a short keyed send. Retention by time
+    /// ignores it, and counts the time that has passed.
     pub fn clock(mut self, clock: impl Clock + 'static) -> Self {
         self.clock = TopicClock::Custom(Arc::new(clock));
         self

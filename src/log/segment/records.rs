@@ -181,7 +181,7 @@ impl Frame {
         }
     }
 
-    /// The next frame from `slot` on, after those that were aborted: its slot, its descriptor, and
+    /// The next frame from `slot` on that was not aborted: its slot, its descriptor, and
     /// itself unless it is a single record.
     fn next(
         index: PublishedIndex<'_>,
