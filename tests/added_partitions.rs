@@ -45,7 +45,7 @@ fn existing_handles_use_the_new_partitions() {
         assert_eq!(topic.partitions(), 3);
         for n in 0..3u8 {
             let sent = producer.send(Record::new(&[10 + n]).partition(n.into()));
-            assert_eq!(sent.unwrap().partition, n.into());
+            assert_eq!(sent.unwrap().partition, u32::from(n));
         }
         let refused = producer.send(Record::new("x").partition(3));
         assert_eq!(refused, Err(out_of_range(3, 3)));

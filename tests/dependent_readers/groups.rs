@@ -188,3 +188,15 @@ fn after_a_deleted_group_there_is_an_error_until_there_is_another() {
     read_all(&mut subscribed(&broker, grouped()));
     assert_eq!(read_all(&mut matcher), [4]);
 }
+
+#[test]
+fn commits_count_for_a_dependent_that_comes_after_the_owner() {
+    let (broker, topic) = make(TopicConfig::new());
+    let mut member = subscribed(&broker, grouped().auto_commit(false));
+    send(&mut topic.producer(), 3);
+    assert_eq!(read(&mut member), [0, 1, 2]);
+    let mut matcher = after_group(&broker);
+    assert_eq!(read_all(&mut matcher), NOTHING);
+    member.commit().unwrap();
+    assert_eq!(read_all(&mut matcher), [0, 1, 2]);
+}

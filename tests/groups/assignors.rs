@@ -4,7 +4,8 @@ use super::common::{TOPIC, drain, grouped, make, subscribed};
 use super::support::{at, count_polled, member, topics, within_time};
 use ringlog::{
     Assignment, Assignor, Broker, ConsumeError, CooperativeStickyAssignor, GroupView, MemberId,
-    RangeAssignor, RebalanceProtocol, Record, TopicConfig, TopicPartition,
+    RangeAssignor, RebalanceProtocol, Record, RoundRobinAssignor, StickyAssignor, TopicConfig,
+    TopicPartition,
 };
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::{Arc, Mutex};
@@ -248,4 +249,54 @@ fn an_assignors_name_and_protocol_are_read_without_a_lock() {
         count_polled(&mut consumer)
     });
     assert_eq!(found, 0);
+}
+
+#[test]
+fn the_assignors_have_kafkas_names() {
+    let names = [
+        RangeAssignor.name(),
+        RoundRobinAssignor.name(),
+        StickyAssignor.name(),
+        CooperativeStickyAssignor.name(),
+    ];
+    assert_eq!(
+        names,
+        ["range", "roundrobin", "sticky", "cooperative-sticky"]
+    );
+}
+
+#[test]
+fn an_assignor_sees_the_topics_and_the_members_with_what_they_own() {
+    let broker = Broker::new();
+    for (name, partitions) in [("a", 2), ("b", 1)] {
+        let config = TopicConfig::new().partitions(partitions);
+        broker.create_topic(name, config).unwrap();
+    }
+    let scripted = Scripted(Arc::default());
+    let config = grouped().assignor(scripted.clone());
+    let mut first = member(&broker, config.clone().instance_id("x"), &["a"]);
+    assert_eq!(count_polled(&mut first), 0);
+
+    let seen = Arc::new(Mutex::new(None));
+    let keep = seen.clone();
+    *scripted.0.lock().unwrap() = Some(Box::new(move |group: &GroupView| {
+        *keep.lock().unwrap() = Some(group.clone());
+        CooperativeStickyAssignor.assign(group)
+    }));
+    let mut second = member(&broker, config, &["a", "b"]);
+    assert_eq!(count_polled(&mut second), 0);
+
+    let group = seen.lock().unwrap().take().unwrap();
+    let topics = group.topics().iter();
+    let topics: Vec<_> = topics.map(|t| (t.name(), t.partitions())).collect();
+    assert_eq!(topics, [("a", 2), ("b", 1)]);
+    let partitions = [0, 1].map(|partition| TopicPartition::new("a", partition));
+    assert!(group.topics()[0].all_partitions().eq(partitions.clone()));
+    let [x, other] = group.members() else {
+        panic!("two members: {group:?}")
+    };
+    assert_eq!((x.instance_id(), other.instance_id()), (Some("x"), None));
+    assert_eq!((x.reads("a"), x.reads("b")), (true, false));
+    assert_eq!((other.reads("a"), other.reads("b")), (true, true));
+    assert_eq!((x.owned(), other.owned()), (&partitions[..], &[][..]));
 }

@@ -1,8 +1,10 @@
 //! Hold-back: producers wait for the commits of a group, or its losses are counted.
 
 use super::common::{TOPIC, grouped, make, subscribed};
-use super::support::{read, send};
-use ringlog::{ConsumerConfig, HoldBack, Overflow, Record, TopicConfig, TopicPartition};
+use super::support::{at, read, send};
+use ringlog::{
+    ConsumerConfig, HoldBack, OffsetReset, Overflow, Record, TopicConfig, TopicPartition,
+};
 
 #[test]
 fn uncommitted_records_are_held_back_while_a_group_has_no_members() {
@@ -144,4 +146,23 @@ fn what_a_poll_is_set_back_to_is_held_back() {
             "{shown}"
         );
     }
+}
+
+#[test]
+fn a_group_holds_back_nothing_of_a_partition_in_which_it_has_no_offset() {
+    let config = TopicConfig::new().segments(2).segment_records(4);
+    let (broker, topic) = make(config.partitions(2));
+    let config = grouped().hold_back(HoldBack::Read);
+    let mut member = subscribed(&broker, config.offset_reset(OffsetReset::None));
+    assert!(member.try_poll().is_err(), "no offset to begin at");
+    drop(member);
+    // With this commit the group begins to hold back.
+    let mut assigned = broker.consumer(grouped()).unwrap();
+    assigned.assign([at(1)]).unwrap();
+    assigned.commit_offsets([(at(1), 0)]).unwrap();
+    drop(assigned);
+    let mut producer = topic.producer();
+    send(&mut producer, 0, 100);
+    send(&mut producer, 1, 8);
+    assert!(producer.try_send(Record::new("x").partition(1)).is_err());
 }

@@ -142,3 +142,15 @@ fn an_expelled_member_commits_nothing() {
         assert_eq!(b.committed(at(0)), Ok(Some(3)));
     }
 }
+
+#[test]
+fn a_member_is_not_expelled_before_more_than_its_interval_has_passed() {
+    let (broker, _topic) = make(TopicConfig::new().partitions(2));
+    let (mut a, mut b) = (subscribed(&broker, timed()), subscribed(&broker, timed()));
+    for _ in 0..3 {
+        assert!(read(&mut a).is_empty() && read(&mut b).is_empty());
+    }
+    pass(1000);
+    (0..64).for_each(|_| assert!(read(&mut b).is_empty()));
+    assert!(a.try_poll().is_ok(), "expelled at its interval");
+}

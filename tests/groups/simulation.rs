@@ -10,7 +10,7 @@ mod waits;
 
 pub(crate) use promises::{Evenness, Promise};
 
-use crate::clock::{milliseconds, now, pass, reset};
+use super::super::clock::{milliseconds, now, pass, reset};
 use promises::{Checked, Record as LastAssignment};
 use ringlog::{
     Assignor, Broker, ConsumeError, Consumer, HoldBack, Overflow, Producer, Topic, TopicConfig,

@@ -1,6 +1,7 @@
 //! Members that wait: they are alive, and notice that others are not.
 
 use super::clock::pass;
+use super::common::conditions::{CountSleepers, LONG, woken};
 use super::common::{grouped, make, subscribed};
 use super::support::{is_fenced, partitions, poll_for, read, send, timed};
 use ringlog::{
@@ -200,4 +201,18 @@ fn a_waiting_task_that_is_polled_now_and_then_takes_over_from_one_that_died() {
         }
     }
     panic!("the other's partition was not taken over");
+}
+
+#[test]
+fn a_waiting_member_that_is_replaced_is_woken() {
+    let sleepers = CountSleepers::default();
+    let (broker, _topic) = make(TopicConfig::new().wait(sleepers.strategy()));
+    // Without an interval a member sleeps until it is woken.
+    let config = grouped().instance_id("x").max_poll_interval(Duration::ZERO);
+    let mut old = subscribed(&broker, config.clone());
+    assert!(read(&mut old).is_empty());
+    let waiting = sleepers
+        .asleep(|| std::thread::spawn(move || is_fenced(old.poll(LONG), FenceReason::InstanceId)));
+    let _new = subscribed(&broker, config);
+    assert!(woken("the replaced member", || waiting.join().unwrap()));
 }

@@ -1,7 +1,7 @@
 //! Proptest strategies for setups and operations.
 
-use crate::model::ops::*;
-use crate::model::reference::SentRecord;
+use super::model::ops::*;
+use super::model::reference::SentRecord;
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
