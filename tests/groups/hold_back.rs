@@ -152,7 +152,7 @@ fn what_a_poll_is_set_back_to_is_held_back() {
 fn a_group_holds_back_nothing_of_a_partition_in_which_it_has_no_offset() {
     let config = TopicConfig::new().segments(2).segment_records(4);
     let (broker, topic) = make(config.partitions(2));
-    let config = grouped().hold_back(HoldBack::Read);
+    let config = grouped().hold_back(HoldBack::Nothing);
     let mut member = subscribed(&broker, config.offset_reset(OffsetReset::None));
     assert!(member.try_poll().is_err(), "no offset to begin at");
     drop(member);
