@@ -23,6 +23,8 @@ fn options() -> ScenarioOptions {
         sizes: vec![8, 64],
         ring_bytes: RING,
         producers: 2,
+        cores: 2,
+        quick: false,
         lmax: None,
     }
 }

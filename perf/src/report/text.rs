@@ -103,6 +103,9 @@ fn write_spread(out: &mut String, block: &Block, row: &Row) -> std::fmt::Result 
     {
         write!(out, "  producer {:>9.2}", producer.median)?;
     }
+    if block.scenario == "scale" {
+        write!(out, "  {:>7.1} M/s", 1e3 / median)?;
+    }
     if let Some(times) = block.times_best_peer(row) {
         write!(out, "  {times:.2}x the best peer's speed")?;
     }
