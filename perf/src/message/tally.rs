@@ -236,6 +236,27 @@ mod tests {
     }
 
     #[test]
+    fn a_part_of_the_streams_is_complete_or_refused() {
+        let check = |sent: &[(u64, u64)], streams: &[usize], each| {
+            let mut tally = <ManyStreamsTally as Tally<16>>::new(4);
+            for &(stream, sequence) in sent {
+                tally.read(&message(stream, sequence));
+            }
+            let checked = Tally::<16>::check_part(&tally, streams, each);
+            checked.map_err(|failure| failure.to_string())
+        };
+        let sent = [(1, 0), (3, 0), (1, 1), (3, 1)];
+        assert_eq!(check(&sent, &[1, 3], 2), Ok(()));
+        assert_eq!(check(&[], &[], 2), Ok(()));
+        let few = "4 messages arrived instead of 2";
+        assert_eq!(check(&sent, &[1], 2), Err(few.to_owned()));
+        let other = "0 messages of stream 2 arrived instead of 2";
+        assert_eq!(check(&sent, &[1, 2], 2), Err(other.to_owned()));
+        let late = "messages arrived out of order";
+        assert_eq!(check(&[(1, 1), (1, 0)], &[1], 2), Err(late.to_owned()));
+    }
+
+    #[test]
     fn a_changed_byte_is_found() {
         let mut sent = [message(0, 0), message(0, 1)];
         sent[1][11] ^= 1;

@@ -217,3 +217,69 @@ fn now_ms() -> i64 {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     now.map_or(0, |since| since.as_millis() as i64)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::scenario::{Case, MessageCount};
+    use super::super::tests::plan;
+    use super::*;
+    use crate::systems::system::Shape;
+    use ringlog::TopicConfig;
+
+    /// What `check` says about a log with these records: sequence, key, time.
+    fn verdict(records: &[(u64, &str, Option<i64>)]) -> String {
+        let plan = plan();
+        let shape = Shape::one_to_one(1024);
+        let case = Case {
+            label: String::new(),
+            payload: PAYLOAD,
+            batch: 1,
+            shape,
+            rate: None,
+            messages: MessageCount::Fit { least: 1, most: 1 },
+            candidates: Vec::new(),
+        };
+        // 16 messages of one stream.
+        let job = case.job(&plan, 16);
+        let messages = Source::<PAYLOAD, 1>::new(0, 1).next().to_vec();
+        let broker = Broker::new();
+        let config = TopicConfig::new().timestamps(Timestamps::Given);
+        let topic = broker.create_topic("alone", config).unwrap();
+        let mut producer = topic.producer();
+        for &(sequence, key, time) in records {
+            let mut record = Record::new(&messages[sequence as usize][0]).key(key);
+            record.timestamp = time;
+            producer.send(record).unwrap();
+        }
+        let mut reader = broker.consumer(ConsumerConfig::new()).unwrap();
+        reader.subscribe(["alone"]).unwrap();
+        match check::<true>(&mut reader, &[key(0).unwrap()], &job, true) {
+            Ok(()) => String::new(),
+            Err(failure) => failure.to_string(),
+        }
+    }
+
+    #[test]
+    fn the_newest_records_are_checked() {
+        let right = |sequence| (sequence, "user-000", Some(1));
+        let newest: Vec<_> = (10..16).map(right).collect();
+        assert_eq!(verdict(&newest), "");
+        assert_eq!(
+            verdict(&newest[..5]),
+            "the last message of stream 0 was 14, not 15"
+        );
+        assert_eq!(
+            verdict(&[newest[0], newest[2]]),
+            "a message was changed, or arrived out of order"
+        );
+        assert_eq!(
+            verdict(&[(15, "user-001", Some(1))]),
+            "a record has another key"
+        );
+        assert_eq!(
+            verdict(&[(15, "user-000", None)]),
+            "a record has a time that it should not have, or none"
+        );
+        assert_eq!(verdict(&[]), "the log has 0 messages instead of 2 or more");
+    }
+}

@@ -146,3 +146,34 @@ impl<const N: usize> Receiver<N> for FetchAddReceiver {
         Ok(true)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::source::Source;
+    use crate::message::tally::{OneStreamTally, Tally};
+
+    #[test]
+    fn a_sender_without_room_keeps_its_claim() {
+        let shape = Shape::one_to_one(16 * 64);
+        let (mut tx, mut rx) = FetchAddRing::endpoints::<64, 1>(&shape).unwrap();
+        let mut source = Source::<64, 1>::new(0, 1);
+        let mut tally = <OneStreamTally as Tally<64>>::new(1);
+        for _ in 0..3 {
+            for send in source.next() {
+                assert!(tx[0].send(send).unwrap());
+            }
+            // The ring is full: the last messages are sent again until there is room.
+            let ahead = source.next().to_vec();
+            assert!(!tx[0].send(&ahead[0]).unwrap());
+            assert!(!tx[0].send(&ahead[0]).unwrap());
+            assert!(Receiver::<64>::receive(&mut rx[0], &mut tally).unwrap());
+            assert!(!Receiver::<64>::receive(&mut rx[0], &mut tally).unwrap());
+            for send in &ahead {
+                assert!(tx[0].send(send).unwrap());
+            }
+            assert!(Receiver::<64>::receive(&mut rx[0], &mut tally).unwrap());
+        }
+        Tally::<64>::check(&tally, 6 * 16).unwrap();
+    }
+}

@@ -355,3 +355,76 @@ systems! {
     DefaultPartitionsValues, "ringlog, send_values of 64",
     Streams::by_producer, ValuesSender<N>, keys false;
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::source::Source;
+    use crate::message::tally::{ManyStreamsTally, Tally};
+
+    fn shape() -> Shape {
+        Shape {
+            consumers: 2,
+            partitions: 4,
+            streams: 16,
+            ..Shape::one_to_one(1 << 18)
+        }
+    }
+
+    /// Sends 10 messages of each stream, and checks what each of the two consumers receives.
+    fn transfer<S: System>() -> Result<(), Failure> {
+        let (mut senders, receivers) = S::endpoints::<64, 1>(&shape())?;
+        let mut source = Source::<64, 1>::new(0, 16);
+        for _ in 0..10 {
+            for send in source.next() {
+                assert!(senders[0].send(send)?);
+            }
+        }
+        assert!(senders[0].finish()?);
+        let mut streams = Vec::new();
+        for mut receiver in receivers {
+            let part = receiver.streams().unwrap_or_default().to_vec();
+            let mut tally = <ManyStreamsTally as Tally<64>>::new(16);
+            while Tally::<64>::count(&tally) < 10 * part.len() as u64 {
+                assert!(receiver.receive(&mut tally)?, "messages are missing");
+            }
+            Tally::<64>::check_part(&tally, &part, 10)?;
+            streams.extend(part);
+        }
+        streams.sort_unstable();
+        assert_eq!(streams, Vec::from_iter(0..16));
+        Ok(())
+    }
+
+    #[test]
+    fn the_consumers_share_all_messages_however_they_are_sent() {
+        transfer::<DefaultKeys>().unwrap();
+        transfer::<DefaultKeysValues>().unwrap();
+        transfer::<DefaultKeysBatch>().unwrap();
+        transfer::<DefaultPartitions>().unwrap();
+        transfer::<DefaultPartitionsValues>().unwrap();
+    }
+
+    #[test]
+    fn a_record_with_another_key_or_another_length_is_refused() {
+        let mut message = [0; 64];
+        message[6] = 1; // Stream 1.
+        for (record, right) in [
+            (Record::new(&message).key(b"user-001"), true),
+            (Record::new(&message).key(b"user-002"), false),
+            (Record::new(&message), false),
+            (Record::new(&message[..63]).key(b"user-001"), false),
+        ] {
+            let shape = Shape {
+                streams: 16,
+                ..Shape::one_to_one(1 << 16)
+            };
+            let streams = Streams::by_key(&shape).unwrap();
+            let (mut senders, mut receivers) = open::<KeySender, true>(&shape, streams).unwrap();
+            senders[0].0.send(record).unwrap();
+            let mut tally = <ManyStreamsTally as Tally<64>>::new(16);
+            let received = Receiver::<64>::receive(&mut receivers[0], &mut tally);
+            assert_eq!(received.is_ok(), right);
+        }
+    }
+}
