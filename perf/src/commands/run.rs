@@ -22,7 +22,7 @@ use std::time::Duration;
 #[derive(clap::Args)]
 pub(crate) struct Run {
     /// Counts 3 runs of about 40 ms, instead of 7 of about 80 ms, and leaves out some cases of
-    /// `scale` and `read`.
+    /// `scale`, `read` and `idle`.
     #[arg(long)]
     quick: bool,
     /// The number of counted runs of each system.

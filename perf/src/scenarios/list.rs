@@ -15,7 +15,7 @@ pub(crate) fn scenarios(options: &ScenarioOptions) -> Vec<Scenario> {
     all.push(fan_out::scenario(options));
     all.push(replay::scenario(options));
     all.push(read::scenario(options));
-    all.push(idle::scenario());
+    all.push(idle::scenario(options));
     all.push(original::scenario());
     all.push(ping_pong::scenario(options));
     all.push(paced::scenario(options));

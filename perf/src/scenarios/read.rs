@@ -299,12 +299,12 @@ impl Content {
 /// A log with these records, a consumer of it, and the sums of one pass.
 fn fill(sent: Sent, keyed: bool, records: usize) -> Result<(Consumer, Sums), Failure> {
     let content = Content::new(records)?;
-    // Room for all records in three of four segments, even if the keys are spread unevenly.
+    // Room for a third more records than there are, since keys are spread unevenly.
     let config = TopicConfig::new()
         .partitions(PARTITIONS as u32)
         .segments(4)
-        .segment_records(u32::try_from(records / 4 + 1024)?)
-        .segment_bytes(records / 4 * 112 + (1 << 17))
+        .segment_records(u32::try_from(records / 9 + 256)?)
+        .segment_bytes((records / 9 + 256) * 104)
         .max_block(Duration::from_secs(1))
         .prefault(true);
     let broker = Broker::new();
