@@ -130,7 +130,7 @@ fn a_quick_run_is_planned_for_less_than_two_minutes() {
 #[test]
 fn the_script_for_many_cores_is_planned_for_less_than_five_minutes() {
     let script = include_str!("../../many-cores");
-    for argument in ["--runs 5", "--producers 8"] {
+    for argument in [" --runs 5 ", " --producers 8 "] {
         assert!(script.contains(argument), "{argument}");
     }
     let (_, names) = script.split_once("scenarios=(").unwrap();

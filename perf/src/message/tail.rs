@@ -86,9 +86,10 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_a_changed_and_a_surplus_message_are_found() {
+    fn a_missing_a_repeated_and_a_changed_message_are_found() {
         let changed = "a message was changed, or arrived out of order";
-        assert_eq!(verdict(1, &[(0, 7), (0, 9), (0, 9)], false), changed);
+        assert_eq!(verdict(1, &[(0, 6), (0, 7), (0, 9)], false), changed);
+        assert_eq!(verdict(1, &[(0, 8), (0, 9), (0, 9)], false), changed);
         assert_eq!(verdict(1, &[(0, 7), (0, 8), (0, 9)], true), changed);
         assert_eq!(verdict(1, &[(0, 8), (0, 9), (1, 9)], false), changed);
         let early = "the last message of stream 0 was 8, not 9";

@@ -120,7 +120,8 @@ mod tests {
             rows[0].latencies.push(latencies);
         }
         let parts = DistanceSplit::of(&rows).unwrap().parts(&rows[0]);
-        let p50 = parts.map(|part| part.unwrap().percentiles.unwrap().p50);
-        assert_eq!(p50, [100, 500]);
+        let percentiles = parts.map(|part| part.unwrap().percentiles.unwrap());
+        assert_eq!(percentiles.map(|part| part.p50), [100, 500]);
+        assert_eq!(percentiles.map(|part| part.max), [100, 500]);
     }
 }
