@@ -90,6 +90,11 @@ fn run<const KEYS: bool>(job: &Job<'_>, times: Times) -> Result<(Instant, Instan
     let begin = Instant::now();
     send::<KEYS>(&mut producer, source, &keys, job)?;
     let end = Instant::now();
+    let ends = (0..topic.partitions()).map(|partition| topic.log_end_offset(partition));
+    let sent: u64 = ends.sum::<Result<u64, _>>()?;
+    if sent != job.messages {
+        return Err(format!("the log got {sent} messages instead of {}", job.messages).into());
+    }
     let mut reader = broker.consumer(ConsumerConfig::new())?;
     reader.subscribe(["alone"])?;
     check::<KEYS>(&mut reader, &keys, job, times != Times::None)?;
