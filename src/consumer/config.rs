@@ -217,7 +217,7 @@ impl ConsumerConfig {
     ///
     /// It begins when the poll finds the first record. The time before that is limited only by the
     /// poll's timeout. A poll that waits for more counts the records now and then: it may find up to
-    /// 10 ms late that there are enough.
+    /// 1 ms late that there are enough.
     pub fn fetch_max_wait(mut self, wait: Duration) -> Self {
         self.fetch_max_wait = wait;
         self

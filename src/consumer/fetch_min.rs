@@ -64,16 +64,15 @@ use crate::error::ConsumeError;
 use crate::log::partition::LogExtent;
 use std::time::{Duration, Instant};
 
-/// A nap is at most this part of the time waited so far. So a burst that completes the records is
-/// found after a quarter more of that time, and a wait of any length has a few dozen counts.
+/// A nap is at most this part of the time waited so far. So a short wait has few counts, and a burst
+/// that completes the records is found after a quarter more of that time.
 const PART_OF_WAIT: u32 = 4;
 
 /// The shortest nap: the system's timers are no finer (Linux's timer slack).
 const MIN_NAP: Duration = Duration::from_micros(50);
 
-/// The longest nap, which bounds how late a wait of seconds ends. A hundred counts a second are no
-/// load.
-const MAX_NAP: Duration = Duration::from_millis(10);
+/// The longest nap, as of `Backoff`: for this long a burst is not seen, which may fill the ring.
+const MAX_NAP: Duration = Duration::from_millis(1);
 
 /// The records that a consumer has not read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

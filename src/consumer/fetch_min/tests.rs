@@ -104,7 +104,7 @@ fn wait_for(wanted: u64, come_by: impl Fn(Duration) -> u64) -> (usize, Duration)
 
 #[test]
 fn a_wait_counts_seldom_and_notices_a_burst_soon() {
-    for (all_at, most_counts) in [(1, 20), (10, 30), (100, 45), (500, 85), (5_000, 550)] {
+    for (all_at, most_counts) in [(1, 15), (10, 25), (100, 115), (500, 515)] {
         let all_at = ms(all_at);
         let burst = |now: Duration| if now < all_at { 1 } else { 1_000_000 };
         let (counts, ended) = wait_for(1_000_000, burst);
