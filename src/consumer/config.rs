@@ -200,8 +200,7 @@ impl ConsumerConfig {
     ///   it and those behind it are not returned before it is finished.
     ///
     /// An error ends the wait, and so does a [`WakeupHandle`](crate::WakeupHandle). A member of a
-    /// group that waits counts as alive. A poll that waits for several records does not
-    /// [pace](crate::Consumer::poll) itself.
+    /// group that waits counts as alive.
     ///
     /// [`try_poll`](crate::Consumer::try_poll) and a poll with a timeout of zero do not wait, and
     /// take what there is. So do [`poll_async`](crate::Consumer::poll_async) and streams, as a future

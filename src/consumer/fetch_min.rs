@@ -53,8 +53,11 @@
 //! # What it is not for
 //!
 //! A future has no timer of ours, so polls of tasks take what there is. So do `try_poll` and a poll
-//! with a timeout of zero. A poll that waits here does not pace itself (`poll_pacing.rs`): while it
-//! waits, it keeps its distance.
+//! with a timeout of zero.
+//!
+//! Polls are paced (`poll_pacing.rs`) whether they wait here or not. A consumer that waits for a
+//! thousand records seldom comes to the end of the log, so it has no pauses; one that waits for a
+//! few may have as many as without.
 
 use super::Consumer;
 use super::assigned_partition::AssignedPartition;
@@ -188,6 +191,10 @@ impl FetchMin {
         })
     }
 
+    fn are_enough(&self, unread: Unread) -> bool {
+        unread.is_due || unread.records >= self.records
+    }
+
     /// Decides after a count.
     fn decide(&mut self, unread: Unread, now: Instant) -> MayRead {
         self.counted = unread.records;
@@ -205,7 +212,7 @@ impl FetchMin {
         let waited = now.saturating_duration_since(since);
         let left = self.max_wait.saturating_sub(waited);
         let missing = self.records.saturating_sub(unread.records);
-        let may_read = unread.is_due || missing == 0 || left.is_zero();
+        let may_read = self.are_enough(unread) || left.is_zero();
         let come = unread.records.saturating_sub(first);
         self.phase = Phase::Few {
             since,
@@ -268,7 +275,8 @@ impl Consumer {
     }
 
     fn find_several(&mut self, timeout: Duration) -> Result<Option<usize>, ConsumeError> {
-        if timeout.is_zero() || self.fetch_min.credit > 0 {
+        self.begin_poll();
+        if timeout.is_zero() || self.fetch_min.credit > 0 || self.has_enough() {
             if let Some(i) = self.find_now()? {
                 self.spend_credit(i, self.fetch_min.credit);
                 return Ok(Some(i));
@@ -277,8 +285,6 @@ impl Consumer {
             if timeout.is_zero() {
                 return Ok(None);
             }
-        } else {
-            self.begin_poll();
         }
         let found = self.wait_for_records(timeout, true)?;
         if let Some(i) = found {
@@ -289,11 +295,21 @@ impl Consumer {
 
     /// Finds records that are there now.
     fn find_now(&mut self) -> Result<Option<usize>, ConsumeError> {
-        match self.quick_round(false) {
+        match self.quick_round(true) {
             QuickRound::Records(i) => Ok(Some(i)),
             QuickRound::Empty => Ok(None),
             QuickRound::Undecided => self.wait_for_records(Duration::ZERO, false),
         }
+    }
+
+    /// Whether there are enough records without a wait: they are the credit from now on.
+    fn has_enough(&mut self) -> bool {
+        let unread = self.count_all();
+        let enough = self.fetch_min.are_enough(unread);
+        if enough {
+            self.fetch_min.credit = unread.records;
+        }
+        enough
     }
 
     /// What is left of this credit after the run that was found in partition `i`.
@@ -312,9 +328,14 @@ impl Consumer {
         if !changed && next_count.is_some_and(|next_count| now < next_count) {
             return MayRead::Napping;
         }
-        let all = 0..self.assigned.len();
-        let unread = all.fold(Unread::default(), |sum, i| sum.and(self.count_unread(i)));
+        let unread = self.count_all();
         self.fetch_min.decide(unread, now)
+    }
+
+    /// Counts the records that the consumer may read now.
+    fn count_all(&mut self) -> Unread {
+        let all = 0..self.assigned.len();
+        all.fold(Unread::default(), |sum, i| sum.and(self.count_unread(i)))
     }
 
     /// Counts the records of partition `i` that the consumer may read now.
