@@ -88,6 +88,25 @@ fn a_deleted_topic_ends_the_wait() {
     assert_eq!(polling.join().unwrap().1, Err(closed(TOPIC)));
 }
 
+/// It has no records to return, and is not read on.
+#[test]
+fn the_deletion_of_another_topic_is_reported_during_the_wait() {
+    for paused in [false, true] {
+        let sleepers = CountSleepers::default();
+        let (broker, topic) = make(TopicConfig::new().wait(sleepers.strategy()));
+        broker.create_topic("other", TopicConfig::new()).unwrap();
+        let mut consumer = broker.consumer(patient(3)).unwrap();
+        consumer.subscribe(["other", TOPIC]).unwrap();
+        if paused {
+            consumer.pause(("other", 0)).unwrap();
+        }
+        send(&topic, 0, 1);
+        let polling = poll_asleep(&sleepers, consumer);
+        broker.delete_topic("other").unwrap();
+        assert_eq!(polling.join().unwrap().1, Err(closed("other")));
+    }
+}
+
 #[test]
 fn a_wakeup_ends_the_wait_and_moves_nothing() {
     let sleepers = CountSleepers::default();
@@ -116,13 +135,18 @@ fn a_policy_that_panics_leaves_no_wait_behind() {
             panic!("a policy's own")
         }
     }
-    let (broker, topic) = make(TopicConfig::new().wait(WaitStrategy::Custom(Arc::new(Panics))));
+    let config = TopicConfig::new().wait(WaitStrategy::Custom(Arc::new(Panics)));
+    let config = config.segment_records(2).overflow(Overflow::DropOldest);
+    let (broker, topic) = make(config);
     let mut consumer = subscribed(&broker, patient(3));
     send(&topic, 0, 2);
     let polled = catch_unwind(AssertUnwindSafe(|| consumer.poll(LONG).map(|b| b.len())));
     assert!(polled.is_err());
     assert_eq!(consumer.position((TOPIC, 0)), Ok(0));
     assert_eq!(consumer.try_poll().unwrap().len(), 2);
+    // In the next segment, which only a full poll finds.
+    send(&topic, 0, 1);
+    assert_eq!(consumer.try_poll().unwrap().len(), 1);
 }
 
 // ---- positions that a poll reports -------------------------------------------------------
@@ -322,6 +346,23 @@ fn a_dependent_reader_counts_what_its_upstream_has_read() {
     assert_eq!(upstream.try_poll().unwrap().len(), 2);
     assert_eq!(upstream.try_poll().unwrap().len(), 2);
     assert_eq!(at_once(&mut dependent), Ok(4));
+}
+
+#[test]
+fn a_wait_publishes_what_the_poll_before_has_returned() {
+    let sleepers = CountSleepers::default();
+    let (broker, topic) = make(TopicConfig::new().wait(sleepers.strategy()));
+    let mut upstream = subscribed(&broker, patient(2));
+    let config = ConsumerConfig::new().read_after(&upstream.progress());
+    let mut dependent = subscribed(&broker, config);
+    send(&topic, 0, 2);
+    assert_eq!(at_once(&mut upstream), Ok(2));
+    assert!(dependent.try_poll().unwrap().is_empty());
+    send(&topic, 0, 1);
+    let polling = poll_asleep(&sleepers, upstream);
+    assert_eq!(dependent.try_poll().unwrap().len(), 2);
+    send(&topic, 0, 1);
+    assert_eq!(polling.join().unwrap().1, Ok(2));
 }
 
 #[test]

@@ -258,6 +258,23 @@ fn claims_that_are_not_finished_count_only_behind_a_record() {
     assert_eq!(at_once(&mut consumer), Ok(1));
 }
 
+/// Also behind an aborted claim, over which the count steps.
+#[test]
+fn the_longest_wait_does_not_begin_with_a_claim() {
+    let sleepers = CountSleepers::default();
+    let (broker, topic) = make(TopicConfig::new().wait(sleepers.strategy()));
+    let consumer = subscribed(&broker, patient(3).fetch_max_wait(SHORT));
+    let mut writer = topic.producer();
+    drop(writer.claim(Destination::Any, None, 8).unwrap());
+    let claim = writer.claim(Destination::Any, None, 8).unwrap();
+    let polling = poll_asleep(&sleepers, consumer);
+    thread::sleep(2 * SHORT);
+    let published = Instant::now();
+    claim.publish();
+    assert_eq!(polling.join().unwrap().1, Ok(1));
+    assert!(published.elapsed() >= SHORT);
+}
+
 #[test]
 fn partitions_that_are_added_during_the_wait_count() {
     let sleepers = CountSleepers::default();
