@@ -52,14 +52,15 @@ pub use topic::{Murmur2, PartitionChoice, Partitioner, RoundRobin, Xxh3};
 
 // Records.
 pub use log::segment::{Headers, RecordRef, Records, Values};
-pub use owned_record::OwnedRecord;
+pub use owned_record::{OwnedRecord, UnsentRecord};
 pub use record::{Destination, FrameMetadata, Header, Record, RecordMetadata};
 
 // Producers.
 pub use log::segment::{ExclusiveMode, SharedMode};
 pub use producer::{
-    BatchMetadata, BatchMetadataIter, Claim, ExclusiveProducer, Producer, ProducerMode, SendAsync,
-    SendBatchAsync, SendValuesAsync, SharedProducer,
+    BatchMetadata, BatchMetadataIter, Claim, ExclusiveProducer, GatheringConfig, GatheringProducer,
+    Producer, ProducerMode, SendAsync, SendBatchAsync, SendValuesAsync, SharedGatheringProducer,
+    SharedProducer, Ticket,
 };
 
 // Consumers.
@@ -90,8 +91,8 @@ pub use stats::{
 
 // Errors.
 pub use error::{
-    BatchError, ConsumeError, FenceReason, GroupError, SendError, TopicError, UpstreamError,
-    ViewError,
+    BatchError, CloseError, ConsumeError, FenceReason, FlushError, GroupError, SendError,
+    TopicError, UpstreamError, ViewError,
 };
 
 #[cfg(all(doc, not(loom)))]
@@ -114,6 +115,12 @@ const _: () = {
     is_send::<ExclusiveProducer>();
     is_send::<SharedProducer>();
     is_sync::<SharedProducer>();
+    is_send::<GatheringProducer>();
+    is_send::<GatheringProducer<ExclusiveMode>>();
+    is_send::<SharedGatheringProducer>();
+    is_sync::<SharedGatheringProducer>();
+    is_send::<Ticket>();
+    is_sync::<Ticket>();
     is_send::<Consumer>();
     is_send::<ReadProgress>();
     is_sync::<ReadProgress>();

@@ -1,4 +1,4 @@
-//! A record copied out of the log.
+//! Records that are copies: out of the log, or of gathered records that never were in it.
 
 use crate::record::{Header, Record};
 use crate::topic_partition::TopicPartition;
@@ -117,19 +117,62 @@ impl OwnedRecord {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn as_record<'h, 'r: 'h>(&'r self, headers: &'h mut Vec<Header<'r>>) -> Record<'h> {
-        headers.clear();
-        headers.extend(self.headers.iter().map(|(name, value)| Header {
-            name,
-            value: value.as_deref(),
-        }));
         Record {
             value: self.value.as_deref(),
             key: self.key.as_deref(),
-            headers,
+            headers: borrowed_headers(&self.headers, headers),
             timestamp: None,
             partition: None,
         }
     }
+}
+
+/// A gathered record that is not in the log: from
+/// [`take_unsent`](crate::GatheringProducer::take_unsent) or a
+/// [`CloseError`](crate::CloseError).
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub struct UnsentRecord {
+    /// The partition that it was gathered for.
+    pub partition: u32,
+    /// The timestamp that it was given, in milliseconds since 1970 UTC.
+    pub timestamp: Option<i64>,
+    /// The key, if it has one.
+    pub key: Option<Vec<u8>>,
+    /// The value; `None` for a tombstone.
+    pub value: Option<Vec<u8>>,
+    /// The headers, in order: each a name, and a value unless that is null.
+    pub headers: Vec<(String, Option<Vec<u8>>)>,
+}
+
+impl UnsentRecord {
+    /// The record's key, value, headers and timestamp as a [`Record`], to send it again, or to
+    /// another topic. The partition is not among them.
+    ///
+    /// `headers` is where the `Record`'s headers are stored; what it held before is removed. An
+    /// empty `Vec` allocates only if the record has headers.
+    pub fn as_record<'h, 'r: 'h>(&'r self, headers: &'h mut Vec<Header<'r>>) -> Record<'h> {
+        Record {
+            value: self.value.as_deref(),
+            key: self.key.as_deref(),
+            headers: borrowed_headers(&self.headers, headers),
+            timestamp: self.timestamp,
+            partition: None,
+        }
+    }
+}
+
+/// Views copied headers as those of a record, in `room`.
+fn borrowed_headers<'h, 'r: 'h>(
+    headers: &'r [(String, Option<Vec<u8>>)],
+    room: &'h mut Vec<Header<'r>>,
+) -> &'h [Header<'r>] {
+    room.clear();
+    room.extend(headers.iter().map(|(name, value)| Header {
+        name,
+        value: value.as_deref(),
+    }));
+    room
 }
 
 /// Copies headers.

@@ -8,7 +8,8 @@ mod common;
 use common::{make, subscribed};
 use ringlog::{
     BatchError, BatchMetadata, Consumer, ConsumerConfig, Destination, ExclusiveProducer,
-    FrameMetadata, HoldBack, Overflow, Producer, Record, RecordMetadata, SendError, TopicConfig,
+    FrameMetadata, GatheringConfig, HoldBack, Overflow, Producer, Record, RecordMetadata,
+    SendError, TopicConfig,
 };
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -222,6 +223,26 @@ fn a_group_member_makes_no_allocation() {
         assert_eq!(read_all(&mut consumer), 0);
         no_allocation(&mut topic.producer(), &mut consumer);
     }
+}
+
+#[test]
+fn a_gathering_producer_makes_no_allocation_after_its_first_records() {
+    let (broker, topic) = make(config(Overflow::Backpressure));
+    let mut consumer = subscribed(&broker, ConsumerConfig::new());
+    let mut producer = topic.producer().gathering(GatheringConfig::new());
+    let mut round = |number: u64| {
+        for i in 0..200u64 {
+            let key = (number ^ i).to_le_bytes();
+            let value = &[7; 40][..(i % 41) as usize];
+            producer.send(Record::new(value).key(&key)).unwrap();
+        }
+        producer.flush().unwrap();
+        assert_eq!(read_all(&mut consumer), 200);
+    };
+    (0..100).for_each(&mut round);
+    let before = ALLOCATIONS.get();
+    (100..2000).for_each(&mut round);
+    assert_eq!(ALLOCATIONS.get() - before, 0);
 }
 
 #[test]

@@ -6,7 +6,7 @@
 //! | file | its errors |
 //! |---|---|
 //! | `topic.rs` | `TopicError`: a broker's or a topic's calls |
-//! | `send.rs` | `SendError` and `BatchError`: a producer's calls |
+//! | `send.rs` | `SendError`, `BatchError`, `FlushError` and `CloseError`: a producer's calls |
 //! | `consume.rs` | `ConsumeError` and `FenceReason`: a consumer's calls |
 //! | `upstream.rs` | `UpstreamError`: a consumer that reads after others |
 //! | `group.rs` | `GroupError`: a broker's calls about groups |
@@ -21,7 +21,7 @@ mod view;
 
 pub use consume::{ConsumeError, FenceReason};
 pub use group::GroupError;
-pub use send::{BatchError, SendError};
+pub use send::{BatchError, CloseError, FlushError, SendError};
 pub use topic::TopicError;
 pub use upstream::UpstreamError;
 pub use view::ViewError;

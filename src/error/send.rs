@@ -1,5 +1,6 @@
-//! Why a send, a claim or a batch failed.
+//! Why a send, a claim, a batch or a flush failed.
 
+use crate::owned_record::UnsentRecord;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -79,6 +80,13 @@ pub enum SendError {
         /// The partition.
         partition: u32,
     },
+    /// The gathered record was taken back before it was sent: only from a
+    /// [`Ticket`](crate::Ticket) or in a callback.
+    #[error("the record was taken back before it was sent to topic {topic:?}")]
+    Withdrawn {
+        /// The topic.
+        topic: Arc<str>,
+    },
 }
 
 /// Why all or part of a batch was not appended.
@@ -96,6 +104,28 @@ pub struct BatchError {
     pub appended: usize,
     /// The positions in the batch of the records that are not in the log.
     pub refused: Vec<usize>,
+}
+
+/// Why a flush did not send all gathered records. Those that it did not send are still gathered.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{unsent} gathered records are not sent yet: {cause}")]
+pub struct FlushError {
+    /// Why the first partition that was refused was refused.
+    #[source]
+    pub cause: SendError,
+    /// The number of records that are still gathered.
+    pub unsent: usize,
+}
+
+/// Why the close of a gathering producer left records unsent, and the records.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{} gathered records were not sent: {cause}", records.len())]
+pub struct CloseError {
+    /// Why the first partition that was refused was refused.
+    #[source]
+    pub cause: SendError,
+    /// The records, by partition, and in the order in which they were gathered.
+    pub records: Vec<UnsentRecord>,
 }
 
 /// How long a call has waited, for its message.

@@ -19,7 +19,6 @@ use crate::record::Record;
 use crate::topic::TopicShared;
 use crate::wait::{Attempt, EventCount, Patience, WaitFor, WaitStrategy, Waited, Waiter, wait};
 use core::iter;
-use core::marker::PhantomData;
 use std::sync::Arc;
 use std::task::Waker;
 use std::time::Duration;
@@ -135,6 +134,14 @@ impl PartitionAppender {
             self.frame_claim::<S>(segment, start, size)
                 .publish_record(record, timestamp),
         )
+    }
+
+    /// Prefetches, for writing, what is `bytes` after the end of this producer's last claim: its next
+    /// frame will probably lie there. Not if another producer has claimed since: then those lines
+    /// are that producer's.
+    #[inline(always)]
+    pub(super) fn prefetch_next_frame<S: ClaimMode>(&self, bytes: usize) {
+        (self.target.segment).prefetch_after_claim::<S>(self.last_state, bytes);
     }
 
     /// Claims a frame if the segment of the last claim has room for it. Returns the state word
@@ -276,18 +283,23 @@ impl Appenders {
         if size.units > topic.pool().shape().units {
             return Err(record_too_large(topic, size.units as usize * UNIT).into());
         }
-        let claimed = topic
-            .partition(partition)
-            .claim::<S>(size.records, size.units);
+        let claim = || {
+            if topic.is_closed() {
+                return Err(Blocked::Closed);
+            }
+            let log = topic.partition(partition);
+            log.claim::<S>(size.records, size.units)
+        };
+        let log = topic.partition(partition);
+        let claimed = log.claim::<S>(size.records, size.units);
         let claimed = claimed.or_else(|blocked| {
-            let room = WaitForRoom::<S> {
+            let room = WaitForRoom {
                 topic,
                 partition,
-                size,
                 waiter: &mut self.waiter,
                 max_block: self.max_block,
                 blocked: Some(blocked),
-                mode: PhantomData,
+                attempt: claim,
             };
             room.wait(when_full)
         });
@@ -320,6 +332,8 @@ pub(super) enum WhenFull<'w> {
     Block,
     /// It enrols this waker, which is woken when another attempt may succeed.
     Enrol(&'w Waker),
+    /// It returns [`Refusal::Blocked`] and counts nothing: it is an attempt of a longer wait.
+    Attempt,
 }
 
 /// Why nothing was appended.
@@ -329,12 +343,20 @@ pub(super) enum Refusal {
     Pending {
         partition: u32,
     },
+    /// The partition is full: only with [`WhenFull::Attempt`].
+    Blocked(Blocked),
     Error(SendError),
 }
 
 impl From<SendError> for Refusal {
     fn from(error: SendError) -> Refusal {
         Refusal::Error(error)
+    }
+}
+
+impl From<Blocked> for Refusal {
+    fn from(blocked: Blocked) -> Refusal {
+        Refusal::Blocked(blocked)
     }
 }
 
@@ -345,79 +367,84 @@ impl From<Refusal> for SendError {
         match refusal {
             Refusal::Error(error) => error,
             Refusal::Pending { .. } => unreachable!("only a task is pending"),
+            Refusal::Blocked(_) => unreachable!("an attempt is followed by a wait"),
         }
     }
 }
 
-/// A wait for room for one frame, in a partition that was full.
-struct WaitForRoom<'t, 'w, S> {
-    topic: &'t TopicShared,
-    partition: u32,
-    size: FrameSize,
-    waiter: &'w mut Waiter,
-    max_block: Duration,
-    /// Why the claim before the wait failed. The first attempt takes it instead of claiming again.
-    blocked: Option<Blocked>,
-    mode: PhantomData<S>,
+/// A wait for room in a partition that was full.
+pub(super) struct WaitForRoom<'t, 'w, F> {
+    pub(super) topic: &'t TopicShared,
+    pub(super) partition: u32,
+    pub(super) waiter: &'w mut Waiter,
+    pub(super) max_block: Duration,
+    /// Why the attempt before the wait failed. The first attempt takes it instead of trying again.
+    pub(super) blocked: Option<Blocked>,
+    /// Tries to append, or to claim.
+    pub(super) attempt: F,
 }
 
-/// The segment in which a frame was claimed, and its state word before the claim.
-type Claimed<'t> = (&'t Segment, SegmentState);
-
-impl<'t, S: ClaimMode> WaitForRoom<'t, '_, S> {
+impl<T, E: Into<Refusal>, F: FnMut() -> Result<T, E>> WaitForRoom<'_, '_, F> {
     /// Waits for as long as `when_full` allows, and counts what becomes of it.
-    fn wait(mut self, when_full: WhenFull<'_>) -> Result<Claimed<'t>, Refusal> {
+    pub(super) fn wait(mut self, when_full: WhenFull<'_>) -> Result<T, Refusal> {
         let (topic, partition) = (self.topic, self.partition);
-        let patience = match when_full {
-            WhenFull::Fail => Patience::UpTo(Duration::ZERO),
-            WhenFull::Block => Patience::UpTo(self.max_block),
-            WhenFull::Enrol(waker) => Patience::Task(waker),
+        let patience = match (when_full, self.blocked) {
+            (WhenFull::Attempt, Some(blocked)) => {
+                return Err(match self.unblockable(blocked) {
+                    Some(error) => error.into(),
+                    None => blocked.into(),
+                });
+            }
+            (WhenFull::Fail | WhenFull::Attempt, _) => Patience::UpTo(Duration::ZERO),
+            (WhenFull::Block, _) => Patience::UpTo(self.max_block),
+            (WhenFull::Enrol(waker), _) => Patience::Task(waker),
         };
         let is_full = matches!(self.blocked, Some(Blocked::Reader | Blocked::Segments));
         if is_full && matches!(patience, Patience::UpTo(limit) if !limit.is_zero()) {
             report_blocked(topic, partition);
         }
         match wait(&mut self, patience) {
-            Waited::Ready(claimed) => Ok(claimed?),
+            Waited::Ready(appended) => appended,
             Waited::Pending => Err(Refusal::Pending { partition }),
-            Waited::TimedOut(waited) => {
-                report_refused(topic, partition, waited);
-                Err(Refusal::Error(SendError::Full {
-                    topic: topic.name().clone(),
-                    partition,
-                    waited,
-                }))
-            }
+            Waited::TimedOut(waited) => Err(report_refused(topic, partition, waited).into()),
         }
-    }
-
-    fn claim(&self) -> Result<Claimed<'t>, Blocked> {
-        if self.topic.is_closed() {
-            return Err(Blocked::Closed);
-        }
-        let log = self.topic.partition(self.partition);
-        log.claim::<S>(self.size.records, self.size.units)
     }
 }
 
-impl<'t, S: ClaimMode> WaitFor for WaitForRoom<'t, '_, S> {
-    type Output = Result<Claimed<'t>, SendError>;
-
-    fn attempt(&mut self) -> Attempt<Self::Output> {
-        let claimed = match self.blocked.take() {
-            Some(blocked) => Err(blocked),
-            None => self.claim(),
-        };
-        match claimed {
-            Ok(claimed) => Attempt::Ready(Ok(claimed)),
-            Err(Blocked::Reader) => Attempt::Pending { notified: true },
-            // No event count is notified when the pool gets a segment back: that wait is rare.
-            Err(Blocked::Segments) => Attempt::Pending { notified: false },
-            Err(Blocked::Closed) => Attempt::Ready(Err(self.topic.closed_error())),
-            Err(Blocked::Exhausted) => Attempt::Ready(Err(SendError::Exhausted {
+impl<F> WaitForRoom<'_, '_, F> {
+    /// The error of a partition in which waiting would not help.
+    fn unblockable(&self, blocked: Blocked) -> Option<SendError> {
+        match blocked {
+            Blocked::Reader | Blocked::Segments => None,
+            Blocked::Closed => Some(self.topic.closed_error()),
+            Blocked::Exhausted => Some(SendError::Exhausted {
                 topic: self.topic.name().clone(),
                 partition: self.partition,
-            })),
+            }),
+        }
+    }
+}
+
+impl<T, E: Into<Refusal>, F: FnMut() -> Result<T, E>> WaitFor for WaitForRoom<'_, '_, F> {
+    type Output = Result<T, Refusal>;
+
+    fn attempt(&mut self) -> Attempt<Self::Output> {
+        let refusal = match self.blocked.take() {
+            Some(blocked) => blocked.into(),
+            None => match (self.attempt)() {
+                Ok(appended) => return Attempt::Ready(Ok(appended)),
+                Err(refusal) => refusal.into(),
+            },
+        };
+        let Refusal::Blocked(blocked) = refusal else {
+            return Attempt::Ready(Err(refusal));
+        };
+        match self.unblockable(blocked) {
+            Some(error) => Attempt::Ready(Err(error.into())),
+            None => Attempt::Pending {
+                // No event count is notified when the pool gets a segment back: that wait is rare.
+                notified: blocked == Blocked::Reader,
+            },
         }
     }
 
@@ -446,8 +473,9 @@ pub(super) fn report_blocked(topic: &TopicShared, partition: u32) {
     );
 }
 
-/// Counts and reports that a send was refused for want of room.
-fn report_refused(topic: &TopicShared, partition: u32, waited: Duration) {
+/// Counts and reports that a send was refused for want of room. Returns its error.
+#[cold]
+pub(super) fn report_refused(topic: &TopicShared, partition: u32, waited: Duration) -> SendError {
     topic.partition(partition).counters().refused_sends.add(1);
     event!(
         warn,
@@ -456,4 +484,9 @@ fn report_refused(topic: &TopicShared, partition: u32, waited: Duration) {
         partition = partition,
         waited_ms = waited.as_millis() as u64,
     );
+    SendError::Full {
+        topic: topic.name().clone(),
+        partition,
+        waited,
+    }
 }

@@ -26,6 +26,7 @@
 mod appender;
 mod batch;
 mod batch_plan;
+mod gathering;
 mod in_place;
 mod mode;
 mod producer_pool;
@@ -35,6 +36,7 @@ mod shared;
 mod values;
 
 pub use batch::{BatchMetadata, BatchMetadataIter};
+pub use gathering::{GatheringConfig, GatheringProducer, SharedGatheringProducer, Ticket};
 pub use in_place::Claim;
 pub use mode::ProducerMode;
 pub use send_async::{SendAsync, SendBatchAsync, SendValuesAsync};

@@ -185,12 +185,12 @@ impl<'a> PendingRecord<'a> {
         producer.appenders.waiter.withdraw();
         match producer.append_for_task(&self.record, waker) {
             Ok(sent) => Poll::Ready(Ok(sent)),
-            Err(Refusal::Error(error)) => Poll::Ready(Err(error)),
             Err(Refusal::Pending { partition }) => {
                 report_wait(&mut self.full_partition, partition, producer);
                 self.record = self.record.partition(partition);
                 Poll::Pending
             }
+            Err(refusal) => Poll::Ready(Err(refusal.into())),
         }
     }
 }
@@ -236,12 +236,12 @@ impl<'a> PendingValues<'a> {
         );
         match sent {
             Ok(sent) => Poll::Ready(Ok(sent)),
-            Err(Refusal::Error(error)) => Poll::Ready(Err(error)),
             Err(Refusal::Pending { partition }) => {
                 report_wait(&mut self.full_partition, partition, producer);
                 self.destination = Destination::Partition(partition);
                 Poll::Pending
             }
+            Err(refusal) => Poll::Ready(Err(refusal.into())),
         }
     }
 }
@@ -300,15 +300,16 @@ impl<'a> PendingBatch<'a> {
                 self.next_partition = partition;
                 Poll::Pending
             }
-            Refusal::Error(cause) => {
-                Poll::Ready(Err(producer.batch_plan.batch_error(cause, partition)))
+            refusal => {
+                let error = producer.batch_plan.batch_error(refusal.into(), partition);
+                Poll::Ready(Err(error))
             }
         }
     }
 }
 
 /// Reports that a future waits for room in `partition`: once, however often it is polled.
-fn report_wait<M: ProducerMode>(
+pub(super) fn report_wait<M: ProducerMode>(
     full_partition: &mut Option<u32>,
     partition: u32,
     producer: &Producer<M>,

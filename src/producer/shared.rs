@@ -137,6 +137,10 @@ impl SharedProducer {
         self.max_block = limit;
     }
 
+    pub(super) fn into_parts(self) -> (Arc<ProducerPool>, Duration) {
+        (self.pool, self.max_block)
+    }
+
     /// A producer for one call.
     fn take(&self) -> PooledProducer<'_> {
         let mut producer = self.pool.take();

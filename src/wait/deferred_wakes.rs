@@ -29,7 +29,7 @@ pub(super) fn wake_or_defer(mut wakers: Vec<(u64, Waker)>) -> Vec<(u64, Waker)> 
 
 /// Runs the user's code. A panic of it reaches the panic hook but not the caller, which has no part
 /// in it.
-pub(super) fn contain_panic(user_code: impl FnOnce()) {
+pub(crate) fn contain_panic(user_code: impl FnOnce()) {
     let Err(panic) = catch_unwind(AssertUnwindSafe(user_code)) else {
         return;
     };

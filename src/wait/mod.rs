@@ -30,7 +30,7 @@ mod wakeup;
 pub use strategy::{WaitAction, WaitPolicy, WaitStrategy};
 pub use wakeup::WakeupHandle;
 
-pub(crate) use deferred_wakes::{DeferredWakes, defer_wakes};
+pub(crate) use deferred_wakes::{DeferredWakes, contain_panic, defer_wakes};
 pub(crate) use event_count::EventCount;
 pub(crate) use wait_loop::{Attempt, Patience, WaitFor, Waited, wait};
 pub(crate) use waiter::Waiter;

@@ -9,6 +9,7 @@ mod append;
 mod common;
 mod dependent;
 mod following;
+mod gathering;
 mod group;
 mod lookup;
 mod partitions;

@@ -15,7 +15,8 @@ mod table;
 
 use crate::common::*;
 use cases::{
-    ABORT, APPEND, Case, EXCLUSIVE, JOIN, LEAVE, LOOKUP, POLL, RETAIN, REUSE, ROLL, SEEK, send,
+    ABORT, APPEND, Case, EXCLUSIVE, GATHER, JOIN, LEAVE, LOOKUP, POLL, RETAIN, REUSE, ROLL, SEEK,
+    send,
 };
 use expected::{check_bystander, check_consumer, check_producer};
 use others::{MOST_STEPS, Others, SENDS};
@@ -40,6 +41,9 @@ fn a_thread_stopped_at_any_step_holds_up_only_what_the_design_says() {
             check_producer(overflow, case.name, case.others, &steps);
             rows(&mut table, overflow, case.name, case.others, &steps);
         }
+        let steps = stop_at_each(overflow, &GATHER);
+        check_producer(overflow, GATHER.name, GATHER.others, &steps);
+        rows(&mut table, overflow, GATHER.name, GATHER.others, &steps);
         let steps = stop_at_each(overflow, &EXCLUSIVE);
         check_producer(overflow, EXCLUSIVE.name, 0, &steps);
         rows(&mut table, overflow, EXCLUSIVE.name, 0, &steps);

@@ -35,7 +35,7 @@ impl<'r> SimpleRecord<'r> {
 
     /// Its bytes in a table.
     #[inline(always)]
-    fn size(self) -> u64 {
+    pub(crate) fn size(self) -> u64 {
         let meta = self.key.map_or(0, |key| padded(key.len()) as u64 + 8);
         // Each is about half of what the sum can be: no slice is longer than `isize::MAX`.
         (padded(self.value.len()) as u64).saturating_add(meta)
@@ -44,7 +44,7 @@ impl<'r> SimpleRecord<'r> {
     /// Writes it at `bodies[*at]`, and moves `at` past it. `first` is the byte position of `bodies`
     /// in the segment.
     #[inline(always)]
-    fn write(self, bodies: &mut [u8], at: &mut usize, first: usize) -> Descriptor {
+    pub(super) fn write(self, bodies: &mut [u8], at: &mut usize, first: usize) -> Descriptor {
         let SimpleRecord { value, key } = self;
         let bytes = self.size() as usize; // within a segment, as the share is
         let body = &mut bodies[*at..][..bytes];

@@ -9,6 +9,7 @@ use super::Segment;
 use super::batch_share::BatchShare;
 use super::descriptor::{Descriptor, Kind, UNIT};
 use super::frame::{write_all_but_value, write_record, write_values};
+use super::gathered_frame::GatheredFrame;
 use super::state::SegmentState;
 use crate::log::counters::SharedCounters;
 use crate::log::segment::memory::{Block, WriteAccess};
@@ -99,6 +100,16 @@ impl Segment {
             self.block
                 .prefetch_data_for_writing::<AHEAD_BYTES>(from + line);
             line += LINE;
+        }
+    }
+
+    /// Prefetches, for writing, the line that is `bytes` after the end of all claims, if `last` is
+    /// still the state word.
+    #[inline(always)]
+    pub(crate) fn prefetch_after_claim<S: ClaimMode>(&self, last: SegmentState, bytes: usize) {
+        if S::current(self.block.state(), last.0) == last.0 {
+            let at = last.unit_field() as usize * UNIT + bytes;
+            self.block.prefetch_data_for_writing::<0>(at);
         }
     }
 
@@ -241,6 +252,17 @@ impl<'a> FrameClaim<'a> {
     ) -> u64 {
         let (unit, offset) = (self.unit(), self.offset());
         let descriptor = share.write(self.bytes_mut(), unit, records, time);
+        self.publish(descriptor);
+        offset
+    }
+
+    /// Writes a gathered frame and publishes it; returns the first record's offset. The claim is of
+    /// as many records, and of exactly [`GatheredFrame::size`] bytes. `time` is that of the records
+    /// without one of their own.
+    #[inline(always)]
+    pub(crate) fn publish_gathered(mut self, frame: &GatheredFrame, time: i64) -> u64 {
+        let (unit, offset) = (self.unit(), self.offset());
+        let descriptor = frame.write(self.bytes_mut(), unit, time);
         self.publish(descriptor);
         offset
     }

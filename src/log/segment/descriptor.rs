@@ -163,6 +163,12 @@ impl Descriptor {
         (self.0 & POSITION_MASK) as usize
     }
 
+    /// The same, `bytes` further on. The caller keeps the sum within a segment.
+    #[inline]
+    pub(super) fn moved_by(self, bytes: usize) -> Descriptor {
+        Descriptor(self.0 + bytes as u64)
+    }
+
     /// Bytes of value for a record; records for every other kind.
     #[inline]
     pub(super) fn length(self) -> usize {

@@ -249,6 +249,32 @@ pub(super) fn write_uniform_prefix(out: &mut [u8], value: usize, time: i64) {
     put_u32(out, &mut at, 0);
 }
 
+/// Reads what follows the value of a record that [`write_record`] has written at the beginning of
+/// `body`, a copy outside of the log: its own time, its key and the bytes of its headers.
+pub(super) fn read_meta(
+    body: &[u8],
+    descriptor: Descriptor,
+) -> (Option<i64>, Option<&[u8]>, &[u8]) {
+    fn parts(mut rest: &[u8], descriptor: Descriptor) -> Option<(Option<i64>, &[u8], &[u8])> {
+        let time = match descriptor.is_timed() {
+            true => Some(i64::from_ne_bytes(take(&mut rest, 8)?.try_into().ok()?)),
+            false => None,
+        };
+        if !descriptor.has_meta() {
+            return Some((time, &[], &[]));
+        }
+        let (key, headers) = (take_u32(&mut rest)?, take_u32(&mut rest)?);
+        Some((
+            time,
+            take(&mut rest, key as usize)?,
+            take(&mut rest, headers as usize)?,
+        ))
+    }
+    let rest = body.get(padded(descriptor.length())..).unwrap_or_default();
+    let (time, key, headers) = parts(rest, descriptor).unwrap_or_default();
+    (time, descriptor.has_key().then_some(key), headers)
+}
+
 /// Iterates over the headers of a record, in the order in which they were sent.
 ///
 /// [`RecordRef`](crate::RecordRef) has an example.

@@ -3,10 +3,13 @@
 use super::others::{Log, Others};
 use crate::common::*;
 use ringlog_loom::{
-    Broker, Consumer, ConsumerConfig, Destination, ExclusiveProducer, Producer, Record, Topic,
+    Broker, Consumer, ConsumerConfig, Destination, ExclusiveProducer, GatheringConfig,
+    GatheringProducer, Producer, Record, RecordMetadata, Topic,
 };
 use std::cell::RefCell;
 use std::rc::Rc;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 /// The work of a thread that is stopped, and the log that it starts from.
 pub(super) struct Case<V: 'static> {
@@ -78,6 +81,34 @@ pub(super) static ABORT: Case<Producer> = Case {
         let claim = producer.claim(Destination::Any, None, 16).unwrap();
         log.borrow_mut().claimed.insert(claim.metadata().offset);
         drop(claim);
+        std::mem::forget(producer);
+    },
+};
+
+/// The frame of the one record fills a segment.
+pub(super) static GATHER: Case<GatheringProducer> = Case {
+    name: "a gathering producer's `flush` that seals, retires, reuses and rolls",
+    others: 2,
+    handle: |broker, topic| {
+        let config = GatheringConfig::new().linger(Duration::MAX);
+        producer(broker, topic).gathering(config)
+    },
+    prepare: |others, _| fill(others, 4),
+    work: |mut producer, log| {
+        let n = log.borrow_mut().number();
+        let offset = Arc::new(Mutex::new(None));
+        let called = offset.clone();
+        let callback = move |sent: Result<RecordMetadata, _>| {
+            *called.lock().unwrap() = sent.ok().map(|sent| sent.offset);
+        };
+        producer
+            .send_with_callback(Record::new(&value(n)), callback)
+            .unwrap();
+        if producer.try_flush().is_ok() {
+            let offset = offset.lock().unwrap().expect("called");
+            log.borrow_mut().sent.insert(offset, n);
+            log.borrow_mut().claimed.insert(offset);
+        }
         std::mem::forget(producer);
     },
 };
