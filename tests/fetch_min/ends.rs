@@ -7,8 +7,11 @@ use ringlog::{
     ConsumeError, ConsumerConfig, HoldBack, OffsetReset, Overflow, Record, TopicConfig,
     UpstreamError, WaitAction, WaitPolicy, WaitStrategy,
 };
+use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 use std::thread;
 
 fn closed(topic: &str) -> ConsumeError {
@@ -144,9 +147,11 @@ fn a_policy_that_panics_leaves_no_wait_behind() {
     assert!(polled.is_err());
     assert_eq!(consumer.position((TOPIC, 0)), Ok(0));
     assert_eq!(consumer.try_poll().unwrap().len(), 2);
-    // In the next segment, which only a full poll finds.
+    // In the next segment, which only a full poll finds. A task does not wait for more.
     send(&topic, 0, 1);
-    assert_eq!(consumer.try_poll().unwrap().len(), 1);
+    let mut task = pin!(consumer.poll_async());
+    let polled = task.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+    assert!(matches!(polled, Poll::Ready(Ok(batch)) if batch.len() == 1));
 }
 
 // ---- positions that a poll reports -------------------------------------------------------
