@@ -12,6 +12,8 @@ mod followers;
 mod limits;
 #[path = "gathering/order.rs"]
 mod order;
+#[path = "gathering/random.rs"]
+mod random;
 #[path = "gathering/refusals.rs"]
 mod refusals;
 #[path = "gathering/shared.rs"]
