@@ -196,8 +196,7 @@ impl ConsumerConfig {
     ///   With [`retention`](crate::TopicConfig::retention), if the consumer may be lapped, it is
     ///   enough that they reach into a second segment;
     /// - when the topic is closed, as no more come;
-    /// - when a record is still being written (a [`claim`](crate::Producer::claim)). It counts, but
-    ///   it and those behind it are not returned before it is finished.
+    /// - now and then where a segment ends: behind it, records count that are still being written.
     ///
     /// An error ends the wait, and so does a [`WakeupHandle`](crate::WakeupHandle). A member of a
     /// group that waits counts as alive.

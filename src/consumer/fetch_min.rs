@@ -4,10 +4,14 @@
 //! # What is counted
 //!
 //! The records that the consumer may read now, in all of its partitions that are not paused: those
-//! from its position to the end of the log, or to what its upstreams have read. A partition counts
-//! only if the record at the position is published. Nothing is read for that. The count only steps
-//! over what has no records: the end of a segment, aborted claims. It costs a poll's look at each
-//! partition, and a few loads more at those that have records.
+//! from its position to the end of the log, or to what its upstreams have read. Nothing is read for
+//! that. The count only steps over what has no records: the end of a segment, aborted claims.
+//!
+//! A count costs a poll's look at each partition, and a few loads more where the record at the
+//! position is published. (Elsewhere nothing counts.) It first takes all that is claimed for
+//! published. Only if that would be enough, it makes sure, frame by frame: the lines are those that
+//! the polls read next. It does so in the segment of the position. If the log goes on in another
+//! one, a poll may return fewer records, by those that are being written there.
 //!
 //! # The wait
 //!
@@ -335,12 +339,27 @@ impl Consumer {
 
     /// Counts the records that the consumer may read now.
     fn count_all(&mut self) -> Unread {
-        let all = 0..self.assigned.len();
-        all.fold(Unread::default(), |sum, i| sum.and(self.count_unread(i)))
+        let claimed = self.sum_unread(false);
+        if claimed.is_due || claimed.records < self.fetch_min.records {
+            return claimed;
+        }
+        self.sum_unread(true)
     }
 
-    /// Counts the records of partition `i` that the consumer may read now.
-    fn count_unread(&mut self, i: usize) -> Unread {
+    /// With `only_published`, what is claimed and not published does not count (unless enough is).
+    fn sum_unread(&mut self, only_published: bool) -> Unread {
+        let mut sum = Unread::default();
+        for i in 0..self.assigned.len() {
+            let missing = self.fetch_min.records.saturating_sub(sum.records);
+            let unread = self.count_unread(i, if only_published { missing } else { 0 });
+            sum = sum.and(unread);
+        }
+        sum
+    }
+
+    /// Counts the records of partition `i` that the consumer may read now. That the first
+    /// `published` of them are published is made sure.
+    fn count_unread(&mut self, i: usize, published: u64) -> Unread {
         let assigned = &mut self.assigned[i];
         if assigned.topic.is_deleted() {
             return Unread::REPORT;
@@ -366,17 +385,26 @@ impl Consumer {
         if assigned.cursor.resolved_position().is_none() || !assigned.cursor.may_move() {
             return Unread::default(); // no frame is published there
         }
-        assigned.unread(self.config.holds_back())
+        assigned.unread(self.config.holds_back(), published)
     }
 }
 
 impl AssignedPartition {
-    /// The records from the cursor on, at which a frame is published.
-    fn unread(&self, holds_back: bool) -> Unread {
+    /// The records from the cursor on, at which a frame is published. See
+    /// [`count_unread`](Consumer::count_unread).
+    fn unread(&self, holds_back: bool, published: u64) -> Unread {
         let log = self.cursor.partition();
         let LogExtent { end, active, .. } = log.extent();
         let records = end.saturating_sub(self.cursor.position());
-        let records = records.min(self.cursor.allowance());
+        let mut records = records.min(self.cursor.allowance());
+        // What is not published yet is at the end of the log.
+        if active == self.cursor.segment_number() {
+            let wanted = published.min(records);
+            let found = self.cursor.count_published(wanted);
+            if found < wanted {
+                records = found;
+            }
+        }
         let config = self.topic.config();
         let share = RingShare {
             position: self.cursor.segment_number(),

@@ -239,23 +239,48 @@ fn after_a_seek_the_records_from_there_on_count() {
 
 /// An aborted claim has an offset and no record.
 #[test]
-fn claims_that_are_not_finished_count_only_behind_a_record() {
+fn claims_do_not_count() {
     let (broker, topic) = make(TopicConfig::new());
     let mut consumer = subscribed(&broker, patient(3));
     let mut writer = topic.producer();
     let claim = writer.claim(Destination::Any, None, 8).unwrap();
     send(&topic, 0, 5);
-    // Nothing can be read.
     assert_eq!(after_the_timeout(&mut consumer), 0);
     drop(claim);
     assert_eq!(at_once(&mut consumer), Ok(5));
-    send(&topic, 0, 1);
+    // Nor behind a record, or behind part of a batch.
+    let batch = [Record::new("a"), Record::new("b"), Record::new("c")];
+    topic.producer().send_batch(&batch).unwrap();
     let claim = writer.claim(Destination::Any, None, 8).unwrap();
     send(&topic, 0, 1);
-    assert_eq!(at_once(&mut consumer), Ok(1));
+    consumer.seek((TOPIC, 0), 7).unwrap();
+    assert_eq!(after_the_timeout(&mut consumer), 2);
+    assert_eq!(after_the_timeout(&mut consumer), 0);
+    consumer.seek((TOPIC, 0), 6).unwrap();
+    assert_eq!(at_once(&mut consumer), Ok(3));
     drop(claim);
-    // It was counted, so it is not waited on again.
+    // All of them had been found when the first three were enough.
     assert_eq!(at_once(&mut consumer), Ok(1));
+}
+
+#[test]
+fn records_of_one_partition_do_not_make_up_for_claims_of_another() {
+    let (broker, topic) = make(TopicConfig::new().partitions(2));
+    let mut consumer = subscribed(&broker, patient(4));
+    let mut writer = topic.producer();
+    send(&topic, 0, 1);
+    let claim = writer.claim(Destination::Partition(0), None, 8).unwrap();
+    send(&topic, 0, 1);
+    send(&topic, 1, 2);
+    let first = after_the_timeout(&mut consumer);
+    let second = at_once(&mut consumer).unwrap();
+    assert_eq!(first + second, 3);
+    assert_eq!(after_the_timeout(&mut consumer), 0);
+    consumer.seek((TOPIC, 0), 0).unwrap();
+    consumer.seek((TOPIC, 1), 0).unwrap();
+    claim.publish();
+    let first = at_once(&mut consumer).unwrap();
+    assert_eq!(first + at_once(&mut consumer).unwrap(), 5);
 }
 
 /// Also behind an aborted claim, over which the count steps.
