@@ -261,6 +261,12 @@ fn claims_do_not_count() {
     drop(claim);
     // All of them had been found when the first three were enough.
     assert_eq!(at_once(&mut consumer), Ok(1));
+    assert_eq!(after_the_timeout(&mut consumer), 0);
+    // Nor between records, after it was given up.
+    send(&topic, 0, 1);
+    drop(writer.claim(Destination::Any, None, 8).unwrap());
+    send(&topic, 0, 1);
+    assert_eq!(after_the_timeout(&mut consumer), 2);
 }
 
 #[test]
