@@ -6,7 +6,8 @@
 
 use core_affinity::CoreId;
 use ringlog::{
-    Batch, Broker, Consumer, ConsumerConfig, Producer, Record, TopicConfig, WaitStrategy,
+    Batch, Broker, Consumer, ConsumerConfig, GatheringConfig, Producer, Record, TopicConfig,
+    WaitStrategy,
 };
 use std::error::Error;
 use std::thread;
@@ -102,6 +103,8 @@ const REPLAYS: u32 = 20;
 enum Sending {
     Singly,
     InBatches,
+    /// Singly, by a producer that gathers the records of each partition.
+    Gathered,
 }
 
 /// Messages, and the time that they took.
@@ -116,14 +119,15 @@ struct Rates {
 fn speed(broker: &Broker, cores: &[CoreId]) -> Result<(), Box<dyn Error>> {
     let singly = rates(broker, cores, Sending::Singly)?;
     let in_batches = rates(broker, cores, Sending::InBatches)?;
+    let gathered = rates(broker, cores, Sending::Gathered)?;
     let rate = |(messages, time): Rate| messages as f64 / time.as_secs_f64() / 1e6;
-    println!("\nMillions of messages a second      sent singly   in batches   the original design");
+    println!(
+        "\nMillions of messages a second      sent singly   in batches     gathered   the original"
+    );
     let print = |what: &str, of: fn(&Rates) -> Rate, original: &str| {
-        let rates = [rate(of(&singly)), rate(of(&in_batches))];
-        println!(
-            "  {what:30} {:13.1} {:12.1} {original:>21}",
-            rates[0], rates[1]
-        );
+        let [singly, in_batches, gathered] =
+            [&singly, &in_batches, &gathered].map(|rates| rate(of(rates)));
+        println!("  {what:30} {singly:13.1} {in_batches:12.1} {gathered:12.1} {original:>14}");
     };
     print("sent, while a consumer reads", |r| r.sent, "1.93");
     print("read again: handed out", |r| r.handed_out, "139");
@@ -151,9 +155,10 @@ fn rates(broker: &Broker, cores: &[CoreId], sending: Sending) -> Result<Rates, B
     let (name, how) = match sending {
         Sending::Singly => ("singly", "one by one"),
         Sending::InBatches => ("in-batches", "in batches of 250"),
+        Sending::Gathered => ("gathered", "gathered by partition"),
     };
     let topic = broker.create_topic(name, config)?;
-    let mut producer = topic.producer();
+    let producer = topic.producer();
     let mut consumer = broker.consumer(ConsumerConfig::new().max_poll_records(4096))?;
     consumer.subscribe([name])?;
 
@@ -161,7 +166,7 @@ fn rates(broker: &Broker, cores: &[CoreId], sending: Sending) -> Result<Rates, B
     let (sent, received) = thread::scope(|scope| {
         let sender = scope.spawn(move || {
             pin(cores.first());
-            send_all(&mut producer, sending)
+            send_all(producer, sending)
         });
         let receiver = scope.spawn(|| {
             pin(cores.get(1));
@@ -169,7 +174,8 @@ fn rates(broker: &Broker, cores: &[CoreId], sending: Sending) -> Result<Rates, B
         });
         (sender.join(), receiver.join())
     });
-    sent.map_err(|_| "the sender panicked")??;
+    sent.map_err(|_| "the sender panicked")?
+        .map_err(|error| error.to_string())?;
     let (seen, time) = received.map_err(|_| "the receiver panicked")??;
 
     // Nothing is lost or duplicated: every offset of every partition, every message once.
@@ -205,7 +211,36 @@ fn pin(core: Option<&CoreId>) {
     }
 }
 
-fn send_all(producer: &mut Producer, sending: Sending) -> Result<(), String> {
+fn send_all(mut producer: Producer, sending: Sending) -> Result<(), Box<dyn Error + Send + Sync>> {
+    match sending {
+        Sending::Singly => each_batch(|batch| {
+            for &record in batch {
+                producer.send(record)?;
+            }
+            Ok(())
+        }),
+        Sending::InBatches => each_batch(|batch| {
+            producer.send_batch(batch)?;
+            Ok(())
+        }),
+        Sending::Gathered => {
+            let mut producer = producer.gathering(GatheringConfig::new());
+            each_batch(|batch| {
+                for &record in batch {
+                    producer.send(record)?;
+                }
+                Ok(())
+            })?;
+            producer.flush()?;
+            Ok(())
+        }
+    }
+}
+
+/// Makes all messages, and hands them to `send`, 250 at a time.
+fn each_batch(
+    mut send: impl FnMut(&[Record<'_>]) -> Result<(), Box<dyn Error + Send + Sync>>,
+) -> Result<(), Box<dyn Error + Send + Sync>> {
     let keys: Vec<String> = (0..USERS).map(|user| format!("user-{user:04}")).collect();
     let mut values = [[b'.'; VALUE]; BATCH];
     let mut number = 0u64;
@@ -217,17 +252,8 @@ fn send_all(producer: &mut Producer, sending: Sending) -> Result<(), String> {
         }
         // Records only borrow: the send copies keys and values into the log.
         let record = |i: usize| Record::new(&values[i]).key(keys[(first + i) % USERS].as_str());
-        match sending {
-            Sending::Singly => {
-                for i in 0..BATCH {
-                    producer.send(record(i)).map_err(|e| e.to_string())?;
-                }
-            }
-            Sending::InBatches => {
-                let records: [Record<'_>; BATCH] = std::array::from_fn(record);
-                producer.send_batch(&records).map_err(|e| e.to_string())?;
-            }
-        }
+        let records: [Record<'_>; BATCH] = std::array::from_fn(record);
+        send(&records)?;
     }
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! Gathering producers: when records go into the log, in which order, and what happens to those
 //! that do not.
 #![allow(missing_docs, missing_debug_implementations)]
-#![allow(clippy::unwrap_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod common;
 #[path = "gathering/ends.rs"]
@@ -12,6 +12,8 @@ mod followers;
 mod limits;
 #[path = "gathering/order.rs"]
 mod order;
+#[path = "gathering/random.rs"]
+mod random;
 #[path = "gathering/refusals.rs"]
 mod refusals;
 #[path = "gathering/shared.rs"]

@@ -27,7 +27,7 @@ mod tests {
     #[test]
     fn every_measured_crate_has_one_version() {
         let peers = "bus crossbeam-channel crossbeam-queue crossfire disruptor flume kanal \
-                     nexus-logbuf ringlog rtrb tokio";
+                     nexus-logbuf nexus-queue rapidfire ringlog rtrb tokio";
         for package in peers.split_whitespace() {
             assert_eq!(versions_of(package).count(), 1, "{package}");
             assert!(version(package).split('.').count() == 3, "{package}");

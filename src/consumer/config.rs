@@ -76,6 +76,8 @@ pub struct ConsumerConfig {
     pub(super) offset_reset: OffsetReset,
     pub(super) max_poll_records: u32,
     pub(super) max_poll_pause: Duration,
+    pub(super) fetch_min_records: u32,
+    pub(super) fetch_max_wait: Duration,
     pub(super) client_id: Option<Arc<str>>,
     pub(super) group: Option<Arc<str>>,
     pub(super) instance_id: Option<Arc<str>>,
@@ -101,6 +103,8 @@ impl Default for ConsumerConfig {
             offset_reset: OffsetReset::default(),
             max_poll_records: 500,
             max_poll_pause: Duration::from_micros(100),
+            fetch_min_records: 1,
+            fetch_max_wait: Duration::from_millis(500),
             client_id: None,
             group: None,
             instance_id: None,
@@ -147,6 +151,73 @@ impl ConsumerConfig {
     /// thread spins meanwhile, also that of a task.
     pub fn max_poll_pause(mut self, pause: Duration) -> Self {
         self.max_poll_pause = pause;
+        self
+    }
+
+    /// The fewest records that [`poll`](crate::Consumer::poll) and
+    /// [`next_batch`](crate::Consumer::next_batch) wait for (Kafka's `fetch.min.bytes`, in records):
+    /// 1 or more. Default 1.
+    ///
+    /// It is for consumers that work better on many records at a time, such as one that writes them
+    /// to a file. They are woken seldom, and their producers are left alone meanwhile. The records
+    /// of all partitions count together, except paused ones. A batch is still of one partition, and
+    /// of [`max_poll_records`](Self::max_poll_records) at most. So when there are enough, the next
+    /// polls return all of them without waiting again.
+    ///
+    /// ```
+    /// # use ringlog::{Broker, ConsumerConfig, Record, TopicConfig};
+    /// # use std::time::Duration;
+    /// # let broker = Broker::new();
+    /// # let topic = broker.create_topic("orders", TopicConfig::new())?;
+    /// let config = ConsumerConfig::new()
+    ///     .fetch_min_records(100)
+    ///     .fetch_max_wait(Duration::from_millis(20));
+    /// let mut archive = broker.consumer(config)?;
+    /// archive.subscribe(["orders"])?;
+    /// let mut producer = topic.producer();
+    /// for _ in 0..100 {
+    ///     producer.send(Record::new("order"))?;
+    /// }
+    /// assert_eq!(archive.next_batch()?.len(), 100);
+    ///
+    /// // Three records are fewer than 100. They are returned after 20 ms.
+    /// for _ in 0..3 {
+    ///     producer.send(Record::new("order"))?;
+    /// }
+    /// assert_eq!(archive.next_batch()?.len(), 3);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// Fewer are returned:
+    ///
+    /// - after [`fetch_max_wait`](Self::fetch_max_wait), or at the poll's timeout;
+    /// - when waiting would stop producers or lose records: a producer has found no room, the
+    ///   consumer was lapped, or the records reach into the second half of their partition's ring.
+    ///   With [`retention`](crate::TopicConfig::retention), if the consumer may be lapped, it is
+    ///   enough that they reach into a second segment;
+    /// - when the topic is closed, as no more come;
+    /// - now and then where a segment ends: behind it, records count that are still being written.
+    ///
+    /// An error ends the wait, and so does a [`WakeupHandle`](crate::WakeupHandle). A member of a
+    /// group that waits counts as alive.
+    ///
+    /// [`try_poll`](crate::Consumer::try_poll) and a poll with a timeout of zero do not wait, and
+    /// take what there is. So do [`poll_async`](crate::Consumer::poll_async) and streams, as a future
+    /// has no timer: let such a task sleep between its polls instead.
+    pub fn fetch_min_records(mut self, records: u32) -> Self {
+        self.fetch_min_records = records;
+        self
+    }
+
+    /// How long a poll waits at most for [`fetch_min_records`](Self::fetch_min_records), once there
+    /// is a record (Kafka's `fetch.max.wait.ms`). Default 500 ms, as in Kafka; zero: polls do not
+    /// wait for more than one record.
+    ///
+    /// It begins when the poll finds the first record. The time before that is limited only by the
+    /// poll's timeout. A poll that waits for more counts the records now and then: it may find up to
+    /// 1 ms late that there are enough.
+    pub fn fetch_max_wait(mut self, wait: Duration) -> Self {
+        self.fetch_max_wait = wait;
         self
     }
 
@@ -336,13 +407,19 @@ impl ConsumerConfig {
 
     /// Errors: `InvalidConfig`, `InvalidName`, and `NoGroup` for an `instance_id` without a group.
     pub(super) fn validate(&self) -> Result<(), ConsumeError> {
-        if self.max_poll_records == 0 {
-            return Err(ConsumeError::InvalidConfig {
-                setting: "max_poll_records",
-                value: 0,
-                min: 1,
-                max: u32::MAX.into(),
-            });
+        let counts = [
+            ("max_poll_records", self.max_poll_records),
+            ("fetch_min_records", self.fetch_min_records),
+        ];
+        for (setting, count) in counts {
+            if count == 0 {
+                return Err(ConsumeError::InvalidConfig {
+                    setting,
+                    value: 0,
+                    min: 1,
+                    max: u32::MAX.into(),
+                });
+            }
         }
         if !self.max_poll_interval.is_zero() && self.max_poll_interval < MIN_POLL_INTERVAL {
             return Err(ConsumeError::InvalidConfig {

@@ -8,6 +8,7 @@
 //! | `assigned_partition.rs` | one partition: its cursor, and the topic's state |
 //! | `owned_partition.rs` | the same partition in a group: its ownership and gate |
 //! | `poll.rs`, `poll_order.rs` | polling; the order in which many partitions are checked |
+//! | `fetch_min.rs` | polls that wait for several records |
 //! | `poll_pacing.rs` | how a consumer keeps its distance from producers |
 //! | `batch.rs`, `poll_async.rs`, `stream.rs` | what a poll returns; polling from tasks |
 //! | `positions.rs`, `bounds.rs` | the consumer's own positions; any partition's offsets |
@@ -24,6 +25,7 @@ mod bounds;
 mod commit;
 mod config;
 mod dependencies;
+mod fetch_min;
 mod following;
 mod liveness_watch;
 mod membership;
@@ -60,6 +62,7 @@ use crate::group::{Group, Groups};
 use crate::topic::{Directory, TopicSubscription};
 use crate::wait::{WaitStrategy, Waiter, Wakeup, WakeupHandle};
 use core::fmt;
+use fetch_min::FetchMin;
 use following::FollowedTopics;
 use membership::Membership;
 use poll_order::PollOrder;
@@ -117,6 +120,8 @@ pub struct Consumer {
     poll_order: PollOrder,
     /// When a poll looks again, behind a fast producer.
     pacing: PollPacing,
+    /// How many records a poll waits for.
+    fetch_min: FetchMin,
     /// The partition that may have a pin: one at a time (`log/segment_pool.rs`).
     pinned: usize,
     wakeup: Wakeup,
@@ -139,6 +144,7 @@ impl Consumer {
         }
         Ok(Consumer {
             pacing: PollPacing::new(config.max_poll_records, config.max_poll_pause),
+            fetch_min: FetchMin::new(config.fetch_min_records, config.fetch_max_wait),
             registration,
             directory,
             groups,

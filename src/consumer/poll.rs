@@ -4,7 +4,7 @@
 //! poll ── quick_round ── Records ───────────────────────────► batch
 //!              │ Empty, Undecided
 //!              └─ wait ── full_poll ── found, or an error ──► batch, error
-//!                  ▲          │ nothing
+//!                  ▲          │ nothing, or too few (`fetch_min.rs`)
 //!                  └──────────┘ spin, sleep                 ► empty batch: out of time
 //! ```
 //!
@@ -13,16 +13,15 @@
 
 use super::assigned_partition::AssignedPartition;
 use super::batch::Batch;
+use super::fetch_min::MayRead;
 use super::membership::Membership;
 use super::poll_order::next_in_round;
-use super::poll_pacing::Target;
 use super::{Consumer, MANY_PARTITIONS};
 use crate::error::ConsumeError;
 use crate::log::cursor::QuickPoll;
 use crate::wait::{Attempt, EventCount, Patience, WaitFor, WaitStrategy, Waited, Waiter, wait};
 use core::iter;
 use std::sync::Arc;
-use std::task::{Poll, Waker};
 use std::time::Duration;
 
 /// Among many partitions, the descriptor of the one this many checks ahead is prefetched: they are
@@ -30,7 +29,7 @@ use std::time::Duration;
 const PREFETCH_DISTANCE: usize = 8;
 
 /// What a quick round over the partitions found.
-enum QuickRound {
+pub(super) enum QuickRound {
     /// Records of the partition at this index, which are its cursor's run.
     Records(usize),
     Empty,
@@ -71,6 +70,11 @@ impl Consumer {
     /// may wait for that. With [`WaitStrategy::BusySpin`] there are no pauses, and
     /// [`try_poll`](Self::try_poll) never pauses.
     ///
+    /// # Several records
+    /// With [`fetch_min_records`](crate::ConsumerConfig::fetch_min_records), the poll waits until
+    /// there are that many records in all partitions together, or
+    /// [`fetch_max_wait`](crate::ConsumerConfig::fetch_max_wait) or the timeout is over.
+    ///
     /// # The end
     /// A topic has ended for a consumer when it was deleted, or [closed](crate::Topic::close) and
     /// all of it is read. For a member of a group that means all of the partitions that it has. A
@@ -110,6 +114,9 @@ impl Consumer {
     ///   valid.
     #[inline]
     pub fn poll(&mut self, timeout: Duration) -> Result<Batch<'_>, ConsumeError> {
+        if self.fetch_min.is_on() {
+            return self.poll_several(timeout);
+        }
         self.poll_once(timeout, true)
     }
 
@@ -158,7 +165,7 @@ impl Consumer {
         let i = match self.quick_round(may_pace) {
             QuickRound::Records(i) => i,
             QuickRound::Empty if timeout.is_zero() => return Ok(Batch::empty()),
-            _ => match self.wait_for_records(timeout)? {
+            _ => match self.wait_for_records(timeout, false)? {
                 Some(i) => i,
                 None => return Ok(Batch::empty()),
             },
@@ -176,11 +183,9 @@ impl Consumer {
 
     /// Checks each partition once, beginning after the one read last.
     #[inline(always)]
-    fn quick_round(&mut self, may_pace: bool) -> QuickRound {
+    pub(super) fn quick_round(&mut self, may_pace: bool) -> QuickRound {
         let count = self.assigned.len();
-        if self.has_lent {
-            self.end_batch();
-        }
+        self.begin_poll();
         if self.wakeup.is_set() {
             return QuickRound::Undecided;
         }
@@ -218,36 +223,12 @@ impl Consumer {
         }
     }
 
-    /// Pauses before the next poll, if that pays.
-    #[cold]
-    #[inline(never)]
-    fn pause_before_poll(&mut self) {
-        let allowed = self.wait != WaitStrategy::BusySpin;
-        let target = || match self.assigned.len() {
-            few if few < MANY_PARTITIONS => Target::of(&self.assigned, 0),
-            many => {
-                // The one that was read last stands for all.
-                let last = self.next.checked_sub(1).unwrap_or(many - 1);
-                Target::of(&self.assigned[last..=last], self.poll_order.busy())
-            }
-        };
-        self.pacing.pause(allowed, target);
-    }
-
-    /// The most records that a poll returns.
+    /// Ends the batch of the poll before, if there is one.
     #[inline(always)]
-    fn max_records(&self, may_pace: bool) -> u32 {
-        if may_pace {
-            self.pacing.limit()
-        } else {
-            self.config.max_poll_records
+    pub(super) fn begin_poll(&mut self) {
+        if self.has_lent {
+            self.end_batch();
         }
-    }
-
-    /// A poll has found records in partition `i`.
-    #[inline]
-    fn count_for_pacing(&mut self, i: usize) {
-        self.pacing.found(i, &self.assigned[i].cursor);
     }
 
     /// The batch that the last poll lent out has ended.
@@ -317,10 +298,15 @@ impl Consumer {
 
     // ---- the wait and the full poll -----------------------------------------------------
 
-    /// Waits until a partition has records or the time is up (`None`).
+    /// Waits until a partition has records, or with `several` until they are enough
+    /// (`fetch_min.rs`), or the time is up (`None`).
     #[cold]
     #[inline(never)]
-    fn wait_for_records(&mut self, timeout: Duration) -> Result<Option<usize>, ConsumeError> {
+    pub(super) fn wait_for_records(
+        &mut self,
+        timeout: Duration,
+        several: bool,
+    ) -> Result<Option<usize>, ConsumeError> {
         if self.mode.is_none() {
             return Err(ConsumeError::NotSubscribed);
         }
@@ -328,28 +314,19 @@ impl Consumer {
         struct Wait<'c>(&'c mut Consumer);
         impl Drop for Wait<'_> {
             fn drop(&mut self) {
+                self.0.fetch_min.end();
                 self.0.end_wait();
             }
         }
         let waiting = Wait(self);
+        if several {
+            waiting.0.fetch_min.begin();
+        }
         match wait(&mut *waiting.0, Patience::UpTo(timeout)) {
             Waited::Ready(found) => found.map(Some),
+            // However few there are.
+            _ if waiting.0.fetch_min.end() => waiting.0.full_poll(),
             Waited::TimedOut(_) | Waited::Pending => Ok(None),
-        }
-    }
-
-    /// Polls for a task. If that is pending, the task is woken when another poll may find records.
-    pub(super) fn poll_for_task(&mut self, waker: &Waker) -> Poll<Result<usize, ConsumeError>> {
-        self.waiter.withdraw();
-        if let QuickRound::Records(i) = self.quick_round(true) {
-            return Poll::Ready(Ok(i));
-        }
-        if self.mode.is_none() {
-            return Poll::Ready(Err(ConsumeError::NotSubscribed));
-        }
-        match wait(self, Patience::Task(waker)) {
-            Waited::Ready(found) => Poll::Ready(found),
-            Waited::TimedOut(_) | Waited::Pending => Poll::Pending,
         }
     }
 
@@ -375,12 +352,20 @@ impl Consumer {
         }
         self.follow_topics();
         self.serve_group()?;
-        if let Some(found) = self.full_round()? {
-            self.count_for_pacing(found);
-            self.poll_order.mark_busy(found);
-            self.next = next_in_round(found, self.assigned.len());
-            self.has_lent = true;
-            return Ok(Some(found));
+        let changed = self.refresh();
+        match self.may_read(changed) {
+            MayRead::Yes => {
+                if let Some(found) = self.full_round()? {
+                    self.count_for_pacing(found);
+                    self.poll_order.mark_busy(found);
+                    self.next = next_in_round(found, self.assigned.len());
+                    self.has_lent = true;
+                    return Ok(Some(found));
+                }
+            }
+            MayRead::Nothing => {}
+            MayRead::TooFew => return self.report_closed().map(|()| None),
+            MayRead::Napping => return Ok(None),
         }
         // With nothing to read, snapshots see the exact position until it moves on.
         for assigned in &self.assigned {
@@ -394,7 +379,6 @@ impl Consumer {
 
     /// Polls each partition once, beginning after the one read last.
     fn full_round(&mut self) -> Result<Option<usize>, ConsumeError> {
-        self.refresh();
         let count = self.assigned.len();
         if count >= MANY_PARTITIONS {
             self.poll_order.resize(count);
@@ -409,8 +393,8 @@ impl Consumer {
         Ok(None)
     }
 
-    /// Follows the changes of the topics.
-    fn refresh(&mut self) {
+    /// Follows the changes of the topics. Returns whether there were any.
+    fn refresh(&mut self) -> bool {
         let mut changed = false;
         for assigned in &mut self.assigned {
             changed |= assigned.refresh();
@@ -419,6 +403,7 @@ impl Consumer {
         if changed {
             self.assign_added_partitions();
         }
+        changed
     }
 
     fn poll_partition(&mut self, i: usize) -> Result<bool, ConsumeError> {
@@ -477,12 +462,17 @@ impl WaitFor for Consumer {
         &mut self.waiter
     }
 
-    /// The consumer's own event count and that of each partition. A member also waits for changes
-    /// of its topics: an added partition may be assigned to it, whichever member reads the others.
+    /// The consumer's own event count and that of each partition, unless it waits for some time to
+    /// pass. A member also waits for changes of its topics: an added partition may be assigned to
+    /// it, whichever member reads the others.
     fn enrolment(&mut self) -> (&mut Waiter, impl Iterator<Item = &Arc<EventCount>>) {
         let topics = self.member.as_deref().map_or(&[][..], Membership::topics);
         let topics = topics.iter().map(|topic| topic.waiting_for_changes());
-        let partitions = self.assigned.iter();
+        let partitions = match self.fetch_min.is_napping() {
+            true => &[],
+            false => &self.assigned[..],
+        };
+        let partitions = partitions.iter();
         let partitions = partitions.map(AssignedPartition::waiting_for_records);
         let own = iter::once(self.wakeup.event_count());
         (&mut self.waiter, own.chain(topics).chain(partitions))
@@ -491,6 +481,7 @@ impl WaitFor for Consumer {
     /// A member wakes now and then to check whether the other members are alive.
     fn longest_park(&self) -> Duration {
         let member = self.member.as_ref();
-        member.map_or(Duration::MAX, |member| member.longest_park())
+        let member = member.map_or(Duration::MAX, |member| member.longest_park());
+        member.min(self.fetch_min.longest_park())
     }
 }

@@ -2,11 +2,13 @@
 
 use super::Consumer;
 use super::batch::Batch;
+use super::poll::QuickRound;
 use crate::error::ConsumeError;
+use crate::wait::{Patience, Waited, wait};
 use core::fmt;
 use core::future::Future;
 use core::pin::Pin;
-use core::task::{Context, Poll};
+use core::task::{Context, Poll, Waker};
 
 impl Consumer {
     /// Reads the next records of one partition as soon as there are some: [`poll`](Self::poll) for
@@ -14,7 +16,8 @@ impl Consumer {
     ///
     /// Cancel safe: a future that is dropped before it is ready has read nothing, and the position
     /// has not moved. The future does not yield while there are records, so a task that reads a
-    /// long log in a loop should yield to others now and then.
+    /// long log in a loop should yield to others now and then. It takes what there is, whatever
+    /// [`fetch_min_records`](crate::ConsumerConfig::fetch_min_records) says.
     ///
     /// A member of a group that waits here counts as alive: its
     /// [`max_poll_interval`](crate::ConsumerConfig::max_poll_interval) begins when the future is
@@ -45,6 +48,23 @@ impl Consumer {
     pub fn poll_async(&mut self) -> PollAsync<'_> {
         PollAsync {
             consumer: Some(self),
+        }
+    }
+}
+
+impl Consumer {
+    /// Polls for a task. If that is pending, the task is woken when another poll may find records.
+    pub(super) fn poll_for_task(&mut self, waker: &Waker) -> Poll<Result<usize, ConsumeError>> {
+        self.waiter.withdraw();
+        if let QuickRound::Records(i) = self.quick_round(true) {
+            return Poll::Ready(Ok(i));
+        }
+        if self.mode.is_none() {
+            return Poll::Ready(Err(ConsumeError::NotSubscribed));
+        }
+        match wait(self, Patience::Task(waker)) {
+            Waited::Ready(found) => Poll::Ready(found),
+            Waited::TimedOut(_) | Waited::Pending => Poll::Pending,
         }
     }
 }

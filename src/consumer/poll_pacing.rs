@@ -35,8 +35,9 @@
 //! after [`POLLS_WITHOUT_END`]. While one of its partitions is that far behind, it does not pause
 //! at the end of another.
 
-use super::AssignedPartition;
+use super::{AssignedPartition, Consumer, MANY_PARTITIONS};
 use crate::log::cursor::Cursor;
+use crate::wait::WaitStrategy;
 use std::time::{Duration, Instant};
 
 /// Records to be read from one pause to the next, for each hold on the partition (that of a reader,
@@ -444,6 +445,40 @@ impl Target {
             records,
             partitions: partitions.max(busy as u64),
         })
+    }
+}
+
+impl Consumer {
+    /// Pauses before the next poll, if that pays.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn pause_before_poll(&mut self) {
+        let allowed = self.wait != WaitStrategy::BusySpin;
+        let target = || match self.assigned.len() {
+            few if few < MANY_PARTITIONS => Target::of(&self.assigned, 0),
+            many => {
+                // The one that was read last stands for all.
+                let last = self.next.checked_sub(1).unwrap_or(many - 1);
+                Target::of(&self.assigned[last..=last], self.poll_order.busy())
+            }
+        };
+        self.pacing.pause(allowed, target);
+    }
+
+    /// The most records that a poll returns.
+    #[inline(always)]
+    pub(super) fn max_records(&self, may_pace: bool) -> u32 {
+        if may_pace {
+            self.pacing.limit()
+        } else {
+            self.config.max_poll_records
+        }
+    }
+
+    /// A poll has found records in partition `i`.
+    #[inline]
+    pub(super) fn count_for_pacing(&mut self, i: usize) {
+        self.pacing.found(i, &self.assigned[i].cursor);
     }
 }
 

@@ -110,6 +110,16 @@ impl AssignedPartition {
         limit.is_some_and(|limit| limit.has_ended_at(self.cursor.position()))
     }
 
+    /// Finds the limit, as a full poll does. Returns whether an upstream keeps the consumer from
+    /// reading on, which a full poll reports if it finds nothing else.
+    pub(super) fn has_ended_upstream(&mut self, groups: &Groups) -> bool {
+        if self.limit.is_none() {
+            return false;
+        }
+        self.update_limit(groups);
+        !self.is_drained() && self.check_upstreams(groups).is_err()
+    }
+
     /// After a full poll that found nothing. Errors: [`UpstreamError::Ended`] and
     /// [`UpstreamError::NotRead`].
     fn check_upstreams(&self, groups: &Groups) -> Result<(), UpstreamError> {

@@ -38,6 +38,11 @@ impl PartitionCounters {
         }
     }
 
+    /// Whether a gate has held up the roll to segment `next`.
+    pub(crate) fn is_stalled_before(&self, next: u64) -> bool {
+        self.last_stalled.get() >= next
+    }
+
     /// Counts a claim of `records` records that was given up.
     pub(super) fn count_abort(&self, records: u64) {
         self.aborted_records.add(records);

@@ -1,5 +1,6 @@
 //! The command `list`: the scenarios, their systems, and the systems that are not measured.
 
+use crate::machine::cores::Cores;
 use crate::scenarios::list::scenarios;
 use crate::scenarios::scenario::ScenarioOptions;
 use crate::systems::lmax::{self, Lmax};
@@ -7,7 +8,8 @@ use crate::systems::system::SystemKind;
 use std::fmt::Write;
 
 /// Systems that a reader might look for, and why they are not measured.
-const NOT_MEASURED: [(&str, &str); 2] = [
+const NOT_MEASURED: [(&str, &str); 3] = [
+    ("gil 0.9", "needs Rust 1.89"),
     (
         "kafko 0.3",
         "every append and read is an async call that accesses a file",
@@ -31,6 +33,8 @@ fn write_list(out: &mut String) -> std::fmt::Result {
         sizes: vec![64],
         ring_bytes: 1 << 21,
         producers: 4,
+        cores: Cores::choose(&[]).map_or(2, |cores| cores.count()),
+        quick: false,
         lmax: lmax.as_ref().ok().cloned(),
     };
     for scenario in scenarios(&options) {

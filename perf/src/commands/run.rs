@@ -21,7 +21,8 @@ use std::time::Duration;
 /// The arguments of `run`.
 #[derive(clap::Args)]
 pub(crate) struct Run {
-    /// Counts 3 runs of about 40 ms, instead of 7 of about 80 ms.
+    /// Counts 3 runs of about 40 ms, instead of 7 of about 80 ms, and leaves out some cases of
+    /// `scale`, `read` and `idle`.
     #[arg(long)]
     quick: bool,
     /// The number of counted runs of each system.
@@ -76,7 +77,10 @@ impl Run {
         };
         let lmax = Lmax::find();
         let missing = lmax.as_ref().err().cloned();
-        let mut chosen = choose(&self.scenarios, scenarios(&self.options(lmax.ok())))?;
+        let mut chosen = choose(
+            &self.scenarios,
+            scenarios(&self.options(&plan.cores, lmax.ok())),
+        )?;
         keep_systems(&self.systems, &mut chosen)?;
         let mut report = Report::new(&plan);
         for line in conditions(&report) {
@@ -100,7 +104,7 @@ impl Run {
         Err(format!("not verified:\n  {}", failures.join("\n  ")).into())
     }
 
-    fn options(&self, lmax: Option<Rc<Lmax>>) -> ScenarioOptions {
+    fn options(&self, cores: &Cores, lmax: Option<Rc<Lmax>>) -> ScenarioOptions {
         ScenarioOptions {
             sizes: match self.sizes.as_slice() {
                 [] => SIZES.to_vec(),
@@ -108,6 +112,8 @@ impl Run {
             },
             ring_bytes: self.ring * 1024,
             producers: self.producers.into(),
+            cores: cores.count(),
+            quick: self.quick,
             lmax,
         }
     }
@@ -185,6 +191,8 @@ mod tests {
             sizes: vec![8],
             ring_bytes: 1 << 16,
             producers: 2,
+            cores: 2,
+            quick: false,
             lmax: None,
         };
         choose(&["exclusive-single".into()], scenarios(&options)).unwrap()

@@ -1,7 +1,9 @@
 //! Every scenario, run once with few messages, and the reports about all of them.
 
+use super::list::list;
 use crate::machine::cores::Cores;
 use crate::measure::job::Plan;
+use crate::measure::throughput::SIZES;
 use crate::report::contents::Report;
 use crate::report::html::page::page;
 use crate::report::html::summary_chart::summary_chart;
@@ -23,6 +25,8 @@ fn options() -> ScenarioOptions {
         sizes: vec![8, 64],
         ring_bytes: RING,
         producers: 2,
+        cores: 2,
+        quick: false,
         lmax: None,
     }
 }
@@ -66,6 +70,88 @@ fn every_system_of_every_scenario_runs_and_is_verified() {
     }
 }
 
+/// The names of all scenarios, in the order in which they are measured.
+const NAMES: &[&str] = &[
+    "exclusive-single",
+    "shared-single",
+    "exclusive-batch",
+    "shared-batch",
+    "contended",
+    "keyed",
+    "scale",
+    "fan-out",
+    "replay",
+    "read",
+    "idle",
+    "original",
+    "ping-pong",
+    "paced",
+    "wake-up",
+    "asleep",
+];
+
+#[test]
+fn every_scenario_is_listed() {
+    let names: Vec<_> = scenarios(&options()).iter().map(|s| s.name).collect();
+    assert_eq!(names, NAMES);
+    let list = list();
+    for name in NAMES {
+        assert!(list.contains(&format!("{name}: ")), "{name}");
+    }
+}
+
+/// How long the runs of these scenarios take in all, by their plan: each counted run and as much
+/// again for the warm-up of each system.
+fn planned(options: &ScenarioOptions, runs: usize, budget: Duration, names: &[&str]) -> Duration {
+    let chosen = scenarios(options);
+    let chosen = chosen.iter().filter(|s| names.contains(&s.name));
+    let systems: usize = chosen
+        .flat_map(|scenario| &scenario.cases)
+        .map(|case| case.candidates.len())
+        .sum();
+    budget * (systems * (runs + 1)) as u32
+}
+
+#[test]
+fn a_quick_run_is_planned_for_less_than_two_minutes() {
+    let options = ScenarioOptions {
+        sizes: SIZES.to_vec(),
+        ring_bytes: 1 << 21,
+        producers: 4,
+        cores: 2,
+        quick: true,
+        lmax: None,
+    };
+    let planned = planned(&options, 3, Duration::from_millis(40), NAMES);
+    // The rest is the memory of the rings, and runs that are longer than planned.
+    assert!(planned < Duration::from_secs(60), "{planned:?}");
+}
+
+#[test]
+fn the_script_for_many_cores_is_planned_for_less_than_five_minutes() {
+    let script = include_str!("../../many-cores");
+    for argument in [" --runs 5 ", " --producers 8 "] {
+        assert!(script.contains(argument), "{argument}");
+    }
+    let (_, names) = script.split_once("scenarios=(").unwrap();
+    let (names, _) = names.split_once(')').unwrap();
+    let names: Vec<&str> = names.split_whitespace().collect();
+    for name in ["scale", "fan-out", "contended", "keyed"] {
+        assert!(names.contains(&name), "{name}");
+    }
+    assert!(names.iter().all(|name| NAMES.contains(name)), "{names:?}");
+    let options = ScenarioOptions {
+        sizes: SIZES.to_vec(),
+        ring_bytes: 1 << 21,
+        producers: 8,
+        cores: 16,
+        quick: false,
+        lmax: None,
+    };
+    let planned = planned(&options, 5, Duration::from_millis(80), &names);
+    assert!(planned < Duration::from_secs(150), "{planned:?}");
+}
+
 #[test]
 fn the_table_has_a_line_for_every_system() {
     for block in &report().blocks {
@@ -99,8 +185,13 @@ fn the_json_has_its_fields() {
         assert_eq!(row["verified"], true);
         assert!(row["oversubscribed"].is_boolean());
         // One for each run, or none at all.
-        let trips = row["round_trips"].as_array().map_or(0, Vec::len);
-        assert!(trips == 0 || trips == row["runs"].as_array().unwrap().len());
+        for trips in ["round_trips", "round_trips_after"] {
+            let trips = row[trips].as_array().map_or(0, Vec::len);
+            let threads = row["producers"].as_u64().unwrap() + row["consumers"].as_u64().unwrap();
+            let runs = row["runs"].as_array().unwrap().len();
+            let two = threads > 1 && Cores::choose(&[]).unwrap().suffice(2);
+            assert_eq!(trips, if two { runs } else { 0 }, "{row}");
+        }
     }
     let measured = |row: &&Value| !row["round_trips"].is_null();
     let two_cores = Cores::choose(&[]).unwrap().suffice(2);

@@ -40,12 +40,17 @@ impl Cores {
         self.chosen.iter().map(|core| core.id).collect()
     }
 
-    /// Whether each of `threads` threads has a core of its own.
-    pub(crate) fn suffice(&self, threads: usize) -> bool {
+    /// The number of chosen cores.
+    pub(crate) fn count(&self) -> usize {
         let mut ids = self.ids();
         ids.sort_unstable();
         ids.dedup();
-        threads <= ids.len()
+        ids.len()
+    }
+
+    /// Whether each of `threads` threads has a core of its own.
+    pub(crate) fn suffice(&self, threads: usize) -> bool {
+        threads <= self.count()
     }
 
     /// Pins the calling thread to the core at `index` of the chosen ones. An index beyond the

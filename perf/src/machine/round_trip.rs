@@ -1,4 +1,5 @@
-//! The distance of the first two cores: the round trip of a bare word, measured before each run.
+//! The distance of the first two cores: the round trip of a bare word, measured before and after
+//! each run.
 //!
 //! The distance has more influence on the time of a message than the choice of the system. On a
 //! virtual machine it may change between two runs: the two cores share a cache in one run, and

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 const LONGEST: Duration = Duration::from_secs(10);
 
 /// The percentiles of a histogram, in nanoseconds.
-#[derive(Clone, Copy, Serialize, Debug)]
+#[derive(Clone, Copy, Serialize, PartialEq, Debug)]
 pub(crate) struct Percentiles {
     pub(crate) p50: u64,
     pub(crate) p90: u64,
@@ -28,6 +28,19 @@ impl Percentiles {
             p999: histogram.value_at_quantile(0.999),
             max: histogram.max(),
         }
+    }
+
+    /// The percentiles of several runs together; `None` for no runs.
+    pub(crate) fn of_all<'h>(
+        histograms: impl IntoIterator<Item = &'h Histogram<u64>>,
+    ) -> Option<Percentiles> {
+        let mut histograms = histograms.into_iter();
+        let mut all = histograms.next()?.clone();
+        for more in histograms {
+            // All have the same bounds, so none is refused.
+            all.add(more).ok()?;
+        }
+        Some(Percentiles::of(&all))
     }
 
     /// The percentiles with their names in tables.

@@ -37,6 +37,7 @@ pub(crate) fn run<S: System, T: Tally<N>, const N: usize, const B: usize>(
     let (producers, consumers) = (senders.len(), receivers.len());
     let each = job.messages / producers as u64;
     let streams = job.shape.streams;
+    let of_stream = each / streams as u64;
     // The consumers come first, since the first failure is reported: a producer mostly gives up
     // because of a consumer.
     let mut workers = Vec::new();
@@ -44,11 +45,18 @@ pub(crate) fn run<S: System, T: Tally<N>, const N: usize, const B: usize>(
         let core = consumer_core(i, producers);
         workers.push(Worker::new(core, move |ready, backoff| {
             let tally = T::new(streams * producers);
+            let part = rx.streams().map(<[usize]>::to_vec);
+            let messages = part
+                .as_ref()
+                .map_or(job.messages, |part| part.len() as u64 * of_stream);
             ready.wait();
             let begin = Instant::now();
-            let tally = consume(rx, tally, job.messages, backoff)?;
+            let tally = consume(rx, tally, messages, backoff)?;
             let end = Instant::now();
-            tally.check(job.messages)?;
+            match part {
+                None => tally.check(messages)?,
+                Some(part) => tally.check_part(&part, of_stream)?,
+            }
             Ok((begin, end))
         }));
     }
@@ -94,6 +102,9 @@ fn produce<const N: usize, const B: usize>(
             }
         }
         sent += stride(B);
+    }
+    if !tx.finish()? {
+        backoff.retry(|| tx.finish())?;
     }
     Ok(())
 }

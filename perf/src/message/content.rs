@@ -40,15 +40,14 @@ pub(crate) fn sum<const N: usize>(message: &[u8; N]) -> u64 {
     words.fold(0, |sum, bytes| sum.wrapping_add(word(bytes)))
 }
 
-/// The sum of all words of `messages` messages of `size` bytes, spread evenly over `streams`
-/// streams.
-pub(crate) fn expected_sum(size: usize, messages: u64, streams: u64) -> u64 {
-    let each = messages / streams;
+/// The sum of all words of `messages` messages of `size` bytes, spread evenly over these streams.
+pub(crate) fn expected_sum(size: usize, messages: u64, streams: &[usize]) -> u64 {
+    let each = messages / (streams.len() as u64).max(1);
     // 0 + 1 + .. + (each - 1) in the lower bits, in every stream; then the streams themselves.
     let sequences = u128::from(each) * u128::from(each.saturating_sub(1)) / 2;
-    let sequences = (sequences as u64).wrapping_mul(streams);
-    let streams = (0..streams).fold(0, |sum: u64, stream| {
-        sum.wrapping_add(number(stream, 0).wrapping_mul(each))
+    let sequences = (sequences as u64).wrapping_mul(streams.len() as u64);
+    let streams = streams.iter().fold(0, |sum: u64, &stream| {
+        sum.wrapping_add(number(stream as u64, 0).wrapping_mul(each))
     });
     let filler = (1..size / 8).fold(0, |sum: u64, word| sum.wrapping_add(filler(word)));
     sequences

@@ -2,4 +2,5 @@
 
 pub(crate) mod content;
 pub(crate) mod source;
+pub(crate) mod tail;
 pub(crate) mod tally;

@@ -28,6 +28,9 @@ pub(crate) trait Tally<const N: usize>: Reader<N> + Send {
 
     /// Checks that exactly `messages` arrived, each stream in order, with all their bytes.
     fn check(&self, messages: u64) -> Result<(), Failure>;
+
+    /// Checks that exactly `each` messages of these streams arrived, and none of the others.
+    fn check_part(&self, streams: &[usize], each: u64) -> Result<(), Failure>;
 }
 
 /// The tally of one stream: every message arrives in the order of its number.
@@ -63,7 +66,14 @@ impl<const N: usize> Tally<N> for OneStreamTally {
     fn check(&self, messages: u64) -> Result<(), Failure> {
         check_count(self.next, messages)?;
         check_order(self.disorder)?;
-        check_sum::<N>(self.sum, messages, 1)
+        check_sum::<N>(self.sum, messages, &[0])
+    }
+
+    fn check_part(&self, streams: &[usize], each: u64) -> Result<(), Failure> {
+        match streams {
+            [0] => Tally::<N>::check(self, each),
+            _ => Err("a tally of one stream cannot check others".into()),
+        }
     }
 }
 
@@ -107,14 +117,21 @@ impl<const N: usize> Tally<N> for ManyStreamsTally {
     }
 
     fn check(&self, messages: u64) -> Result<(), Failure> {
+        let streams = Vec::from_iter(0..self.next.len());
+        check_count(self.count, messages)?;
+        Tally::<N>::check_part(self, &streams, messages / streams.len() as u64)
+    }
+
+    fn check_part(&self, streams: &[usize], each: u64) -> Result<(), Failure> {
+        let messages = streams.len() as u64 * each;
         check_count(self.count, messages)?;
         check_order(self.disorder)?;
-        let streams = self.next.len() as u64;
-        for (stream, &arrived) in self.next.iter().enumerate() {
-            if arrived != messages / streams {
-                let all = messages / streams;
+        // The counts add up, so no other stream has a message if each of these has all.
+        for &stream in streams {
+            let arrived = self.next.get(stream).copied().unwrap_or_default();
+            if arrived != each {
                 return Err(format!(
-                    "{arrived} messages of stream {stream} arrived instead of {all}"
+                    "{arrived} messages of stream {stream} arrived instead of {each}"
                 )
                 .into());
             }
@@ -137,7 +154,7 @@ fn check_order(disorder: u64) -> Result<(), Failure> {
     Ok(())
 }
 
-fn check_sum<const N: usize>(sum: u64, messages: u64, streams: u64) -> Result<(), Failure> {
+fn check_sum<const N: usize>(sum: u64, messages: u64, streams: &[usize]) -> Result<(), Failure> {
     let right = expected_sum(N, messages, streams);
     if sum != right {
         return Err(format!("the messages' words sum to {sum}, not {right}").into());
@@ -216,6 +233,27 @@ mod tests {
         let sent = [message(0, 0), message(0, 1)];
         let words = "2 messages of stream 0 arrived instead of 1";
         assert_eq!(verdict::<ManyStreamsTally>(2, &sent, 2), words);
+    }
+
+    #[test]
+    fn a_part_of_the_streams_is_complete_or_refused() {
+        let check = |sent: &[(u64, u64)], streams: &[usize], each| {
+            let mut tally = <ManyStreamsTally as Tally<16>>::new(4);
+            for &(stream, sequence) in sent {
+                tally.read(&message(stream, sequence));
+            }
+            let checked = Tally::<16>::check_part(&tally, streams, each);
+            checked.map_err(|failure| failure.to_string())
+        };
+        let sent = [(1, 0), (3, 0), (1, 1), (3, 1)];
+        assert_eq!(check(&sent, &[1, 3], 2), Ok(()));
+        assert_eq!(check(&[], &[], 2), Ok(()));
+        let few = "4 messages arrived instead of 2";
+        assert_eq!(check(&sent, &[1], 2), Err(few.to_owned()));
+        let other = "0 messages of stream 2 arrived instead of 2";
+        assert_eq!(check(&sent, &[1, 2], 2), Err(other.to_owned()));
+        let late = "messages arrived out of order";
+        assert_eq!(check(&[(1, 1), (1, 0)], &[1], 2), Err(late.to_owned()));
     }
 
     #[test]

@@ -51,6 +51,13 @@ struct Work<'r> {
     #[serde(skip_serializing_if = "Option::is_none")]
     failure: Option<&'r str>,
     oversubscribed: bool,
+    /// The round trip of a bare word between the cores before each of the runs, in nanoseconds.
+    /// Rows of one thread have none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    round_trips: Vec<f64>,
+    /// The same after each of the runs.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    round_trips_after: Vec<f64>,
 }
 
 #[derive(Serialize)]
@@ -60,9 +67,6 @@ struct JsonRow<'r> {
     /// `null` where the system failed.
     ns_per_message: Option<Spread>,
     runs: &'r [f64],
-    /// The round trip of a bare word between the cores before each of the runs, in nanoseconds.
-    #[serde(skip_serializing_if = "<[f64]>::is_empty")]
-    round_trips: &'r [f64],
     /// The runs on near cores, if others met far ones.
     #[serde(skip_serializing_if = "Option::is_none")]
     near: Option<DistancePart>,
@@ -86,6 +90,29 @@ struct JsonLatency<'r> {
     /// In nanoseconds.
     #[serde(flatten)]
     percentiles: Option<Percentiles>,
+    /// The runs on near cores, if others met far ones.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    near: Option<LatencyPart>,
+    /// The runs on far cores.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    far: Option<LatencyPart>,
+}
+
+/// A row's runs of one distance.
+#[derive(Serialize)]
+struct LatencyPart {
+    runs: usize,
+    #[serde(flatten)]
+    percentiles: Option<Percentiles>,
+}
+
+impl LatencyPart {
+    fn of(part: DistancePart) -> LatencyPart {
+        LatencyPart {
+            runs: part.runs,
+            percentiles: part.percentiles,
+        }
+    }
 }
 
 /// The report as JSON text.
@@ -93,19 +120,20 @@ pub(crate) fn to_json(report: &Report) -> Result<String, Failure> {
     let (mut rows, mut latency) = (Vec::new(), Vec::new());
     for block in &report.blocks {
         for row in &block.rows {
+            let [near, far] = block.distances(row).unwrap_or_default();
             if block.is_latency() {
                 latency.push(JsonLatency {
                     work: work(block, row),
                     rate: block.rate,
                     percentiles: row.percentiles(),
+                    near: near.map(LatencyPart::of),
+                    far: far.map(LatencyPart::of),
                 });
             } else {
-                let [near, far] = block.distances(row).unwrap_or_default();
                 rows.push(JsonRow {
                     work: work(block, row),
                     ns_per_message: row.spread(),
                     runs: &row.runs,
-                    round_trips: &row.round_trips,
                     near,
                     far,
                     producer_ns_per_message: Spread::of(&row.producer_runs),
@@ -149,5 +177,7 @@ fn work<'r>(block: &'r Block, row: &'r Row) -> Work<'r> {
         verified: row.verified(),
         failure: row.failure.as_deref(),
         oversubscribed: row.oversubscribed,
+        round_trips: row.round_trips.iter().map(|[before, _]| *before).collect(),
+        round_trips_after: row.round_trips.iter().map(|[_, after]| *after).collect(),
     }
 }

@@ -56,21 +56,23 @@ fn write_block(out: &mut String, block: &Block) -> std::fmt::Result {
         )?;
     }
     writeln!(out)?;
-    write_heading(out, block)?;
+    let width = block.rows.iter().map(|row| row.system.len());
+    let width = width.max().unwrap_or_default().max(28);
+    write_heading(out, block, width)?;
     for row in &block.rows {
         let mark = match row.kind {
             SystemKind::Ringlog => '>',
             SystemKind::Peer => ' ',
             SystemKind::Floor => '_',
         };
-        write!(out, "{mark} {:28}", row.system)?;
+        write!(out, "{mark} {:width$}", row.system)?;
         if let Some(failure) = &row.failure {
             writeln!(out, " FAILED: {failure}")?;
         } else if let Some(percentiles) = row.percentiles() {
             for (_, ns) in percentiles.named() {
                 write!(out, " {ns:>9}")?;
             }
-            writeln!(out)?;
+            write_distances(out, block, row)?;
         } else {
             write_spread(out, block, row)?;
         }
@@ -78,8 +80,8 @@ fn write_block(out: &mut String, block: &Block) -> std::fmt::Result {
     Ok(())
 }
 
-fn write_heading(out: &mut String, block: &Block) -> std::fmt::Result {
-    write!(out, "  {:28}", "")?;
+fn write_heading(out: &mut String, block: &Block, width: usize) -> std::fmt::Result {
+    write!(out, "  {:width$}", "")?;
     if !block.is_latency() {
         return writeln!(
             out,
@@ -103,18 +105,27 @@ fn write_spread(out: &mut String, block: &Block, row: &Row) -> std::fmt::Result 
     {
         write!(out, "  producer {:>9.2}", producer.median)?;
     }
+    if block.scenario == "scale" {
+        write!(out, "  {:>7.1} M/s", 1e3 / median)?;
+    }
     if let Some(times) = block.times_best_peer(row) {
         write!(out, "  {times:.2}x the best peer's speed")?;
     }
-    for (name, part) in ["near", "far"]
-        .iter()
-        .zip(block.distances(row).unwrap_or_default())
-    {
+    write_distances(out, block, row)
+}
+
+/// The medians of the runs on near and on far cores, with their numbers.
+fn write_distances(out: &mut String, block: &Block, row: &Row) -> std::fmt::Result {
+    let parts = block.distances(row).unwrap_or_default();
+    for (name, part) in ["near", "far"].iter().zip(parts) {
         let Some(part) = part else {
             continue;
         };
-        write!(out, "  {name} {:.2} ({}", part.spread.median, part.runs)?;
-        if let Some(times) = part.times_best_peer {
+        match part.percentiles {
+            Some(percentiles) => write!(out, "  {name} p50 {} ({}", percentiles.p50, part.runs)?,
+            None => write!(out, "  {name} {:.2} ({}", part.spread.median, part.runs)?,
+        }
+        if let Some(times) = part.times_best_peer.filter(|_| !block.is_latency()) {
             write!(out, ", {times:.2}x")?;
         }
         write!(out, ")")?;

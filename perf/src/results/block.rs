@@ -28,7 +28,7 @@ pub(crate) fn size(bytes: usize) -> String {
 impl Block {
     /// Whether latencies were measured, rather than times per message.
     pub(crate) fn is_latency(&self) -> bool {
-        self.rows.iter().any(|row| row.latency.is_some())
+        self.rows.iter().any(|row| !row.latencies.is_empty())
     }
 
     pub(crate) fn is_oversubscribed(&self) -> bool {
@@ -63,10 +63,10 @@ impl Block {
         Some(parts)
     }
 
-    /// The round trips of a bare word before the runs.
+    /// The round trips of a bare word before and after the runs.
     pub(crate) fn round_trips(&self) -> Option<Spread> {
         let all: Vec<f64> = (self.rows.iter())
-            .flat_map(|row| row.round_trips.iter().copied())
+            .flat_map(|row| row.round_trips.as_flattened().iter().copied())
             .collect();
         Spread::of(&all)
     }

@@ -13,13 +13,13 @@ pub(crate) struct Row {
     pub(crate) messages: u64,
     /// Nanoseconds per message, in the order of the runs.
     pub(crate) runs: Vec<f64>,
-    /// The round trip of a bare word between the cores before each of the runs. Empty if a run
-    /// has one thread, or if all threads share a core.
-    pub(crate) round_trips: Vec<f64>,
+    /// The round trip of a bare word between the cores before and after each of the runs. Empty
+    /// if a run has one thread, or if all threads share a core.
+    pub(crate) round_trips: Vec<[f64; 2]>,
     /// The same as `runs`, up to the last send.
     pub(crate) producer_runs: Vec<f64>,
-    /// The latencies of all runs.
-    pub(crate) latency: Option<Histogram<u64>>,
+    /// The latencies of each of the runs, where they are measured.
+    pub(crate) latencies: Vec<Histogram<u64>>,
     /// Why the system could not be measured, or which check failed.
     pub(crate) failure: Option<String>,
     /// Its threads shared cores.
@@ -60,7 +60,7 @@ impl Row {
     }
 
     pub(crate) fn percentiles(&self) -> Option<Percentiles> {
-        self.latency.as_ref().map(Percentiles::of)
+        Percentiles::of_all(&self.latencies)
     }
 
     /// Whether every run's messages were counted, in order, with all their bytes.

@@ -6,10 +6,12 @@ use crate::systems::channels::CrossbeamChannel;
 use crate::systems::channels::CrossfireMpsc;
 use crate::systems::channels::Flume;
 use crate::systems::channels::Kanal;
+use crate::systems::channels::RapidfireMpsc;
 use crate::systems::channels::TokioBroadcast;
-use crate::systems::channels::{NexusMpsc, NexusSpsc};
+use crate::systems::channels::{NexusMpsc, NexusQueueMpsc, NexusSpsc};
 use crate::systems::combined::RingPerPartition;
 use crate::systems::disruptor::DisruptorMulti;
+use crate::systems::fetch_add::FetchAddRing;
 use crate::systems::ringlog::RinglogShared;
 use crate::systems::ringlog_routed::RinglogSharedPartitions;
 use crate::systems::rtrb::Rtrb;
@@ -25,7 +27,10 @@ fn one_partition() -> Vec<Candidate> {
         Candidate::many_streams::<Kanal>(),
         Candidate::many_streams::<Flume>(),
         Candidate::many_streams::<NexusMpsc>(),
+        Candidate::many_streams::<NexusQueueMpsc>(),
+        Candidate::many_streams::<RapidfireMpsc>(),
         Candidate::many_streams::<TokioBroadcast>(),
+        Candidate::many_streams::<FetchAddRing>(),
     ]
 }
 

@@ -40,8 +40,36 @@ pub(super) fn scenario(options: &ScenarioOptions) -> Scenario {
     };
     Scenario {
         name: "fan-out",
-        about: "1 producer, and 1, 2 or 3 consumers that each read every message; 64 B; with the \
-                producer's time",
-        cases: (1..=3).map(case).collect(),
+        about: "1 producer, and 1, 2, 3 and more consumers, as many as there are cores, that each \
+                read every message; 64 B; with the producer's time",
+        cases: numbers(options.cores).into_iter().map(case).collect(),
+    }
+}
+
+/// The numbers of consumers: 1 to 3 everywhere; then powers of two, and all that have a core beside
+/// the producer's.
+fn numbers(cores: usize) -> Vec<usize> {
+    let most = cores.saturating_sub(1);
+    let mut numbers = vec![1, 2, 3];
+    numbers.extend(
+        (2..)
+            .map(|power| 1 << power)
+            .take_while(|&number| number < most),
+    );
+    numbers.extend((most > 3).then_some(most));
+    numbers
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn consumers_go_up_to_all_cores_but_the_producers() {
+        assert_eq!(numbers(1), [1, 2, 3]);
+        assert_eq!(numbers(4), [1, 2, 3]);
+        assert_eq!(numbers(5), [1, 2, 3, 4]);
+        assert_eq!(numbers(16), [1, 2, 3, 4, 8, 15]);
+        assert_eq!(numbers(32), [1, 2, 3, 4, 8, 16, 31]);
     }
 }

@@ -1,7 +1,7 @@
 //! The cost of idle partitions, topics and consumers: one record at a time is sent, polled and
 //! read on one thread, beside more and more of them.
 
-use super::scenario::{Candidate, Case, MessageCount, PAYLOAD, Scenario};
+use super::scenario::{Candidate, Case, MessageCount, PAYLOAD, Scenario, ScenarioOptions};
 use crate::failure::Failure;
 use crate::machine::cores::consumer_core;
 use crate::measure::job::{Job, Outcome};
@@ -38,7 +38,7 @@ const ONE: BrokerParts = BrokerParts {
     consumers: 1,
 };
 
-pub(super) fn scenario() -> Scenario {
+pub(super) fn scenario(options: &ScenarioOptions) -> Scenario {
     let case = |label: &str, all: Vec<(u32, BrokerParts)>| Case {
         label: label.to_owned(),
         payload: PAYLOAD,
@@ -57,6 +57,8 @@ pub(super) fn scenario() -> Scenario {
             .map(|(count, parts)| candidate(count, parts))
             .collect(),
     };
+    // Creating a topic copies the list of all, so ten thousand take most of a second.
+    let most_topics = if options.quick { 1_000 } else { 10_000 };
     let partitions = |partitions| (partitions, BrokerParts { partitions, ..ONE });
     let topics = |topics| (topics, BrokerParts { topics, ..ONE });
     let consumers = |consumers| (consumers, BrokerParts { consumers, ..ONE });
@@ -69,7 +71,7 @@ pub(super) fn scenario() -> Scenario {
                 "partitions",
                 [1, 10, 100, 1_000, 10_000].map(partitions).into(),
             ),
-            case("topics", [1, 10_000].map(topics).into()),
+            case("topics", [1, most_topics].map(topics).into()),
             case("consumers", [1, 100].map(consumers).into()),
         ],
     }

@@ -1,5 +1,6 @@
 //! The scenarios: which systems are measured against each other, at which work.
 
+mod alone;
 mod asleep;
 mod contended;
 mod fan_out;
@@ -10,8 +11,10 @@ pub(crate) mod one_to_one;
 mod original;
 mod paced;
 mod ping_pong;
+mod read;
 mod replay;
 mod run_series;
+mod scale;
 pub(crate) mod scenario;
 #[cfg(test)]
 mod tests;

@@ -5,9 +5,11 @@ use crate::systems::channels::CrossbeamArrayQueue;
 use crate::systems::channels::CrossbeamChannel;
 use crate::systems::channels::Flume;
 use crate::systems::channels::Kanal;
+use crate::systems::channels::RapidfireMpsc;
 use crate::systems::channels::TokioBroadcast;
 use crate::systems::channels::{CrossfireMpsc, CrossfireSpsc};
 use crate::systems::channels::{NexusMpsc, NexusSpsc};
+use crate::systems::channels::{NexusQueueMpsc, NexusQueueSpsc};
 use crate::systems::disruptor::{DisruptorMulti, DisruptorSingle};
 use crate::systems::ringlog::{RinglogExclusive, RinglogShared};
 use crate::systems::rtrb::Rtrb;
@@ -27,6 +29,7 @@ fn exclusive_single() -> Vec<Candidate> {
         Candidate::one_stream::<DisruptorSingle, 1>(),
         Candidate::one_stream::<Rtrb, 1>(),
         Candidate::one_stream::<NexusSpsc, 1>(),
+        Candidate::one_stream::<NexusQueueSpsc, 1>(),
         Candidate::one_stream::<CrossfireSpsc, 1>(),
     ]
 }
@@ -41,6 +44,8 @@ fn shared_single() -> Vec<Candidate> {
         Candidate::one_stream::<Kanal, 1>(),
         Candidate::one_stream::<Flume, 1>(),
         Candidate::one_stream::<NexusMpsc, 1>(),
+        Candidate::one_stream::<NexusQueueMpsc, 1>(),
+        Candidate::one_stream::<RapidfireMpsc, 1>(),
         Candidate::one_stream::<TokioBroadcast, 1>(),
     ]
 }

@@ -55,9 +55,9 @@ struct RunSeries<'p> {
     job: Option<Job<'p>>,
     failure: Option<String>,
     runs: Vec<f64>,
-    round_trips: Vec<f64>,
+    round_trips: Vec<[f64; 2]>,
     producer_runs: Vec<f64>,
-    latency: Option<Histogram<u64>>,
+    latencies: Vec<Histogram<u64>>,
 }
 
 impl<'p> RunSeries<'p> {
@@ -69,7 +69,7 @@ impl<'p> RunSeries<'p> {
             runs: Vec::new(),
             round_trips: Vec::new(),
             producer_runs: Vec::new(),
-            latency: None,
+            latencies: Vec::new(),
         }
     }
 
@@ -78,11 +78,13 @@ impl<'p> RunSeries<'p> {
             return;
         }
         let done = self.job.as_ref().map(|job| {
-            let distance = match job.shape.threads() {
-                ..2 => None,
-                _ => round_trip(&job.plan.cores)?,
+            let distance = || match job.shape.threads() {
+                ..2 => Ok(None),
+                _ => round_trip(&job.plan.cores),
             };
-            Ok((run(job)?, distance))
+            let before = distance()?;
+            let outcome = run(job)?;
+            Ok((outcome, before.zip(distance()?)))
         });
         let added = done.transpose().and_then(|done| match done {
             Some((outcome, distance)) => self.add(outcome, distance),
@@ -91,17 +93,14 @@ impl<'p> RunSeries<'p> {
         self.failure = added.err().map(|failure| failure.to_string());
     }
 
-    fn add(&mut self, outcome: Outcome, distance: Option<f64>) -> Result<(), Failure> {
+    fn add(&mut self, outcome: Outcome, distance: Option<(f64, f64)>) -> Result<(), Failure> {
         if outcome.time == Duration::ZERO || outcome.messages == 0 {
             return Err("nothing was measured".into());
         }
         self.runs.push(outcome.ns_per_message());
-        self.round_trips.extend(distance);
+        self.round_trips.extend(distance.map(<[f64; 2]>::from));
         self.producer_runs.extend(outcome.producer_ns_per_message());
-        match (&mut self.latency, outcome.latency) {
-            (Some(all), Some(more)) => all.add(more)?,
-            (latency, more) => *latency = more,
-        }
+        self.latencies.extend(outcome.latency);
         Ok(())
     }
 
@@ -114,7 +113,7 @@ impl<'p> RunSeries<'p> {
             runs: self.runs,
             round_trips: self.round_trips,
             producer_runs: self.producer_runs,
-            latency: self.latency,
+            latencies: self.latencies,
             failure: self.failure,
             oversubscribed: !plan.cores.suffice(case.shape.threads()),
         }

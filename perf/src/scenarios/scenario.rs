@@ -14,6 +14,14 @@ use std::rc::Rc;
 /// Payload bytes of the scenarios that have one size only.
 pub(crate) const PAYLOAD: usize = 64;
 
+/// A number of bytes, in words.
+pub(super) fn mebibytes(bytes: usize) -> String {
+    match bytes >> 20 {
+        0 => format!("{} KiB", bytes >> 10),
+        more => format!("{more} MiB"),
+    }
+}
+
 /// The options of the scenarios from the command line.
 pub(crate) struct ScenarioOptions {
     /// Payload bytes of the scenarios that have several sizes.
@@ -21,6 +29,10 @@ pub(crate) struct ScenarioOptions {
     pub(crate) ring_bytes: usize,
     /// The most producers of `contended`.
     pub(crate) producers: usize,
+    /// The cores that threads are pinned to.
+    pub(crate) cores: usize,
+    /// Leaves out the cases between the smallest and the largest.
+    pub(crate) quick: bool,
     /// The LMAX Disruptor, if it can be run.
     pub(crate) lmax: Option<Rc<Lmax>>,
 }
@@ -92,6 +104,12 @@ impl Candidate {
             kind: SystemKind::Peer,
             run: Box::new(move |job| lmax_run(&lmax, multi, job)),
         })
+    }
+
+    /// Gives it another name.
+    pub(super) fn named(mut self, system: &str) -> Candidate {
+        system.clone_into(&mut self.system);
+        self
     }
 
     /// Adds to the name how several of the system are combined.

@@ -19,11 +19,13 @@ fn options() -> ScenarioOptions {
         sizes: vec![8, 64],
         ring_bytes: RING,
         producers: 2,
+        cores: 2,
+        quick: false,
         lmax: None,
     }
 }
 
-fn plan() -> Plan {
+pub(super) fn plan() -> Plan {
     Plan {
         ring_bytes: RING,
         runs: 1,

@@ -267,6 +267,55 @@ channel! {
     }
 }
 
+channel! {
+    /// nexus-queue's ring for one producer.
+    NexusQueueSpsc, "nexus-queue spsc", crate "nexus-queue",
+    producers 1, consumers 1;
+    ends nexus_queue::spsc::Producer<[u8; N]>, nexus_queue::spsc::Consumer<[u8; N]>;
+    open(shape) {
+        let (tx, rx) = nexus_queue::spsc::ring_buffer(shape.slots(N));
+        (vec![tx], vec![rx])
+    };
+    send(tx, message) Ok(tx.push(*message).is_ok());
+    receive(rx) rx.pop(), {
+        Some(message) => &message,
+    }
+}
+
+channel! {
+    /// nexus-queue's ring for many producers.
+    NexusQueueMpsc, "nexus-queue mpsc", crate "nexus-queue",
+    producers MANY, consumers 1;
+    ends nexus_queue::mpsc::Producer<[u8; N]>, nexus_queue::mpsc::Consumer<[u8; N]>;
+    open(shape) {
+        let (tx, rx) = nexus_queue::mpsc::ring_buffer(shape.slots(N));
+        (clones(&tx, shape), vec![rx])
+    };
+    send(tx, message) Ok(tx.push(*message).is_ok());
+    receive(rx) rx.pop(), {
+        Some(message) => &message,
+    }
+}
+
+channel! {
+    /// rapidfire's bounded channel for many producers and one consumer.
+    RapidfireMpsc, "rapidfire mpsc", crate "rapidfire",
+    producers MANY, consumers 1;
+    ends rapidfire::Sender<[u8; N]>, rapidfire::mpsc::Receiver<[u8; N]>;
+    open(shape) {
+        let (tx, rx) = rapidfire::mpsc::bounded(shape.slots(N));
+        (clones(&tx, shape), vec![rx])
+    };
+    send(tx, message) match tx.try_send(*message) {
+        Ok(()) => Ok(true),
+        Err(error) if error.is_full() => Ok(false),
+        Err(_) => Err("the consumer is gone".into()),
+    };
+    receive(rx) rx.try_recv(), {
+        Ok(message) => &message,
+    }
+}
+
 /// A sender of tokio's broadcast channel, used without a runtime.
 ///
 /// The channel drops what a slow consumer has not read. To lose nothing, like the other systems,

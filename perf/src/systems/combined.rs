@@ -1,6 +1,7 @@
 //! Several rings of a system for one producer and one consumer, combined by hand.
 //!
 //! Its users do the same for partitions, for several producers, or for several consumers.
+//! And the receiver of a part of the messages.
 
 use super::system::{Endpoints, MANY, Receiver, Sender, Shape, System, SystemKind, open};
 use crate::failure::Failure;
@@ -14,6 +15,10 @@ const READS_PER_RING: usize = 64;
 /// A ring for each partition: a message is sent to the ring of its stream. Each of several
 /// producers has the partitions of its own streams.
 pub(crate) struct RingPerPartition<S>(PhantomData<S>);
+
+/// A ring for each pair of a producer and a consumer, so that consumer `i` reads what producer `i`
+/// sends.
+pub(crate) struct RingPerPair<S>(PhantomData<S>);
 
 /// A ring for each consumer: a message is sent to all of them.
 pub(crate) struct RingPerConsumer<S>(PhantomData<S>);
@@ -32,6 +37,56 @@ pub(crate) struct CopyingSender<E> {
 pub(crate) struct RotatingReceiver<E> {
     rings: Vec<E>,
     next: usize,
+}
+
+/// Receives the messages of some of the streams.
+pub(crate) struct PartReceiver<E> {
+    pub(crate) receiver: E,
+    pub(crate) streams: Vec<usize>,
+}
+
+impl<S: System> System for RingPerPair<S> {
+    const NAME: &'static str = S::NAME;
+    const CRATE: &'static str = S::CRATE;
+    const KIND: SystemKind = S::KIND;
+    const PRODUCERS: usize = MANY;
+    const CONSUMERS: usize = MANY;
+    type Sender<const N: usize, const B: usize> = S::Sender<N, B>;
+    type Receiver<const N: usize, const B: usize> = PartReceiver<S::Receiver<N, B>>;
+
+    fn endpoints<const N: usize, const B: usize>(
+        shape: &Shape,
+    ) -> Result<Endpoints<Self, N, B>, Failure> {
+        let each = Shape::one_to_one(shape.ring_bytes / shape.producers);
+        let (mut senders, mut receivers) = (Vec::new(), Vec::new());
+        for pair in 0..shape.producers {
+            let (tx, rx) = open::<S, N, B>(&each)?;
+            senders.extend(tx);
+            let streams = producer_streams(pair, shape);
+            receivers.extend(rx.into_iter().map(|receiver| PartReceiver {
+                receiver,
+                streams: streams.clone(),
+            }));
+        }
+        Ok((senders, receivers))
+    }
+}
+
+/// The streams that a producer sends.
+pub(super) fn producer_streams(producer: usize, shape: &Shape) -> Vec<usize> {
+    let first = producer * shape.streams;
+    (first..first + shape.streams).collect()
+}
+
+impl<E: Receiver<N>, const N: usize> Receiver<N> for PartReceiver<E> {
+    #[inline(always)]
+    fn receive(&mut self, reader: &mut impl Reader<N>) -> Result<bool, Failure> {
+        self.receiver.receive(reader)
+    }
+
+    fn streams(&self) -> Option<&[usize]> {
+        Some(&self.streams)
+    }
 }
 
 impl<S: System> System for RingPerPartition<S> {

@@ -8,7 +8,7 @@ use crate::failure::Failure;
 use crate::message::tally::Reader;
 use ringlog::{
     Broker, Consumer, ConsumerConfig, Destination, ExclusiveProducer, Overflow, Producer, Record,
-    SendError, Timestamps, Topic, TopicConfig, WaitStrategy,
+    Records, SendError, Timestamps, Topic, TopicConfig, WaitStrategy,
 };
 use std::time::Duration;
 
@@ -40,13 +40,11 @@ pub(super) fn open<const N: usize, const B: usize>(
     open_for(shape, overhead, &ConsumerConfig::new())
 }
 
-/// The same with a configuration of the consumers. The members of a group own their partitions
-/// when this returns.
-pub(super) fn open_for<const N: usize, const B: usize>(
+/// A topic of this shape, without consumers.
+pub(super) fn open_topic<const N: usize, const B: usize>(
     shape: &Shape,
     overhead: usize,
-    consumer_config: &ConsumerConfig,
-) -> Result<(Topic, Vec<RinglogReceiver<N, B>>), Failure> {
+) -> Result<(Broker, Topic), Failure> {
     let broker = Broker::new();
     let segment_bytes = shape.ring_bytes / shape.partitions / SEGMENTS;
     let records = segment_bytes / N;
@@ -63,6 +61,17 @@ pub(super) fn open_for<const N: usize, const B: usize>(
         .wait(WaitStrategy::Yield)
         .prefault(true);
     let topic = broker.create_topic(TOPIC, config)?;
+    Ok((broker, topic))
+}
+
+/// A topic and its consumers, which have this configuration. The members of a group own their
+/// partitions when this returns.
+pub(super) fn open_for<const N: usize, const B: usize>(
+    shape: &Shape,
+    overhead: usize,
+    consumer_config: &ConsumerConfig,
+) -> Result<(Topic, Vec<RinglogReceiver<N, B>>), Failure> {
+    let (broker, topic) = open_topic::<N, B>(shape, overhead)?;
     let mut consumers = Vec::new();
     for _ in 0..shape.consumers {
         let mut consumer = broker.consumer(consumer_config.clone())?;
@@ -144,6 +153,29 @@ macro_rules! sender {
 sender!(ExclusiveProducer);
 sender!(Producer);
 
+/// Hands each record's value to the reader.
+#[inline(always)]
+pub(super) fn read_records<const N: usize>(
+    records: Records<'_>,
+    reader: &mut impl Reader<N>,
+) -> Result<(), Failure> {
+    // `fold` is faster than a loop, as `Records::fold` documents. The wrong length is passed along
+    // by value: a captured variable would be in memory, and the reader too.
+    let wrong_length = records.fold(None, |wrong, record| {
+        match record.value_bytes().try_into() {
+            Ok(message) => {
+                reader.read(message);
+                wrong
+            }
+            Err(_) => Some(record.value_bytes().len()),
+        }
+    });
+    match wrong_length {
+        Some(length) => Err(format!("a message of {length} bytes arrived instead of {N}").into()),
+        None => Ok(()),
+    }
+}
+
 impl<const N: usize, const B: usize> Receiver<N> for RinglogReceiver<N, B> {
     #[inline(always)]
     fn receive(&mut self, reader: &mut impl Reader<N>) -> Result<bool, Failure> {
@@ -152,20 +184,7 @@ impl<const N: usize, const B: usize> Receiver<N> for RinglogReceiver<N, B> {
             return Ok(false);
         }
         if B == 1 {
-            // `fold` is faster than a loop, as `Records::fold` documents. The wrong length is
-            // passed along by value: a captured variable would be in memory, and the reader too.
-            let wrong_length = batch.iter().fold(None, |wrong, record| {
-                match record.value_bytes().try_into() {
-                    Ok(message) => {
-                        reader.read(message);
-                        wrong
-                    }
-                    Err(_) => Some(record.value_bytes().len()),
-                }
-            });
-            if let Some(length) = wrong_length {
-                return Err(format!("a message of {length} bytes arrived instead of {N}").into());
-            }
+            read_records(batch.iter(), reader)?;
         } else {
             let mut values = batch.values::<[u8; N]>()?;
             while let Some(messages) = values.next_slice() {

@@ -1,7 +1,8 @@
 //! ringlog with several partitions: records routed by their keys, or sent to a partition that
 //! the sender chooses.
 
-use super::ringlog::{RinglogReceiver, open_for, sent};
+use super::combined::{PartReceiver, producer_streams};
+use super::ringlog::{RinglogReceiver, TOPIC, open_for, open_topic, sent};
 use super::system::{Endpoints, MANY, Sender, Shape, System, SystemKind};
 use crate::failure::Failure;
 use crate::message::content::stream;
@@ -124,6 +125,36 @@ systems! {
     /// An exclusive producer that chooses the partition.
     RinglogExclusivePartitions, "ringlog exclusive", producers 1,
     PartitionSender<ExclusiveProducer>, exclusive, ConsumerConfig::new();
+}
+
+/// A shared producer for each partition, and a consumer of each.
+pub(crate) struct RinglogPartitionPairs;
+
+impl System for RinglogPartitionPairs {
+    const NAME: &'static str = "ringlog shared";
+    const CRATE: &'static str = "ringlog";
+    const KIND: SystemKind = SystemKind::Ringlog;
+    const PRODUCERS: usize = MANY;
+    const CONSUMERS: usize = MANY;
+    type Sender<const N: usize, const B: usize> = PartitionSender<Producer>;
+    type Receiver<const N: usize, const B: usize> = PartReceiver<RinglogReceiver<N, B>>;
+
+    fn endpoints<const N: usize, const B: usize>(
+        shape: &Shape,
+    ) -> Result<Endpoints<Self, N, B>, Failure> {
+        let (broker, topic) = open_topic::<N, B>(shape, 0)?;
+        let (mut senders, mut receivers) = (Vec::new(), Vec::new());
+        for pair in 0..shape.producers {
+            senders.push(PartitionSender::new(topic.producer(), shape)?);
+            let mut consumer = broker.consumer(ConsumerConfig::new())?;
+            consumer.assign([(TOPIC, u32::try_from(pair)?)])?;
+            receivers.push(PartReceiver {
+                receiver: RinglogReceiver(consumer),
+                streams: producer_streams(pair, shape),
+            });
+        }
+        Ok((senders, receivers))
+    }
 }
 
 macro_rules! senders {

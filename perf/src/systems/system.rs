@@ -21,7 +21,8 @@ pub(crate) struct Shape {
     /// The payload bytes that there is room for, in all partitions together.
     pub(crate) ring_bytes: usize,
     pub(crate) producers: usize,
-    /// Consumers that each read every message.
+    /// Consumers that each read every message, or that share the streams
+    /// ([`Receiver::streams`]).
     pub(crate) consumers: usize,
     pub(crate) partitions: usize,
     /// Streams (`message::content`) that each producer sends.
@@ -62,7 +63,7 @@ pub(crate) trait System: 'static {
     const KIND: SystemKind = SystemKind::Peer;
     /// The most producers that it allows.
     const PRODUCERS: usize;
-    /// The most consumers that can each read every message.
+    /// The most consumers.
     const CONSUMERS: usize = 1;
     /// Whether it can send many messages at once.
     const BATCHES: bool = false;
@@ -106,6 +107,12 @@ pub(crate) trait Sender<const N: usize, const B: usize> {
     /// Sends all of these messages, or returns `false` if there is no room: the caller then
     /// tries again with the same messages.
     fn send(&mut self, messages: &[[u8; N]; B]) -> Result<bool, Failure>;
+
+    /// Sends what is still gathered, after the last `send`; `false` if there is no room.
+    #[inline(always)]
+    fn finish(&mut self) -> Result<bool, Failure> {
+        Ok(true)
+    }
 }
 
 /// A consumer's endpoint.
@@ -113,6 +120,11 @@ pub(crate) trait Receiver<const N: usize> {
     /// Hands available messages to the reader, as many as suit this system; `false` if there
     /// are none.
     fn receive(&mut self, reader: &mut impl Reader<N>) -> Result<bool, Failure>;
+
+    /// The streams whose messages this receiver gets, if not all.
+    fn streams(&self) -> Option<&[usize]> {
+        None
+    }
 
     /// Goes back to the first message, so that all are read again; `false` if the system does
     /// not keep what was read.

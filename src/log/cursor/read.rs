@@ -24,6 +24,24 @@ impl Cursor {
         Records::new(&self.run, &self.segment, self.partition.topic_partition())
     }
 
+    /// Counts the records that are published in this segment from the cursor on, up to `max`. An
+    /// unpublished frame ends the count. The segment is held, and nothing is read.
+    pub(crate) fn count_published(&self, max: u64) -> u64 {
+        let last = self.segment.shape().records;
+        let (mut slot, mut skip, mut records) = (self.slot, self.skip, 0);
+        while slot < last && records < max {
+            let descriptor = self.segment.descriptor(slot);
+            match descriptor.kind() {
+                Kind::Empty | Kind::End => break,
+                Kind::Aborted => {}
+                _ => records += u64::from(descriptor.slots().saturating_sub(skip)),
+            }
+            slot += descriptor.slots();
+            skip = 0;
+        }
+        records.min(max)
+    }
+
     /// Reads past frames, beginning with `first`, which is at the cursor. The segment is held.
     #[inline(always)]
     pub(super) fn read(&mut self, first: Descriptor, max: u32) {

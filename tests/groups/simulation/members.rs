@@ -34,6 +34,11 @@ impl<A: Assignor + 'static, F: Fn() -> A> Simulation<A, F> {
             .max_poll_records(3)
             .max_poll_interval(Duration::from_millis(interval))
             .clock(now);
+        if joining.patient {
+            config = config
+                .fetch_min_records(4)
+                .fetch_max_wait(Duration::from_nanos(1));
+        }
         if let Some(name) = joining.name {
             config = config.instance_id(INSTANCE_IDS[usize::from(name)]);
         }

@@ -1,11 +1,14 @@
 //! Polls of one member, checked against what the group had committed before.
 
-use super::{BatchCommit, Member, Partition, Simulation, milliseconds, partition_of};
+use super::{
+    BatchCommit, LONG_INTERVAL, Member, Partition, Simulation, milliseconds, partition_of,
+};
 use ringlog::{
     Assignor, Batch, ConsumeError, FenceReason, GroupDescription, HoldBack, RebalanceProtocol,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::task::Poll;
+use std::time::Duration;
 
 /// What the tests keep of a batch.
 #[derive(Debug)]
@@ -51,7 +54,11 @@ impl<A: Assignor + 'static, F: Fn() -> A> Simulation<A, F> {
         let before = self.before(i);
         let member = &mut self.members[i];
         member.waits = None;
-        let result = member.consumer.try_poll();
+        // A patient member waits for several records, for no time to speak of.
+        let result = match member.interval == LONG_INTERVAL {
+            true => member.consumer.poll(Duration::from_nanos(1)),
+            false => member.consumer.try_poll(),
+        };
         let result = result.map(|batch| Read::new(&batch, commit));
         self.polled(
             i,

@@ -88,7 +88,7 @@ impl Lmax {
         let Ok(&[ns, count, sum, disorder]) = numbers.as_deref() else {
             return Err(format!("the Java program says '{answer}'").into());
         };
-        let expected = expected_sum(job.payload, job.messages, 1);
+        let expected = expected_sum(job.payload, job.messages, &[0]);
         if (count, sum, disorder) != (job.messages, expected, 0) {
             return Err(format!(
                 "{count} messages arrived with sum {sum}, disorder {disorder:#x}, instead of {} \
