@@ -146,6 +146,16 @@ pub struct UnsentRecord {
 }
 
 impl UnsentRecord {
+    /// Whether the record has no value, which differs from an empty value.
+    pub fn is_tombstone(&self) -> bool {
+        self.value.is_none()
+    }
+
+    /// The bytes of the value; none for a tombstone.
+    pub fn value_bytes(&self) -> &[u8] {
+        self.value.as_deref().unwrap_or_default()
+    }
+
     /// The record's key, value, headers and timestamp as a [`Record`], to send it again, or to
     /// another topic. The partition is not among them.
     ///

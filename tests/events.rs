@@ -6,9 +6,13 @@
 mod common;
 
 use common::{TOPIC, make, subscribed};
-use ringlog::{Broker, ConsumerConfig, Overflow, Record, Timestamps, TopicConfig};
+use ringlog::{
+    Broker, ConsumerConfig, GatheringConfig, Overflow, Record, SharedGatheringProducer, Timestamps,
+    TopicConfig,
+};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
+use std::thread;
 use std::time::Duration;
 use tracing::field::{Field, Visit};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
@@ -192,4 +196,37 @@ fn a_subscriber_may_call_the_library() {
         member.try_poll().unwrap();
         broker.delete_topic(TOPIC).unwrap();
     });
+}
+
+#[test]
+fn a_subscriber_may_send_by_the_gathering_handle_whose_events_it_gets() {
+    /// Keeps a record of each event, by the handle that emits it.
+    struct Keeping(SharedGatheringProducer);
+    impl<S: tracing::Subscriber> Layer<S> for Keeping {
+        fn on_event(&self, event: &tracing::Event<'_>, _: Context<'_, S>) {
+            let level = event.metadata().level().as_str();
+            let _ = self.0.try_send(Record::new(level).partition(1));
+        }
+    }
+    let kept = thread::spawn(|| {
+        let (broker, topic) = make(small().partitions(2).max_block(Duration::from_millis(2)));
+        let mut reader = broker.consumer(ConsumerConfig::new()).unwrap();
+        reader.assign([(TOPIC, 0)]).unwrap();
+        let config = GatheringConfig::new()
+            .linger(Duration::from_millis(1))
+            .batch_records(2);
+        let handle = topic.shared_producer().gathering(config);
+        while handle.try_send(Record::new("x").partition(0)).is_ok() {}
+        let subscriber = tracing_subscriber::registry().with(Keeping(handle.clone()));
+        tracing::subscriber::with_default(subscriber, || {
+            // What has lingered, what waits, and what does not, is refused.
+            thread::sleep(Duration::from_millis(20));
+            assert!(handle.flush_due().is_err() || handle.gathered() > 0);
+            assert!(handle.flush().is_err() && handle.try_flush().is_err());
+            assert!(handle.send(Record::new("x").partition(0)).is_err());
+        });
+        handle.take_unsent().len() as u64 + topic.log_end_offset(1).unwrap()
+    });
+    common::conditions::wait_until("the subscriber's sends end", || kept.is_finished());
+    assert!(kept.join().unwrap() > 3);
 }

@@ -20,6 +20,8 @@ mod refusals;
 mod shared;
 #[path = "gathering/tasks.rs"]
 mod tasks;
+#[path = "gathering/user_code.rs"]
+mod user_code;
 
 use common::{TOPIC, drain, make, subscribed};
 use ringlog::{

@@ -3,15 +3,15 @@
 //!
 //! # What is counted
 //!
-//! The records that the consumer may read now, in all of its partitions that are not paused: those
-//! from its position to the end of the log, or to what its upstreams have read. Nothing is read for
+//! The records that the consumer may read now, in all of its partitions that are not paused: from
+//! its position to the end of the log, or to what its upstreams have read. Nothing is read for
 //! that. The count only steps over what has no records: the end of a segment, aborted claims.
 //!
 //! A count costs a poll's look at each partition, and a few loads more where the record at the
 //! position is published. (Elsewhere nothing counts.) It first takes all that is claimed for
-//! published. Only if that would be enough, it makes sure, frame by frame: the lines are those that
-//! the polls read next. It does so in the segment of the position. If the log goes on in another
-//! one, a poll may return fewer records, by those that are being written there.
+//! published. Only if that would be enough is each frame checked, in the segment of the position: the
+//! polls read the same lines next. If the log goes on in another segment, a poll may return fewer
+//! records, because some may still be written there.
 //!
 //! # The wait
 //!
@@ -50,9 +50,9 @@
 //!
 //! The ring bounds how many records there can be ([`RingShare`]). If the consumer waited for more
 //! than fit, its producers would stop under `Backpressure`, and it would be lapped under
-//! `DropOldest`. So records that reach into the second half of the ring are enough; where retention
-//! may evict them unread, those that reach into a second segment; and any, if a producer has found
-//! no room. That may be for another reader's sake, or for what the group has not committed. But
+//! `DropOldest`. So records that reach into the second half of the ring are enough. Where retention
+//! may evict them unread, records that reach into a second segment are; and any record is, if a
+//! producer has found no room. That may be for another reader's sake, or for what the group has not committed. But
 //! without room no more come.
 //!
 //! # What it is not for

@@ -106,7 +106,7 @@ pub struct BatchError {
     pub refused: Vec<usize>,
 }
 
-/// Why a flush did not send all gathered records. Those that it did not send are still gathered.
+/// Why a flush did not send all gathered records. What it did not send is still gathered.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{unsent} gathered records are not sent yet: {cause}")]
 pub struct FlushError {

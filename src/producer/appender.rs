@@ -77,7 +77,7 @@ impl FrameSize {
 }
 
 #[cold]
-fn record_too_large(topic: &TopicShared, bytes: usize) -> SendError {
+pub(super) fn record_too_large(topic: &TopicShared, bytes: usize) -> SendError {
     SendError::RecordTooLarge {
         size: bytes as u64,
         max: topic.pool().shape().data_bytes() as u64,
@@ -330,6 +330,8 @@ pub(super) enum WhenFull<'w> {
     Fail,
     /// It blocks its thread, up to the producer's `max_block`.
     Block,
+    /// It blocks its thread, up to this time.
+    UpTo(Duration),
     /// It enrols this waker, which is woken when another attempt may succeed.
     Enrol(&'w Waker),
     /// It returns [`Refusal::Blocked`] and counts nothing: it is an attempt of a longer wait.
@@ -397,6 +399,7 @@ impl<T, E: Into<Refusal>, F: FnMut() -> Result<T, E>> WaitForRoom<'_, '_, F> {
             }
             (WhenFull::Fail | WhenFull::Attempt, _) => Patience::UpTo(Duration::ZERO),
             (WhenFull::Block, _) => Patience::UpTo(self.max_block),
+            (WhenFull::UpTo(limit), _) => Patience::UpTo(limit),
             (WhenFull::Enrol(waker), _) => Patience::Task(waker),
         };
         let is_full = matches!(self.blocked, Some(Blocked::Reader | Blocked::Segments));

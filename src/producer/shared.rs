@@ -10,7 +10,7 @@ use super::producer_pool::{PooledProducer, ProducerPool};
 use super::send_async::{PendingBatch, PendingRecord, PendingValues};
 use crate::error::{BatchError, SendError};
 use crate::record::{Destination, FrameMetadata, Record, RecordMetadata};
-use crate::topic::Topic;
+use crate::topic::{Topic, TopicShared};
 use crate::wait::Waiter;
 use core::fmt;
 use core::future::{Future, poll_fn};
@@ -137,12 +137,12 @@ impl SharedProducer {
         self.max_block = limit;
     }
 
-    pub(super) fn into_parts(self) -> (Arc<ProducerPool>, Duration) {
-        (self.pool, self.max_block)
+    pub(super) fn shared_topic(&self) -> &TopicShared {
+        self.pool.topic()
     }
 
     /// A producer for one call.
-    fn take(&self) -> PooledProducer<'_> {
+    pub(super) fn take(&self) -> PooledProducer<'_> {
         let mut producer = self.pool.take();
         producer.set_max_block(self.max_block);
         producer
@@ -280,7 +280,7 @@ impl SharedProducer {
 
     /// A future whose polls run on a producer of the pool, with the future's own enrolment. Once it
     /// was ready it stays pending.
-    fn future<'a, T>(
+    pub(super) fn future<'a, T>(
         &'a self,
         mut poll: impl FnMut(&mut super::Producer, &mut Context<'_>) -> Poll<T> + 'a,
     ) -> impl Future<Output = T> {

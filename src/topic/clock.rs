@@ -15,8 +15,9 @@ pub trait Clock: Debug + Send + Sync {
     /// The time, in milliseconds since 1970 UTC. A negative one counts as 0.
     ///
     /// It is called once for each send of a record without a timestamp of its own, and once for a
-    /// batch, in the thread that sends. So it should be quick. If it panics, the send panics too, and
-    /// nothing is sent.
+    /// batch, in the thread that sends; by a gathering producer also to see what has lingered, and
+    /// again after a wait for room. So it should be quick. If it panics, the send panics too, and
+    /// its record is neither sent nor gathered.
     fn now_ms(&self) -> i64;
 }
 

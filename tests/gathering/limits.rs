@@ -57,21 +57,48 @@ fn records_go_with_the_next_send_after_they_have_lingered() {
     assert_eq!(logged(&topic), 0);
     clock.advance(Duration::from_millis(1));
     producer.send(zero).unwrap();
-    assert_eq!(logged(&topic), 3);
+    assert_eq!((logged(&topic), producer.gathered()), (2, 1));
     // Also with a send to another partition, and each partition by its own time.
-    producer.send(zero).unwrap();
     clock.advance(Duration::from_millis(3));
     producer.send(zero.partition(1)).unwrap();
-    clock.advance(Duration::from_millis(3));
-    producer.send(zero.partition(1)).unwrap();
-    assert_eq!((logged(&topic), topic.log_end_offset(1)), (4, Ok(0)));
     clock.advance(Duration::from_millis(2));
+    producer.send(zero.partition(1)).unwrap();
+    assert_eq!((logged(&topic), topic.log_end_offset(1)), (3, Ok(0)));
+    clock.advance(Duration::from_millis(3));
     producer.send(zero).unwrap();
-    assert_eq!((logged(&topic), topic.log_end_offset(1)), (4, Ok(2)));
-    // A frame that has gone by itself is no reason to send the next one early.
+    assert_eq!((logged(&topic), topic.log_end_offset(1)), (3, Ok(2)));
+    // What was gathered since lingers from its own time on.
     clock.advance(Duration::from_millis(4));
     producer.send(zero).unwrap();
-    assert_eq!((logged(&topic), producer.gathered()), (4, 2));
+    assert_eq!((logged(&topic), producer.gathered()), (3, 2));
+}
+
+#[test]
+fn every_send_sends_what_has_lingered_whatever_becomes_of_its_own_record() {
+    let clock = ManualClock::new(1000);
+    let ring = tiny()
+        .partitions(2)
+        .segment_bytes(1024)
+        .clock(clock.clone());
+    let (broker, topic) = make(ring);
+    let _consumer = subscribed(&broker, ConsumerConfig::new());
+    let config = GatheringConfig::new().batch_records(2).batch_bytes(100);
+    let mut producer = topic.producer().gathering(config);
+    let (zero, one) = (Record::new("0").partition(0), Record::new("1").partition(1));
+    let large = Record::new(&[0; 500]).partition(0);
+    let mut sent = 0;
+    let mut lingers = |producer: &mut GatheringProducer, send: &dyn Fn(&mut GatheringProducer)| {
+        producer.send(one).unwrap();
+        clock.advance(Duration::from_millis(5));
+        send(producer);
+        sent += 1;
+        assert_eq!(topic.log_end_offset(1), Ok(sent));
+    };
+    lingers(&mut producer, &|p| p.send(large).unwrap());
+    lingers(&mut producer, &|p| assert!(p.send_now(zero).is_ok()));
+    // Until partition 0 is full, and its buffer too.
+    while producer.try_send(zero).is_ok() {}
+    lingers(&mut producer, &|p| assert!(p.try_send(zero).is_err()));
 }
 
 #[test]
@@ -80,9 +107,11 @@ fn records_go_when_the_clock_is_set_back() {
     let (_broker, topic) = make(TopicConfig::new().clock(clock.clone()));
     let mut producer = topic.producer().gathering(GatheringConfig::new());
     send_numbers(&mut producer, 0..2);
-    clock.set(5000);
+    // Two threads may see it a little apart.
+    clock.set(9_999);
     send_numbers(&mut producer, 2..3);
-    assert_eq!(logged(&topic), 3);
+    assert_eq!(logged(&topic), 0);
+    clock.set(5000);
     send_numbers(&mut producer, 3..4);
     assert_eq!((logged(&topic), producer.gathered()), (3, 1));
 }

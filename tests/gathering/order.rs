@@ -26,7 +26,7 @@ fn send_all_shapes<M: ProducerMode>(
         }
         match number % 97 {
             31 => drop(producer.send_now(record).unwrap()),
-            32 => drop(producer.plain().unwrap().send(record).unwrap()),
+            32 => drop(producer.send_batch(&[record]).unwrap().get(0)),
             33 => drop(producer.send_with_ticket(record).unwrap()),
             34 => producer.flush().unwrap(),
             _ => producer.send(record).unwrap(),
@@ -104,10 +104,16 @@ fn a_record_that_goes_now_goes_after_those_of_its_partition() {
         (vec!["0".into(), "now".into()], 1)
     );
 
-    let plain = producer.plain().unwrap();
-    let sent = plain.send_values(Destination::Partition(1), b"2").unwrap();
+    let sent = producer
+        .send_values(Destination::Partition(1), b"2")
+        .unwrap();
     assert_eq!(sent.base_offset, 1);
     assert_eq!(values(&mut consumer), ["1", "2"]);
+    producer.send(zero).unwrap();
+    let mut claim = producer.claim(Destination::Partition(0), None, 1).unwrap();
+    claim.copy_from_slice(b"3");
+    assert_eq!(claim.publish().offset, 3);
+    assert_eq!(values(&mut consumer), ["0", "3"]);
 }
 
 #[test]

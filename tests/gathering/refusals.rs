@@ -1,7 +1,7 @@
 //! What a send or a flush refuses is the caller's, or stays gathered.
 
 use super::*;
-use ringlog::{CloseError, FlushError, PartitionChoice, Partitioner, SendError};
+use ringlog::{CloseError, Destination, FlushError, PartitionChoice, Partitioner, SendError};
 
 fn is_full<T: std::fmt::Debug>(sent: Result<T, SendError>) -> bool {
     matches!(sent, Err(SendError::Full { .. }))
@@ -22,9 +22,16 @@ fn a_full_partition_refuses_a_send_only_when_the_buffer_is_full_too() {
         assert!(is_full(producer.send_now(Record::new("refused"))));
         let FlushError { cause, unsent } = producer.flush().unwrap_err();
         assert!(is_full::<()>(Err(cause)) && unsent == 2);
-        assert!(producer.try_flush().is_err() && producer.plain().is_err());
+        assert!(producer.try_flush().is_err());
+        let batch = [Record::new("refused"); 2];
+        let refused = producer.send_batch(&batch).map(drop).unwrap_err();
+        assert_eq!((refused.appended, refused.refused), (0, vec![0, 1]));
+        assert!(is_full(
+            producer.send_values(Destination::Any, b"refused").map(drop)
+        ));
+        assert!(is_full(producer.claim(Destination::Any, None, 7).map(drop)));
     }
-    assert_eq!(topic.stats().partitions[0].refused_sends, 3 * 7);
+    assert_eq!(topic.stats().partitions[0].refused_sends, 3 * 9);
     assert_eq!(values(&mut consumer), ["0", "1", "2", "3"]);
     consumer.try_poll().unwrap(); // gives the last segment up
     send_numbers(&mut producer, 6..7);
@@ -122,8 +129,50 @@ fn a_record_that_is_wrong_is_refused_and_the_others_stay() {
         large,
         Err(SendError::RecordTooLarge { max: 1024, .. })
     ));
-    // What is too large for any batch goes by itself, and so what was before it has gone.
+    // With its timestamp it is larger than a segment.
+    let large = producer.send_now(Record::new(&[0; 1020]));
+    assert!(matches!(
+        large,
+        Err(SendError::RecordTooLarge { size: 1032, .. })
+    ));
+    assert_eq!(producer.gathered(), 3);
+    producer.flush().unwrap();
     assert_eq!(values(&mut consumer), ["0", "1", "2"]);
+}
+
+#[test]
+fn a_record_that_no_segment_holds_is_refused_for_that_also_when_the_partition_is_full() {
+    let (broker, topic) = make(
+        tiny()
+            .segment_bytes(1024)
+            .max_block(common::conditions::LONG),
+    );
+    let _consumer = subscribed(&broker, ConsumerConfig::new());
+    let mut producer = topic.producer().gathering(by_four().batch_records(2));
+    while producer.try_send(Record::new("x")).is_ok() {}
+    common::conditions::woken("a send that cannot succeed", || {
+        let large = producer.send(Record::new(&[0; 2000]));
+        assert!(matches!(large, Err(SendError::RecordTooLarge { .. })));
+    });
+    producer.take_unsent();
+}
+
+#[test]
+fn what_lingers_before_a_full_partition_is_no_refused_send() {
+    let clock = ringlog::ManualClock::new(1000);
+    let (broker, topic) = make(tiny().partitions(2).clock(clock.clone()));
+    let _consumer = subscribed(&broker, ConsumerConfig::new());
+    let config = GatheringConfig::new().batch_records(2);
+    let mut producer = topic.producer().gathering(config);
+    for _ in 0..5 {
+        producer.send(Record::new("x").partition(0)).unwrap();
+    }
+    clock.advance(Duration::from_millis(5));
+    producer.send(Record::new("y").partition(1)).unwrap();
+    assert_eq!(topic.stats().partitions[0].refused_sends, 0);
+    clock.advance(Duration::from_millis(5));
+    assert!(producer.flush_due().is_err());
+    assert_eq!(topic.stats().partitions[0].refused_sends, 1);
 }
 
 #[test]

@@ -21,7 +21,7 @@ fn threads_gather_into_the_same_frames_and_keep_their_own_order() {
             scope.spawn(move || {
                 for number in 0..SENDS {
                     let value = [sender.to_le_bytes(), number.to_le_bytes()].concat();
-                    // Each clone, and each partition, by turns.
+                    // Each clone, and each partition, in turn.
                     let record = Record::new(&value).partition(number % 3);
                     match number % 50 {
                         10 => handle.clone().flush().unwrap(),

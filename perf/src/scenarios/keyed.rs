@@ -62,7 +62,7 @@ pub(super) fn scenario(options: &ScenarioOptions) -> Scenario {
             ],
         ),
         case(
-            "no keys, partitions by turns".to_owned(),
+            "no keys, each partition in turn".to_owned(),
             usual,
             vec![
                 Candidate::many_streams::<RinglogExclusivePartitions>(),

@@ -117,7 +117,7 @@ impl GatherBuffer {
         }
     }
 
-    /// Appends the records as one frame, in one attempt; `now` is the time, if it is known.
+    /// Appends the records as one frame, in one attempt, at the time `now`.
     ///
     /// # Errors
     /// [`Refusal::Blocked`] if the partition is full, and why the producer may not send at all. The
@@ -126,7 +126,7 @@ impl GatherBuffer {
         &mut self,
         producer: &mut Producer<M>,
         partition: u32,
-        now: Option<i64>,
+        now: i64,
     ) -> Result<Option<Completion>, Refusal> {
         if self.frame.is_empty() {
             return Ok(None);

@@ -43,12 +43,12 @@ impl GatheringConfig {
     /// Sets how long a record may wait for others (Kafka's `linger.ms`), in whole milliseconds,
     /// rounded up. Default 5 ms.
     ///
-    /// No thread watches the time. It is looked at by each send, whichever partition that is for,
-    /// and by `flush_due`. It is read from the topic's [`clock`](crate::TopicConfig::clock), whose
-    /// ticks may be some milliseconds apart.
+    /// No thread watches the time. It is looked at by each send, whichever partition that is for and
+    /// whether or not it succeeds, and by `flush_due`. It is read from the topic's
+    /// [`clock`](crate::TopicConfig::clock), whose ticks may be some milliseconds apart.
     ///
-    /// With zero nothing is gathered: each record goes into the log by itself, at once. With
-    /// [`Duration::MAX`] a producer of its own does not read the clock for each send.
+    /// With zero nothing is gathered: each record is appended at once, as a frame of its own. With
+    /// [`Duration::MAX`] most sends do not read the clock.
     pub fn linger(mut self, linger: Duration) -> Self {
         self.linger = linger;
         self
@@ -65,8 +65,8 @@ impl GatheringConfig {
     /// Default 16 KiB. A larger number than a segment holds is taken as that.
     ///
     /// Counted as in [`segment_bytes`](crate::TopicConfig::segment_bytes), and 8 for each record
-    /// and for each batch. A record that is larger by itself goes into the log by itself, after
-    /// those gathered before it.
+    /// and for each batch. A larger record is not gathered, but appended at once, after the records
+    /// that were gathered before it.
     pub fn batch_bytes(mut self, bytes: usize) -> Self {
         self.batch_bytes = bytes;
         self
@@ -95,17 +95,17 @@ pub(super) struct GatherLimits {
 }
 
 impl GatherLimits {
-    /// Whether a record whose body has `body` bytes goes into the log by itself.
+    /// Whether a record whose body has `body` bytes is not gathered.
     #[inline(always)]
     pub(super) fn is_alone(&self, body: usize) -> bool {
         self.records <= 1 || self.linger == 0 || gathered_size(body) > self.bytes
     }
 
     /// Whether a record that was gathered at `started` has lingered. Also if the clock was set back
-    /// since then.
+    /// by as much since then; less is what two threads' looks at it may differ by.
     #[inline(always)]
     pub(super) fn has_lingered(&self, started: i64, now: i64) -> bool {
-        self.linger != i64::MAX && now.wrapping_sub(started) as u64 >= self.linger as u64
+        self.linger != i64::MAX && now.abs_diff(started) >= self.linger as u64
     }
 }
 
@@ -132,7 +132,8 @@ mod tests {
     fn a_record_has_lingered_after_its_time_and_when_the_clock_was_set_back() {
         let limits = GatheringConfig::new().limits(SHAPE);
         assert!(!limits.has_lingered(100, 104));
-        assert!(limits.has_lingered(100, 105) && limits.has_lingered(100, 99));
+        assert!(limits.has_lingered(100, 105) && limits.has_lingered(100, 95));
+        assert!(!limits.has_lingered(100, 99));
         let endless = GatheringConfig::new().linger(Duration::MAX).limits(SHAPE);
         assert!(!endless.has_lingered(0, i64::MAX) && !endless.has_lingered(100, 99));
     }

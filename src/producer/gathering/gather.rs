@@ -1,20 +1,22 @@
-//! The steps of gathering: one body for a [`GatheringProducer`](super::GatheringProducer) and a
-//! [`SharedGatheringProducer`](super::SharedGatheringProducer).
+//! The steps of a send: one body for a [`GatheringProducer`](super::GatheringProducer) and a
+//! [`SharedGatheringProducer`](super::SharedGatheringProducer). `flush.rs` has those of a flush.
 //!
-//! They differ in how a call reaches a partition's buffer ([`Buffers`]): by `&mut`, or by the
-//! buffer's lock. A lock is held for one attempt, which never waits and runs none of the user's
-//! code: the record is routed and the clock is read before. A call that finds a partition full
-//! waits without the lock, by the wait loop of all sends (`producer/appender.rs`), whose attempts
-//! take the lock again.
+//! The two handles differ in how a call reaches a partition's buffer ([`Buffers`]): by `&mut`, or
+//! by the buffer's lock. A lock is held for one attempt, which never waits and runs none of the
+//! user's code: the record is routed and the clock is read before, and readers that the attempt
+//! notifies are woken after ([`defer_wakes`](crate::wait::defer_wakes)). A call that finds a
+//! partition full waits without the lock, by the wait loop of all sends
+//! (`producer/appender.rs`), whose attempts take the lock again.
 //!
 //! ```text
 //! send    plan: check the topic and the record, route it           (the buffers are untouched)
+//!         append the buffers whose records have lingered, of all partitions
 //!         attempt, with the buffer: no room in it -> append it -> gather the record
 //!                                   full now     -> append it, if there is room in the log
-//!         then: append the buffers of all partitions whose records have lingered
-//! flush   for each partition: attempt, with the buffer: append it
-//!         then, with patience, once more for those that were blocked
 //! ```
+//!
+//! All of the user's code that can panic has run before the record is gathered. So a send that
+//! panics has gathered nothing.
 //!
 //! **Order.** A partition's records are gathered in the order of the calls, and leave the buffer as
 //! one frame, in that order. A record that is not gathered (too large, `send_now`) is appended after
@@ -23,22 +25,21 @@
 //!
 //! **A thread that stops** holds at most one buffer's lock, and only if the handle is shared. Then
 //! other calls of that handle wait for it when they come to that partition. No other producer, and
-//! no reader, waits for a gathered record: it has no place in the log yet. While its frame is written it is
-//! a claim as any other.
+//! no reader, waits for a gathered record: it has no place in the log yet. While its frame is
+//! written it is a claim as any other.
 
 use super::buffer::{GatherBuffer, Planned};
 use super::config::GatherLimits;
 use super::ticket::{Completion, Follower, Ticket};
-use crate::error::{FlushError, SendError};
+use crate::error::SendError;
 use crate::log::segment::{SimpleRecord, record_size};
-use crate::owned_record::UnsentRecord;
-use crate::producer::appender::{Refusal, WaitForRoom, WhenFull, report_refused};
+use crate::producer::appender::{Refusal, WaitForRoom, WhenFull, record_too_large};
 use crate::producer::{FastPath, Producer, ProducerMode};
 use crate::record::{Destination, NO_TIMESTAMP, Record, RecordMetadata, check_timestamp};
 use crate::sync::Count;
-use crate::topic::{Timestamps, TopicClock};
-use core::mem::take;
-use std::time::Duration;
+use crate::topic::Timestamps;
+use core::mem::{replace, take};
+use std::time::{Duration, Instant};
 
 /// The buffers of a handle.
 pub(super) trait Buffers {
@@ -54,24 +55,15 @@ pub(super) struct Schedule {
     pub(super) limits: GatherLimits,
     /// No record that is gathered was gathered before this time. A hint: a call that runs at the
     /// same time may have begun a little earlier.
-    earliest: Count,
-    /// Whether to read the clock at each call, although nothing lingers.
-    always_timed: bool,
+    pub(super) earliest: Count,
 }
 
 impl Schedule {
-    pub(super) fn new(limits: GatherLimits, always_timed: bool) -> Schedule {
+    pub(super) fn new(limits: GatherLimits) -> Schedule {
         Schedule {
             limits,
             earliest: Count::default(),
-            always_timed,
         }
-    }
-
-    /// The time, if this call needs it.
-    #[inline(always)]
-    fn now(&self, clock: &TopicClock) -> Option<i64> {
-        (self.always_timed || self.limits.linger != i64::MAX).then(|| clock.now())
     }
 
     #[inline(always)]
@@ -84,13 +76,13 @@ impl Schedule {
 pub(super) enum Sent {
     /// It was gathered; with a ticket, if it was asked for one.
     Gathered(Option<Ticket>),
-    /// It went into the log by itself. Its follower is unchanged.
+    /// It was not gathered, but appended at once. Its follower is unchanged.
     Appended(RecordMetadata),
 }
 
 impl<M: ProducerMode> Producer<M> {
-    /// The partition of a record in the producer's present view of the topic, if its destination alone
-    /// fixes that.
+    /// The partition of a record in the producer's present view of the topic, if its destination
+    /// alone fixes that.
     #[inline(always)]
     fn choose_fixed(&self, destination: Destination<'_>) -> Option<u32> {
         match self.fast_path {
@@ -99,64 +91,12 @@ impl<M: ProducerMode> Producer<M> {
         }
     }
 
-    /// The checks of a record that is to be gathered, and its partition.
-    fn plan_gathered(&mut self, record: &Record<'_>) -> Result<Planned, SendError> {
-        self.check_topic()?;
-        if let Some(timestamp) = record.timestamp {
-            check_timestamp::<SendError>(timestamp)?;
-        }
-        let body = record_size(record, record.timestamp.is_some());
-        let destination = record.destination();
-        let partition = self
-            .router
-            .choose(destination, record.value_bytes().len())?;
-        Ok(Planned { partition, body })
-    }
-
     /// The time of a frame that is appended `now`, or [`NO_TIMESTAMP`].
-    pub(super) fn gathered_timestamp(&self, now: Option<i64>) -> i64 {
-        match (self.appenders.topic.config().timestamps, now) {
-            (Timestamps::Given, _) => NO_TIMESTAMP,
-            (Timestamps::Append, Some(now)) => now,
-            (Timestamps::Append, None) => self.clock.now(),
+    pub(super) fn gathered_timestamp(&self, now: i64) -> i64 {
+        match self.appenders.topic.config().timestamps {
+            Timestamps::Given => NO_TIMESTAMP,
+            Timestamps::Append => now,
         }
-    }
-
-    /// The error of records that have lingered, and are refused without a wait.
-    #[cold]
-    fn due_error(&self, partition: u32, refusal: Refusal) -> SendError {
-        let topic = &self.appenders.topic;
-        match refusal {
-            Refusal::Blocked(_) => report_refused(topic, partition, Duration::ZERO),
-            refusal => refusal.into(),
-        }
-    }
-
-    /// Waits for room in a partition that was found full, by further attempts.
-    #[cold]
-    fn wait_for_attempt<T>(
-        &mut self,
-        partition: u32,
-        refusal: Refusal,
-        when_full: WhenFull<'_>,
-        mut attempt: impl FnMut(&mut Self) -> Result<T, Refusal>,
-    ) -> Result<T, Refusal> {
-        let Refusal::Blocked(blocked) = refusal else {
-            return Err(refusal);
-        };
-        let topic = self.appenders.topic.clone();
-        let mut waiter = take(&mut self.appenders.waiter);
-        let room = WaitForRoom {
-            topic: &topic,
-            partition,
-            waiter: &mut waiter,
-            max_block: self.max_block(),
-            blocked: Some(blocked),
-            attempt: || attempt(self),
-        };
-        let attempted = room.wait(when_full);
-        self.appenders.waiter = waiter;
-        attempted
     }
 }
 
@@ -165,12 +105,44 @@ pub(super) struct Gathering<'g, M: ProducerMode, B> {
     pub(super) producer: &'g mut Producer<M>,
     pub(super) buffers: B,
     pub(super) schedule: &'g Schedule,
+    /// When the call began to wait for room, if it did. All its waits together take `max_block` at
+    /// most.
+    waiting_since: Option<Instant>,
 }
 
-impl<M: ProducerMode, B: Buffers> Gathering<'_, M, B> {
+impl<'g, M: ProducerMode, B: Buffers> Gathering<'g, M, B> {
+    #[inline(always)]
+    pub(super) fn new(
+        producer: &'g mut Producer<M>,
+        buffers: B,
+        schedule: &'g Schedule,
+    ) -> Gathering<'g, M, B> {
+        Gathering {
+            producer,
+            buffers,
+            schedule,
+            waiting_since: None,
+        }
+    }
+
     /// Checks a record, and routes it. It is routed once, however long it waits.
     pub(super) fn plan(&mut self, record: &Record<'_>) -> Result<Planned, SendError> {
-        self.producer.plan_gathered(record)
+        let producer = &mut *self.producer;
+        producer.check_topic()?;
+        if let Some(timestamp) = record.timestamp {
+            check_timestamp::<SendError>(timestamp)?;
+        }
+        let topic = &producer.appenders.topic;
+        let stamped = topic.config().timestamps == Timestamps::Append;
+        let size = record_size(record, stamped || record.timestamp.is_some());
+        if size > topic.pool().shape().data_bytes() {
+            return Err(record_too_large(topic, size));
+        }
+        let (destination, bytes) = (record.destination(), record.value_bytes().len());
+        Ok(Planned {
+            partition: producer.router.choose(destination, bytes)?,
+            body: record_size(record, record.timestamp.is_some()),
+        })
     }
 
     /// Gathers a simple record that nothing follows, if its partition's buffer has gathered others,
@@ -188,10 +160,10 @@ impl<M: ProducerMode, B: Buffers> Gathering<'_, M, B> {
         ) else {
             return false;
         };
-        if let Some(now) = self.schedule.now(&producer.clock) {
-            if self.schedule.may_be_due(now) {
-                return false;
-            }
+        // Where records linger without end the clock need not be read.
+        let lingers = self.schedule.limits.linger != i64::MAX;
+        if lingers && self.schedule.may_be_due(producer.clock.now()) {
+            return false;
         }
         self.buffers.with(partition, |buffer| {
             let pushed = buffer.try_push(simple);
@@ -212,15 +184,15 @@ impl<M: ProducerMode, B: Buffers> Gathering<'_, M, B> {
         when_full: WhenFull<'_>,
     ) -> Result<Sent, Refusal> {
         if self.schedule.limits.is_alone(planned.body) {
-            let sent = self.send_alone(planned.partition, record, when_full)?;
+            let sent = self.send_alone(planned, record, when_full)?;
             return Ok(Sent::Appended(sent));
         }
-        let now = self.schedule.now(&self.producer.clock);
-        let (Planned { partition, body }, buffers) = (planned, &mut self.buffers);
-        let gathered = buffers.with(partition, |buffer| {
+        let now = self.append_lingering();
+        let Planned { partition, body } = planned;
+        let gathered = self.buffers.with(partition, |buffer| {
             buffer.has_room(body).then(|| {
-                let follower = core::mem::replace(follower, Follower::Nothing);
-                let ticket = buffer.push(record, body, now.unwrap_or(0), follower);
+                let follower = replace(follower, Follower::Nothing);
+                let ticket = buffer.push(record, body, now, follower);
                 // If there is no room for it in the log, the partition's next record appends it, or
                 // returns why that cannot be done.
                 let appended = match buffer.is_full() {
@@ -230,185 +202,134 @@ impl<M: ProducerMode, B: Buffers> Gathering<'_, M, B> {
                 (ticket, appended.unwrap_or_default())
             })
         });
-        let ticket = match gathered {
-            Some((ticket, completion)) => {
-                notify(completion);
-                ticket
-            }
+        let (ticket, completion) = match gathered {
+            Some(gathered) => gathered,
             None => self.make_room(planned, record, now, follower, when_full)?,
         };
-        if let Some(now) = now {
-            if self.schedule.may_be_due(now) {
-                // Why another record is refused, its own partition's next send returns.
-                let _ = self.append_due(now);
-            }
-        }
+        notify(completion);
         Ok(Sent::Gathered(ticket))
     }
 
     /// Gathers a record for which its partition's buffer has no room: appends the buffer first.
-    #[inline(never)]
     fn make_room(
         &mut self,
         planned: Planned,
         record: &Record<'_>,
-        now: Option<i64>,
+        now: i64,
         follower: &mut Follower,
         when_full: WhenFull<'_>,
-    ) -> Result<Option<Ticket>, Refusal> {
+    ) -> Result<(Option<Ticket>, Option<Completion>), Refusal> {
         let Planned { partition, body } = planned;
-        let (buffers, limits) = (&mut self.buffers, &self.schedule.limits);
-        let mut attempt = |producer: &mut Producer<M>| {
-            buffers.with(partition, |buffer| {
-                // Another call may have made room since.
-                let completion = match buffer.has_room(body) {
-                    true => None,
-                    false => buffer.append(producer, partition, now)?,
-                };
-                if !buffer.has_room(body) {
-                    buffer.allocate(limits);
-                }
-                let follower = core::mem::replace(follower, Follower::Nothing);
-                let ticket = buffer.push(record, body, now.unwrap_or(0), follower);
-                Ok((ticket, completion))
-            })
-        };
-        let gathered = match attempt(self.producer) {
-            Err(refusal) => self
-                .producer
-                .wait_for_attempt(partition, refusal, when_full, attempt),
-            gathered => gathered,
-        };
-        let (ticket, completion) = gathered?;
-        notify(completion);
-        Ok(ticket)
+        let limits = &self.schedule.limits;
+        self.attempt_until_room(partition, now, when_full, |producer, buffer, now| {
+            // Another call may have made room since.
+            let completion = match buffer.has_room(body) {
+                true => None,
+                false => buffer.append(producer, partition, now)?,
+            };
+            if !buffer.has_room(body) {
+                buffer.allocate(limits);
+            }
+            let follower = replace(follower, Follower::Nothing);
+            Ok((buffer.push(record, body, now, follower), completion))
+        })
     }
 
-    /// Appends a record by itself, after those that are gathered for its partition.
-    #[inline(never)]
+    /// Appends a record without gathering it, after those that are gathered for its partition.
     pub(super) fn send_alone(
         &mut self,
-        partition: u32,
+        planned: Planned,
         record: &Record<'_>,
         when_full: WhenFull<'_>,
     ) -> Result<RecordMetadata, Refusal> {
-        self.append(partition, when_full)?;
+        let partition = planned.partition;
+        let now = self.append_lingering();
+        let append = |producer: &mut Producer<M>, buffer: &mut GatherBuffer, now| {
+            buffer.append(producer, partition, now)
+        };
+        notify(self.attempt_until_room(partition, now, when_full, append)?);
         let record = record.partition(partition);
-        self.producer.append_record(&record, when_full)
-    }
-
-    /// Appends a partition's buffer.
-    fn append(&mut self, partition: u32, when_full: WhenFull<'_>) -> Result<(), Refusal> {
-        let now = self.schedule.now(&self.producer.clock);
-        let buffers = &mut self.buffers;
-        let mut attempt = |producer: &mut Producer<M>| {
-            buffers.with(partition, |buffer| buffer.append(producer, partition, now))
+        let when_full = match (when_full, self.waiting_since) {
+            (WhenFull::Block, Some(_)) => WhenFull::UpTo(self.time_left()),
+            (when_full, _) => when_full,
         };
-        let appended = match attempt(self.producer) {
-            Err(refusal) => self
-                .producer
-                .wait_for_attempt(partition, refusal, when_full, attempt),
-            appended => appended,
-        };
-        notify(appended?);
-        Ok(())
-    }
-
-    /// Appends all buffers: first those that need not wait, so that a full partition does not hold
-    /// up the others.
-    pub(super) fn flush(&mut self, when_full: WhenFull<'_>) -> Result<(), Refusal> {
-        let (mut blocked, mut refused) = (false, Ok(()));
-        for partition in 0..self.buffers.partitions() {
-            match self.append(partition, WhenFull::Attempt) {
-                Ok(()) => {}
-                Err(Refusal::Blocked(_)) => blocked = true,
-                Err(refusal) => refused = refused.and(Err(refusal)),
-            }
-        }
-        if !blocked {
-            return refused;
-        }
-        (0..self.buffers.partitions()).try_for_each(|partition| self.append(partition, when_full))
-    }
-
-    /// Appends the buffers whose records have lingered. One that finds its partition full is not
-    /// waited for: it lingers once more.
-    #[inline(never)]
-    pub(super) fn append_due(&mut self, now: i64) -> Result<(), SendError> {
-        let (mut earliest, mut refused) = (now, Ok(()));
-        for partition in 0..self.buffers.partitions() {
-            let (producer, limits) = (&mut *self.producer, &self.schedule.limits);
-            let completion = self.buffers.with(partition, |buffer| {
-                let started = buffer.started()?;
-                if !limits.has_lingered(started, now) {
-                    earliest = earliest.min(started);
-                    return None;
+        let appended = self.producer.append_record(&record, when_full);
+        match (appended, self.waiting_since) {
+            // Both waits.
+            (
+                Err(Refusal::Error(SendError::Full {
+                    topic, partition, ..
+                })),
+                Some(since),
+            ) => {
+                let waited = since.elapsed();
+                Err(SendError::Full {
+                    topic,
+                    partition,
+                    waited,
                 }
-                match buffer.append(producer, partition, Some(now)) {
-                    Ok(completion) => completion,
-                    Err(refusal) => {
-                        buffer.linger_again(now);
-                        if refused.is_ok() {
-                            refused = Err(producer.due_error(partition, refusal));
-                        }
-                        None
-                    }
-                }
-            });
-            notify(completion);
-        }
-        self.schedule.earliest.set(earliest as u64);
-        refused
-    }
-
-    /// Takes all records back, for the reason that their followers learn.
-    pub(super) fn take_back(&mut self, reason: &SendError) -> Vec<UnsentRecord> {
-        let mut unsent = Vec::new();
-        for partition in 0..self.buffers.partitions() {
-            let take = |buffer: &mut GatherBuffer| buffer.take_back(partition, reason, &mut unsent);
-            let completion = self.buffers.with(partition, take);
-            notify(completion);
-        }
-        unsent
-    }
-
-    /// The number of records in all buffers.
-    pub(super) fn gathered(&mut self) -> usize {
-        let partitions = 0..self.buffers.partitions();
-        let length = |p| self.buffers.with(p, |buffer| buffer.len());
-        partitions.map(length).sum()
-    }
-
-    /// How long until a record has lingered.
-    pub(super) fn linger_left(&mut self) -> Option<Duration> {
-        let partitions = 0..self.buffers.partitions();
-        let started = |p| self.buffers.with(p, |buffer| buffer.started());
-        let earliest = partitions.filter_map(started).min()?;
-        let (now, linger) = (
-            self.schedule.now(&self.producer.clock),
-            self.schedule.limits.linger,
-        );
-        let left = match now {
-            _ if linger == i64::MAX => return Some(Duration::MAX),
-            Some(now) if !self.schedule.limits.has_lingered(earliest, now) => {
-                earliest.saturating_add(linger) - now
+                .into())
             }
-            _ => 0,
-        };
-        Some(Duration::from_millis(left.max(0) as u64))
+            (appended, _) => appended,
+        }
     }
 
-    /// The error of a flush that was refused.
-    #[cold]
-    pub(super) fn flush_error(&mut self, cause: SendError) -> FlushError {
-        FlushError {
-            cause,
-            unsent: self.gathered(),
+    /// Appends the buffers whose records have lingered. Returns the time.
+    fn append_lingering(&mut self) -> i64 {
+        let now = self.producer.clock.now();
+        if self.schedule.may_be_due(now) {
+            // Why other records are refused, the next send to their partition returns.
+            let _ = self.append_due(now);
         }
+        now
+    }
+
+    /// Makes attempts with a partition's buffer, for as long as `when_full` allows. The first one is
+    /// made `now`; each has its time.
+    fn attempt_until_room<T>(
+        &mut self,
+        partition: u32,
+        now: i64,
+        when_full: WhenFull<'_>,
+        mut attempt: impl FnMut(&mut Producer<M>, &mut GatherBuffer, i64) -> Result<T, Refusal>,
+    ) -> Result<T, Refusal> {
+        let producer = &mut *self.producer;
+        let first = (self.buffers).with(partition, |buffer| attempt(producer, buffer, now));
+        let Err(Refusal::Blocked(blocked)) = first else {
+            return first;
+        };
+        let when_full = match when_full {
+            WhenFull::Block => WhenFull::UpTo(self.time_left()),
+            when_full => when_full,
+        };
+        let (producer, buffers) = (&mut *self.producer, &mut self.buffers);
+        let topic = producer.appenders.topic.clone();
+        let mut waiter = take(&mut producer.appenders.waiter);
+        let room = WaitForRoom {
+            topic: &topic,
+            partition,
+            waiter: &mut waiter,
+            max_block: Duration::ZERO, // `when_full` has the limit
+            blocked: Some(blocked),
+            attempt: || {
+                let now = producer.clock.now();
+                buffers.with(partition, |buffer| attempt(producer, buffer, now))
+            },
+        };
+        let attempted = room.wait(when_full);
+        self.producer.appenders.waiter = waiter;
+        attempted
+    }
+
+    /// What is left of `max_block` for this call.
+    pub(super) fn time_left(&mut self) -> Duration {
+        let since = *self.waiting_since.get_or_insert_with(Instant::now);
+        self.producer.max_block().saturating_sub(since.elapsed())
     }
 }
 
-fn notify(completion: Option<Completion>) {
+/// Runs callbacks and wakes tasks, when no lock is held.
+pub(super) fn notify(completion: Option<Completion>) {
     if let Some(completion) = completion {
         completion.notify();
     }

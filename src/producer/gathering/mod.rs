@@ -6,51 +6,52 @@
 //! | file | what it holds |
 //! |---|---|
 //! | `config.rs` | [`GatheringConfig`]: when gathered records go into the log |
-//! | `gather.rs` | the steps of a send and of a flush, for both handles |
+//! | `gather.rs`, `flush.rs` | the steps of a send and of a flush, for both handles |
 //! | `buffer.rs` | one partition's gathered records |
 //! | `ticket.rs` | [`Ticket`]s and callbacks |
+//! | `tasks.rs` | the futures |
 //! | `shared.rs` | [`SharedGatheringProducer`]: the handle for many threads and tasks |
 //!
 //! `log/segment/gathered_frame.rs` has the bytes.
 
 mod buffer;
 mod config;
+mod flush;
 mod gather;
 mod shared;
+mod tasks;
 mod ticket;
 
 pub use config::GatheringConfig;
 pub use shared::SharedGatheringProducer;
 pub use ticket::Ticket;
 
-use super::appender::{Refusal, WhenFull};
-use super::send_async::report_wait;
-use super::{Producer, ProducerMode};
-use crate::error::{CloseError, FlushError, SendError};
+use super::appender::WhenFull;
+use super::{BatchMetadata, Claim, Producer, ProducerMode};
+use crate::error::{BatchError, CloseError, FlushError, SendError};
 use crate::events::event;
 use crate::log::segment::SharedMode;
 use crate::owned_record::UnsentRecord;
-use crate::record::{Record, RecordMetadata};
-use crate::wait::{Waiter, contain_panic};
-use buffer::{GatherBuffer, Planned};
+use crate::record::{Destination, FrameMetadata, Record, RecordMetadata};
+use crate::wait::contain_panic;
+use buffer::GatherBuffer;
 use core::fmt;
-use core::future::{Future, poll_fn};
-use core::mem::swap;
-use core::task::{Poll, Waker};
 use gather::{Buffers, Gathering, Schedule, Sent};
 use std::time::Duration;
 use ticket::{Callback, Follower};
+use zerocopy::{Immutable, IntoBytes};
 
 impl<M: ProducerMode> Producer<M> {
     /// Makes it a [`GatheringProducer`], whose sends gather records and append them by the batch.
     ///
-    /// The partitions' buffers are allocated with their first records:
-    /// [`batch_bytes`](GatheringConfig::batch_bytes) each.
+    /// The partitions' buffers are allocated with their first records, and freed with the producer:
+    /// [`batch_bytes`](GatheringConfig::batch_bytes) each, and 8 bytes for each of
+    /// [`batch_records`](GatheringConfig::batch_records). They are not part of the topic's memory.
     pub fn gathering(self, config: GatheringConfig) -> GatheringProducer<M> {
         let limits = config.limits(self.appenders.topic.pool().shape());
         GatheringProducer {
             buffers: OwnBuffers::default(),
-            schedule: Schedule::new(limits, false),
+            schedule: Schedule::new(limits),
             producer: self,
         }
     }
@@ -101,8 +102,9 @@ impl<M: ProducerMode> Producer<M> {
 /// # Order
 ///
 /// A producer's records of one partition, and so of one key, are in the log in the order in which
-/// they were sent, also those that are too large to be gathered, and those of
-/// [`send_now`](Self::send_now) and [`plain`](Self::plain).
+/// they were sent. Records that are too large to be gathered, and what
+/// [`send_now`](Self::send_now), [`send_batch`](Self::send_batch),
+/// [`send_values`](Self::send_values) and [`claim`](Self::claim) append, keep their place too.
 ///
 /// # What a send's result means
 ///
@@ -111,15 +113,16 @@ impl<M: ProducerMode> Producer<M> {
 /// it is neither, and is still the caller's; all records that were gathered before stay gathered.
 ///
 /// A partition that is full under [`Overflow::Backpressure`](crate::Overflow::Backpressure) refuses
-/// a send only when its buffer is full too.
+/// a record that can be gathered only when its buffer is full too.
 ///
 /// # Errors
 ///
 /// Of sends, those of a [`Producer`](Producer#errors). Of flushes, [`FlushError`]. No record is lost
 /// by an error, and none is sent twice: what a flush could not send stays gathered, for the next
 /// attempt, for [`take_unsent`](Self::take_unsent) or for [`close`](Self::close), which give the
-/// records back. If the producer is dropped, what it cannot send is lost; its tickets and callbacks
-/// get the error.
+/// records back. The drop of a producer waits for room as a flush does, which blocks the thread up
+/// to [`max_block`](Self::max_block), unless a panic unwinds. What it cannot send then is lost; its
+/// tickets and callbacks get the error. So `close`, or flush, before.
 pub struct GatheringProducer<M: ProducerMode = SharedMode> {
     // Before the producer: its callbacks may hold what the user drops with it.
     buffers: OwnBuffers,
@@ -156,11 +159,7 @@ impl OwnBuffers {
 impl<M: ProducerMode> GatheringProducer<M> {
     #[inline(always)]
     fn gathering(&mut self) -> Gathering<'_, M, &mut OwnBuffers> {
-        Gathering {
-            producer: &mut self.producer,
-            buffers: &mut self.buffers,
-            schedule: &self.schedule,
-        }
+        Gathering::new(&mut self.producer, &mut self.buffers, &self.schedule)
     }
 
     /// The topic's name.
@@ -212,7 +211,8 @@ impl<M: ProducerMode> GatheringProducer<M> {
     /// [`Ticket`](Ticket#errors) has it.
     ///
     /// Callbacks are called in the order of the records of a partition. One that panics does not
-    /// disturb the call. If the send itself fails, the callback is dropped.
+    /// disturb the call. If the send itself fails, the callback is dropped. Each callback allocates
+    /// memory.
     ///
     /// ```
     /// # use ringlog::{Broker, GatheringConfig, Record, TopicConfig};
@@ -238,34 +238,67 @@ impl<M: ProducerMode> GatheringProducer<M> {
         Ok(())
     }
 
-    /// Appends a record at once, after those that are gathered for its partition: for a record that
-    /// must not wait, or whose offset is needed now.
+    /// Appends a record at once, after what is gathered for its partition: for a record that must
+    /// not wait, or whose offset is needed now.
     ///
     /// # Errors
-    /// See [`GatheringProducer`]. If those before it cannot be sent, the record is not appended.
+    /// See [`GatheringProducer`]. If the records before it cannot be sent, it is not appended.
     pub fn send_now(&mut self, record: Record<'_>) -> Result<RecordMetadata, SendError> {
         let mut gathering = self.gathering();
         let planned = gathering.plan(&record)?;
-        Ok(gathering.send_alone(planned.partition, &record, WhenFull::Block)?)
+        Ok(gathering.send_alone(planned, &record, WhenFull::Block)?)
     }
 
-    /// Sends all gathered records, then lends the producer inside, for its other calls
-    /// ([`send_batch`](Producer::send_batch), [`send_values`](Producer::send_values),
-    /// [`claim`](Producer::claim)).
+    /// Sends all gathered records, then a batch: [`Producer::send_batch`].
     ///
     /// # Errors
-    /// As [`flush`](Self::flush).
-    pub fn plain(&mut self) -> Result<&mut Producer<M>, FlushError> {
-        self.flush()?;
-        Ok(&mut self.producer)
+    /// As there. If some gathered records cannot be sent, nothing of the batch is appended.
+    pub fn send_batch<'a>(
+        &'a mut self,
+        records: &'a [Record<'a>],
+    ) -> Result<BatchMetadata<'a>, BatchError> {
+        let flushed = self.flush();
+        flushed.map_err(|FlushError { cause, .. }| BatchError {
+            cause,
+            appended: 0,
+            refused: (0..records.len()).collect(),
+        })?;
+        self.producer.send_batch(records)
     }
 
-    /// Sends all gathered records. Waits for room in each partition that is full, up to
+    /// Sends all gathered records, then fixed-size values: [`Producer::send_values`].
+    ///
+    /// # Errors
+    /// See [`GatheringProducer`]. If some gathered records cannot be sent, no value is appended.
+    pub fn send_values<T: IntoBytes + Immutable>(
+        &mut self,
+        destination: Destination<'_>,
+        values: &[T],
+    ) -> Result<FrameMetadata, SendError> {
+        self.flush().map_err(|error| error.cause)?;
+        self.producer.send_values(destination, values)
+    }
+
+    /// Sends all gathered records, then claims room for a record: [`Producer::claim`].
+    ///
+    /// # Errors
+    /// See [`GatheringProducer`]. If some gathered records cannot be sent, nothing is claimed.
+    pub fn claim(
+        &mut self,
+        destination: Destination<'_>,
+        key: Option<&[u8]>,
+        len: usize,
+    ) -> Result<Claim<'_>, SendError> {
+        self.flush().map_err(|error| error.cause)?;
+        self.producer.claim(destination, key, len)
+    }
+
+    /// Sends all gathered records. Where partitions are full, waits for room in all of them, up to
     /// [`max_block`](Self::max_block).
     ///
     /// # Errors
-    /// [`FlushError`]: some partition refused its records. Those of the partitions before it were
-    /// sent, and those of the others if they did not have to wait. The rest stays gathered.
+    /// [`FlushError`]: some partition refused its records. Those of the others were sent, as far as
+    /// they had room. The rest stays gathered.
     pub fn flush(&mut self) -> Result<(), FlushError> {
         self.flush_or(WhenFull::Block)
     }
@@ -285,10 +318,7 @@ impl<M: ProducerMode> GatheringProducer<M> {
     /// # Errors
     /// [`FlushError`]: some partition refused its records. Those of the others were sent.
     pub fn flush_due(&mut self) -> Result<(), FlushError> {
-        let now = self.producer.clock.now();
-        let mut gathering = self.gathering();
-        let appended = gathering.append_due(now);
-        appended.map_err(|cause| gathering.flush_error(cause))
+        self.gathering().flush_due()
     }
 
     /// How long until a gathered record has waited for [`linger`](GatheringConfig::linger), and
@@ -338,74 +368,6 @@ impl<M: ProducerMode> GatheringProducer<M> {
         Err(CloseError { cause, records })
     }
 
-    // ---- for tasks ----------------------------------------------------------------------
-
-    /// Gathers a record: [`send`](Self::send) for a task, which waits for room without blocking its
-    /// thread. [`max_block`](Self::max_block) does not apply.
-    ///
-    /// If the future is dropped before it is ready, the record was neither gathered nor appended.
-    ///
-    /// # Errors
-    /// See [`GatheringProducer`]; never `Full`.
-    pub fn send_async<'a>(
-        &'a mut self,
-        record: Record<'a>,
-    ) -> impl Future<Output = Result<(), SendError>> + Send + use<'a, M> {
-        let mut pending = PendingSend::new(record, Follower::Nothing);
-        self.future(move |gathering, waker| pending.poll(gathering, waker).map_ok(drop))
-    }
-
-    /// [`send_with_ticket`](Self::send_with_ticket) for a task, as [`send_async`](Self::send_async).
-    ///
-    /// # Errors
-    /// See [`GatheringProducer`]; never `Full`.
-    pub fn send_with_ticket_async<'a>(
-        &'a mut self,
-        record: Record<'a>,
-    ) -> impl Future<Output = Result<Ticket, SendError>> + Send + use<'a, M> {
-        let mut pending = PendingSend::new(record, Follower::Ticket);
-        self.future(move |gathering, waker| {
-            let sent = pending.poll(gathering, waker);
-            sent.map_ok(|ticket| ticket.unwrap_or_else(|| unreachable!("a ticket was asked for")))
-        })
-    }
-
-    /// Sends all gathered records, each partition's as soon as there is room for them:
-    /// [`flush`](Self::flush) for a task. [`max_block`](Self::max_block) does not apply.
-    ///
-    /// If the future is dropped before it is ready, some partitions' records may have been sent;
-    /// the others stay gathered.
-    ///
-    /// # Errors
-    /// As [`flush`](Self::flush); never `Full`.
-    pub fn flush_async(
-        &mut self,
-    ) -> impl Future<Output = Result<(), FlushError>> + Send + use<'_, M> {
-        let mut full_partition = None;
-        self.future(move |gathering, waker| poll_flush(gathering, &mut full_partition, waker))
-    }
-
-    /// A future whose polls have an enrolment of their own, which is withdrawn when it is dropped.
-    /// Once it was ready it stays pending.
-    fn future<'a, T>(
-        &'a mut self,
-        mut poll: impl FnMut(&mut Gathering<'_, M, &mut OwnBuffers>, &Waker) -> Poll<T> + 'a,
-    ) -> impl Future<Output = T> {
-        let mut waiter = Some(Waiter::default());
-        poll_fn(move |context| {
-            let Some(own) = &mut waiter else {
-                return Poll::Pending;
-            };
-            swap(&mut self.producer.appenders.waiter, own);
-            let polled = poll(&mut self.gathering(), context.waker());
-            swap(&mut self.producer.appenders.waiter, own);
-            if polled.is_ready() {
-                waiter = None;
-            }
-            polled
-        })
-    }
-
     // ---- the path of a send -------------------------------------------------------------
 
     /// Gathers a record that nothing follows.
@@ -444,7 +406,7 @@ impl<M: ProducerMode> GatheringProducer<M> {
     }
 }
 
-/// The ticket of a record that was sent. If it went into the log by itself, its callback is called.
+/// The ticket of a record that was sent. If it is in the log already, its callback is called.
 fn follow_up(sent: Sent, follower: Follower) -> Option<Ticket> {
     match (sent, follower) {
         (Sent::Gathered(ticket), _) => ticket,
@@ -462,66 +424,8 @@ fn call(callback: Callback, metadata: RecordMetadata) {
     contain_panic(|| callback(Ok(metadata)));
 }
 
-/// What a future that gathers a record keeps between two polls.
-struct PendingSend<'a> {
-    record: Record<'a>,
-    follower: Follower,
-    /// Where it goes, once it was routed.
-    planned: Option<Planned>,
-    full_partition: Option<u32>,
-}
-
-impl<'a> PendingSend<'a> {
-    fn new(record: Record<'a>, follower: Follower) -> Self {
-        PendingSend {
-            record,
-            follower,
-            planned: None,
-            full_partition: None,
-        }
-    }
-
-    fn poll<M: ProducerMode, B: Buffers>(
-        &mut self,
-        gathering: &mut Gathering<'_, M, B>,
-        waker: &Waker,
-    ) -> Poll<Result<Option<Ticket>, SendError>> {
-        let planned = match self.planned {
-            Some(planned) => planned,
-            None => *self.planned.insert(gathering.plan(&self.record)?),
-        };
-        let when_full = WhenFull::Enrol(waker);
-        match gathering.send(planned, &self.record, &mut self.follower, when_full) {
-            Ok(sent) => {
-                let follower = core::mem::replace(&mut self.follower, Follower::Nothing);
-                Poll::Ready(Ok(follow_up(sent, follower)))
-            }
-            Err(Refusal::Pending { partition }) => {
-                report_wait(&mut self.full_partition, partition, gathering.producer);
-                Poll::Pending
-            }
-            Err(refusal) => Poll::Ready(Err(refusal.into())),
-        }
-    }
-}
-
-/// One poll of a future that flushes.
-fn poll_flush<M: ProducerMode, B: Buffers>(
-    gathering: &mut Gathering<'_, M, B>,
-    full_partition: &mut Option<u32>,
-    waker: &Waker,
-) -> Poll<Result<(), FlushError>> {
-    match gathering.flush(WhenFull::Enrol(waker)) {
-        Ok(()) => Poll::Ready(Ok(())),
-        Err(Refusal::Pending { partition }) => {
-            report_wait(full_partition, partition, gathering.producer);
-            Poll::Pending
-        }
-        Err(refusal) => Poll::Ready(Err(gathering.flush_error(refusal.into()))),
-    }
-}
-
-/// The end of a handle that may have gathered records. While a panic unwinds it does not wait.
+/// The end of a handle that may have gathered records. While a panic unwinds it does not wait. If the
+/// topic's clock panics, the records are lost as those without room are.
 fn flush_at_drop<M: ProducerMode, B: Buffers>(mut gathering: Gathering<'_, M, B>) {
     if gathering.gathered() == 0 {
         return;
@@ -530,10 +434,12 @@ fn flush_at_drop<M: ProducerMode, B: Buffers>(mut gathering: Gathering<'_, M, B>
         true => WhenFull::Fail,
         false => WhenFull::Block,
     };
-    let Err(refusal) = gathering.flush(when_full) else {
+    let topic = gathering.producer.appenders.topic.name().clone();
+    let mut refusal = Some(SendError::Withdrawn { topic });
+    contain_panic(|| refusal = gathering.flush(when_full).err().map(SendError::from));
+    let Some(cause) = refusal else {
         return;
     };
-    let cause = refusal.into();
     let lost = gathering.take_back(&cause);
     event!(
         error,
@@ -542,7 +448,6 @@ fn flush_at_drop<M: ProducerMode, B: Buffers>(mut gathering: Gathering<'_, M, B>
         records = lost.len(),
         cause = cause.to_string(),
     );
-    let _ = lost;
 }
 
 impl<M: ProducerMode> Drop for GatheringProducer<M> {

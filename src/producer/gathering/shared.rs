@@ -12,20 +12,19 @@
 use super::buffer::GatherBuffer;
 use super::config::GatheringConfig;
 use super::gather::{Buffers, Gathering, Schedule};
+use super::tasks::{PendingSend, poll_flush};
 use super::ticket::{Follower, Ticket};
-use super::{PendingSend, flush_at_drop, follow_up, poll_flush};
+use super::{flush_at_drop, follow_up};
 use crate::error::{FlushError, SendError};
 use crate::log::segment::SharedMode;
 use crate::owned_record::UnsentRecord;
-use crate::producer::SharedProducer;
 use crate::producer::appender::WhenFull;
-use crate::producer::producer_pool::{PooledProducer, ProducerPool};
+use crate::producer::{Producer, SharedProducer};
 use crate::record::{Record, RecordMetadata};
 use crate::sync::{AppendVec, Mutex, lock};
-use crate::wait::Waiter;
+use crate::wait::defer_wakes;
 use core::fmt;
-use core::future::{Future, poll_fn};
-use core::mem::swap;
+use core::future::Future;
 use core::task::{Poll, Waker};
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,36 +33,42 @@ impl SharedProducer {
     /// Makes it a [`SharedGatheringProducer`], whose sends gather records and append them by the
     /// batch. Its other clones stay as they are.
     pub fn gathering(self, config: GatheringConfig) -> SharedGatheringProducer {
-        let (pool, max_block) = self.into_parts();
-        let topic = pool.topic();
-        let schedule = Schedule::new(config.limits(topic.pool().shape()), true);
+        let topic = self.shared_topic();
+        let schedule = Schedule::new(config.limits(topic.pool().shape()));
         let buffers = (0..topic.partitions()).map(|_| Mutex::default()).collect();
+        let mut last = self.clone();
+        last.set_max_block(topic.config().max_block);
         SharedGatheringProducer {
-            max_block,
             shared: Arc::new(Shared {
                 buffers: SharedBuffers {
                     buffers: AppendVec::new(buffers),
                     grow: Mutex::default(),
                 },
                 schedule,
-                pool,
+                last,
             }),
+            producer: self,
         }
     }
 }
 
 /// Sends records to one topic by gathering them, from any number of threads and tasks at once.
 ///
-/// It has the calls of a [`GatheringProducer`](crate::GatheringProducer) but for `plain` and
-/// `close`, by `&self`. All clones gather together. A call takes a short lock of its partition's
-/// buffer; a thread that sends all the time is better off with a `GatheringProducer` of its own.
+/// It has the calls of a [`GatheringProducer`](crate::GatheringProducer), by `&self`, but for
+/// `close` and for those that append without gathering (there is
+/// [`send_now`](Self::send_now)). All clones gather together. A call takes a short lock of its
+/// partition's buffer; a thread that sends all the time is better off with a `GatheringProducer` of
+/// its own.
 ///
 /// Records that a thread or task sends one after the other to the same partition are in the log in
-/// that order. The callbacks of frames that different calls append may run at the same time.
+/// that order. A call may append what others have gathered: then their callbacks run in that call,
+/// perhaps after a `flush` of the other thread has returned. A callback that flushes by the same
+/// handle runs the callbacks of what it appends before the rest of its own frame's.
 ///
-/// When the last clone is dropped, what is gathered is sent, as a
-/// [`flush`](Self::flush) does: with a wait for room that blocks the thread. In a task, `await` a
-/// [`flush_async`](Self::flush_async) before.
+/// When the last clone is dropped, what is gathered is sent, with a wait for room that blocks the
+/// thread up to the topic's [`max_block`](crate::TopicConfig::max_block). In a task, `await` a
+/// [`flush_async`](Self::flush_async) before. A callback that owns a clone is dropped only when its
+/// record is sent: without a flush, it keeps the handle and what is gathered.
 ///
 /// ```
 /// # use ringlog::{Broker, GatheringConfig, Record, TopicConfig};
@@ -86,13 +91,15 @@ impl SharedProducer {
 #[derive(Clone)]
 pub struct SharedGatheringProducer {
     shared: Arc<Shared>,
-    max_block: Duration,
+    /// What its calls run on.
+    producer: SharedProducer,
 }
 
 struct Shared {
     buffers: SharedBuffers,
     schedule: Schedule,
-    pool: Arc<ProducerPool>,
+    /// For the drop of the last clone.
+    last: SharedProducer,
 }
 
 struct SharedBuffers {
@@ -126,7 +133,10 @@ impl Buffers for &SharedBuffers {
             Some(buffer) => buffer,
             None => self.added(partition),
         };
-        step(&mut lock(buffer))
+        // Dropped after the lock: a waker is the user's code.
+        let _deferred = defer_wakes();
+        let mut buffer = lock(buffer);
+        step(&mut buffer)
     }
 
     fn partitions(&self) -> u32 {
@@ -141,43 +151,32 @@ impl Buffers for &SharedBuffers {
 impl Shared {
     fn gathering<'g>(
         &'g self,
-        producer: &'g mut PooledProducer<'_>,
+        producer: &'g mut Producer<SharedMode>,
     ) -> Gathering<'g, SharedMode, &'g SharedBuffers> {
-        Gathering {
-            producer,
-            buffers: &self.buffers,
-            schedule: &self.schedule,
-        }
+        Gathering::new(producer, &self.buffers, &self.schedule)
     }
 }
 
 impl SharedGatheringProducer {
     /// The topic's name.
     pub fn topic(&self) -> &str {
-        self.shared.pool.topic().name()
+        self.producer.topic()
     }
 
     /// How long a call of this handle waits for room: [`SharedProducer::max_block`].
     pub fn max_block(&self) -> Duration {
-        self.max_block
+        self.producer.max_block()
     }
 
     /// Sets how long a call of this handle waits for room. Clones made from now on have the same
     /// limit; other clones keep theirs.
     pub fn set_max_block(&mut self, limit: Duration) {
-        self.max_block = limit;
+        self.producer.set_max_block(limit);
     }
 
-    /// A producer for one call.
-    fn take(&self) -> PooledProducer<'_> {
-        let mut producer = self.shared.pool.take();
-        producer.set_max_block(self.max_block);
-        producer
-    }
-
-    /// Runs one call.
+    /// Runs one call, on a producer of its own.
     fn run<R>(&self, call: impl FnOnce(&mut Gathering<'_, SharedMode, &SharedBuffers>) -> R) -> R {
-        let mut producer = self.take();
+        let mut producer = self.producer.take();
         call(&mut self.shared.gathering(&mut producer))
     }
 
@@ -224,7 +223,7 @@ impl SharedGatheringProducer {
         Ok(())
     }
 
-    /// Appends a record at once, after those that are gathered for its partition:
+    /// Appends a record at once, after what is gathered for its partition:
     /// [`GatheringProducer::send_now`](crate::GatheringProducer::send_now).
     ///
     /// # Errors
@@ -232,7 +231,7 @@ impl SharedGatheringProducer {
     pub fn send_now(&self, record: Record<'_>) -> Result<RecordMetadata, SendError> {
         self.run(|gathering| {
             let planned = gathering.plan(&record)?;
-            Ok(gathering.send_alone(planned.partition, &record, WhenFull::Block)?)
+            Ok(gathering.send_alone(planned, &record, WhenFull::Block)?)
         })
     }
 
@@ -259,11 +258,7 @@ impl SharedGatheringProducer {
     /// # Errors
     /// As there.
     pub fn flush_due(&self) -> Result<(), FlushError> {
-        self.run(|gathering| {
-            let now = gathering.producer.clock.now();
-            let appended = gathering.append_due(now);
-            appended.map_err(|cause| gathering.flush_error(cause))
-        })
+        self.run(|gathering| gathering.flush_due())
     }
 
     /// How long until a gathered record has lingered:
@@ -280,7 +275,7 @@ impl SharedGatheringProducer {
     /// Takes back all gathered records:
     /// [`GatheringProducer::take_unsent`](crate::GatheringProducer::take_unsent).
     pub fn take_unsent(&self) -> Vec<UnsentRecord> {
-        let topic = self.shared.pool.topic().name().clone();
+        let topic = self.producer.shared_topic().name().clone();
         self.run(|gathering| gathering.take_back(&SendError::Withdrawn { topic }))
     }
 
@@ -316,6 +311,19 @@ impl SharedGatheringProducer {
         })
     }
 
+    /// [`send_now`](Self::send_now) for a task:
+    /// [`GatheringProducer::send_now_async`](crate::GatheringProducer::send_now_async).
+    ///
+    /// # Errors
+    /// See [`GatheringProducer`](crate::GatheringProducer#errors); never `Full`.
+    pub fn send_now_async<'a>(
+        &'a self,
+        record: Record<'a>,
+    ) -> impl Future<Output = Result<RecordMetadata, SendError>> + Send + use<'a> {
+        let mut pending = PendingSend::new(record, Follower::Nothing);
+        self.future(move |gathering, waker| pending.poll_now(gathering, waker))
+    }
+
     /// Sends all gathered records, each partition's as soon as there is room for them:
     /// [`GatheringProducer::flush_async`](crate::GatheringProducer::flush_async).
     ///
@@ -326,25 +334,13 @@ impl SharedGatheringProducer {
         self.future(move |gathering, waker| poll_flush(gathering, &mut full_partition, waker))
     }
 
-    /// A future whose polls run on a producer of the pool, with the future's own enrolment. Once it
-    /// was ready it stays pending.
+    /// A future whose polls are calls.
     fn future<'a, T>(
         &'a self,
         mut poll: impl FnMut(&mut Gathering<'_, SharedMode, &SharedBuffers>, &Waker) -> Poll<T> + 'a,
     ) -> impl Future<Output = T> {
-        let mut waiter = Some(Waiter::default());
-        poll_fn(move |context| {
-            let Some(own) = &mut waiter else {
-                return Poll::Pending;
-            };
-            let mut producer = self.take();
-            swap(&mut producer.appenders.waiter, own);
-            let polled = poll(&mut self.shared.gathering(&mut producer), context.waker());
-            swap(&mut producer.appenders.waiter, own);
-            if polled.is_ready() {
-                waiter = None;
-            }
-            polled
+        self.producer.future(move |producer, context| {
+            poll(&mut self.shared.gathering(producer), context.waker())
         })
     }
 
@@ -365,11 +361,10 @@ impl SharedGatheringProducer {
         mut follower: Follower,
         when_full: WhenFull<'_>,
     ) -> Result<Option<Ticket>, SendError> {
-        let mut producer = self.take();
-        let mut gathering = self.shared.gathering(&mut producer);
-        let planned = gathering.plan(record)?;
-        let sent = gathering.send(planned, record, &mut follower, when_full)?;
-        drop(producer);
+        let sent = self.run(|gathering| {
+            let planned = gathering.plan(record)?;
+            Ok::<_, SendError>(gathering.send(planned, record, &mut follower, when_full)?)
+        })?;
         Ok(follow_up(sent, follower))
     }
 
@@ -383,8 +378,7 @@ impl SharedGatheringProducer {
 
 impl Drop for Shared {
     fn drop(&mut self) {
-        let mut producer = self.pool.take();
-        producer.set_max_block(self.pool.topic().config().max_block);
+        let mut producer = self.last.take();
         flush_at_drop(self.gathering(&mut producer));
     }
 }

@@ -61,7 +61,7 @@ enum TicketState {
 }
 
 impl Ticket {
-    /// The ticket of a record that went into the log by itself.
+    /// The ticket of a record that was not gathered, but appended at once.
     pub(super) fn appended(metadata: RecordMetadata) -> Ticket {
         Ticket {
             timestamp: metadata.timestamp(),
@@ -205,7 +205,7 @@ impl Followers {
     }
 }
 
-/// What is left to do for those that follow a frame: it runs the user's code.
+/// What is left to do for the followers of a frame: it runs the user's code.
 pub(super) struct Completion {
     result: Result<FrameMetadata, SendError>,
     callbacks: Vec<WaitingCallback>,

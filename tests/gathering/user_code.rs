@@ -1,0 +1,273 @@
+//! User code that runs in the middle of a call, and waits that overlap.
+
+use super::*;
+use common::conditions::{CountSleepers, LONG, wait_until, woken};
+use ringlog::{Clock, Consumer, ManualClock, SendError, SharedGatheringProducer};
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::task::{Context, Wake, Waker};
+use std::thread;
+
+/// Runs a call that may hang in a thread, and says so.
+fn ends(what: &str, call: impl FnOnce() + Send + 'static) {
+    let thread = thread::spawn(call);
+    wait_until(what, || thread.is_finished());
+    thread.join().unwrap();
+}
+
+#[derive(Default)]
+struct Wakes(AtomicUsize);
+
+impl Wake for Wakes {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+impl Wakes {
+    fn count(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// Sends by the handle that wakes it.
+struct Sends(SharedGatheringProducer);
+
+impl Wake for Sends {
+    fn wake(self: Arc<Self>) {
+        self.0.send(Record::new("woken")).unwrap();
+    }
+}
+
+#[test]
+fn a_readers_waker_may_send_by_the_handle_that_wakes_it() {
+    let (broker, topic) = make(TopicConfig::new());
+    let mut consumer = subscribed(&broker, ConsumerConfig::new());
+    let handle = topic.shared_producer().gathering(by_four());
+    let waker = Waker::from(Arc::new(Sends(handle.clone())));
+    {
+        let mut polled = pin!(consumer.poll_async());
+        assert!(
+            polled
+                .as_mut()
+                .poll(&mut Context::from_waker(&waker))
+                .is_pending()
+        );
+        let flushing = handle.clone();
+        ends("a flush that wakes a reader", move || {
+            flushing.send(Record::new("x")).unwrap();
+            flushing.flush().unwrap();
+        });
+    }
+    assert_eq!((logged(&topic), handle.gathered()), (1, 1));
+    drop(waker);
+}
+
+/// A clock that panics while it is broken.
+#[derive(Clone, Debug, Default)]
+struct Fragile(Arc<AtomicBool>);
+
+impl Fragile {
+    fn set_broken(&self, broken: bool) {
+        self.0.store(broken, Ordering::Relaxed);
+    }
+}
+
+impl Clock for Fragile {
+    fn now_ms(&self) -> i64 {
+        assert!(!self.0.load(Ordering::Relaxed), "the clock is broken");
+        1000
+    }
+}
+
+#[test]
+fn a_send_whose_clock_panics_has_gathered_nothing() {
+    for linger in [Duration::MAX, Duration::from_millis(5)] {
+        let clock = Fragile::default();
+        let (broker, topic) = make(TopicConfig::new().clock(clock.clone()));
+        let mut consumer = subscribed(&broker, ConsumerConfig::new());
+        let config = by_four().batch_records(2).linger(linger);
+        let mut producer = topic.producer().gathering(config);
+        send_numbers(&mut producer, 0..1);
+        clock.set_broken(true);
+        let send = catch_unwind(AssertUnwindSafe(|| producer.send(Record::new("1"))));
+        assert!(send.is_err());
+        clock.set_broken(false);
+        send_numbers(&mut producer, 1..2);
+        producer.flush().unwrap();
+        assert_eq!(values(&mut consumer), ["0", "1"]);
+    }
+}
+
+#[test]
+fn a_drop_whose_clock_panics_gives_its_tickets_the_error() {
+    for unwinding in [false, true] {
+        let clock = Fragile::default();
+        let (_broker, topic) = make(TopicConfig::new().clock(clock.clone()));
+        let mut producer = topic.producer().gathering(GatheringConfig::new());
+        let ticket = producer.send_with_ticket(Record::new("x")).unwrap();
+        clock.set_broken(true);
+        let dropped = catch_unwind(AssertUnwindSafe(move || {
+            let mut producer = producer;
+            if unwinding {
+                let _ = producer.send(Record::new("y"));
+            }
+        }));
+        // The drop's own panic does not leave it.
+        assert_eq!(dropped.is_err(), unwinding);
+        let withdrawn = SendError::Withdrawn {
+            topic: TOPIC.into(),
+        };
+        assert_eq!(ticket.get(), Some(Err(withdrawn)));
+    }
+}
+
+#[test]
+fn taking_records_back_wakes_the_sends_that_wait_for_room() {
+    let sleepers = CountSleepers::default();
+    let (broker, topic) = make(tiny().max_block(LONG).wait(sleepers.strategy()));
+    let _consumer = subscribed(&broker, ConsumerConfig::new());
+    let handle = topic
+        .shared_producer()
+        .gathering(by_four().batch_records(2));
+    while handle.gathered() < 2 || logged(&topic) < 4 {
+        handle.send(Record::new("x")).unwrap();
+    }
+    let wakes = Arc::new(Wakes::default());
+    let waker = Waker::from(wakes.clone());
+    let mut send = pin!(handle.send_async(Record::new("task")));
+    assert!(
+        send.as_mut()
+            .poll(&mut Context::from_waker(&waker))
+            .is_pending()
+    );
+    assert_eq!(handle.take_unsent().len(), 2);
+    assert_eq!(wakes.count(), 1);
+    assert!(
+        send.as_mut()
+            .poll(&mut Context::from_waker(&waker))
+            .is_ready()
+    );
+    handle.send(Record::new("x")).unwrap();
+    thread::scope(|scope| {
+        let sent = sleepers.asleep(|| {
+            let handle = handle.clone();
+            scope.spawn(move || woken("a send", || handle.send(Record::new("thread")).unwrap()))
+        });
+        assert_eq!(handle.take_unsent().len(), 2);
+        sent.join().unwrap();
+    });
+    assert_eq!(handle.take_unsent().len(), 1);
+}
+
+#[test]
+fn a_frame_has_the_time_after_the_wait_for_room() {
+    let clock = ManualClock::new(1000);
+    let (broker, topic) = make(tiny().max_block(LONG).clock(clock.clone()));
+    let mut consumer = subscribed(&broker, ConsumerConfig::new());
+    let mut producer = topic
+        .producer()
+        .gathering(GatheringConfig::new().batch_records(2));
+    send_numbers(&mut producer, 0..6);
+    let mut times = Vec::new();
+    thread::scope(|scope| {
+        scope.spawn(move || {
+            woken("a send", || producer.send(Record::new("6")).unwrap());
+            woken("a flush", || producer.flush().unwrap());
+        });
+        wait_until("the send waits", || {
+            topic.stats().partitions[0].blocked_sends == 1
+        });
+        clock.set(61_000);
+        wait_until("all are read", || {
+            let batch = consumer.try_poll().unwrap();
+            times.extend(batch.iter().map(|record| record.timestamp()));
+            times.len() == 7
+        });
+    });
+    let expected = [Some(1000); 4].into_iter().chain([Some(61_000); 3]);
+    assert!(times.iter().copied().eq(expected), "{times:?}");
+}
+
+/// A reader of one partition, and a producer whose two partitions and their buffers are full.
+fn two_full_partitions(
+    max_block: Duration,
+) -> (
+    ringlog::Broker,
+    Topic,
+    Consumer,
+    Consumer,
+    GatheringProducer,
+) {
+    let (broker, topic) = make(tiny().partitions(2).max_block(max_block));
+    let reader = |partition| {
+        let mut reader = broker.consumer(ConsumerConfig::new()).unwrap();
+        reader.assign([(TOPIC, partition)]).unwrap();
+        reader
+    };
+    let (zero, one) = (reader(0), reader(1));
+    let mut producer = topic.producer().gathering(by_four().batch_records(2));
+    for partition in [0, 1] {
+        for _ in 0..6 {
+            producer
+                .send(Record::new("x").partition(partition))
+                .unwrap();
+        }
+    }
+    (broker, topic, zero, one, producer)
+}
+
+#[test]
+fn a_flush_waits_for_all_full_partitions_at_once() {
+    let (_broker, topic, mut zero, mut one, mut producer) = two_full_partitions(LONG);
+    let wakes = Arc::new(Wakes::default());
+    let waker = Waker::from(wakes.clone());
+    {
+        let mut flush = pin!(producer.flush_async());
+        assert!(
+            flush
+                .as_mut()
+                .poll(&mut Context::from_waker(&waker))
+                .is_pending()
+        );
+        // The second partition is read first.
+        assert_eq!(values(&mut one).len(), 4);
+        one.try_poll().unwrap();
+        assert_eq!(wakes.count(), 1);
+        assert!(
+            flush
+                .as_mut()
+                .poll(&mut Context::from_waker(&waker))
+                .is_pending()
+        );
+        assert_eq!(topic.log_end_offset(1), Ok(6));
+        assert_eq!(values(&mut zero).len(), 4);
+        zero.try_poll().unwrap();
+        assert!(
+            flush
+                .as_mut()
+                .poll(&mut Context::from_waker(&waker))
+                .is_ready()
+        );
+    }
+    assert_eq!((logged(&topic), producer.gathered()), (6, 0));
+}
+
+#[test]
+fn a_refused_call_says_how_long_it_has_waited() {
+    let limit = Duration::from_millis(50);
+    let (_broker, topic, _zero, _one, mut producer) = two_full_partitions(limit);
+    let error = producer.flush().unwrap_err();
+    assert!(matches!(error.cause, SendError::Full { waited, partition: 0, .. } if waited >= limit));
+    assert_eq!(
+        topic.stats().partitions[1].blocked_sends,
+        0,
+        "one wait, for both"
+    );
+    let full = producer.send_now(Record::new("x").partition(0));
+    assert!(matches!(full, Err(SendError::Full { waited, .. }) if waited >= limit));
+    producer.take_unsent();
+}
