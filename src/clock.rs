@@ -21,8 +21,7 @@ pub(crate) fn now() -> i64 {
     // SAFETY: the pointer is to a live timespec. The call fails only for an unknown clock, and
     // then leaves it zero.
     unsafe { libc::clock_gettime(libc::CLOCK_REALTIME_COARSE, &mut time) };
-    // Less than 10^9 nanoseconds. Divided as a `u32` that is one multiplication; as an `i64` it took
-    // a keyed send a nanosecond longer.
+    // Less than 10^9 nanoseconds: divided as a `u32`, that is one multiplication.
     time.tv_sec * 1000 + i64::from(time.tv_nsec as u32 / 1_000_000)
 }
 

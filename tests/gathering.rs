@@ -27,7 +27,26 @@ use common::{TOPIC, drain, make, subscribed};
 use ringlog::{
     ConsumerConfig, GatheringConfig, GatheringProducer, Overflow, Record, Topic, TopicConfig,
 };
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::Wake;
 use std::time::Duration;
+
+/// A waker that counts.
+#[derive(Default)]
+struct Wakes(AtomicUsize);
+
+impl Wakes {
+    fn count(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+impl Wake for Wakes {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
 
 /// Gathers up to four records of a partition, for as long as it takes.
 fn by_four() -> GatheringConfig {

@@ -4,24 +4,7 @@ use super::*;
 use ringlog::{Consumer, SendError};
 use std::future::Future;
 use std::pin::{Pin, pin};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::{Context, Poll, Wake, Waker};
-
-#[derive(Default)]
-struct Wakes(AtomicUsize);
-
-impl Wake for Wakes {
-    fn wake(self: Arc<Self>) {
-        self.0.fetch_add(1, Ordering::Relaxed);
-    }
-}
-
-impl Wakes {
-    fn count(&self) -> usize {
-        self.0.load(Ordering::Relaxed)
-    }
-}
+use std::task::{Context, Poll, Waker};
 
 fn poll<F: Future>(future: &mut Pin<&mut F>, wakes: &Arc<Wakes>) -> Poll<F::Output> {
     let waker = Waker::from(wakes.clone());

@@ -6,9 +6,8 @@ use ringlog::{Clock, Consumer, ManualClock, SendError, SharedGatheringProducer};
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::task::{Context, Wake, Waker};
+use std::sync::atomic::AtomicBool;
+use std::task::{Context, Waker};
 use std::thread;
 
 /// Runs a call that may hang in a thread, and says so.
@@ -16,21 +15,6 @@ fn ends(what: &str, call: impl FnOnce() + Send + 'static) {
     let thread = thread::spawn(call);
     wait_until(what, || thread.is_finished());
     thread.join().unwrap();
-}
-
-#[derive(Default)]
-struct Wakes(AtomicUsize);
-
-impl Wake for Wakes {
-    fn wake(self: Arc<Self>) {
-        self.0.fetch_add(1, Ordering::Relaxed);
-    }
-}
-
-impl Wakes {
-    fn count(&self) -> usize {
-        self.0.load(Ordering::Relaxed)
-    }
 }
 
 /// Sends by the handle that wakes it.

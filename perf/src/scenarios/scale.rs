@@ -10,7 +10,8 @@ use crate::systems::disruptor::DisruptorMulti;
 use crate::systems::fetch_add::FetchAddRing;
 use crate::systems::ringlog::RinglogShared;
 use crate::systems::ringlog_default::{
-    DefaultKeys, DefaultKeysBatch, DefaultKeysValues, DefaultPartitions, DefaultPartitionsValues,
+    DefaultKeys, DefaultKeysBatch, DefaultKeysGathered, DefaultKeysValues, DefaultPartitions,
+    DefaultPartitionsValues,
 };
 use crate::systems::ringlog_routed::RinglogPartitionPairs;
 use crate::systems::rtrb::Rtrb;
@@ -40,6 +41,7 @@ fn own_partitions() -> Vec<Candidate> {
 fn keyed() -> Vec<Candidate> {
     vec![
         Candidate::many_streams::<DefaultKeys>(),
+        Candidate::many_streams::<DefaultKeysGathered>(),
         // Gathered by hand.
         Candidate::many_streams::<DefaultKeysValues>(),
         Candidate::many_streams::<DefaultKeysBatch>(),

@@ -7,8 +7,8 @@ use crate::failure::Failure;
 use crate::message::content::stream;
 use crate::message::tally::Reader;
 use ringlog::{
-    Broker, Consumer, ConsumerConfig, Destination, PartitionChoice, Partitioner, Producer, Record,
-    TopicConfig, Xxh3,
+    Broker, Consumer, ConsumerConfig, Destination, GatheringConfig, GatheringProducer,
+    PartitionChoice, Partitioner, Producer, Record, TopicConfig, Xxh3,
 };
 use std::array;
 use std::sync::Arc;
@@ -85,6 +85,9 @@ pub(crate) struct KeySender(Producer, Arc<Streams>);
 /// Sends each record to the partition of its stream.
 pub(crate) struct PartitionSender(Producer, Arc<Streams>);
 
+/// Sends each record with the key of its stream, by a producer that gathers.
+pub(crate) struct GatheringSender(GatheringProducer, Arc<Streams>);
+
 /// Gathers frames by hand: messages of one partition are sent `FRAME` at a time.
 struct Frames<const N: usize> {
     producer: Producer,
@@ -108,6 +111,12 @@ impl OpenSender for KeySender {
 impl OpenSender for PartitionSender {
     fn open(producer: Producer, streams: &Arc<Streams>, _partitions: usize) -> Self {
         PartitionSender(producer, streams.clone())
+    }
+}
+
+impl OpenSender for GatheringSender {
+    fn open(producer: Producer, streams: &Arc<Streams>, _partitions: usize) -> Self {
+        GatheringSender(producer.gathering(GatheringConfig::new()), streams.clone())
     }
 }
 
@@ -149,6 +158,21 @@ impl<const N: usize, const B: usize> Sender<N, B> for PartitionSender {
         let message = &messages[0];
         let partition = self.1.partitions[stream(message)];
         self.0.send(Record::new(message).partition(partition))?;
+        Ok(true)
+    }
+}
+
+impl<const N: usize, const B: usize> Sender<N, B> for GatheringSender {
+    #[inline(always)]
+    fn send(&mut self, messages: &[[u8; N]; B]) -> Result<bool, Failure> {
+        let message = &messages[0];
+        let key = &self.1.keys[stream(message)];
+        self.0.send(Record::new(message).key(key))?;
+        Ok(true)
+    }
+
+    fn finish(&mut self) -> Result<bool, Failure> {
+        self.0.flush()?;
         Ok(true)
     }
 }
@@ -338,6 +362,10 @@ systems! {
     /// One call for each record, with the key of its stream.
     DefaultKeys, "ringlog, send",
     Streams::by_key, KeySender, keys true;
+
+    /// The same, gathered.
+    DefaultKeysGathered, "ringlog, gathered",
+    Streams::by_key, GatheringSender, keys true;
 
     /// Frames of one partition, gathered by key: values without keys.
     DefaultKeysValues, "ringlog, send_values of 64",

@@ -124,7 +124,6 @@ impl<M: ProducerMode> Producer<M> {
 /// to [`max_block`](Self::max_block), unless a panic unwinds. What it cannot send then is lost; its
 /// tickets and callbacks get the error. So `close`, or flush, before.
 pub struct GatheringProducer<M: ProducerMode = SharedMode> {
-    // Before the producer: its callbacks may hold what the user drops with it.
     buffers: OwnBuffers,
     schedule: Schedule,
     producer: Producer<M>,
