@@ -54,9 +54,9 @@ fn read_while_it_is_dropped<P: Send>(topic: &Topic, consumer: &mut ringlog::Cons
 fn the_drop_of_the_last_clone_waits_for_room_as_the_topic_says() {
     let (broker, topic) = make(tiny().max_block(common::conditions::LONG));
     let mut consumer = subscribed(&broker, ConsumerConfig::new());
-    let shared = topic.shared_producer();
-    let mut handle = shared.gathering(by_four().batch_records(2));
-    handle.set_max_block(Duration::ZERO);
+    let mut shared = topic.shared_producer();
+    shared.set_max_block(Duration::ZERO);
+    let handle = shared.gathering(by_four().batch_records(2));
     for number in 0..6 {
         handle.send(Record::new(&number.to_string())).unwrap();
     }

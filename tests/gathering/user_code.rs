@@ -2,10 +2,14 @@
 
 use super::*;
 use common::conditions::{CountSleepers, LONG, wait_until, woken};
-use ringlog::{Clock, Consumer, ManualClock, SendError, SharedGatheringProducer};
+use ringlog::{
+    Clock, Consumer, ManualClock, SendError, SharedGatheringProducer, WaitAction, WaitPolicy,
+    WaitStrategy,
+};
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
+use std::sync::Mutex;
 use std::sync::atomic::AtomicBool;
 use std::task::{Context, Waker};
 use std::thread;
@@ -254,4 +258,48 @@ fn a_refused_call_says_how_long_it_has_waited() {
     let full = producer.send_now(Record::new("x").partition(0));
     assert!(matches!(full, Err(SendError::Full { waited, .. }) if waited >= limit));
     producer.take_unsent();
+}
+
+/// Makes room for two records in the first wait, and takes this long for it.
+#[derive(Debug)]
+struct SlowReader {
+    consumer: Mutex<Option<Consumer>>,
+    is_first: AtomicBool,
+    takes: Duration,
+}
+
+impl WaitPolicy for SlowReader {
+    fn next(&self, _attempts: u32) -> WaitAction {
+        if self.is_first.swap(false, Ordering::Relaxed) {
+            let mut consumer = self.consumer.lock().unwrap();
+            for _ in 0..2 {
+                assert_eq!(consumer.as_mut().unwrap().try_poll().unwrap().len(), 2);
+            }
+            thread::sleep(self.takes);
+        }
+        WaitAction::Spin(1) // the clock is looked at after several spins only
+    }
+}
+
+#[test]
+fn the_waits_of_a_call_take_max_block_in_all() {
+    let takes = Duration::from_millis(50);
+    let reader = Arc::new(SlowReader {
+        consumer: Mutex::default(),
+        is_first: AtomicBool::new(true),
+        takes,
+    });
+    let wait = WaitStrategy::Custom(reader.clone());
+    let (broker, topic) = make(tiny().wait(wait));
+    let consumer = subscribed(&broker, ConsumerConfig::new().max_poll_records(2));
+    *reader.consumer.lock().unwrap() = Some(consumer);
+    let mut producer = topic.producer().gathering(by_four().batch_records(2));
+    send_numbers(&mut producer, 0..6);
+    producer.set_max_block(takes);
+    // The first wait ends with room for what is gathered, and no time for a second one.
+    let full = producer.send_now(Record::new("6"));
+    assert!(matches!(full, Err(SendError::Full { waited, .. }) if waited >= takes));
+    assert_eq!((logged(&topic), producer.gathered()), (6, 0));
+    assert_eq!(topic.stats().partitions[0].blocked_sends, 1);
+    reader.consumer.lock().unwrap().take();
 }
