@@ -6,6 +6,7 @@ use ringlog::{
     Assignment, Assignor, Broker, ConsumeError, Consumer, ConsumerConfig, GroupView, OffsetReset,
     Overflow, PartitionChoice, Partitioner, RangeAssignor, Rebalance, RebalanceListener,
     RebalanceProtocol, Record, SendError, Topic, TopicConfig, TopicError, TopicPartition,
+    WaitAction, WaitPolicy, WaitStrategy,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
@@ -957,4 +958,43 @@ fn a_subscription_beside_creations_misses_no_topic_and_reads_none_twice() {
         assert!(count.values().all(|times| *times == 1));
         assert_eq!(seen.lost, 0);
     }
+}
+
+#[test]
+fn after_a_topic_is_deleted_partitions_added_to_another_are_read() {
+    let broker = Broker::new();
+    let [keep, _gone] = ["orders.a", "orders.b"].map(|name| create(&broker, name));
+    let mut consumer = following(&broker, ConsumerConfig::new(), "orders.*");
+    assert!(consumer.try_poll().unwrap().is_empty());
+    broker.delete_topic("orders.b").unwrap();
+    assert!(consumer.try_poll().unwrap().is_empty());
+    keep.add_partitions(2).unwrap();
+    keep.producer().send(Record::new("x").partition(1)).unwrap();
+    assert_eq!(consumer.try_poll().unwrap().partition(), Some(1));
+}
+
+/// Ends a wait at the first attempt, and counts the waits.
+#[derive(Clone, Debug, Default)]
+struct CountWaits(Arc<AtomicU64>);
+
+impl WaitPolicy for CountWaits {
+    fn next(&self, attempts: u32) -> WaitAction {
+        if attempts == 1 {
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+        WaitAction::Yield
+    }
+}
+
+#[test]
+fn a_consumer_waits_as_the_topic_that_it_found_does() {
+    let broker = Broker::new();
+    let mut consumer = following(&broker, ConsumerConfig::new(), "orders");
+    assert!(consumer.try_poll().unwrap().is_empty());
+    let waits = CountWaits::default();
+    let config = small().wait(WaitStrategy::Custom(Arc::new(waits.clone())));
+    broker.create_topic("orders", config).unwrap();
+    assert!(consumer.try_poll().unwrap().is_empty());
+    assert!(consumer.poll(Duration::from_millis(1)).unwrap().is_empty());
+    assert_eq!(waits.0.load(Ordering::SeqCst), 1);
 }

@@ -303,3 +303,17 @@ fn a_deleted_topic_leaves_the_members_their_other_topics() {
     // What is left is spread over both.
     assert_eq!(settle().map(|topics| topics.len()), [1, 1]);
 }
+
+#[test]
+fn after_a_topic_is_deleted_members_get_partitions_added_to_another() {
+    let (broker, topics) = topics(&["a", "b"]);
+    let mut consumer = member(&broker, grouped(), &["a", "b"]);
+    assert_eq!(count_polled(&mut consumer), 0);
+    broker.delete_topic("b").unwrap();
+    poll_errors(&mut consumer);
+    topics[0].add_partitions(2).unwrap();
+    let mut producer = topics[0].producer();
+    producer.try_send(Record::new("x").partition(1)).unwrap();
+    assert_eq!(count_polled(&mut consumer), 1);
+    assert_eq!(owned_topics(&consumer), ["a", "a"]);
+}
