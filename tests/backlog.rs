@@ -140,18 +140,3 @@ fn a_segment_is_not_recycled_while_it_has_an_open_claim() {
         }
     }
 }
-
-#[test]
-fn a_backlog_is_read_to_the_end_of_its_segment_from_any_slot() {
-    const LAST: u32 = 128;
-    let config = TopicConfig::new().segments(3).segment_records(LAST);
-    let (broker, topic) = make(config);
-    let mut producer = topic.producer();
-    send(&mut producer, 0..LAST + 1);
-    let mut consumer = subscribed(&broker, all_at_once());
-    for slot in [10, 17, 100] {
-        consumer.seek((TOPIC, 0), slot.into()).unwrap();
-        assert_eq!(poll(&mut consumer), numbered(slot..LAST));
-    }
-    assert_eq!(poll(&mut consumer), numbered(LAST..LAST + 1));
-}

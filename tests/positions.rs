@@ -432,17 +432,3 @@ fn an_overtaken_seek_to_a_time_counts_its_losses() {
         stop.store(true, Ordering::Relaxed);
     });
 }
-
-#[test]
-fn a_lookup_past_a_segment_hides_none_of_its_records_from_the_next() {
-    let (_broker, topic) = make(small());
-    let mut producer = topic.producer();
-    for time in [1, 2, 3, 4, 8] {
-        producer.send(Record::new("x").timestamp(time)).unwrap();
-    }
-    // The first segment has all of its records, so its latest time is remembered.
-    assert_eq!(found(&topic, 5), Some((4, 8)));
-    for (offset, time) in (0..).zip([1, 2, 3, 4, 8]) {
-        assert_eq!(found(&topic, time), Some((offset, time)));
-    }
-}

@@ -139,14 +139,3 @@ fn a_seek_behind_open_claims_at_the_start_of_a_segment_waits() {
     second.publish();
     assert_eq!(read(&mut consumer), [(1, vec![0]), (2, vec![2])]);
 }
-
-#[test]
-fn a_seek_to_the_end_of_a_full_segment_gets_what_comes_next() {
-    let (broker, topic) = make(config());
-    let mut producer = topic.producer();
-    (0..8).for_each(|n| _ = send(&mut producer, n));
-    let mut consumer = subscribed(&broker, ConsumerConfig::new());
-    assert_eq!(seek(&mut consumer, 8), []);
-    send(&mut producer, 8);
-    assert_eq!(read(&mut consumer), [(8, vec![8])]);
-}

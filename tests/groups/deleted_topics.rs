@@ -317,3 +317,19 @@ fn after_a_topic_is_deleted_members_get_partitions_added_to_another() {
     assert_eq!(count_polled(&mut consumer), 1);
     assert_eq!(owned_topics(&consumer), ["a", "a"]);
 }
+
+#[test]
+fn after_a_topic_is_deleted_partitions_added_to_another_are_held_back() {
+    let broker = Broker::new();
+    let config = TopicConfig::new().segments(2).segment_records(4);
+    let [kept, _deleted] = ["a", "b"].map(|n| broker.create_topic(n, config.clone()).unwrap());
+    let mut consumer = member(&broker, grouped(), &["a", "b"]);
+    assert_eq!(count_polled(&mut consumer), 0);
+    broker.delete_topic("b").unwrap();
+    kept.add_partitions(2).unwrap();
+    let mut producer = kept.producer();
+    let mut send = || producer.try_send(Record::new("x").partition(1)).is_ok();
+    assert_eq!((0..100).take_while(|_| send()).count(), 8);
+    poll_errors(&mut consumer);
+    assert!(!consumer.is_finished(), "it reads a");
+}
