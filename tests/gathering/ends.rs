@@ -29,17 +29,38 @@ fn a_drop_waits_for_room() {
     let mut consumer = subscribed(&broker, ConsumerConfig::new());
     let mut producer = topic.producer().gathering(by_four().batch_records(2));
     send_numbers(&mut producer, 0..6);
+    read_while_it_is_dropped(&topic, &mut consumer, producer);
+}
+
+/// Reads only when the drop waits for room.
+fn read_while_it_is_dropped<P: Send>(topic: &Topic, consumer: &mut ringlog::Consumer, producer: P) {
     std::thread::scope(|scope| {
         scope.spawn(move || {
             common::conditions::woken("the drop of a producer", || drop(producer));
         });
+        common::conditions::wait_until("the drop waits", || {
+            topic.stats().partitions[0].blocked_sends == 1
+        });
         let mut read = Vec::new();
         common::conditions::wait_until("all six are read", || {
-            read.extend(values(&mut consumer));
+            read.extend(values(consumer));
             read.len() == 6
         });
         assert_eq!(read, ["0", "1", "2", "3", "4", "5"]);
     });
+}
+
+#[test]
+fn the_drop_of_the_last_clone_waits_for_room_as_the_topic_says() {
+    let (broker, topic) = make(tiny().max_block(common::conditions::LONG));
+    let mut consumer = subscribed(&broker, ConsumerConfig::new());
+    let shared = topic.shared_producer();
+    let mut handle = shared.gathering(by_four().batch_records(2));
+    handle.set_max_block(Duration::ZERO);
+    for number in 0..6 {
+        handle.send(Record::new(&number.to_string())).unwrap();
+    }
+    read_while_it_is_dropped(&topic, &mut consumer, handle);
 }
 
 #[test]

@@ -161,7 +161,7 @@ fn readers_see_a_frame_whole_with_one_timestamp() {
 
     let (broker, topic) = make(TopicConfig::new().timestamps(Timestamps::Given));
     let mut consumer = subscribed(&broker, ConsumerConfig::new());
-    let mut producer = topic.producer().gathering(by_four());
+    let mut producer = topic.producer().gathering(GatheringConfig::new());
     producer.send(Record::new("a").key("k")).unwrap();
     producer.send(Record::new("b").timestamp(7)).unwrap();
     producer.flush().unwrap();
@@ -175,6 +175,10 @@ fn plain_values_of_one_length_can_be_viewed_in_place() {
     let (broker, topic) = make(TopicConfig::new());
     let mut consumer = subscribed(&broker, ConsumerConfig::new());
     let mut producer = topic.producer().gathering(by_four());
+    // Also after a frame of another kind.
+    producer.send(Record::new("keyed").key("k")).unwrap();
+    producer.flush().unwrap();
+    assert_eq!(values(&mut consumer), ["keyed"]);
     for number in 0..4u64 {
         producer.send(Record::new(&number.to_ne_bytes())).unwrap();
     }

@@ -169,6 +169,10 @@ fn a_close_of_the_topic_wakes_sends_and_flushes() {
     let mut send = pin!(handle.send_with_ticket_async(Record::new("6")));
     assert!(poll(&mut flush, &wakes).is_pending());
     assert!(poll(&mut send, &wakes).is_pending());
+    // However often they are polled, each counts as blocked once.
+    assert!(poll(&mut flush, &wakes).is_pending());
+    assert!(poll(&mut send, &wakes).is_pending());
+    assert_eq!(topic.stats().partitions[0].blocked_sends, 2);
     topic.close();
     assert_eq!(wakes.count(), 2);
     let closed = SendError::Closed {
@@ -183,4 +187,27 @@ fn a_close_of_the_topic_wakes_sends_and_flushes() {
     };
     assert_eq!(error, closed);
     assert_eq!(handle.take_unsent().len(), 2);
+}
+
+#[test]
+fn a_record_that_waits_is_routed_once() {
+    let config = tiny().partitions(2).partitioner(ringlog::RoundRobin);
+    let (broker, topic) = make(config);
+    let mut consumer = subscribed(&broker, ConsumerConfig::new());
+    let mut producer = topic.producer().gathering(by_four().batch_records(2));
+    for _ in 0..6 {
+        producer.send(Record::new("x").partition(0)).unwrap();
+    }
+    let wakes = Arc::new(Wakes::default());
+    {
+        // Partition 0 is the first one, and full.
+        let mut send = pin!(producer.send_with_ticket_async(Record::new("y")));
+        for _ in 0..3 {
+            assert!(poll(&mut send, &wakes).is_pending());
+        }
+        make_room(&mut consumer);
+        assert!(poll(&mut send, &wakes).is_ready());
+    }
+    assert_eq!(topic.log_end_offset(1), Ok(0));
+    assert_eq!(producer.gathered(), 1);
 }

@@ -486,7 +486,6 @@ impl<'a> PendingSend<'a> {
         gathering: &mut Gathering<'_, M, B>,
         waker: &Waker,
     ) -> Poll<Result<Option<Ticket>, SendError>> {
-        gathering.producer.appenders.waiter.withdraw();
         let planned = match self.planned {
             Some(planned) => planned,
             None => *self.planned.insert(gathering.plan(&self.record)?),
@@ -512,7 +511,6 @@ fn poll_flush<M: ProducerMode, B: Buffers>(
     full_partition: &mut Option<u32>,
     waker: &Waker,
 ) -> Poll<Result<(), FlushError>> {
-    gathering.producer.appenders.waiter.withdraw();
     match gathering.flush(WhenFull::Enrol(waker)) {
         Ok(()) => Poll::Ready(Ok(())),
         Err(Refusal::Pending { partition }) => {
