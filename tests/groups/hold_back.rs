@@ -181,3 +181,15 @@ fn a_seek_back_holds_at_once() {
     let expected: Vec<_> = (2..end).map(|offset| (0, offset)).collect();
     assert_eq!(read(&mut member), expected);
 }
+
+#[test]
+fn a_lower_commit_holds_again_what_is_retained() {
+    let (broker, topic) = make(TopicConfig::new().segments(2).segment_records(4));
+    let mut producer = topic.producer();
+    let mut member = subscribed(&broker, grouped().auto_commit(false));
+    send(&mut producer, 0, 8);
+    assert_eq!(read(&mut member).len(), 8);
+    member.commit().unwrap();
+    member.commit_offsets([(at(0), 3)]).unwrap();
+    assert!(producer.try_send(Record::new("x")).is_err());
+}
