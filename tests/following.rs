@@ -6,6 +6,7 @@ use ringlog::{
     Assignment, Assignor, Broker, ConsumeError, Consumer, ConsumerConfig, GroupView, OffsetReset,
     Overflow, PartitionChoice, Partitioner, RangeAssignor, Rebalance, RebalanceListener,
     RebalanceProtocol, Record, SendError, Topic, TopicConfig, TopicError, TopicPartition,
+    WaitAction, WaitPolicy, WaitStrategy,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
@@ -956,5 +957,49 @@ fn a_subscription_beside_creations_misses_no_topic_and_reads_none_twice() {
         }
         assert!(count.values().all(|times| *times == 1));
         assert_eq!(seen.lost, 0);
+    }
+}
+
+#[test]
+fn after_a_topic_is_deleted_partitions_added_to_another_are_read() {
+    for config in [ConsumerConfig::new(), ConsumerConfig::new().group("g")] {
+        let broker = Broker::new();
+        let [kept, _deleted] = ["orders.a", "orders.b"].map(|name| create(&broker, name));
+        let mut consumer = following(&broker, config, "orders.*");
+        assert!(consumer.try_poll().unwrap().is_empty());
+        broker.delete_topic("orders.b").unwrap();
+        assert!(consumer.try_poll().unwrap().is_empty());
+        kept.add_partitions(2).unwrap();
+        kept.producer().send(Record::new("x").partition(1)).unwrap();
+        let mut polls = (0..4).map(|_| consumer.try_poll().unwrap().partition());
+        assert!(polls.any(|partition| partition == Some(1)));
+    }
+}
+
+/// Ends a wait at the first attempt, and counts the waits.
+#[derive(Clone, Debug, Default)]
+struct CountWaits(Arc<AtomicU64>);
+
+impl WaitPolicy for CountWaits {
+    fn next(&self, attempts: u32) -> WaitAction {
+        if attempts == 1 {
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+        WaitAction::Yield
+    }
+}
+
+#[test]
+fn a_consumer_waits_as_the_topic_that_it_found_does() {
+    for config in [ConsumerConfig::new(), member()] {
+        let broker = Broker::new();
+        let mut consumer = following(&broker, config, "orders");
+        assert!(consumer.try_poll().unwrap().is_empty());
+        let waits = CountWaits::default();
+        let config = small().wait(WaitStrategy::Custom(Arc::new(waits.clone())));
+        broker.create_topic("orders", config).unwrap();
+        assert!(consumer.try_poll().unwrap().is_empty());
+        assert!(consumer.poll(Duration::from_millis(1)).unwrap().is_empty());
+        assert_eq!(waits.0.load(Ordering::SeqCst), 1);
     }
 }

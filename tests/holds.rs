@@ -139,3 +139,20 @@ fn subscribing_again_takes_no_more_memory() {
         assert_eq!(topic.memory_bytes(), before);
     }
 }
+
+#[test]
+fn a_consumer_adds_the_same_memory_however_it_gets_its_partitions() {
+    let memory = |reads: fn(&mut Consumer)| {
+        let (broker, topic, mut producer) = setup(TopicConfig::new());
+        producer.send(Record::new("x")).unwrap();
+        let before = topic.memory_bytes();
+        let mut consumer = broker.consumer(ConsumerConfig::new()).unwrap();
+        reads(&mut consumer);
+        assert_eq!(consumer.try_poll().unwrap().len(), 1);
+        topic.memory_bytes() - before
+    };
+    let subscribed = memory(|consumer| consumer.subscribe([TOPIC]).unwrap());
+    assert!(subscribed > 0, "a spare segment");
+    let assigned = memory(|consumer| consumer.assign([(TOPIC, 0)]).unwrap());
+    assert_eq!(assigned, subscribed);
+}

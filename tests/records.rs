@@ -353,3 +353,48 @@ fn the_number_of_values_left_is_exact_between_slices() {
     assert_eq!(values.next_slice(), Some(&[5, 6, 7, 8][..]));
     assert_eq!((values.len(), values.next_slice()), (0, None));
 }
+
+#[test]
+fn a_batchs_metadata_has_one_entry_for_each_record() {
+    let (_broker, topic) = make(TopicConfig::new());
+    let mut producer = topic.producer();
+    assert_eq!(producer.topic(), TOPIC);
+    let empty = producer.send_batch(&[]).unwrap();
+    assert!(empty.is_empty() && empty.iter().next().is_none());
+    let batch = [Record::new("x"); 3];
+    let metadata = producer.send_batch(&batch).unwrap();
+    assert!(!metadata.is_empty());
+    let mut left = metadata.iter();
+    for (offset, n) in (0..3).zip((1..=3).rev()) {
+        assert_eq!(left.size_hint(), (n, Some(n)));
+        assert_eq!(left.next().unwrap().offset, offset);
+    }
+    assert_eq!(left.size_hint(), (0, Some(0)));
+}
+
+#[test]
+fn a_claim_shows_what_was_written_to_it() {
+    let (_broker, topic) = make(TopicConfig::new());
+    let mut producer = topic.producer();
+    let mut claim = producer.claim(Destination::Any, None, 3).unwrap();
+    claim.copy_from_slice(b"abc");
+    assert_eq!(&*claim, b"abc");
+}
+
+#[test]
+fn what_an_iterator_has_left_within_a_frame_is_folded_too() {
+    let (broker, topic) = make(TopicConfig::new());
+    let mut producer = topic.producer();
+    for values in [["a", "b", "c"], ["d", "e", "f"]] {
+        producer.send_batch(&values.map(Record::new)).unwrap();
+    }
+    let mut consumer = subscribed(&broker, ConsumerConfig::new());
+    let batch = consumer.try_poll().unwrap();
+    let mut records = batch.iter();
+    assert_eq!(records.next().unwrap().value_bytes(), b"a");
+    let rest = records.fold(Vec::new(), |mut all, record| {
+        all.extend_from_slice(record.value_bytes());
+        all
+    });
+    assert_eq!(rest, b"bcdef");
+}

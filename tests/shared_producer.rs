@@ -305,9 +305,16 @@ fn a_partitioner_may_send_by_the_handle_that_calls_it() {
     let config = TopicConfig::new().partitioner(SendsItself(handle.clone()));
     let (broker, topic) = make(config);
     let shared = handle.get_or_init(|| topic.shared_producer());
+    let mut after_first = None;
     for round in 0..10 {
         let sent = shared.send(Record::new("outer").key("k")).unwrap();
         assert_eq!(sent.offset, 2 * round + 1);
+        let memory = *after_first.get_or_insert(topic.memory_bytes());
+        assert_eq!(
+            topic.memory_bytes(),
+            memory,
+            "both producers are used again"
+        );
     }
     assert_eq!(producers(&broker), 2);
 }

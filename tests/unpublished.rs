@@ -125,3 +125,17 @@ fn a_claim_held_for_many_laps_costs_no_segment() {
     let mut consumer = subscribed(&broker, ConsumerConfig::new());
     assert!(!read(&mut consumer).is_empty());
 }
+
+#[test]
+fn a_seek_behind_open_claims_at_the_start_of_a_segment_waits() {
+    let (broker, topic) = make(config());
+    let (mut a, mut b, mut c) = (topic.producer(), topic.producer(), topic.producer());
+    let first = a.claim(Destination::Any, None, 1).unwrap();
+    let second = b.claim(Destination::Any, None, 1).unwrap();
+    send(&mut c, 2);
+    let mut consumer = subscribed(&broker, ConsumerConfig::new());
+    assert_eq!(seek(&mut consumer, 1), []);
+    first.publish();
+    second.publish();
+    assert_eq!(read(&mut consumer), [(1, vec![0]), (2, vec![2])]);
+}

@@ -3,6 +3,7 @@
 use super::common::{TOPIC, make, subscribed};
 use super::{after, partition, read, read_all, send};
 use ringlog::{ConsumeError, Consumer, ConsumerConfig, Destination, TopicConfig, UpstreamError};
+use std::time::Duration;
 
 fn ended(upstream: &str, number: u32, position: u64) -> ConsumeError {
     ConsumeError::Upstream(UpstreamError::Ended {
@@ -213,4 +214,19 @@ fn a_deleted_topic_is_closed_for_the_dependent_too() {
         topic: TOPIC.into(),
     };
     assert_eq!(poll(&mut matcher), Err(closed));
+}
+
+#[test]
+fn a_paused_partition_reports_no_upstream_that_has_ended() {
+    let (broker, topic) = make(TopicConfig::new());
+    let mut upstream = subscribed(&broker, journal());
+    let mut matcher = after(&broker, &mut [&mut upstream]);
+    send(&mut topic.producer(), 5);
+    read(&mut upstream);
+    upstream.close();
+    assert_eq!(poll(&mut matcher), Ok(vec![0, 1]));
+    matcher.pause((TOPIC, 0)).unwrap();
+    assert!(matcher.poll(Duration::from_millis(1)).unwrap().is_empty());
+    matcher.resume((TOPIC, 0)).unwrap();
+    assert_eq!(poll(&mut matcher), Err(ended(JOURNAL, 0, 2)));
 }

@@ -363,3 +363,16 @@ fn a_handle_is_the_same_before_and_after_the_subscription() {
         "ReadProgress(consumer \"consumer-1\")"
     );
 }
+
+#[test]
+fn an_upstream_that_seeks_back_takes_nothing_back() {
+    let (broker, topic) = make(TopicConfig::new());
+    let mut journal = subscribed(&broker, ConsumerConfig::new());
+    let mut matcher = after(&broker, &mut [&mut journal]);
+    send(&mut topic.producer(), 5);
+    assert_eq!(read_all(&mut journal).len(), 5);
+    journal.seek((TOPIC, 0), 1).unwrap();
+    assert_eq!(read(&mut journal).len(), 4);
+    journal.seek((TOPIC, 0), 0).unwrap();
+    assert_eq!(read_all(&mut matcher), [0, 1, 2, 3, 4]);
+}

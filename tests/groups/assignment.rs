@@ -208,3 +208,12 @@ fn added_partitions_are_shared_and_read_from_their_start() {
         assert_eq!(seen.iter().filter(|&&(p, _)| p == 4).count(), 8);
     }
 }
+
+#[test]
+fn a_limit_of_the_pauses_leaves_a_member_as_it_is_configured() {
+    let (broker, _topic) = make(TopicConfig::new());
+    let config = grouped().max_poll_pause(std::time::Duration::ZERO);
+    let mut member = subscribed(&broker, config);
+    assert!(read(&mut member).is_empty());
+    assert_eq!(broker.describe_group("g").unwrap().members.len(), 1);
+}

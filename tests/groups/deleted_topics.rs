@@ -277,29 +277,31 @@ fn a_topic_created_again_is_assigned_at_the_committed_offset() {
 }
 
 #[test]
-fn a_deleted_topic_leaves_the_members_their_other_topics() {
-    let names = ["a", "b", "c", "d"];
-    let (broker, _topics) = topics(&names);
-    let mut members = [(); 2].map(|()| member(&broker, grouped(), &names));
-    let mut settle = || {
-        for _ in 0..3 {
-            members.iter_mut().for_each(|m| _ = poll_errors(m));
-        }
-        members.each_ref().map(owned_topics)
-    };
-    let [first, _] = settle();
-    assert_eq!(first.len(), 2);
-    for topic in &first {
-        broker.delete_topic(topic).unwrap();
-    }
-    let group = broker.describe_group("g").unwrap();
-    let left: Vec<_> = names
-        .iter()
-        .filter(|n| !first.contains(&n.to_string()))
-        .collect();
-    for member in &group.members {
-        assert!(member.topics.iter().eq(left.iter().copied()), "{member:?}");
-    }
-    // What is left is spread over both.
-    assert_eq!(settle().map(|topics| topics.len()), [1, 1]);
+fn after_a_topic_is_deleted_members_get_partitions_added_to_another() {
+    let (broker, topics) = topics(&["a", "b"]);
+    let mut consumer = member(&broker, grouped(), &["a", "b"]);
+    assert_eq!(count_polled(&mut consumer), 0);
+    broker.delete_topic("b").unwrap();
+    poll_errors(&mut consumer);
+    topics[0].add_partitions(2).unwrap();
+    let mut producer = topics[0].producer();
+    producer.try_send(Record::new("x").partition(1)).unwrap();
+    assert_eq!(count_polled(&mut consumer), 1);
+    assert_eq!(owned_topics(&consumer), ["a", "a"]);
+}
+
+#[test]
+fn after_a_topic_is_deleted_partitions_added_to_another_are_held_back() {
+    let broker = Broker::new();
+    let config = TopicConfig::new().segments(2).segment_records(4);
+    let [kept, _deleted] = ["a", "b"].map(|n| broker.create_topic(n, config.clone()).unwrap());
+    let mut consumer = member(&broker, grouped(), &["a", "b"]);
+    assert_eq!(count_polled(&mut consumer), 0);
+    broker.delete_topic("b").unwrap();
+    kept.add_partitions(2).unwrap();
+    let mut producer = kept.producer();
+    let mut send = || producer.try_send(Record::new("x").partition(1)).is_ok();
+    assert_eq!((0..100).take_while(|_| send()).count(), 8);
+    poll_errors(&mut consumer);
+    assert!(!consumer.is_finished(), "it reads a");
 }

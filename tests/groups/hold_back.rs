@@ -166,3 +166,30 @@ fn a_group_holds_back_nothing_of_a_partition_in_which_it_has_no_offset() {
     send(&mut producer, 1, 8);
     assert!(producer.try_send(Record::new("x").partition(1)).is_err());
 }
+
+#[test]
+fn a_seek_back_holds_at_once() {
+    let (broker, topic) = make(TopicConfig::new().segments(3).segment_records(4));
+    let mut producer = topic.producer();
+    let mut member = subscribed(&broker, grouped());
+    send(&mut producer, 0, 8);
+    assert_eq!(read(&mut member).len(), 8);
+    // All of it is committed, and retained so far.
+    member.seek((TOPIC, 0), 2).unwrap();
+    let more = (0..100).take_while(|_| producer.try_send(Record::new("x")).is_ok());
+    let end = 8 + more.count() as u64;
+    let expected: Vec<_> = (2..end).map(|offset| (0, offset)).collect();
+    assert_eq!(read(&mut member), expected);
+}
+
+#[test]
+fn a_lower_commit_holds_again_what_is_retained() {
+    let (broker, topic) = make(TopicConfig::new().segments(2).segment_records(4));
+    let mut producer = topic.producer();
+    let mut member = subscribed(&broker, grouped().auto_commit(false));
+    send(&mut producer, 0, 8);
+    assert_eq!(read(&mut member).len(), 8);
+    member.commit().unwrap();
+    member.commit_offsets([(at(0), 3)]).unwrap();
+    assert!(producer.try_send(Record::new("x")).is_err());
+}

@@ -244,3 +244,48 @@ fn a_member_whose_listener_panics_leaves_and_the_others_go_on() {
         assert_eq!((partitions(&a).len(), partitions(&b).len()), (1, 1));
     }
 }
+
+/// What a listener's rebalance does is what its consumer does.
+struct UsesAll(Arc<Mutex<Vec<String>>>);
+
+impl RebalanceListener for UsesAll {
+    fn assigned(&mut self, rebalance: &mut Rebalance<'_>) {
+        let (p, other) = ((TOPIC, 0), (TOPIC, 1));
+        rebalance.seek_to_end(p).unwrap();
+        let end = rebalance.position(p);
+        rebalance.seek_to_beginning(p).unwrap();
+        let start = rebalance.position(p);
+        rebalance.pause(p).unwrap();
+        rebalance.pause(other).unwrap();
+        rebalance.resume(other).unwrap();
+        let seen = format!("{end:?} {start:?} {:?}", rebalance.committed(p));
+        self.0.lock().unwrap().push(seen);
+    }
+    fn revoked(&mut self, rebalance: &mut Rebalance<'_>) {
+        rebalance.commit().unwrap();
+        let seen = format!("{:?}", rebalance.committed((TOPIC, 1)));
+        self.0.lock().unwrap().push(seen);
+    }
+}
+
+#[test]
+fn a_listener_moves_pauses_and_commits_as_its_consumer() {
+    let (broker, topic) = make(TopicConfig::new().partitions(2));
+    let mut producer = topic.producer();
+    send(&mut producer, 0, 3);
+    send(&mut producer, 1, 2);
+    let mut before = subscribed(&broker, grouped().auto_commit(false));
+    assert_eq!(read(&mut before).len(), 5);
+    before.commit_offsets([((TOPIC, 0), 2)]).unwrap();
+    drop(before);
+
+    let calls = Calls::default();
+    let mut consumer = broker.consumer(grouped().auto_commit(false)).unwrap();
+    consumer
+        .subscribe_with([TOPIC], UsesAll(calls.clone()))
+        .unwrap();
+    assert_eq!(read(&mut consumer), [(1, 0), (1, 1)], "0 is paused");
+    consumer.unsubscribe();
+    let expected = ["Ok(3) Ok(0) Ok(Some(2))", "Ok(Some(2))"];
+    assert_eq!(*calls.lock().unwrap(), expected);
+}
