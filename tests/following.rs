@@ -857,6 +857,32 @@ fn a_topic_deleted_during_the_subscription_is_left_out() {
 
 /// A topic may be created while its predecessor of the same name is being deleted, and another
 /// member may poll then. Here the deletion wakes a task, whose waker does both.
+/// The listener is called between the look at the deleted topics and the reading.
+#[test]
+fn a_topic_deleted_during_a_poll_is_left_without_an_error() {
+    struct Deletes(Broker);
+    impl RebalanceListener for Deletes {
+        fn assigned(&mut self, _: &mut Rebalance<'_>) {
+            let topic = self.0.topic("orders").unwrap();
+            let mut producer = topic.exclusive_producer().unwrap();
+            self.0.delete_topic("orders").unwrap();
+            // With this refusal its log ends.
+            assert!(producer.try_send(Record::new("x")).is_err());
+        }
+    }
+    for records in 0..2 {
+        let broker = Broker::new();
+        let mut consumer = consumer(&broker, member());
+        let listener = Deletes(broker.clone());
+        consumer.subscribe_pattern_with("orders", listener).unwrap();
+        let topic = create(&broker, "orders");
+        (0..records).for_each(|_| send(&topic, "x"));
+        assert!(drain_all(&mut [&mut consumer]).records.is_empty());
+        assert!(broker.topic("orders").is_err());
+        assert!(names(&consumer).is_empty());
+    }
+}
+
 #[test]
 fn a_successor_created_during_the_deletion_is_read_from_its_first_record() {
     struct Recreate {

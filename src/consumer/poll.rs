@@ -408,6 +408,9 @@ impl Consumer {
 
     fn poll_partition(&mut self, i: usize) -> Result<bool, ConsumeError> {
         let assigned = &self.assigned[i];
+        if assigned.topic.is_deleted() && self.is_following() {
+            return Ok(false); // deleted since this poll began; the next one leaves it
+        }
         assigned.topic.refuse_deleted::<ConsumeError>()?;
         if assigned.paused {
             return Ok(false);
