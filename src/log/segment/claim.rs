@@ -10,6 +10,7 @@ use super::batch_share::BatchShare;
 use super::descriptor::{Descriptor, Kind, UNIT};
 use super::frame::{write_all_but_value, write_record, write_values};
 use super::gathered_frame::GatheredFrame;
+use super::stand_back::stand_back;
 use super::state::SegmentState;
 use crate::log::counters::SharedCounters;
 use crate::log::segment::memory::{Block, WriteAccess};
@@ -133,6 +134,7 @@ impl Segment {
     ) -> Result<SegmentState, SegmentState> {
         let word = self.block.state();
         let mut seen = S::current(word, last.0);
+        let mut has_stood_back = false;
         loop {
             let state = SegmentState(seen);
             if !state.has_room(full, records, units) {
@@ -140,8 +142,13 @@ impl Segment {
             }
             match S::advance(word, seen, state.after(records, units).0) {
                 Ok(()) => return Ok(state),
+                // Lock-free: another producer's claim succeeded.
+                Err(now) if now != seen && !has_stood_back => {
+                    has_stood_back = true;
+                    seen = stand_back(word, now);
+                }
+                // That again, or the exchange failed for no reason, as a weak one may.
                 Err(now) => {
-                    // Lock-free: the exchange failed because another producer's claim succeeded.
                     seen = now;
                     spin_loop();
                 }
