@@ -10,7 +10,7 @@ use super::batch_share::BatchShare;
 use super::descriptor::{Descriptor, Kind, UNIT};
 use super::frame::{write_all_but_value, write_record, write_values};
 use super::gathered_frame::GatheredFrame;
-use super::stand_back::stand_back;
+use super::stand_back::after_loss;
 use super::state::SegmentState;
 use crate::log::counters::SharedCounters;
 use crate::log::segment::memory::{Block, WriteAccess};
@@ -134,7 +134,7 @@ impl Segment {
     ) -> Result<SegmentState, SegmentState> {
         let word = self.block.state();
         let mut seen = S::current(word, last.0);
-        let mut has_stood_back = false;
+        let mut losses = 0;
         loop {
             let state = SegmentState(seen);
             if !state.has_room(full, records, units) {
@@ -143,15 +143,12 @@ impl Segment {
             match S::advance(word, seen, state.after(records, units).0) {
                 Ok(()) => return Ok(state),
                 // Lock-free: another producer's claim succeeded.
-                Err(now) if now != seen && !has_stood_back => {
-                    has_stood_back = true;
-                    seen = stand_back(word, now);
+                Err(now) if now != seen => {
+                    losses += 1;
+                    seen = after_loss(word, now, losses);
                 }
-                // That again, or the exchange failed for no reason, as a weak one may.
-                Err(now) => {
-                    seen = now;
-                    spin_loop();
-                }
+                // It failed for no reason, as a weak exchange may.
+                Err(_) => spin_loop(),
             }
         }
     }

@@ -1,43 +1,54 @@
-//! Standing back: what a producer does after it has lost a claim to another one.
+//! Standing back: what a producer does that keeps losing its claims to another one.
 //!
-//! A claim is one exchange of the state word, which fails because another producer has claimed
-//! meanwhile. If both tried again at once, they would pass the line of the state word, and the lines
-//! that they write, back and forth with every record. So the one that lost waits, and the other
-//! appends a run of records as if it were alone.
+//! A claim is one exchange of the state word, and it fails because another producer has claimed
+//! meanwhile. Two producers that send without a pause pass the line of the state word, and the
+//! lines that they write, back and forth with almost every record. It is faster if one of them
+//! appends a run of records as if it were alone. So a claim that has lost [`LOSSES`] times waits.
 //!
-//! The wait is an exponential backoff that watches the state word, with two limits:
+//! The wait is an exponential backoff that watches the state word, within two limits:
 //!
-//! - It goes on only while others append: at least a record for each [`HINTS_PER_RECORD`] spin hints.
-//!   So a producer that sends now and then, or that stops after its claim, costs another one short
-//!   step.
-//! - It ends after [`MOST_RECORDS`], and a claim stands back once. Whenever it loses after that, it
-//!   tries again at once, until it succeeds. A producer that keeps winning meanwhile loses its next
-//!   claim, and then stands back itself.
+//! - It goes on only while others append fast, at least a record for each [`HINTS_PER_RECORD`] spin
+//!   hints. Beside a producer that has stopped it takes one short step.
+//! - It ends after [`MOST_RECORDS`], and a claim waits once. When it loses after that, it tries again
+//!   at once, until it succeeds. A producer that keeps winning meanwhile soon loses as often in one
+//!   claim, and then waits itself.
 //!
-//! Claims stay lock-free: nothing that another thread does or fails to do makes the wait longer than
-//! that. It writes nothing and keeps no state.
+//! A single loss is no reason to wait: producers that pause between their sends meet now and then,
+//! and waiting would only delay them. (`docs/performance-log.md` has the figures.)
+//!
+//! Claims stay lock-free: the wait has a bound, whatever other threads do. It writes nothing and
+//! keeps no state from one claim to the next.
 
 use super::state::SegmentState;
 use crate::sync::{AtomicU64, ord, spin_loop};
 
-/// Spin hints before the state word is looked at for the first time. A hint takes 10 to 140 cycles,
-/// depending on the processor.
+/// A claim waits when it has lost this often.
+const LOSSES: u32 = if cfg!(loom) { 1 } else { 4 };
+
+/// Spin hints before the first look at the state word. A hint takes 10 to 140 cycles, depending on
+/// the processor.
 const FIRST_STEP: u32 = if cfg!(loom) { 1 } else { 16 };
 
 /// Spin hints of the longest step. Each look takes the line of the state word from the producer
 /// that appends, so looks should be rare.
 const LONGEST_STEP: u32 = 256;
 
-/// While others append at least a record for this many spin hints, it pays to wait.
-const HINTS_PER_RECORD: u32 = 16;
+/// The wait goes on while others append at least a record for this many spin hints.
+const HINTS_PER_RECORD: u32 = 4;
 
-/// A claim lets at most about this many records go before it.
-const MOST_RECORDS: u32 = if cfg!(loom) { 0 } else { 1024 };
+/// A waiting claim lets about this many records go before it: enough that the lines which then
+/// change hands cost little for each of them, and few enough that it waits for microseconds.
+const MOST_RECORDS: u32 = if cfg!(loom) { 0 } else { 512 };
 
-/// Waits after an exchange that found `now`, and returns what the state word is then.
+/// Called after an exchange that found `now`, the last of `losses` of one claim. Returns the state
+/// word to try from.
 #[cold]
 #[inline(never)]
-pub(super) fn stand_back(word: &AtomicU64, now: u64) -> u64 {
+pub(super) fn after_loss(word: &AtomicU64, now: u64, losses: u32) -> u64 {
+    if losses != LOSSES {
+        spin_loop();
+        return now;
+    }
     let look = |hints| {
         for _ in 0..hints {
             spin_loop();
@@ -79,7 +90,7 @@ mod tests {
         SegmentState::open(PartitionId::new(3)).after(records, records)
     }
 
-    /// Stands back from a segment of 100 records, while others append `record(hints)` records a
+    /// Stands back from a segment of 100 records, while others append `records(step)` at each
     /// step. Returns the steps, in hints, and the records seen last.
     fn steps(records: impl Fn(u32) -> u32) -> (Vec<u32>, u32) {
         let mut steps = Vec::new();
@@ -94,6 +105,15 @@ mod tests {
     }
 
     #[test]
+    fn a_claim_waits_once_and_not_before_it_has_lost_several_times() {
+        let word = AtomicU64::new(open(101).0);
+        for losses in 1..10 {
+            let waits = after_loss(&word, open(100).0, losses) == word.load(ord!(Relaxed));
+            assert_eq!(waits, losses == LOSSES, "{losses} losses");
+        }
+    }
+
+    #[test]
     fn beside_a_producer_that_has_stopped_it_takes_one_short_step() {
         assert_eq!(steps(|_| 0), (vec![FIRST_STEP], 100));
     }
@@ -102,15 +122,15 @@ mod tests {
     fn it_goes_on_for_as_long_as_others_append_fast() {
         let (hints, last) = steps(|hints| hints / HINTS_PER_RECORD);
         assert_eq!(hints[..6], [16, 32, 64, 128, 256, 256]);
-        assert!(hints[5..].iter().all(|&h| h == LONGEST_STEP));
+        assert!(hints[5..].iter().all(|&step| step == LONGEST_STEP));
         let longest = LONGEST_STEP / HINTS_PER_RECORD;
         assert!((100 + MOST_RECORDS..100 + MOST_RECORDS + longest).contains(&last));
 
         let slower = |hints| match hints {
-            64 => 3, // one too few
+            64 => 15, // one too few
             hints => hints / HINTS_PER_RECORD,
         };
-        assert_eq!(steps(slower), (vec![16, 32, 64], 100 + 1 + 2 + 3));
+        assert_eq!(steps(slower), (vec![16, 32, 64], 100 + 4 + 8 + 15));
     }
 
     #[test]
