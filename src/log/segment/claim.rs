@@ -208,9 +208,11 @@ impl<'a> FrameClaim<'a> {
         if S::EXCLUSIVE || segment.block.begins_line(slot) {
             segment.block.prefetch_slot_for_writing(slot);
         }
-        // At each claim, even of one unit: prefetching only at the beginning of a line was
-        // measured, and is slower.
-        segment.prefetch_data_for_writing(start.unit_field() as usize * UNIT, bytes);
+        // At each claim of a single record, even of one unit: prefetching only at the beginning of a
+        // line was measured, and is slower. Not for a short frame of several records.
+        if records == 1 || bytes > MAX_AHEAD_BYTES {
+            segment.prefetch_data_for_writing(start.unit_field() as usize * UNIT, bytes);
+        }
         FrameClaim {
             target,
             // SAFETY: M6: after the claim (S2), and used only until it is published.
