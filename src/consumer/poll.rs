@@ -408,10 +408,14 @@ impl Consumer {
 
     fn poll_partition(&mut self, i: usize) -> Result<bool, ConsumeError> {
         let assigned = &self.assigned[i];
-        if assigned.topic.is_deleted() && self.is_following() {
-            return Ok(false); // deleted since this poll began; the next one leaves it
+        if let Err(deleted) = assigned.topic.refuse_deleted::<ConsumeError>() {
+            // Since this poll began. If topics are followed, the next one leaves this one.
+            return if self.is_following() {
+                Ok(false)
+            } else {
+                Err(deleted)
+            };
         }
-        assigned.topic.refuse_deleted::<ConsumeError>()?;
         if assigned.paused {
             return Ok(false);
         }

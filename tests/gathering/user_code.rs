@@ -154,7 +154,9 @@ fn taking_records_back_wakes_the_sends_that_wait_for_room() {
 #[test]
 fn a_frame_has_the_time_after_the_wait_for_room() {
     let clock = ManualClock::new(1000);
-    let (broker, topic) = make(tiny().max_block(LONG).clock(clock.clone()));
+    let sleepers = CountSleepers::default();
+    let config = tiny().max_block(LONG).clock(clock.clone());
+    let (broker, topic) = make(config.wait(sleepers.strategy()));
     let mut consumer = subscribed(&broker, ConsumerConfig::new());
     let mut producer = topic
         .producer()
@@ -162,12 +164,12 @@ fn a_frame_has_the_time_after_the_wait_for_room() {
     send_numbers(&mut producer, 0..6);
     let mut times = Vec::new();
     thread::scope(|scope| {
-        scope.spawn(move || {
-            woken("a send", || producer.send(Record::new("6")).unwrap());
-            woken("a flush", || producer.flush().unwrap());
-        });
-        wait_until("the send waits", || {
-            topic.stats().partitions[0].blocked_sends == 1
+        // Its next attempt comes after it was woken, and reads the clock then.
+        sleepers.asleep(|| {
+            scope.spawn(move || {
+                woken("a send", || producer.send(Record::new("6")).unwrap());
+                woken("a flush", || producer.flush().unwrap());
+            })
         });
         clock.set(61_000);
         wait_until("all are read", || {
