@@ -1,0 +1,3 @@
+//! Serves a ringlog [`Broker`](ringlog::Broker) to Kafka clients.
+
+pub mod batch;
