@@ -1,3 +1,9 @@
 //! Serves a ringlog [`Broker`](ringlog::Broker) to Kafka clients.
 
 pub mod batch;
+mod server;
+
+pub use server::{
+    AdvertisedAddress, BindError, GroupTimes, Server, ServerBuilder, ServerLimits,
+    default_topic_config, is_valid_topic_name,
+};

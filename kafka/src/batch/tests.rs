@@ -232,22 +232,24 @@ mod written_by_kafka_python {
         assert_eq!(decoded(&bytes).unwrap(), expected("value-1"));
 
         let headers = [header("h", Some(b"1")), header("h", None)];
-        let parts: [(i64, Option<&[u8]>, Option<&[u8]>, &[Header<'_>]); 3] = [
-            (
-                1_700_000_000_000,
-                Some(b"key-1"),
-                Some(b"value-1"),
-                &headers,
-            ),
-            (1_700_000_000_005, None, Some(b""), &[]),
-            (1_700_000_000_003, Some(b""), None, &[]),
+        let records = [
+            RecordFields {
+                timestamp: 1_700_000_000_000,
+                key: Some(b"key-1"),
+                value: Some(b"value-1"),
+                headers: &headers,
+            },
+            RecordFields {
+                timestamp: 1_700_000_000_005,
+                value: Some(b""),
+                ..RecordFields::default()
+            },
+            RecordFields {
+                timestamp: 1_700_000_000_003,
+                key: Some(b""),
+                ..RecordFields::default()
+            },
         ];
-        let records = parts.map(|(timestamp, key, value, headers)| RecordFields {
-            timestamp,
-            key,
-            value,
-            headers,
-        });
         assert_eq!(encode(&records, Codec::None).unwrap(), bytes);
     }
 
