@@ -30,8 +30,6 @@ mod join;
 mod offsets;
 mod state;
 mod sync;
-#[cfg(test)]
-mod tests;
 mod timer;
 
 pub(crate) use join::{Join, JoinRequest, Joined, JoinedMember};

@@ -109,15 +109,18 @@ impl Group {
             State::Empty => initial_delay,
             _ => self.rebalance_timeout(),
         };
+        let now = Instant::now();
         for member in self.members.values_mut() {
             member.has_synced = false;
             if let Some(syncing) = member.syncing.take() {
+                // It was alive while it waited, however long that was.
+                member.touch(now);
                 // The receiver is gone if the client is.
                 let _ = syncing.send(Err(ResponseError::RebalanceInProgress));
             }
         }
         self.state = State::Preparing;
-        self.phase_ends = Some(Instant::now() + wait);
+        self.phase_ends = Some(now + wait);
     }
 
     fn rebalance_timeout(&self) -> Duration {
