@@ -31,6 +31,7 @@ mod group;
 mod protocol;
 mod reader;
 mod sequences;
+mod topic_settings;
 mod topics;
 
 pub use builder::{BindError, Server, ServerBuilder};

@@ -5,7 +5,7 @@
 //! partition's retention takes, as in Kafka.
 
 use super::topics::{ServedTopic, Topics};
-use crate::batch::{BatchWriter, HEADER_BYTES, RecordFields};
+use crate::batch::{BatchWriter, HEADER_BYTES, RecordFields, TimestampType};
 use core::fmt;
 use ringlog::{Batch, ConsumeError, Consumer, ConsumerConfig, HoldBack, OffsetReset};
 use std::collections::HashMap;
@@ -62,11 +62,20 @@ impl fmt::Debug for Reader {
 }
 
 /// The records that a fetch has read of a partition.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct FetchedRecords {
     pub(crate) writer: BatchWriter,
     /// No more fits.
     pub(crate) is_full: bool,
+}
+
+impl FetchedRecords {
+    pub(crate) fn new(timestamp_type: TimestampType) -> FetchedRecords {
+        FetchedRecords {
+            writer: BatchWriter::new(timestamp_type),
+            is_full: false,
+        }
+    }
 }
 
 impl Reader {

@@ -12,6 +12,7 @@
 //! the sequence must not overtake it. Other batches take neither.
 
 use super::sequences::Sequences;
+use super::topic_settings::TopicSettings;
 use ringlog::{Broker, SharedProducer, Topic, TopicConfig, TopicError};
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
@@ -23,6 +24,8 @@ use uuid::Uuid;
 pub(crate) struct ServedTopic {
     pub(crate) id: Uuid,
     pub(crate) topic: Topic,
+    /// What was configured by the client that created it.
+    pub(crate) settings: TopicSettings,
     /// Made by the first batch: while there is one, the topic admits no exclusive producer.
     producer: OnceLock<SharedProducer>,
     sequences: RwLock<Vec<Arc<PartitionSequences>>>,
@@ -32,10 +35,11 @@ pub(crate) struct ServedTopic {
 pub(crate) type PartitionSequences = tokio::sync::Mutex<Sequences>;
 
 impl ServedTopic {
-    fn new(topic: Topic) -> ServedTopic {
+    fn new(topic: Topic, settings: TopicSettings) -> ServedTopic {
         ServedTopic {
             id: random_uuid(),
             topic,
+            settings,
             producer: OnceLock::new(),
             sequences: RwLock::default(),
         }
@@ -87,6 +91,14 @@ struct Incarnations {
 }
 
 impl Incarnations {
+    fn insert(&mut self, topic: ServedTopic) -> Arc<ServedTopic> {
+        let topic = Arc::new(topic);
+        self.remove(topic.name());
+        self.by_name.insert(topic.name().to_owned(), topic.clone());
+        self.by_id.insert(topic.id, topic.clone());
+        topic
+    }
+
     fn remove(&mut self, name: &str) {
         if let Some(old) = self.by_name.remove(name) {
             self.by_id.remove(&old.id);
@@ -140,11 +152,7 @@ impl Topics {
             }
             incarnations.remove(name);
         }
-        let served = Arc::new(ServedTopic::new(topic));
-        let by_name = &mut incarnations.by_name;
-        by_name.insert(name.to_owned(), served.clone());
-        incarnations.by_id.insert(served.id, served.clone());
-        Some(served)
+        Some(incarnations.insert(ServedTopic::new(topic, TopicSettings::default())))
     }
 
     /// The topic that has this id, if it still exists.
@@ -167,16 +175,17 @@ impl Topics {
         &self,
         name: &str,
         config: TopicConfig,
+        settings: TopicSettings,
     ) -> Result<Arc<ServedTopic>, CreateError> {
         if !is_valid_name(name) {
             return Err(CreateError::InvalidName);
         }
+        // Under the lock, so that no lookup finds the topic before its settings.
+        let incarnations = self.incarnations.lock();
+        let mut incarnations = incarnations.unwrap_or_else(PoisonError::into_inner);
         let created = self.broker.create_topic(name, config);
-        created.map_err(CreateError::Topic)?;
-        let deleted = || TopicError::UnknownTopic {
-            name: name.to_owned(),
-        };
-        self.find(name).ok_or_else(|| CreateError::Topic(deleted()))
+        let topic = created.map_err(CreateError::Topic)?;
+        Ok(incarnations.insert(ServedTopic::new(topic, settings)))
     }
 }
 
@@ -198,7 +207,10 @@ mod tests {
     fn a_topic_keeps_its_id_until_it_is_deleted() {
         let topics = topics();
         let config = TopicConfig::new();
-        let first = topics.create("orders", config.clone()).unwrap().id;
+        let first = topics
+            .create("orders", config.clone(), TopicSettings::default())
+            .unwrap()
+            .id;
         assert_eq!(topics.find("orders").unwrap().id, first);
         assert_eq!(topics.find_id(first).unwrap().name(), "orders");
 
@@ -212,7 +224,9 @@ mod tests {
     #[test]
     fn a_closed_topic_keeps_its_id() {
         let topics = topics();
-        let served = topics.create("orders", TopicConfig::new()).unwrap();
+        let served = topics
+            .create("orders", TopicConfig::new(), TopicSettings::default())
+            .unwrap();
         served.topic.close();
         assert_eq!(topics.find("orders").unwrap().id, served.id);
     }

@@ -6,6 +6,8 @@
     reason = "the helpers of tests are tests, too"
 )]
 
+mod admin;
+mod admin_versions;
 mod client;
 mod fetch;
 mod groups;

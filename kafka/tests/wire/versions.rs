@@ -15,7 +15,7 @@ fn group() -> GroupId {
 }
 
 /// Sends a request in each advertised version, and returns the responses by version.
-async fn in_all_versions<R: Request>(
+pub(crate) async fn in_all_versions<R: Request>(
     client: &mut Client,
     request: impl Fn(i16) -> R,
 ) -> Vec<(i16, R::Response)> {
@@ -32,7 +32,8 @@ async fn in_all_versions<R: Request>(
     responses
 }
 
-async fn served() -> (Served, Client) {
+/// A server with the topic `orders`.
+pub(crate) async fn served() -> (Served, Client) {
     let served = Served::new().await;
     let config = TopicConfig::new();
     served.broker.create_topic("orders", config).unwrap();

@@ -2,6 +2,7 @@
 
 use super::{code, text, topic_name};
 use crate::server::connection::Client;
+use crate::server::topic_settings::TopicSettings;
 use crate::server::topics::{CreateError, ServedTopic, is_valid_name};
 use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
@@ -98,7 +99,8 @@ fn requested_topic(
     }
     let config = &client.shared.config;
     let new_topic = config.topic_config.clone();
-    let created = topics.create(name, new_topic.partitions(config.default_partitions));
+    let new_topic = new_topic.partitions(config.default_partitions);
+    let created = topics.create(name, new_topic, TopicSettings::default());
     match created {
         Ok(topic) => described(client, &topic),
         Err(CreateError::InvalidName) => error(ResponseError::InvalidTopicException),

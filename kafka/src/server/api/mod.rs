@@ -4,14 +4,17 @@
 //! the handlers know the version.
 
 mod api_versions;
+mod configs;
 mod fetch;
 mod find_coordinator;
+mod group_admin;
 mod groups;
 mod init_producer_id;
 mod list_offsets;
 mod metadata;
 mod offsets;
 mod produce;
+mod topics;
 
 use super::connection::{Client, Ended};
 use super::protocol::apis::Api;
@@ -95,6 +98,22 @@ async fn dispatch(
         ApiKey::LeaveGroup => handle!(request => groups::leave(client, version, request)),
         ApiKey::SyncGroup => handle!(request => groups::sync(client, version, request).await),
         ApiKey::ApiVersions => handle!(request => api_versions::handle(version, &request)),
+        ApiKey::CreateTopics => handle!(request => topics::create(client, version, request)),
+        ApiKey::DeleteTopics => handle!(request => topics::delete(client, version, request)),
+        ApiKey::CreatePartitions => {
+            handle!(request => topics::create_partitions(client, request));
+        }
+        ApiKey::DeleteRecords => handle!(request => topics::delete_records(client, request)),
+        ApiKey::DescribeConfigs => handle!(request => configs::describe(client, version, request)),
+        ApiKey::DescribeCluster => {
+            handle!(request => configs::describe_cluster(client, version, &request));
+        }
+        ApiKey::OffsetForLeaderEpoch => handle!(request => configs::leader_epochs(client, request)),
+        ApiKey::ListGroups => handle!(request => group_admin::list(client, version, &request)),
+        ApiKey::DescribeGroups => {
+            handle!(request => group_admin::describe(client, version, &request));
+        }
+        ApiKey::DeleteGroups => handle!(request => group_admin::delete(client, request)),
         ApiKey::InitProducerId => handle!(request => init_producer_id::handle(client, &request)),
         _ => return Err(ProtocolError::UnknownApi { key: key as i16 }),
     }

@@ -5,7 +5,7 @@
 //! the client may send it again.
 
 use super::{code, text};
-use crate::batch::{DecodedBatch, InvalidBatch, Limits, Producer, decode};
+use crate::batch::{DecodedBatch, InvalidBatch, Limits, Producer, TimestampType, decode};
 use crate::server::connection::Client;
 use crate::server::sequences::{Appended, Verdict};
 use crate::server::topics::ServedTopic;
@@ -19,7 +19,7 @@ use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use tracing::debug;
 
 /// What comes of a request.
@@ -210,8 +210,10 @@ async fn append_partition(
         return Err(refusal(ResponseError::UnknownTopicOrPartition, reason));
     };
     let bytes = data.records.as_ref().map_or(&[][..], Bytes::as_ref);
-    if bytes.len() > terms.max_bytes {
-        let (bytes, max) = (bytes.len(), terms.max_bytes);
+    let max = topic.settings.max_message_bytes;
+    let max = max.unwrap_or(terms.max_bytes);
+    if bytes.len() > max {
+        let bytes = bytes.len();
         let reason = format!("the batch has {bytes} bytes, but up to {max} are allowed");
         return Err(refusal(ResponseError::MessageTooLarge, reason));
     }
@@ -281,9 +283,17 @@ async fn append(
         let timestamp = record.timestamp;
         return Err(SendError::InvalidTimestamp { timestamp }.into());
     }
+    let log_append_time = match topic.settings.timestamp_type {
+        TimestampType::CreateTime => None,
+        TimestampType::LogAppendTime => Some(now()),
+    };
     let records: Vec<Record<'_>> = raw
         .iter()
-        .map(|record| record.to_record(&headers, partition))
+        .map(|record| {
+            let mut record = record.to_record(&headers, partition);
+            record.timestamp = log_append_time.or(record.timestamp);
+            record
+        })
         .collect();
     let sending = topic.producer().send_batch_async(&records);
     let sent = match tokio::time::timeout(timeout, sending).await {
@@ -301,8 +311,14 @@ async fn append(
     let first = sent.first().map(|first| first.offset);
     Ok(Appended {
         base_offset: first.unwrap_or_default(),
-        log_append_time: -1,
+        log_append_time: log_append_time.unwrap_or(-1),
     })
+}
+
+/// The time in milliseconds since 1970 UTC.
+fn now() -> i64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    since.map_or(0, |since| since.as_millis() as i64)
 }
 
 /// Runs futures side by side in this task. Returns what they yield, in their order.

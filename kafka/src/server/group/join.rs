@@ -60,6 +60,10 @@ pub(crate) struct JoinedMember {
 
 impl Group {
     pub(super) fn join(&mut self, request: JoinRequest, initial_delay: Duration) -> Join {
+        if self.is_deleted {
+            // The client tries again, and finds another group.
+            return Join::Refused(ResponseError::CoordinatorNotAvailable);
+        }
         if let Err(error) = self.check_protocols(&request) {
             return Join::Refused(error);
         }

@@ -34,7 +34,7 @@ mod timer;
 
 pub(crate) use join::{Join, JoinRequest, Joined, JoinedMember};
 pub(crate) use offsets::{CommitMember, CommittedOffset, Offsets};
-pub(crate) use state::Group;
+pub(crate) use state::{Group, State};
 pub(crate) use sync::{LeavingMember, Sync, SyncRequest, Synced};
 
 use super::config::GroupTimes;
@@ -100,6 +100,33 @@ impl Groups {
         });
         by_name.insert(name.to_owned(), group.clone());
         group
+    }
+
+    /// All groups, by name.
+    pub(crate) fn all(&self) -> Vec<(String, Arc<GroupCell>)> {
+        let by_name = self.by_name();
+        let mut all: Vec<_> = by_name
+            .iter()
+            .map(|(n, g)| (n.clone(), g.clone()))
+            .collect();
+        all.sort_by(|(a, _), (b, _)| a.cmp(b));
+        all
+    }
+
+    /// Deletes a group that has no members.
+    pub(crate) fn delete(&self, name: &str) -> Result<(), ResponseError> {
+        let mut by_name = self.by_name();
+        let group = by_name.get(name).ok_or(ResponseError::GroupIdNotFound)?;
+        {
+            let mut state = group.lock();
+            if !state.is_unused() {
+                return Err(ResponseError::NonEmptyGroup);
+            }
+            // A request that has found the group already finds it so.
+            state.is_deleted = true;
+        }
+        by_name.remove(name);
+        Ok(())
     }
 
     /// Takes a step of a group, and lets its timer see what that has changed.

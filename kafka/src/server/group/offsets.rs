@@ -38,6 +38,9 @@ impl CommitMember<'_> {
 impl Group {
     /// Checks that this client may commit now. Its session goes on.
     pub(crate) fn check_commit(&mut self, member: &CommitMember<'_>) -> Result<(), ResponseError> {
+        if self.is_deleted {
+            return Err(ResponseError::CoordinatorNotAvailable);
+        }
         if member.is_of_no_member() {
             // Such a commit would move the positions of members under their feet.
             return match self.state {

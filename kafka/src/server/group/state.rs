@@ -79,6 +79,8 @@ pub(crate) struct Group {
     pub(crate) offsets: Offsets,
     /// A timer task runs.
     pub(super) has_timer: bool,
+    /// The group was deleted after a request had found it.
+    pub(super) is_deleted: bool,
 }
 
 impl Group {
@@ -95,7 +97,13 @@ impl Group {
             phase_ends: None,
             offsets: Offsets::default(),
             has_timer: false,
+            is_deleted: false,
         }
+    }
+
+    /// Whether it has no members, and none are expected.
+    pub(super) fn is_unused(&self) -> bool {
+        self.state == State::Empty && self.expected.is_empty()
     }
 
     // ---- a rebalance ----------------------------------------------------------------------

@@ -221,6 +221,20 @@ pub(crate) static SERVED: &[Api] = &[
         ],
     ),
     api(
+        ApiKey::DescribeGroups,
+        0,
+        6,
+        5,
+        &[always(List(&Text)), from(3, BOOLEAN)],
+    ),
+    api(
+        ApiKey::ListGroups,
+        0,
+        5,
+        3,
+        &[from(4, List(&Text)), from(5, List(&Text))],
+    ),
+    api(
         ApiKey::ApiVersions,
         0,
         4,
@@ -228,11 +242,99 @@ pub(crate) static SERVED: &[Api] = &[
         &[from(3, Text), from(3, Text)],
     ),
     api(
+        ApiKey::CreateTopics,
+        2,
+        7,
+        5,
+        &[
+            always(Structs(&[
+                always(Text),
+                always(INT32),
+                always(INT16),
+                always(Structs(&[always(INT32), always(List(&INT32))])),
+                always(Structs(&[always(Text), always(Text)])),
+            ])),
+            always(INT32),
+            always(BOOLEAN),
+        ],
+    ),
+    api(
+        ApiKey::DeleteTopics,
+        1,
+        6,
+        4,
+        &[
+            from(6, Structs(&[always(Text), always(UUID)])),
+            until(5, List(&Text)),
+            always(INT32),
+        ],
+    ),
+    api(
+        ApiKey::DeleteRecords,
+        0,
+        2,
+        2,
+        &[
+            always(Structs(&[
+                always(Text),
+                always(Structs(&[always(INT32), always(INT64)])),
+            ])),
+            always(INT32),
+        ],
+    ),
+    api(
         ApiKey::InitProducerId,
         0,
         5,
         2,
         &[always(Text), always(INT32), from(3, INT64), from(3, INT16)],
+    ),
+    api(
+        ApiKey::OffsetForLeaderEpoch,
+        2,
+        4,
+        4,
+        &[
+            from(3, INT32),
+            always(Structs(&[
+                always(Text),
+                always(Structs(&[always(INT32), always(INT32), always(INT32)])),
+            ])),
+        ],
+    ),
+    api(
+        ApiKey::DescribeConfigs,
+        1,
+        4,
+        4,
+        &[
+            always(Structs(&[always(INT8), always(Text), always(List(&Text))])),
+            always(BOOLEAN),
+            from(3, BOOLEAN),
+        ],
+    ),
+    api(
+        ApiKey::CreatePartitions,
+        0,
+        3,
+        2,
+        &[
+            always(Structs(&[
+                always(Text),
+                always(INT32),
+                always(Structs(&[always(List(&INT32))])),
+            ])),
+            always(INT32),
+            always(BOOLEAN),
+        ],
+    ),
+    api(ApiKey::DeleteGroups, 0, 2, 2, &[always(List(&Text))]),
+    api(
+        ApiKey::DescribeCluster,
+        0,
+        2,
+        0,
+        &[always(BOOLEAN), from(1, INT8), from(2, BOOLEAN)],
     ),
 ];
 
