@@ -1,4 +1,4 @@
-//! Serves a ringlog [`Broker`](ringlog::Broker) to Kafka clients.
+#![doc = include_str!("../../docs/kafka.md")]
 
 pub mod batch;
 mod server;

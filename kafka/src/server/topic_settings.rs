@@ -1,11 +1,12 @@
 //! Kafka's topic configurations: their names and defaults, and the few that have a meaning here.
 //!
-//! All of Kafka's are accepted and described, because programs set them. Those with a meaning are
-//! `max.message.bytes`, `message.timestamp.type`, `retention.bytes` and `retention.ms`.
+//! All of Kafka's are accepted and described, because programs set them. [`TopicSettings`] has those
+//! with a meaning.
 
 use crate::batch::TimestampType;
 use ringlog::TopicConfig;
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 /// What values a configuration has; the numbers are the protocol's.
@@ -64,8 +65,12 @@ const fn choice(
 }
 
 pub(crate) const MAX_MESSAGE_BYTES: &str = "max.message.bytes";
+const AFTER_MAX: &str = "message.timestamp.after.max.ms";
+const BEFORE_MAX: &str = "message.timestamp.before.max.ms";
 const CREATE_TIME: &str = "CreateTime";
 const LOG_APPEND_TIME: &str = "LogAppendTime";
+/// An hour: the default of [`AFTER_MAX`].
+const DEFAULT_AFTER_MAX: i64 = 3_600_000;
 const FOREVER: &str = "9223372036854775807";
 
 /// All of them, as in Kafka 4.1, by name. The defaults of retention are this server's.
@@ -90,8 +95,8 @@ pub(crate) static SETTINGS: &[Setting] = {
         setting("local.retention.ms", Long, "-2", "log.local.retention.ms"),
         setting("max.compaction.lag.ms", Long, FOREVER, "log.cleaner.max.compaction.lag.ms"),
         setting(MAX_MESSAGE_BYTES, Int, "1048588", "message.max.bytes"),
-        setting("message.timestamp.after.max.ms", Long, FOREVER, "log.message.timestamp.after.max.ms"),
-        setting("message.timestamp.before.max.ms", Long, FOREVER, "log.message.timestamp.before.max.ms"),
+        setting(AFTER_MAX, Long, "3600000", "log.message.timestamp.after.max.ms"),
+        setting(BEFORE_MAX, Long, FOREVER, "log.message.timestamp.before.max.ms"),
         choice("message.timestamp.type", Text, CREATE_TIME, "log.message.timestamp.type",
             &[CREATE_TIME, LOG_APPEND_TIME]),
         setting("min.cleanable.dirty.ratio", Double, "0.5", "log.cleaner.min.cleanable.ratio"),
@@ -141,6 +146,11 @@ pub(crate) struct TopicSettings {
     given: BTreeMap<&'static str, String>,
     pub(crate) timestamp_type: TimestampType,
     pub(crate) max_message_bytes: Option<usize>,
+    /// How far the producer's times may be from the server's, in milliseconds.
+    timestamp_after_max: Option<i64>,
+    timestamp_before_max: Option<i64>,
+    /// Records have keys: the topic is to be compacted.
+    pub(crate) needs_keys: bool,
     retention_bytes: Option<u64>,
     retention: Option<Duration>,
 }
@@ -187,6 +197,18 @@ impl TopicSettings {
                 self.retention = u64::try_from(milliseconds).ok().map(Duration::from_millis);
                 milliseconds >= -1
             }
+            (AFTER_MAX, Ok(milliseconds)) => {
+                self.timestamp_after_max = Some(milliseconds);
+                milliseconds >= 0
+            }
+            (BEFORE_MAX, Ok(milliseconds)) => {
+                self.timestamp_before_max = Some(milliseconds);
+                milliseconds >= 0
+            }
+            ("cleanup.policy", _) => {
+                self.needs_keys = value.split(',').any(|policy| policy.trim() == "compact");
+                true
+            }
             ("message.timestamp.type", _) => {
                 self.timestamp_type = match value {
                     LOG_APPEND_TIME => TimestampType::LogAppendTime,
@@ -196,6 +218,13 @@ impl TopicSettings {
             }
             _ => true,
         }
+    }
+
+    /// The times that a producer may give its records at this time.
+    pub(crate) fn timestamps_at(&self, now: i64) -> RangeInclusive<i64> {
+        let before = self.timestamp_before_max.unwrap_or(i64::MAX);
+        let after = self.timestamp_after_max.unwrap_or(DEFAULT_AFTER_MAX);
+        now.saturating_sub(before)..=now.saturating_add(after)
     }
 
     /// The value that was configured, if one was.
@@ -242,6 +271,7 @@ mod tests {
             ("max.message.bytes", "3000000000"),
             ("cleanup.policy", "delete,squash"),
             ("message.timestamp.type", "createtime"),
+            ("message.timestamp.after.max.ms", "-1"),
             ("preallocate", "yes"),
             ("min.cleanable.dirty.ratio", "half"),
         ] {
@@ -254,6 +284,15 @@ mod tests {
         let name = "no.such.thing".to_owned();
         let unknown = Err(SettingError::Unknown { name });
         assert_eq!(settings(&[("no.such.thing", Some("1"))]), unknown);
+    }
+
+    #[test]
+    fn times_may_be_an_hour_ahead_unless_something_else_is_configured() {
+        let allowed = TopicSettings::default().timestamps_at(1_000);
+        assert_eq!(allowed, 1_000 - i64::MAX..=3_601_000);
+        let given = [(AFTER_MAX, Some("5")), (BEFORE_MAX, Some("7"))];
+        let allowed = settings(&given).unwrap().timestamps_at(1_000);
+        assert_eq!(allowed, 993..=1_005);
     }
 
     #[test]

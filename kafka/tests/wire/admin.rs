@@ -13,7 +13,7 @@ use kafka_protocol::messages::delete_topics_request::DeleteTopicState;
 use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
 use kafka_protocol::messages::*;
 use kafka_protocol::protocol::StrBytes;
-use ringlog_kafka::batch::{BatchHeader, TimestampType};
+use ringlog_kafka::batch::{BatchHeader, Codec, RecordFields, TimestampType, encode};
 
 fn text(text: &str) -> StrBytes {
     StrBytes::from_string(text.to_owned())
@@ -256,4 +256,20 @@ async fn records_are_deleted_up_to_an_offset_or_all() {
             "{offset}"
         );
     }
+}
+
+#[tokio::test]
+async fn a_topic_that_is_to_be_compacted_takes_no_record_without_a_key() {
+    let served = Served::new().await;
+    let mut client = served.client();
+    let orders = configured(topic("orders"), "cleanup.policy", "compact,delete");
+    create(&mut client, vec![orders]).await;
+    let answer = client.produce("orders", 0, batch(&["no key"])).await;
+    assert_eq!(answer.error_code, 87);
+    let record = RecordFields {
+        key: Some(b""),
+        ..RecordFields::default()
+    };
+    let keyed = encode(&[record], Codec::None).unwrap().into();
+    assert_eq!(client.produce("orders", 0, keyed).await.error_code, 0);
 }

@@ -38,9 +38,9 @@ async fn batches_that_are_not_well_formed_are_refused_by_name() {
     let mut client = served.client();
     client.metadata("orders").await;
     let good = batch(&["login", "order"]);
-    let old_format = {
+    let with_magic = |magic| {
         let mut bytes = good.to_vec();
-        bytes[16] = 1;
+        bytes[16] = magic;
         Bytes::from(bytes)
     };
     for (what, bytes, error) in [
@@ -48,7 +48,8 @@ async fn batches_that_are_not_well_formed_are_refused_by_name() {
         ("two batches", [&good[..], &good[..]].concat().into(), 87),
         ("a cut batch", good.slice(..good.len() - 1), 87),
         ("a bad checksum", flipped(&good), 2),
-        ("an old format", old_format, 87),
+        ("an old format", with_magic(1), 87),
+        ("no format", with_magic(3), 2),
     ] {
         let answer = client.produce("orders", 0, bytes).await;
         assert_eq!(answer.error_code, error, "{what}");
@@ -201,7 +202,7 @@ async fn transactions_are_refused_at_once() {
     let checksum = crc32c::crc32c(&transactional[21..]);
     transactional[17..21].copy_from_slice(&checksum.to_be_bytes());
     let answer = client.produce("orders", 0, transactional.into()).await;
-    assert_eq!(answer.error_code, 48);
+    assert_eq!(answer.error_code, 53);
 }
 
 #[tokio::test]
@@ -304,6 +305,27 @@ async fn a_client_that_goes_while_its_batch_waits_leaves_nothing() {
     within("the end of the connection", serving).await.unwrap();
     while !consumer.poll(Duration::from_millis(10)).unwrap().is_empty() {}
     assert_eq!(topic.log_end_offset(0), Ok(end));
+}
+
+#[tokio::test]
+async fn times_that_are_more_than_an_hour_ahead_are_refused() {
+    let served = Served::new().await;
+    let mut client = served.client();
+    client.metadata("orders").await;
+    let now = std::time::SystemTime::now();
+    let now = now
+        .duration_since(std::time::UNIX_EPOCH)
+        .unwrap()
+        .as_millis() as i64;
+    let minutes = 60_000;
+    for (timestamp, error) in [(now, 0), (now + 50 * minutes, 0), (now + 70 * minutes, 32)] {
+        let record = RecordFields {
+            timestamp,
+            ..RecordFields::default()
+        };
+        let bytes = encode(&[record], Codec::None).unwrap().into();
+        assert_eq!(client.produce("orders", 0, bytes).await.error_code, error);
+    }
 }
 
 #[tokio::test]

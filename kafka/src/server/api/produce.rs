@@ -5,7 +5,9 @@
 //! the client may send it again.
 
 use super::{code, text};
-use crate::batch::{DecodedBatch, InvalidBatch, Limits, Producer, TimestampType, decode};
+use crate::batch::{
+    DecodedBatch, InvalidBatch, Limits, Producer, RawRecord, TimestampType, decode,
+};
 use crate::server::connection::Client;
 use crate::server::sequences::{Appended, Verdict};
 use crate::server::topics::ServedTopic;
@@ -20,7 +22,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, SystemTime};
-use tracing::debug;
+use tracing::{debug, trace};
 
 /// What comes of a request.
 pub(super) enum Produced {
@@ -49,6 +51,10 @@ impl From<InvalidBatch> for Refusal {
     fn from(fault: InvalidBatch) -> Refusal {
         let error = match fault {
             InvalidBatch::Checksum { .. } => ResponseError::CorruptMessage,
+            // The two older formats are known; what is no format at all is damage.
+            InvalidBatch::Magic { magic } if !matches!(magic, 0 | 1) => {
+                ResponseError::CorruptMessage
+            }
             InvalidBatch::DecompressedTooLarge { .. } => ResponseError::MessageTooLarge,
             InvalidBatch::UnknownCodec { .. } => ResponseError::UnsupportedCompressionType,
             _ => ResponseError::InvalidRecord,
@@ -224,8 +230,18 @@ async fn append_partition(
     }
     if batch.header().is_transactional {
         let reason = "the batch is of a transaction, and there is none";
-        return Err(refusal(ResponseError::InvalidTxnState, reason));
+        return Err(refusal(
+            ResponseError::TransactionalIdAuthorizationFailed,
+            reason,
+        ));
     }
+    trace!(
+        topic = topic.name(),
+        partition,
+        records = batch.header().records,
+        codec = %batch.header().codec,
+        "batch",
+    );
     let appended = match batch.header().producer {
         None => append(topic, partition, &batch, terms.timeout).await?,
         Some(producer) => append_once(topic, partition, &batch, producer, terms.timeout).await?,
@@ -279,9 +295,12 @@ async fn append(
 ) -> Result<Appended, Refusal> {
     let mut headers = Vec::new();
     let raw = batch.records(&mut headers)?;
-    if let Some(record) = raw.iter().find(|record| record.timestamp < -1) {
-        let timestamp = record.timestamp;
-        return Err(SendError::InvalidTimestamp { timestamp }.into());
+    if topic.settings.timestamp_type == TimestampType::CreateTime {
+        check_times(topic, &raw)?;
+    }
+    if topic.settings.needs_keys && raw.iter().any(|record| record.key.is_none()) {
+        let reason = "a topic that is to be compacted takes no record without a key";
+        return Err(refusal(ResponseError::InvalidRecord, reason));
     }
     let log_append_time = match topic.settings.timestamp_type {
         TimestampType::CreateTime => None,
@@ -313,6 +332,20 @@ async fn append(
         base_offset: first.unwrap_or_default(),
         log_append_time: log_append_time.unwrap_or(-1),
     })
+}
+
+/// Checks the producer's times against the limits of the topic. A record without one is let through.
+fn check_times(topic: &ServedTopic, records: &[RawRecord<'_>]) -> Result<(), Refusal> {
+    let allowed = topic.settings.timestamps_at(now());
+    let is_wrong = |time: i64| time != -1 && (time < 0 || !allowed.contains(&time));
+    match records.iter().find(|record| is_wrong(record.timestamp)) {
+        None => Ok(()),
+        Some(RawRecord { timestamp, .. }) => {
+            let (first, last) = (allowed.start(), allowed.end());
+            let reason = format!("the time {timestamp} is not from {first} to {last}");
+            Err(refusal(ResponseError::InvalidTimestamp, reason))
+        }
+    }
 }
 
 /// The time in milliseconds since 1970 UTC.
