@@ -382,6 +382,8 @@ async fn requests_without_a_group_or_with_a_forbidden_session_are_refused() {
         .with_protocol_type(text("consumer"))
         .with_protocols(vec![protocol]);
     let nameless = request.clone().with_group_id(GroupId::default());
+    let heartbeat = HeartbeatRequest::default().with_generation_id(1);
+    assert_eq!(client.ask(4, &heartbeat).await.error_code, 24);
     let hurried = request.clone().with_session_timeout_ms(5_999);
     let patient = request.clone().with_session_timeout_ms(1_800_001);
     let empty = request.with_protocols(Vec::new());

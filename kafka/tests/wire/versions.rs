@@ -164,11 +164,14 @@ async fn refused_fetch_requests() {
 async fn list_offsets_requests() {
     let (_served, mut client) = served().await;
     client.produce("orders", 0, batch(&["login"])).await;
-    for (time, expected) in [
-        (-1, (-1, 1)),
-        (-2, (-1, 0)),
-        (-3, (1_000, 0)),
-        (5, (1_000, 0)),
+    for (time, since, expected) in [
+        (-1, 1, (-1, 1)),
+        (-2, 1, (-1, 0)),
+        (-3, 7, (1_000, 0)),
+        (-4, 8, (-1, 0)),
+        (-5, 9, (-1, -1)),
+        (-6, 99, (-1, -1)),
+        (5, 1, (1_000, 0)),
     ] {
         let request = |_| {
             let partition = list_offsets_request::ListOffsetsPartition::default();
@@ -179,8 +182,17 @@ async fn list_offsets_requests() {
         };
         for (version, response) in in_all_versions(&mut client, request).await {
             let found = &response.topics[0].partitions[0];
-            assert_eq!(found.error_code, 0, "v{version}");
-            assert_eq!((found.timestamp, found.offset), expected, "v{version}");
+            // Each kind of question has come with a version.
+            let (error, expected) = match version >= since {
+                true => (0, expected),
+                false => (35, (-1, -1)),
+            };
+            assert_eq!(found.error_code, error, "{time} v{version}");
+            assert_eq!(
+                (found.timestamp, found.offset),
+                expected,
+                "{time} v{version}"
+            );
         }
     }
 }

@@ -22,7 +22,6 @@ pub(super) fn handle(
     };
     let coordinators = keys.into_iter().map(|key| {
         let error = match request.key_type {
-            GROUP if key.is_empty() => Some(ResponseError::InvalidGroupId),
             GROUP | TRANSACTION => None,
             _ => Some(ResponseError::InvalidRequest),
         };

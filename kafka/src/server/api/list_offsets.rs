@@ -40,7 +40,7 @@ fn answer(
     version: i16,
     wanted: &ListOffsetsPartition,
 ) -> ListOffsetsPartitionResponse {
-    let found = look_up(topic, wanted);
+    let found = look_up(topic, version, wanted);
     let (error, found) = match found {
         Ok(found) => (None, found),
         Err(error) => (Some(error), None),
@@ -60,6 +60,7 @@ fn answer(
 /// The time and the offset; the time is -1 where none was asked for.
 fn look_up(
     topic: Option<&ServedTopic>,
+    version: i16,
     wanted: &ListOffsetsPartition,
 ) -> Result<Option<(i64, i64)>, ResponseError> {
     let topic = topic.ok_or(ResponseError::UnknownTopicOrPartition)?;
@@ -72,6 +73,9 @@ fn look_up(
     let at = |found: OffsetAndTimestamp| (found.timestamp, found.offset as i64);
     match wanted.timestamp {
         LATEST => Ok(bound(topic.log_end_offset(partition).map_err(gone)?)),
+        MAX_TIMESTAMP if version < 7 => Err(ResponseError::UnsupportedVersion),
+        EARLIEST_LOCAL if version < 8 => Err(ResponseError::UnsupportedVersion),
+        LATEST_TIERED if version < 9 => Err(ResponseError::UnsupportedVersion),
         EARLIEST | EARLIEST_LOCAL => Ok(bound(topic.log_start_offset(partition).map_err(gone)?)),
         MAX_TIMESTAMP => Ok(latest_record(topic, partition).map_err(gone)?.map(at)),
         LATEST_TIERED => Ok(None),

@@ -24,13 +24,9 @@ pub(super) fn commit(client: &Client, request: OffsetCommitRequest) -> OffsetCom
         member_id: &request.member_id,
         instance_id: request.group_instance_id.as_deref(),
     };
-    let group = match request.group_id.is_empty() {
-        true => Err(ResponseError::InvalidGroupId),
-        false => match shared.groups.for_commit(&request.group_id, &member) {
-            Some(group) => Ok(group),
-            None => Err(ResponseError::IllegalGeneration),
-        },
-    };
+    // As in Kafka, a group without members may have an empty name.
+    let group = shared.groups.for_commit(&request.group_id, &member);
+    let group = group.ok_or(ResponseError::IllegalGeneration);
     // One step of the group: all offsets of a commit are there, or none yet.
     let mut group = match &group {
         Ok(group) => Ok(group.lock()),

@@ -89,6 +89,14 @@ impl Groups {
         self.by_name().get(name).cloned()
     }
 
+    /// The group of a member.
+    fn find_named(&self, name: &str) -> Result<Arc<GroupCell>, ResponseError> {
+        if name.is_empty() {
+            return Err(ResponseError::InvalidGroupId);
+        }
+        self.find(name).ok_or(ResponseError::UnknownMemberId)
+    }
+
     fn find_or_create(&self, name: &str) -> Arc<GroupCell> {
         let mut by_name = self.by_name();
         if let Some(found) = by_name.get(name) {
@@ -160,9 +168,9 @@ impl Groups {
     }
 
     pub(crate) fn sync(&self, name: &str, request: SyncRequest) -> Sync {
-        match self.find(name) {
-            Some(group) => self.step(&group, |state| state.sync(request)),
-            None => Sync::Refused(ResponseError::UnknownMemberId),
+        match self.find_named(name) {
+            Ok(group) => self.step(&group, |state| state.sync(request)),
+            Err(error) => Sync::Refused(error),
         }
     }
 
@@ -173,7 +181,7 @@ impl Groups {
         member: &str,
         instance: Option<&str>,
     ) -> Result<(), ResponseError> {
-        let group = self.find(name).ok_or(ResponseError::UnknownMemberId)?;
+        let group = self.find_named(name)?;
         // It only moves a time away, so the timer need not know.
         group.lock().heartbeat(generation, member, instance)
     }
@@ -184,7 +192,7 @@ impl Groups {
         name: &str,
         member: &LeavingMember<'_>,
     ) -> Result<(), ResponseError> {
-        let group = self.find(name).ok_or(ResponseError::UnknownMemberId)?;
+        let group = self.find_named(name)?;
         self.step(&group, |state| state.leave(member))
     }
 

@@ -31,7 +31,12 @@ impl CommitMember<'_> {
     /// A client that commits without being a member: it assigns its partitions to itself, or it is
     /// an administrator's.
     pub(crate) fn is_of_no_member(&self) -> bool {
-        self.generation < 0 && self.member_id.is_empty()
+        self.generation < 0
+    }
+
+    /// Whether it names a member, of whatever generation.
+    fn names_member(&self) -> bool {
+        !self.member_id.is_empty() || self.instance_id.is_some()
     }
 }
 
@@ -41,12 +46,12 @@ impl Group {
         if self.is_deleted {
             return Err(ResponseError::CoordinatorNotAvailable);
         }
-        if member.is_of_no_member() {
-            // Such a commit would move the positions of members under their feet.
-            return match self.state {
-                State::Empty => Ok(()),
-                _ => Err(ResponseError::UnknownMemberId),
-            };
+        if member.is_of_no_member() && self.state == State::Empty {
+            return Ok(());
+        }
+        if member.is_of_no_member() && !member.names_member() {
+            // It would move the positions of members under their feet.
+            return Err(ResponseError::UnknownMemberId);
         }
         self.check_generation(member.generation, member.member_id, member.instance_id)?;
         if self.state == State::Completing {
