@@ -8,7 +8,7 @@
 //!
 //! The cure is that of network cards, interrupt moderation. After a poll that has come to the end
 //! there is a **pause** before the next one, and each poll reads few enough records to stop short
-//! of the end mostly. So the consumer comes to the end once in about a thousand records. The one
+//! of the end mostly. So the consumer comes to the end once in some thousand records. The one
 //! principle is that **a consumer pauses only if that makes its producers faster**.
 //!
 //! ```text
@@ -41,15 +41,16 @@ use crate::wait::WaitStrategy;
 use std::time::{Duration, Instant};
 
 /// Records to be read from one pause to the next, for each hold on the partition (that of a reader,
-/// or of a group). Coming to the end costs the producer 1 to 5 µs, the time of 50 to 300 records.
-const RECORDS_PER_PAUSE: u64 = 1024;
+/// or of a group). Coming to the end costs the producer 1 to 5 µs, the time of 50 to 300 records. And
+/// lines that the producer wrote a while ago cost it less: `docs/performance-log.md`.
+const RECORDS_PER_PAUSE: u64 = 4096;
 
 /// The most records of a poll while there are pauses, so that it seldom comes to the end: eight
 /// lines of descriptors.
 const PACED_POLL_RECORDS: u32 = 64;
 
 /// The records from one pause to the next are, at the measured rate, at most this part of what the
-/// ring holds, so that no reader is lapped or holds up a producer for having paused.
+/// log retains, so that no reader is lapped or holds up a producer for having paused.
 const PART_OF_RING: u64 = 8;
 
 /// The first pause, in nanoseconds: some round trips between distant cores.
@@ -65,11 +66,9 @@ const WINDOW: u64 = 20_000;
 /// Polls after which a free consumer checks the time.
 const POLLS_PER_CHECK: u32 = 32;
 
-/// Polls that do not come to the end, after which there is a backlog: of 2,048 records or more.
+/// Polls that do not come to the end, after which there is a backlog, at least: of 2,048 records or
+/// more. It is also twice what one pause is to bring, at least.
 const POLLS_WITHOUT_END: u32 = 32;
-
-/// Polls after a pause, at most, before the next one or the end of them: twice a backlog.
-const POLLS_PER_PAUSE: u32 = 2 * POLLS_WITHOUT_END;
 
 /// Pauses of one length while they grow: an attempt in vain should be short.
 const PAUSES_PER_STEP: u32 = 4;
@@ -138,6 +137,8 @@ pub(super) struct PollPacing {
     /// The partition that is far behind.
     behind: Option<usize>,
     phase: Phase,
+    /// Polls that do not come to the end, after which there is a backlog.
+    backlog_polls: u32,
     max_records: u32,
     max_pause: u64,
     epoch: Option<Instant>,
@@ -176,6 +177,7 @@ impl PollPacing {
             behind: None,
             records: 0,
             phase: Phase::Free,
+            backlog_polls: POLLS_WITHOUT_END,
             max_records,
             max_pause: if Self::HAS_TIME { max_pause } else { 0 },
             epoch: None,
@@ -225,7 +227,7 @@ impl PollPacing {
 
     #[inline(never)]
     fn count_paced(&mut self, i: usize, reads_since_end: u32) {
-        if reads_since_end >= POLLS_WITHOUT_END {
+        if reads_since_end >= self.backlog_polls {
             self.behind = Some(i);
         } else if self.at_end && self.behind == Some(i) {
             self.behind = None;
@@ -272,7 +274,7 @@ impl PollPacing {
             self.cycle_start = now;
             self.cycle_records = self.records;
         }
-        self.polls_left = POLLS_PER_PAUSE;
+        self.polls_left = 2 * self.backlog_polls;
         Some(now + self.pause)
     }
 
@@ -302,7 +304,8 @@ impl PollPacing {
         self.phase = Phase::Growing;
         self.limit = self.max_records.min(PACED_POLL_RECORDS);
         self.pause = self.allowed(pause, target);
-        (self.partitions, self.cycle_pauses) = (target.partitions, 0);
+        self.aim_at(target);
+        self.cycle_pauses = 0;
         true
     }
 
@@ -344,7 +347,7 @@ impl PollPacing {
     fn evaluate(&mut self, now: u64, target: Target) -> bool {
         let rate = self.rate(now);
         let brought = rate.records / u64::from(self.pauses);
-        self.partitions = target.partitions;
+        self.aim_at(target);
         self.begin_window(now);
         let longer = self.allowed(self.pause.saturating_mul(2), target);
         let is_short = brought < target.records / 2 && self.pause < longer;
@@ -377,6 +380,15 @@ impl PollPacing {
         self.free(now, 0);
         self.pause = pause;
         false
+    }
+
+    /// Takes over what the pauses are to bring, and so what a backlog is.
+    fn aim_at(&mut self, target: Target) {
+        self.partitions = target.partitions;
+        let polls = 2 * target.records / u64::from(self.limit.max(1));
+        self.backlog_polls = u32::try_from(polls)
+            .unwrap_or(u32::MAX / 2)
+            .max(POLLS_WITHOUT_END);
     }
 
     /// A pause this long, or the longest allowed. A record waits for the pauses of all partitions.
@@ -430,11 +442,8 @@ impl Target {
             }
             let log = cursor.partition();
             let wanted = RECORDS_PER_PAUSE * log.readers().count().max(1) as u64;
-            let log_start = log.log_start_offset();
-            if log_start == 0 {
-                return Some(wanted); // the ring is not full yet
-            }
-            let retained = log.log_end_offset().saturating_sub(log_start);
+            // A ring that is not full yet may be a small one.
+            let retained = (log.log_end_offset()).saturating_sub(log.log_start_offset());
             Some(wanted.min(retained / PART_OF_RING))
         });
         let first = targets.next()?;

@@ -118,7 +118,7 @@ fn a_producer_that_its_reader_holds_up_runs_at_nearly_its_own_speed() {
             read > expected * 9 / 10,
             "{transfer} ns: {read} of {expected}"
         );
-        assert!(stream.longest_pause < 20_000, "{}", stream.longest_pause);
+        assert!(stream.longest_pause < 80_000, "{}", stream.longest_pause);
     }
 }
 
@@ -183,7 +183,7 @@ fn the_pauses_of_all_partitions_together_are_no_longer_than_allowed() {
 
 #[test]
 fn a_small_ring_is_not_left_to_fill_up() {
-    // Without the limit there would be pauses of 16 µs: 1,024 records.
+    // Without the limit there would be pauses of 65 µs: 4,096 records.
     let (mut pacing, mut stream) = (pacing(), Stream::new(16, 200));
     let mut most = 0;
     for _ in 0..100_000 {
@@ -218,17 +218,29 @@ fn the_end_of_one_partition_is_no_reason_to_pause_while_another_is_far_behind() 
     let (mut pacing, mut stream) = (pacing(), Stream::new(16, 200));
     stream.run(&mut pacing, ALONE, SECOND / 10);
     assert_eq!(pacing.phase, Phase::Paced);
+    let backlog = pacing.backlog_polls;
+    assert_eq!(
+        u64::from(backlog * PACED_POLL_RECORDS),
+        2 * RECORDS_PER_PAUSE
+    );
     let mut pauses_after = |i, reads_since_end| {
-        pacing.polls_left = POLLS_PER_PAUSE;
+        pacing.polls_left = 2 * pacing.backlog_polls;
         pacing.count(i, PACED_POLL_RECORDS, reads_since_end);
         pacing.polls_left == 1
     };
-    assert!(!pauses_after(0, POLLS_WITHOUT_END - 1));
+    assert!(!pauses_after(0, backlog - 1));
     assert!(pauses_after(1, 0));
-    assert!(!pauses_after(0, POLLS_WITHOUT_END));
+    assert!(!pauses_after(0, backlog));
     assert!(!pauses_after(1, 0));
     assert!(pauses_after(0, 0));
     assert!(pauses_after(1, 0));
+}
+
+#[test]
+fn in_a_small_ring_a_smaller_backlog_ends_the_pauses() {
+    let (mut pacing, mut stream) = (pacing(), Stream::new(16, 200));
+    stream.run(&mut pacing, target(340, 8), SECOND / 10);
+    assert_eq!(pacing.backlog_polls, POLLS_WITHOUT_END);
 }
 
 #[test]

@@ -10,6 +10,7 @@ use super::batch_share::BatchShare;
 use super::descriptor::{Descriptor, Kind, UNIT};
 use super::frame::{write_all_but_value, write_record, write_values};
 use super::gathered_frame::GatheredFrame;
+use super::stand_back::after_loss;
 use super::state::SegmentState;
 use crate::log::counters::SharedCounters;
 use crate::log::segment::memory::{Block, WriteAccess};
@@ -133,6 +134,7 @@ impl Segment {
     ) -> Result<SegmentState, SegmentState> {
         let word = self.block.state();
         let mut seen = S::current(word, last.0);
+        let mut losses = 0;
         loop {
             let state = SegmentState(seen);
             if !state.has_room(full, records, units) {
@@ -140,11 +142,13 @@ impl Segment {
             }
             match S::advance(word, seen, state.after(records, units).0) {
                 Ok(()) => return Ok(state),
-                Err(now) => {
-                    // Lock-free: the exchange failed because another producer's claim succeeded.
-                    seen = now;
-                    spin_loop();
+                // Lock-free: another producer's claim succeeded.
+                Err(now) if now != seen => {
+                    losses += 1;
+                    seen = after_loss(word, now, losses);
                 }
+                // It failed for no reason, as a weak exchange may.
+                Err(_) => spin_loop(),
             }
         }
     }
@@ -204,9 +208,11 @@ impl<'a> FrameClaim<'a> {
         if S::EXCLUSIVE || segment.block.begins_line(slot) {
             segment.block.prefetch_slot_for_writing(slot);
         }
-        // At each claim, even of one unit: prefetching only at the beginning of a line was
-        // measured, and is slower.
-        segment.prefetch_data_for_writing(start.unit_field() as usize * UNIT, bytes);
+        // At each claim of a single record, even of one unit: prefetching only at the beginning of a
+        // line was measured, and is slower. Not for a short frame of several records.
+        if records == 1 || bytes > MAX_AHEAD_BYTES {
+            segment.prefetch_data_for_writing(start.unit_field() as usize * UNIT, bytes);
+        }
         FrameClaim {
             target,
             // SAFETY: M6: after the claim (S2), and used only until it is published.

@@ -61,6 +61,7 @@ mod memory;
 mod record_ref;
 mod records;
 mod shape;
+mod stand_back;
 mod state;
 mod values;
 

@@ -139,6 +139,16 @@ impl SegmentState {
         (self.0 >> RECORD_SHIFT) as u32
     }
 
+    /// The records claimed since the segment was in state `earlier`; `None` if it is not open as it
+    /// was then, or in another life.
+    #[inline]
+    pub(super) fn records_since(self, earlier: SegmentState) -> Option<u32> {
+        if (self.0 ^ earlier.0) & (STATE | PARTITION) != 0 {
+            return None;
+        }
+        self.record_field().checked_sub(earlier.record_field())
+    }
+
     /// Units claimed; zero in a fresh segment.
     pub(crate) fn units(self) -> u32 {
         if self.is_fresh() {

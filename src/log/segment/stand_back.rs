@@ -1,0 +1,155 @@
+//! Standing back: what a producer does that keeps losing its claims to another one.
+//!
+//! A claim is one exchange of the state word, and it fails because another producer has claimed
+//! meanwhile. Two producers that send without a pause pass the line of the state word, and the
+//! lines that they write, back and forth with almost every record. It is faster if one of them
+//! appends a run of records as if it were alone. So a claim that has lost [`LOSSES`] times waits.
+//!
+//! The wait is an exponential backoff that watches the state word, within two limits:
+//!
+//! - It goes on only while others append fast, at least a record for each [`HINTS_PER_RECORD`] spin
+//!   hints. Beside a producer that has stopped it takes one short step.
+//! - It ends after [`MOST_RECORDS`], and a claim waits once. When it loses after that, it tries again
+//!   at once, until it succeeds. A producer that keeps winning meanwhile soon loses as often in one
+//!   claim, and then waits itself.
+//!
+//! A single loss is no reason to wait: producers that pause between their sends meet now and then,
+//! and waiting would only delay them. (`docs/performance-log.md` has the figures.)
+//!
+//! Claims stay lock-free: the wait has a bound, whatever other threads do. It writes nothing and
+//! keeps no state from one claim to the next.
+
+use super::state::SegmentState;
+use crate::sync::{AtomicU64, ord, spin_loop};
+
+/// A claim waits when it has lost this often.
+const LOSSES: u32 = if cfg!(loom) { 1 } else { 4 };
+
+/// Spin hints before the first look at the state word. A hint takes 10 to 140 cycles, depending on
+/// the processor.
+const FIRST_STEP: u32 = if cfg!(loom) { 1 } else { 16 };
+
+/// Spin hints of the longest step. Each look takes the line of the state word from the producer
+/// that appends, so looks should be rare.
+const LONGEST_STEP: u32 = 256;
+
+/// The wait goes on while others append at least a record for this many spin hints.
+const HINTS_PER_RECORD: u32 = 4;
+
+/// A waiting claim lets about this many records go before it: enough that the lines which then
+/// change hands cost little for each of them, and few enough that it waits for microseconds.
+const MOST_RECORDS: u32 = if cfg!(loom) { 0 } else { 512 };
+
+/// Called after an exchange that found `now`, the last of `losses` of one claim. Returns the state
+/// word to try from.
+#[cold]
+#[inline(never)]
+pub(super) fn after_loss(word: &AtomicU64, now: u64, losses: u32) -> u64 {
+    if losses != LOSSES {
+        spin_loop();
+        return now;
+    }
+    let look = |hints| {
+        for _ in 0..hints {
+            spin_loop();
+        }
+        // Relaxed: the exchange that follows acquires what it needs.
+        SegmentState(word.load(ord!(Relaxed)))
+    };
+    while_others_append(SegmentState(now), look).0
+}
+
+/// Calls `look`, which waits for as many hints and returns the state, for as long as it pays.
+fn while_others_append(
+    begun: SegmentState,
+    mut look: impl FnMut(u32) -> SegmentState,
+) -> SegmentState {
+    let mut seen = begun;
+    let mut hints = FIRST_STEP;
+    loop {
+        let now = look(hints);
+        let appended = match now.records_since(seen) {
+            Some(appended) => appended,
+            None => return now,
+        };
+        let all = now.record_field() - begun.record_field();
+        if appended < hints.div_ceil(HINTS_PER_RECORD) || all >= MOST_RECORDS {
+            return now;
+        }
+        seen = now;
+        hints = LONGEST_STEP.min(2 * hints);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::log::partition_id::PartitionId;
+
+    fn open(records: u32) -> SegmentState {
+        SegmentState::open(PartitionId::new(3)).after(records, records)
+    }
+
+    /// Stands back from a segment of 100 records, while others append `records(step)` at each
+    /// step. Returns the steps, in hints, and the records seen last.
+    fn steps(records: impl Fn(u32) -> u32) -> (Vec<u32>, u32) {
+        let mut steps = Vec::new();
+        let mut now = 100;
+        let last = while_others_append(open(now), |hints| {
+            steps.push(hints);
+            now += records(hints);
+            open(now)
+        });
+        assert_eq!(last, open(now));
+        (steps, now)
+    }
+
+    #[test]
+    fn a_claim_waits_once_and_not_before_it_has_lost_several_times() {
+        let word = AtomicU64::new(open(101).0);
+        for losses in 1..10 {
+            let waits = after_loss(&word, open(100).0, losses) == word.load(ord!(Relaxed));
+            assert_eq!(waits, losses == LOSSES, "{losses} losses");
+        }
+    }
+
+    #[test]
+    fn beside_a_producer_that_has_stopped_it_takes_one_short_step() {
+        assert_eq!(steps(|_| 0), (vec![FIRST_STEP], 100));
+    }
+
+    #[test]
+    fn it_goes_on_for_as_long_as_others_append_fast() {
+        let (hints, last) = steps(|hints| hints / HINTS_PER_RECORD);
+        assert_eq!(hints[..6], [16, 32, 64, 128, 256, 256]);
+        assert!(hints[5..].iter().all(|&step| step == LONGEST_STEP));
+        let longest = LONGEST_STEP / HINTS_PER_RECORD;
+        assert!((100 + MOST_RECORDS..100 + MOST_RECORDS + longest).contains(&last));
+
+        let slower = |hints| match hints {
+            64 => 15, // one too few
+            hints => hints / HINTS_PER_RECORD,
+        };
+        assert_eq!(steps(slower), (vec![16, 32, 64], 100 + 4 + 8 + 15));
+    }
+
+    #[test]
+    fn a_frame_of_many_records_ends_it() {
+        assert_eq!(steps(|_| MOST_RECORDS), (vec![16], 100 + MOST_RECORDS));
+    }
+
+    #[test]
+    fn it_ends_when_the_segment_is_no_longer_open_or_in_another_life() {
+        let sealed = open(200).sealed();
+        let other = SegmentState::open(PartitionId::new(4)).after(200, 200);
+        let fresh = SegmentState::fresh(PartitionId::new(3), 1 << 40);
+        for end in [sealed, other, fresh, open(99)] {
+            let mut looks = 0;
+            let last = while_others_append(open(100), |_| {
+                looks += 1;
+                end
+            });
+            assert_eq!((last, looks), (end, 1));
+        }
+    }
+}
