@@ -450,15 +450,17 @@ fn many_partitions_come_and_go() {
     assert_eq!(consumer.assignment().len(), 12);
 }
 
+#[derive(Debug)]
+struct Counted(#[allow(dead_code)] Arc<()>);
+
+impl Partitioner for Counted {
+    fn choose(&self, _: Option<&[u8]>, _: u32) -> PartitionChoice {
+        PartitionChoice::Partition(0)
+    }
+}
+
 #[test]
 fn a_topic_deleted_before_it_was_found_is_freed() {
-    #[derive(Debug)]
-    struct Counted(#[allow(dead_code)] Arc<()>);
-    impl Partitioner for Counted {
-        fn choose(&self, _: Option<&[u8]>, _: u32) -> PartitionChoice {
-            PartitionChoice::Partition(0)
-        }
-    }
     for config in [latest(), member()] {
         let broker = Broker::new();
         let mut consumer = following(&broker, config, ".*");
@@ -471,6 +473,21 @@ fn a_topic_deleted_before_it_was_found_is_freed() {
         broker.delete_topic("t").unwrap();
         assert_eq!(Arc::strong_count(&count), 1);
         assert!(drain_all(&mut [&mut consumer]).records.is_empty());
+    }
+}
+
+#[test]
+fn a_topic_deleted_after_it_was_found_is_freed_by_the_next_poll() {
+    for config in [latest(), member()] {
+        let broker = Broker::new();
+        let mut consumer = following(&broker, config, ".*");
+        let count = Arc::new(());
+        let config = small().partitioner(Counted(count.clone()));
+        send(&broker.create_topic("t", config).unwrap(), "x");
+        assert_eq!(drain_all(&mut [&mut consumer]).values(), ["x"]);
+        broker.delete_topic("t").unwrap();
+        assert!(drain_all(&mut [&mut consumer]).records.is_empty());
+        assert_eq!(Arc::strong_count(&count), 1);
     }
 }
 
@@ -786,6 +803,32 @@ fn a_member_that_was_expelled_hands_over_what_was_found_and_follows_again() {
     assert!(names(&silent).contains(&"newer".to_owned()));
 }
 
+#[test]
+fn the_poll_that_expels_a_member_takes_over_what_was_found_for_it() {
+    static NOW: AtomicU64 = AtomicU64::new(0);
+    let config = || {
+        let config = member().max_poll_interval(Duration::from_millis(100));
+        config.clock(|| Duration::from_millis(NOW.load(Ordering::SeqCst)))
+    };
+    let broker = Broker::new();
+    let mut silent = following(&broker, config(), "new.*");
+    let mut busy = following(&broker, config(), "other");
+    drain_all(&mut [&mut silent, &mut busy]);
+    let check = |busy: &mut Consumer, milliseconds| {
+        NOW.fetch_add(milliseconds, Ordering::SeqCst);
+        // One of them reads the clock.
+        (0..100).for_each(|_| assert!(busy.try_poll().unwrap().is_empty()));
+        broker.describe_group("g").unwrap().members.len()
+    };
+    assert_eq!(check(&mut busy, 50), 2);
+    assert_eq!(check(&mut busy, 50), 2);
+    let sent = fill(&create(&broker, "new"));
+    assert_eq!(check(&mut busy, 100), 1);
+    busy.subscribe_pattern("new").unwrap();
+    let seen = drain_all(&mut [&mut busy]);
+    assert_eq!((seen.records.len() as u64, seen.lost), (sent, 0));
+}
+
 /// The member's assignor is asked for its name between the look at the topics and the joining.
 #[test]
 fn a_topic_deleted_during_the_subscription_is_left_out() {
@@ -814,6 +857,32 @@ fn a_topic_deleted_during_the_subscription_is_left_out() {
 
 /// A topic may be created while its predecessor of the same name is being deleted, and another
 /// member may poll then. Here the deletion wakes a task, whose waker does both.
+/// The listener is called between the look at the deleted topics and the reading.
+#[test]
+fn a_topic_deleted_during_a_poll_is_left_without_an_error() {
+    struct Deletes(Broker);
+    impl RebalanceListener for Deletes {
+        fn assigned(&mut self, _: &mut Rebalance<'_>) {
+            let topic = self.0.topic("orders").unwrap();
+            let mut producer = topic.exclusive_producer().unwrap();
+            self.0.delete_topic("orders").unwrap();
+            // With this refusal its log ends.
+            assert!(producer.try_send(Record::new("x")).is_err());
+        }
+    }
+    for records in 0..2 {
+        let broker = Broker::new();
+        let mut consumer = consumer(&broker, member());
+        let listener = Deletes(broker.clone());
+        consumer.subscribe_pattern_with("orders", listener).unwrap();
+        let topic = create(&broker, "orders");
+        (0..records).for_each(|_| send(&topic, "x"));
+        assert!(drain_all(&mut [&mut consumer]).records.is_empty());
+        assert!(broker.topic("orders").is_err());
+        assert!(names(&consumer).is_empty());
+    }
+}
+
 #[test]
 fn a_successor_created_during_the_deletion_is_read_from_its_first_record() {
     struct Recreate {

@@ -156,3 +156,19 @@ fn a_consumer_adds_the_same_memory_however_it_gets_its_partitions() {
     let assigned = memory(|consumer| consumer.assign([(TOPIC, 0)]).unwrap());
     assert_eq!(assigned, subscribed);
 }
+
+#[test]
+fn a_segment_that_was_read_has_room_again_when_the_next_poll_begins() {
+    let config = TopicConfig::new().partitions(2).segments(2);
+    let (broker, _topic, mut producer) = setup(config.segment_records(2));
+    let mut consumer = consumer(&broker, ConsumerConfig::new());
+    producer.send(Record::new("x").partition(1)).unwrap();
+    let record = Record::new("x").partition(0);
+    while producer.try_send(record).is_ok() {}
+    let first = consumer.try_poll().unwrap();
+    assert_eq!((first.partition(), first.len()), (Some(0), 2));
+    assert!(producer.try_send(record).is_err());
+    // It reads the other partition.
+    assert_eq!(consumer.try_poll().unwrap().partition(), Some(1));
+    assert!(producer.try_send(record).is_ok());
+}

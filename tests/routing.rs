@@ -258,3 +258,18 @@ fn a_partitioner_receives_the_key_of_a_claim() {
     };
     assert_eq!([claim(&[2]), claim(&[0]), claim(&[1])], [2, 0, 1]);
 }
+
+#[test]
+fn records_without_a_key_change_their_partition_after_sixteen_kib() {
+    let (_broker, topic) = make(TopicConfig::new().partitions(2).segments(8));
+    let mut producer = topic.producer();
+    let mut send = || {
+        let sent = producer.try_send(Record::new(&[7; 1024])).unwrap();
+        sent.partition
+    };
+    let first = send();
+    // The record that exceeds the limit is the last one.
+    assert!((1..17).all(|_| send() == first));
+    assert!((17..34).all(|_| send() != first));
+    assert_eq!(send(), first);
+}

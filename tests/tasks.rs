@@ -348,6 +348,23 @@ fn a_thread_that_waits_after_a_leaked_future_is_woken() {
     }
 }
 
+#[test]
+fn a_leaked_future_is_not_woken_once_its_handle_was_used_again() {
+    let (broker, topic) = topic(WaitStrategy::Block);
+    let mut consumer = consumer(&broker);
+    let mut producer = topic.producer();
+    let record = Record::new("x").partition(0);
+    while producer.try_send(record).is_ok() {}
+    let (woken, waker) = counter();
+    let mut sends = ManuallyDrop::new(producer.send_async(record));
+    let mut context = Context::from_waker(&waker);
+    assert!(Pin::new(&mut *sends).poll(&mut context).is_pending());
+    assert!(producer.try_send(record).is_err());
+    while !consumer.try_poll().unwrap().is_empty() {}
+    assert!(producer.try_send(record).is_ok());
+    assert_eq!(times(&woken), 0);
+}
+
 /// A panic in one handle's waker does not reach the thread that wakes it.
 #[test]
 fn a_panicking_waker_harms_no_other_handle() {

@@ -408,7 +408,14 @@ impl Consumer {
 
     fn poll_partition(&mut self, i: usize) -> Result<bool, ConsumeError> {
         let assigned = &self.assigned[i];
-        assigned.topic.refuse_deleted::<ConsumeError>()?;
+        if let Err(deleted) = assigned.topic.refuse_deleted::<ConsumeError>() {
+            // Since this poll began. If topics are followed, the next one leaves this one.
+            return if self.is_following() {
+                Ok(false)
+            } else {
+                Err(deleted)
+            };
+        }
         if assigned.paused {
             return Ok(false);
         }

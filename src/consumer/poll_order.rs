@@ -190,6 +190,18 @@ mod tests {
     }
 
     #[test]
+    fn a_busy_partition_is_idle_after_some_checks_in_vain() {
+        let (mut log, mut order) = (Log::new(1000), PollOrder::default());
+        log.records[700] = 2;
+        assert_eq!(log.polls(&mut order, 2), [Some(700); 2]);
+        for checks in 0..BUSY_CHECKS {
+            assert_eq!(order.busy(), 1, "after {checks} checks");
+            assert_eq!(log.poll(&mut order), None);
+        }
+        assert_eq!(order.busy(), 0);
+    }
+
+    #[test]
     fn a_record_in_an_idle_partition_is_found_within_the_bound() {
         for count in [17, 100, 1000] {
             for busy in [vec![3], vec![0, 1, 16], (0..count / 2).collect()] {

@@ -256,8 +256,9 @@ impl PollPacing {
         let Some(until) = self.pause_until(now(), target) else {
             return;
         };
+        // Other threads may want this core, even the producers that the pause is for.
         while now() < until {
-            crate::sync::spin_loop();
+            crate::sync::yield_now();
         }
     }
 

@@ -20,9 +20,13 @@ impl Consumer {
         if !self.has_closed_topic() {
             return Ok(());
         }
+        // A consumer that follows topics leaves a deleted one without an error, at its next poll.
+        let following = self.is_following();
+        let has_ended =
+            |topic: &TopicShared| topic.is_closed() && !(following && topic.is_deleted());
         // Each partition is visited once, however many there are.
         let (mut unreported, mut unread) = (Vec::new(), Vec::new());
-        for assigned in self.assigned.iter().filter(|a| a.topic.is_closed()) {
+        for assigned in self.assigned.iter().filter(|a| has_ended(&a.topic)) {
             let topic = &assigned.topic;
             if !contains(&unread, topic) && !assigned.is_drained() {
                 unread.push(topic);

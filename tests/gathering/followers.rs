@@ -167,3 +167,16 @@ fn a_callback_may_send_by_the_same_shared_handle() {
     orders.flush().unwrap();
     assert_eq!(logged(&topic), 2);
 }
+
+#[test]
+fn a_record_too_large_to_be_gathered_has_its_callback_called() {
+    let (_broker, topic) = make(TopicConfig::new());
+    let mut producer = topic.producer().gathering(by_four().batch_bytes(100));
+    let (calls, called) = mpsc::channel();
+    let callback = move |sent: Result<RecordMetadata, SendError>| calls.send(sent).unwrap();
+    producer
+        .send_with_callback(Record::new(&[7; 200]), callback)
+        .unwrap();
+    let offsets: Vec<_> = called.try_iter().map(|sent| sent.unwrap().offset).collect();
+    assert_eq!(offsets, [0]);
+}

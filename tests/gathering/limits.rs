@@ -215,3 +215,38 @@ fn plain_values_of_one_length_can_be_viewed_in_place() {
     let mut values = batch.values::<u64>().unwrap();
     assert_eq!(values.next_slice(), Some(&[0, 1, 2, 3][..]));
 }
+
+#[test]
+fn records_without_a_value_take_bytes_too() {
+    let (_broker, topic) = make(TopicConfig::new());
+    // Nine of these take 8 and 9 x 8 bytes.
+    let config = by_four().batch_records(1000).batch_bytes(80);
+    let mut producer = topic.producer().gathering(config);
+    for sent in 1..=30 {
+        producer.send(Record::new("")).unwrap();
+        assert_eq!(logged(&topic), (sent - 1) / 9 * 9);
+    }
+}
+
+#[test]
+fn a_segment_limits_how_many_records_without_a_value_are_gathered() {
+    let (_broker, topic) = make(TopicConfig::new().segment_bytes(1024));
+    let config = by_four().batch_records(1000).batch_bytes(1 << 30);
+    let mut producer = topic.producer().gathering(config);
+    producer.send(Record::new("x")).unwrap();
+    for _ in 1..300 {
+        producer.send(Record::new("")).unwrap();
+    }
+    producer.flush().unwrap();
+    assert_eq!(logged(&topic), 300);
+}
+
+#[test]
+fn a_record_that_fills_a_segment_is_sent() {
+    let config = TopicConfig::new().timestamps(Timestamps::Given);
+    let (_broker, topic) = make(config.segment_bytes(1024));
+    let mut producer = topic.producer().gathering(by_four());
+    producer.send(Record::new(&[7; 1024])).unwrap();
+    assert_eq!(logged(&topic), 1);
+    assert!(producer.send(Record::new(&[7; 1025])).is_err());
+}

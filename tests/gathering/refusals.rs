@@ -258,3 +258,16 @@ fn records_that_are_taken_back_are_not_sent() {
     producer.close().unwrap();
     assert_eq!(logged(&topic), 4);
 }
+
+#[test]
+fn a_closed_topic_refuses_a_record_for_which_its_buffer_has_room() {
+    let (_broker, topic) = make(TopicConfig::new());
+    let mut producer = topic.producer().gathering(by_four());
+    send_numbers(&mut producer, 0..1);
+    topic.close();
+    let closed = SendError::Closed {
+        topic: TOPIC.into(),
+    };
+    assert_eq!(producer.send(Record::new("1").partition(0)), Err(closed));
+    assert_eq!(producer.gathered(), 1);
+}

@@ -3,8 +3,8 @@
 use super::*;
 use common::conditions::{CountSleepers, LONG, wait_until, woken};
 use ringlog::{
-    Clock, Consumer, ManualClock, SendError, SharedGatheringProducer, WaitAction, WaitPolicy,
-    WaitStrategy,
+    Clock, Consumer, Destination, ManualClock, SendError, SharedGatheringProducer, WaitAction,
+    WaitPolicy, WaitStrategy,
 };
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -154,7 +154,9 @@ fn taking_records_back_wakes_the_sends_that_wait_for_room() {
 #[test]
 fn a_frame_has_the_time_after_the_wait_for_room() {
     let clock = ManualClock::new(1000);
-    let (broker, topic) = make(tiny().max_block(LONG).clock(clock.clone()));
+    let sleepers = CountSleepers::default();
+    let config = tiny().max_block(LONG).clock(clock.clone());
+    let (broker, topic) = make(config.wait(sleepers.strategy()));
     let mut consumer = subscribed(&broker, ConsumerConfig::new());
     let mut producer = topic
         .producer()
@@ -162,12 +164,12 @@ fn a_frame_has_the_time_after_the_wait_for_room() {
     send_numbers(&mut producer, 0..6);
     let mut times = Vec::new();
     thread::scope(|scope| {
-        scope.spawn(move || {
-            woken("a send", || producer.send(Record::new("6")).unwrap());
-            woken("a flush", || producer.flush().unwrap());
-        });
-        wait_until("the send waits", || {
-            topic.stats().partitions[0].blocked_sends == 1
+        // Its next attempt comes after it was woken, and reads the clock then.
+        sleepers.asleep(|| {
+            scope.spawn(move || {
+                woken("a send", || producer.send(Record::new("6")).unwrap());
+                woken("a flush", || producer.flush().unwrap());
+            })
         });
         clock.set(61_000);
         wait_until("all are read", || {
@@ -302,4 +304,29 @@ fn the_waits_of_a_call_take_max_block_in_all() {
     assert_eq!((logged(&topic), producer.gathered()), (6, 0));
     assert_eq!(topic.stats().partitions[0].blocked_sends, 1);
     reader.consumer.lock().unwrap().take();
+}
+
+/// No event says that the pool has a segment again: here, that of a handle which begins to send.
+#[test]
+fn a_flush_that_waits_for_a_segment_looks_again_as_its_topic_says() {
+    let sleepers = CountSleepers::default();
+    let config = tiny().overflow(Overflow::DropOldest).max_block(LONG);
+    let (_broker, topic) = make(config.wait(sleepers.strategy()));
+    let mut producer = topic.producer().gathering(by_four());
+    producer.send_now(Record::new("0")).unwrap();
+    // A claim that is never published keeps its segment.
+    let mut leaks = topic.producer();
+    leaks.set_max_block(Duration::ZERO);
+    while let Ok(claim) = leaks.claim(Destination::Any, None, 1) {
+        std::mem::forget(claim);
+    }
+    producer.send(Record::new("1")).unwrap();
+    assert!(producer.try_flush().is_err());
+    thread::scope(|scope| {
+        let flushed =
+            sleepers.asleep(|| scope.spawn(move || woken("a flush", || producer.flush().unwrap())));
+        let mut other = topic.producer();
+        assert!(other.try_send(Record::new("2")).is_ok());
+        flushed.join().unwrap();
+    });
 }

@@ -300,3 +300,21 @@ fn an_assignor_sees_the_topics_and_the_members_with_what_they_own() {
     assert_eq!((other.reads("a"), other.reads("b")), (true, true));
     assert_eq!((x.owned(), other.owned()), (&partitions[..], &[][..]));
 }
+
+#[test]
+fn an_assignment_made_before_a_member_joined_is_not_installed() {
+    let (broker, _topic) = make(TopicConfig::new().partitions(2));
+    let scripted = Scripted(Arc::default());
+    let config = grouped().assignor(scripted.clone());
+    let mut member = subscribed(&broker, config.clone());
+    let late = Arc::new(Mutex::new(None));
+    let joins = late.clone();
+    *scripted.0.lock().unwrap() = Some(Box::new(move |group: &GroupView| {
+        *joins.lock().unwrap() = Some(subscribed(&broker, config.clone()));
+        CooperativeStickyAssignor.assign(group)
+    }));
+    drain(&mut member);
+    assert!(late.lock().unwrap().is_some());
+    assert_eq!(member.generation(), Some(1));
+    assert_eq!(member.assignment().len(), 1);
+}

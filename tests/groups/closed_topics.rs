@@ -2,7 +2,7 @@
 //! partitions, but no member before it is certain that it will get no record.
 
 use super::common::{grouped, subscribed};
-use super::support::{count_polled, member, owned_topics, send_to, timed, topics};
+use super::support::{count_polled, member, owned_topics, poll_errors, send_to, timed, topics};
 use ringlog::{Broker, ConsumeError, Consumer, OffsetReset, RangeAssignor, Topic, TopicConfig};
 use std::future::Future;
 use std::pin::pin;
@@ -85,12 +85,16 @@ fn a_member_without_partitions_takes_over_what_a_dead_owner_has_not_committed() 
 }
 
 fn count_polled_until_closed(consumer: &mut Consumer) -> usize {
+    count_polled_until_end_of(consumer, "t")
+}
+
+fn count_polled_until_end_of(consumer: &mut Consumer, topic: &str) -> usize {
     let mut records = 0;
     for _ in 0..100 {
         match consumer.try_poll() {
             Ok(batch) => records += batch.len(),
             Err(error) => {
-                assert_eq!(Some(error), closed("t"));
+                assert_eq!(Some(error), closed(topic));
                 return records;
             }
         }
@@ -279,4 +283,48 @@ fn an_empty_topic_and_one_whose_records_are_deleted_have_ended_without_a_commit(
         assert_eq!(poll_error(&mut spare), closed("t"));
         assert_eq!(poll_error(&mut owner), closed("t"));
     }
+}
+
+#[test]
+fn a_lower_commit_takes_an_end_back_that_a_member_without_partitions_has_got() {
+    let (_broker, _topic, mut owner, mut spare) = owner_and_spare(false);
+    assert_eq!(count_polled_until_closed(&mut owner), 3);
+    owner.commit().unwrap();
+    assert_eq!(poll_error(&mut spare), closed("t"));
+    owner.commit_offsets([(("t", 0), 1)]).unwrap();
+    assert_eq!(poll_error(&mut spare), None);
+    assert!(!spare.is_finished());
+    owner.commit().unwrap();
+    assert_eq!(poll_error(&mut spare), closed("t"));
+}
+
+#[test]
+fn a_commit_of_the_end_does_not_end_a_partition_that_is_not_read() {
+    let (_broker, _topic, mut owner, _spare) = owner_and_spare(false);
+    owner.pause(("t", 0)).unwrap();
+    owner.commit_offsets([(("t", 0), 3)]).unwrap();
+    assert_eq!(count_polled(&mut owner), 0);
+    assert!(!owner.is_finished());
+    owner.resume(("t", 0)).unwrap();
+    assert_eq!(count_polled_until_closed(&mut owner), 3);
+}
+
+#[test]
+fn an_end_is_not_reported_again_after_its_partition_has_moved() {
+    let (broker, [_a, b], [mut owner, other]) = two_topics();
+    other.close();
+    b.close();
+    assert_eq!(count_polled_until_end_of(&mut owner, "b"), 0);
+    // A named member comes before those without a name, so it gets the partition of "b".
+    let config = grouped().assignor(RangeAssignor).instance_id("first");
+    let mut first = member(&broker, config, &["a", "b"]);
+    for _ in 0..3 {
+        assert_eq!(count_polled(&mut owner), 0);
+        poll_errors(&mut first);
+    }
+    assert_eq!(owned_topics(&first), ["a", "b"]);
+    assert_eq!(owned_topics(&owner), ["a"]);
+    broker.delete_topic("a").unwrap();
+    assert_eq!(poll_error(&mut owner), closed("a"));
+    assert!(owner.is_finished());
 }

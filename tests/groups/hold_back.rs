@@ -193,3 +193,30 @@ fn a_lower_commit_holds_again_what_is_retained() {
     member.commit_offsets([(at(0), 3)]).unwrap();
     assert!(producer.try_send(Record::new("x")).is_err());
 }
+
+#[test]
+fn a_partition_without_an_owner_is_held_with_the_memory_of_its_last_owner() {
+    let (broker, topic) = make(TopicConfig::new());
+    let mut member = subscribed(&broker, grouped());
+    read(&mut member);
+    let owned = topic.memory_bytes();
+    member.unsubscribe();
+    assert_eq!(topic.memory_bytes(), owned);
+}
+
+#[test]
+fn a_partition_that_is_added_takes_the_same_memory_if_nothing_of_it_is_held_back() {
+    let added = |overflow, hold_back| {
+        let (broker, topic) = make(TopicConfig::new().overflow(overflow));
+        let mut member = subscribed(&broker, grouped().hold_back(hold_back));
+        read(&mut member);
+        let before = topic.memory_bytes();
+        topic.add_partitions(2).unwrap();
+        read(&mut member);
+        assert_eq!(member.assignment().len(), 2);
+        topic.memory_bytes() - before
+    };
+    let expected = added(Overflow::DropOldest, HoldBack::Nothing);
+    assert_eq!(added(Overflow::DropOldest, HoldBack::Committed), expected);
+    assert_eq!(added(Overflow::Backpressure, HoldBack::Nothing), expected);
+}

@@ -74,6 +74,8 @@ fn a_poll_interval_that_is_too_short_is_refused() {
             max: u64::MAX
         })
     );
+    let shortest = grouped().max_poll_interval(Duration::from_millis(10));
+    assert!(broker.consumer(shortest).is_ok());
     assert_eq!(broker.group_names(), [""; 0]);
 }
 

@@ -82,9 +82,10 @@ impl GatheredFrame {
     #[inline(always)]
     pub(crate) fn has_room(&self, body: usize) -> bool {
         let table = (self.records + 1) * size_of::<Descriptor>();
-        // Neither sum overflows: both are lengths of memory that exists.
-        let free = self.bodies.len().saturating_sub(self.used + table);
-        !self.is_full() && body <= free
+        // Neither sum overflows: both are lengths of memory that exists. The table alone may have
+        // no room: a body may have no bytes.
+        let free = self.bodies.len().checked_sub(self.used + table);
+        !self.is_full() && free.is_some_and(|free| body <= free)
     }
 
     /// Adds a record. The caller has made sure that there is room for its `body` bytes, its
