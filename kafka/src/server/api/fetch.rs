@@ -1,0 +1,251 @@
+//! Fetch: reads partitions, and waits until there is enough.
+//!
+//! There are no fetch sessions: the answer has session id 0, and clients send all partitions each
+//! time, as they do to brokers that are out of sessions.
+
+use super::code;
+use super::list_offsets::check_leader_epoch;
+use crate::server::connection::Client;
+use crate::server::reader::{FetchedRecords, PartitionFetch, ReadError, Room, wait_for_records};
+use crate::server::topics::ServedTopic;
+use bytes::Bytes;
+use kafka_protocol::error::ResponseError;
+use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
+use kafka_protocol::messages::fetch_response::{FetchableTopicResponse, PartitionData};
+use kafka_protocol::messages::{FetchRequest, FetchResponse};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// The session epochs of a request that has all its partitions in it.
+const FULL_FETCH_EPOCHS: [i32; 2] = [-1, 0];
+
+/// A partition of a request.
+enum Fetched {
+    Reading(PartitionFetch),
+    Failed(ResponseError),
+}
+
+struct Wanted {
+    index: i32,
+    fetched: Fetched,
+}
+
+struct WantedTopic {
+    response: FetchableTopicResponse,
+    /// Whether the request names topics by their ids.
+    by_id: bool,
+    partitions: Vec<Wanted>,
+}
+
+pub(super) async fn handle(
+    client: &mut Client,
+    version: i16,
+    request: FetchRequest,
+) -> FetchResponse {
+    let is_full = request.session_id == 0 && FULL_FETCH_EPOCHS.contains(&request.session_epoch);
+    if version >= 7 && !is_full {
+        let error = ResponseError::FetchSessionIdNotFound;
+        return FetchResponse::default().with_error_code(error.code());
+    }
+    let deadline = Instant::now() + Duration::from_millis(request.max_wait_ms.max(0) as u64);
+    let limit = client.shared.config.limits.fetch_bytes;
+    let max_bytes = usize::try_from(request.max_bytes).unwrap_or(0).min(limit);
+    let min_bytes = usize::try_from(request.min_bytes)
+        .unwrap_or(0)
+        .min(max_bytes);
+    client.readers.begin_fetch(&client.shared.topics);
+    let topics = request.topics.into_iter();
+    let mut topics: Vec<WantedTopic> = topics
+        .map(|topic| find_topic(client, version, topic))
+        .collect();
+    loop {
+        let used = read(client, &mut topics, max_bytes);
+        let mut all = topics.iter().flat_map(|topic| &topic.partitions);
+        let ends_wait = |wanted: &Wanted| match &wanted.fetched {
+            Fetched::Reading(fetch) => fetch.out.is_full,
+            Fetched::Failed(_) => true,
+        };
+        let is_empty = topics.iter().all(|topic| topic.partitions.is_empty());
+        let is_done = used >= min_bytes || is_empty || all.any(ends_wait);
+        if is_done || Instant::now() >= deadline {
+            break;
+        }
+        let waited = tokio::time::timeout_at(deadline, wait(&mut topics, max_bytes)).await;
+        if waited.is_err() {
+            break;
+        }
+    }
+    let read_committed = request.isolation_level == 1;
+    let responses = topics.into_iter().map(|topic| {
+        let partitions = topic.partitions.into_iter();
+        let partitions = partitions.map(|wanted| response(client, version, read_committed, wanted));
+        topic.response.with_partitions(partitions.collect())
+    });
+    FetchResponse::default().with_responses(responses.collect())
+}
+
+fn find_topic(client: &mut Client, version: i16, wanted: FetchTopic) -> WantedTopic {
+    let shared = client.shared.clone();
+    let by_id = version >= 13;
+    let (found, response) = match by_id {
+        true => (
+            shared.topics.find_id(wanted.topic_id),
+            FetchableTopicResponse::default().with_topic_id(wanted.topic_id),
+        ),
+        false => (
+            shared.topics.find(&wanted.topic),
+            FetchableTopicResponse::default().with_topic(wanted.topic),
+        ),
+    };
+    let unknown = unknown_topic(by_id);
+    let partitions = wanted.partitions.into_iter().map(|partition| Wanted {
+        index: partition.partition,
+        fetched: match found.as_ref().ok_or(unknown) {
+            Ok(topic) => begin(client, topic, &partition),
+            Err(error) => Fetched::Failed(error),
+        },
+    });
+    WantedTopic {
+        response,
+        by_id,
+        partitions: partitions.collect(),
+    }
+}
+
+fn unknown_topic(by_id: bool) -> ResponseError {
+    match by_id {
+        true => ResponseError::UnknownTopicId,
+        false => ResponseError::UnknownTopicOrPartition,
+    }
+}
+
+/// A reader of the partition, at the offset from which it is to be read.
+fn begin(client: &mut Client, topic: &Arc<ServedTopic>, wanted: &FetchPartition) -> Fetched {
+    let Some(partition) = topic.partition(wanted.partition) else {
+        return Fetched::Failed(ResponseError::UnknownTopicOrPartition);
+    };
+    if let Err(error) = check_leader_epoch(wanted.current_leader_epoch) {
+        return Fetched::Failed(error);
+    }
+    let Ok(offset) = u64::try_from(wanted.fetch_offset) else {
+        return Fetched::Failed(ResponseError::OffsetOutOfRange);
+    };
+    let topics = &client.shared.topics;
+    let reader = match client.readers.take(topics, topic, partition) {
+        Ok(reader) => reader,
+        Err(error) => return Fetched::Failed(response_error(error, false)),
+    };
+    let mut fetch = PartitionFetch {
+        reader,
+        out: FetchedRecords::new(topic.settings.timestamp_type),
+        max_bytes: usize::try_from(wanted.partition_max_bytes).unwrap_or(0),
+    };
+    match fetch.reader.move_to(offset) {
+        Ok(()) => Fetched::Reading(fetch),
+        Err(error) => {
+            client.readers.put_back(fetch.reader);
+            Fetched::Failed(response_error(error, false))
+        }
+    }
+}
+
+fn response_error(error: ReadError, by_id: bool) -> ResponseError {
+    match error {
+        ReadError::Gone => unknown_topic(by_id),
+        ReadError::OutOfRange => ResponseError::OffsetOutOfRange,
+    }
+}
+
+/// Reads from all partitions, in their order. Returns the bytes of all records so far.
+fn read(client: &Client, topics: &mut [WantedTopic], max_bytes: usize) -> usize {
+    let mut used: usize = reading(topics).map(|fetch| fetch.out.writer.len()).sum();
+    for topic in topics {
+        for wanted in &mut topic.partitions {
+            let Fetched::Reading(fetch) = &mut wanted.fetched else {
+                continue;
+            };
+            let before = fetch.out.writer.len();
+            let room = Room {
+                bytes: fetch.max_bytes.min(before + max_bytes.saturating_sub(used)),
+                takes_first: used == 0,
+            };
+            let mut read = fetch.reader.read(&mut fetch.out, room);
+            used += fetch.out.writer.len() - before;
+            // A topic that was deleted has ended, and so has one that was only closed.
+            if fetch.reader.has_ended() && !client.shared.topics.is_current(fetch.reader.topic()) {
+                read = Err(ReadError::Gone);
+            }
+            if let Err(error) = read {
+                wanted.fetched = Fetched::Failed(response_error(error, topic.by_id));
+            }
+        }
+    }
+    used
+}
+
+fn reading(topics: &mut [WantedTopic]) -> impl Iterator<Item = &mut PartitionFetch> {
+    let all = topics.iter_mut().flat_map(|topic| &mut topic.partitions);
+    all.filter_map(|wanted| match &mut wanted.fetched {
+        Fetched::Reading(fetch) => Some(fetch),
+        Fetched::Failed(_) => None,
+    })
+}
+
+/// Waits until a partition has more. A partition that fails is marked so.
+async fn wait(topics: &mut [WantedTopic], max_bytes: usize) {
+    let failed = {
+        let mut partitions: Vec<&mut PartitionFetch> = reading(topics).collect();
+        wait_for_records(&mut partitions, max_bytes).await
+    };
+    let Err((number, error)) = failed else {
+        return;
+    };
+    let mut position = 0;
+    for topic in topics {
+        for wanted in &mut topic.partitions {
+            if let Fetched::Reading(_) = wanted.fetched {
+                if position == number {
+                    wanted.fetched = Fetched::Failed(response_error(error, topic.by_id));
+                    return;
+                }
+                position += 1;
+            }
+        }
+    }
+}
+
+fn response(
+    client: &mut Client,
+    version: i16,
+    read_committed: bool,
+    wanted: Wanted,
+) -> PartitionData {
+    let aborted = read_committed.then(Vec::new);
+    let data = PartitionData::default()
+        .with_partition_index(wanted.index)
+        .with_aborted_transactions(aborted)
+        .with_records(Some(Bytes::new()));
+    let fetch = match wanted.fetched {
+        Fetched::Reading(fetch) => fetch,
+        Fetched::Failed(error) => {
+            return data
+                .with_error_code(code(Some(error)))
+                .with_high_watermark(-1)
+                .with_last_stable_offset(-1);
+        }
+    };
+    let PartitionFetch { reader, out, .. } = fetch;
+    let (topic, partition) = (&reader.topic().topic, reader.partition());
+    let log_end = topic.log_end_offset(partition).unwrap_or_default() as i64;
+    let log_start = topic.log_start_offset(partition).unwrap_or_default() as i64;
+    let data = data
+        .with_high_watermark(log_end)
+        .with_last_stable_offset(log_end)
+        .with_records(Some(Bytes::from(out.writer.into_bytes())));
+    client.readers.put_back(reader);
+    match version {
+        5.. => data.with_log_start_offset(log_start),
+        _ => data,
+    }
+}

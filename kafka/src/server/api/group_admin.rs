@@ -1,0 +1,120 @@
+//! ListGroups, DescribeGroups, DeleteGroups.
+
+use super::{code, text};
+use crate::server::connection::Client;
+use crate::server::group::{Group, State};
+use kafka_protocol::error::ResponseError;
+use kafka_protocol::messages::delete_groups_response::DeletableGroupResult;
+use kafka_protocol::messages::describe_groups_response::{DescribedGroup, DescribedGroupMember};
+use kafka_protocol::messages::list_groups_response::ListedGroup;
+use kafka_protocol::messages::{
+    DeleteGroupsRequest, DeleteGroupsResponse, DescribeGroupsRequest, DescribeGroupsResponse,
+    GroupId, ListGroupsRequest, ListGroupsResponse,
+};
+
+/// Every operation on a group, as a bit set: there are no access rules.
+const GROUP_OPERATIONS: i32 = 0b1_0100_1000;
+const CLASSIC: &str = "classic";
+
+fn state_name(state: State) -> &'static str {
+    match state {
+        State::Empty => "Empty",
+        State::Preparing => "PreparingRebalance",
+        State::Completing => "CompletingRebalance",
+        State::Stable => "Stable",
+    }
+}
+
+/// `consumer`, or empty for a group that has offsets alone.
+fn protocol_type(group: &Group) -> String {
+    group.protocol_type.clone().unwrap_or_default()
+}
+
+pub(super) fn list(
+    client: &Client,
+    version: i16,
+    request: &ListGroupsRequest,
+) -> ListGroupsResponse {
+    let contains = |filter: &[kafka_protocol::protocol::StrBytes], name: &str| {
+        filter.is_empty()
+            || filter
+                .iter()
+                .any(|wanted| wanted.eq_ignore_ascii_case(name))
+    };
+    let mut listed = Vec::new();
+    for (name, group) in client.shared.groups.all() {
+        let group = group.lock();
+        let state = state_name(group.state);
+        let is_wanted =
+            contains(&request.states_filter, state) && contains(&request.types_filter, CLASSIC);
+        if !is_wanted {
+            continue;
+        }
+        let mut found = ListedGroup::default()
+            .with_group_id(GroupId(text(name)))
+            .with_protocol_type(text(protocol_type(&group)));
+        if version >= 4 {
+            found.group_state = text(state);
+        }
+        if version >= 5 {
+            found.group_type = text(CLASSIC);
+        }
+        listed.push(found);
+    }
+    ListGroupsResponse::default().with_groups(listed)
+}
+
+pub(super) fn describe(
+    client: &Client,
+    version: i16,
+    request: &DescribeGroupsRequest,
+) -> DescribeGroupsResponse {
+    let groups = request.groups.iter().map(|id| {
+        let mut described = DescribedGroup::default().with_group_id(id.clone());
+        if version >= 3 && request.include_authorized_operations {
+            described.authorized_operations = GROUP_OPERATIONS;
+        }
+        let Some(group) = client.shared.groups.find(id) else {
+            described.group_state = text("Dead");
+            if version >= 6 {
+                described.error_code = ResponseError::GroupIdNotFound.code();
+                described.error_message = Some(text(format!("Group {} not found.", id.as_str())));
+            }
+            return described;
+        };
+        let group = group.lock();
+        let members = group.members.iter().map(|(id, member)| {
+            let mut found = DescribedGroupMember::default()
+                .with_member_id(text(id.as_str()))
+                .with_client_id(text(member.client_id.as_str()))
+                .with_client_host(text(member.client_host.as_str()));
+            if version >= 4 {
+                found.group_instance_id = member.instance_id.clone().map(text);
+            }
+            if group.state == State::Stable {
+                let protocol = group.protocol.as_deref().unwrap_or_default();
+                found.member_metadata = member.metadata(protocol);
+                found.member_assignment = member.assignment.clone();
+            }
+            found
+        });
+        described.members = members.collect();
+        described.group_state = text(state_name(group.state));
+        described.protocol_type = text(protocol_type(&group));
+        if group.state == State::Stable {
+            described.protocol_data = text(group.protocol.clone().unwrap_or_default());
+        }
+        described
+    });
+    DescribeGroupsResponse::default().with_groups(groups.collect())
+}
+
+pub(super) fn delete(client: &Client, request: DeleteGroupsRequest) -> DeleteGroupsResponse {
+    let results = request.groups_names.into_iter().map(|id| {
+        let deleted = client.shared.groups.delete(&id);
+        DeletableGroupResult::default()
+            .with_group_id(id)
+            .with_error_code(code(deleted.err()))
+    });
+    DeleteGroupsResponse::default().with_results(results.collect())
+}

@@ -1,0 +1,150 @@
+//! ListOffsets: where a partition begins and ends, and where a time is.
+
+use super::code;
+use crate::server::connection::Client;
+use crate::server::topics::ServedTopic;
+use kafka_protocol::error::ResponseError;
+use kafka_protocol::messages::list_offsets_request::ListOffsetsPartition;
+use kafka_protocol::messages::list_offsets_response::{
+    ListOffsetsPartitionResponse, ListOffsetsTopicResponse,
+};
+use kafka_protocol::messages::{ListOffsetsRequest, ListOffsetsResponse};
+use ringlog::{OffsetAndTimestamp, Topic, TopicError};
+
+const LATEST: i64 = -1;
+const EARLIEST: i64 = -2;
+const MAX_TIMESTAMP: i64 = -3;
+/// The first offset on local disks: there are no others here.
+const EARLIEST_LOCAL: i64 = -4;
+/// The last offset in remote storage: there is none.
+const LATEST_TIERED: i64 = -5;
+
+pub(super) fn handle(
+    client: &Client,
+    version: i16,
+    request: ListOffsetsRequest,
+) -> ListOffsetsResponse {
+    let topics = request.topics.into_iter().map(|topic| {
+        let found = client.shared.topics.find(&topic.name);
+        let partitions = topic.partitions.iter();
+        let partitions = partitions.map(|partition| answer(found.as_deref(), version, partition));
+        ListOffsetsTopicResponse::default()
+            .with_name(topic.name)
+            .with_partitions(partitions.collect())
+    });
+    ListOffsetsResponse::default().with_topics(topics.collect())
+}
+
+fn answer(
+    topic: Option<&ServedTopic>,
+    version: i16,
+    wanted: &ListOffsetsPartition,
+) -> ListOffsetsPartitionResponse {
+    let found = look_up(topic, version, wanted);
+    let (error, found) = match found {
+        Ok(found) => (None, found),
+        Err(error) => (Some(error), None),
+    };
+    let (timestamp, offset) = found.unwrap_or((-1, -1));
+    let response = ListOffsetsPartitionResponse::default()
+        .with_partition_index(wanted.partition_index)
+        .with_error_code(code(error))
+        .with_timestamp(timestamp)
+        .with_offset(offset);
+    match version {
+        4.. => response.with_leader_epoch(if offset < 0 { -1 } else { 0 }),
+        _ => response,
+    }
+}
+
+/// The time and the offset; the time is -1 where none was asked for.
+fn look_up(
+    topic: Option<&ServedTopic>,
+    version: i16,
+    wanted: &ListOffsetsPartition,
+) -> Result<Option<(i64, i64)>, ResponseError> {
+    let topic = topic.ok_or(ResponseError::UnknownTopicOrPartition)?;
+    let partition = topic.partition(wanted.partition_index);
+    let partition = partition.ok_or(ResponseError::UnknownTopicOrPartition)?;
+    check_leader_epoch(wanted.current_leader_epoch)?;
+    let topic = &topic.topic;
+    let gone = |_: TopicError| ResponseError::UnknownTopicOrPartition;
+    let bound = |offset: u64| Some((-1, offset as i64));
+    let at = |found: OffsetAndTimestamp| (found.timestamp, found.offset as i64);
+    match wanted.timestamp {
+        LATEST => Ok(bound(topic.log_end_offset(partition).map_err(gone)?)),
+        MAX_TIMESTAMP if version < 7 => Err(ResponseError::UnsupportedVersion),
+        EARLIEST_LOCAL if version < 8 => Err(ResponseError::UnsupportedVersion),
+        LATEST_TIERED if version < 9 => Err(ResponseError::UnsupportedVersion),
+        EARLIEST | EARLIEST_LOCAL => Ok(bound(topic.log_start_offset(partition).map_err(gone)?)),
+        MAX_TIMESTAMP => Ok(latest_record(topic, partition).map_err(gone)?.map(at)),
+        LATEST_TIERED => Ok(None),
+        time if time < 0 => Err(ResponseError::UnsupportedVersion),
+        time => {
+            let found = topic.offset_for_time(partition, time);
+            Ok(found.map_err(gone)?.map(at))
+        }
+    }
+}
+
+/// Leaders do not change here, and their epoch is 0. A client without one sends -1.
+pub(super) fn check_leader_epoch(epoch: i32) -> Result<(), ResponseError> {
+    match epoch {
+        i32::MIN..=0 => Ok(()),
+        _ => Err(ResponseError::UnknownLeaderEpoch),
+    }
+}
+
+/// The first record of those with the greatest timestamp, found by halving the times in which it can
+/// be. Each lookup skips the segments whose greatest timestamp is known.
+fn latest_record(topic: &Topic, partition: u32) -> Result<Option<OffsetAndTimestamp>, TopicError> {
+    let Some(mut found) = topic.offset_for_time(partition, 0)? else {
+        return Ok(None);
+    };
+    // The greatest time is in `found.timestamp..end`.
+    let mut end = i64::MAX;
+    while end - found.timestamp > 1 {
+        let middle = found.timestamp + (end - found.timestamp) / 2;
+        match topic.offset_for_time(partition, middle)? {
+            Some(later) => found = later,
+            None => end = middle,
+        }
+    }
+    Ok(Some(found))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ringlog::{Broker, Record, TopicConfig};
+
+    #[test]
+    fn the_latest_record_is_the_first_with_the_greatest_time() {
+        let topic = Broker::new()
+            .create_topic("orders", TopicConfig::new())
+            .unwrap();
+        assert_eq!(latest_record(&topic, 0).unwrap(), None);
+        let mut producer = topic.producer();
+        for time in [5, 9, 3, 9, 1_700_000_000_000, 8, 1_700_000_000_000, 0] {
+            producer.send(Record::new("r").timestamp(time)).unwrap();
+            let latest = latest_record(&topic, 0).unwrap().unwrap();
+            let expected = match time {
+                5 => (0, 5),
+                9 | 3 => (1, 9),
+                _ => (4, 1_700_000_000_000),
+            };
+            assert_eq!((latest.offset, latest.timestamp), expected);
+        }
+    }
+
+    #[test]
+    fn the_latest_record_may_have_the_greatest_time_there_is() {
+        let topic = Broker::new()
+            .create_topic("orders", TopicConfig::new())
+            .unwrap();
+        let last = Record::new("r").timestamp(i64::MAX);
+        topic.producer().send(last).unwrap();
+        let latest = latest_record(&topic, 0).unwrap().unwrap();
+        assert_eq!((latest.offset, latest.timestamp), (0, i64::MAX));
+    }
+}

@@ -1,0 +1,134 @@
+//! The APIs: a request in, a response out. One file an API, or a few that belong together.
+//!
+//! A field that a version lacks must have its default, or `kafka-protocol` refuses to encode it. So
+//! the handlers know the version.
+
+mod api_versions;
+mod configs;
+mod fetch;
+mod find_coordinator;
+mod group_admin;
+mod groups;
+mod init_producer_id;
+mod list_offsets;
+mod metadata;
+mod offsets;
+mod produce;
+mod topics;
+
+use super::connection::{Client, Ended};
+use super::protocol::apis::Api;
+use super::protocol::frame::{ProtocolError, Request, RequestHead, decode, encode};
+use bytes::{Bytes, BytesMut};
+use kafka_protocol::error::ResponseError;
+use kafka_protocol::messages::{ApiKey, TopicName};
+use kafka_protocol::protocol::StrBytes;
+
+/// What a request is answered.
+#[derive(Debug)]
+pub(super) enum Answer {
+    /// A complete frame.
+    Frame(BytesMut),
+    /// Nothing: the client waits for no answer.
+    None,
+    /// Nothing, and the connection is closed: how a client that waits for no answer is shown an error.
+    Close,
+}
+
+/// Answers a request.
+pub(super) async fn answer(client: &mut Client, request: Request) -> Result<Answer, Ended> {
+    let (api, head, body) = match request {
+        Request::Known { api, head, body } => (api, head, body),
+        Request::UnknownApiVersions { correlation_id } => {
+            let response = api_versions::unknown_version();
+            let mut frame = BytesMut::new();
+            encode(
+                &mut frame,
+                ApiKey::ApiVersions,
+                0,
+                correlation_id,
+                &response,
+            )?;
+            return Ok(Answer::Frame(frame));
+        }
+    };
+    tracing::trace!(api = ?api.key, version = head.version, client = head.client_id, "request");
+    Ok(dispatch(client, api, &head, body).await?)
+}
+
+async fn dispatch(
+    client: &mut Client,
+    api: &'static Api,
+    head: &RequestHead,
+    body: Bytes,
+) -> Result<Answer, ProtocolError> {
+    let (key, version) = (api.key, head.version);
+    let mut frame = BytesMut::new();
+    // Decodes, handles and encodes; `$handled` sees the request by the name `$request`.
+    macro_rules! handle {
+        ($request:ident => $handled:expr) => {{
+            let $request = decode(key, version, body)?;
+            let response = $handled;
+            encode(&mut frame, key, version, head.correlation_id, &response)?;
+        }};
+    }
+    match key {
+        ApiKey::Produce => {
+            let request = decode(key, version, body)?;
+            match produce::handle(client, version, request).await {
+                produce::Produced::Answer(response) => {
+                    encode(&mut frame, key, version, head.correlation_id, &response)?;
+                }
+                produce::Produced::Unanswered => return Ok(Answer::None),
+                produce::Produced::UnansweredError => return Ok(Answer::Close),
+            }
+        }
+        ApiKey::Fetch => handle!(request => fetch::handle(client, version, request).await),
+        ApiKey::ListOffsets => handle!(request => list_offsets::handle(client, version, request)),
+        ApiKey::Metadata => handle!(request => metadata::handle(client, version, request)),
+        ApiKey::OffsetCommit => handle!(request => offsets::commit(client, request)),
+        ApiKey::OffsetFetch => handle!(request => offsets::fetch(client, version, request)),
+        ApiKey::FindCoordinator => {
+            handle!(request => find_coordinator::handle(client, version, request));
+        }
+        ApiKey::JoinGroup => {
+            handle!(request => groups::join(client, head, request).await);
+        }
+        ApiKey::Heartbeat => handle!(request => groups::heartbeat(client, request)),
+        ApiKey::LeaveGroup => handle!(request => groups::leave(client, version, request)),
+        ApiKey::SyncGroup => handle!(request => groups::sync(client, version, request).await),
+        ApiKey::ApiVersions => handle!(request => api_versions::handle(version, &request)),
+        ApiKey::CreateTopics => handle!(request => topics::create(client, version, request)),
+        ApiKey::DeleteTopics => handle!(request => topics::delete(client, version, request)),
+        ApiKey::CreatePartitions => {
+            handle!(request => topics::create_partitions(client, request));
+        }
+        ApiKey::DeleteRecords => handle!(request => topics::delete_records(client, request)),
+        ApiKey::DescribeConfigs => handle!(request => configs::describe(client, version, request)),
+        ApiKey::DescribeCluster => {
+            handle!(request => configs::describe_cluster(client, version, &request));
+        }
+        ApiKey::OffsetForLeaderEpoch => handle!(request => configs::leader_epochs(client, request)),
+        ApiKey::ListGroups => handle!(request => group_admin::list(client, version, &request)),
+        ApiKey::DescribeGroups => {
+            handle!(request => group_admin::describe(client, version, &request));
+        }
+        ApiKey::DeleteGroups => handle!(request => group_admin::delete(client, request)),
+        ApiKey::InitProducerId => handle!(request => init_producer_id::handle(client, &request)),
+        _ => return Err(ProtocolError::UnknownApi { key: key as i16 }),
+    }
+    Ok(Answer::Frame(frame))
+}
+
+/// The code of an error, or of none.
+fn code(error: Option<ResponseError>) -> i16 {
+    error.map_or(0, |error| error.code())
+}
+
+fn text(text: impl Into<String>) -> StrBytes {
+    StrBytes::from_string(text.into())
+}
+
+fn topic_name(name: &str) -> TopicName {
+    TopicName(text(name))
+}

@@ -1,0 +1,216 @@
+//! OffsetCommit and OffsetFetch.
+
+use super::{code, text, topic_name};
+use crate::server::connection::Client;
+use crate::server::group::{CommitMember, CommittedOffset, Group, Offsets};
+use crate::server::topics::{ServedTopic, Topics};
+use kafka_protocol::error::ResponseError;
+use kafka_protocol::messages::offset_commit_request::OffsetCommitRequestPartition;
+use kafka_protocol::messages::offset_commit_response::{
+    OffsetCommitResponsePartition, OffsetCommitResponseTopic,
+};
+use kafka_protocol::messages::offset_fetch_response::{
+    OffsetFetchResponseGroup, OffsetFetchResponsePartition, OffsetFetchResponsePartitions,
+    OffsetFetchResponseTopic, OffsetFetchResponseTopics,
+};
+use kafka_protocol::messages::{
+    OffsetCommitRequest, OffsetCommitResponse, OffsetFetchRequest, OffsetFetchResponse,
+};
+
+pub(super) fn commit(client: &Client, request: OffsetCommitRequest) -> OffsetCommitResponse {
+    let shared = &client.shared;
+    let member = CommitMember {
+        generation: request.generation_id_or_member_epoch,
+        member_id: &request.member_id,
+        instance_id: request.group_instance_id.as_deref(),
+    };
+    // As in Kafka, a group without members may have an empty name.
+    let group = shared.groups.for_commit(&request.group_id, &member);
+    let group = group.ok_or(ResponseError::IllegalGeneration);
+    // One step of the group: all offsets of a commit are there, or none yet.
+    let mut group = match &group {
+        Ok(group) => Ok(group.lock()),
+        Err(error) => Err(*error),
+    };
+    let checked = match &mut group {
+        Ok(group) => group.check_commit(&member),
+        Err(error) => Err(*error),
+    };
+    let max_metadata = shared.config.limits.offset_metadata_bytes;
+    let topics = request.topics.iter().map(|topic| {
+        let found = shared.topics.find(&topic.name);
+        let partitions = topic.partitions.iter().map(|partition| {
+            let offset = match checked {
+                Ok(()) => committed(found.as_deref(), partition, max_metadata),
+                Err(error) => Err(error),
+            };
+            let error = match (offset, &mut group) {
+                (Ok(offset), Ok(group)) => {
+                    let key = (topic.name.as_str().to_owned(), partition.partition_index);
+                    group.offsets.insert(key, offset);
+                    None
+                }
+                (Err(error), _) => Some(error),
+                (Ok(_), Err(error)) => Some(*error),
+            };
+            OffsetCommitResponsePartition::default()
+                .with_partition_index(partition.partition_index)
+                .with_error_code(error.map_or(0, |error| error.code()))
+        });
+        OffsetCommitResponseTopic::default()
+            .with_name(topic.name.clone())
+            .with_partitions(partitions.collect())
+    });
+    OffsetCommitResponse::default().with_topics(topics.collect())
+}
+
+fn committed(
+    topic: Option<&ServedTopic>,
+    partition: &OffsetCommitRequestPartition,
+    max_metadata: usize,
+) -> Result<CommittedOffset, ResponseError> {
+    let topic = topic.ok_or(ResponseError::UnknownTopicOrPartition)?;
+    if topic.partition(partition.partition_index).is_none() {
+        return Err(ResponseError::UnknownTopicOrPartition);
+    }
+    let metadata = partition.committed_metadata.as_deref().unwrap_or_default();
+    if metadata.len() > max_metadata {
+        return Err(ResponseError::OffsetMetadataTooLarge);
+    }
+    Ok(CommittedOffset {
+        offset: partition.committed_offset,
+        leader_epoch: partition.committed_leader_epoch,
+        metadata: metadata.to_owned(),
+        topic_id: topic.id,
+    })
+}
+
+/// The offsets that are asked for: all of a group, or those of these partitions.
+enum Asked<'a> {
+    All,
+    Partitions(Vec<(&'a str, &'a [i32])>),
+}
+
+type FetchedTopics = Vec<(String, Vec<(i32, Option<CommittedOffset>)>)>;
+
+fn look_up(topics: &Topics, group: Option<&mut Group>, asked: Asked<'_>) -> FetchedTopics {
+    let mut empty = Offsets::new();
+    let offsets = match group {
+        Some(group) => &mut group.offsets,
+        None => &mut empty,
+    };
+    // Offsets of topics that were deleted are forgotten.
+    offsets.retain(|(name, _), offset| {
+        let topic = topics.find(name);
+        topic.is_some_and(|topic| topic.id == offset.topic_id)
+    });
+    match asked {
+        Asked::Partitions(topics) => topics
+            .into_iter()
+            .map(|(name, partitions)| {
+                let found = partitions.iter().map(|partition| {
+                    let key = (name.to_owned(), *partition);
+                    (*partition, offsets.get(&key).cloned())
+                });
+                (name.to_owned(), found.collect())
+            })
+            .collect(),
+        Asked::All => {
+            let mut all = FetchedTopics::new();
+            for ((name, partition), offset) in offsets.iter() {
+                let found = (*partition, Some(offset.clone()));
+                match all.last_mut().filter(|(last, _)| last == name) {
+                    Some((_, partitions)) => partitions.push(found),
+                    None => all.push((name.clone(), vec![found])),
+                }
+            }
+            all
+        }
+    }
+}
+
+pub(super) fn fetch(
+    client: &Client,
+    version: i16,
+    request: OffsetFetchRequest,
+) -> OffsetFetchResponse {
+    let shared = &client.shared;
+    let fetched = |group: &str, asked: Asked<'_>| {
+        let group = shared.groups.find(group);
+        let mut group = group.as_ref().map(|group| group.lock());
+        look_up(&shared.topics, group.as_deref_mut(), asked)
+    };
+    if version >= 8 {
+        let groups = request.groups.iter().map(|group| {
+            let asked = match &group.topics {
+                None => Asked::All,
+                Some(topics) => Asked::Partitions(
+                    topics
+                        .iter()
+                        .map(|topic| (topic.name.as_str(), &topic.partition_indexes[..]))
+                        .collect(),
+                ),
+            };
+            let topics = fetched(&group.group_id, asked).into_iter();
+            let topics = topics.map(|(name, partitions)| {
+                OffsetFetchResponseTopics::default()
+                    .with_name(topic_name(&name))
+                    .with_partitions(partitions.into_iter().map(of_group).collect())
+            });
+            OffsetFetchResponseGroup::default()
+                .with_group_id(group.group_id.clone())
+                .with_topics(topics.collect())
+        });
+        return OffsetFetchResponse::default().with_groups(groups.collect());
+    }
+    let asked = match &request.topics {
+        None => Asked::All,
+        Some(topics) => Asked::Partitions(
+            topics
+                .iter()
+                .map(|topic| (topic.name.as_str(), &topic.partition_indexes[..]))
+                .collect(),
+        ),
+    };
+    let topics = fetched(&request.group_id, asked).into_iter();
+    let topics = topics.map(|(name, partitions)| {
+        let partitions = partitions.into_iter();
+        let partitions = partitions.map(|found| of_only_group(version, found));
+        OffsetFetchResponseTopic::default()
+            .with_name(topic_name(&name))
+            .with_partitions(partitions.collect())
+    });
+    OffsetFetchResponse::default().with_topics(topics.collect())
+}
+
+fn parts(found: Option<CommittedOffset>) -> (i64, i32, String) {
+    match found {
+        Some(found) => (found.offset, found.leader_epoch, found.metadata),
+        None => (-1, -1, String::new()),
+    }
+}
+
+fn of_group((partition, found): (i32, Option<CommittedOffset>)) -> OffsetFetchResponsePartitions {
+    let (offset, leader_epoch, metadata) = parts(found);
+    OffsetFetchResponsePartitions::default()
+        .with_partition_index(partition)
+        .with_committed_offset(offset)
+        .with_committed_leader_epoch(leader_epoch)
+        .with_metadata(Some(text(metadata)))
+        .with_error_code(code(None))
+}
+
+fn of_only_group(
+    version: i16,
+    (partition, found): (i32, Option<CommittedOffset>),
+) -> OffsetFetchResponsePartition {
+    let (offset, leader_epoch, metadata) = parts(found);
+    let response = OffsetFetchResponsePartition::default()
+        .with_partition_index(partition)
+        .with_committed_offset(offset)
+        .with_metadata(Some(text(metadata)));
+    match version {
+        5.. => response.with_committed_leader_epoch(leader_epoch),
+        _ => response,
+    }
+}

@@ -1,0 +1,406 @@
+//! Produce: batches are taken apart, and appended as one frame each.
+//!
+//! The partitions of a request are appended side by side: one without room does not hold up the
+//! others. Each waits up to the request's timeout. A batch that finds no room is not appended, and
+//! the client may send it again.
+
+use super::{code, text};
+use crate::batch::{
+    DecodedBatch, InvalidBatch, Limits, Producer, RawRecord, TimestampType, decode,
+};
+use crate::server::connection::Client;
+use crate::server::sequences::{Appended, Verdict};
+use crate::server::topics::ServedTopic;
+use bytes::Bytes;
+use kafka_protocol::error::ResponseError;
+use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
+use kafka_protocol::messages::produce_response::{PartitionProduceResponse, TopicProduceResponse};
+use kafka_protocol::messages::{ProduceRequest, ProduceResponse};
+use ringlog::{Record, SendError};
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::{Duration, SystemTime};
+use tracing::{debug, trace};
+
+/// What comes of a request.
+pub(super) enum Produced {
+    Answer(ProduceResponse),
+    /// The client waits for no answer.
+    Unanswered,
+    /// The client waits for no answer, and a batch was refused.
+    UnansweredError,
+}
+
+/// Why a batch was not appended.
+#[derive(Debug)]
+struct Refusal {
+    error: ResponseError,
+    reason: String,
+}
+
+fn refusal(error: ResponseError, reason: impl ToString) -> Refusal {
+    Refusal {
+        error,
+        reason: reason.to_string(),
+    }
+}
+
+impl From<InvalidBatch> for Refusal {
+    fn from(fault: InvalidBatch) -> Refusal {
+        let error = match fault {
+            InvalidBatch::Checksum { .. } => ResponseError::CorruptMessage,
+            // The two older formats are known; what is no format at all is damage.
+            InvalidBatch::Magic { magic } if !matches!(magic, 0 | 1) => {
+                ResponseError::CorruptMessage
+            }
+            InvalidBatch::DecompressedTooLarge { .. } => ResponseError::MessageTooLarge,
+            InvalidBatch::UnknownCodec { .. } => ResponseError::UnsupportedCompressionType,
+            _ => ResponseError::InvalidRecord,
+        };
+        refusal(error, fault)
+    }
+}
+
+impl From<SendError> for Refusal {
+    fn from(cause: SendError) -> Refusal {
+        let error = match cause {
+            SendError::RecordTooLarge { .. } | SendError::BatchTooLarge { .. } => {
+                ResponseError::MessageTooLarge
+            }
+            SendError::Full { .. } => ResponseError::RequestTimedOut,
+            SendError::PartitionOutOfRange { .. } => ResponseError::UnknownTopicOrPartition,
+            SendError::InvalidTimestamp { .. } => ResponseError::InvalidTimestamp,
+            SendError::Closed { .. } => ResponseError::UnknownTopicOrPartition,
+            SendError::ExclusiveProducer { .. } => ResponseError::PolicyViolation,
+            _ => ResponseError::KafkaStorageError,
+        };
+        refusal(error, cause)
+    }
+}
+
+/// The settings of a request that each of its batches needs.
+#[derive(Clone, Copy)]
+struct Terms {
+    version: i16,
+    limits: Limits,
+    max_bytes: usize,
+    timeout: Duration,
+}
+
+pub(super) async fn handle(client: &Client, version: i16, request: ProduceRequest) -> Produced {
+    let acks = request.acks;
+    let refused = if !matches!(acks, -1..=1) {
+        let reason = format!("acks is {acks}, but must be -1, 0 or 1");
+        Some((ResponseError::InvalidRequiredAcks, reason))
+    } else if request.transactional_id.is_some() {
+        let reason = "transactions are not served".to_owned();
+        Some((ResponseError::TransactionalIdAuthorizationFailed, reason))
+    } else {
+        None
+    };
+    let limits = client.shared.config.limits;
+    let terms = Terms {
+        version,
+        limits: Limits::new(limits.decompressed_bytes),
+        max_bytes: limits.batch_bytes,
+        timeout: Duration::from_millis(request.timeout_ms.max(0) as u64),
+    };
+    let mut topics = Vec::with_capacity(request.topic_data.len());
+    let mut appends = Vec::new();
+    for (number, data) in request.topic_data.into_iter().enumerate() {
+        let topic = find_topic(client, version, &data);
+        let response = TopicProduceResponse::default();
+        topics.push(match version {
+            13.. => response.with_topic_id(data.topic_id),
+            _ => response.with_name(data.name),
+        });
+        for partition in data.partition_data {
+            let topic = topic.clone();
+            let refused = refused.clone();
+            appends.push(async move {
+                let appended = match (refused, topic) {
+                    (Some((error, reason)), _) => Err(Refusal { error, reason }),
+                    (None, Err(refused)) => Err(refused.into()),
+                    (None, Ok(topic)) => append_partition(&topic, &partition, terms).await,
+                };
+                (
+                    number,
+                    partition_response(version, partition.index, appended),
+                )
+            });
+        }
+    }
+    for (number, response) in join_all(appends).await {
+        topics[number].partition_responses.push(response);
+    }
+    let failed = |response: &PartitionProduceResponse| response.error_code != 0;
+    let mut all = topics.iter().flat_map(|topic| &topic.partition_responses);
+    match acks {
+        0 if all.any(failed) => Produced::UnansweredError,
+        0 => Produced::Unanswered,
+        _ => Produced::Answer(ProduceResponse::default().with_responses(topics)),
+    }
+}
+
+/// The topic, or the error that stands for its absence.
+fn find_topic(
+    client: &Client,
+    version: i16,
+    data: &TopicProduceData,
+) -> Result<Arc<ServedTopic>, UnknownTopic> {
+    let topics = &client.shared.topics;
+    match version {
+        13.. => topics.find_id(data.topic_id).ok_or(UnknownTopic::Id),
+        _ => topics.find(&data.name).ok_or(UnknownTopic::Name),
+    }
+}
+
+#[derive(Clone, Copy)]
+enum UnknownTopic {
+    Id,
+    Name,
+}
+
+impl From<UnknownTopic> for Refusal {
+    fn from(unknown: UnknownTopic) -> Refusal {
+        match unknown {
+            UnknownTopic::Id => refusal(ResponseError::UnknownTopicId, "no topic has this id"),
+            UnknownTopic::Name => refusal(
+                ResponseError::UnknownTopicOrPartition,
+                "there is no topic of this name",
+            ),
+        }
+    }
+}
+
+fn partition_response(
+    version: i16,
+    index: i32,
+    appended: Result<(Appended, u64), Refusal>,
+) -> PartitionProduceResponse {
+    let response = PartitionProduceResponse::default().with_index(index);
+    match appended {
+        Ok((appended, log_start)) => {
+            let response = response
+                .with_base_offset(appended.base_offset as i64)
+                .with_log_append_time_ms(appended.log_append_time);
+            match version {
+                5.. => response.with_log_start_offset(log_start as i64),
+                _ => response,
+            }
+        }
+        Err(Refusal { error, reason }) => {
+            debug!(partition = index, %error, reason, "batch refused");
+            let response = response
+                .with_error_code(code(Some(error)))
+                .with_base_offset(-1)
+                .with_log_append_time_ms(-1);
+            match version {
+                8.. => response.with_error_message(Some(text(reason))),
+                _ => response,
+            }
+        }
+    }
+}
+
+/// Appends a partition's batch. Returns where, with the log start.
+async fn append_partition(
+    topic: &ServedTopic,
+    data: &PartitionProduceData,
+    terms: Terms,
+) -> Result<(Appended, u64), Refusal> {
+    let Some(partition) = topic.partition(data.index) else {
+        let reason = format!("the topic has no partition {}", data.index);
+        return Err(refusal(ResponseError::UnknownTopicOrPartition, reason));
+    };
+    let bytes = data.records.as_ref().map_or(&[][..], Bytes::as_ref);
+    let max = topic.settings.max_message_bytes;
+    let max = max.unwrap_or(terms.max_bytes);
+    if bytes.len() > max {
+        let bytes = bytes.len();
+        let reason = format!("the batch has {bytes} bytes, but up to {max} are allowed");
+        return Err(refusal(ResponseError::MessageTooLarge, reason));
+    }
+    let batch = decode(bytes, terms.limits)?;
+    if batch.header().codec == crate::batch::Codec::Zstd && terms.version < 7 {
+        let reason = "zstd needs version 7 of Produce or a later one";
+        return Err(refusal(ResponseError::UnsupportedCompressionType, reason));
+    }
+    if batch.header().is_transactional {
+        let reason = "the batch is of a transaction, and there is none";
+        return Err(refusal(
+            ResponseError::TransactionalIdAuthorizationFailed,
+            reason,
+        ));
+    }
+    trace!(
+        topic = topic.name(),
+        partition,
+        records = batch.header().records,
+        codec = %batch.header().codec,
+        "batch",
+    );
+    let appended = match batch.header().producer {
+        None => append(topic, partition, &batch, terms.timeout).await?,
+        Some(producer) => append_once(topic, partition, &batch, producer, terms.timeout).await?,
+    };
+    let log_start = topic.topic.log_start_offset(partition).unwrap_or_default();
+    Ok((appended, log_start))
+}
+
+/// Appends a batch of an idempotent producer, unless it was appended before.
+async fn append_once(
+    topic: &ServedTopic,
+    partition: u32,
+    batch: &DecodedBatch<'_>,
+    producer: Producer,
+    timeout: Duration,
+) -> Result<Appended, Refusal> {
+    let records = batch.header().records;
+    if producer.epoch < 0 || producer.base_sequence < 0 {
+        let reason = "an idempotent batch needs an epoch and a sequence number";
+        return Err(refusal(ResponseError::InvalidRecord, reason));
+    }
+    let sequences = topic.sequences(partition);
+    let mut sequences = sequences.lock().await;
+    match sequences.check(producer, records) {
+        Verdict::Append => {
+            let appended = append(topic, partition, batch, timeout).await?;
+            sequences.record(producer, records, appended);
+            Ok(appended)
+        }
+        Verdict::Duplicate(appended) => Ok(appended),
+        Verdict::OutOfOrder { expected } => {
+            let Producer {
+                id, base_sequence, ..
+            } = producer;
+            let reason = format!("producer {id} is at {expected}, not at {base_sequence}");
+            Err(refusal(ResponseError::OutOfOrderSequenceNumber, reason))
+        }
+        Verdict::OldEpoch { current } => {
+            let Producer { id, epoch, .. } = producer;
+            let reason = format!("producer {id} is at epoch {current}, not at {epoch}");
+            Err(refusal(ResponseError::InvalidProducerEpoch, reason))
+        }
+    }
+}
+
+async fn append(
+    topic: &ServedTopic,
+    partition: u32,
+    batch: &DecodedBatch<'_>,
+    timeout: Duration,
+) -> Result<Appended, Refusal> {
+    let mut headers = Vec::new();
+    let raw = batch.records(&mut headers)?;
+    if topic.settings.timestamp_type == TimestampType::CreateTime {
+        check_times(topic, &raw)?;
+    }
+    if topic.settings.needs_keys && raw.iter().any(|record| record.key.is_none()) {
+        let reason = "a topic that is to be compacted takes no record without a key";
+        return Err(refusal(ResponseError::InvalidRecord, reason));
+    }
+    let log_append_time = match topic.settings.timestamp_type {
+        TimestampType::CreateTime => None,
+        TimestampType::LogAppendTime => Some(now()),
+    };
+    let records: Vec<Record<'_>> = raw
+        .iter()
+        .map(|record| {
+            let mut record = record.to_record(&headers, partition);
+            record.timestamp = log_append_time.or(record.timestamp);
+            record
+        })
+        .collect();
+    let sending = topic.producer().send_batch_async(&records);
+    let sent = match tokio::time::timeout(timeout, sending).await {
+        Ok(sent) => sent.map_err(|error| error.cause)?,
+        // Dropped before it was ready, it has appended nothing.
+        Err(_) => {
+            return Err(Refusal::from(SendError::Full {
+                topic: topic.name().into(),
+                partition,
+                waited: timeout,
+            }));
+        }
+    };
+    // A batch is one frame, so the other records follow the first.
+    let first = sent.first().map(|first| first.offset);
+    Ok(Appended {
+        base_offset: first.unwrap_or_default(),
+        log_append_time: log_append_time.unwrap_or(-1),
+    })
+}
+
+/// Checks the producer's times against the limits of the topic. A record without one is let through.
+fn check_times(topic: &ServedTopic, records: &[RawRecord<'_>]) -> Result<(), Refusal> {
+    let allowed = topic.settings.timestamps_at(now());
+    let is_wrong = |time: i64| time != -1 && (time < 0 || !allowed.contains(&time));
+    match records.iter().find(|record| is_wrong(record.timestamp)) {
+        None => Ok(()),
+        Some(RawRecord { timestamp, .. }) => {
+            let (first, last) = (allowed.start(), allowed.end());
+            let reason = format!("the time {timestamp} is not from {first} to {last}");
+            Err(refusal(ResponseError::InvalidTimestamp, reason))
+        }
+    }
+}
+
+/// The time in milliseconds since 1970 UTC.
+fn now() -> i64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    since.map_or(0, |since| since.as_millis() as i64)
+}
+
+/// Runs futures side by side in this task. Returns what they yield, in their order.
+async fn join_all<F: Future>(futures: Vec<F>) -> Vec<F::Output> {
+    enum Slot<F: Future> {
+        Running(Pin<Box<F>>),
+        Done(F::Output),
+    }
+    let mut slots: Vec<_> = futures
+        .into_iter()
+        .map(|future| Slot::Running(Box::pin(future)))
+        .collect();
+    poll_fn(|context| {
+        let mut running = 0;
+        for slot in &mut slots {
+            if let Slot::Running(future) = slot {
+                match future.as_mut().poll(context) {
+                    Poll::Ready(output) => *slot = Slot::Done(output),
+                    Poll::Pending => running += 1,
+                }
+            }
+        }
+        if running > 0 {
+            Poll::Pending
+        } else {
+            Poll::Ready(())
+        }
+    })
+    .await;
+    let outputs = slots.into_iter().filter_map(|slot| match slot {
+        Slot::Done(output) => Some(output),
+        Slot::Running(_) => None,
+    });
+    outputs.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn futures_run_side_by_side() {
+        let (sender, receiver) = tokio::sync::oneshot::channel();
+        type Boxed = Pin<Box<dyn Future<Output = u32>>>;
+        let waits: Boxed = Box::pin(async { receiver.await.unwrap() });
+        let sends: Boxed = Box::pin(async {
+            sender.send(1).unwrap();
+            2
+        });
+        assert_eq!(join_all(vec![waits, sends]).await, [1, 2]);
+    }
+}

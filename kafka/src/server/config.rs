@@ -1,0 +1,130 @@
+//! The server's configuration.
+
+use ringlog::{Overflow, TopicConfig};
+use std::time::Duration;
+
+/// Where clients are to connect: what Metadata and FindCoordinator return.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct AdvertisedAddress {
+    /// A name or an address that the clients can resolve.
+    pub host: String,
+    /// The port.
+    pub port: u16,
+}
+
+impl AdvertisedAddress {
+    /// An address of a host and a port.
+    pub fn new(host: impl Into<String>, port: u16) -> AdvertisedAddress {
+        AdvertisedAddress {
+            host: host.into(),
+            port,
+        }
+    }
+}
+
+/// An address that the server listens on.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct ListenerConfig {
+    pub(super) address: String,
+    /// `None`: the address that the client has connected to.
+    pub(super) advertised: Option<AdvertisedAddress>,
+}
+
+/// How many bytes a request, a batch and a client's waiting answers may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ServerLimits {
+    /// The bytes of a request (Kafka's `socket.request.max.bytes`). Default 100 MiB.
+    pub request_bytes: usize,
+    /// The bytes of a batch as it is sent (Kafka's `message.max.bytes`). Default 1,048,588.
+    pub batch_bytes: usize,
+    /// The bytes of a batch's records when decompressed. Default 64 MiB. A batch must also fit into
+    /// one of the topic's segments.
+    pub decompressed_bytes: usize,
+    /// The bytes of records in one Fetch response (Kafka's `fetch.max.bytes` of the broker).
+    /// Default 55 MiB.
+    pub fetch_bytes: usize,
+    /// The bytes of the metadata of a committed offset (Kafka's `offset.metadata.max.bytes`).
+    /// Default 4,096.
+    pub offset_metadata_bytes: usize,
+}
+
+impl Default for ServerLimits {
+    fn default() -> Self {
+        ServerLimits {
+            request_bytes: 100 << 20,
+            batch_bytes: 1_048_588,
+            decompressed_bytes: 64 << 20,
+            fetch_bytes: 55 << 20,
+            offset_metadata_bytes: 4096,
+        }
+    }
+}
+
+/// The times of classic consumer groups.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct GroupTimes {
+    /// How long the first member of an empty group waits for others (Kafka's
+    /// `group.initial.rebalance.delay.ms`). Default 0; Kafka's is three seconds.
+    pub initial_rebalance_delay: Duration,
+    /// The shortest session timeout that a member may have (Kafka's `group.min.session.timeout.ms`).
+    /// Default six seconds, as in Kafka.
+    pub min_session_timeout: Duration,
+    /// The longest session timeout (Kafka's `group.max.session.timeout.ms`). Default 30 minutes, as
+    /// in Kafka.
+    pub max_session_timeout: Duration,
+}
+
+impl Default for GroupTimes {
+    fn default() -> Self {
+        GroupTimes {
+            initial_rebalance_delay: Duration::ZERO,
+            min_session_timeout: Duration::from_secs(6),
+            max_session_timeout: Duration::from_secs(1800),
+        }
+    }
+}
+
+/// All settings of a server.
+#[derive(Debug, Clone)]
+pub(super) struct Config {
+    pub(super) node_id: i32,
+    pub(super) cluster_id: String,
+    pub(super) auto_create_topics: bool,
+    /// How topics are created that a client asks for.
+    pub(super) topic_config: TopicConfig,
+    /// The number of their partitions, if the client leaves it to the server.
+    pub(super) default_partitions: u32,
+    /// What clients of streams without a listener are answered.
+    pub(super) advertised: AdvertisedAddress,
+    pub(super) limits: ServerLimits,
+    pub(super) group_times: GroupTimes,
+}
+
+/// How topics that clients create are configured by default: four segments of 16 MiB or 131,072
+/// records for each partition, under [`Overflow::DropOldest`].
+///
+/// A segment must hold a whole batch, decompressed. Pages that are never used take address space but
+/// no memory.
+pub fn default_topic_config() -> TopicConfig {
+    TopicConfig::new()
+        .overflow(Overflow::DropOldest)
+        .segment_bytes(16 << 20)
+        .segment_records(128 * 1024)
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Config {
+            node_id: 0,
+            cluster_id: "ringlog-kafka".to_owned(),
+            auto_create_topics: true,
+            topic_config: default_topic_config(),
+            default_partitions: 1,
+            advertised: AdvertisedAddress::new("localhost", 9092),
+            limits: ServerLimits::default(),
+            group_times: GroupTimes::default(),
+        }
+    }
+}

@@ -1,0 +1,218 @@
+//! A connection: one task, which reads requests and answers them in order.
+//!
+//! While a request waits (a long poll, a join, an append without room), the answers before it are
+//! sent, and the task goes on reading, up to one frame ahead. So it finds out that the client has
+//! gone. Then the request that waits is given up, and so are those behind it. Requests that need not
+//! wait are all carried out: a client may send without waiting for answers, and close.
+
+use super::Shared;
+use super::api::{Answer, answer};
+use super::config::AdvertisedAddress;
+use super::protocol::frame::{ProtocolError, Request, take_frame};
+use super::reader::Readers;
+use bytes::{Bytes, BytesMut};
+use std::future::{Future, poll_fn};
+use std::io;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::Poll;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::sync::watch;
+use tracing::debug;
+
+/// Room for what is read at a time.
+const READ_BYTES: usize = 16 * 1024;
+/// Answers are sent at the latest when they take this many bytes.
+const FLUSH_BYTES: usize = 256 * 1024;
+/// Bytes that are read ahead while a request waits.
+const READ_AHEAD_BYTES: usize = 64 * 1024;
+/// Memory that an idle connection keeps in a buffer.
+const KEPT_BYTES: usize = 64 * 1024;
+
+/// What the server is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Phase {
+    Running,
+    /// Requests that are there are answered unless they have to wait; then connections are closed.
+    Stopping,
+    /// Connections are closed.
+    Stopped,
+}
+
+/// Waits until the server is in one of these phases.
+pub(super) async fn reached(phase: &mut watch::Receiver<Phase>, is_one: fn(&Phase) -> bool) {
+    // An error means that the server is gone, without a word.
+    let _ = phase.wait_for(is_one).await;
+}
+
+/// Why a connection has ended.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Ended {
+    #[error("the client closed it")]
+    ByClient,
+    #[error("the server is shut down")]
+    ByShutdown,
+    #[error("an error cannot be reported to a client that waits for no answer")]
+    Unanswerable,
+    #[error(transparent)]
+    Protocol(#[from] ProtocolError),
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
+/// What a connection's requests work with.
+#[derive(Debug)]
+pub(super) struct Client {
+    pub(super) shared: Arc<Shared>,
+    /// The address of this server that the client is answered.
+    pub(super) advertised: AdvertisedAddress,
+    /// The client's address, as groups show it.
+    pub(super) host: String,
+    pub(super) readers: Readers,
+}
+
+/// Serves a stream until it ends.
+pub(super) async fn run<S>(stream: S, client: Client) -> Ended
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let phase = client.shared.phase.subscribe();
+    let mut connection = Connection {
+        stream,
+        input: BytesMut::new(),
+        output: BytesMut::new(),
+        has_ended: false,
+        phase,
+    };
+    let ended = match connection.serve(client).await {
+        Ok(never) => match never {},
+        Err(ended) => ended,
+    };
+    debug!(reason = %ended, "connection closed");
+    ended
+}
+
+enum Never {}
+
+struct Connection<S> {
+    stream: S,
+    /// What was read, and is no complete frame yet or has not been taken.
+    input: BytesMut,
+    /// Answers that were not sent yet.
+    output: BytesMut,
+    /// The client sends nothing more.
+    has_ended: bool,
+    phase: watch::Receiver<Phase>,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
+    async fn serve(&mut self, mut client: Client) -> Result<Never, Ended> {
+        let limit = client.shared.config.limits.request_bytes;
+        loop {
+            while let Some(frame) = take_frame(&mut self.input, limit)? {
+                self.answer(&mut client, frame).await?;
+                if self.output.len() >= FLUSH_BYTES {
+                    self.flush().await?;
+                }
+                // Requests that follow one another without a wait must not starve other tasks.
+                tokio::task::consume_budget().await;
+            }
+            self.flush().await?;
+            if self.has_ended {
+                return Err(Ended::ByClient);
+            }
+            if *self.phase.borrow_and_update() != Phase::Running {
+                return Err(Ended::ByShutdown);
+            }
+            if self.input.is_empty() && self.input.capacity() > KEPT_BYTES {
+                self.input = BytesMut::new();
+            }
+            self.input.reserve(READ_BYTES);
+            tokio::select! {
+                read = self.stream.read_buf(&mut self.input) => self.has_read(read)?,
+                _ = self.phase.changed() => {}
+            }
+        }
+    }
+
+    fn has_read(&mut self, read: io::Result<usize>) -> Result<(), Ended> {
+        if read? == 0 {
+            self.has_ended = true;
+        }
+        Ok(())
+    }
+
+    async fn answer(&mut self, client: &mut Client, frame: Bytes) -> Result<(), Ended> {
+        let request = Request::read(frame)?;
+        let mut work = pin!(answer(client, request));
+        let answered = match poll_once(work.as_mut()).await {
+            Poll::Ready(answered) => answered,
+            Poll::Pending => self.wait_for(work).await?,
+        };
+        match answered? {
+            Answer::Frame(frame) => {
+                self.output.extend_from_slice(&frame);
+                Ok(())
+            }
+            Answer::None => Ok(()),
+            Answer::Close => {
+                self.flush().await?;
+                Err(Ended::Unanswerable)
+            }
+        }
+    }
+
+    /// Waits for an answer, which is given up when the client has gone or the server stops.
+    async fn wait_for<T>(
+        &mut self,
+        mut work: Pin<&mut impl Future<Output = T>>,
+    ) -> Result<T, Ended> {
+        self.flush().await?;
+        loop {
+            if self.has_ended {
+                return Err(Ended::ByClient);
+            }
+            if *self.phase.borrow_and_update() != Phase::Running {
+                return Err(Ended::ByShutdown);
+            }
+            let may_read = self.input.len() < READ_AHEAD_BYTES;
+            if may_read {
+                self.input.reserve(READ_BYTES);
+            }
+            tokio::select! {
+                biased;
+                answered = &mut work => return Ok(answered),
+                _ = self.phase.changed() => {}
+                read = self.stream.read_buf(&mut self.input), if may_read => {
+                    self.has_read(read)?;
+                }
+            }
+        }
+    }
+
+    async fn flush(&mut self) -> Result<(), Ended> {
+        if !self.output.is_empty() {
+            let write = async {
+                self.stream.write_all(&self.output).await?;
+                self.stream.flush().await
+            };
+            tokio::select! {
+                biased;
+                written = write => written?,
+                () = reached(&mut self.phase, |phase| *phase == Phase::Stopped) => {
+                    return Err(Ended::ByShutdown);
+                }
+            }
+            self.output.clear();
+            if self.output.capacity() > KEPT_BYTES {
+                self.output = BytesMut::new();
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Polls once, and returns what comes of it.
+async fn poll_once<F: Future>(mut future: Pin<&mut F>) -> Poll<F::Output> {
+    poll_fn(|context| Poll::Ready(future.as_mut().poll(context))).await
+}

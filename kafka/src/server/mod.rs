@@ -1,0 +1,63 @@
+//! The server: listeners, connections, and what they share.
+//!
+//! # Tasks
+//!
+//! | task | owns | ends |
+//! |---|---|---|
+//! | a listener's, one each | the socket, and its connections' tasks | with the server |
+//! | a connection's, one each (`connection.rs`) | the stream, its buffers, its partition readers | with the stream |
+//! | a group's timer, while the group has members (`group/timer.rs`) | nothing: it sleeps until a member's time is up | with the last member |
+//!
+//! There is no other task and no thread: a connection that waits for records waits on ringlog's
+//! wakers, and an idle server does nothing.
+//!
+//! # State and locks
+//!
+//! | state | lock | held |
+//! |---|---|---|
+//! | topics by name and id (`topics.rs`) | of `std` | for a few loads and stores |
+//! | an idempotent producer's sequences, by partition (`sequences.rs`) | of tokio | while its batch is appended |
+//! | groups by name; each group (`group/`) | of `std`, one each | for one step of the group |
+//! | the phase: running or not | tokio's `watch` | |
+//!
+//! No lock of `std` is held across an `await`. A join or a sync that must wait does so on a channel,
+//! whose other end the group has.
+
+mod api;
+mod builder;
+mod config;
+mod connection;
+mod group;
+mod protocol;
+mod reader;
+mod sequences;
+mod topic_settings;
+mod topics;
+
+pub use builder::{BindError, Server, ServerBuilder};
+pub use config::{AdvertisedAddress, GroupTimes, ServerLimits, default_topic_config};
+pub use topics::is_valid_name as is_valid_topic_name;
+
+use config::Config;
+use connection::Phase;
+use group::Groups;
+use std::sync::atomic::{AtomicI64, Ordering};
+use tokio::sync::watch;
+use topics::Topics;
+
+/// What all connections of a server share.
+#[derive(Debug)]
+struct Shared {
+    config: Config,
+    topics: Topics,
+    groups: Groups,
+    next_producer_id: AtomicI64,
+    phase: watch::Sender<Phase>,
+}
+
+impl Shared {
+    /// A producer id that no other producer of this server has.
+    fn new_producer_id(&self) -> i64 {
+        self.next_producer_id.fetch_add(1, Ordering::Relaxed)
+    }
+}

@@ -1,0 +1,199 @@
+//! The sequence numbers of a partition's idempotent producers.
+//!
+//! A producer numbers its records in each partition from 0 on. A batch is appended if it continues
+//! the numbers; one that was appended before is answered as then; any other is refused. As in Kafka,
+//! the last five batches of each producer are remembered, which is how many a client may have in
+//! flight.
+
+use crate::batch::Producer;
+use std::collections::{HashMap, VecDeque};
+
+/// Batches that are remembered for each producer.
+const REMEMBERED: usize = 5;
+
+/// Where a batch was appended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Appended {
+    pub(crate) base_offset: u64,
+    /// The time of the append in milliseconds; -1 if the records keep the producer's times.
+    pub(crate) log_append_time: i64,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct RememberedBatch {
+    first_sequence: i32,
+    last_sequence: i32,
+    appended: Appended,
+}
+
+#[derive(Debug)]
+struct ProducerState {
+    epoch: i16,
+    batches: VecDeque<RememberedBatch>,
+}
+
+/// What is to be done with a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// It is the next.
+    Append,
+    /// It was appended before.
+    Duplicate(Appended),
+    /// Its first sequence number is another than the next.
+    OutOfOrder { expected: i32 },
+    /// A later epoch of the producer has been seen.
+    OldEpoch { current: i16 },
+}
+
+/// The producers of one partition.
+#[derive(Debug, Default)]
+pub(crate) struct Sequences {
+    producers: HashMap<i64, ProducerState>,
+}
+
+/// The sequence number `records` later: after the greatest comes 0.
+fn advanced(sequence: i32, records: i32) -> i32 {
+    (i64::from(sequence) + i64::from(records)).rem_euclid(1 << 31) as i32
+}
+
+impl Sequences {
+    /// Checks a batch of `records` records.
+    pub(crate) fn check(&self, batch: Producer, records: i32) -> Verdict {
+        // A producer that was not seen before may begin with any number: its earlier batches may
+        // have been dropped.
+        let Some(state) = self.producers.get(&batch.id) else {
+            return Verdict::Append;
+        };
+        if batch.epoch < state.epoch {
+            return Verdict::OldEpoch {
+                current: state.epoch,
+            };
+        }
+        if batch.epoch > state.epoch {
+            return match batch.base_sequence {
+                0 => Verdict::Append,
+                _ => Verdict::OutOfOrder { expected: 0 },
+            };
+        }
+        let last_sequence = advanced(batch.base_sequence, records - 1);
+        let same = |remembered: &&RememberedBatch| {
+            remembered.first_sequence == batch.base_sequence
+                && remembered.last_sequence == last_sequence
+        };
+        if let Some(remembered) = state.batches.iter().find(same) {
+            return Verdict::Duplicate(remembered.appended);
+        }
+        match state.batches.back() {
+            None => Verdict::Append,
+            Some(last) => {
+                let expected = advanced(last.last_sequence, 1);
+                match batch.base_sequence == expected {
+                    true => Verdict::Append,
+                    false => Verdict::OutOfOrder { expected },
+                }
+            }
+        }
+    }
+
+    /// Remembers a batch that was checked, and appended.
+    pub(crate) fn record(&mut self, batch: Producer, records: i32, appended: Appended) {
+        let state = self
+            .producers
+            .entry(batch.id)
+            .or_insert_with(|| ProducerState {
+                epoch: batch.epoch,
+                batches: VecDeque::with_capacity(REMEMBERED),
+            });
+        if state.epoch != batch.epoch {
+            state.epoch = batch.epoch;
+            state.batches.clear();
+        }
+        if state.batches.len() == REMEMBERED {
+            state.batches.pop_front();
+        }
+        state.batches.push_back(RememberedBatch {
+            first_sequence: batch.base_sequence,
+            last_sequence: advanced(batch.base_sequence, records - 1),
+            appended,
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn batch(epoch: i16, base_sequence: i32) -> Producer {
+        Producer {
+            id: 7,
+            epoch,
+            base_sequence,
+        }
+    }
+
+    fn at(base_offset: u64) -> Appended {
+        Appended {
+            base_offset,
+            log_append_time: -1,
+        }
+    }
+
+    /// Batches of two records from sequence 0 on.
+    fn with_batches(count: i32) -> Sequences {
+        let mut sequences = Sequences::default();
+        for i in 0..count {
+            assert_eq!(sequences.check(batch(0, 2 * i), 2), Verdict::Append);
+            sequences.record(batch(0, 2 * i), 2, at(100 + i as u64));
+        }
+        sequences
+    }
+
+    #[test]
+    fn the_last_five_batches_are_answered_again() {
+        let sequences = with_batches(7);
+        for i in 2..7 {
+            let duplicate = Verdict::Duplicate(at(100 + i as u64));
+            assert_eq!(sequences.check(batch(0, 2 * i), 2), duplicate);
+        }
+        let out_of_order = Verdict::OutOfOrder { expected: 14 };
+        assert_eq!(sequences.check(batch(0, 2), 2), out_of_order);
+        assert_eq!(sequences.check(batch(0, 12), 1), out_of_order);
+    }
+
+    #[test]
+    fn a_gap_is_refused() {
+        let out_of_order = Verdict::OutOfOrder { expected: 2 };
+        assert_eq!(with_batches(1).check(batch(0, 3), 2), out_of_order);
+    }
+
+    #[test]
+    fn an_unknown_producer_may_begin_anywhere() {
+        let sequences = Sequences::default();
+        assert_eq!(sequences.check(batch(3, 900), 1), Verdict::Append);
+    }
+
+    #[test]
+    fn an_epoch_ends_the_ones_before_it() {
+        let mut sequences = with_batches(2);
+        let out_of_order = Verdict::OutOfOrder { expected: 0 };
+        assert_eq!(sequences.check(batch(1, 4), 1), out_of_order);
+        assert_eq!(sequences.check(batch(1, 0), 1), Verdict::Append);
+        sequences.record(batch(1, 0), 1, at(200));
+        let old = Verdict::OldEpoch { current: 1 };
+        assert_eq!(sequences.check(batch(0, 4), 1), old);
+        assert_eq!(sequences.check(batch(1, 1), 1), Verdict::Append);
+    }
+
+    #[test]
+    fn sequences_wrap_to_zero() {
+        let mut sequences = Sequences::default();
+        let last = batch(0, i32::MAX - 1);
+        sequences.record(last, 2, at(1));
+        assert_eq!(sequences.check(batch(0, 0), 1), Verdict::Append);
+        let across = batch(0, i32::MAX);
+        let mut sequences = Sequences::default();
+        sequences.record(across, 3, at(1));
+        assert_eq!(sequences.check(batch(0, 2), 1), Verdict::Append);
+        assert_eq!(sequences.check(across, 3), Verdict::Duplicate(at(1)));
+    }
+}

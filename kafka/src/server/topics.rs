@@ -1,0 +1,243 @@
+//! The broker's topics as clients see them: with ids, and with the state of idempotent producers.
+//!
+//! The broker is the truth about which topics there are: programs in the same process create and
+//! delete them, too. An entry here belongs to one *incarnation* of a name. It is made when the topic
+//! is first looked up, and replaced when the name is another topic's. The id and the producers'
+//! sequences are the incarnation's, so they end with it.
+//!
+//! # Locks
+//!
+//! The maps are behind one lock, for a few loads and stores at a time. A partition's sequences are
+//! behind a lock of tokio's, which an idempotent batch holds while it is appended: its neighbours in
+//! the sequence must not overtake it. Other batches take neither.
+
+use super::sequences::Sequences;
+use super::topic_settings::TopicSettings;
+use ringlog::{Broker, SharedProducer, Topic, TopicConfig, TopicError};
+use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
+use uuid::Uuid;
+
+/// One incarnation of a topic.
+#[derive(Debug)]
+pub(crate) struct ServedTopic {
+    pub(crate) id: Uuid,
+    pub(crate) topic: Topic,
+    /// What was configured by the client that created it.
+    pub(crate) settings: TopicSettings,
+    /// Made by the first batch: while there is one, the topic admits no exclusive producer.
+    producer: OnceLock<SharedProducer>,
+    sequences: RwLock<Vec<Arc<PartitionSequences>>>,
+}
+
+/// The idempotent producers of a partition.
+pub(crate) type PartitionSequences = tokio::sync::Mutex<Sequences>;
+
+impl ServedTopic {
+    fn new(topic: Topic, settings: TopicSettings) -> ServedTopic {
+        ServedTopic {
+            id: random_uuid(),
+            topic,
+            settings,
+            producer: OnceLock::new(),
+            sequences: RwLock::default(),
+        }
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        self.topic.name()
+    }
+
+    pub(crate) fn producer(&self) -> &SharedProducer {
+        self.producer.get_or_init(|| self.topic.shared_producer())
+    }
+
+    /// The partition of this number, if there is one.
+    pub(crate) fn partition(&self, number: i32) -> Option<u32> {
+        let number = u32::try_from(number).ok()?;
+        (number < self.topic.partitions()).then_some(number)
+    }
+
+    /// The sequences of this partition, which exists.
+    pub(crate) fn sequences(&self, partition: u32) -> Arc<PartitionSequences> {
+        let partition = partition as usize;
+        let read = self.sequences.read();
+        let read = read.unwrap_or_else(PoisonError::into_inner);
+        if let Some(sequences) = read.get(partition) {
+            return sequences.clone();
+        }
+        drop(read);
+        let write = self.sequences.write();
+        let mut write = write.unwrap_or_else(PoisonError::into_inner);
+        while write.len() <= partition {
+            write.push(Arc::default());
+        }
+        write[partition].clone()
+    }
+}
+
+/// A version-4 UUID from the randomness that seeds the hash maps of `std`.
+pub(crate) fn random_uuid() -> Uuid {
+    let half = || RandomState::new().hash_one(std::thread::current().id());
+    uuid::Builder::from_random_bytes((u128::from(half()) << 64 | u128::from(half())).to_be_bytes())
+        .into_uuid()
+}
+
+#[derive(Debug, Default)]
+struct Incarnations {
+    by_name: HashMap<String, Arc<ServedTopic>>,
+    by_id: HashMap<Uuid, Arc<ServedTopic>>,
+}
+
+impl Incarnations {
+    fn insert(&mut self, topic: ServedTopic) -> Arc<ServedTopic> {
+        let topic = Arc::new(topic);
+        self.remove(topic.name());
+        self.by_name.insert(topic.name().to_owned(), topic.clone());
+        self.by_id.insert(topic.id, topic.clone());
+        topic
+    }
+
+    fn remove(&mut self, name: &str) {
+        if let Some(old) = self.by_name.remove(name) {
+            self.by_id.remove(&old.id);
+        }
+    }
+}
+
+/// Why a topic could not be created.
+#[derive(Debug)]
+pub(crate) enum CreateError {
+    /// The name breaks Kafka's rule.
+    InvalidName,
+    Topic(TopicError),
+}
+
+/// The topics of a broker.
+#[derive(Debug)]
+pub(crate) struct Topics {
+    broker: Broker,
+    incarnations: Mutex<Incarnations>,
+}
+
+impl Topics {
+    pub(crate) fn new(broker: Broker) -> Topics {
+        Topics {
+            broker,
+            incarnations: Mutex::default(),
+        }
+    }
+
+    pub(crate) fn broker(&self) -> &Broker {
+        &self.broker
+    }
+
+    pub(crate) fn names(&self) -> Vec<String> {
+        self.broker.topic_names()
+    }
+
+    /// The topic that has this name now.
+    pub(crate) fn find(&self, name: &str) -> Option<Arc<ServedTopic>> {
+        let incarnations = self.incarnations.lock();
+        let mut incarnations = incarnations.unwrap_or_else(PoisonError::into_inner);
+        let Ok(topic) = self.broker.topic(name) else {
+            incarnations.remove(name);
+            return None;
+        };
+        if let Some(served) = incarnations.by_name.get(name) {
+            // A closed topic cannot be opened again: an open one of its name is another.
+            if !served.topic.is_closed() || topic.is_closed() {
+                return Some(served.clone());
+            }
+            incarnations.remove(name);
+        }
+        Some(incarnations.insert(ServedTopic::new(topic, TopicSettings::default())))
+    }
+
+    /// The topic that has this id, if it still exists.
+    pub(crate) fn find_id(&self, id: Uuid) -> Option<Arc<ServedTopic>> {
+        let served = {
+            let incarnations = self.incarnations.lock();
+            let incarnations = incarnations.unwrap_or_else(PoisonError::into_inner);
+            incarnations.by_id.get(&id).cloned()?
+        };
+        self.find(served.name()).filter(|found| found.id == id)
+    }
+
+    /// Whether this incarnation still has its name.
+    pub(crate) fn is_current(&self, served: &ServedTopic) -> bool {
+        let found = self.find(served.name());
+        found.is_some_and(|found| found.id == served.id)
+    }
+
+    pub(crate) fn create(
+        &self,
+        name: &str,
+        config: TopicConfig,
+        settings: TopicSettings,
+    ) -> Result<Arc<ServedTopic>, CreateError> {
+        if !is_valid_name(name) {
+            return Err(CreateError::InvalidName);
+        }
+        // Under the lock, so that no lookup finds the topic before its settings.
+        let incarnations = self.incarnations.lock();
+        let mut incarnations = incarnations.unwrap_or_else(PoisonError::into_inner);
+        let created = self.broker.create_topic(name, config);
+        let topic = created.map_err(CreateError::Topic)?;
+        Ok(incarnations.insert(ServedTopic::new(topic, settings)))
+    }
+}
+
+/// Whether Kafka allows this name for a topic: 1 to 249 letters, digits, dots, underscores and hyphens, and not `.` or `..`.
+pub fn is_valid_name(name: &str) -> bool {
+    let valid = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+    (1..=249).contains(&name.len()) && !matches!(name, "." | "..") && name.bytes().all(valid)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn topics() -> Topics {
+        Topics::new(Broker::new())
+    }
+
+    #[test]
+    fn a_topic_keeps_its_id_until_it_is_deleted() {
+        let topics = topics();
+        let config = TopicConfig::new();
+        let first = topics
+            .create("orders", config.clone(), TopicSettings::default())
+            .unwrap()
+            .id;
+        assert_eq!(topics.find("orders").unwrap().id, first);
+        assert_eq!(topics.find_id(first).unwrap().name(), "orders");
+
+        topics.broker().delete_topic("orders").unwrap();
+        assert!(topics.find_id(first).is_none());
+        topics.broker().create_topic("orders", config).unwrap();
+        assert!(topics.find_id(first).is_none());
+        assert_ne!(topics.find("orders").unwrap().id, first);
+    }
+
+    #[test]
+    fn a_closed_topic_keeps_its_id() {
+        let topics = topics();
+        let served = topics
+            .create("orders", TopicConfig::new(), TopicSettings::default())
+            .unwrap();
+        served.topic.close();
+        assert_eq!(topics.find("orders").unwrap().id, served.id);
+    }
+
+    #[test]
+    fn topic_names_follow_the_rule_of_kafka() {
+        for name in ["orders", "a.b_c-D9", &"x".repeat(249)] {
+            assert!(is_valid_name(name), "{name}");
+        }
+        for name in ["", ".", "..", "a b", "ä", "a/b", &"x".repeat(250)] {
+            assert!(!is_valid_name(name), "{name}");
+        }
+    }
+}

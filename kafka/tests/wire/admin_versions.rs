@@ -1,0 +1,192 @@
+//! Every advertised version of the administrators' APIs can be sent and answered.
+
+use crate::requests::{batch, name};
+use crate::versions::{in_all_versions, served};
+use kafka_protocol::messages::*;
+use kafka_protocol::protocol::StrBytes;
+
+fn text(text: &str) -> StrBytes {
+    StrBytes::from_string(text.to_owned())
+}
+
+#[tokio::test]
+async fn create_and_delete_topics() {
+    use create_topics_request::{CreatableTopic, CreatableTopicConfig};
+    let (served, mut client) = served().await;
+    let config = CreatableTopicConfig::default()
+        .with_name(text("retention.ms"))
+        .with_value(Some(text("1000")));
+    let request = |version| {
+        let topic = CreatableTopic::default()
+            .with_name(name(&format!("topic-{version}")))
+            .with_num_partitions(3)
+            .with_replication_factor(1)
+            .with_configs(vec![config.clone()]);
+        CreateTopicsRequest::default().with_topics(vec![topic])
+    };
+    for (version, response) in in_all_versions(&mut client, request).await {
+        let topic = &response.topics[0];
+        assert_eq!(topic.error_code, 0, "v{version} {:?}", topic.error_message);
+        assert_eq!(topic.topic_id.is_nil(), version < 7);
+        let described = topic.configs.as_ref().map_or(0, Vec::len);
+        assert_eq!(described > 30, version >= 5, "v{version}");
+    }
+    for (version, response) in in_all_versions(&mut client, request).await {
+        assert_eq!(response.topics[0].error_code, 36, "v{version}");
+    }
+    let request = |version| match version {
+        6.. => {
+            let topic = delete_topics_request::DeleteTopicState::default();
+            let topic = topic.with_name(Some(name("topic-6")));
+            DeleteTopicsRequest::default().with_topics(vec![topic])
+        }
+        _ => {
+            let names = vec![name(&format!("topic-{version}"))];
+            DeleteTopicsRequest::default().with_topic_names(names)
+        }
+    };
+    for (version, response) in in_all_versions(&mut client, request).await {
+        let expected = if version < 2 { 3 } else { 0 };
+        assert_eq!(response.responses[0].error_code, expected, "v{version}");
+    }
+    assert_eq!(served.broker.topic_names(), ["orders", "topic-7"]);
+}
+
+#[tokio::test]
+async fn create_partitions() {
+    use create_partitions_request::CreatePartitionsTopic;
+    let (served, mut client) = served().await;
+    let request = |version: i16| {
+        let topic = CreatePartitionsTopic::default()
+            .with_name(name("orders"))
+            .with_count(i32::from(version) + 2)
+            .with_assignments(None);
+        CreatePartitionsRequest::default().with_topics(vec![topic])
+    };
+    for (version, response) in in_all_versions(&mut client, request).await {
+        assert_eq!(response.results[0].error_code, 0, "v{version}");
+    }
+    assert_eq!(served.broker.topic("orders").unwrap().partitions(), 5);
+    for (version, response) in in_all_versions(&mut client, request).await {
+        assert_eq!(response.results[0].error_code, 37, "v{version}");
+    }
+}
+
+#[tokio::test]
+async fn delete_records() {
+    use delete_records_request::{DeleteRecordsPartition, DeleteRecordsTopic};
+    let (served, mut client) = served().await;
+    client
+        .produce("orders", 0, batch(&["a", "b", "c", "d"]))
+        .await;
+    let request = |version: i16| {
+        let partition = DeleteRecordsPartition::default().with_offset(i64::from(version) + 1);
+        let topic = DeleteRecordsTopic::default()
+            .with_name(name("orders"))
+            .with_partitions(vec![partition]);
+        DeleteRecordsRequest::default().with_topics(vec![topic])
+    };
+    for (version, response) in in_all_versions(&mut client, request).await {
+        let partition = &response.topics[0].partitions[0];
+        let expected = (0, i64::from(version) + 1);
+        assert_eq!((partition.error_code, partition.low_watermark), expected);
+    }
+    let topic = served.broker.topic("orders").unwrap();
+    assert_eq!(topic.log_start_offset(0), Ok(3));
+}
+
+#[tokio::test]
+async fn describe_configs() {
+    use describe_configs_request::DescribeConfigsResource;
+    let (_served, mut client) = served().await;
+    let request = |_| {
+        let resource = |kind, name| {
+            DescribeConfigsResource::default()
+                .with_resource_type(kind)
+                .with_resource_name(text(name))
+                .with_configuration_keys(None)
+        };
+        let resources = vec![resource(2, "orders"), resource(4, "0"), resource(2, "x")];
+        DescribeConfigsRequest::default()
+            .with_resources(resources)
+            .with_include_synonyms(true)
+    };
+    for (version, response) in in_all_versions(&mut client, request).await {
+        let errors = response.results.iter().map(|result| result.error_code);
+        assert_eq!(errors.collect::<Vec<_>>(), [0, 0, 3], "v{version}");
+        assert_eq!(response.results[0].configs.len(), 33);
+    }
+}
+
+#[tokio::test]
+async fn describe_cluster() {
+    let (_served, mut client) = served().await;
+    let request = |_| DescribeClusterRequest::default();
+    for (version, response) in in_all_versions(&mut client, request).await {
+        assert_eq!(response.error_code, 0, "v{version}");
+        assert_eq!(response.brokers[0].port, 9092);
+    }
+}
+
+#[tokio::test]
+async fn offset_for_leader_epoch() {
+    use offset_for_leader_epoch_request::{OffsetForLeaderPartition, OffsetForLeaderTopic};
+    let (_served, mut client) = served().await;
+    client.produce("orders", 0, batch(&["a", "b"])).await;
+    for (epoch, expected) in [(0, (0, 2)), (1, (-1, -1))] {
+        let request = |_| {
+            let partition = OffsetForLeaderPartition::default()
+                .with_current_leader_epoch(-1)
+                .with_leader_epoch(epoch);
+            let topic = OffsetForLeaderTopic::default()
+                .with_topic(name("orders"))
+                .with_partitions(vec![partition]);
+            OffsetForLeaderEpochRequest::default().with_topics(vec![topic])
+        };
+        for (version, response) in in_all_versions(&mut client, request).await {
+            let found = &response.topics[0].partitions[0];
+            assert_eq!(found.error_code, 0, "v{version}");
+            assert_eq!((found.leader_epoch, found.end_offset), expected);
+        }
+    }
+}
+
+#[tokio::test]
+async fn groups() {
+    let (_served, mut client) = served().await;
+    let commit = offset_commit_request::OffsetCommitRequestPartition::default();
+    let topic = offset_commit_request::OffsetCommitRequestTopic::default()
+        .with_name(name("orders"))
+        .with_partitions(vec![commit]);
+    let commit = OffsetCommitRequest::default()
+        .with_group_id(GroupId(text("billing")))
+        .with_topics(vec![topic]);
+    client.ask(8, &commit).await;
+
+    let list = |_| ListGroupsRequest::default();
+    for (version, response) in in_all_versions(&mut client, list).await {
+        let listed = &response.groups[0];
+        assert_eq!(response.groups.len(), 1);
+        let expected = if version >= 4 { "Empty" } else { "" };
+        assert_eq!(
+            (&*listed.group_id.0, &*listed.group_state),
+            ("billing", expected)
+        );
+    }
+    let describe = |_| {
+        let groups = vec![GroupId(text("billing")), GroupId(text("unknown"))];
+        DescribeGroupsRequest::default().with_groups(groups)
+    };
+    for (version, response) in in_all_versions(&mut client, describe).await {
+        let states = response.groups.iter().map(|group| &*group.group_state);
+        assert_eq!(states.collect::<Vec<_>>(), ["Empty", "Dead"]);
+        let expected = if version >= 6 { 69 } else { 0 };
+        assert_eq!(response.groups[1].error_code, expected, "v{version}");
+    }
+    let delete =
+        |_| DeleteGroupsRequest::default().with_groups_names(vec![GroupId(text("billing"))]);
+    for (version, response) in in_all_versions(&mut client, delete).await {
+        let expected = if version == 0 { 0 } else { 69 };
+        assert_eq!(response.results[0].error_code, expected, "v{version}");
+    }
+}
