@@ -37,7 +37,7 @@ pub(crate) enum Join {
     Waits(Later<Joined>),
 }
 
-/// A generation, as a member is told of it.
+/// A generation, as a member gets it in an answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Joined {
     pub(crate) member_id: String,
@@ -50,7 +50,7 @@ pub(crate) struct Joined {
     pub(crate) skip_assignment: bool,
 }
 
-/// A member, as the leader is told of it.
+/// A member, as the leader gets it in an answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct JoinedMember {
     pub(crate) member_id: String,
