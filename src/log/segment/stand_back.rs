@@ -38,7 +38,7 @@ const HINTS_PER_RECORD: u32 = 4;
 
 /// A waiting claim lets about this many records go before it: enough that the lines which then
 /// change hands cost little for each of them, and few enough that it waits for microseconds.
-const MOST_RECORDS: u32 = if cfg!(loom) { 0 } else { 512 };
+const MOST_RECORDS: u32 = if cfg!(loom) { 1 } else { 512 };
 
 /// Called after an exchange that found `now`, the last of `losses` of one claim. Returns the state
 /// word to try from.
