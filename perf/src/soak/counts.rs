@@ -30,6 +30,7 @@ counts! {
     try_sends: "  by try_send",
     batched: "  by send_batch",
     values: "  by send_values",
+    gathered: "  by a gathering producer",
     claims: "  by claim",
     aborted: "claims aborted",
     panics: "  of them by a panic",

@@ -15,6 +15,7 @@ pub(super) enum SendCall {
     Batch,
     Values,
     Claim,
+    Gathered,
 }
 
 /// The payload of the panic of a closure that fills a claim.
@@ -45,6 +46,7 @@ impl SendCall {
             (SendCall::TrySend, _) => sender.single(handle, false),
             (SendCall::Batch, _) => sender.batch(handle),
             (SendCall::Claim, _) => sender.claim(handle),
+            (SendCall::Gathered, _) => sender.gathered(handle),
             (SendCall::Values, 2) => sender.values::<2>(handle),
             (SendCall::Values, 3) => sender.values::<3>(handle),
             (SendCall::Values, _) => sender.values::<6>(handle),
@@ -54,12 +56,12 @@ impl SendCall {
 
 impl SoakSender<'_> {
     /// The number of a key; in half of the calls 0, for no key.
-    fn key(&mut self) -> u64 {
+    pub(super) fn key(&mut self) -> u64 {
         let key = self.rng.below(2 * KEYS as u64);
         if key < KEYS as u64 { key } else { 0 }
     }
 
-    fn partition(&mut self) -> u32 {
+    pub(super) fn partition(&mut self) -> u32 {
         self.rng.below(self.ledger.plan.partitions.into()) as u32
     }
 
@@ -87,7 +89,11 @@ impl SoakSender<'_> {
         }
     }
 
-    fn single(&mut self, handle: &mut ProducerHandle, wait: bool) -> Result<(), Refusal> {
+    pub(super) fn single(
+        &mut self,
+        handle: &mut ProducerHandle,
+        wait: bool,
+    ) -> Result<(), Refusal> {
         let length = self.single_length();
         let key = if length == LARGEST { 0 } else { self.key() };
         let id = self.id(SendKind::Single, key, length);

@@ -92,6 +92,7 @@ impl SoakSender<'_> {
             6..9 => SendCall::Send,
             9..11 => SendCall::TrySend,
             11..13 => SendCall::Batch,
+            13 => SendCall::Gathered,
             _ => SendCall::Claim,
         };
         call.make(self, handle)
