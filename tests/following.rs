@@ -855,8 +855,6 @@ fn a_topic_deleted_during_the_subscription_is_left_out() {
     assert_eq!(drain_all(&mut [&mut consumer]).values(), ["x"]);
 }
 
-/// A topic may be created while its predecessor of the same name is being deleted, and another
-/// member may poll then. Here the deletion wakes a task, whose waker does both.
 /// The listener is called between the look at the deleted topics and the reading.
 #[test]
 fn a_topic_deleted_during_a_poll_is_left_without_an_error() {

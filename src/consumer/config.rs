@@ -148,7 +148,8 @@ impl ConsumerConfig {
     /// It is the sum of the pauses in which each partition that has records is read once. (With more
     /// than 16 partitions, a record in one that had none lately may wait for more.) With one
     /// partition and one consumer a pause takes about as long as 4,096 records take to come. The
-    /// thread yields meanwhile, also that of a task.
+    /// thread yields meanwhile, also that of a task: what the system then gives to other threads comes
+    /// on top.
     pub fn max_poll_pause(mut self, pause: Duration) -> Self {
         self.max_poll_pause = pause;
         self

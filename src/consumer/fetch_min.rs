@@ -60,9 +60,9 @@
 //! A future has no timer of ours, so polls of tasks take what there is. So do `try_poll` and a poll
 //! with a timeout of zero.
 //!
-//! Polls are paced (`poll_pacing.rs`) whether they wait here or not. A consumer that waits for a
-//! thousand records seldom comes to the end of the log, so it has no pauses; one that waits for a
-//! few may have as many as without.
+//! Polls are paced (`poll_pacing.rs`) whether they wait here or not. A consumer that waits for
+//! some thousand records seldom comes to the end of the log, so it has no pauses; one that waits for
+//! fewer may have as many as without.
 
 use super::Consumer;
 use super::assigned_partition::AssignedPartition;

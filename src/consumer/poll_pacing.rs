@@ -40,8 +40,8 @@ use crate::log::cursor::Cursor;
 use crate::wait::WaitStrategy;
 use std::time::{Duration, Instant};
 
-/// Records to be read from one pause to the next, for each hold on the partition (that of a reader,
-/// or of a group). Coming to the end costs the producer 1 to 5 µs, the time of 50 to 300 records. And
+/// Records to be read from one pause to the next, for each hold on the partition (a reader has one, a
+/// group two). Coming to the end costs the producer 1 to 5 µs, the time of 50 to 300 records. And
 /// lines that the producer wrote a while ago cost it less: `docs/performance-log.md`.
 const RECORDS_PER_PAUSE: u64 = 4096;
 
@@ -256,7 +256,8 @@ impl PollPacing {
         let Some(until) = self.pause_until(now(), target) else {
             return;
         };
-        // Other threads may want this core, even the producers that the pause is for.
+        // Other threads may want this core, even the producers that the pause is for. They may keep
+        // it for longer than the pause.
         while now() < until {
             crate::sync::yield_now();
         }
@@ -300,6 +301,9 @@ impl PollPacing {
         };
         if rate.records >= ends.saturating_mul(target.records) {
             return false; // it seldom comes to the end
+        }
+        if rate.records_in(FIRST_PAUSE) > target.records {
+            return false; // the log retains too little for the shortest pause
         }
         self.base = rate;
         self.phase = Phase::Growing;

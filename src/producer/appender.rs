@@ -128,7 +128,7 @@ impl PartitionAppender {
         // Copied before the claim, so that it stays in registers across the stores that follow.
         let segment = self.target.segment.clone();
         let start = segment
-            .try_claim::<S>(self.last_state, self.full_state, 1, units)
+            .try_claim::<S>(self.last_state, self.full_state, 1, units, true)
             .ok()?;
         Some(
             self.frame_claim::<S>(segment, start, size)
@@ -149,7 +149,8 @@ impl PartitionAppender {
     #[inline(always)]
     fn try_claim<S: ClaimMode>(&mut self, size: FrameSize) -> Option<SegmentState> {
         let (segment, FrameSize { records, units }) = (&self.target.segment, size);
-        let claimed = segment.try_claim::<S>(self.last_state, self.full_state, records, units);
+        let claimed =
+            segment.try_claim::<S>(self.last_state, self.full_state, records, units, true);
         claimed.ok()
     }
 

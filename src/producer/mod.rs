@@ -113,7 +113,7 @@ pub type ExclusiveProducer = Producer<ExclusiveMode>;
 /// | [`send_values`](Self::send_values) | fixed-size values, as one frame | as `send` |
 /// | [`claim`](Self::claim) | one record, written in place by the caller | as `send` |
 ///
-/// Each call but `claim` also exists as `try_..`, which never waits, and as `.._async`, a future
+/// Each call but `claim` also exists as `try_..`, which never waits for room, and as `.._async`, a future
 /// that is ready as soon as there is room. When a call returns `Ok`, the records are in the log;
 /// nothing is buffered.
 ///

@@ -37,7 +37,8 @@ impl Partition {
                 segment.open(self.id, number);
             } else if state.is_open_in(self.id) {
                 let full = self.pool.shape().full_state(self.id);
-                match segment.try_claim::<S>(state, full, records, units) {
+                // It may have waited in the segment that has ended.
+                match segment.try_claim::<S>(state, full, records, units, false) {
                     Ok(state) => return Ok((segment, state)),
                     Err(state) if state.is_open_in(self.id) => segment.seal(state),
                     Err(_) => {}

@@ -122,6 +122,9 @@ impl Segment {
     ///
     /// Returns words, from which the caller makes the claim, so that all of it stays in registers.
     ///
+    /// `may_wait`: if other producers keep it from claiming, it may wait for them once
+    /// ([`stand_back`](super::stand_back)).
+    ///
     /// # Errors
     /// The state word, if it is not open in the partition or has no room for the frame.
     #[inline(always)]
@@ -131,6 +134,7 @@ impl Segment {
         full: SegmentState,
         records: u32,
         units: u32,
+        may_wait: bool,
     ) -> Result<SegmentState, SegmentState> {
         let word = self.block.state();
         let mut seen = S::current(word, last.0);
@@ -142,13 +146,19 @@ impl Segment {
             }
             match S::advance(word, seen, state.after(records, units).0) {
                 Ok(()) => return Ok(state),
-                // Lock-free: another producer's claim succeeded.
-                Err(now) if now != seen => {
+                // Lock-free: another producer's claim succeeded, or the segment has ended.
+                Err(now) if may_wait && now != seen => {
+                    seen = now;
                     losses += 1;
-                    seen = after_loss(word, now, losses);
+                    if SegmentState(now).has_room(full, records, units) {
+                        seen = after_loss(word, now, losses);
+                    }
                 }
-                // It failed for no reason, as a weak exchange may.
-                Err(_) => spin_loop(),
+                // The same, or the exchange failed for no reason, as a weak one may.
+                Err(now) => {
+                    seen = now;
+                    spin_loop();
+                }
             }
         }
     }
@@ -189,6 +199,9 @@ const AHEAD_BYTES: usize = 512;
 /// At most the lines of this many bytes are prefetched after a claim.
 const MAX_AHEAD_BYTES: usize = 1024;
 
+/// A frame of several records of up to this many bytes is short: no lines are prefetched after it.
+const SHORT_FRAME_BYTES: usize = 2048;
+
 impl<'a> FrameClaim<'a> {
     /// The claim that has advanced the state word of `segment` from `start` by `records` and
     /// `units`. `segment` is the target's: a copy, in registers. The thread that made that step
@@ -210,7 +223,7 @@ impl<'a> FrameClaim<'a> {
         }
         // At each claim of a single record, even of one unit: prefetching only at the beginning of a
         // line was measured, and is slower. Not for a short frame of several records.
-        if records == 1 || bytes > MAX_AHEAD_BYTES {
+        if records == 1 || bytes > SHORT_FRAME_BYTES {
             segment.prefetch_data_for_writing(start.unit_field() as usize * UNIT, bytes);
         }
         FrameClaim {

@@ -9,9 +9,9 @@
 //!
 //! - It goes on only while others append fast, at least a record for each [`HINTS_PER_RECORD`] spin
 //!   hints. Beside a producer that has stopped it takes one short step.
-//! - It ends after [`MOST_RECORDS`], and a claim waits once. When it loses after that, it tries again
-//!   at once, until it succeeds. A producer that keeps winning meanwhile soon loses as often in one
-//!   claim, and then waits itself.
+//! - It ends after [`MOST_RECORDS`], and a claim waits once: not again in the next segment, where it
+//!   goes on if this one ends. When it loses after that, it tries again at once, until it succeeds. A
+//!   producer that keeps winning meanwhile soon loses as often in one claim, and then waits itself.
 //!
 //! A single loss is no reason to wait: producers that pause between their sends meet now and then,
 //! and waiting would only delay them. (`docs/performance-log.md` has the figures.)
@@ -25,8 +25,9 @@ use crate::sync::{AtomicU64, ord, spin_loop};
 /// A claim waits when it has lost this often.
 const LOSSES: u32 = if cfg!(loom) { 1 } else { 4 };
 
-/// Spin hints before the first look at the state word. A hint takes 10 to 140 cycles, depending on
-/// the processor.
+/// Spin hints before the first look at the state word. A hint takes 10 to 140 cycles on the
+/// processors that have one (some have none: there the wait is one look). Where hints are short, only
+/// a very fast stream makes a claim wait; where they are long, a wait takes up to 100 µs.
 const FIRST_STEP: u32 = if cfg!(loom) { 1 } else { 16 };
 
 /// Spin hints of the longest step. Each look takes the line of the state word from the producer
@@ -37,7 +38,7 @@ const LONGEST_STEP: u32 = 256;
 const HINTS_PER_RECORD: u32 = 4;
 
 /// A waiting claim lets about this many records go before it: enough that the lines which then
-/// change hands cost little for each of them, and few enough that it waits for microseconds.
+/// change hands cost little for each of them. Up to twice as many with long steps.
 const MOST_RECORDS: u32 = if cfg!(loom) { 1 } else { 512 };
 
 /// Called after an exchange that found `now`, the last of `losses` of one claim. Returns the state
