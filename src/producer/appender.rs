@@ -111,8 +111,9 @@ impl PartitionAppender {
         }
     }
 
-    /// Appends a record if the segment of the last claim has room for it, and returns its offset.
-    /// Size, claim and publication in one, for the fast path.
+    /// Appends a record if the segment of the last claim has room for it, and no other producer
+    /// claims at this moment; returns its offset. Size, claim and publication in one, for the fast
+    /// path.
     #[inline(always)]
     pub(super) fn try_append<S: ClaimMode>(
         &mut self,
@@ -127,9 +128,7 @@ impl PartitionAppender {
         let size = FrameSize { records: 1, units };
         // Copied before the claim, so that it stays in registers across the stores that follow.
         let segment = self.target.segment.clone();
-        let start = segment
-            .try_claim::<S>(self.last_state, self.full_state, 1, units, true)
-            .ok()?;
+        let start = segment.claim_at_once::<S>(self.last_state, self.full_state, 1, units)?;
         Some(
             self.frame_claim::<S>(segment, start, size)
                 .publish_record(record, timestamp),

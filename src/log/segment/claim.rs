@@ -10,7 +10,7 @@ use super::batch_share::BatchShare;
 use super::descriptor::{Descriptor, Kind, UNIT};
 use super::frame::{write_all_but_value, write_record, write_values};
 use super::gathered_frame::GatheredFrame;
-use super::stand_back::after_loss;
+use super::stand_back::{LOSSES, stand_back};
 use super::state::SegmentState;
 use crate::log::counters::SharedCounters;
 use crate::log::segment::memory::{Block, WriteAccess};
@@ -114,6 +114,25 @@ impl Segment {
         }
     }
 
+    /// [`try_claim`](Self::try_claim), but by one exchange: `None` too if another producer claims at
+    /// this moment. For the fast path, which has no registers to spare for more.
+    #[inline(always)]
+    pub(crate) fn claim_at_once<S: ClaimMode>(
+        &self,
+        last: SegmentState,
+        full: SegmentState,
+        records: u32,
+        units: u32,
+    ) -> Option<SegmentState> {
+        let word = self.block.state();
+        let state = SegmentState(S::current(word, last.0));
+        if !state.has_room(full, records, units) {
+            return None;
+        }
+        let next = state.after(records, units);
+        S::advance(word, state.0, next.0).ok().map(|()| state)
+    }
+
     /// Claims `records` slots and `units` units at once. Returns the state word before the claim,
     /// where the claim begins ([`FrameClaim::new`]).
     ///
@@ -137,29 +156,49 @@ impl Segment {
         may_wait: bool,
     ) -> Result<SegmentState, SegmentState> {
         let word = self.block.state();
-        let mut seen = S::current(word, last.0);
-        let mut losses = 0;
-        loop {
-            let state = SegmentState(seen);
-            if !state.has_room(full, records, units) {
-                return Err(state);
-            }
-            match S::advance(word, seen, state.after(records, units).0) {
-                Ok(()) => return Ok(state),
-                // Lock-free: another producer's claim succeeded, or the segment has ended.
-                Err(now) if may_wait && now != seen => {
-                    seen = now;
-                    losses += 1;
-                    if SegmentState(now).has_room(full, records, units) {
-                        seen = after_loss(word, now, losses);
-                    }
+        let seen = S::current(word, last.0);
+        let state = SegmentState(seen);
+        if !state.has_room(full, records, units) {
+            return Err(state);
+        }
+        match S::advance(word, seen, state.after(records, units).0) {
+            Ok(()) => Ok(state),
+            Err(now) => claim_beside_others::<S>(word, now, full, (records, units), may_wait),
+        }
+    }
+}
+
+/// Goes on with a claim whose first exchange has found `now`. Out of line: a claim seldom fails.
+#[cold]
+#[inline(never)]
+fn claim_beside_others<S: ClaimMode>(
+    word: &AtomicU64,
+    now: u64,
+    full: SegmentState,
+    (records, units): (u32, u32),
+    may_wait: bool,
+) -> Result<SegmentState, SegmentState> {
+    let mut seen = now;
+    let mut losses = 1;
+    spin_loop();
+    loop {
+        let state = SegmentState(seen);
+        if !state.has_room(full, records, units) {
+            return Err(state);
+        }
+        match S::advance(word, seen, state.after(records, units).0) {
+            Ok(()) => return Ok(state),
+            // Lock-free: another producer's claim succeeded, or the segment has ended.
+            Err(now) if now != seen => {
+                losses += 1;
+                seen = now;
+                if may_wait && losses == LOSSES && SegmentState(now).has_room(full, records, units)
+                {
+                    seen = stand_back(word, now);
                 }
-                // The same, or the exchange failed for no reason, as a weak one may.
-                Err(now) => {
-                    seen = now;
-                    spin_loop();
-                }
             }
+            // It failed for no reason, as a weak exchange may.
+            Err(_) => spin_loop(),
         }
     }
 }
