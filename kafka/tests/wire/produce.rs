@@ -3,7 +3,7 @@
 use crate::client::{Served, within};
 use crate::requests::{batch, batches, compressed, fetch, idempotent, only, produce, records};
 use bytes::Bytes;
-use kafka_protocol::messages::InitProducerIdRequest;
+use kafka_protocol::messages::{InitProducerIdRequest, ProduceRequest};
 use ringlog::{ConsumerConfig, Overflow, Record, TopicConfig};
 use ringlog_kafka::batch::{Codec, RecordFields, encode};
 use ringlog_kafka::{Server, ServerLimits};
@@ -234,6 +234,17 @@ async fn a_batch_that_is_sent_again_is_appended_once() {
 }
 
 #[tokio::test]
+async fn two_servers_begin_with_different_producer_ids() {
+    let mut ids = Vec::new();
+    for _ in 0..2 {
+        let request = InitProducerIdRequest::default().with_transactional_id(None);
+        let answer = Served::new().await.client().ask(4, &request).await;
+        ids.push(answer.producer_id.0);
+    }
+    assert!(ids[0] != ids[1] && ids.iter().all(|id| *id >= 0), "{ids:?}");
+}
+
+#[tokio::test]
 async fn a_producer_goes_on_in_a_topic_that_was_made_again() {
     let served = Served::new().await;
     let mut client = served.client();
@@ -274,7 +285,7 @@ async fn a_batch_waits_for_room_and_is_not_appended_when_its_time_is_up() {
         .await;
     while !consumer.poll(Duration::from_millis(10)).unwrap().is_empty() {}
     let response = client
-        .receive::<kafka_protocol::messages::ProduceRequest>(9)
+        .receive::<ProduceRequest>(9)
         .await;
     let answer = &response.responses[0].partition_responses[0];
     assert_eq!((answer.error_code, answer.base_offset), (0, end as i64));
