@@ -3,7 +3,7 @@
 use crate::client::{Served, within};
 use crate::requests::{batch, batches, compressed, fetch, idempotent, only, produce, records};
 use bytes::Bytes;
-use kafka_protocol::messages::{InitProducerIdRequest, ProduceRequest};
+use kafka_protocol::messages::{ApiVersionsRequest, InitProducerIdRequest, ProduceRequest};
 use ringlog::{ConsumerConfig, Overflow, Record, TopicConfig};
 use ringlog_kafka::batch::{Codec, RecordFields, encode};
 use ringlog_kafka::{Server, ServerLimits};
@@ -242,6 +242,41 @@ async fn two_servers_begin_with_different_producer_ids() {
         ids.push(answer.producer_id.0);
     }
     assert!(ids[0] != ids[1] && ids.iter().all(|id| *id >= 0), "{ids:?}");
+}
+
+#[tokio::test]
+async fn a_client_that_reads_no_answers_holds_up_no_other_producer() {
+    let served = Served::new().await;
+    let config = TopicConfig::new()
+        .segments(2)
+        .segment_records(1)
+        .overflow(Overflow::Backpressure);
+    let topic = served.broker.create_topic("orders", config).unwrap();
+    let mut consumer = served.broker.consumer(ConsumerConfig::new()).unwrap();
+    consumer.subscribe(["orders"]).unwrap();
+    let mut producer = topic.producer();
+    while producer.try_send(Record::new("full")).is_ok() {}
+
+    // The answers to these take more than the stream holds. All requests arrive in one piece.
+    let (stream, served_end) = tokio::io::duplex(512);
+    tokio::spawn(served.server.serve(served_end));
+    let mut silent = served.client();
+    silent.stream = stream;
+    for _ in 0..10 {
+        silent.send(0, &ApiVersionsRequest::default()).await;
+    }
+    let hurried = produce("orders", 0, idempotent(1, 0, 0, &["a"])).with_timeout_ms(100);
+    silent.send(9, &hurried).await;
+    // Until it waits for room, with the partition's sequences locked.
+    tokio::time::sleep(Duration::from_millis(20)).await;
+
+    let mut client = served.client();
+    let request = produce("orders", 0, idempotent(2, 0, 0, &["b"]));
+    client.send(9, &request).await;
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    while !consumer.poll(Duration::from_millis(10)).unwrap().is_empty() {}
+    let response = client.receive::<ProduceRequest>(9).await;
+    assert_eq!(response.responses[0].partition_responses[0].error_code, 0);
 }
 
 #[tokio::test]
