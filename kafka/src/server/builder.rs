@@ -5,7 +5,7 @@ use super::config::{AdvertisedAddress, Config, GroupTimes, ListenerConfig, Serve
 use super::connection::{self, Client, Phase, reached};
 use super::group::Groups;
 use super::reader::Readers;
-use super::topics::Topics;
+use super::topics::{Topics, random_uuid};
 use core::fmt;
 use ringlog::{Broker, TopicConfig};
 use std::io;
@@ -202,10 +202,14 @@ impl ServerBuilder {
             }
         }
         let (phase, _) = watch::channel(Phase::Running);
+        // A client may outlive a server, and go on with its id at the next one: a new producer that
+        // had the same id would have its batches taken for ones sent again. A quarter of the numbers
+        // of 64 bits leaves room to count.
+        let first_producer_id = (random_uuid().as_u64_pair().0 >> 2) as i64;
         let shared = Arc::new(Shared {
             topics: Topics::new(broker.clone()),
             groups: Groups::new(self.config.group_times, phase.subscribe()),
-            next_producer_id: AtomicI64::new(1),
+            next_producer_id: AtomicI64::new(first_producer_id),
             phase,
             config: self.config,
         });

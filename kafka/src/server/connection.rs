@@ -81,6 +81,7 @@ where
         stream,
         input: BytesMut::new(),
         output: BytesMut::new(),
+        sent: 0,
         has_ended: false,
         phase,
     };
@@ -98,8 +99,10 @@ struct Connection<S> {
     stream: S,
     /// What was read, and is no complete frame yet or has not been taken.
     input: BytesMut,
-    /// Answers that were not sent yet.
+    /// Answers that were not sent yet, or not all of them.
     output: BytesMut,
+    /// The bytes of `output` that were sent.
+    sent: usize,
     /// The client sends nothing more.
     has_ended: bool,
     phase: watch::Receiver<Phase>,
@@ -167,7 +170,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         &mut self,
         mut work: Pin<&mut impl Future<Output = T>>,
     ) -> Result<T, Ended> {
-        self.flush().await?;
+        // The work goes on although the client reads no answers: it may hold a lock.
+        tokio::select! {
+            biased;
+            answered = &mut work => return Ok(answered),
+            flushed = self.flush() => flushed?,
+        }
         loop {
             if self.has_ended {
                 return Err(Ended::ByClient);
@@ -190,10 +198,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
     }
 
+    /// Sends the answers. If this is given up, the next call goes on where it was.
     async fn flush(&mut self) -> Result<(), Ended> {
         if !self.output.is_empty() {
             let write = async {
-                self.stream.write_all(&self.output).await?;
+                while self.sent < self.output.len() {
+                    match self.stream.write(&self.output[self.sent..]).await? {
+                        0 => return Err(io::ErrorKind::WriteZero.into()),
+                        bytes => self.sent += bytes,
+                    }
+                }
                 self.stream.flush().await
             };
             tokio::select! {
@@ -204,6 +218,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 }
             }
             self.output.clear();
+            self.sent = 0;
             if self.output.capacity() > KEPT_BYTES {
                 self.output = BytesMut::new();
             }

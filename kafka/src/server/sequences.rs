@@ -7,6 +7,10 @@
 
 use crate::batch::Producer;
 use std::collections::{HashMap, VecDeque};
+use std::mem;
+use std::sync::PoisonError;
+use tokio::sync::{Mutex, MutexGuard};
+use tokio::time::{Instant, timeout_at};
 
 /// Batches that are remembered for each producer.
 const REMEMBERED: usize = 5;
@@ -29,6 +33,8 @@ struct RememberedBatch {
 #[derive(Debug)]
 struct ProducerState {
     epoch: i16,
+    /// What its first batch must begin with, until that is appended.
+    first_sequence: i32,
     batches: VecDeque<RememberedBatch>,
 }
 
@@ -43,6 +49,43 @@ pub(crate) enum Verdict {
     OutOfOrder { expected: i32 },
     /// A later epoch of the producer has been seen.
     OldEpoch { current: i16 },
+}
+
+/// The idempotent producers of one partition, behind a lock.
+#[derive(Debug, Default)]
+pub(crate) struct PartitionSequences {
+    sequences: Mutex<Sequences>,
+    /// Batches that were refused because their time was up before they had the lock.
+    late: std::sync::Mutex<Vec<Producer>>,
+}
+
+impl PartitionSequences {
+    /// Locks them for a batch, which is refused, and remembered as such, if they are not free in
+    /// time.
+    pub(crate) async fn lock_until(
+        &self,
+        deadline: Instant,
+        batch: Producer,
+    ) -> Option<MutexGuard<'_, Sequences>> {
+        let locked = timeout_at(deadline, self.sequences.lock()).await;
+        let late = self.late.lock();
+        let mut late = late.unwrap_or_else(PoisonError::into_inner);
+        match locked {
+            Ok(mut sequences) => {
+                for batch in mem::take(&mut *late) {
+                    sequences.refuse(batch);
+                }
+                Some(sequences)
+            }
+            Err(_) => {
+                // Only a producer's first one matters.
+                if !late.iter().any(|earlier| earlier.id == batch.id) {
+                    late.push(batch);
+                }
+                None
+            }
+        }
+    }
 }
 
 /// The producers of one partition.
@@ -83,27 +126,35 @@ impl Sequences {
         if let Some(remembered) = state.batches.iter().find(same) {
             return Verdict::Duplicate(remembered.appended);
         }
-        match state.batches.back() {
-            None => Verdict::Append,
-            Some(last) => {
-                let expected = advanced(last.last_sequence, 1);
-                match batch.base_sequence == expected {
-                    true => Verdict::Append,
-                    false => Verdict::OutOfOrder { expected },
-                }
-            }
+        let expected = match state.batches.back() {
+            None => state.first_sequence,
+            Some(last) => advanced(last.last_sequence, 1),
+        };
+        match batch.base_sequence == expected {
+            true => Verdict::Append,
+            false => Verdict::OutOfOrder { expected },
         }
+    }
+
+    /// Remembers a batch that was refused, and may be sent again. If it is the first of its producer,
+    /// no later one may be appended before it.
+    pub(crate) fn refuse(&mut self, batch: Producer) {
+        self.state(batch);
+    }
+
+    fn state(&mut self, batch: Producer) -> &mut ProducerState {
+        self.producers
+            .entry(batch.id)
+            .or_insert_with(|| ProducerState {
+                epoch: batch.epoch,
+                first_sequence: batch.base_sequence,
+                batches: VecDeque::new(),
+            })
     }
 
     /// Remembers a batch that was checked, and appended.
     pub(crate) fn record(&mut self, batch: Producer, records: i32, appended: Appended) {
-        let state = self
-            .producers
-            .entry(batch.id)
-            .or_insert_with(|| ProducerState {
-                epoch: batch.epoch,
-                batches: VecDeque::with_capacity(REMEMBERED),
-            });
+        let state = self.state(batch);
         if state.epoch != batch.epoch {
             state.epoch = batch.epoch;
             state.batches.clear();
@@ -170,6 +221,20 @@ mod tests {
     fn an_unknown_producer_may_begin_anywhere() {
         let sequences = Sequences::default();
         assert_eq!(sequences.check(batch(3, 900), 1), Verdict::Append);
+    }
+
+    #[test]
+    fn a_first_batch_that_was_refused_is_waited_for() {
+        let mut sequences = Sequences::default();
+        sequences.refuse(batch(0, 7));
+        sequences.refuse(batch(0, 9));
+        let out_of_order = Verdict::OutOfOrder { expected: 7 };
+        assert_eq!(sequences.check(batch(0, 9), 2), out_of_order);
+        assert_eq!(sequences.check(batch(1, 0), 2), Verdict::Append);
+        assert_eq!(sequences.check(batch(0, 7), 2), Verdict::Append);
+        sequences.record(batch(0, 7), 2, at(1));
+        sequences.refuse(batch(0, 9));
+        assert_eq!(sequences.check(batch(0, 9), 2), Verdict::Append);
     }
 
     #[test]

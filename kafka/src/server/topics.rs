@@ -11,7 +11,7 @@
 //! behind a lock of tokio's, which an idempotent batch holds while it is appended: its neighbours in
 //! the sequence must not overtake it. Other batches take neither.
 
-use super::sequences::Sequences;
+use super::sequences::PartitionSequences;
 use super::topic_settings::TopicSettings;
 use ringlog::{Broker, SharedProducer, Topic, TopicConfig, TopicError};
 use std::collections::HashMap;
@@ -30,9 +30,6 @@ pub(crate) struct ServedTopic {
     producer: OnceLock<SharedProducer>,
     sequences: RwLock<Vec<Arc<PartitionSequences>>>,
 }
-
-/// The idempotent producers of a partition.
-pub(crate) type PartitionSequences = tokio::sync::Mutex<Sequences>;
 
 impl ServedTopic {
     fn new(topic: Topic, settings: TopicSettings) -> ServedTopic {

@@ -11,6 +11,7 @@ use kafka_protocol::messages::create_topics_request::{
 use kafka_protocol::messages::create_topics_response::CreatableTopicResult;
 use kafka_protocol::messages::delete_topics_request::DeleteTopicState;
 use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
+use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
 use kafka_protocol::messages::*;
 use kafka_protocol::protocol::StrBytes;
 use ringlog_kafka::batch::{BatchHeader, Codec, RecordFields, TimestampType, encode};
@@ -272,4 +273,47 @@ async fn a_topic_that_is_to_be_compacted_takes_no_record_without_a_key() {
     };
     let keyed = encode(&[record], Codec::None).unwrap().into();
     assert_eq!(client.produce("orders", 0, keyed).await.error_code, 0);
+}
+
+#[tokio::test]
+async fn a_name_that_is_repeated_is_answered_once() {
+    let served = Served::new().await;
+    let mut client = served.client();
+    client.metadata("orders").await;
+    let names = ["orders", "missing", "orders", "orders"];
+
+    let topics = names.map(|topic| MetadataRequestTopic::default().with_name(Some(name(topic))));
+    let request = MetadataRequest::default()
+        .with_allow_auto_topic_creation(false)
+        .with_topics(Some(topics.to_vec()));
+    let answered = client.ask(12, &request).await.topics;
+    let answered = answered.iter().map(|topic| topic.name.as_ref().unwrap());
+    let answered = answered.map(|name| name.as_str());
+    assert_eq!(answered.collect::<Vec<_>>(), names[..2]);
+
+    let resources = names.map(|name| {
+        DescribeConfigsResource::default()
+            .with_resource_type(2)
+            .with_resource_name(text(name))
+            .with_configuration_keys(None)
+    });
+    let request = DescribeConfigsRequest::default().with_resources(resources.to_vec());
+    let answered = client.ask(4, &request).await.results;
+    let answered = answered.iter().map(|result| result.resource_name.as_str());
+    assert_eq!(answered.collect::<Vec<_>>(), names[..2]);
+
+    let groups = names.map(|name| GroupId(text(name))).to_vec();
+    let request = DescribeGroupsRequest::default().with_groups(groups.clone());
+    let answered = client.ask(5, &request).await.groups;
+    let answered = answered.iter().map(|group| group.group_id.as_str());
+    assert_eq!(answered.collect::<Vec<_>>(), names[..2]);
+    let request = DeleteGroupsRequest::default().with_groups_names(groups);
+    let answered = client.ask(2, &request).await.results;
+    let answered = answered.iter().map(|result| result.group_id.as_str());
+    assert_eq!(answered.collect::<Vec<_>>(), names[..2]);
+
+    let request = FindCoordinatorRequest::default().with_coordinator_keys(names.map(text).to_vec());
+    let answered = client.ask(4, &request).await.coordinators;
+    let answered = answered.iter().map(|coordinator| coordinator.key.as_str());
+    assert_eq!(answered.collect::<Vec<_>>(), names[..2]);
 }

@@ -3,7 +3,7 @@
 use crate::client::{Served, within};
 use crate::requests::{batch, batches, compressed, fetch, idempotent, only, produce, records};
 use bytes::Bytes;
-use kafka_protocol::messages::InitProducerIdRequest;
+use kafka_protocol::messages::{ApiVersionsRequest, InitProducerIdRequest, ProduceRequest};
 use ringlog::{ConsumerConfig, Overflow, Record, TopicConfig};
 use ringlog_kafka::batch::{Codec, RecordFields, encode};
 use ringlog_kafka::{Server, ServerLimits};
@@ -234,6 +234,104 @@ async fn a_batch_that_is_sent_again_is_appended_once() {
 }
 
 #[tokio::test]
+async fn two_servers_begin_with_different_producer_ids() {
+    let mut ids = Vec::new();
+    for _ in 0..2 {
+        let request = InitProducerIdRequest::default().with_transactional_id(None);
+        let answer = Served::new().await.client().ask(4, &request).await;
+        ids.push(answer.producer_id.0);
+    }
+    assert!(ids[0] != ids[1] && ids.iter().all(|id| *id >= 0), "{ids:?}");
+}
+
+/// A topic of one partition without room, and the consumer that it waits for.
+fn full_topic(served: &Served) -> (ringlog::Topic, ringlog::Consumer) {
+    let config = TopicConfig::new()
+        .segments(2)
+        .segment_records(1)
+        .overflow(Overflow::Backpressure);
+    let topic = served.broker.create_topic("orders", config).unwrap();
+    let mut consumer = served.broker.consumer(ConsumerConfig::new()).unwrap();
+    consumer.subscribe(["orders"]).unwrap();
+    let mut producer = topic.producer();
+    while producer.try_send(Record::new("full")).is_ok() {}
+    (topic, consumer)
+}
+
+#[tokio::test]
+async fn a_client_that_reads_no_answers_holds_up_no_other_producer() {
+    let served = Served::new().await;
+    let (_topic, mut consumer) = full_topic(&served);
+
+    // The answers to these take more than the stream holds. All requests arrive in one piece.
+    let (stream, served_end) = tokio::io::duplex(512);
+    tokio::spawn(served.server.serve(served_end));
+    let mut silent = served.client();
+    silent.stream = stream;
+    for _ in 0..10 {
+        silent.send(0, &ApiVersionsRequest::default()).await;
+    }
+    let hurried = produce("orders", 0, idempotent(1, 0, 0, &["a"])).with_timeout_ms(100);
+    silent.send(9, &hurried).await;
+    // Until it waits for room, with the partition's sequences locked.
+    tokio::time::sleep(Duration::from_millis(20)).await;
+
+    let mut client = served.client();
+    let request = produce("orders", 0, idempotent(2, 0, 0, &["b"]));
+    client.send(9, &request).await;
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    while !consumer.poll(Duration::from_millis(10)).unwrap().is_empty() {}
+    let response = client.receive::<ProduceRequest>(9).await;
+    assert_eq!(response.responses[0].partition_responses[0].error_code, 0);
+}
+
+#[tokio::test]
+async fn a_batch_waits_for_the_one_before_it_no_longer_than_its_time() {
+    let served = Served::new().await;
+    let (_topic, mut consumer) = full_topic(&served);
+    let mut patient = served.client();
+    let request = produce("orders", 0, idempotent(1, 0, 0, &["a"])).with_timeout_ms(600_000);
+    patient.send(9, &request).await;
+    // Until it waits for room, with the partition's sequences locked.
+    tokio::time::sleep(Duration::from_millis(20)).await;
+
+    let mut client = served.client();
+    for sequence in [0, 1] {
+        let batch = idempotent(2, 0, sequence, &["b"]);
+        let request = produce("orders", 0, batch).with_timeout_ms(1);
+        let response = client.ask(9, &request).await;
+        let answer = &response.responses[0].partition_responses[0];
+        assert_eq!(answer.error_code, 7, "{sequence}");
+    }
+    while !consumer.poll(Duration::from_millis(10)).unwrap().is_empty() {}
+    patient.receive::<ProduceRequest>(9).await;
+    while !consumer.poll(Duration::from_millis(10)).unwrap().is_empty() {}
+    for (sequence, error) in [(1, 45), (0, 0), (1, 0)] {
+        let batch = idempotent(2, 0, sequence, &["b"]);
+        let answer = client.produce("orders", 0, batch).await;
+        assert_eq!(answer.error_code, error, "{sequence}");
+        while !consumer.poll(Duration::from_millis(10)).unwrap().is_empty() {}
+    }
+}
+
+#[tokio::test]
+async fn a_first_batch_without_room_is_not_overtaken_by_the_second() {
+    let served = Served::new().await;
+    let (topic, mut consumer) = full_topic(&served);
+    let end = topic.log_end_offset(0).unwrap();
+    let mut client = served.client();
+    let hurried = produce("orders", 0, idempotent(1, 0, 0, &["a"])).with_timeout_ms(1);
+    let response = client.ask(9, &hurried).await;
+    assert_eq!(response.responses[0].partition_responses[0].error_code, 7);
+    for (sequence, error, offset) in [(1, 45, -1), (0, 0, end as i64), (1, 0, end as i64 + 1)] {
+        while !consumer.poll(Duration::from_millis(10)).unwrap().is_empty() {}
+        let batch = idempotent(1, 0, sequence, &["a"]);
+        let answer = client.produce("orders", 0, batch).await;
+        assert_eq!((answer.error_code, answer.base_offset), (error, offset));
+    }
+}
+
+#[tokio::test]
 async fn a_producer_goes_on_in_a_topic_that_was_made_again() {
     let served = Served::new().await;
     let mut client = served.client();
@@ -273,9 +371,7 @@ async fn a_batch_waits_for_room_and_is_not_appended_when_its_time_is_up() {
         .send(9, &produce("orders", 0, batch(&["login"])))
         .await;
     while !consumer.poll(Duration::from_millis(10)).unwrap().is_empty() {}
-    let response = client
-        .receive::<kafka_protocol::messages::ProduceRequest>(9)
-        .await;
+    let response = client.receive::<ProduceRequest>(9).await;
     let answer = &response.responses[0].partition_responses[0];
     assert_eq!((answer.error_code, answer.base_offset), (0, end as i64));
 }

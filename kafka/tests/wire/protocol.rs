@@ -105,6 +105,51 @@ async fn a_length_that_lies_closes_the_connection_and_takes_no_memory() {
     }
 }
 
+/// Fetch v18 of two topics. The only partition of the first has one tagged field, of this tag and
+/// length; then the topic has one of 35 bytes. Read from 16 bytes
+/// on, those state an array of 4 billion.
+fn fetch_with_tagged_field(tag: u8, length: u8) -> BytesMut {
+    let mut frame = header(1, 18);
+    frame.put_u8(0);
+    frame.put_slice(&[0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 3, 232, 0]);
+    frame.put_slice(&[0, 0, 0, 0, 255, 255, 255, 255]);
+    frame.put_u8(3);
+    frame.put_slice(&[0; 16]);
+    frame.put_u8(2);
+    frame.put_slice(&[0; 32]);
+    frame.put_slice(&[1, tag, length]);
+    frame.put_bytes(0, length.into());
+    let mut blob = [0; 35];
+    blob[30..].copy_from_slice(&[254, 255, 255, 255, 15]);
+    frame.put_slice(&[1, 5, 35]);
+    frame.put_slice(&blob);
+    frame.put_slice(&[0; 16]);
+    frame.put_slice(&[1, 0]);
+    frame.put_slice(&[1, 1, 0]);
+    frame
+}
+
+#[tokio::test]
+async fn a_known_tagged_field_of_another_length_closes_the_connection() {
+    let served = Served::new().await;
+    for (tag, length, is_refused) in [
+        (0, 0, true),
+        (0, 15, true),
+        (0, 17, true),
+        (1, 0, true),
+        (1, 9, true),
+        (0, 16, false),
+        (1, 8, false),
+        (2, 3, false),
+    ] {
+        let mut client = served.client();
+        let frame = fetch_with_tagged_field(tag, length);
+        client.send_frame(&frame).await;
+        let answer = client.receive_frame("the answer").await;
+        assert_eq!(answer.is_none(), is_refused, "{tag} {length}");
+    }
+}
+
 #[tokio::test]
 async fn bytes_behind_a_request_are_ignored() {
     let served = Served::new().await;

@@ -1,4 +1,7 @@
 //! Listeners, addresses, shutdown.
+//!
+//! Tests that connect where nothing must listen any more have a loopback address each: on a shared
+//! one, another test's server could have been given the port meanwhile.
 
 use crate::client::{Served, within};
 use crate::requests::{fetch, waiting};
@@ -21,7 +24,7 @@ async fn ask(address: impl tokio::net::ToSocketAddrs) -> Option<i32> {
 
 #[tokio::test]
 async fn a_server_answers_when_it_is_bound_and_not_after_it_is_dropped() {
-    let server = Server::bind(&Broker::new(), "127.0.0.1:0").await.unwrap();
+    let server = Server::bind(&Broker::new(), "127.0.0.11:0").await.unwrap();
     let bootstrap = server.bootstrap();
     assert!(ask(&bootstrap).await.is_some());
     let mut idle = TcpStream::connect(&bootstrap).await.unwrap();
@@ -32,7 +35,7 @@ async fn a_server_answers_when_it_is_bound_and_not_after_it_is_dropped() {
 
 #[tokio::test]
 async fn shutdown_closes_idle_and_waiting_connections() {
-    let server = Server::bind(&Broker::new(), "127.0.0.1:0").await.unwrap();
+    let server = Server::bind(&Broker::new(), "127.0.0.12:0").await.unwrap();
     let bootstrap = server.bootstrap();
     let mut idle = TcpStream::connect(&bootstrap).await.unwrap();
     idle.write_all(&REQUEST).await.unwrap();
@@ -114,10 +117,10 @@ async fn broker_address(address: &str) -> (String, i32) {
 
 #[tokio::test]
 async fn an_address_that_is_taken_is_an_error_and_leaves_nothing_open() {
-    let first = Server::bind(&Broker::new(), "127.0.0.1:0").await.unwrap();
+    let first = Server::bind(&Broker::new(), "127.0.0.13:0").await.unwrap();
     let taken = first.bootstrap();
     let free = {
-        let socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let socket = std::net::TcpListener::bind("127.0.0.13:0").unwrap();
         socket.local_addr().unwrap().to_string()
     };
     let builder = Server::builder().listen(&free).listen(&taken);

@@ -2,7 +2,7 @@
 
 use super::list_offsets::check_leader_epoch;
 use super::metadata::CLUSTER_OPERATIONS;
-use super::{code, text};
+use super::{code, once, text};
 use crate::server::connection::Client;
 use crate::server::topic_settings::{
     MAX_MESSAGE_BYTES, SETTINGS, Setting, TopicSettings, ValueKind,
@@ -53,7 +53,9 @@ pub(super) fn describe(
     version: i16,
     request: DescribeConfigsRequest,
 ) -> DescribeConfigsResponse {
-    let results = request.resources.into_iter().map(|resource| {
+    let key = |asked: &DescribeConfigsResource| (asked.resource_type, asked.resource_name.clone());
+    let resources = once(request.resources, key);
+    let results = resources.into_iter().map(|resource| {
         let configs = match resource.resource_type {
             TOPIC => topic_configs(client, &resource, request.include_synonyms),
             BROKER => broker_configs(client, &resource),

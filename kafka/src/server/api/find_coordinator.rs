@@ -1,6 +1,6 @@
 //! FindCoordinator: always this server.
 
-use super::{code, text};
+use super::{code, once, text};
 use crate::server::connection::Client;
 use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::find_coordinator_response::Coordinator;
@@ -17,7 +17,7 @@ pub(super) fn handle(
     request: FindCoordinatorRequest,
 ) -> FindCoordinatorResponse {
     let keys = match version {
-        4.. => request.coordinator_keys,
+        4.. => once(request.coordinator_keys, StrBytes::clone),
         _ => vec![request.key],
     };
     let coordinators = keys.into_iter().map(|key| {

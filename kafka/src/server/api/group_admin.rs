@@ -1,6 +1,6 @@
 //! ListGroups, DescribeGroups, DeleteGroups.
 
-use super::{code, text};
+use super::{code, once, text};
 use crate::server::connection::Client;
 use crate::server::group::{Group, State};
 use kafka_protocol::error::ResponseError;
@@ -67,14 +67,15 @@ pub(super) fn list(
 pub(super) fn describe(
     client: &Client,
     version: i16,
-    request: &DescribeGroupsRequest,
+    request: DescribeGroupsRequest,
 ) -> DescribeGroupsResponse {
-    let groups = request.groups.iter().map(|id| {
+    let groups = once(request.groups, GroupId::clone);
+    let groups = groups.into_iter().map(|id| {
         let mut described = DescribedGroup::default().with_group_id(id.clone());
         if version >= 3 && request.include_authorized_operations {
             described.authorized_operations = GROUP_OPERATIONS;
         }
-        let Some(group) = client.shared.groups.find(id) else {
+        let Some(group) = client.shared.groups.find(&id) else {
             described.group_state = text("Dead");
             if version >= 6 {
                 described.error_code = ResponseError::GroupIdNotFound.code();
@@ -110,7 +111,8 @@ pub(super) fn describe(
 }
 
 pub(super) fn delete(client: &Client, request: DeleteGroupsRequest) -> DeleteGroupsResponse {
-    let results = request.groups_names.into_iter().map(|id| {
+    let names = once(request.groups_names, GroupId::clone);
+    let results = names.into_iter().map(|id| {
         let deleted = client.shared.groups.delete(&id);
         DeletableGroupResult::default()
             .with_group_id(id)

@@ -1,6 +1,6 @@
 //! Metadata: the one broker, and the topics, which are created here on first use.
 
-use super::{code, text, topic_name};
+use super::{code, once, text, topic_name};
 use crate::server::connection::Client;
 use crate::server::topic_settings::TopicSettings;
 use crate::server::topics::{CreateError, ServedTopic, is_valid_name};
@@ -28,7 +28,7 @@ pub(super) fn handle(client: &Client, version: i16, request: MetadataRequest) ->
         // In version 0 an empty list stands for all topics; later, null does.
         None => all_topics(client),
         Some(topics) if topics.is_empty() && version == 0 => all_topics(client),
-        Some(topics) => topics
+        Some(topics) => once(topics, |topic| (topic.name.clone(), topic.topic_id))
             .into_iter()
             .map(|topic| requested_topic(client, version, topic, may_create))
             .collect(),

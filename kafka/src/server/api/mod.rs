@@ -23,6 +23,8 @@ use bytes::{Bytes, BytesMut};
 use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::{ApiKey, TopicName};
 use kafka_protocol::protocol::StrBytes;
+use std::collections::HashSet;
+use std::hash::Hash;
 
 /// What a request is answered.
 #[derive(Debug)]
@@ -111,7 +113,7 @@ async fn dispatch(
         ApiKey::OffsetForLeaderEpoch => handle!(request => configs::leader_epochs(client, request)),
         ApiKey::ListGroups => handle!(request => group_admin::list(client, version, &request)),
         ApiKey::DescribeGroups => {
-            handle!(request => group_admin::describe(client, version, &request));
+            handle!(request => group_admin::describe(client, version, request));
         }
         ApiKey::DeleteGroups => handle!(request => group_admin::delete(client, request)),
         ApiKey::InitProducerId => handle!(request => init_producer_id::handle(client, &request)),
@@ -123,6 +125,14 @@ async fn dispatch(
 /// The code of an error, or of none.
 fn code(error: Option<ResponseError>) -> i16 {
     error.map_or(0, |error| error.code())
+}
+
+/// The items without those whose key came before: an answer may be far longer than the name that asks
+/// for it, and a request may have the name a million times.
+fn once<T, K: Eq + Hash>(items: Vec<T>, key: impl Fn(&T) -> K) -> Vec<T> {
+    let mut seen = HashSet::new();
+    let items = items.into_iter();
+    items.filter(|item| seen.insert(key(item))).collect()
 }
 
 fn text(text: impl Into<String>) -> StrBytes {

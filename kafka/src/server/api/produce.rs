@@ -22,6 +22,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, SystemTime};
+use tokio::time::{Instant, timeout_at};
 use tracing::{debug, trace};
 
 /// What comes of a request.
@@ -242,12 +243,32 @@ async fn append_partition(
         codec = %batch.header().codec,
         "batch",
     );
+    let time = Time {
+        deadline: Instant::now() + terms.timeout,
+        timeout: terms.timeout,
+    };
     let appended = match batch.header().producer {
-        None => append(topic, partition, &batch, terms.timeout).await?,
-        Some(producer) => append_once(topic, partition, &batch, producer, terms.timeout).await?,
+        None => append(topic, partition, &batch, time).await?,
+        Some(producer) => append_once(topic, partition, &batch, producer, time).await?,
     };
     let log_start = topic.topic.log_start_offset(partition).unwrap_or_default();
     Ok((appended, log_start))
+}
+
+/// How long a batch waits.
+#[derive(Clone, Copy)]
+struct Time {
+    deadline: Instant,
+    timeout: Duration,
+}
+
+/// The refusal of a batch whose time is up.
+fn without_room(topic: &ServedTopic, partition: u32, time: Time) -> Refusal {
+    Refusal::from(SendError::Full {
+        topic: topic.name().into(),
+        partition,
+        waited: time.timeout,
+    })
 }
 
 /// Appends a batch of an idempotent producer, unless it was appended before.
@@ -256,7 +277,7 @@ async fn append_once(
     partition: u32,
     batch: &DecodedBatch<'_>,
     producer: Producer,
-    timeout: Duration,
+    time: Time,
 ) -> Result<Appended, Refusal> {
     let records = batch.header().records;
     if producer.epoch < 0 || producer.base_sequence < 0 {
@@ -264,12 +285,18 @@ async fn append_once(
         return Err(refusal(ResponseError::InvalidRecord, reason));
     }
     let sequences = topic.sequences(partition);
-    let mut sequences = sequences.lock().await;
+    let Some(mut sequences) = sequences.lock_until(time.deadline, producer).await else {
+        return Err(without_room(topic, partition, time));
+    };
     match sequences.check(producer, records) {
         Verdict::Append => {
-            let appended = append(topic, partition, batch, timeout).await?;
-            sequences.record(producer, records, appended);
-            Ok(appended)
+            let appended = append(topic, partition, batch, time).await;
+            match &appended {
+                Ok(appended) => sequences.record(producer, records, *appended),
+                Err(refused) if refused.error.is_retriable() => sequences.refuse(producer),
+                Err(_) => {}
+            }
+            appended
         }
         Verdict::Duplicate(appended) => Ok(appended),
         Verdict::OutOfOrder { expected } => {
@@ -291,7 +318,7 @@ async fn append(
     topic: &ServedTopic,
     partition: u32,
     batch: &DecodedBatch<'_>,
-    timeout: Duration,
+    time: Time,
 ) -> Result<Appended, Refusal> {
     let mut headers = Vec::new();
     let raw = batch.records(&mut headers)?;
@@ -315,16 +342,10 @@ async fn append(
         })
         .collect();
     let sending = topic.producer().send_batch_async(&records);
-    let sent = match tokio::time::timeout(timeout, sending).await {
+    let sent = match timeout_at(time.deadline, sending).await {
         Ok(sent) => sent.map_err(|error| error.cause)?,
         // Dropped before it was ready, it has appended nothing.
-        Err(_) => {
-            return Err(Refusal::from(SendError::Full {
-                topic: topic.name().into(),
-                partition,
-                waited: timeout,
-            }));
-        }
+        Err(_) => return Err(without_room(topic, partition, time)),
     };
     // A batch is one frame, so the other records follow the first.
     let first = sent.first().map(|first| first.offset);

@@ -8,6 +8,9 @@ use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 use tokio::time::Instant;
 
+/// The least time that static members are given to join once more.
+const MIN_MORE_TIME: Duration = Duration::from_secs(1);
+
 /// Where a group is in its rebalances.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum State {
@@ -172,9 +175,11 @@ impl Group {
             let joined = self.members.iter().find(|(_, m)| m.joining.is_some());
             match joined {
                 Some((id, _)) => self.leader = Some(id.clone()),
-                // Only static members are left, and none has joined: they have more time.
+                // Only static members are left, and none has joined: they have more time. A member
+                // may ask for none at all, and the group's timer must not wake all the time.
                 None => {
-                    self.phase_ends = Some(Instant::now() + self.rebalance_timeout());
+                    let more = self.rebalance_timeout().max(MIN_MORE_TIME);
+                    self.phase_ends = Some(Instant::now() + more);
                     return;
                 }
             }
@@ -350,5 +355,34 @@ impl Group {
         if !missing.is_empty() {
             self.has_lost_members();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn static_members_have_more_time_although_they_ask_for_none() {
+        let now = Instant::now();
+        let member = Member {
+            instance_id: Some("a".to_owned()),
+            client_id: String::new(),
+            client_host: String::new(),
+            session_timeout: Duration::from_secs(60),
+            rebalance_timeout: Duration::ZERO,
+            protocols: Vec::new(),
+            assignment: Bytes::new(),
+            session_ends: now + Duration::from_secs(60),
+            joining: None,
+            syncing: None,
+            has_synced: false,
+        };
+        let mut group = Group::new();
+        group.state = State::Preparing;
+        group.members.insert("a-1".to_owned(), member);
+        group.complete_join();
+        assert_eq!(group.state, State::Preparing);
+        assert!(group.next_deadline() >= Some(now + MIN_MORE_TIME));
     }
 }

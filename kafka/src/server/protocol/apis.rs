@@ -1,6 +1,6 @@
 //! The APIs that are served: their versions, and the layout of their requests.
 
-use super::layout::Kind::{Bytes, Fixed, List, Structs, Text};
+use super::layout::Kind::{Bytes, Fixed, List, Structs, TaggedStructs, Text};
 use super::layout::{Field, Layout, always, between, from, until};
 use kafka_protocol::messages::ApiKey;
 
@@ -39,6 +39,10 @@ const fn api(key: ApiKey, min: i16, max: i16, flexible_from: i16, fields: &'stat
 
 /// Partitions of a topic, by their numbers.
 const TOPIC_WITH_NUMBERS: &[Field] = &[always(Text), always(List(&INT32))];
+
+/// A directory's UUID (from version 17 on) and the high watermark (18). In earlier versions the
+/// decoder refuses them.
+const FETCH_PARTITION_TAGS: &[(u32, u32)] = &[(0, 16), (1, 8)];
 
 /// All APIs that are served, by their keys.
 pub(crate) static SERVED: &[Api] = &[
@@ -79,14 +83,17 @@ pub(crate) static SERVED: &[Api] = &[
             always(Structs(&[
                 until(12, Text),
                 from(13, UUID),
-                always(Structs(&[
-                    always(INT32),
-                    from(9, INT32),
-                    always(INT64),
-                    from(12, INT32),
-                    from(5, INT64),
-                    always(INT32),
-                ])),
+                always(TaggedStructs(
+                    &[
+                        always(INT32),
+                        from(9, INT32),
+                        always(INT64),
+                        from(12, INT32),
+                        from(5, INT64),
+                        always(INT32),
+                    ],
+                    FETCH_PARTITION_TAGS,
+                )),
             ])),
             from(
                 7,

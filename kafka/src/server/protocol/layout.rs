@@ -33,6 +33,9 @@ pub(crate) enum Kind {
     List(&'static Kind),
     /// An array of structures; it may be null.
     Structs(&'static [Field]),
+    /// The same, where the decoder knows tagged fields: their tags, and how many bytes each takes.
+    /// It reads these bytes whatever length is stated, so another length would put it out of step.
+    TaggedStructs(&'static [Field], &'static [(u32, u32)]),
 }
 
 /// A field of all versions.
@@ -62,6 +65,12 @@ pub(crate) enum LayoutFault {
     Cut,
     #[error("a length of {length} is negative")]
     NegativeLength { length: i64 },
+    #[error("its tagged field {tag} is of {length} bytes, but must be of {expected}")]
+    TaggedLength {
+        tag: u32,
+        length: u32,
+        expected: u32,
+    },
 }
 
 struct Walk<'a> {
@@ -79,7 +88,7 @@ impl Layout {
             version,
             is_flexible: version >= self.flexible_from,
         };
-        walk.fields(self.fields)?;
+        walk.fields(self.fields, &[])?;
         Ok(walk.rest.len())
     }
 }
@@ -98,25 +107,39 @@ pub(crate) fn take_unsigned(bytes: &mut &[u8]) -> Result<u32, LayoutFault> {
     Err(LayoutFault::Cut)
 }
 
-/// Skips tagged fields.
+/// Skips tagged fields, of which none is known to the decoder.
 pub(crate) fn skip_tags(bytes: &mut &[u8]) -> Result<(), LayoutFault> {
+    skip_known_tags(bytes, &[])
+}
+
+fn skip_known_tags(bytes: &mut &[u8], known: &[(u32, u32)]) -> Result<(), LayoutFault> {
     for _ in 0..take_unsigned(bytes)? {
-        let _tag = take_unsigned(bytes)?;
+        let tag = take_unsigned(bytes)?;
         let length = take_unsigned(bytes)?;
+        match known.iter().find(|(known, _)| *known == tag) {
+            Some(&(_, expected)) if length != expected => {
+                return Err(LayoutFault::TaggedLength {
+                    tag,
+                    length,
+                    expected,
+                });
+            }
+            _ => {}
+        }
         *bytes = bytes.get(length as usize..).ok_or(LayoutFault::Cut)?;
     }
     Ok(())
 }
 
 impl Walk<'_> {
-    fn fields(&mut self, fields: &[Field]) -> Result<(), LayoutFault> {
+    fn fields(&mut self, fields: &[Field], tags: &[(u32, u32)]) -> Result<(), LayoutFault> {
         for field in fields {
             if (field.from..=field.to).contains(&self.version) {
                 self.value(&field.kind)?;
             }
         }
         match self.is_flexible {
-            true => skip_tags(&mut self.rest),
+            true => skip_known_tags(&mut self.rest, tags),
             false => Ok(()),
         }
     }
@@ -138,13 +161,16 @@ impl Walk<'_> {
                 }
                 Ok(())
             }
-            Kind::Structs(fields) => {
-                for _ in 0..self.length(4)? {
-                    self.fields(fields)?;
-                }
-                Ok(())
-            }
+            Kind::Structs(fields) => self.structs(fields, &[]),
+            Kind::TaggedStructs(fields, tags) => self.structs(fields, tags),
         }
+    }
+
+    fn structs(&mut self, fields: &[Field], tags: &[(u32, u32)]) -> Result<(), LayoutFault> {
+        for _ in 0..self.length(4)? {
+            self.fields(fields, tags)?;
+        }
+        Ok(())
     }
 
     fn skip(&mut self, bytes: usize) -> Result<(), LayoutFault> {
