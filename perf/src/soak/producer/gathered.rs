@@ -12,7 +12,7 @@ use std::time::Duration;
 
 /// A gathering producer of either kind.
 enum Gatherer {
-    Own(GatheringProducer),
+    Own(Box<GatheringProducer>),
     Shared(SharedGatheringProducer),
 }
 
@@ -65,7 +65,7 @@ impl SoakSender<'_> {
             .batch_records(self.rng.between(1, 64) as usize)
             .linger(self.rng.pick([0, 5].map(Duration::from_millis)));
         let mut gatherer = match self.ledger.plan.exclusive || self.rng.one_in(2) {
-            true => Gatherer::Own(producer.clone().gathering(config)),
+            true => Gatherer::Own(Box::new(producer.clone().gathering(config))),
             false => Gatherer::Shared(self.ledger.topic.shared_producer().gathering(config)),
         };
         let (mut items, mut refused) = (Vec::new(), None);
