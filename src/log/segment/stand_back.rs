@@ -22,8 +22,8 @@
 use super::state::SegmentState;
 use crate::sync::{AtomicU64, ord, spin_loop};
 
-/// A claim waits when it has lost this often.
-pub(super) const LOSSES: u32 = if cfg!(loom) { 2 } else { 4 };
+/// A claim waits when it has lost this often. A single send has lost once before, on its fast path.
+pub(super) const LOSSES: u32 = 2;
 
 /// Spin hints before the first look at the state word. A hint takes 10 to 140 cycles on the
 /// processors that have one (some have none: there the wait is one look). Where hints are short, only
