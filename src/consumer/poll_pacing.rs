@@ -302,9 +302,6 @@ impl PollPacing {
         if rate.records >= ends.saturating_mul(target.records) {
             return false; // it seldom comes to the end
         }
-        if rate.records_in(FIRST_PAUSE) > target.records {
-            return false; // the log retains too little for the shortest pause
-        }
         self.base = rate;
         self.phase = Phase::Growing;
         self.limit = self.max_records.min(PACED_POLL_RECORDS);
@@ -356,6 +353,11 @@ impl PollPacing {
         self.begin_window(now);
         let longer = self.allowed(self.pause.saturating_mul(2), target);
         let is_short = brought < target.records / 2 && self.pause < longer;
+        let is_long = brought > target.records.saturating_mul(2);
+        if self.pause <= FIRST_PAUSE && is_long {
+            self.give_up(now); // the log retains too little for the shortest pause
+            return false;
+        }
         if self.phase == Phase::Growing {
             if is_short {
                 self.pause = longer;
@@ -370,8 +372,8 @@ impl PollPacing {
         }
         let pause = if is_short {
             longer
-        } else if brought > target.records.saturating_mul(2) {
-            (self.pause / 2).max(FIRST_PAUSE.min(self.pause))
+        } else if is_long {
+            (self.pause / 2).max(FIRST_PAUSE)
         } else {
             self.pause
         };
@@ -391,9 +393,8 @@ impl PollPacing {
     fn aim_at(&mut self, target: Target) {
         self.partitions = target.partitions;
         let polls = 2 * target.records / u64::from(self.limit.max(1));
-        self.backlog_polls = u32::try_from(polls)
-            .unwrap_or(u32::MAX / 2)
-            .max(POLLS_WITHOUT_END);
+        let polls = u32::try_from(polls).unwrap_or(u32::MAX / 2);
+        self.backlog_polls = polls.max(POLLS_WITHOUT_END);
     }
 
     /// A pause this long, or the longest allowed. A record waits for the pauses of all partitions.
@@ -447,7 +448,6 @@ impl Target {
             }
             let log = cursor.partition();
             let wanted = RECORDS_PER_PAUSE * log.readers().count().max(1) as u64;
-            // A ring that is not full yet may be a small one.
             let retained = (log.log_end_offset()).saturating_sub(log.log_start_offset());
             Some(wanted.min(retained / PART_OF_RING))
         });

@@ -33,7 +33,7 @@ pub(crate) enum ReadError {
 /// The room for a partition's records in a response.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Room {
-    /// Bytes of batches, those that are there included.
+    /// Bytes of batches, with what was there before.
     pub(crate) bytes: usize,
     /// Whether the first record is returned even if it takes more.
     pub(crate) takes_first: bool,
@@ -226,7 +226,7 @@ pub(crate) struct PartitionFetch {
     pub(crate) max_bytes: usize,
 }
 
-/// Waits until one of the partitions has records, has ended or has failed, and reads from those that
+/// Waits until one of the partitions has records, has ended or has failed, and reads from the partitions that
 /// have, up to `max_bytes` in all.
 ///
 /// A partition whose topic is closed and read to its end is not waited on.

@@ -194,6 +194,13 @@ fn a_small_ring_is_not_left_to_fill_up() {
 }
 
 #[test]
+fn a_log_that_retains_too_little_for_the_shortest_pause_has_next_to_none() {
+    let (mut pacing, mut stream) = (pacing(), Stream::new(16, 200));
+    stream.run(&mut pacing, target(8, 1), SECOND);
+    assert!((1..100).contains(&stream.pauses), "{}", stream.pauses);
+}
+
+#[test]
 fn a_backlog_is_read_without_pauses_and_in_long_polls() {
     let (mut pacing, mut stream) = (pacing(), Stream::new(16, 200));
     stream.run(&mut pacing, ALONE, SECOND / 10);

@@ -10,12 +10,12 @@ use super::batch_share::BatchShare;
 use super::descriptor::{Descriptor, Kind, UNIT};
 use super::frame::{write_all_but_value, write_record, write_values};
 use super::gathered_frame::GatheredFrame;
-use super::stand_back::{LOSSES, stand_back};
+use super::stand_back::claim_beside_others;
 use super::state::SegmentState;
 use crate::log::counters::SharedCounters;
 use crate::log::segment::memory::{Block, WriteAccess};
 use crate::record::Record;
-use crate::sync::{AtomicU64, ord, spin_loop, store_exclusive};
+use crate::sync::{AtomicU64, ord, store_exclusive};
 use crate::wait::EventCount;
 use core::mem::ManuallyDrop;
 use std::sync::Arc;
@@ -164,41 +164,6 @@ impl Segment {
         match S::advance(word, seen, state.after(records, units).0) {
             Ok(()) => Ok(state),
             Err(now) => claim_beside_others::<S>(word, now, full, (records, units), may_wait),
-        }
-    }
-}
-
-/// Goes on with a claim whose first exchange has found `now`. Out of line: a claim seldom fails.
-#[cold]
-#[inline(never)]
-fn claim_beside_others<S: ClaimMode>(
-    word: &AtomicU64,
-    now: u64,
-    full: SegmentState,
-    (records, units): (u32, u32),
-    may_wait: bool,
-) -> Result<SegmentState, SegmentState> {
-    let mut seen = now;
-    let mut losses = 1;
-    spin_loop();
-    loop {
-        let state = SegmentState(seen);
-        if !state.has_room(full, records, units) {
-            return Err(state);
-        }
-        match S::advance(word, seen, state.after(records, units).0) {
-            Ok(()) => return Ok(state),
-            // Lock-free: another producer's claim succeeded, or the segment has ended.
-            Err(now) if now != seen => {
-                losses += 1;
-                seen = now;
-                if may_wait && losses == LOSSES && SegmentState(now).has_room(full, records, units)
-                {
-                    seen = stand_back(word, now);
-                }
-            }
-            // It failed for no reason, as a weak exchange may.
-            Err(_) => spin_loop(),
         }
     }
 }

@@ -19,11 +19,12 @@
 //! Claims stay lock-free: the wait has a bound, whatever other threads do. It writes nothing and
 //! keeps no state from one claim to the next.
 
+use super::claim::ClaimMode;
 use super::state::SegmentState;
 use crate::sync::{AtomicU64, ord, spin_loop};
 
 /// A claim waits when it has lost this often. A single send has lost once before, on its fast path.
-pub(super) const LOSSES: u32 = 2;
+const LOSSES: u32 = 2;
 
 /// Spin hints before the first look at the state word. A hint takes 10 to 140 cycles on the
 /// processors that have one (some have none: there the wait is one look). Where hints are short, only
@@ -41,11 +42,46 @@ const HINTS_PER_RECORD: u32 = 4;
 /// change hands cost little for each of them. Up to twice as many with long steps.
 const MOST_RECORDS: u32 = if cfg!(loom) { 1 } else { 512 };
 
+/// Goes on with a claim whose first exchange has found `now`. Out of line: a claim seldom fails.
+#[cold]
+#[inline(never)]
+pub(super) fn claim_beside_others<S: ClaimMode>(
+    word: &AtomicU64,
+    now: u64,
+    full: SegmentState,
+    (records, units): (u32, u32),
+    may_wait: bool,
+) -> Result<SegmentState, SegmentState> {
+    let mut seen = now;
+    let mut losses = 1;
+    spin_loop();
+    loop {
+        let state = SegmentState(seen);
+        if !state.has_room(full, records, units) {
+            return Err(state);
+        }
+        match S::advance(word, seen, state.after(records, units).0) {
+            Ok(()) => return Ok(state),
+            // Lock-free: another producer's claim succeeded, or the segment has ended.
+            Err(now) if now != seen => {
+                losses += 1;
+                seen = now;
+                if may_wait && losses == LOSSES && SegmentState(now).has_room(full, records, units)
+                {
+                    seen = stand_back(word, now);
+                }
+            }
+            // It failed for no reason, as a weak exchange may.
+            Err(_) => spin_loop(),
+        }
+    }
+}
+
 /// Waits after an exchange that found `now`, as the [module](self) says. Returns the state word to try
 /// from.
 #[cold]
 #[inline(never)]
-pub(super) fn stand_back(word: &AtomicU64, now: u64) -> u64 {
+fn stand_back(word: &AtomicU64, now: u64) -> u64 {
     let look = |hints| {
         for _ in 0..hints {
             spin_loop();
@@ -82,6 +118,7 @@ fn while_others_append(
 mod tests {
     use super::*;
     use crate::log::partition_id::PartitionId;
+    use std::cell::RefCell;
 
     fn open(records: u32) -> SegmentState {
         SegmentState::open(PartitionId::new(3)).after(records, records)
@@ -145,5 +182,55 @@ mod tests {
             });
             assert_eq!((last, looks), (end, 1));
         }
+    }
+
+    thread_local! {
+        /// The states from which [`LosingMode`] has tried to advance.
+        static TRIED_FROM: RefCell<Vec<u32>> = const { RefCell::new(Vec::new()) };
+    }
+
+    /// Loses five exchanges to producers of one record each, and then succeeds.
+    struct LosingMode;
+
+    impl ClaimMode for LosingMode {
+        const EXCLUSIVE: bool = false;
+
+        fn current(_: &AtomicU64, last: u64) -> u64 {
+            last
+        }
+
+        fn advance(_: &AtomicU64, seen: u64, _: u64) -> Result<(), u64> {
+            let seen = SegmentState(seen);
+            let tried = TRIED_FROM.with_borrow_mut(|tried| {
+                tried.push(seen.records());
+                tried.len()
+            });
+            if tried < 6 {
+                Err(seen.after(1, 1).0)
+            } else {
+                Ok(())
+            }
+        }
+    }
+
+    /// The states from which a claim tries whose first exchange found one record.
+    fn tries(may_wait: bool) -> Vec<u32> {
+        // What only a claim that waits looks at.
+        let word = AtomicU64::new(open(50).0);
+        TRIED_FROM.take();
+        let full = SegmentState::full(PartitionId::new(3), 100, 100);
+        let claimed = claim_beside_others::<LosingMode>(&word, open(1).0, full, (1, 1), may_wait);
+        assert!(claimed.is_ok());
+        TRIED_FROM.take()
+    }
+
+    #[test]
+    fn a_claim_waits_once_after_its_second_loss() {
+        assert_eq!(tries(true), [1, 50, 51, 52, 53, 54]);
+    }
+
+    #[test]
+    fn a_claim_that_may_not_wait_tries_again_at_once() {
+        assert_eq!(tries(false), [1, 2, 3, 4, 5, 6]);
     }
 }

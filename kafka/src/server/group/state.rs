@@ -233,7 +233,7 @@ impl Group {
         protocols.iter().any(|(name, _)| all_support(name))
     }
 
-    /// The assignor that most members prefer, of those that all support.
+    /// The assignor that most members prefer, among the assignors that all support.
     fn choose_protocol(&self) -> Option<String> {
         let supported = |name: &str| {
             let mut members = self.members.values();

@@ -23,7 +23,7 @@ pub(crate) struct Field {
 /// What a field is.
 #[derive(Debug)]
 pub(crate) enum Kind {
-    /// A number, a boolean or a UUID, of so many bytes.
+    /// A number, a boolean or a UUID, with its length in bytes.
     Fixed(usize),
     /// A string, which may be null.
     Text,

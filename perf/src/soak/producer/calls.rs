@@ -96,38 +96,10 @@ impl SoakSender<'_> {
     ) -> Result<(), Refusal> {
         let length = self.single_length();
         let key = if length == LARGEST { 0 } else { self.key() };
-        let id = self.id(SendKind::Single, key, length);
-        let digest = id.digest(self.ledger.plan.salt);
-        let bytes = match length {
-            LARGEST => self.ledger.plan.largest(),
-            length => length as usize,
-        };
-        let mut value = vec![0; bytes];
-        id.fill(digest, false, &mut value);
-        let trace = digest.to_ne_bytes();
-        let header = [Header::new(HEADER, &trace)];
-        let key = key_bytes(id.key());
-        let mut record = match key {
-            Some(key) if is_tombstone(id) => Record::tombstone(key),
-            Some(key) => Record::new(&value).key(key),
-            None => Record::new(&value),
-        };
-        let to = (key.is_none() && self.rng.one_in(2)).then(|| self.partition());
-        if let Some(partition) = to {
-            record = record.partition(partition);
-        }
-        if id.has_header() {
-            record = record.headers(&header);
-        }
-        match handle.send(record.timestamp(id.time()), wait) {
+        let item = self.single_item(key, length);
+        match handle.send(item.record(&item.header()), wait) {
             Ok(sent) => {
-                if sent.timestamp() != Some(id.time()) || to.is_some_and(|to| to != sent.partition)
-                {
-                    return Err(Refusal::fault(format!(
-                        "{id:?} for {to:?} returned {sent:?}"
-                    )));
-                }
-                self.published(id, digest, sent.partition, sent.offset)?;
+                self.published_single(&item, sent)?;
                 match wait {
                     true => self.counts.sends += 1,
                     false => self.counts.try_sends += 1,
@@ -136,6 +108,41 @@ impl SoakSender<'_> {
             }
             Err(error) => self.refused(&error, wait),
         }
+    }
+
+    /// A record that is sent by itself.
+    pub(super) fn single_item(&mut self, key: u64, length: u64) -> SingleItem {
+        let id = self.id(SendKind::Single, key, length);
+        let digest = id.digest(self.ledger.plan.salt);
+        let bytes = match length {
+            LARGEST => self.ledger.plan.largest(),
+            length => length as usize,
+        };
+        let mut value = vec![0; bytes];
+        id.fill(digest, false, &mut value);
+        let key = key_bytes(id.key());
+        SingleItem {
+            id,
+            digest,
+            value,
+            trace: digest.to_ne_bytes(),
+            to: (key.is_none() && self.rng.one_in(2)).then(|| self.partition()),
+        }
+    }
+
+    /// Checks what a single record's send returned, and adds the record to the account.
+    pub(super) fn published_single(
+        &mut self,
+        item: &SingleItem,
+        sent: RecordMetadata,
+    ) -> Result<(), Refusal> {
+        let SingleItem { id, digest, to, .. } = *item;
+        if sent.timestamp() != Some(id.time()) || to.is_some_and(|to| to != sent.partition) {
+            return Err(Refusal::fault(format!(
+                "{id:?} for {to:?} returned {sent:?}"
+            )));
+        }
+        self.published(id, digest, sent.partition, sent.offset)
     }
 
     fn values<const W: usize>(&mut self, handle: &mut ProducerHandle) -> Result<(), Refusal> {
@@ -342,6 +349,39 @@ impl SoakSender<'_> {
     fn check_time(&self, id: RecordId, time: Option<i64>) -> Result<(), Refusal> {
         let checked = self.ledger.check_time(time);
         checked.map_err(|other| Refusal::fault(format!("{id:?} was given {other}")))
+    }
+}
+
+/// A record that is sent by itself, or gathered.
+pub(super) struct SingleItem {
+    pub(super) id: RecordId,
+    digest: u64,
+    value: Vec<u8>,
+    /// The value of its header.
+    trace: [u8; 8],
+    /// The partition that it is sent to, if it names one.
+    to: Option<u32>,
+}
+
+impl SingleItem {
+    /// The header that it has if its identity says so.
+    pub(super) fn header(&self) -> [Header<'_>; 1] {
+        [Header::new(HEADER, &self.trace)]
+    }
+
+    pub(super) fn record<'a>(&'a self, header: &'a [Header<'a>]) -> Record<'a> {
+        let mut record = match key_bytes(self.id.key()) {
+            Some(key) if is_tombstone(self.id) => Record::tombstone(key),
+            Some(key) => Record::new(&self.value).key(key),
+            None => Record::new(&self.value),
+        };
+        if let Some(partition) = self.to {
+            record = record.partition(partition);
+        }
+        if self.id.has_header() {
+            record = record.headers(header);
+        }
+        record.timestamp(self.id.time())
     }
 }
 

@@ -1,12 +1,11 @@
 //! Records that are gathered: sent with a ticket each, and flushed.
 
+use super::calls::SingleItem;
 use super::handle::ProducerHandle;
 use super::sender::{Refusal, SoakSender};
-use crate::soak::record::id::{HEADER, RecordId, SendKind, key_bytes};
-use crate::soak::record::parts::is_tombstone;
 use ringlog::{
-    FlushError, GatheringConfig, GatheringProducer, Header, Record, SendError,
-    SharedGatheringProducer, Ticket,
+    FlushError, GatheringConfig, GatheringProducer, Record, SendError, SharedGatheringProducer,
+    Ticket,
 };
 use std::time::Duration;
 
@@ -38,15 +37,6 @@ impl Gatherer {
             Gatherer::Shared(producer) => producer.take_unsent().len(),
         }
     }
-}
-
-/// A record that was gathered.
-struct GatheredItem {
-    id: RecordId,
-    digest: u64,
-    /// The partition that it was sent to, if it was.
-    to: Option<u32>,
-    ticket: Ticket,
 }
 
 /// Records of one call, at most. More than a batch has in most of them.
@@ -87,60 +77,33 @@ impl SoakSender<'_> {
         refused.map_or(Ok(()), |error| self.refused(&error, true))
     }
 
-    fn gather(&mut self, gatherer: &mut Gatherer) -> Result<GatheredItem, SendError> {
+    fn gather(&mut self, gatherer: &mut Gatherer) -> Result<(SingleItem, Ticket), SendError> {
         let most = self.ledger.plan.bytes as u64 / 4;
         let (key, length) = (self.key(), self.rng.below(MAX_VALUE.min(most)));
-        let id = self.id(SendKind::Single, key, length);
-        let digest = id.digest(self.ledger.plan.salt);
-        let mut value = vec![0; length as usize];
-        id.fill(digest, false, &mut value);
-        let trace = digest.to_ne_bytes();
-        let header = [Header::new(HEADER, &trace)];
-        let key = key_bytes(id.key());
-        let mut record = match key {
-            Some(key) if is_tombstone(id) => Record::tombstone(key),
-            Some(key) => Record::new(&value).key(key),
-            None => Record::new(&value),
-        };
-        let to = (key.is_none() && self.rng.one_in(2)).then(|| self.partition());
-        if let Some(partition) = to {
-            record = record.partition(partition);
-        }
-        if id.has_header() {
-            record = record.headers(&header);
-        }
-        let ticket = gatherer.send(record.timestamp(id.time()))?;
-        Ok(GatheredItem {
-            id,
-            digest,
-            to,
-            ticket,
-        })
+        let item = self.single_item(key, length);
+        let ticket = gatherer.send(item.record(&item.header()))?;
+        Ok((item, ticket))
     }
 
     /// Checks the tickets, of which `unsent` are of records that were taken back, and adds the
-    /// others to the account.
-    fn check_gathered(&mut self, items: Vec<GatheredItem>, unsent: usize) -> Result<(), Refusal> {
+    /// other records to the account.
+    fn check_gathered(
+        &mut self,
+        items: Vec<(SingleItem, Ticket)>,
+        unsent: usize,
+    ) -> Result<(), Refusal> {
         let (count, mut withdrawn) = (items.len(), 0);
-        for GatheredItem {
-            id,
-            digest,
-            to,
-            ticket,
-        } in items
-        {
+        for (item, ticket) in items {
             match ticket.get() {
-                Some(Ok(sent))
-                    if sent.timestamp() == Some(id.time())
-                        && to.is_none_or(|to| to == sent.partition) =>
-                {
-                    self.published(id, digest, sent.partition, sent.offset)?;
+                Some(Ok(sent)) => {
+                    self.published_single(&item, sent)?;
                     self.counts.gathered += 1;
                 }
                 Some(Err(SendError::Withdrawn { .. })) => withdrawn += 1,
                 other => {
                     return Err(Refusal::fault(format!(
-                        "{id:?}, gathered for {to:?}, has the ticket {other:?}"
+                        "{:?} was gathered, and has the ticket {other:?}",
+                        item.id
                     )));
                 }
             }
