@@ -4,6 +4,7 @@ pub mod batch;
 mod server;
 
 pub use server::{
-    AdvertisedAddress, BindError, GroupTimes, Server, ServerBuilder, ServerLimits,
-    default_topic_config, is_valid_topic_name,
+    AdvertisedAddress, BindError, GroupTimes, Listener, SaslMechanism, Security, Server,
+    ServerBuilder, ServerLimits, UnknownMechanism, UserError, default_topic_config,
+    is_valid_topic_name,
 };

@@ -1,10 +1,13 @@
 //! [`Server`]: binding, addresses, shutdown.
 
 use super::Shared;
-use super::config::{AdvertisedAddress, Config, GroupTimes, ListenerConfig, ServerLimits};
+use super::config::{AdvertisedAddress, Config, GroupTimes, Listener, ServerLimits};
 use super::connection::{self, Client, Phase, reached};
 use super::group::Groups;
 use super::reader::Readers;
+use super::security::session::Session;
+use super::security::users::Users;
+use super::security::{Security, UserError};
 use super::topics::{Topics, random_uuid};
 use core::fmt;
 use ringlog::{Broker, TopicConfig};
@@ -12,9 +15,10 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
+use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tracing::{debug, info, warn};
 
@@ -66,6 +70,15 @@ pub enum BindError {
         /// The configured number.
         partitions: u32,
     },
+    /// A user cannot be added.
+    #[error(transparent)]
+    User(#[from] UserError),
+    /// Clients are to authenticate themselves, but by no mechanism.
+    #[error("the clients of {address} are to authenticate themselves, but by no SASL mechanism")]
+    NoMechanism {
+        /// The configured address.
+        address: String,
+    },
 }
 
 /// Configures a [`Server`].
@@ -90,33 +103,67 @@ pub enum BindError {
 #[must_use]
 pub struct ServerBuilder {
     config: Config,
-    listeners: Vec<ListenerConfig>,
+    listeners: Vec<Listener>,
+    /// Why the first user that could not be added was not.
+    refused_user: Option<UserError>,
 }
 
 impl ServerBuilder {
     /// Listens on this address. Clients are answered the address that they have connected to.
     ///
     /// Without any listener, the server serves [streams](Server::serve) alone.
-    pub fn listen(mut self, address: impl Into<String>) -> Self {
-        self.listeners.push(ListenerConfig {
-            address: address.into(),
-            advertised: None,
-        });
-        self
+    pub fn listen(self, address: impl Into<String>) -> Self {
+        self.listener(Listener::new(address))
     }
 
     /// Listens on `address`, and answers its clients that this server is at `host` and `port`
     /// (Kafka's `advertised.listeners`).
     pub fn listen_advertised(
-        mut self,
+        self,
         address: impl Into<String>,
         host: impl Into<String>,
         port: u16,
     ) -> Self {
-        self.listeners.push(ListenerConfig {
-            address: address.into(),
-            advertised: Some(AdvertisedAddress::new(host, port)),
-        });
+        self.listener(Listener::new(address).advertised(host, port))
+    }
+
+    /// Listens as this listener says.
+    pub fn listener(mut self, listener: Listener) -> Self {
+        self.listeners.push(listener);
+        self
+    }
+
+    /// What clients of [streams](Server::serve) are asked for. Default: nothing.
+    pub fn stream_security(mut self, security: Security) -> Self {
+        self.config.stream_security = security;
+        self
+    }
+
+    /// Adds a user, or gives it another password. The password is salted and hashed at once, and not
+    /// kept; that takes some milliseconds.
+    ///
+    /// Users authenticate themselves on listeners with [SASL](Security::sasl), by any of its
+    /// mechanisms. There are no access rights: a user can do everything. `bind` reports what is wrong
+    /// with a user.
+    pub fn user(mut self, name: impl Into<String>, password: &str) -> Self {
+        if let Err(error) = self.config.users.add(name.into(), password) {
+            self.refused_user.get_or_insert(error);
+        }
+        self
+    }
+
+    /// How long an authenticated client may go on before it must authenticate itself again (Kafka's
+    /// `connections.max.reauth.ms`). The next request after that closes its connection. Default: no
+    /// limit.
+    pub fn max_session(mut self, lifetime: Option<Duration>) -> Self {
+        self.config.sasl.max_session = lifetime.filter(|lifetime| !lifetime.is_zero());
+        self
+    }
+
+    /// How long a client waits for the answer that refuses it (Kafka's
+    /// `connection.failed.authentication.delay.ms`). Default 100 milliseconds.
+    pub fn failed_authentication_delay(mut self, delay: Duration) -> Self {
+        self.config.sasl.failure_delay = delay;
         self
     }
 
@@ -186,6 +233,27 @@ impl ServerBuilder {
         if !(1..=16_384).contains(&partitions) {
             return Err(BindError::DefaultPartitions { partitions });
         }
+        if let Some(error) = self.refused_user {
+            return Err(error.into());
+        }
+        let listeners = self.listeners.iter();
+        let mut securities: Vec<_> = listeners
+            .map(|one| (&*one.address, &one.security))
+            .collect();
+        securities.push(("streams", &self.config.stream_security));
+        for (address, security) in &securities {
+            if security.sasl.as_ref().is_some_and(Vec::is_empty) {
+                let address = (*address).to_owned();
+                return Err(BindError::NoMechanism { address });
+            }
+        }
+        let needs_users = securities
+            .iter()
+            .any(|(_, security)| security.sasl.is_some());
+        if needs_users && self.config.users.is_empty() {
+            warn!("clients are to authenticate themselves, and there are no users");
+        }
+        let users = Users::new(self.config.users.clone())?;
         let mut bound = Vec::new();
         for listener in self.listeners {
             let listen = async {
@@ -194,7 +262,7 @@ impl ServerBuilder {
                 Ok((socket, address))
             };
             match listen.await {
-                Ok((socket, address)) => bound.push((socket, address, listener.advertised)),
+                Ok((socket, address)) => bound.push((socket, address, listener)),
                 Err(source) => {
                     let address = listener.address;
                     return Err(BindError::Listen { address, source });
@@ -211,6 +279,8 @@ impl ServerBuilder {
             groups: Groups::new(self.config.group_times, phase.subscribe()),
             next_producer_id: AtomicI64::new(first_producer_id),
             phase,
+            users,
+            password_checks: Arc::new(Semaphore::new(1)),
             config: self.config,
         });
         let mut server = Server {
@@ -219,14 +289,14 @@ impl ServerBuilder {
             advertised: Vec::new(),
             listeners: JoinSet::new(),
         };
-        for (socket, address, advertised) in bound {
-            info!(%address, "listening");
+        for (socket, address, listener) in bound {
+            info!(%address, protocol = listener.security.protocol(), "listening");
             let own = || AdvertisedAddress::new(address.ip().to_string(), address.port());
             server.addresses.push(address);
             server
                 .advertised
-                .push(advertised.clone().unwrap_or_else(own));
-            let accepting = accept(socket, advertised, shared.clone());
+                .push(listener.advertised.clone().unwrap_or_else(own));
+            let accepting = accept(socket, Arc::new(listener), shared.clone());
             server.listeners.spawn(accepting);
         }
         Ok(server)
@@ -275,8 +345,9 @@ impl Server {
         S: AsyncRead + AsyncWrite + Unpin + Send,
     {
         let client = client(&self.shared, None, "stream".to_owned());
+        let session = Session::new(self.shared.config.stream_security.sasl.clone());
         async move {
-            connection::run(stream, client).await;
+            connection::run(stream, client, session).await;
         }
     }
 
@@ -317,19 +388,19 @@ fn client(shared: &Arc<Shared>, advertised: Option<AdvertisedAddress>, host: Str
 }
 
 /// Accepts connections until the server stops. Then waits for them to end.
-async fn accept(socket: TcpListener, advertised: Option<AdvertisedAddress>, shared: Arc<Shared>) {
+async fn accept(socket: TcpListener, listener: Arc<Listener>, shared: Arc<Shared>) {
     let mut connections = JoinSet::new();
     let mut phase = shared.phase.subscribe();
     loop {
         tokio::select! {
             accepted = socket.accept() => match accepted {
                 Ok((stream, peer)) => {
-                    connections.spawn(serve_tcp(stream, peer, advertised.clone(), shared.clone()));
+                    connections.spawn(serve_tcp(stream, peer, listener.clone(), shared.clone()));
                 }
                 Err(error) => {
                     // Out of file descriptors, as a rule: others may be closed soon.
                     warn!(%error, "a connection could not be accepted");
-                    tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+                    tokio::time::sleep(Duration::from_millis(10)).await;
                 }
             },
             Some(_) = connections.join_next() => {}
@@ -343,7 +414,7 @@ async fn accept(socket: TcpListener, advertised: Option<AdvertisedAddress>, shar
 async fn serve_tcp(
     stream: TcpStream,
     peer: SocketAddr,
-    advertised: Option<AdvertisedAddress>,
+    listener: Arc<Listener>,
     shared: Arc<Shared>,
 ) {
     debug!(%peer, "connection accepted");
@@ -352,6 +423,8 @@ async fn serve_tcp(
     }
     let local = stream.local_addr().ok();
     let local = local.map(|local| AdvertisedAddress::new(local.ip().to_string(), local.port()));
-    let client = client(&shared, advertised.or(local), peer.ip().to_string());
-    connection::run(stream, client).await;
+    let advertised = listener.advertised.clone().or(local);
+    let client = client(&shared, advertised, peer.ip().to_string());
+    let session = Session::new(listener.security.sasl.clone());
+    connection::run(stream, client, session).await;
 }

@@ -10,6 +10,7 @@ use super::api::{Answer, answer};
 use super::config::AdvertisedAddress;
 use super::protocol::frame::{ProtocolError, Request, take_frame};
 use super::reader::Readers;
+use super::security::session::{AuthenticationError, Session, Taken};
 use bytes::{Bytes, BytesMut};
 use std::future::{Future, poll_fn};
 use std::io;
@@ -18,7 +19,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::watch;
-use tracing::debug;
+use tracing::{debug, info};
 
 /// Room for what is read at a time.
 const READ_BYTES: usize = 16 * 1024;
@@ -55,6 +56,8 @@ pub(super) enum Ended {
     #[error("an error cannot be reported to a client that waits for no answer")]
     Unanswerable,
     #[error(transparent)]
+    Authentication(#[from] AuthenticationError),
+    #[error(transparent)]
     Protocol(#[from] ProtocolError),
     #[error(transparent)]
     Io(#[from] io::Error),
@@ -72,7 +75,7 @@ pub(super) struct Client {
 }
 
 /// Serves a stream until it ends.
-pub(super) async fn run<S>(stream: S, client: Client) -> Ended
+pub(super) async fn run<S>(stream: S, client: Client, session: Session) -> Ended
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
@@ -84,12 +87,17 @@ where
         sent: 0,
         has_ended: false,
         phase,
+        session,
     };
+    let host = client.host.clone();
     let ended = match connection.serve(client).await {
         Ok(never) => match never {},
         Err(ended) => ended,
     };
-    debug!(reason = %ended, "connection closed");
+    match &ended {
+        Ended::Authentication(reason) => info!(host, %reason, "authentication failed"),
+        reason => debug!(host, %reason, "connection closed"),
+    }
     ended
 }
 
@@ -106,13 +114,14 @@ struct Connection<S> {
     /// The client sends nothing more.
     has_ended: bool,
     phase: watch::Receiver<Phase>,
+    session: Session,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     async fn serve(&mut self, mut client: Client) -> Result<Never, Ended> {
         let limit = client.shared.config.limits.request_bytes;
         loop {
-            while let Some(frame) = take_frame(&mut self.input, limit)? {
+            while let Some(frame) = take_frame(&mut self.input, self.session.frame_limit(limit))? {
                 self.answer(&mut client, frame).await?;
                 if self.output.len() >= FLUSH_BYTES {
                     self.flush().await?;
@@ -146,13 +155,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 
     async fn answer(&mut self, client: &mut Client, frame: Bytes) -> Result<(), Ended> {
-        let request = Request::read(frame)?;
-        let mut work = pin!(answer(client, request));
-        let answered = match poll_once(work.as_mut()).await {
-            Poll::Ready(answered) => answered,
-            Poll::Pending => self.wait_for(work).await?,
+        let frame = match self.authenticate(client, frame).await? {
+            Some(frame) => frame,
+            None => return Ok(()),
         };
-        match answered? {
+        let request = Request::read(frame)?;
+        match self.work_on(answer(client, request)).await?? {
             Answer::Frame(frame) => {
                 self.output.extend_from_slice(&frame);
                 Ok(())
@@ -162,6 +170,40 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 self.flush().await?;
                 Err(Ended::Unanswerable)
             }
+        }
+    }
+
+    /// Gives the session what is its. Returns the frame if it is a request for the APIs.
+    async fn authenticate(
+        &mut self,
+        client: &Client,
+        frame: Bytes,
+    ) -> Result<Option<Bytes>, Ended> {
+        // The session is in `self`, which the wait for a check of a password borrows.
+        let mut session = std::mem::replace(&mut self.session, Session::new(None));
+        let taken = self.work_on(session.take(&client.shared, frame)).await;
+        self.session = session;
+        match taken?? {
+            Taken::Request(frame) => Ok(Some(frame)),
+            Taken::Answer(frame) => {
+                self.output.extend_from_slice(&frame);
+                Ok(None)
+            }
+            Taken::Refused(frame, reason) => {
+                let delay = client.shared.config.sasl.failure_delay;
+                self.work_on(tokio::time::sleep(delay)).await?;
+                self.output.extend_from_slice(&frame.unwrap_or_default());
+                self.flush().await?;
+                Err(reason.into())
+            }
+        }
+    }
+
+    async fn work_on<T>(&mut self, work: impl Future<Output = T>) -> Result<T, Ended> {
+        let mut work = pin!(work);
+        match poll_once(work.as_mut()).await {
+            Poll::Ready(done) => Ok(done),
+            Poll::Pending => self.wait_for(work).await,
         }
     }
 

@@ -18,6 +18,7 @@
 //! | topics by name and id (`topics.rs`) | of `std` | for a few loads and stores |
 //! | an idempotent producer's sequences, by partition (`sequences.rs`) | of tokio | while its batch is appended |
 //! | groups by name; each group (`group/`) | of `std`, one each | for one step of the group |
+//! | users by name (`security/users.rs`) | of `std` | for a copy of a credential |
 //! | the phase: running or not | tokio's `watch` | |
 //!
 //! No lock of `std` is held across an `await`. A join or a sync that must wait does so on a channel,
@@ -30,19 +31,23 @@ mod connection;
 mod group;
 mod protocol;
 mod reader;
+mod security;
 mod sequences;
 mod topic_settings;
 mod topics;
 
 pub use builder::{BindError, Server, ServerBuilder};
-pub use config::{AdvertisedAddress, GroupTimes, ServerLimits, default_topic_config};
+pub use config::{AdvertisedAddress, GroupTimes, Listener, ServerLimits, default_topic_config};
+pub use security::{SaslMechanism, Security, UnknownMechanism, UserError};
 pub use topics::is_valid_name as is_valid_topic_name;
 
 use config::Config;
 use connection::Phase;
 use group::Groups;
+use security::users::Users;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use topics::Topics;
 
 /// What all connections of a server share.
@@ -53,6 +58,9 @@ struct Shared {
     groups: Groups,
     next_producer_id: AtomicI64,
     phase: watch::Sender<Phase>,
+    users: Users,
+    /// Admits one check of a password (PLAIN) at a time.
+    password_checks: Arc<Semaphore>,
 }
 
 impl Shared {

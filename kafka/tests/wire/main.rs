@@ -15,5 +15,8 @@ mod in_process;
 mod produce;
 mod protocol;
 mod requests;
+mod sasl;
+mod scram;
 mod server;
+mod users;
 mod versions;

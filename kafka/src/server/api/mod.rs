@@ -3,7 +3,7 @@
 //! A field that a version lacks must have its default, or `kafka-protocol` refuses to encode it. So
 //! the handlers know the version.
 
-mod api_versions;
+pub(super) mod api_versions;
 mod configs;
 mod fetch;
 mod find_coordinator;
@@ -14,6 +14,7 @@ mod list_offsets;
 mod metadata;
 mod offsets;
 mod produce;
+mod sasl;
 mod topics;
 
 use super::connection::{Client, Ended};
@@ -117,6 +118,14 @@ async fn dispatch(
         }
         ApiKey::DeleteGroups => handle!(request => group_admin::delete(client, request)),
         ApiKey::InitProducerId => handle!(request => init_producer_id::handle(client, &request)),
+        ApiKey::SaslHandshake => handle!(request => sasl::handshake(&request)),
+        ApiKey::SaslAuthenticate => handle!(request => sasl::authenticate(&request)),
+        ApiKey::DescribeUserScramCredentials => {
+            handle!(request => sasl::describe_users(client, request));
+        }
+        ApiKey::AlterUserScramCredentials => {
+            handle!(request => sasl::alter_users(client, request));
+        }
         _ => return Err(ProtocolError::UnknownApi { key: key as i16 }),
     }
     Ok(Answer::Frame(frame))

@@ -241,6 +241,7 @@ pub(crate) static SERVED: &[Api] = &[
         3,
         &[from(4, List(&Text)), from(5, List(&Text))],
     ),
+    api(ApiKey::SaslHandshake, 0, 1, i16::MAX, &[always(Text)]),
     api(
         ApiKey::ApiVersions,
         0,
@@ -320,6 +321,7 @@ pub(crate) static SERVED: &[Api] = &[
             from(3, BOOLEAN),
         ],
     ),
+    api(ApiKey::SaslAuthenticate, 0, 2, 2, &[always(Bytes)]),
     api(
         ApiKey::CreatePartitions,
         0,
@@ -336,6 +338,29 @@ pub(crate) static SERVED: &[Api] = &[
         ],
     ),
     api(ApiKey::DeleteGroups, 0, 2, 2, &[always(List(&Text))]),
+    api(
+        ApiKey::DescribeUserScramCredentials,
+        0,
+        0,
+        0,
+        &[always(Structs(&[always(Text)]))],
+    ),
+    api(
+        ApiKey::AlterUserScramCredentials,
+        0,
+        0,
+        0,
+        &[
+            always(Structs(&[always(Text), always(INT8)])),
+            always(Structs(&[
+                always(Text),
+                always(INT8),
+                always(INT32),
+                always(Bytes),
+                always(Bytes),
+            ])),
+        ],
+    ),
     api(
         ApiKey::DescribeCluster,
         0,
