@@ -8,3 +8,5 @@ pub use server::{
     ServerBuilder, ServerLimits, UnknownMechanism, UserError, default_topic_config,
     is_valid_topic_name,
 };
+#[cfg(feature = "tls")]
+pub use server::{ClientCertificates, Tls, TlsError};

@@ -1,11 +1,10 @@
 //! [`Server`]: binding, addresses, shutdown.
 
 use super::Shared;
+use super::accept::{accept, client, serve_stream};
 use super::config::{AdvertisedAddress, Config, GroupTimes, Listener, ServerLimits};
-use super::connection::{self, Client, Phase, reached};
+use super::connection::Phase;
 use super::group::Groups;
-use super::reader::Readers;
-use super::security::session::Session;
 use super::security::users::Users;
 use super::security::{Security, UserError};
 use super::topics::{Topics, random_uuid};
@@ -17,10 +16,10 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
-use tracing::{debug, info, warn};
+use tracing::{info, warn};
 
 /// Serves a broker to Kafka clients, until it is shut down or dropped.
 ///
@@ -136,6 +135,29 @@ impl ServerBuilder {
     /// What clients of [streams](Server::serve) are asked for. Default: nothing.
     pub fn stream_security(mut self, security: Security) -> Self {
         self.config.stream_security = security;
+        self
+    }
+
+    /// How long a connection may be silent (Kafka's `connections.max.idle.ms`) before it is closed; so
+    /// may one that does not read its answers. A client whose request waits is not silent. `None`: for
+    /// ever. Default ten minutes, as in Kafka.
+    pub fn max_idle(mut self, limit: Option<Duration>) -> Self {
+        self.config.connections.max_idle = limit;
+        self
+    }
+
+    /// How long a TCP connection is silent before the system begins to ask whether the client is still
+    /// there. It finds out about machines that are gone while a request of theirs waits. `None`: not at
+    /// all. Default one minute.
+    pub fn tcp_keepalive(mut self, silence: Option<Duration>) -> Self {
+        self.config.connections.keepalive = silence;
+        self
+    }
+
+    /// How many connections the listeners serve at a time (Kafka's `max.connections`). More wait until
+    /// one of them is closed. Default: no limit.
+    pub fn max_connections(mut self, connections: Option<usize>) -> Self {
+        self.config.connections.max = connections;
         self
     }
 
@@ -269,6 +291,8 @@ impl ServerBuilder {
                 }
             }
         }
+        let slots = self.config.connections.max.unwrap_or(usize::MAX);
+        let slots = slots.min(Semaphore::MAX_PERMITS);
         let (phase, _) = watch::channel(Phase::Running);
         // A client may outlive a server, and go on with its id at the next one: a new producer that
         // had the same id would have its batches taken for ones sent again. A quarter of the numbers
@@ -281,6 +305,7 @@ impl ServerBuilder {
             phase,
             users,
             password_checks: Arc::new(Semaphore::new(1)),
+            slots: Arc::new(Semaphore::new(slots)),
             config: self.config,
         });
         let mut server = Server {
@@ -345,10 +370,8 @@ impl Server {
         S: AsyncRead + AsyncWrite + Unpin + Send,
     {
         let client = client(&self.shared, None, "stream".to_owned());
-        let session = Session::new(self.shared.config.stream_security.sasl.clone());
-        async move {
-            connection::run(stream, client, session).await;
-        }
+        let security = self.shared.config.stream_security.clone();
+        async move { serve_stream(stream, client, &security).await }
     }
 
     /// Stops in order: no new connection is accepted, requests that were received are answered
@@ -376,55 +399,4 @@ impl fmt::Debug for Server {
             .field("advertised", &self.advertised)
             .finish_non_exhaustive()
     }
-}
-
-fn client(shared: &Arc<Shared>, advertised: Option<AdvertisedAddress>, host: String) -> Client {
-    Client {
-        shared: shared.clone(),
-        advertised: advertised.unwrap_or_else(|| shared.config.advertised.clone()),
-        host,
-        readers: Readers::default(),
-    }
-}
-
-/// Accepts connections until the server stops. Then waits for them to end.
-async fn accept(socket: TcpListener, listener: Arc<Listener>, shared: Arc<Shared>) {
-    let mut connections = JoinSet::new();
-    let mut phase = shared.phase.subscribe();
-    loop {
-        tokio::select! {
-            accepted = socket.accept() => match accepted {
-                Ok((stream, peer)) => {
-                    connections.spawn(serve_tcp(stream, peer, listener.clone(), shared.clone()));
-                }
-                Err(error) => {
-                    // Out of file descriptors, as a rule: others may be closed soon.
-                    warn!(%error, "a connection could not be accepted");
-                    tokio::time::sleep(Duration::from_millis(10)).await;
-                }
-            },
-            Some(_) = connections.join_next() => {}
-            () = reached(&mut phase, |phase| *phase != Phase::Running) => break,
-        }
-    }
-    drop(socket);
-    while connections.join_next().await.is_some() {}
-}
-
-async fn serve_tcp(
-    stream: TcpStream,
-    peer: SocketAddr,
-    listener: Arc<Listener>,
-    shared: Arc<Shared>,
-) {
-    debug!(%peer, "connection accepted");
-    if let Err(error) = stream.set_nodelay(true) {
-        debug!(%peer, %error, "the socket refused TCP_NODELAY");
-    }
-    let local = stream.local_addr().ok();
-    let local = local.map(|local| AdvertisedAddress::new(local.ip().to_string(), local.port()));
-    let advertised = listener.advertised.clone().or(local);
-    let client = client(&shared, advertised, peer.ip().to_string());
-    let session = Session::new(listener.security.sasl.clone());
-    connection::run(stream, client, session).await;
 }

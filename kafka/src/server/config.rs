@@ -67,6 +67,27 @@ impl Listener {
     }
 }
 
+/// How long connections are kept, and how many.
+#[derive(Debug, Clone)]
+pub(super) struct ConnectionConfig {
+    /// How long a connection may be silent while no request of its waits.
+    pub(super) max_idle: Option<Duration>,
+    /// How long a connection is silent before the system asks the other side whether it is there.
+    pub(super) keepalive: Option<Duration>,
+    /// How many connections the listeners serve at a time.
+    pub(super) max: Option<usize>,
+}
+
+impl Default for ConnectionConfig {
+    fn default() -> Self {
+        ConnectionConfig {
+            max_idle: Some(Duration::from_secs(600)),
+            keepalive: Some(Duration::from_secs(60)),
+            max: None,
+        }
+    }
+}
+
 /// Authentication.
 #[derive(Debug, Clone)]
 pub(super) struct SaslConfig {
@@ -155,6 +176,7 @@ pub(super) struct Config {
     pub(super) advertised: AdvertisedAddress,
     pub(super) limits: ServerLimits,
     pub(super) group_times: GroupTimes,
+    pub(super) connections: ConnectionConfig,
     pub(super) sasl: SaslConfig,
     pub(super) users: UserList,
     /// What is asked of the clients of streams without a listener.
@@ -184,6 +206,7 @@ impl Default for Config {
             advertised: AdvertisedAddress::new("localhost", 9092),
             limits: ServerLimits::default(),
             group_times: GroupTimes::default(),
+            connections: ConnectionConfig::default(),
             sasl: SaslConfig::default(),
             users: UserList::default(),
             stream_security: Security::plaintext(),

@@ -8,6 +8,7 @@
 use super::Shared;
 use super::api::{Answer, answer};
 use super::config::AdvertisedAddress;
+use super::idle::IdleLimit;
 use super::protocol::frame::{ProtocolError, Request, take_frame};
 use super::reader::Readers;
 use super::security::session::{AuthenticationError, Session, Taken};
@@ -17,8 +18,10 @@ use std::io;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::Poll;
+use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::watch;
+use tokio::time::timeout;
 use tracing::{debug, info};
 
 /// Room for what is read at a time.
@@ -29,6 +32,9 @@ const FLUSH_BYTES: usize = 256 * 1024;
 const READ_AHEAD_BYTES: usize = 64 * 1024;
 /// Memory that an idle connection keeps in a buffer.
 const KEPT_BYTES: usize = 64 * 1024;
+
+/// How long the end of a connection may take.
+const CLOSE_LIMIT: Duration = Duration::from_secs(1);
 
 /// What the server is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,6 +57,8 @@ pub(super) async fn reached(phase: &mut watch::Receiver<Phase>, is_one: fn(&Phas
 pub(super) enum Ended {
     #[error("the client closed it")]
     ByClient,
+    #[error("nothing was sent or received for as long as is allowed")]
+    Idle,
     #[error("the server is shut down")]
     ByShutdown,
     #[error("an error cannot be reported to a client that waits for no answer")]
@@ -88,12 +96,15 @@ where
         has_ended: false,
         phase,
         session,
+        idle: IdleLimit::new(client.shared.config.connections.max_idle),
     };
     let host = client.host.clone();
     let ended = match connection.serve(client).await {
         Ok(never) => match never {},
         Err(ended) => ended,
     };
+    // TLS says that nothing more follows. A client that does not read must not hold that up.
+    let _ = timeout(CLOSE_LIMIT, connection.stream.shutdown()).await;
     match &ended {
         Ended::Authentication(reason) => info!(host, %reason, "authentication failed"),
         reason => debug!(host, %reason, "connection closed"),
@@ -115,6 +126,7 @@ struct Connection<S> {
     has_ended: bool,
     phase: watch::Receiver<Phase>,
     session: Session,
+    idle: IdleLimit,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
@@ -143,6 +155,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             tokio::select! {
                 read = self.stream.read_buf(&mut self.input) => self.has_read(read)?,
                 _ = self.phase.changed() => {}
+                () = self.idle.reached() => return Err(Ended::Idle),
             }
         }
     }
@@ -151,6 +164,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         if read? == 0 {
             self.has_ended = true;
         }
+        self.idle.touch();
         Ok(())
     }
 
@@ -231,7 +245,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             }
             tokio::select! {
                 biased;
-                answered = &mut work => return Ok(answered),
+                answered = &mut work => {
+                    // The client was not silent: it waited.
+                    self.idle.touch();
+                    return Ok(answered);
+                }
                 _ = self.phase.changed() => {}
                 read = self.stream.read_buf(&mut self.input), if may_read => {
                     self.has_read(read)?;
@@ -245,12 +263,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         if !self.output.is_empty() {
             let write = async {
                 while self.sent < self.output.len() {
-                    match self.stream.write(&self.output[self.sent..]).await? {
-                        0 => return Err(io::ErrorKind::WriteZero.into()),
-                        bytes => self.sent += bytes,
+                    let write = self.stream.write(&self.output[self.sent..]);
+                    let written = tokio::select! {
+                        biased;
+                        written = write => written?,
+                        // It does not read its answers.
+                        () = self.idle.reached() => return Err(Ended::Idle),
+                    };
+                    if written == 0 {
+                        return Err(Ended::Io(io::ErrorKind::WriteZero.into()));
                     }
+                    self.sent += written;
+                    self.idle.touch();
                 }
-                self.stream.flush().await
+                Ok(self.stream.flush().await?)
             };
             tokio::select! {
                 biased;

@@ -4,7 +4,7 @@
 //!
 //! | task | owns | ends |
 //! |---|---|---|
-//! | a listener's, one each | the socket, and its connections' tasks | with the server |
+//! | a listener's, one each (`accept.rs`) | the socket, and its connections' tasks | with the server |
 //! | a connection's, one each (`connection.rs`) | the stream, its buffers, its partition readers | with the stream |
 //! | a group's timer, while the group has members (`group/timer.rs`) | nothing: it sleeps until a member's time is up | with the last member |
 //!
@@ -24,11 +24,13 @@
 //! No lock of `std` is held across an `await`. A join or a sync that must wait does so on a channel,
 //! whose other end the group has.
 
+mod accept;
 mod api;
 mod builder;
 mod config;
 mod connection;
 mod group;
+mod idle;
 mod protocol;
 mod reader;
 mod security;
@@ -38,6 +40,8 @@ mod topics;
 
 pub use builder::{BindError, Server, ServerBuilder};
 pub use config::{AdvertisedAddress, GroupTimes, Listener, ServerLimits, default_topic_config};
+#[cfg(feature = "tls")]
+pub use security::{ClientCertificates, Tls, TlsError};
 pub use security::{SaslMechanism, Security, UnknownMechanism, UserError};
 pub use topics::is_valid_name as is_valid_topic_name;
 
@@ -61,6 +65,8 @@ struct Shared {
     users: Users,
     /// Admits one check of a password (PLAIN) at a time.
     password_checks: Arc<Semaphore>,
+    /// A permit for each connection of a listener that may be served.
+    slots: Arc<Semaphore>,
 }
 
 impl Shared {

@@ -9,6 +9,7 @@
 mod admin;
 mod admin_versions;
 mod client;
+mod connections;
 mod fetch;
 mod groups;
 mod in_process;
@@ -18,5 +19,7 @@ mod requests;
 mod sasl;
 mod scram;
 mod server;
+#[cfg(feature = "tls")]
+mod tls;
 mod users;
 mod versions;

@@ -5,6 +5,7 @@
 //! | `scram.rs` | SCRAM (RFC 5802, RFC 7677): credentials, the exchange |
 //! | `plain.rs` | PLAIN (RFC 4616), on the same credentials |
 //! | `users.rs` | the users and their credentials |
+//! | `tls.rs` | TLS (the feature `tls`) |
 //! | `session.rs` | what a connection may do: the handshake, the exchange, the session's end |
 //!
 //! A password is salted and hashed where it enters. No type in here shows one in its `Debug`, and no
@@ -13,8 +14,12 @@
 mod plain;
 pub(super) mod scram;
 pub(super) mod session;
+#[cfg(feature = "tls")]
+mod tls;
 pub(super) mod users;
 
+#[cfg(feature = "tls")]
+pub use tls::{ClientCertificates, Tls, TlsError};
 pub use users::UserError;
 
 use core::fmt;
@@ -88,6 +93,8 @@ impl FromStr for SaslMechanism {
 #[must_use]
 pub struct Security {
     pub(super) sasl: Option<Vec<SaslMechanism>>,
+    #[cfg(feature = "tls")]
+    pub(super) tls: Option<Tls>,
 }
 
 impl Security {
@@ -109,11 +116,27 @@ impl Security {
         self
     }
 
+    /// Clients speak TLS.
+    #[cfg(feature = "tls")]
+    pub fn tls(mut self, tls: Tls) -> Security {
+        self.tls = Some(tls);
+        self
+    }
+
+    fn has_tls(&self) -> bool {
+        #[cfg(feature = "tls")]
+        return self.tls.is_some();
+        #[cfg(not(feature = "tls"))]
+        false
+    }
+
     /// Kafka's name for this: what clients configure as `security.protocol`.
     pub fn protocol(&self) -> &'static str {
-        match self.sasl {
-            None => "PLAINTEXT",
-            Some(_) => "SASL_PLAINTEXT",
+        match (self.sasl.is_some(), self.has_tls()) {
+            (false, false) => "PLAINTEXT",
+            (false, true) => "SSL",
+            (true, false) => "SASL_PLAINTEXT",
+            (true, true) => "SASL_SSL",
         }
     }
 }
