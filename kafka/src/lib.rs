@@ -4,9 +4,9 @@ pub mod batch;
 mod server;
 
 pub use server::{
-    AdvertisedAddress, BindError, GroupTimes, Listener, SaslMechanism, Security, Server,
-    ServerBuilder, ServerLimits, UnknownMechanism, UserError, default_topic_config,
-    is_valid_topic_name,
+    AdvertisedAddress, BindError, GroupTimes, Listener, NewTopic, SaslMechanism, Security, Server,
+    ServerBuilder, ServerLimits, TopicConfigError, UnknownMechanism, UserError,
+    default_topic_config, is_valid_topic_name,
 };
 #[cfg(feature = "tls")]
 pub use server::{ClientCertificates, Tls, TlsError};

@@ -5,6 +5,7 @@ use super::accept::{accept, client, serve_stream};
 use super::config::{AdvertisedAddress, Config, GroupTimes, Listener, ServerLimits};
 use super::connection::Phase;
 use super::group::Groups;
+use super::new_topic::NewTopic;
 use super::security::users::Users;
 use super::security::{Security, UserError};
 use super::topics::{Topics, random_uuid};
@@ -69,6 +70,14 @@ pub enum BindError {
         /// The configured number.
         partitions: u32,
     },
+    /// A topic cannot be created.
+    #[error("the topic {name:?} cannot be created: {reason}")]
+    Topic {
+        /// The topic.
+        name: String,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// A user cannot be added.
     #[error(transparent)]
     User(#[from] UserError),
@@ -103,6 +112,7 @@ pub enum BindError {
 pub struct ServerBuilder {
     config: Config,
     listeners: Vec<Listener>,
+    topics: Vec<NewTopic>,
     /// Why the first user that could not be added was not.
     refused_user: Option<UserError>,
 }
@@ -220,6 +230,12 @@ impl ServerBuilder {
         self
     }
 
+    /// Creates a topic before clients are served. It must not be there yet.
+    pub fn topic(mut self, topic: NewTopic) -> Self {
+        self.topics.push(topic);
+        self
+    }
+
     /// The number of this server among its cluster's, which is it alone. Default 0.
     pub fn node_id(mut self, id: i32) -> Self {
         self.config.node_id = id;
@@ -249,7 +265,7 @@ impl ServerBuilder {
     /// It runs on the tokio runtime that it is called on, which needs its time and its I/O enabled.
     ///
     /// # Errors
-    /// [`BindError`]. Nothing is listened on then.
+    /// [`BindError`]. Nothing is listened on then. Topics that were created before it are there.
     pub async fn bind(self, broker: &Broker) -> Result<Server, BindError> {
         let partitions = self.config.default_partitions;
         if !(1..=16_384).contains(&partitions) {
@@ -308,6 +324,9 @@ impl ServerBuilder {
             slots: Arc::new(Semaphore::new(slots)),
             config: self.config,
         });
+        for topic in &self.topics {
+            create(&shared, topic)?;
+        }
         let mut server = Server {
             shared: shared.clone(),
             addresses: Vec::new(),
@@ -326,6 +345,25 @@ impl ServerBuilder {
         }
         Ok(server)
     }
+}
+
+fn create(shared: &Shared, topic: &NewTopic) -> Result<(), BindError> {
+    let failed = |reason: String| BindError::Topic {
+        name: topic.name.clone(),
+        reason,
+    };
+    let settings = topic
+        .settings()
+        .map_err(|error| failed(error.to_string()))?;
+    let config = &shared.config;
+    let partitions = topic.partitions.unwrap_or(config.default_partitions);
+    let topic_config = settings
+        .on(config.topic_config.clone())
+        .partitions(partitions);
+    let created = shared.topics.create(&topic.name, topic_config, settings);
+    created
+        .map(|_| ())
+        .map_err(|error| failed(error.to_string()))
 }
 
 impl Server {

@@ -31,6 +31,7 @@ mod config;
 mod connection;
 mod group;
 mod idle;
+mod new_topic;
 mod protocol;
 mod reader;
 mod security;
@@ -40,6 +41,7 @@ mod topics;
 
 pub use builder::{BindError, Server, ServerBuilder};
 pub use config::{AdvertisedAddress, GroupTimes, Listener, ServerLimits, default_topic_config};
+pub use new_topic::{NewTopic, TopicConfigError};
 #[cfg(feature = "tls")]
 pub use security::{ClientCertificates, Tls, TlsError};
 pub use security::{SaslMechanism, Security, UnknownMechanism, UserError};

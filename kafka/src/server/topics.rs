@@ -104,10 +104,11 @@ impl Incarnations {
 }
 
 /// Why a topic could not be created.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub(crate) enum CreateError {
-    /// The name breaks Kafka's rule.
+    #[error("a topic's name has 1 to 249 letters, digits, dots, underscores and hyphens")]
     InvalidName,
+    #[error(transparent)]
     Topic(TopicError),
 }
 
