@@ -3,10 +3,12 @@
 mod program;
 
 use clap::Parser;
+use program::metrics_page;
 use program::options::Options;
 use ringlog::Broker;
 use std::error::Error;
 use std::process::ExitCode;
+use tokio::net::TcpListener;
 use tracing::{error, info};
 
 fn main() -> ExitCode {
@@ -28,9 +30,28 @@ fn main() -> ExitCode {
 #[tokio::main]
 async fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     let broker = Broker::new();
-    let server = program::settings::server(options)?.bind(&broker).await?;
+    let settings = program::settings::settings(options)?;
+    let page = match settings.metrics {
+        None => None,
+        Some(address) => {
+            let bound = TcpListener::bind(&address).await;
+            let bound = bound.map_err(|error| format!("cannot listen on {address}: {error}"))?;
+            info!(address = %bound.local_addr()?, "metrics");
+            Some(bound)
+        }
+    };
+    let server = settings.server.bind(&broker).await?;
     info!(bootstrap = server.bootstrap(), "ready");
-    stop_signal().await?;
+    let metrics = async {
+        match page {
+            None => std::future::pending().await,
+            Some(page) => metrics_page::serve(page, &broker, &server.metrics_reader()).await,
+        }
+    };
+    tokio::select! {
+        stopped = stop_signal() => stopped?,
+        () = metrics => {}
+    }
     server.shutdown().await;
     Ok(())
 }

@@ -15,6 +15,7 @@ pub(crate) struct ConfigFile {
     pub(crate) cluster_id: Option<String>,
     pub(crate) auto_create_topics: Option<bool>,
     pub(crate) default_partitions: Option<u32>,
+    pub(crate) metrics: Option<String>,
     pub(crate) listeners: Vec<ListenerEntry>,
     pub(crate) tls: Option<TlsEntry>,
     pub(crate) users: Vec<UserEntry>,

@@ -50,6 +50,9 @@ pub(crate) struct Options {
     /// The cluster's name. Default: ringlog-kafka.
     #[arg(long, value_name = "NAME")]
     pub(crate) cluster_id: Option<String>,
+    /// Serves the metrics of the broker and of the server on this address, as `/metrics`.
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) metrics: Option<String>,
     /// What is logged: error, warn, info, debug or trace.
     #[arg(long, value_name = "LEVEL", default_value = "info")]
     pub(crate) log: Level,

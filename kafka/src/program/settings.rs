@@ -21,8 +21,16 @@ fn read(path: &Path) -> Result<String, Fault> {
     text.map_err(|error| format!("cannot read {}: {error}", path.display()).into())
 }
 
+/// What the program serves.
+#[derive(Debug)]
+pub(crate) struct Settings {
+    pub(crate) server: ServerBuilder,
+    /// The address of the page of metrics.
+    pub(crate) metrics: Option<String>,
+}
+
 /// The settings that the options, and the file that they name, ask for.
-pub(crate) fn server(options: &Options) -> Result<ServerBuilder, Fault> {
+pub(crate) fn settings(options: &Options) -> Result<Settings, Fault> {
     let Some(path) = &options.config else {
         return build(options, "", &ConfigFile::default(), Path::new(""));
     };
@@ -39,7 +47,7 @@ fn build(
     text: &str,
     file: &ConfigFile,
     folder: &Path,
-) -> Result<ServerBuilder, Fault> {
+) -> Result<Settings, Fault> {
     let mut builder = Server::builder()
         .limits(limits(file))
         .group_times(groups(file));
@@ -87,7 +95,11 @@ fn build(
         }
         builder = builder.topic(new);
     }
-    Ok(builder)
+    let metrics = options.metrics.clone().or(file.metrics.clone());
+    Ok(Settings {
+        server: builder,
+        metrics,
+    })
 }
 
 fn limits(file: &ConfigFile) -> ServerLimits {

@@ -9,19 +9,19 @@ fn options(given: &[&str]) -> Options {
     Options::try_parse_from([&["ringlog-kafka"], given].concat()).unwrap()
 }
 
-fn built(given: &[&str], text: &str) -> Result<ServerBuilder, String> {
+fn built(given: &[&str], text: &str) -> Result<Settings, String> {
     let file = config_file::parse(text).map_err(|fault| fault.to_string())?;
     let built = build(&options(given), text, &file, Path::new("/no/such/folder"));
     built.map_err(|fault| fault.to_string())
 }
 
 /// What a server with these settings has.
-fn bound(builder: ServerBuilder) -> (usize, String, Vec<(String, u32)>) {
+fn bound(settings: Settings) -> (usize, String, Vec<(String, u32)>) {
     let runtime = tokio::runtime::Builder::new_current_thread();
     let runtime = { runtime }.enable_all().build().unwrap();
     runtime.block_on(async {
         let broker = Broker::new();
-        let server = builder.bind(&broker).await.unwrap();
+        let server = settings.server.bind(&broker).await.unwrap();
         let mut names = broker.topic_names();
         names.sort_unstable();
         let partitions = |name: String| {
@@ -90,6 +90,19 @@ fn the_command_line_counts_more_than_the_file() {
 }
 
 #[test]
+fn the_page_of_metrics_has_an_address() {
+    let text = "metrics = \"127.0.0.1:1\"";
+    let given = ["--metrics", "127.0.0.1:2"];
+    for (given, text, expected) in [
+        (&[][..], "", None),
+        (&[], text, Some("127.0.0.1:1")),
+        (&given, text, Some("127.0.0.1:2")),
+    ] {
+        assert_eq!(built(given, text).unwrap().metrics.as_deref(), expected);
+    }
+}
+
+#[test]
 fn what_is_wrong_with_a_value_is_said_with_its_place() {
     let topic = "[[topics]]\nname = \"orders\"\n[topics.config]\n";
     for (text, expected) in [
@@ -130,7 +143,7 @@ fn what_is_wrong_with_a_value_is_said_with_its_place() {
         .map(|_| ())
         .unwrap_err();
     assert!(fault.starts_with("cannot read /no/such/users: "), "{fault}");
-    let fault = server(&options(&["--config", "/no/such/file"]))
+    let fault = settings(&options(&["--config", "/no/such/file"]))
         .map(|_| ())
         .unwrap_err();
     assert!(

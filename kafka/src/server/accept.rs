@@ -17,15 +17,18 @@ use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::task::JoinSet;
 use tracing::{debug, warn};
 
+/// A client on TCP, or on any other stream.
 pub(super) fn client(
     shared: &Arc<Shared>,
     advertised: Option<AdvertisedAddress>,
-    host: String,
+    peer: Option<SocketAddr>,
 ) -> Client {
+    let stream = || "stream".to_owned();
     Client {
         shared: shared.clone(),
         advertised: advertised.unwrap_or_else(|| shared.config.advertised.clone()),
-        host,
+        host: peer.map_or_else(stream, |peer| peer.ip().to_string()),
+        peer: peer.map_or_else(stream, |peer| peer.to_string()),
         readers: Readers::default(),
     }
 }
@@ -97,7 +100,7 @@ async fn serve_tcp(
     let local = stream.local_addr().ok();
     let local = local.map(|local| AdvertisedAddress::new(local.ip().to_string(), local.port()));
     let advertised = listener.advertised.clone().or(local);
-    let client = client(&shared, advertised, peer.ip().to_string());
+    let client = client(&shared, advertised, Some(peer));
     serve_stream(stream, client, &listener.security).await;
 }
 
@@ -106,6 +109,7 @@ pub(super) async fn serve_stream<S>(stream: S, client: Client, security: &Securi
 where
     S: AsyncRead + AsyncWrite + Unpin + Send,
 {
+    let _open = client.shared.metrics.connected();
     let session = Session::new(security.sasl.clone());
     #[cfg(feature = "tls")]
     if let Some(tls) = &security.tls {
@@ -120,7 +124,7 @@ where
             Ok(stream) => {
                 connection::run(stream, client, session).await;
             }
-            Err(error) => debug!(host = client.host, %error, "the TLS handshake failed"),
+            Err(error) => debug!(peer = client.peer, %error, "the TLS handshake failed"),
         }
         return;
     }

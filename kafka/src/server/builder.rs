@@ -5,6 +5,7 @@ use super::accept::{accept, client, serve_stream};
 use super::config::{AdvertisedAddress, Config, GroupTimes, Listener, ServerLimits};
 use super::connection::Phase;
 use super::group::Groups;
+use super::metrics::{MetricsReader, ServerMetrics};
 use super::new_topic::NewTopic;
 use super::security::users::Users;
 use super::security::{Security, UserError};
@@ -319,6 +320,7 @@ impl ServerBuilder {
             groups: Groups::new(self.config.group_times, phase.subscribe()),
             next_producer_id: AtomicI64::new(first_producer_id),
             phase,
+            metrics: Arc::default(),
             users,
             password_checks: Arc::new(Semaphore::new(1)),
             slots: Arc::new(Semaphore::new(slots)),
@@ -407,9 +409,19 @@ impl Server {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send,
     {
-        let client = client(&self.shared, None, "stream".to_owned());
+        let client = client(&self.shared, None, None);
         let security = self.shared.config.stream_security.clone();
         async move { serve_stream(stream, client, &security).await }
+    }
+
+    /// The server's own numbers, now.
+    pub fn metrics(&self) -> ServerMetrics {
+        self.shared.metrics.snapshot()
+    }
+
+    /// What reads the server's own numbers, to be given to other tasks.
+    pub fn metrics_reader(&self) -> MetricsReader {
+        MetricsReader(self.shared.metrics.clone())
     }
 
     /// Stops in order: no new connection is accepted, requests that were received are answered

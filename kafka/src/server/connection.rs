@@ -9,20 +9,23 @@ use super::Shared;
 use super::api::{Answer, answer};
 use super::config::AdvertisedAddress;
 use super::idle::IdleLimit;
+use super::metrics::Metrics;
 use super::protocol::frame::{ProtocolError, Request, take_frame};
 use super::reader::Readers;
 use super::security::session::{AuthenticationError, Session, Taken};
 use bytes::{Bytes, BytesMut};
+use kafka_protocol::messages::ApiKey;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::watch;
 use tokio::time::timeout;
-use tracing::{debug, info};
+
+use tracing::{Instrument, Span, debug, debug_span, info};
 
 /// Room for what is read at a time.
 const READ_BYTES: usize = 16 * 1024;
@@ -79,6 +82,8 @@ pub(super) struct Client {
     pub(super) advertised: AdvertisedAddress,
     /// The client's address, as groups show it.
     pub(super) host: String,
+    /// The same with its port, as logs show it.
+    pub(super) peer: String,
     pub(super) readers: Readers,
 }
 
@@ -97,8 +102,9 @@ where
         phase,
         session,
         idle: IdleLimit::new(client.shared.config.connections.max_idle),
+        metrics: client.shared.metrics.clone(),
     };
-    let host = client.host.clone();
+    let peer = client.peer.clone();
     let ended = match connection.serve(client).await {
         Ok(never) => match never {},
         Err(ended) => ended,
@@ -106,8 +112,8 @@ where
     // TLS says that nothing more follows. A client that does not read must not hold that up.
     let _ = timeout(CLOSE_LIMIT, connection.stream.shutdown()).await;
     match &ended {
-        Ended::Authentication(reason) => info!(host, %reason, "authentication failed"),
-        reason => debug!(host, %reason, "connection closed"),
+        Ended::Authentication(reason) => info!(peer, %reason, "authentication failed"),
+        reason => debug!(peer, %reason, "connection closed"),
     }
     ended
 }
@@ -127,6 +133,7 @@ struct Connection<S> {
     phase: watch::Receiver<Phase>,
     session: Session,
     idle: IdleLimit,
+    metrics: Arc<Metrics>,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
@@ -169,12 +176,22 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 
     async fn answer(&mut self, client: &mut Client, frame: Bytes) -> Result<(), Ended> {
+        let begin = Instant::now();
+        let received = 4 + frame.len();
         let frame = match self.authenticate(client, frame).await? {
             Some(frame) => frame,
             None => return Ok(()),
         };
         let request = Request::read(frame)?;
-        match self.work_on(answer(client, request)).await?? {
+        let (key, span) = describe(&request, client);
+        let answered = self.work_on(Some(key), answer(client, request).instrument(span));
+        let answer = answered.await??;
+        let sent = match &answer {
+            Answer::Frame(frame) => frame.len(),
+            Answer::None | Answer::Close => 0,
+        };
+        self.metrics.answered(key, received, sent, begin.elapsed());
+        match answer {
             Answer::Frame(frame) => {
                 self.output.extend_from_slice(&frame);
                 Ok(())
@@ -193,31 +210,59 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         client: &Client,
         frame: Bytes,
     ) -> Result<Option<Bytes>, Ended> {
+        let was_open = self.session.is_open();
+        let begin = Instant::now();
+        let received = 4 + frame.len();
+        let key = self.session.api(&frame);
         // The session is in `self`, which the wait for a check of a password borrows.
         let mut session = std::mem::replace(&mut self.session, Session::new(None));
-        let taken = self.work_on(session.take(&client.shared, frame)).await;
+        let taken = self
+            .work_on(None, session.take(&client.shared, frame))
+            .await;
         self.session = session;
-        match taken?? {
-            Taken::Request(frame) => Ok(Some(frame)),
-            Taken::Answer(frame) => {
-                self.output.extend_from_slice(&frame);
-                Ok(None)
-            }
-            Taken::Refused(frame, reason) => {
-                let delay = client.shared.config.sasl.failure_delay;
-                self.work_on(tokio::time::sleep(delay)).await?;
-                self.output.extend_from_slice(&frame.unwrap_or_default());
-                self.flush().await?;
-                Err(reason.into())
-            }
+        let (answer, refused) = match taken?? {
+            Taken::Request(frame) => return Ok(Some(frame)),
+            Taken::Answer(frame) => (frame, None),
+            Taken::Refused(frame, reason) => (frame.unwrap_or_default(), Some(reason)),
+        };
+        if let Some(key) = key {
+            self.metrics
+                .answered(key, received, answer.len(), begin.elapsed());
         }
+        let mechanism = self.session.mechanism();
+        self.output.extend_from_slice(&answer);
+        let Some(reason) = refused else {
+            if !was_open && self.session.is_open() {
+                self.metrics.authenticated(mechanism, true);
+            }
+            return Ok(None);
+        };
+        match reason {
+            AuthenticationError::Expired => self.metrics.expired(),
+            _ => self.metrics.authenticated(mechanism, false),
+        }
+        let delay = client.shared.config.sasl.failure_delay;
+        // Nothing of the answer goes before the pause is over.
+        let answer = std::mem::take(&mut self.output);
+        self.work_on(None, tokio::time::sleep(delay)).await?;
+        self.output = answer;
+        self.flush().await?;
+        Err(reason.into())
     }
 
-    async fn work_on<T>(&mut self, work: impl Future<Output = T>) -> Result<T, Ended> {
+    /// Works on a request of this API, or on something else.
+    async fn work_on<T>(
+        &mut self,
+        key: Option<ApiKey>,
+        work: impl Future<Output = T>,
+    ) -> Result<T, Ended> {
         let mut work = pin!(work);
         match poll_once(work.as_mut()).await {
             Poll::Ready(done) => Ok(done),
-            Poll::Pending => self.wait_for(work).await,
+            Poll::Pending => {
+                let _waits = key.map(|key| self.metrics.waits(key));
+                self.wait_for(work).await
+            }
         }
     }
 
@@ -293,6 +338,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
         Ok(())
     }
+}
+
+/// A request's API, and its span: nothing of what it contains.
+fn describe(request: &Request, client: &Client) -> (ApiKey, Span) {
+    let (key, version, correlation_id, client_id) = match request {
+        Request::Known { api, head, .. } => {
+            (api.key, head.version, head.correlation_id, &*head.client_id)
+        }
+        Request::UnknownApiVersions { correlation_id } => {
+            (ApiKey::ApiVersions, -1, *correlation_id, "")
+        }
+    };
+    let peer = &*client.peer;
+    let span = debug_span!("request", api = ?key, version, correlation_id, client_id, peer);
+    (key, span)
 }
 
 /// Polls once, and returns what comes of it.

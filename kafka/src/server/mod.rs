@@ -31,6 +31,7 @@ mod config;
 mod connection;
 mod group;
 mod idle;
+mod metrics;
 mod new_topic;
 mod protocol;
 mod reader;
@@ -41,6 +42,7 @@ mod topics;
 
 pub use builder::{BindError, Server, ServerBuilder};
 pub use config::{AdvertisedAddress, GroupTimes, Listener, ServerLimits, default_topic_config};
+pub use metrics::{ApiMetrics, AuthenticationMetrics, MetricsReader, ServerMetrics};
 pub use new_topic::{NewTopic, TopicConfigError};
 #[cfg(feature = "tls")]
 pub use security::{ClientCertificates, Tls, TlsError};
@@ -50,6 +52,7 @@ pub use topics::is_valid_name as is_valid_topic_name;
 use config::Config;
 use connection::Phase;
 use group::Groups;
+use metrics::Metrics;
 use security::users::Users;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -64,6 +67,7 @@ struct Shared {
     groups: Groups,
     next_producer_id: AtomicI64,
     phase: watch::Sender<Phase>,
+    metrics: Arc<Metrics>,
     users: Users,
     /// Admits one check of a password (PLAIN) at a time.
     password_checks: Arc<Semaphore>,

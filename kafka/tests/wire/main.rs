@@ -13,6 +13,7 @@ mod connections;
 mod fetch;
 mod groups;
 mod in_process;
+mod metrics;
 mod produce;
 mod protocol;
 mod requests;

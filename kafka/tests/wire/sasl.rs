@@ -258,7 +258,7 @@ async fn messages_without_a_header_follow_a_handshake_of_version_0() {
 
 #[tokio::test(start_paused = true)]
 async fn an_expired_session_ends_with_the_next_request() {
-    let served = Served::with(builder().max_session(Some(SESSION))).await;
+    let served = Served::with(builder().max_session(Some(SESSION)).max_idle(None)).await;
     for version in 0..=1 {
         let mut client = served.client();
         handshake(&mut client, "PLAIN").await;
@@ -275,7 +275,7 @@ async fn an_expired_session_ends_with_the_next_request() {
 
 #[tokio::test(start_paused = true)]
 async fn a_session_goes_on_when_its_user_authenticates_again() {
-    let served = Served::with(builder().max_session(Some(SESSION))).await;
+    let served = Served::with(builder().max_session(Some(SESSION)).max_idle(None)).await;
     let mut client = served.client();
     let scram = Scram::new(ScramSha256, "alice");
     assert_eq!(scram.run(&mut client, "alice-secret").await.error_code, 0);
@@ -292,7 +292,7 @@ async fn a_session_goes_on_when_its_user_authenticates_again() {
 
 #[tokio::test]
 async fn a_session_stays_its_users_and_its_mechanisms() {
-    let served = Served::with(builder().max_session(Some(SESSION))).await;
+    let served = Served::with(builder().max_session(Some(SESSION)).max_idle(None)).await;
     let mut client = served.client();
     assert_eq!(plain(&mut client, ALICE).await.error_code, 0);
     let response = plain(&mut client, BOB).await;

@@ -44,6 +44,10 @@ pub(super) async fn answer(client: &mut Client, request: Request) -> Result<Answ
         Request::Known { api, head, body } => (api, head, body),
         Request::UnknownApiVersions { correlation_id } => {
             let response = api_versions::unknown_version();
+            client
+                .shared
+                .metrics
+                .count_errors(ApiKey::ApiVersions, &response);
             let mut frame = BytesMut::new();
             encode(
                 &mut frame,
@@ -55,7 +59,6 @@ pub(super) async fn answer(client: &mut Client, request: Request) -> Result<Answ
             return Ok(Answer::Frame(frame));
         }
     };
-    tracing::trace!(api = ?api.key, version = head.version, client = head.client_id, "request");
     Ok(dispatch(client, api, &head, body).await?)
 }
 
@@ -67,11 +70,13 @@ async fn dispatch(
 ) -> Result<Answer, ProtocolError> {
     let (key, version) = (api.key, head.version);
     let mut frame = BytesMut::new();
+    let metrics = client.shared.metrics.clone();
     // Decodes, handles and encodes; `$handled` sees the request by the name `$request`.
     macro_rules! handle {
         ($request:ident => $handled:expr) => {{
             let $request = decode(key, version, body)?;
             let response = $handled;
+            metrics.count_errors(key, &response);
             encode(&mut frame, key, version, head.correlation_id, &response)?;
         }};
     }
@@ -80,6 +85,7 @@ async fn dispatch(
             let request = decode(key, version, body)?;
             match produce::handle(client, version, request).await {
                 produce::Produced::Answer(response) => {
+                    metrics.count_errors(key, &response);
                     encode(&mut frame, key, version, head.correlation_id, &response)?;
                 }
                 produce::Produced::Unanswered => return Ok(Answer::None),

@@ -18,6 +18,7 @@ use super::users::{UserError, Users, random};
 use crate::server::Shared;
 use crate::server::api::api_versions;
 use crate::server::config::SaslConfig;
+use crate::server::protocol::apis::served;
 use crate::server::protocol::frame::{ProtocolError, Request, decode, encode};
 use bytes::{BufMut, Bytes, BytesMut};
 use kafka_protocol::error::ResponseError;
@@ -168,6 +169,33 @@ impl Session {
         }
     }
 
+    /// Whether requests are served.
+    pub(crate) fn is_open(&self) -> bool {
+        matches!(self.state, State::Open)
+    }
+
+    /// The mechanism that the client has asked for, if it is enabled.
+    pub(crate) fn mechanism(&self) -> Option<SaslMechanism> {
+        match (&self.state, &self.authenticated) {
+            (State::Exchange { mechanism, .. }, _) => Some(*mechanism),
+            (_, Some(authenticated)) => Some(authenticated.mechanism),
+            _ => None,
+        }
+    }
+
+    /// The API of a frame, if it has a header.
+    pub(crate) fn api(&self, frame: &[u8]) -> Option<ApiKey> {
+        let is_bare = matches!(
+            self.state,
+            State::Exchange {
+                in_requests: false,
+                ..
+            }
+        );
+        let key = frame.first_chunk().filter(|_| !is_bare)?;
+        served(i16::from_be_bytes(*key)).map(|api| api.key)
+    }
+
     /// Takes the next frame.
     pub(crate) async fn take(
         &mut self,
@@ -175,8 +203,8 @@ impl Session {
         frame: Bytes,
     ) -> Result<Taken, ProtocolError> {
         match self.state {
-            State::Open => self.open(frame),
-            State::Handshake { .. } => self.handshake(frame, false),
+            State::Open => self.open(shared, frame),
+            State::Handshake { .. } => self.handshake(shared, frame, false),
             State::Exchange {
                 in_requests: false, ..
             } => self.bare_message(shared, frame).await,
@@ -185,7 +213,7 @@ impl Session {
     }
 
     /// The session is open: only its end, and what begins it again, is looked at.
-    fn open(&mut self, frame: Bytes) -> Result<Taken, ProtocolError> {
+    fn open(&mut self, shared: &Shared, frame: Bytes) -> Result<Taken, ProtocolError> {
         let Some(authenticated) = &mut self.authenticated else {
             return Ok(Taken::Request(frame));
         };
@@ -197,7 +225,7 @@ impl Session {
             let began = authenticated.began_again;
             if began.is_none_or(|began| now - began >= MIN_REAUTHENTICATION) {
                 authenticated.began_again = Some(now);
-                return self.handshake(frame, true);
+                return self.handshake(shared, frame, true);
             }
         }
         match now > expires {
@@ -206,7 +234,12 @@ impl Session {
         }
     }
 
-    fn handshake(&mut self, frame: Bytes, is_again: bool) -> Result<Taken, ProtocolError> {
+    fn handshake(
+        &mut self,
+        shared: &Shared,
+        frame: Bytes,
+        is_again: bool,
+    ) -> Result<Taken, ProtocolError> {
         let (api, head, body) = match Request::read(frame)? {
             Request::Known { api, head, body } => (api.key, head, body),
             Request::UnknownApiVersions { correlation_id } => {
@@ -222,6 +255,7 @@ impl Session {
                 let request: ApiVersionsRequest = decode(api, version, body)?;
                 let response = api_versions::handle(version, &request);
                 *versions_answered = response.error_code == 0;
+                shared.metrics.count_errors(api, &response);
                 encode(&mut answer, api, version, id, &response)?;
                 Ok(Taken::Answer(answer))
             }
@@ -238,6 +272,7 @@ impl Session {
                 let response = SaslHandshakeResponse::default()
                     .with_error_code(code)
                     .with_mechanisms(names.collect());
+                shared.metrics.count_errors(api, &response);
                 encode(&mut answer, api, version, id, &response)?;
                 let Some(mechanism) = enabled else {
                     return Ok(Taken::Refused(Some(answer), AuthenticationError::Mechanism));
@@ -280,11 +315,13 @@ impl Session {
             let answer = match api {
                 ApiKey::SaslHandshake => {
                     let response = SaslHandshakeResponse::default().with_error_code(code);
+                    shared.metrics.count_errors(api, &response);
                     encode(&mut answer, api, version, id, &response)?;
                     Some(answer)
                 }
                 ApiKey::ApiVersions => {
                     let response = ApiVersionsResponse::default().with_error_code(code);
+                    shared.metrics.count_errors(api, &response);
                     encode(&mut answer, api, version, id, &response)?;
                     Some(answer)
                 }
@@ -296,7 +333,7 @@ impl Session {
             ));
         }
         let request: SaslAuthenticateRequest = decode(api, version, body)?;
-        let mechanism = self.mechanism();
+        let mechanism = self.mechanism().unwrap_or(SaslMechanism::Plain);
         let mut response = SaslAuthenticateResponse::default();
         let refused = match self.step(shared, &request.auth_bytes).await {
             Ok((token, is_done)) => {
@@ -314,6 +351,7 @@ impl Session {
                 Some(error)
             }
         };
+        shared.metrics.count_errors(api, &response);
         encode(&mut answer, api, version, id, &response)?;
         Ok(match refused {
             None => Taken::Answer(answer),
@@ -334,13 +372,6 @@ impl Session {
                 Ok(Taken::Answer(answer))
             }
             Err((error, _)) => Ok(Taken::Refused(None, error)),
-        }
-    }
-
-    fn mechanism(&self) -> SaslMechanism {
-        match self.state {
-            State::Exchange { mechanism, .. } => mechanism,
-            _ => SaslMechanism::Plain,
         }
     }
 
