@@ -8,8 +8,8 @@
 //! | a connection's, one each (`connection.rs`) | the stream, its buffers, its partition readers | with the stream |
 //! | a group's timer, while the group has members (`group/timer.rs`) | nothing: it sleeps until a member's time is up | with the last member |
 //!
-//! There is no other task and no thread: a connection that waits for records waits on ringlog's
-//! wakers, and an idle server does nothing.
+//! There is no other task: a connection that waits for records waits on ringlog's wakers, and an idle
+//! server does nothing. A check of a password (PLAIN) runs on a thread of the runtime for blocking work.
 //!
 //! # State and locks
 //!

@@ -14,6 +14,7 @@ mod connections;
 mod fetch;
 mod groups;
 mod in_process;
+mod log;
 mod metrics;
 mod produce;
 mod protocol;

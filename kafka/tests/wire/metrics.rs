@@ -140,3 +140,22 @@ async fn prometheus_text_has_each_family_once_and_its_samples_behind_it() {
         assert!(text.lines().any(|one| one == line), "{line}: {text}");
     }
 }
+
+#[tokio::test]
+async fn a_request_has_a_span_with_its_head_and_nothing_of_what_it_contains() {
+    let log = crate::log::Log::default();
+    let _guard = log.begin();
+    let served = Served::new().await;
+    let topic = TopicConfig::new();
+    served.broker.create_topic("orders", topic).unwrap();
+    let mut client = served.client();
+    client.produce("orders", 0, batch(&["payload"])).await;
+    let shown = log.text();
+    let span = "request{api=Produce version=";
+    let line = shown.lines().find(|line| line.contains(span));
+    let line = line.unwrap_or_else(|| panic!("{shown}"));
+    for field in ["correlation_id=", "client_id=\"test\"", "peer=\"stream\""] {
+        assert!(line.contains(field), "{field}: {line}");
+    }
+    assert!(!shown.contains("payload"), "{shown}");
+}

@@ -353,33 +353,10 @@ async fn listeners_ask_for_what_they_are_configured_to() {
     assert!(matches!(bound, Err(BindError::User(error)) if error == empty));
 }
 
-/// What was logged, of every level.
-#[derive(Clone, Default)]
-struct Log(std::sync::Arc<std::sync::Mutex<Vec<u8>>>);
-
-impl std::io::Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
 #[tokio::test]
 async fn no_log_and_no_debug_output_has_a_credential() {
-    let log = Log::default();
-    let writer = log.clone();
-    let subscriber = tracing_subscriber::fmt()
-        .with_max_level(tracing::Level::TRACE)
-        .with_writer(move || writer.clone())
-        .finish();
-    // With a single subscriber, `tracing` asks that of the thread alone that comes to an event first,
-    // and other tests have none.
-    let _second = tracing::Dispatch::new(tracing_subscriber::fmt().finish());
-    let _guard = tracing::subscriber::set_default(subscriber);
+    let log = crate::log::Log::default();
+    let _guard = log.begin();
     let builder = builder();
     let mut shown = format!("{builder:?}");
     let served = Served::with(builder).await;
@@ -411,7 +388,7 @@ async fn no_log_and_no_debug_output_has_a_credential() {
     let mut client = served.client();
     handshake(&mut client, "alice-secret").await;
     drop(served);
-    shown += &String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    shown += &log.text();
     assert!(shown.contains("authentication failed"), "{shown}");
     for secret in ["secret", &proof, &BASE64.encode("alice-secret")] {
         assert!(!shown.contains(secret), "{secret}: {shown}");

@@ -1,4 +1,4 @@
-//! Who may connect, and how: the mechanisms of SASL, the users, TLS.
+//! Which clients may connect, and how: the mechanisms of SASL, the users, TLS.
 //!
 //! | file | |
 //! |---|---|

@@ -187,7 +187,7 @@ pub(crate) enum ScramFault {
 pub(crate) struct ClientFirst {
     /// The header, as channel bindings repeat it.
     gs2_header: String,
-    /// Whom it wants to act for, if it says so.
+    /// The user that it wants to act as, if it says so.
     pub(crate) authorization: Option<String>,
     pub(crate) name: String,
     nonce: String,

@@ -66,7 +66,7 @@ pub(crate) enum AuthenticationError {
 }
 
 impl AuthenticationError {
-    /// What the client is told, as Kafka words it.
+    /// What the client is answered, in Kafka's words.
     fn message(&self, mechanism: SaslMechanism, is_again: bool, other: Option<&str>) -> String {
         match self {
             AuthenticationError::Plain(PlainFault::Parts { parts }) => {
