@@ -106,7 +106,7 @@ impl Scram {
 
     /// The last message, and the server's that must follow.
     pub(crate) fn last(&self, server_first: &[u8], password: &str) -> (Vec<u8>, Vec<u8>) {
-        let server_first = str::from_utf8(server_first).unwrap();
+        let server_first = std::str::from_utf8(server_first).unwrap();
         let parts: Vec<&str> = server_first.split(',').collect();
         let salt = BASE64.decode(&parts[1][2..]).unwrap();
         let iterations = parts[2][2..].parse().unwrap();

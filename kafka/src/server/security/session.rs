@@ -117,7 +117,7 @@ enum State {
         mechanism: SaslMechanism,
         /// The messages are in requests; if not, in frames without a header (SaslHandshake v0).
         in_requests: bool,
-        scram: Option<ScramExchange>,
+        scram: Option<Box<ScramExchange>>,
     },
 }
 
@@ -398,7 +398,7 @@ impl Session {
             (SaslMechanism::Plain, _) => plain(shared, message).await,
             (_, None) => begin(&shared.users, mechanism, message).map(|begun| {
                 let answer = begun.server_first().to_owned();
-                *scram = Some(begun);
+                *scram = Some(Box::new(begun));
                 Step::Continue(answer)
             }),
             (_, Some(exchange)) => match exchange.finish(message) {
