@@ -18,6 +18,7 @@ mod log;
 mod metrics;
 mod produce;
 mod protocol;
+mod reported;
 mod requests;
 mod sasl;
 mod scram;
