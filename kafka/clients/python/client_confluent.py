@@ -261,6 +261,7 @@ def transactions():
 
 
 if sys.argv[2:3] == ["member"]:
+    end_with_the_parent()
     member = consumer(sys.argv[3], sys.argv[4], **{"partition.assignment.strategy": "range"})
     while True:
         member.poll(0.1)

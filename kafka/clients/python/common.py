@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 import uuid
 
@@ -73,11 +74,16 @@ class Member:
     """A member of a group in a process of its own, to be killed."""
 
     def __init__(self, *arguments):
-        self.process = subprocess.Popen([sys.executable, sys.argv[0], *arguments])
+        # Its input ends with this program, and then so does it.
+        self.process = subprocess.Popen([sys.executable, sys.argv[0], *arguments], stdin=subprocess.PIPE)
 
     def kill(self):
         os.kill(self.process.pid, signal.SIGKILL)
         self.process.wait()
+
+
+def end_with_the_parent():
+    threading.Thread(target=lambda: (sys.stdin.read(), os._exit(1)), daemon=True).start()
 
 
 def kept_of(first, last, revoked):
