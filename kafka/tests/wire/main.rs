@@ -16,4 +16,5 @@ mod produce;
 mod protocol;
 mod requests;
 mod server;
+mod static_members;
 mod versions;

@@ -162,9 +162,16 @@ impl Group {
         self.update(&request);
         let metadata = self.members.get(&id).map(|m| self.protocol_metadata(m));
         // It may go on with its old assignment, if its subscription is the same.
-        if self.state == State::Stable && metadata == Some(before) && (!was_leader || can_skip) {
+        if self.state == State::Stable && metadata == Some(before) {
             let mut joined = self.joined(&id);
-            joined.skip_assignment = was_leader;
+            if can_skip {
+                joined.skip_assignment = was_leader;
+            } else if was_leader {
+                // As in Kafka: an older client that reads its own id there would assign again. It
+                // is answered the id that it had, and takes itself for a follower.
+                joined.leader = old;
+                joined.members.clear();
+            }
             return Join::Answered(joined);
         }
         self.wait_for_join(&id, initial_delay)
