@@ -152,7 +152,6 @@ impl Group {
             self.leader = Some(id.clone());
         }
         self.instances.insert(instance.to_owned(), id.clone());
-        let before = self.protocol_metadata(&member);
         self.members.insert(id.clone(), member);
         let can_skip = request.can_skip_assignment;
         let request = JoinRequest {
@@ -160,9 +159,9 @@ impl Group {
             ..request
         };
         self.update(&request);
-        let metadata = self.members.get(&id).map(|m| self.protocol_metadata(m));
-        // It may go on with its old assignment, if its subscription is the same.
-        if self.state == State::Stable && metadata == Some(before) {
+        // As in Kafka, it goes on with its old assignment also if its subscription is another, as
+        // long as the group's assignor stays.
+        if self.state == State::Stable && self.choose_protocol() == self.protocol {
             let mut joined = self.joined(&id);
             if can_skip {
                 joined.skip_assignment = was_leader;
@@ -175,10 +174,6 @@ impl Group {
             return Join::Answered(joined);
         }
         self.wait_for_join(&id, initial_delay)
-    }
-
-    fn protocol_metadata(&self, member: &Member) -> Bytes {
-        member.metadata(self.protocol.as_deref().unwrap_or_default())
     }
 
     fn add(&mut self, id: String, request: JoinRequest, initial_delay: Duration) -> Join {
