@@ -8,6 +8,7 @@
 
 mod admin;
 mod admin_versions;
+mod alter;
 mod client;
 mod fetch;
 mod groups;

@@ -3,8 +3,11 @@
 //! A field that a version lacks must have its default, or `kafka-protocol` refuses to encode it. So
 //! the handlers know the version.
 
+mod alter_configs;
 mod api_versions;
 mod configs;
+mod describe_log_dirs;
+mod describe_producers;
 mod fetch;
 mod find_coordinator;
 mod group_admin;
@@ -12,6 +15,7 @@ mod groups;
 mod init_producer_id;
 mod list_offsets;
 mod metadata;
+mod offset_delete;
 mod offsets;
 mod produce;
 mod topics;
@@ -107,6 +111,17 @@ async fn dispatch(
         }
         ApiKey::DeleteRecords => handle!(request => topics::delete_records(client, request)),
         ApiKey::DescribeConfigs => handle!(request => configs::describe(client, version, request)),
+        ApiKey::AlterConfigs => handle!(request => alter_configs::replace(client, request)),
+        ApiKey::IncrementalAlterConfigs => {
+            handle!(request => alter_configs::alter(client, request));
+        }
+        ApiKey::DescribeLogDirs => {
+            handle!(request => describe_log_dirs::handle(client, request));
+        }
+        ApiKey::DescribeProducers => {
+            handle!(request => describe_producers::handle(client, request).await);
+        }
+        ApiKey::OffsetDelete => handle!(request => offset_delete::handle(client, request)),
         ApiKey::DescribeCluster => {
             handle!(request => configs::describe_cluster(client, version, &request));
         }

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `state.rs` | a group's state, its members, and its steps from one to the next |
 //! | `join.rs`, `sync.rs` | the two phases of a rebalance; heartbeats and leaving |
-//! | `offsets.rs` | committed offsets |
+//! | `offsets.rs`, `subscriptions.rs` | committed offsets; what the members are subscribed to |
 //! | `timer.rs` | the task that removes members whose time is up |
 //!
 //! ```text
@@ -29,6 +29,7 @@
 mod join;
 mod offsets;
 mod state;
+mod subscriptions;
 mod sync;
 mod timer;
 

@@ -321,6 +321,27 @@ pub(crate) static SERVED: &[Api] = &[
         ],
     ),
     api(
+        ApiKey::AlterConfigs,
+        0,
+        2,
+        2,
+        &[
+            always(Structs(&[
+                always(INT8),
+                always(Text),
+                always(Structs(&[always(Text), always(Text)])),
+            ])),
+            always(BOOLEAN),
+        ],
+    ),
+    api(
+        ApiKey::DescribeLogDirs,
+        1,
+        4,
+        2,
+        &[always(Structs(TOPIC_WITH_NUMBERS))],
+    ),
+    api(
         ApiKey::CreatePartitions,
         0,
         3,
@@ -337,11 +358,42 @@ pub(crate) static SERVED: &[Api] = &[
     ),
     api(ApiKey::DeleteGroups, 0, 2, 2, &[always(List(&Text))]),
     api(
+        ApiKey::IncrementalAlterConfigs,
+        0,
+        1,
+        1,
+        &[
+            always(Structs(&[
+                always(INT8),
+                always(Text),
+                always(Structs(&[always(Text), always(INT8), always(Text)])),
+            ])),
+            always(BOOLEAN),
+        ],
+    ),
+    api(
+        ApiKey::OffsetDelete,
+        0,
+        0,
+        i16::MAX,
+        &[
+            always(Text),
+            always(Structs(&[always(Text), always(Structs(&[always(INT32)]))])),
+        ],
+    ),
+    api(
         ApiKey::DescribeCluster,
         0,
         2,
         0,
         &[always(BOOLEAN), from(1, INT8), from(2, BOOLEAN)],
+    ),
+    api(
+        ApiKey::DescribeProducers,
+        0,
+        0,
+        0,
+        &[always(Structs(TOPIC_WITH_NUMBERS))],
     ),
 ];
 
