@@ -161,9 +161,11 @@ async def group_with_a_crash(admin):
 
 class Listener(aiokafka.ConsumerRebalanceListener):
     assigned = 0
+    last = 0
 
     async def on_partitions_assigned(self, assigned):
         self.assigned += 1
+        self.last = len(assigned)
 
     async def on_partitions_revoked(self, revoked):
         pass
@@ -174,6 +176,9 @@ async def static_member(admin):
     stays = await consumer(group, topic, listener, group_instance_id="stays")
     returns = await consumer(group, topic, group_instance_id="returns")
     await settle([stays, returns], [2, 2])
+    # It is called after the assignment is there.
+    while listener.last != 2:
+        await asyncio.sleep(0.01)
     owned, before = returns.assignment(), listener.assigned
     await returns.stop()
     returns = await consumer(group, topic, group_instance_id="returns")

@@ -234,7 +234,7 @@ def administration():
     step("offset of the group", offset())
     ADMIN.alter_group_offsets(group, {partition: OffsetAndMetadata(14, "", -1)})
     step("offset after a reset", offset())
-    step("delete an offset", ADMIN.delete_group_offsets(group, [partition]))
+    step("delete an offset", ADMIN.delete_group_offsets(group, [partition])[partition].__name__)
     step("delete the group", remove()[group])
     step("delete it again", remove()[group])
     step("nodes", [node["broker_id"] for node in ADMIN.describe_cluster()["brokers"]])

@@ -16,6 +16,7 @@ mod in_process;
 mod produce;
 mod protocol;
 mod requests;
+mod rust_client;
 mod server;
 mod static_members;
 mod versions;
