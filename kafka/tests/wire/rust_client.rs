@@ -109,7 +109,9 @@ async fn rskafka_and_this_process_share_a_topic() {
     let mut consumer = served.broker.consumer(ConsumerConfig::new()).unwrap();
     consumer.subscribe(["orders"]).unwrap();
     let batch = consumer.try_poll().unwrap();
-    let found = batch.iter().map(|record| record.value().map(<[u8]>::to_vec));
+    let found = batch
+        .iter()
+        .map(|record| record.value().map(<[u8]>::to_vec));
     let found: Vec<_> = found.collect();
     let sent: Vec<_> = records().into_iter().map(|record| record.value).collect();
     assert_eq!(found, sent);
