@@ -16,6 +16,7 @@ use ringlog::{Broker, TopicConfig};
 use ringlog_kafka::Server;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::runtime::{Builder, Runtime};
 
 /// Frames of an input.
 const MOST_FRAMES: usize = 8;
@@ -32,12 +33,15 @@ fuzz_target!(|data: &[u8]| {
     let Ok(bytes) = frames(&mut input) else {
         return;
     };
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .start_paused(true)
-        .build()
-        .unwrap();
-    runtime.block_on(serve(&bytes));
+    // One runtime for all inputs: it takes longer to make than most inputs to serve.
+    thread_local! {
+        static RUNTIME: Runtime = Builder::new_current_thread()
+            .enable_time()
+            .start_paused(true)
+            .build()
+            .unwrap();
+    }
+    RUNTIME.with(|runtime| runtime.block_on(serve(&bytes)));
 });
 
 fn frames(input: &mut Unstructured<'_>) -> Result<Vec<u8>> {

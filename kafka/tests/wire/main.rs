@@ -15,6 +15,7 @@ mod groups;
 mod in_process;
 mod produce;
 mod protocol;
+mod reported;
 mod requests;
 mod rust_client;
 mod server;
