@@ -234,7 +234,7 @@ impl Group {
     }
 
     /// The assignor that most members prefer, among the assignors that all support.
-    fn choose_protocol(&self) -> Option<String> {
+    pub(super) fn choose_protocol(&self) -> Option<String> {
         let supported = |name: &str| {
             let mut members = self.members.values();
             members.all(|member| member.protocols.iter().any(|(other, _)| other == name))
