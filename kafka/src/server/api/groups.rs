@@ -17,7 +17,7 @@ use kafka_protocol::messages::{
 use kafka_protocol::protocol::StrBytes;
 use std::time::Duration;
 
-fn owned(text: &Option<StrBytes>) -> Option<String> {
+pub(super) fn owned(text: &Option<StrBytes>) -> Option<String> {
     text.as_ref().map(|text| text.as_str().to_owned())
 }
 
@@ -26,7 +26,7 @@ fn kept(bytes: &Bytes) -> Bytes {
     Bytes::copy_from_slice(bytes)
 }
 
-fn milliseconds(value: i32) -> Duration {
+pub(super) fn milliseconds(value: i32) -> Duration {
     Duration::from_millis(value.max(0) as u64)
 }
 
