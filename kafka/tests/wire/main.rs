@@ -9,6 +9,7 @@
 mod admin;
 mod admin_versions;
 mod client;
+mod consumer_groups;
 mod fetch;
 mod groups;
 mod in_process;
