@@ -72,6 +72,24 @@ async fn metadata_by_name() {
 }
 
 #[tokio::test]
+async fn metadata_by_id() {
+    let (_served, mut client) = served().await;
+    let id = client.topic_id("orders").await;
+    // Java's consumer sends an empty name beside the id.
+    for empty in [None, Some(name(""))] {
+        let topic = metadata_request::MetadataRequestTopic::default()
+            .with_name(empty)
+            .with_topic_id(id);
+        let request = MetadataRequest::default().with_topics(Some(vec![topic]));
+        for version in 12..=13 {
+            let response = client.ask(version, &request).await;
+            let topic = &response.topics[0];
+            assert_eq!((topic.error_code, &topic.name), (0, &Some(name("orders"))));
+        }
+    }
+}
+
+#[tokio::test]
 async fn metadata_of_all_topics() {
     let (_served, mut client) = served().await;
     let request = |version| match version {

@@ -146,3 +146,19 @@ async fn refused_requests_leave_no_group_behind() {
     let listed = client.ask(5, &ListGroupsRequest::default()).await;
     assert_eq!(listed.groups, []);
 }
+
+#[tokio::test]
+async fn groups_that_hold_nothing_are_removed_when_there_are_many() {
+    let served = served().await;
+    let mut client = served.client();
+    assert_eq!(client.commit_as(9, "", -1, 7).await, 0);
+    for i in 0..1_024 {
+        let group = GroupId(text(&format!("group-{i}")));
+        for request in [join("first"), beat("first", -1)] {
+            client.beat(request.with_group_id(group.clone())).await;
+        }
+    }
+    let listed = client.ask(5, &ListGroupsRequest::default()).await.groups;
+    let names = listed.iter().map(|group| group.group_id.as_str());
+    assert_eq!(names.collect::<Vec<_>>(), ["billing", "group-1023"]);
+}
