@@ -19,7 +19,8 @@ use kafka_protocol::messages::{
 use std::collections::BTreeMap;
 use uuid::Uuid;
 
-/// The type of members that use the consumer protocol.
+/// The types of members, by the protocol that they use.
+const CLASSIC_MEMBER: i8 = 0;
 const CONSUMER_MEMBER: i8 = 1;
 
 pub(super) fn heartbeat(
@@ -152,7 +153,10 @@ fn described_member(
         .with_assignment(described_assignment(group, &member.assigned))
         .with_target_assignment(described_assignment(group, target));
     match version {
-        1.. => response.with_member_type(CONSUMER_MEMBER),
+        1.. => response.with_member_type(match member.classic {
+            Some(_) => CLASSIC_MEMBER,
+            None => CONSUMER_MEMBER,
+        }),
         _ => response,
     }
 }

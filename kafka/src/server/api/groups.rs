@@ -66,7 +66,11 @@ pub(super) async fn join(
     let group = request.group_id.as_str().to_owned();
     let asked_id = request.member_id.clone();
     drop(request);
-    let (error, joined) = match client.shared.groups.join(&group, joining) {
+    let (error, joined) = match client
+        .shared
+        .groups
+        .join(&client.shared.topics, &group, joining)
+    {
         Join::Refused(error) => (Some(error), None),
         Join::MemberId(id) => {
             return refused_join(version, ResponseError::MemberIdRequired, text(id));

@@ -1,9 +1,10 @@
 //! A group: its members, by one of the two protocols, and its offsets.
 
-use super::consumer::ConsumerGroup;
+use super::consumer::{ConsumerGroup, Refusal};
 use super::offsets::{CommitMember, Offsets};
 use super::state::ClassicGroup;
 use super::{Join, JoinRequest, LeavingMember, Sync, SyncRequest};
+use crate::server::topics::Topics;
 use kafka_protocol::error::ResponseError;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -39,7 +40,7 @@ pub(crate) enum Members {
     Consumer(ConsumerGroup),
 }
 
-/// A group. Without members it may change its protocol; its offsets stay.
+/// A group. Its protocol may change, its offsets stay.
 #[derive(Debug)]
 pub(crate) struct Group {
     pub(crate) members: Members,
@@ -73,25 +74,24 @@ impl Group {
         self.is_unused() && self.offsets.is_empty()
     }
 
-    /// The group by the classic protocol, which it changes to if it has no members.
-    fn become_classic(&mut self) -> Option<&mut ClassicGroup> {
-        if matches!(&self.members, Members::Consumer(_)) && self.is_unused() {
-            self.members = Members::Classic(ClassicGroup::new());
+    /// Changes to the consumer protocol, if it uses the classic one.
+    pub(super) fn become_consumer(
+        &mut self,
+        name: &str,
+        topics: &Topics,
+        max_members: usize,
+    ) -> Result<(), Refusal> {
+        if let Members::Classic(classic) = &mut self.members {
+            let consumer = match classic.members.is_empty() {
+                true => ConsumerGroup::default(),
+                false => ConsumerGroup::from_classic(name, classic, topics, max_members)?,
+            };
+            self.members = Members::Consumer(consumer);
         }
-        match &mut self.members {
-            Members::Classic(classic) => Some(classic),
-            Members::Consumer(_) => None,
-        }
+        Ok(())
     }
 
-    /// The group by the consumer protocol, which it changes to if it has no members.
-    pub(super) fn become_consumer(&mut self) -> Option<&mut ConsumerGroup> {
-        if matches!(&self.members, Members::Classic(_)) && self.is_unused() {
-            self.members = Members::Consumer(ConsumerGroup::default());
-        }
-        self.consumer()
-    }
-
+    /// Its members by the consumer protocol, if it uses that.
     pub(super) fn consumer(&mut self) -> Option<&mut ConsumerGroup> {
         match &mut self.members {
             Members::Consumer(consumer) => Some(consumer),
@@ -102,6 +102,7 @@ impl Group {
     pub(super) fn join(
         &mut self,
         request: JoinRequest,
+        topics: &Topics,
         initial_delay: Duration,
         max_members: usize,
     ) -> Join {
@@ -109,16 +110,37 @@ impl Group {
             // The client tries again, and finds another group.
             return Join::Refused(ResponseError::CoordinatorNotAvailable);
         }
-        match self.become_classic() {
-            Some(classic) => classic.join(request, initial_delay, max_members),
-            None => Join::Refused(ResponseError::InconsistentGroupProtocol),
+        let joined = match &mut self.members {
+            Members::Consumer(consumer) if !consumer.members.is_empty() => {
+                consumer.join_classic(request, topics, max_members)
+            }
+            Members::Consumer(_) => {
+                let mut classic = ClassicGroup::new();
+                let joined = classic.join(request, initial_delay, max_members);
+                self.members = Members::Classic(classic);
+                joined
+            }
+            Members::Classic(classic) => classic.join(request, initial_delay, max_members),
+        };
+        self.settle();
+        joined
+    }
+
+    /// A consumer group that has classic members alone becomes a classic group.
+    pub(super) fn settle(&mut self) {
+        match &mut self.members {
+            Members::Consumer(consumer) if consumer.is_all_classic() => {
+                let consumer = std::mem::take(consumer);
+                self.members = Members::Classic(consumer.into_classic());
+            }
+            _ => {}
         }
     }
 
     pub(super) fn sync(&mut self, request: SyncRequest) -> Sync {
         match &mut self.members {
             Members::Classic(classic) => classic.sync(request),
-            Members::Consumer(_) => Sync::Refused(ResponseError::UnknownMemberId),
+            Members::Consumer(consumer) => consumer.sync_classic(&request).into(),
         }
     }
 
@@ -131,15 +153,17 @@ impl Group {
     ) -> Result<(), ResponseError> {
         match &mut self.members {
             Members::Classic(classic) => classic.heartbeat(generation, member, instance),
-            Members::Consumer(_) => Err(ResponseError::UnknownMemberId),
+            Members::Consumer(consumer) => consumer.heartbeat_classic(generation, member, instance),
         }
     }
 
     pub(super) fn leave(&mut self, leaving: &LeavingMember<'_>) -> Result<(), ResponseError> {
-        match &mut self.members {
+        let left = match &mut self.members {
             Members::Classic(classic) => classic.leave(leaving),
             Members::Consumer(consumer) => consumer.leave(leaving.member_id, leaving.instance_id),
-        }
+        };
+        self.settle();
+        left
     }
 
     /// Checks that this client may commit now. Its session goes on.
@@ -184,5 +208,6 @@ impl Group {
             Members::Classic(classic) => classic.expire(now),
             Members::Consumer(consumer) => consumer.expire(now),
         }
+        self.settle();
     }
 }

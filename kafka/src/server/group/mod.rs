@@ -9,8 +9,8 @@
 //! | `offsets.rs` | committed offsets, and the clients that may commit |
 //! | `timer.rs` | the task that removes members whose time is up |
 //!
-//! A group has members of one protocol. One without members changes to the protocol of the first that
-//! joins, and keeps its offsets.
+//! A group has members of one protocol, except that a consumer group may have classic members beside
+//! those by the consumer protocol. Its offsets stay when it changes from one to the other.
 //!
 //! The classic protocol:
 //!
@@ -190,7 +190,7 @@ impl Groups {
     }
 
     /// A member joins, or joins again.
-    pub(crate) fn join(&self, name: &str, request: JoinRequest) -> Join {
+    pub(crate) fn join(&self, topics: &Topics, name: &str, request: JoinRequest) -> Join {
         if name.is_empty() {
             return Join::Refused(ResponseError::InvalidGroupId);
         }
@@ -204,7 +204,9 @@ impl Groups {
             (None, false) => return Join::Refused(ResponseError::UnknownMemberId),
         };
         let delay = self.times.initial_rebalance_delay;
-        let joined = self.step(&group, |state| state.join(request, delay, self.max_members));
+        let joined = self.step(&group, |state| {
+            state.join(request, topics, delay, self.max_members)
+        });
         if is_new && matches!(joined, Join::Refused(_)) {
             self.remove_if_it_holds_nothing(name);
         }
@@ -226,8 +228,13 @@ impl Groups {
         instance: Option<&str>,
     ) -> Result<(), ResponseError> {
         let group = self.find_named(name)?;
-        // It only moves a time away, so the timer need not know.
-        group.lock().heartbeat(generation, member, instance)
+        let mut state = group.lock();
+        let beat = state.heartbeat(generation, member, instance);
+        // A heartbeat that is accepted only moves a time away, so the timer need not know.
+        if beat.is_err() {
+            self.wake_timer(&group, &mut state);
+        }
+        beat
     }
 
     /// A heartbeat by the consumer protocol.
@@ -253,17 +260,18 @@ impl Groups {
             let reason = "The group was deleted meanwhile.";
             return refuse(ResponseError::CoordinatorNotAvailable, reason);
         }
-        let consumer = match joins {
-            true => state.become_consumer(),
-            false => state.consumer(),
-        };
-        let Some(consumer) = consumer else {
+        if joins {
+            state.become_consumer(name, topics, self.max_members)?;
+        }
+        let Some(consumer) = state.consumer() else {
             let reason = format!("Group {name} is not a consumer group.");
             return refuse(ResponseError::GroupIdNotFound, reason);
         };
         let answer = consumer.heartbeat(name, beat, topics, &self.times, self.max_members);
         // Most heartbeats only move a time away, so the timer need not know.
-        if std::mem::take(&mut consumer.wakes_timer) {
+        let wakes_timer = std::mem::take(&mut consumer.wakes_timer);
+        state.settle();
+        if wakes_timer || leaves {
             self.wake_timer(&group, &mut state);
         }
         drop(state);

@@ -68,10 +68,9 @@ impl ConsumerGroup {
         if member.is_of_no_member() && self.members.is_empty() {
             return Ok(());
         }
-        if !self.members.contains_key(member.member_id) {
-            return Err(ResponseError::UnknownMemberId);
-        }
-        if !member.knows_epochs {
+        let found = self.members.get(member.member_id);
+        let found = found.ok_or(ResponseError::UnknownMemberId)?;
+        if !member.knows_epochs && found.classic.is_none() {
             return Err(ResponseError::UnsupportedVersion);
         }
         self.check_epoch(member.member_id, member.generation)

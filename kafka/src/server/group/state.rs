@@ -225,7 +225,7 @@ impl ClassicGroup {
     }
 
     /// The assignor that most members prefer, among the assignors that all support.
-    fn choose_protocol(&self) -> Option<String> {
+    pub(super) fn choose_protocol(&self) -> Option<String> {
         let supported = |name: &str| {
             let mut members = self.members.values();
             members.all(|member| member.protocols.iter().any(|(other, _)| other == name))

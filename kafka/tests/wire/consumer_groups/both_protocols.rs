@@ -35,25 +35,6 @@ async fn a_group_without_members_changes_its_protocol_and_keeps_its_offsets() {
     assert_eq!(client.offset_for(None, -1).await, Ok(7));
 }
 
-/// Kafka admits both to one group, if the classic member's metadata is a consumer's.
-#[tokio::test]
-async fn members_of_the_other_protocol_are_refused() {
-    let served = served().await;
-    let mut client = served.client();
-    client.beat(join("first")).await;
-    assert_eq!(join_classic(&mut client, "").await.error_code, 23);
-    let heartbeat = HeartbeatRequest::default()
-        .with_group_id(group())
-        .with_member_id(text("first"))
-        .with_generation_id(1);
-    assert_eq!(client.ask(4, &heartbeat).await.error_code, 25);
-    client.beat(beat("first", -1)).await;
-    let id = join_classic(&mut client, "").await.member_id;
-    join_classic(&mut client, &id).await;
-    assert_eq!(client.refused_beat(join("first")).await, 69);
-    assert_eq!(client.refused_beat(beat("first", 1)).await, 69);
-}
-
 #[tokio::test]
 async fn groups_are_listed_and_described_by_their_protocol() {
     let served = served().await;

@@ -4,6 +4,7 @@
 //! otherwise.
 
 mod both_protocols;
+mod mixed;
 mod offsets;
 mod static_members;
 mod topics;

@@ -135,7 +135,9 @@ impl ConsumerGroup {
         self.check_member(group, &id, &beat)?;
         self.learn_pattern(beat.pattern.as_deref())?;
         if beat.joins() {
-            self.admit(&id, &beat, session_ends);
+            let (client, host) = (&beat.client_id, &beat.client_host);
+            let new = || Member::new(client.clone(), host.clone(), session_ends);
+            self.admit(&id, beat.instance_id.as_deref(), new);
         }
         let is_full = beat.is_full();
         let owned = beat.owned.clone();
@@ -145,16 +147,7 @@ impl ConsumerGroup {
         member.session_ends = session_ends;
         let had = member.assigned.clone();
         let subscribes_otherwise = update(member, beat);
-        if subscribes_otherwise {
-            self.topics.retain_subscribed(self.members.values());
-        }
-        // A member's epoch is not 0, so neither is a group's, even if nothing is subscribed to.
-        if self.topics.refresh(topics) || subscribes_otherwise || self.epoch == 0 {
-            self.start_epoch();
-        }
-        if self.epoch > self.target_epoch {
-            self.assign();
-        }
+        self.advance(subscribes_otherwise, topics);
         self.reconcile(&id, owned.as_ref(), now);
         let Some(member) = self.members.get(&id) else {
             return Self::unknown_member(&id, group);
@@ -178,7 +171,7 @@ impl ConsumerGroup {
                     // It comes back under whatever id; the instance id must be free, even if the
                     // member's id is the same.
                     Some((holder, member)) if beat.joins() => {
-                        return match member.epoch == AWAY {
+                        return match member.epoch == AWAY || member.classic.is_some() {
                             true => Ok(()),
                             false => refuse(
                                 ResponseError::UnreleasedInstanceId,
@@ -200,7 +193,7 @@ impl ConsumerGroup {
     }
 
     /// The member with this id, which must have this instance id. `None` if both are new.
-    fn check_instance(
+    pub(super) fn check_instance(
         &self,
         id: &str,
         instance: &str,
@@ -249,14 +242,16 @@ impl ConsumerGroup {
 
     /// A member that was checked joins. A static member that was away takes the place of the member
     /// that it was, and what that had.
-    fn admit(&mut self, id: &str, beat: &ConsumerHeartbeat, session_ends: Instant) {
+    pub(super) fn admit(&mut self, id: &str, instance: Option<&str>, new: impl FnOnce() -> Member) {
         self.wakes_timer = true;
-        let instance = beat.instance_id.as_ref();
         let before = instance.and_then(|instance| self.instances.get(instance).cloned());
         let replaced = before.and_then(|before| self.members.remove_entry(&before));
         if let Some((before, mut member)) = replaced {
             member.epoch = JOINS;
             member.previous_epoch = JOINS;
+            for partition in std::mem::take(&mut member.revoking) {
+                self.owners.remove(&partition);
+            }
             for partition in &member.assigned {
                 self.owners.insert(*partition, id.to_owned());
             }
@@ -273,15 +268,8 @@ impl ConsumerGroup {
             if let Some(other) = other {
                 self.instances.remove(other);
             }
-            self.instances.insert(instance.clone(), id.to_owned());
+            self.instances.insert(instance.to_owned(), id.to_owned());
         }
-        let new = || {
-            Member::new(
-                beat.client_id.clone(),
-                beat.client_host.clone(),
-                session_ends,
-            )
-        };
         self.members.entry(id.to_owned()).or_insert_with(new);
     }
 
@@ -342,6 +330,7 @@ fn check_epoch(member: &Member, beat: &ConsumerHeartbeat) -> Result<(), Refusal>
 /// Takes over what a heartbeat states. Returns whether the member subscribes otherwise.
 fn update(member: &mut Member, beat: ConsumerHeartbeat) -> bool {
     let before = member.subscription.clone();
+    member.classic = None;
     member.client_id = beat.client_id;
     member.client_host = beat.client_host;
     if beat.instance_id.is_some() {

@@ -1,6 +1,7 @@
 //! A member of a consumer group, and the next step of its reconciliation.
 
 use super::super::assignor::{Assignor, Partition, Partitions};
+use bytes::Bytes;
 use std::collections::BTreeSet;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -26,6 +27,24 @@ pub(super) enum Progress {
     Unreleased,
 }
 
+/// What a member has that uses the classic protocol.
+#[derive(Debug)]
+pub(crate) struct ClassicPart {
+    pub(super) session_timeout: Duration,
+    /// The assignors that it supports, each with its metadata.
+    pub(super) protocols: Vec<(String, Bytes)>,
+    /// When it must have joined again.
+    pub(super) join_ends: Option<Instant>,
+    /// When it must have asked for its assignment.
+    pub(super) sync_ends: Option<Instant>,
+}
+
+impl ClassicPart {
+    pub(super) fn supports(&self, protocol: &str) -> bool {
+        self.protocols.iter().any(|(name, _)| name == protocol)
+    }
+}
+
 /// A member of a consumer group.
 #[derive(Debug)]
 pub(crate) struct Member {
@@ -48,6 +67,8 @@ pub(crate) struct Member {
     pub(super) session_ends: Instant,
     /// When it must have given up what it is to give up.
     pub(super) revocation_ends: Option<Instant>,
+    /// `None` for a member by the consumer protocol.
+    pub(crate) classic: Option<ClassicPart>,
 }
 
 /// A member's next assignment.
@@ -76,6 +97,7 @@ impl Member {
             rebalance_timeout: Duration::ZERO,
             session_ends,
             revocation_ends: None,
+            classic: None,
         }
     }
 
@@ -85,8 +107,12 @@ impl Member {
 
     /// When it is removed, unless it does something before.
     pub(super) fn deadline(&self) -> Instant {
-        let revocation = self.revocation_ends.into_iter();
-        revocation.fold(self.session_ends, Instant::min)
+        let classic = self.classic.as_ref();
+        let classic = classic
+            .into_iter()
+            .flat_map(|part| [part.join_ends, part.sync_ends]);
+        let others = classic.chain([self.revocation_ends]).flatten();
+        others.fold(self.session_ends, Instant::min)
     }
 
     /// The next step towards the target; `None` while there is nothing to do but wait. `is_free` is
@@ -145,8 +171,9 @@ impl Member {
         self.assigned = step.assigned;
         self.revoking = step.revoking;
         self.revocation_ends = match self.progress {
-            Progress::Unrevoked => Some(now + self.rebalance_timeout),
-            Progress::Stable | Progress::Unreleased => None,
+            // A classic member has a time to join again instead.
+            Progress::Unrevoked if self.classic.is_none() => Some(now + self.rebalance_timeout),
+            _ => None,
         };
     }
 }

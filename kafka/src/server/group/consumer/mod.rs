@@ -4,6 +4,8 @@
 //! |---|---|
 //! | `member.rs` | a member, and the next step of its reconciliation |
 //! | `heartbeat.rs` | ConsumerGroupHeartbeat: joining, leaving, and all between |
+//! | `classic.rs`, `embedded.rs` | classic members of such a group, and the bytes that they send |
+//! | `migrate.rs` | a group with members changes its protocol |
 //! | `subscription.rs` | subscribed topics, by name and by pattern, as the group last saw them |
 //! | `../assignor/` | which member is to have which partitions |
 //!
@@ -45,14 +47,18 @@
 //! The group's state is derived: *Empty* without members, *Assigning* while the target's epoch is behind,
 //! *Reconciling* while a member's is, *Stable* otherwise.
 
+mod classic;
+mod embedded;
 mod heartbeat;
 mod member;
+mod migrate;
 mod subscription;
 
 pub(crate) use heartbeat::{ConsumerHeartbeat, HeartbeatAnswer};
 pub(crate) use member::Member;
 
 use super::assignor::{Assignor, Candidate, Demand, Partition, Partitions};
+use crate::server::topics::Topics;
 use kafka_protocol::error::ResponseError;
 use member::Subscription;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -92,16 +98,22 @@ pub(crate) struct ConsumerGroup {
 impl ConsumerGroup {
     /// The name of its state in the protocol.
     pub(crate) fn state_name(&self) -> &'static str {
-        let is_reconciled = |member: &Member| member.is_reconciled_to(self.target_epoch);
         if self.members.is_empty() {
             "Empty"
         } else if self.epoch > self.target_epoch {
             "Assigning"
-        } else if self.members.values().all(is_reconciled) {
+        } else if self.is_stable() {
             "Stable"
         } else {
             "Reconciling"
         }
+    }
+
+    /// Whether each member has what the group's epoch gives it.
+    fn is_stable(&self) -> bool {
+        let mut members = self.members.values();
+        self.epoch == self.target_epoch
+            && members.all(|member| member.is_reconciled_to(self.target_epoch))
     }
 
     /// The assignor of the next target.
@@ -126,6 +138,20 @@ impl ConsumerGroup {
 
     fn start_epoch(&mut self) {
         self.epoch = self.epoch.saturating_add(1);
+    }
+
+    /// Looks at the topics, and assigns all partitions if there is a reason to.
+    fn advance(&mut self, subscribes_otherwise: bool, topics: &Topics) {
+        if subscribes_otherwise {
+            self.topics.retain_subscribed(self.members.values());
+        }
+        // A member's epoch is not 0, so neither is a group's, even if nothing is subscribed to.
+        if self.topics.refresh(topics) || subscribes_otherwise || self.epoch == 0 {
+            self.start_epoch();
+        }
+        if self.epoch > self.target_epoch {
+            self.assign();
+        }
     }
 
     /// Computes the target of the group's epoch.
@@ -215,9 +241,10 @@ impl ConsumerGroup {
     /// Checks that a member may read or write offsets: its epoch is the one that it states.
     pub(super) fn check_epoch(&self, id: &str, epoch: i32) -> Result<(), ResponseError> {
         let member = self.members.get(id).ok_or(ResponseError::UnknownMemberId)?;
-        match member.epoch == epoch {
-            true => Ok(()),
-            false => Err(ResponseError::StaleMemberEpoch),
+        match &member.classic {
+            _ if member.epoch == epoch => Ok(()),
+            None => Err(ResponseError::StaleMemberEpoch),
+            Some(_) => Err(ResponseError::IllegalGeneration),
         }
     }
 

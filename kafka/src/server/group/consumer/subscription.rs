@@ -1,9 +1,10 @@
 //! The topics that a group subscribes to, as it last saw them.
 
+use super::super::assignor::Partitions;
 use super::member::{Member, Subscription};
 use crate::server::topics::Topics;
 use regex::{Regex, RegexBuilder};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use uuid::Uuid;
 
 /// How large a compiled pattern may be. A class of all letters takes some tens of kilobytes.
@@ -152,6 +153,21 @@ impl SubscribedTopics {
         let names = subscription.names.iter().chain(matched);
         let found = names.filter_map(|name| self.seen.get(name));
         found.map(|topic| topic.id).collect()
+    }
+
+    /// Partitions of topics that are subscribed to and exist, by the topics' ids.
+    pub(super) fn with_ids(&self, named: &[(String, Vec<i32>)]) -> Partitions {
+        let known = named.iter().filter_map(|(name, numbers)| {
+            let topic = self.seen.get(name)?.id;
+            Some(numbers.iter().map(move |number| (topic, *number)))
+        });
+        known.flatten().collect()
+    }
+
+    pub(super) fn names_by_id(&self) -> HashMap<Uuid, &str> {
+        let seen = self.seen.iter();
+        seen.map(|(name, topic)| (topic.id, name.as_str()))
+            .collect()
     }
 
     pub(super) fn name_of(&self, id: Uuid) -> Option<&str> {
