@@ -317,7 +317,11 @@ impl ServerBuilder {
         let first_producer_id = (random_uuid().as_u64_pair().0 >> 2) as i64;
         let shared = Arc::new(Shared {
             topics: Topics::new(broker.clone()),
-            groups: Groups::new(self.config.group_times, phase.subscribe()),
+            groups: Groups::new(
+                self.config.group_times,
+                self.config.limits.group_members,
+                phase.subscribe(),
+            ),
             next_producer_id: AtomicI64::new(first_producer_id),
             phase,
             metrics: Arc::default(),

@@ -106,7 +106,8 @@ impl Default for SaslConfig {
     }
 }
 
-/// How many bytes a request, a batch and a client's waiting answers may take.
+/// How many bytes a request, a batch and a client's waiting answers may take, and how many members a
+/// group may have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ServerLimits {
@@ -123,6 +124,9 @@ pub struct ServerLimits {
     /// The bytes of the metadata of a committed offset (Kafka's `offset.metadata.max.bytes`).
     /// Default 4,096.
     pub offset_metadata_bytes: usize,
+    /// The members of a group (Kafka's `group.max.size` and `group.consumer.max.size`). Default
+    /// 10,000; Kafka has no limit by default.
+    pub group_members: usize,
 }
 
 impl Default for ServerLimits {
@@ -133,11 +137,13 @@ impl Default for ServerLimits {
             decompressed_bytes: 64 << 20,
             fetch_bytes: 55 << 20,
             offset_metadata_bytes: 4096,
+            group_members: 10_000,
         }
     }
 }
 
-/// The times of classic consumer groups.
+/// The times of consumer groups. Members by the classic protocol choose their session timeout; members
+/// by the consumer protocol (KIP-848) are given theirs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct GroupTimes {
@@ -150,6 +156,12 @@ pub struct GroupTimes {
     /// The longest session timeout (Kafka's `group.max.session.timeout.ms`). Default 30 minutes, as
     /// in Kafka.
     pub max_session_timeout: Duration,
+    /// The session timeout of members by the consumer protocol (Kafka's
+    /// `group.consumer.session.timeout.ms`). Default 45 seconds, as in Kafka.
+    pub consumer_session_timeout: Duration,
+    /// How often these members are to send heartbeats (Kafka's
+    /// `group.consumer.heartbeat.interval.ms`). Default five seconds, as in Kafka.
+    pub consumer_heartbeat_interval: Duration,
 }
 
 impl Default for GroupTimes {
@@ -158,6 +170,8 @@ impl Default for GroupTimes {
             initial_rebalance_delay: Duration::ZERO,
             min_session_timeout: Duration::from_secs(6),
             max_session_timeout: Duration::from_secs(1800),
+            consumer_session_timeout: Duration::from_secs(45),
+            consumer_heartbeat_interval: Duration::from_secs(5),
         }
     }
 }

@@ -11,6 +11,7 @@ mod admin_versions;
 mod alter;
 mod client;
 mod connections;
+mod consumer_groups;
 mod fetch;
 mod groups;
 mod in_process;

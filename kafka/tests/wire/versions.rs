@@ -72,6 +72,24 @@ async fn metadata_by_name() {
 }
 
 #[tokio::test]
+async fn metadata_by_id() {
+    let (_served, mut client) = served().await;
+    let id = client.topic_id("orders").await;
+    // Java's consumer sends an empty name beside the id.
+    for empty in [None, Some(name(""))] {
+        let topic = metadata_request::MetadataRequestTopic::default()
+            .with_name(empty)
+            .with_topic_id(id);
+        let request = MetadataRequest::default().with_topics(Some(vec![topic]));
+        for version in 12..=13 {
+            let response = client.ask(version, &request).await;
+            let topic = &response.topics[0];
+            assert_eq!((topic.error_code, &topic.name), (0, &Some(name("orders"))));
+        }
+    }
+}
+
+#[tokio::test]
 async fn metadata_of_all_topics() {
     let (_served, mut client) = served().await;
     let request = |version| match version {
@@ -353,6 +371,47 @@ fn offset_fetch(version: i16, group: &GroupId, all: bool) -> OffsetFetchRequest 
     OffsetFetchRequest::default()
         .with_group_id(group.clone())
         .with_topics((!all || version < 2).then(|| vec![topic]))
+}
+
+#[tokio::test]
+async fn consumer_group_requests() {
+    let (_served, mut client) = served().await;
+    let request = |version: i16| {
+        let member = StrBytes::from_string(format!("member-{version}"));
+        let request = ConsumerGroupHeartbeatRequest::default()
+            .with_group_id(group())
+            .with_member_id(member)
+            .with_rebalance_timeout_ms(30_000)
+            .with_topic_partitions(Some(Vec::new()));
+        match version {
+            0 => request.with_subscribed_topic_names(Some(vec![name("orders")])),
+            _ => request.with_subscribed_topic_regex(Some(text("order."))),
+        }
+    };
+    for (version, response) in in_all_versions(&mut client, request).await {
+        let expected = (0, i32::from(version) + 1);
+        assert_eq!((response.error_code, response.member_epoch), expected);
+        assert_eq!(response.member_id.as_deref().map(str::len), Some(8));
+        let topics = response.assignment.unwrap().topic_partitions;
+        assert_eq!(topics.len(), usize::from(version == 0), "v{version}");
+    }
+    let request = |_| {
+        ConsumerGroupDescribeRequest::default()
+            .with_group_ids(vec![group(), GroupId(text("unknown"))])
+            .with_include_authorized_operations(true)
+    };
+    for (version, response) in in_all_versions(&mut client, request).await {
+        let [described, unknown] = &response.groups[..] else {
+            panic!("v{version}: {response:?}");
+        };
+        assert_eq!((described.error_code, described.group_epoch), (0, 2));
+        assert_ne!(described.authorized_operations, i32::MIN);
+        let types = described.members.iter().map(|member| member.member_type);
+        let expected = if version >= 1 { 1 } else { -1 };
+        assert_eq!(types.collect::<Vec<_>>(), [expected; 2], "v{version}");
+        assert_eq!(unknown.error_code, 69);
+        assert!(unknown.error_message.is_some());
+    }
 }
 
 #[tokio::test]

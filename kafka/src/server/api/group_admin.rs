@@ -2,7 +2,7 @@
 
 use super::{code, once, text};
 use crate::server::connection::Client;
-use crate::server::group::{Group, State};
+use crate::server::group::{ClassicGroup, Group, Members, State};
 use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::delete_groups_response::DeletableGroupResult;
 use kafka_protocol::messages::describe_groups_response::{DescribedGroup, DescribedGroupMember};
@@ -13,8 +13,7 @@ use kafka_protocol::messages::{
 };
 
 /// Every operation on a group, as a bit set: there are no access rules.
-const GROUP_OPERATIONS: i32 = 0b1_0100_1000;
-const CLASSIC: &str = "classic";
+pub(super) const GROUP_OPERATIONS: i32 = 0b1_0100_1000;
 
 fn state_name(state: State) -> &'static str {
     match state {
@@ -26,8 +25,16 @@ fn state_name(state: State) -> &'static str {
 }
 
 /// `consumer`, or empty for a group that has offsets alone.
-fn protocol_type(group: &Group) -> String {
+fn protocol_type(group: &ClassicGroup) -> String {
     group.protocol_type.clone().unwrap_or_default()
+}
+
+/// A group's state, type and protocol type.
+fn names(group: &Group) -> (&'static str, &'static str, String) {
+    match &group.members {
+        Members::Classic(classic) => (state_name(classic.state), "classic", protocol_type(classic)),
+        Members::Consumer(consumer) => (consumer.state_name(), "consumer", "consumer".to_owned()),
+    }
 }
 
 pub(super) fn list(
@@ -43,21 +50,20 @@ pub(super) fn list(
     };
     let mut listed = Vec::new();
     for (name, group) in client.shared.groups.all() {
-        let group = group.lock();
-        let state = state_name(group.state);
+        let (state, kind, protocol_type) = names(&group.lock());
         let is_wanted =
-            contains(&request.states_filter, state) && contains(&request.types_filter, CLASSIC);
+            contains(&request.states_filter, state) && contains(&request.types_filter, kind);
         if !is_wanted {
             continue;
         }
         let mut found = ListedGroup::default()
             .with_group_id(GroupId(text(name)))
-            .with_protocol_type(text(protocol_type(&group)));
+            .with_protocol_type(text(protocol_type));
         if version >= 4 {
             found.group_state = text(state);
         }
         if version >= 5 {
-            found.group_type = text(CLASSIC);
+            found.group_type = text(kind);
         }
         listed.push(found);
     }
@@ -75,15 +81,21 @@ pub(super) fn describe(
         if version >= 3 && request.include_authorized_operations {
             described.authorized_operations = GROUP_OPERATIONS;
         }
-        let Some(group) = client.shared.groups.find(&id) else {
+        let not_found = |mut described: DescribedGroup, what: &str| {
             described.group_state = text("Dead");
             if version >= 6 {
                 described.error_code = ResponseError::GroupIdNotFound.code();
-                described.error_message = Some(text(format!("Group {} not found.", id.as_str())));
+                described.error_message = Some(text(format!("Group {} {what}.", id.as_str())));
             }
-            return described;
+            described
+        };
+        let Some(group) = client.shared.groups.find(&id) else {
+            return not_found(described, "not found");
         };
         let group = group.lock();
+        let Members::Classic(group) = &group.members else {
+            return not_found(described, "is not a classic group");
+        };
         let members = group.members.iter().map(|(id, member)| {
             let mut found = DescribedGroupMember::default()
                 .with_member_id(text(id.as_str()))
@@ -101,7 +113,7 @@ pub(super) fn describe(
         });
         described.members = members.collect();
         described.group_state = text(state_name(group.state));
-        described.protocol_type = text(protocol_type(&group));
+        described.protocol_type = text(protocol_type(group));
         if group.state == State::Stable {
             described.protocol_data = text(group.protocol.clone().unwrap_or_default());
         }

@@ -17,7 +17,7 @@ use kafka_protocol::messages::{
 use kafka_protocol::protocol::StrBytes;
 use std::time::Duration;
 
-fn owned(text: &Option<StrBytes>) -> Option<String> {
+pub(super) fn owned(text: &Option<StrBytes>) -> Option<String> {
     text.as_ref().map(|text| text.as_str().to_owned())
 }
 
@@ -26,7 +26,7 @@ fn kept(bytes: &Bytes) -> Bytes {
     Bytes::copy_from_slice(bytes)
 }
 
-fn milliseconds(value: i32) -> Duration {
+pub(super) fn milliseconds(value: i32) -> Duration {
     Duration::from_millis(value.max(0) as u64)
 }
 
@@ -66,7 +66,11 @@ pub(super) async fn join(
     let group = request.group_id.as_str().to_owned();
     let asked_id = request.member_id.clone();
     drop(request);
-    let (error, joined) = match client.shared.groups.join(&group, joining) {
+    let (error, joined) = match client
+        .shared
+        .groups
+        .join(&client.shared.topics, &group, joining)
+    {
         Join::Refused(error) => (Some(error), None),
         Join::MemberId(id) => {
             return refused_join(version, ResponseError::MemberIdRequired, text(id));

@@ -77,7 +77,9 @@ fn requested_topic(
             .with_topic_id(requested.topic_id)
     };
     let topics = &client.shared.topics;
-    let Some(name) = &requested.name else {
+    // Beside an id, Java's consumer sends an empty name.
+    let name = requested.name.as_ref();
+    let Some(name) = name.filter(|_| requested.topic_id.is_nil()) else {
         // The version without a name in the answer came after that without one in the request.
         let nameless = |answer: MetadataResponseTopic| match version {
             12.. => answer,

@@ -6,6 +6,7 @@
 mod alter_configs;
 pub(super) mod api_versions;
 mod configs;
+mod consumer_groups;
 mod describe_log_dirs;
 mod describe_producers;
 mod fetch;
@@ -99,7 +100,7 @@ async fn dispatch(
         ApiKey::Fetch => handle!(request => fetch::handle(client, version, request).await),
         ApiKey::ListOffsets => handle!(request => list_offsets::handle(client, version, request)),
         ApiKey::Metadata => handle!(request => metadata::handle(client, version, request)),
-        ApiKey::OffsetCommit => handle!(request => offsets::commit(client, request)),
+        ApiKey::OffsetCommit => handle!(request => offsets::commit(client, version, request)),
         ApiKey::OffsetFetch => handle!(request => offsets::fetch(client, version, request)),
         ApiKey::FindCoordinator => {
             handle!(request => find_coordinator::handle(client, version, request));
@@ -138,6 +139,12 @@ async fn dispatch(
             handle!(request => group_admin::describe(client, version, request));
         }
         ApiKey::DeleteGroups => handle!(request => group_admin::delete(client, request)),
+        ApiKey::ConsumerGroupHeartbeat => {
+            handle!(request => consumer_groups::heartbeat(client, head, request));
+        }
+        ApiKey::ConsumerGroupDescribe => {
+            handle!(request => consumer_groups::describe(client, version, request));
+        }
         ApiKey::InitProducerId => handle!(request => init_producer_id::handle(client, &request)),
         ApiKey::SaslHandshake => handle!(request => sasl::handshake(&request)),
         ApiKey::SaslAuthenticate => handle!(request => sasl::authenticate(&request)),

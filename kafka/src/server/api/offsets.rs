@@ -9,6 +9,7 @@ use kafka_protocol::messages::offset_commit_request::OffsetCommitRequestPartitio
 use kafka_protocol::messages::offset_commit_response::{
     OffsetCommitResponsePartition, OffsetCommitResponseTopic,
 };
+use kafka_protocol::messages::offset_fetch_request::OffsetFetchRequestGroup;
 use kafka_protocol::messages::offset_fetch_response::{
     OffsetFetchResponseGroup, OffsetFetchResponsePartition, OffsetFetchResponsePartitions,
     OffsetFetchResponseTopic, OffsetFetchResponseTopics,
@@ -17,16 +18,24 @@ use kafka_protocol::messages::{
     OffsetCommitRequest, OffsetCommitResponse, OffsetFetchRequest, OffsetFetchResponse,
 };
 
-pub(super) fn commit(client: &Client, request: OffsetCommitRequest) -> OffsetCommitResponse {
+pub(super) fn commit(
+    client: &Client,
+    version: i16,
+    request: OffsetCommitRequest,
+) -> OffsetCommitResponse {
     let shared = &client.shared;
     let member = CommitMember {
         generation: request.generation_id_or_member_epoch,
         member_id: &request.member_id,
         instance_id: request.group_instance_id.as_deref(),
+        knows_epochs: version >= 9,
     };
     // As in Kafka, a group without members may have an empty name.
     let group = shared.groups.for_commit(&request.group_id, &member);
-    let group = group.ok_or(ResponseError::IllegalGeneration);
+    let group = group.ok_or(match version {
+        9.. => ResponseError::GroupIdNotFound,
+        _ => ResponseError::IllegalGeneration,
+    });
     // One step of the group: all offsets of a commit are there, or none yet.
     let mut group = match &group {
         Ok(group) => Ok(group.lock()),
@@ -61,7 +70,14 @@ pub(super) fn commit(client: &Client, request: OffsetCommitRequest) -> OffsetCom
             .with_name(topic.name.clone())
             .with_partitions(partitions.collect())
     });
-    OffsetCommitResponse::default().with_topics(topics.collect())
+    let topics: Vec<_> = topics.collect();
+    drop(group);
+    let mut partitions = topics.iter().flat_map(|topic| &topic.partitions);
+    if partitions.any(|partition| partition.error_code != 0) {
+        // A commit that was refused leaves no group behind.
+        shared.groups.remove_if_it_holds_nothing(&request.group_id);
+    }
+    OffsetCommitResponse::default().with_topics(topics)
 }
 
 fn committed(
@@ -135,10 +151,13 @@ pub(super) fn fetch(
     request: OffsetFetchRequest,
 ) -> OffsetFetchResponse {
     let shared = &client.shared;
-    let fetched = |group: &str, asked: Asked<'_>| {
+    let fetched = |group: &str, member: Option<&str>, epoch: i32, asked: Asked<'_>| {
         let group = shared.groups.find(group);
         let mut group = group.as_ref().map(|group| group.lock());
-        look_up(&shared.topics, group.as_deref_mut(), asked)
+        if let Some(group) = &group {
+            group.check_offset_fetch(member, epoch)?;
+        }
+        Ok(look_up(&shared.topics, group.as_deref_mut(), asked))
     };
     if version >= 8 {
         let groups = request.groups.iter().map(|group| {
@@ -151,7 +170,11 @@ pub(super) fn fetch(
                         .collect(),
                 ),
             };
-            let topics = fetched(&group.group_id, asked).into_iter();
+            let (member, epoch) = (group.member_id.as_deref(), group.member_epoch);
+            let topics = match fetched(&group.group_id, member, epoch, asked) {
+                Ok(topics) => topics.into_iter(),
+                Err(error) => return refused_group(group, error),
+            };
             let topics = topics.map(|(name, partitions)| {
                 OffsetFetchResponseTopics::default()
                     .with_name(topic_name(&name))
@@ -172,7 +195,10 @@ pub(super) fn fetch(
                 .collect(),
         ),
     };
-    let topics = fetched(&request.group_id, asked).into_iter();
+    let topics = match fetched(&request.group_id, None, -1, asked) {
+        Ok(topics) => topics.into_iter(),
+        Err(error) => return OffsetFetchResponse::default().with_error_code(error.code()),
+    };
     let topics = topics.map(|(name, partitions)| {
         let partitions = partitions.into_iter();
         let partitions = partitions.map(|found| of_only_group(version, found));
@@ -181,6 +207,15 @@ pub(super) fn fetch(
             .with_partitions(partitions.collect())
     });
     OffsetFetchResponse::default().with_topics(topics.collect())
+}
+
+fn refused_group(
+    group: &OffsetFetchRequestGroup,
+    error: ResponseError,
+) -> OffsetFetchResponseGroup {
+    OffsetFetchResponseGroup::default()
+        .with_group_id(group.group_id.clone())
+        .with_error_code(error.code())
 }
 
 fn parts(found: Option<CommittedOffset>) -> (i64, i32, String) {

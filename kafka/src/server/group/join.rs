@@ -1,6 +1,6 @@
 //! JoinGroup: the first phase of a rebalance.
 
-use super::state::{Group, Member, State};
+use super::state::{ClassicGroup, Member, State};
 use super::{Later, Waiting};
 use crate::server::topics::random_uuid;
 use bytes::Bytes;
@@ -58,16 +58,25 @@ pub(crate) struct JoinedMember {
     pub(crate) metadata: Bytes,
 }
 
-impl Group {
-    pub(super) fn join(&mut self, request: JoinRequest, initial_delay: Duration) -> Join {
-        if self.is_deleted {
-            // The client tries again, and finds another group.
-            return Join::Refused(ResponseError::CoordinatorNotAvailable);
-        }
+impl ClassicGroup {
+    pub(super) fn join(
+        &mut self,
+        request: JoinRequest,
+        initial_delay: Duration,
+        max_members: usize,
+    ) -> Join {
         if let Err(error) = self.check_protocols(&request) {
             return Join::Refused(error);
         }
+        let is_new = match &request.instance_id {
+            Some(instance) => !self.instances.contains_key(instance),
+            None => true,
+        };
         if request.member_id.is_empty() {
+            let members = self.members.len() + self.expected.len();
+            if is_new && members >= max_members {
+                return Join::Refused(ResponseError::GroupMaxSizeReached);
+            }
             return match request.instance_id.clone() {
                 Some(instance) => self.join_static(request, &instance, initial_delay),
                 None => self.join_new(request, initial_delay),

@@ -1,6 +1,7 @@
 //! Committed offsets.
 
-use super::state::{Group, State};
+use super::consumer::ConsumerGroup;
+use super::state::{ClassicGroup, State};
 use kafka_protocol::error::ResponseError;
 use std::collections::BTreeMap;
 use uuid::Uuid;
@@ -21,10 +22,12 @@ pub(crate) type Offsets = BTreeMap<(String, i32), CommittedOffset>;
 /// The member that commits, as it says.
 #[derive(Debug)]
 pub(crate) struct CommitMember<'a> {
-    /// Negative for a client that is no member.
+    /// The generation, or the member's epoch. Negative for a client that is no member.
     pub(crate) generation: i32,
     pub(crate) member_id: &'a str,
     pub(crate) instance_id: Option<&'a str>,
+    /// Whether the version of its request has the errors of the consumer protocol.
+    pub(crate) knows_epochs: bool,
 }
 
 impl CommitMember<'_> {
@@ -40,12 +43,8 @@ impl CommitMember<'_> {
     }
 }
 
-impl Group {
-    /// Checks that this client may commit now. Its session goes on.
-    pub(crate) fn check_commit(&mut self, member: &CommitMember<'_>) -> Result<(), ResponseError> {
-        if self.is_deleted {
-            return Err(ResponseError::CoordinatorNotAvailable);
-        }
+impl ClassicGroup {
+    pub(super) fn check_commit(&mut self, member: &CommitMember<'_>) -> Result<(), ResponseError> {
         if member.is_of_no_member() && self.state == State::Empty {
             return Ok(());
         }
@@ -61,5 +60,19 @@ impl Group {
             member.touch(tokio::time::Instant::now());
         }
         Ok(())
+    }
+}
+
+impl ConsumerGroup {
+    pub(super) fn check_commit(&mut self, member: &CommitMember<'_>) -> Result<(), ResponseError> {
+        if member.is_of_no_member() && self.members.is_empty() {
+            return Ok(());
+        }
+        let found = self.members.get(member.member_id);
+        let found = found.ok_or(ResponseError::UnknownMemberId)?;
+        if !member.knows_epochs && found.classic.is_none() {
+            return Err(ResponseError::UnsupportedVersion);
+        }
+        self.check_epoch(member.member_id, member.generation)
     }
 }

@@ -1,6 +1,5 @@
 //! A group's state, and its steps from one to the next.
 
-use super::offsets::Offsets;
 use super::{Joined, JoinedMember, Synced, Waiting};
 use bytes::Bytes;
 use kafka_protocol::error::ResponseError;
@@ -62,9 +61,9 @@ impl Member {
     }
 }
 
-/// A classic consumer group.
+/// The members of a group by the classic protocol.
 #[derive(Debug)]
-pub(crate) struct Group {
+pub(crate) struct ClassicGroup {
     pub(crate) state: State,
     pub(crate) generation: i32,
     /// `consumer`, or `connect`: only members of one kind make a group.
@@ -79,16 +78,11 @@ pub(crate) struct Group {
     pub(super) expected: HashMap<String, Instant>,
     /// When a rebalance goes on without the members that have not joined, or not synced.
     pub(super) phase_ends: Option<Instant>,
-    pub(crate) offsets: Offsets,
-    /// A timer task runs.
-    pub(super) has_timer: bool,
-    /// The group was deleted after a request had found it.
-    pub(super) is_deleted: bool,
 }
 
-impl Group {
-    pub(super) fn new() -> Group {
-        Group {
+impl ClassicGroup {
+    pub(super) fn new() -> ClassicGroup {
+        ClassicGroup {
             state: State::Empty,
             generation: 0,
             protocol_type: None,
@@ -98,9 +92,6 @@ impl Group {
             instances: HashMap::new(),
             expected: HashMap::new(),
             phase_ends: None,
-            offsets: Offsets::default(),
-            has_timer: false,
-            is_deleted: false,
         }
     }
 
@@ -378,7 +369,7 @@ mod tests {
             syncing: None,
             has_synced: false,
         };
-        let mut group = Group::new();
+        let mut group = ClassicGroup::new();
         group.state = State::Preparing;
         group.members.insert("a-1".to_owned(), member);
         group.complete_join();

@@ -1,7 +1,7 @@
 //! SyncGroup, the second phase of a rebalance; heartbeats and leaving.
 
 use super::Later;
-use super::state::{Group, State};
+use super::state::{ClassicGroup, State};
 use bytes::Bytes;
 use kafka_protocol::error::ResponseError;
 use std::collections::HashMap;
@@ -43,7 +43,7 @@ pub(crate) struct LeavingMember<'a> {
     pub(crate) instance_id: Option<&'a str>,
 }
 
-impl Group {
+impl ClassicGroup {
     pub(super) fn sync(&mut self, request: SyncRequest) -> Sync {
         let instance = request.instance_id.as_deref();
         let checked = self.check_generation(request.generation, &request.member_id, instance);

@@ -4,8 +4,7 @@
 //! moves a time away, so it does not wake the timer; the timer then wakes at the old time, finds
 //! nothing to do, and sleeps on.
 
-use super::GroupCell;
-use super::state::Group;
+use super::{Group, GroupCell};
 use crate::server::connection::{Phase, reached};
 use std::sync::Arc;
 use tokio::sync::watch;

@@ -420,6 +420,31 @@ pub(crate) static SERVED: &[Api] = &[
         0,
         &[always(Structs(TOPIC_WITH_NUMBERS))],
     ),
+    api(
+        ApiKey::ConsumerGroupHeartbeat,
+        0,
+        1,
+        0,
+        &[
+            always(Text),
+            always(Text),
+            always(INT32),
+            always(Text),
+            always(Text),
+            always(INT32),
+            always(List(&Text)),
+            from(1, Text),
+            always(Text),
+            always(Structs(&[always(UUID), always(List(&INT32))])),
+        ],
+    ),
+    api(
+        ApiKey::ConsumerGroupDescribe,
+        0,
+        1,
+        0,
+        &[always(List(&Text)), always(BOOLEAN)],
+    ),
 ];
 
 /// The API of this number, if it is served.
