@@ -193,7 +193,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         self.metrics.answered(key, received, sent, begin.elapsed());
         match answer {
             Answer::Frame(frame) => {
-                self.output.extend_from_slice(&frame);
+                match self.output.is_empty() {
+                    // A long one is not copied.
+                    true => self.output = frame,
+                    false => self.output.extend_from_slice(&frame),
+                }
                 Ok(())
             }
             Answer::None => Ok(()),

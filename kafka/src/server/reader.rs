@@ -146,12 +146,14 @@ impl Reader {
     /// Reads what is there, and fits.
     pub(crate) fn read(&mut self, out: &mut FetchedRecords, room: Room) -> Result<(), ReadError> {
         while !out.is_full && !self.has_ended {
-            let log_start = self.log_start();
             match self.consumer.try_poll() {
                 Ok(batch) if batch.is_empty() => break,
                 Ok(batch) => {
+                    // Loaded after the poll: the log start that the poll found is not after it.
+                    let log_start = self.topic.topic.log_start_offset(self.partition);
+                    let log_start = log_start.map_err(|_| ReadError::Gone)?;
                     let position = self.position.take();
-                    self.position = take(&batch, position, log_start?, out, room)?;
+                    self.position = take(&batch, position, log_start, out, room)?;
                 }
                 Err(error) => self.has_failed(&error)?,
             }

@@ -198,6 +198,21 @@ impl Topics {
         found.is_some_and(|found| found.id == served.id)
     }
 
+    /// Deletes this incarnation, if it still has its name.
+    pub(crate) fn delete(&self, served: &ServedTopic) -> Result<(), TopicError> {
+        // Under the lock, so that another client does not put another topic in its place meanwhile.
+        let incarnations = self.incarnations.lock();
+        let mut incarnations = incarnations.unwrap_or_else(PoisonError::into_inner);
+        let current = incarnations.by_name.get(served.name());
+        let is_current = current.is_some_and(|current| current.id == served.id);
+        if !is_current {
+            let name = served.name().to_owned();
+            return Err(TopicError::UnknownTopic { name });
+        }
+        incarnations.remove(served.name());
+        self.broker.delete_topic(served.name())
+    }
+
     pub(crate) fn create(
         &self,
         name: &str,

@@ -317,6 +317,25 @@ async fn a_name_that_is_repeated_is_answered_once() {
     let answered = answered.iter().map(|result| result.group_id.as_str());
     assert_eq!(answered.collect::<Vec<_>>(), names[..2]);
 
+    let offsets = names.map(|name| {
+        let topic = offset_fetch_request::OffsetFetchRequestTopics::default()
+            .with_name(self::name("orders"))
+            .with_partition_indexes(vec![0, 1, 0]);
+        offset_fetch_request::OffsetFetchRequestGroup::default()
+            .with_group_id(GroupId(text(name)))
+            .with_topics(Some(vec![topic.clone(), topic]))
+    });
+    let request = OffsetFetchRequest::default().with_groups(offsets.to_vec());
+    let answered = client.ask(8, &request).await.groups;
+    let groups = answered.iter().map(|group| group.group_id.as_str());
+    assert_eq!(groups.collect::<Vec<_>>(), names[..2]);
+    let partitions = answered[0]
+        .topics
+        .iter()
+        .flat_map(|topic| &topic.partitions);
+    let partitions = partitions.map(|partition| partition.partition_index);
+    assert_eq!(partitions.collect::<Vec<_>>(), [0, 1]);
+
     let request = FindCoordinatorRequest::default().with_coordinator_keys(names.map(text).to_vec());
     let answered = client.ask(4, &request).await.coordinators;
     let answered = answered.iter().map(|coordinator| coordinator.key.as_str());

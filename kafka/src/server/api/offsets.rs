@@ -1,6 +1,6 @@
 //! OffsetCommit and OffsetFetch.
 
-use super::{code, text, topic_name};
+use super::{code, once, text, topic_name};
 use crate::server::connection::Client;
 use crate::server::group::{CommitMember, CommittedOffset, Group, Offsets};
 use crate::server::topics::{ServedTopic, Topics};
@@ -17,6 +17,7 @@ use kafka_protocol::messages::offset_fetch_response::{
 use kafka_protocol::messages::{
     OffsetCommitRequest, OffsetCommitResponse, OffsetFetchRequest, OffsetFetchResponse,
 };
+use std::collections::HashSet;
 
 pub(super) fn commit(
     client: &Client,
@@ -121,16 +122,19 @@ fn look_up(topics: &Topics, group: Option<&mut Group>, asked: Asked<'_>) -> Fetc
         topic.is_some_and(|topic| topic.id == offset.topic_id)
     });
     match asked {
-        Asked::Partitions(topics) => topics
-            .into_iter()
-            .map(|(name, partitions)| {
-                let found = partitions.iter().map(|partition| {
+        Asked::Partitions(topics) => {
+            // Once each: an offset's metadata may be far longer than the number that asks for it.
+            let mut seen = HashSet::new();
+            let found = topics.into_iter().map(|(name, partitions)| {
+                let new = partitions.iter().filter(|p| seen.insert((name, **p)));
+                let found = new.map(|partition| {
                     let key = (name.to_owned(), *partition);
                     (*partition, offsets.get(&key).cloned())
                 });
                 (name.to_owned(), found.collect())
-            })
-            .collect(),
+            });
+            found.collect()
+        }
         Asked::All => {
             let mut all = FetchedTopics::new();
             for ((name, partition), offset) in offsets.iter() {
@@ -160,7 +164,8 @@ pub(super) fn fetch(
         Ok(look_up(&shared.topics, group.as_deref_mut(), asked))
     };
     if version >= 8 {
-        let groups = request.groups.iter().map(|group| {
+        let groups = once(request.groups, |group| group.group_id.clone());
+        let groups = groups.iter().map(|group| {
             let asked = match &group.topics {
                 None => Asked::All,
                 Some(topics) => Asked::Partitions(

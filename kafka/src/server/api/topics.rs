@@ -286,10 +286,11 @@ fn delete_one(
     let Some(found) = found else {
         return refused(unknown, "there is no such topic");
     };
-    topics.broker().delete_topic(found.name())?;
-    // The map forgets it now.
-    topics.find(found.name());
-    Ok(found)
+    match topics.delete(&found) {
+        // Another client was faster.
+        Err(TopicError::UnknownTopic { .. }) => refused(unknown, "there is no such topic"),
+        deleted => Ok(deleted.map(|()| found)?),
+    }
 }
 
 // ---- CreatePartitions ---------------------------------------------------------------------
