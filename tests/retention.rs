@@ -42,6 +42,51 @@ fn a_segment_is_retired_when_all_its_records_are_old_enough() {
     assert!(times.any(retires_what_is_old_enough), "always too late");
 }
 
+#[test]
+fn retention_can_be_set_later_and_taken_back() {
+    let (_broker, topic) = make(small());
+    let mut producer = topic.producer();
+    send(&mut producer, 9); // the third segment is active
+    topic.set_retention_bytes(Some(64));
+    assert_eq!(start(&topic), 0, "it is not applied by itself");
+    topic.apply_retention();
+    assert_eq!(start(&topic), 4);
+    topic.set_retention_bytes(None);
+    send(&mut producer, 8);
+    assert_eq!(start(&topic), 4);
+    topic.set_retention(Some(Duration::ZERO));
+    send(&mut producer, 4);
+    assert_eq!(start(&topic), 16, "the roll applies it");
+    topic.set_retention(None);
+    send(&mut producer, 12);
+    assert_eq!(start(&topic), 16);
+}
+
+#[test]
+fn ages_are_counted_from_before_retention_was_set() {
+    let first = Duration::from_millis(50);
+    let mut times = (0..10).map(|n| first * 2u32.pow(n));
+    assert!(times.any(counts_from_the_append), "always too late");
+}
+
+/// Returns `false` if this thread was so late that records grew old before they were looked at.
+fn counts_from_the_append(kept: Duration) -> bool {
+    let (_broker, topic) = make(small());
+    let mut producer = topic.producer();
+    send(&mut producer, 5); // the second segment is active
+    thread::sleep(kept);
+    let began = Instant::now();
+    send(&mut producer, 4);
+    topic.set_retention(Some(kept));
+    topic.apply_retention();
+    let start = start(&topic);
+    if began.elapsed() >= kept {
+        return false;
+    }
+    assert_eq!(start, 4, "the first segment is old enough, and no other is");
+    true
+}
+
 /// Returns `false` if this thread was so late that records grew old before they were looked at.
 fn retires_what_is_old_enough(kept: Duration) -> bool {
     let (_broker, topic) = make(small().retention(kept));

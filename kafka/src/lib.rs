@@ -4,6 +4,10 @@ pub mod batch;
 mod server;
 
 pub use server::{
-    AdvertisedAddress, BindError, GroupTimes, Server, ServerBuilder, ServerLimits,
-    default_topic_config, is_valid_topic_name,
+    AdvertisedAddress, ApiMetrics, AuthenticationMetrics, BindError, GroupTimes, Listener,
+    MetricsReader, NewTopic, SaslMechanism, Security, Server, ServerBuilder, ServerLimits,
+    ServerMetrics, TopicConfigError, UnknownMechanism, UserError, default_topic_config,
+    is_valid_topic_name,
 };
+#[cfg(feature = "tls")]
+pub use server::{ClientCertificates, Tls, TlsError};

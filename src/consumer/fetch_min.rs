@@ -410,7 +410,7 @@ impl AssignedPartition {
             position: self.cursor.segment_number(),
             active,
             room: config.segments.into(),
-            is_evictable: config.has_retention() && !(holds_back && log.is_gated()),
+            is_evictable: self.topic.retention().are_set() && !(holds_back && log.is_gated()),
         };
         let is_due = self.topic.is_closed()
             || share.is_due()

@@ -8,9 +8,12 @@
 //! A segment is marked when it is prepared: with the time, and with the units that had been
 //! appended to the partition before it. Its predecessor was sealed by then. So a segment's age
 //! is counted from its successor's creation time, an upper bound on every append in it. Record
-//! timestamps are ignored. The units from a segment to the end are one subtraction. (The units
-//! are marked in topics without a limit too, because statistics report them:
-//! `partition/extent.rs`. The time is not: only retention needs it.)
+//! timestamps are ignored. The units from a segment to the end are one subtraction. (Both
+//! are marked in topics without a limit too: a limit may be set later, and statistics report the
+//! units: `partition/extent.rs`.)
+//!
+//! The limits may change at any time. A thread that rolls reads them as it goes: whichever value it
+//! finds was in force while it ran.
 //!
 //! A thread that reads marks holds no segment, so a segment may be recycled while its mark is
 //! read. In that case the log start has moved, and the compare-and-swap that would retire the
@@ -18,28 +21,45 @@
 //! that were read all follow it, so they were live throughout, and their marks were theirs.
 
 use crate::log::segment::{RetentionMark, UNIT};
+use crate::sync::Count;
+use core::fmt;
 use std::time::Duration;
 
-/// The limits of a topic that has any.
-#[derive(Clone, Copy, Debug)]
+/// The value of a limit that is not set.
+const NO_LIMIT: u64 = u64::MAX;
+
+/// The limits of a topic, which its partitions share.
 pub(crate) struct RetentionLimits {
-    /// The longest age of a segment in nanoseconds; `u64::MAX` is no limit.
-    time: u64,
-    /// Units to keep in a partition; `u64::MAX` is no limit.
-    units: u64,
+    /// The longest age of a segment in nanoseconds, or [`NO_LIMIT`].
+    time: Count,
+    /// Units to keep in a partition, or [`NO_LIMIT`].
+    units: Count,
 }
 
 impl RetentionLimits {
-    /// The limits, or `None` when neither is set.
-    pub(crate) fn new(time: Option<Duration>, bytes: Option<u64>) -> Option<RetentionLimits> {
-        if time.is_none() && bytes.is_none() {
-            return None;
-        }
-        let nanos = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
-        Some(RetentionLimits {
-            time: time.map_or(u64::MAX, nanos),
-            units: bytes.map_or(u64::MAX, |bytes| bytes.div_ceil(UNIT as u64)),
-        })
+    pub(crate) fn new(time: Option<Duration>, bytes: Option<u64>) -> RetentionLimits {
+        let limits = RetentionLimits {
+            time: Count::default(),
+            units: Count::default(),
+        };
+        limits.set_time(time);
+        limits.set_bytes(bytes);
+        limits
+    }
+
+    pub(crate) fn set_time(&self, time: Option<Duration>) {
+        let nanos = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(NO_LIMIT);
+        self.time.set(time.map_or(NO_LIMIT, nanos));
+    }
+
+    pub(crate) fn set_bytes(&self, bytes: Option<u64>) {
+        let units = |bytes: u64| bytes.div_ceil(UNIT as u64);
+        self.units.set(bytes.map_or(NO_LIMIT, units));
+    }
+
+    /// Whether records may be evicted although there is room.
+    pub(crate) fn are_set(&self) -> bool {
+        self.time.get() != NO_LIMIT || self.units.get() != NO_LIMIT
     }
 
     /// Whether the segment before the one marked `next` is to be retired. `last` is the mark of
@@ -56,8 +76,17 @@ impl RetentionLimits {
         let age = now.saturating_sub(next.created_at);
         let rest = last.units_before.wrapping_sub(next.units_before);
         let rest = rest.wrapping_add(units.into());
-        (self.time != u64::MAX && age >= self.time)
-            || (self.units != u64::MAX && rest >= self.units)
+        let (time, kept) = (self.time.get(), self.units.get());
+        (time != NO_LIMIT && age >= time) || (kept != NO_LIMIT && rest >= kept)
+    }
+}
+
+impl fmt::Debug for RetentionLimits {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RetentionLimits")
+            .field("time", &self.time.get())
+            .field("units", &self.units.get())
+            .finish()
     }
 }
 
@@ -67,10 +96,10 @@ mod tests {
 
     #[test]
     fn limits_are_as_configured_and_the_longest_are_none() {
-        assert!(RetentionLimits::new(None, None).is_none());
+        assert!(!RetentionLimits::new(None, None).are_set());
         let some = |time, bytes| {
-            let retention = RetentionLimits::new(time, bytes).unwrap();
-            (retention.time, retention.units)
+            let limits = RetentionLimits::new(time, bytes);
+            (limits.time.get(), limits.units.get())
         };
         assert_eq!(some(Some(Duration::ZERO), None), (0, u64::MAX));
         assert_eq!(some(Some(Duration::from_micros(1)), Some(9)), (1000, 2));
@@ -80,7 +109,7 @@ mod tests {
 
     #[test]
     fn a_segment_is_retired_when_the_next_one_is_old_enough() {
-        let retention = RetentionLimits::new(Some(Duration::from_nanos(10)), None).unwrap();
+        let retention = RetentionLimits::new(Some(Duration::from_nanos(10)), None);
         let mark = |created_at| RetentionMark {
             created_at,
             units_before: 0,
@@ -95,7 +124,7 @@ mod tests {
 
     #[test]
     fn a_segment_is_retired_when_enough_follows_it() {
-        let retention = RetentionLimits::new(None, Some(80)).unwrap();
+        let retention = RetentionLimits::new(None, Some(80));
         let mark = |before| RetentionMark {
             created_at: 0,
             units_before: before,

@@ -194,12 +194,7 @@ impl TopicConfig {
         self
     }
 
-    /// Whether records may be evicted although there is room.
-    pub(crate) fn has_retention(&self) -> bool {
-        self.retention_limits().is_some()
-    }
-
-    pub(super) fn retention_limits(&self) -> Option<RetentionLimits> {
+    pub(super) fn retention_limits(&self) -> RetentionLimits {
         RetentionLimits::new(self.retention, self.retention_bytes)
     }
 

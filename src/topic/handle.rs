@@ -9,6 +9,7 @@ use crate::log::time_lookup::{self, OffsetAndTimestamp};
 use crate::record::check_timestamp;
 use core::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// A topic: a set of partitions, to which records are appended and from which they are read.
 ///
@@ -298,6 +299,46 @@ impl Topic {
             let partition = self.inner.partition(partition);
             partition.apply_retention();
         }
+    }
+
+    /// Changes how long records are kept while there is room: [`TopicConfig::retention`] of a topic
+    /// that exists. `None` stands for as long as there is room.
+    ///
+    /// The records that are there already have the new limit too. It is applied as the configured
+    /// one is: when a segment is full, and by [`apply_retention`](Self::apply_retention).
+    ///
+    /// ```
+    /// # use ringlog::{Broker, Record, TopicConfig};
+    /// # use std::time::Duration;
+    /// # let broker = Broker::new();
+    /// let topic = broker.create_topic("orders", TopicConfig::new().segment_records(1))?;
+    /// let mut producer = topic.producer();
+    /// for order in ["first", "second"] {
+    ///     producer.send(Record::new(order))?;
+    /// }
+    /// topic.set_retention(Some(Duration::ZERO));
+    /// topic.apply_retention();
+    /// assert_eq!(topic.log_start_offset(0)?, 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn set_retention(&self, time: Option<Duration>) {
+        self.inner.retention().set_time(time);
+        // Consumers that wait for several records wait for fewer where records may be evicted.
+        self.inner.announce_change();
+    }
+
+    /// Changes how many bytes a partition keeps at least: [`TopicConfig::retention_bytes`] of a
+    /// topic that exists. `None` stands for as many as there is room for. It is applied as
+    /// [`set_retention`](Self::set_retention) says.
+    pub fn set_retention_bytes(&self, bytes: Option<u64>) {
+        self.inner.retention().set_bytes(bytes);
+        self.inner.announce_change();
+    }
+
+    /// How many records a segment holds ([`TopicConfig::segment_records`]). A batch of more is
+    /// refused.
+    pub fn segment_records(&self) -> u32 {
+        self.inner.pool().shape().records
     }
 
     /// The bytes that are reserved for all segments of the topic, including the spares that handles

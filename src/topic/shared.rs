@@ -16,6 +16,7 @@ use crate::log::holds::NO_SEGMENT;
 use crate::log::overflow::Overflow;
 use crate::log::partition::{LogOrigin, Partition, last_base};
 use crate::log::partition_id::{MAX_PARTITIONS, PartitionId};
+use crate::log::retention::RetentionLimits;
 use crate::log::segment::{MAX_NUMBER, SegmentShape};
 use crate::log::segment_pool::{MAX_SEGMENTS, NoSegments, SegmentPool};
 use crate::sync::{AppendVec, AtomicU64, Mutex, MutexGuard, lock, ord};
@@ -28,6 +29,7 @@ pub(crate) struct TopicShared {
     name: Arc<str>,
     config: TopicConfig,
     pool: Arc<SegmentPool>,
+    retention: Arc<RetentionLimits>,
     partitions: AppendVec<Arc<Partition>>,
     /// A [`TopicState`], read by every send and poll, and written seldom (row P13).
     pub(super) state: AtomicU64,
@@ -58,11 +60,12 @@ impl TopicShared {
         let pool = SegmentPool::new(shape, segments, partitions, config.prefault, may_sleep)
             .ok_or_else(out_of_memory)?;
         let pool = Arc::new(pool);
+        let retention = Arc::new(config.retention_limits());
         let partitions = (0..config.partitions)
             .map(|id| {
                 let near = id as usize * (config.segments as usize + 1);
                 let index = pool.take(near as u16)?;
-                Some(new_partition(&config, &pool, &name, id, index))
+                Some(new_partition(&config, &pool, &retention, &name, id, index))
             })
             .collect::<Option<_>>()
             .ok_or_else(out_of_memory)?;
@@ -71,6 +74,7 @@ impl TopicShared {
             name,
             config,
             pool,
+            retention,
             partitions: AppendVec::new(partitions),
             state,
             subscribers: Mutex::new(Vec::new()),
@@ -95,6 +99,10 @@ impl TopicShared {
     #[inline]
     pub(crate) fn pool(&self) -> &Arc<SegmentPool> {
         &self.pool
+    }
+
+    pub(crate) fn retention(&self) -> &RetentionLimits {
+        &self.retention
     }
 
     /// The partition of this number, which must be less than [`partitions`](Self::partitions).
@@ -305,7 +313,7 @@ impl TopicShared {
             },
         })?;
         for (id, index) in (before..total).zip(index..) {
-            let new = new_partition(config, pool, &self.name, id, index);
+            let new = new_partition(config, pool, &self.retention, &self.name, id, index);
             self.partitions.fill(id as usize, new);
             // The hold is in force before the state word announces the partition. So a producer
             // cannot send a record there that the subscriber would miss.
@@ -324,6 +332,7 @@ impl TopicShared {
 fn new_partition(
     config: &TopicConfig,
     pool: &Arc<SegmentPool>,
+    retention: &Arc<RetentionLimits>,
     topic: &Arc<str>,
     id: u32,
     index: u16,
@@ -336,7 +345,7 @@ fn new_partition(
         topic_partition,
         config.segments as usize,
         config.overflow == Overflow::Backpressure,
-        config.retention_limits(),
+        retention,
         pool,
         index,
         log_origin(config, pool.shape()),

@@ -1,10 +1,14 @@
 //! [`Server`]: binding, addresses, shutdown.
 
 use super::Shared;
-use super::config::{AdvertisedAddress, Config, GroupTimes, ListenerConfig, ServerLimits};
-use super::connection::{self, Client, Phase, reached};
+use super::accept::{accept, client, serve_stream};
+use super::config::{AdvertisedAddress, Config, GroupTimes, Listener, ServerLimits};
+use super::connection::Phase;
 use super::group::Groups;
-use super::reader::Readers;
+use super::metrics::{MetricsReader, ServerMetrics};
+use super::new_topic::NewTopic;
+use super::security::users::Users;
+use super::security::{Security, UserError};
 use super::topics::{Topics, random_uuid};
 use core::fmt;
 use ringlog::{Broker, TopicConfig};
@@ -12,11 +16,12 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
+use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
+use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
-use tracing::{debug, info, warn};
+use tracing::{info, warn};
 
 /// Serves a broker to Kafka clients, until it is shut down or dropped.
 ///
@@ -66,6 +71,23 @@ pub enum BindError {
         /// The configured number.
         partitions: u32,
     },
+    /// A topic cannot be created.
+    #[error("the topic {name:?} cannot be created: {reason}")]
+    Topic {
+        /// The topic.
+        name: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A user cannot be added.
+    #[error(transparent)]
+    User(#[from] UserError),
+    /// Clients are to authenticate themselves, but by no mechanism.
+    #[error("the clients of {address} are to authenticate themselves, but by no SASL mechanism")]
+    NoMechanism {
+        /// The configured address.
+        address: String,
+    },
 }
 
 /// Configures a [`Server`].
@@ -90,33 +112,91 @@ pub enum BindError {
 #[must_use]
 pub struct ServerBuilder {
     config: Config,
-    listeners: Vec<ListenerConfig>,
+    listeners: Vec<Listener>,
+    topics: Vec<NewTopic>,
+    /// Why the first user that could not be added was not.
+    refused_user: Option<UserError>,
 }
 
 impl ServerBuilder {
     /// Listens on this address. Clients are answered the address that they have connected to.
     ///
     /// Without any listener, the server serves [streams](Server::serve) alone.
-    pub fn listen(mut self, address: impl Into<String>) -> Self {
-        self.listeners.push(ListenerConfig {
-            address: address.into(),
-            advertised: None,
-        });
-        self
+    pub fn listen(self, address: impl Into<String>) -> Self {
+        self.listener(Listener::new(address))
     }
 
     /// Listens on `address`, and answers its clients that this server is at `host` and `port`
     /// (Kafka's `advertised.listeners`).
     pub fn listen_advertised(
-        mut self,
+        self,
         address: impl Into<String>,
         host: impl Into<String>,
         port: u16,
     ) -> Self {
-        self.listeners.push(ListenerConfig {
-            address: address.into(),
-            advertised: Some(AdvertisedAddress::new(host, port)),
-        });
+        self.listener(Listener::new(address).advertised(host, port))
+    }
+
+    /// Listens as this listener says.
+    pub fn listener(mut self, listener: Listener) -> Self {
+        self.listeners.push(listener);
+        self
+    }
+
+    /// What clients of [streams](Server::serve) are asked for. Default: nothing.
+    pub fn stream_security(mut self, security: Security) -> Self {
+        self.config.stream_security = security;
+        self
+    }
+
+    /// How long a connection may be silent (Kafka's `connections.max.idle.ms`) before it is closed; so
+    /// may one that does not read its answers. A client whose request waits is not silent. `None`: for
+    /// ever. Default ten minutes, as in Kafka.
+    pub fn max_idle(mut self, limit: Option<Duration>) -> Self {
+        self.config.connections.max_idle = limit;
+        self
+    }
+
+    /// How long a TCP connection is silent before the system begins to ask whether the client is still
+    /// there. It finds out about machines that are gone while a request of theirs waits. `None`: not at
+    /// all. Default one minute.
+    pub fn tcp_keepalive(mut self, silence: Option<Duration>) -> Self {
+        self.config.connections.keepalive = silence;
+        self
+    }
+
+    /// How many connections the listeners serve at a time (Kafka's `max.connections`). More wait until
+    /// one of them is closed. Default: no limit.
+    pub fn max_connections(mut self, connections: Option<usize>) -> Self {
+        self.config.connections.max = connections;
+        self
+    }
+
+    /// Adds a user, or gives it another password. The password is salted and hashed at once, and not
+    /// kept; that takes some milliseconds.
+    ///
+    /// Users authenticate themselves on listeners with [SASL](Security::sasl), by any of its
+    /// mechanisms. There are no access rights: a user can do everything. `bind` reports what is wrong
+    /// with a user.
+    pub fn user(mut self, name: impl Into<String>, password: &str) -> Self {
+        if let Err(error) = self.config.users.add(name.into(), password) {
+            self.refused_user.get_or_insert(error);
+        }
+        self
+    }
+
+    /// How long an authenticated client may go on before it must authenticate itself again (Kafka's
+    /// `connections.max.reauth.ms`). The next request after that closes its connection. Default: no
+    /// limit.
+    pub fn max_session(mut self, lifetime: Option<Duration>) -> Self {
+        self.config.sasl.max_session = lifetime.filter(|lifetime| !lifetime.is_zero());
+        self
+    }
+
+    /// How long a client waits for the answer that refuses it (Kafka's
+    /// `connection.failed.authentication.delay.ms`). Default 100 milliseconds.
+    pub fn failed_authentication_delay(mut self, delay: Duration) -> Self {
+        self.config.sasl.failure_delay = delay;
         self
     }
 
@@ -151,6 +231,12 @@ impl ServerBuilder {
         self
     }
 
+    /// Creates a topic before clients are served. It must not be there yet.
+    pub fn topic(mut self, topic: NewTopic) -> Self {
+        self.topics.push(topic);
+        self
+    }
+
     /// The number of this server among its cluster's, which is it alone. Default 0.
     pub fn node_id(mut self, id: i32) -> Self {
         self.config.node_id = id;
@@ -180,12 +266,33 @@ impl ServerBuilder {
     /// It runs on the tokio runtime that it is called on, which needs its time and its I/O enabled.
     ///
     /// # Errors
-    /// [`BindError`]. Nothing is listened on then.
+    /// [`BindError`]. Nothing is listened on then. Topics that were created before it are there.
     pub async fn bind(self, broker: &Broker) -> Result<Server, BindError> {
         let partitions = self.config.default_partitions;
         if !(1..=16_384).contains(&partitions) {
             return Err(BindError::DefaultPartitions { partitions });
         }
+        if let Some(error) = self.refused_user {
+            return Err(error.into());
+        }
+        let listeners = self.listeners.iter();
+        let mut securities: Vec<_> = listeners
+            .map(|one| (&*one.address, &one.security))
+            .collect();
+        securities.push(("streams", &self.config.stream_security));
+        for (address, security) in &securities {
+            if security.sasl.as_ref().is_some_and(Vec::is_empty) {
+                let address = (*address).to_owned();
+                return Err(BindError::NoMechanism { address });
+            }
+        }
+        let needs_users = securities
+            .iter()
+            .any(|(_, security)| security.sasl.is_some());
+        if needs_users && self.config.users.is_empty() {
+            warn!("clients are to authenticate themselves, and there are no users");
+        }
+        let users = Users::new(self.config.users.clone())?;
         let mut bound = Vec::new();
         for listener in self.listeners {
             let listen = async {
@@ -194,13 +301,15 @@ impl ServerBuilder {
                 Ok((socket, address))
             };
             match listen.await {
-                Ok((socket, address)) => bound.push((socket, address, listener.advertised)),
+                Ok((socket, address)) => bound.push((socket, address, listener)),
                 Err(source) => {
                     let address = listener.address;
                     return Err(BindError::Listen { address, source });
                 }
             }
         }
+        let slots = self.config.connections.max.unwrap_or(usize::MAX);
+        let slots = slots.min(Semaphore::MAX_PERMITS);
         let (phase, _) = watch::channel(Phase::Running);
         // A client may outlive a server, and go on with its id at the next one: a new producer that
         // had the same id would have its batches taken for ones sent again. A quarter of the numbers
@@ -215,26 +324,52 @@ impl ServerBuilder {
             ),
             next_producer_id: AtomicI64::new(first_producer_id),
             phase,
+            metrics: Arc::default(),
+            users,
+            password_checks: Arc::new(Semaphore::new(1)),
+            slots: Arc::new(Semaphore::new(slots)),
             config: self.config,
         });
+        for topic in &self.topics {
+            create(&shared, topic)?;
+        }
         let mut server = Server {
             shared: shared.clone(),
             addresses: Vec::new(),
             advertised: Vec::new(),
             listeners: JoinSet::new(),
         };
-        for (socket, address, advertised) in bound {
-            info!(%address, "listening");
+        for (socket, address, listener) in bound {
+            info!(%address, protocol = listener.security.protocol(), "listening");
             let own = || AdvertisedAddress::new(address.ip().to_string(), address.port());
             server.addresses.push(address);
             server
                 .advertised
-                .push(advertised.clone().unwrap_or_else(own));
-            let accepting = accept(socket, advertised, shared.clone());
+                .push(listener.advertised.clone().unwrap_or_else(own));
+            let accepting = accept(socket, Arc::new(listener), shared.clone());
             server.listeners.spawn(accepting);
         }
         Ok(server)
     }
+}
+
+fn create(shared: &Shared, topic: &NewTopic) -> Result<(), BindError> {
+    let failed = |reason: String| BindError::Topic {
+        name: topic.name.clone(),
+        reason,
+    };
+    let settings = topic
+        .settings()
+        .map_err(|error| failed(error.to_string()))?;
+    let config = &shared.config;
+    let partitions = topic.partitions.unwrap_or(config.default_partitions);
+    let topic_config = settings
+        .on(config.topic_config.clone())
+        .partitions(partitions);
+    let created = shared.topics.create(&topic.name, topic_config, settings);
+    created
+        .map(|_| ())
+        .map_err(|error| failed(error.to_string()))
 }
 
 impl Server {
@@ -278,10 +413,19 @@ impl Server {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send,
     {
-        let client = client(&self.shared, None, "stream".to_owned());
-        async move {
-            connection::run(stream, client).await;
-        }
+        let client = client(&self.shared, None, None);
+        let security = self.shared.config.stream_security.clone();
+        async move { serve_stream(stream, client, &security).await }
+    }
+
+    /// The server's own numbers, now.
+    pub fn metrics(&self) -> ServerMetrics {
+        self.shared.metrics.snapshot()
+    }
+
+    /// What reads the server's own numbers, to be given to other tasks.
+    pub fn metrics_reader(&self) -> MetricsReader {
+        MetricsReader(self.shared.metrics.clone())
     }
 
     /// Stops in order: no new connection is accepted, requests that were received are answered
@@ -309,53 +453,4 @@ impl fmt::Debug for Server {
             .field("advertised", &self.advertised)
             .finish_non_exhaustive()
     }
-}
-
-fn client(shared: &Arc<Shared>, advertised: Option<AdvertisedAddress>, host: String) -> Client {
-    Client {
-        shared: shared.clone(),
-        advertised: advertised.unwrap_or_else(|| shared.config.advertised.clone()),
-        host,
-        readers: Readers::default(),
-    }
-}
-
-/// Accepts connections until the server stops. Then waits for them to end.
-async fn accept(socket: TcpListener, advertised: Option<AdvertisedAddress>, shared: Arc<Shared>) {
-    let mut connections = JoinSet::new();
-    let mut phase = shared.phase.subscribe();
-    loop {
-        tokio::select! {
-            accepted = socket.accept() => match accepted {
-                Ok((stream, peer)) => {
-                    connections.spawn(serve_tcp(stream, peer, advertised.clone(), shared.clone()));
-                }
-                Err(error) => {
-                    // Out of file descriptors, as a rule: others may be closed soon.
-                    warn!(%error, "a connection could not be accepted");
-                    tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-                }
-            },
-            Some(_) = connections.join_next() => {}
-            () = reached(&mut phase, |phase| *phase != Phase::Running) => break,
-        }
-    }
-    drop(socket);
-    while connections.join_next().await.is_some() {}
-}
-
-async fn serve_tcp(
-    stream: TcpStream,
-    peer: SocketAddr,
-    advertised: Option<AdvertisedAddress>,
-    shared: Arc<Shared>,
-) {
-    debug!(%peer, "connection accepted");
-    if let Err(error) = stream.set_nodelay(true) {
-        debug!(%peer, %error, "the socket refused TCP_NODELAY");
-    }
-    let local = stream.local_addr().ok();
-    let local = local.map(|local| AdvertisedAddress::new(local.ip().to_string(), local.port()));
-    let client = client(&shared, advertised.or(local), peer.ip().to_string());
-    connection::run(stream, client).await;
 }

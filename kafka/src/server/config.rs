@@ -1,5 +1,7 @@
 //! The server's configuration.
 
+use super::security::Security;
+use super::security::users::UserList;
 use ringlog::{Overflow, TopicConfig};
 use std::time::Duration;
 
@@ -22,12 +24,86 @@ impl AdvertisedAddress {
     }
 }
 
-/// An address that the server listens on.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) struct ListenerConfig {
+/// An address to listen on, with what its clients are answered and asked for.
+///
+/// ```
+/// use ringlog_kafka::{Listener, SaslMechanism, Security};
+///
+/// let outside = Listener::new("0.0.0.0:9093")
+///     .advertised("broker.test", 9093)
+///     .security(Security::plaintext().sasl([SaslMechanism::ScramSha256]));
+/// ```
+#[derive(Debug, Clone)]
+#[must_use]
+pub struct Listener {
     pub(super) address: String,
     /// `None`: the address that the client has connected to.
     pub(super) advertised: Option<AdvertisedAddress>,
+    pub(super) security: Security,
+}
+
+impl Listener {
+    /// Listens on this address. With port 0 the system chooses one.
+    ///
+    /// Clients are answered the address that they have connected to, and asked for nothing.
+    pub fn new(address: impl Into<String>) -> Listener {
+        Listener {
+            address: address.into(),
+            advertised: None,
+            security: Security::plaintext(),
+        }
+    }
+
+    /// Answers clients that this server is at `host` and `port` (Kafka's `advertised.listeners`).
+    pub fn advertised(mut self, host: impl Into<String>, port: u16) -> Listener {
+        self.advertised = Some(AdvertisedAddress::new(host, port));
+        self
+    }
+
+    /// What clients are asked for (Kafka's `security.protocol`).
+    pub fn security(mut self, security: Security) -> Listener {
+        self.security = security;
+        self
+    }
+}
+
+/// How long connections are kept, and how many.
+#[derive(Debug, Clone)]
+pub(super) struct ConnectionConfig {
+    /// How long a connection may be silent while no request of its waits.
+    pub(super) max_idle: Option<Duration>,
+    /// How long a connection is silent before the system asks the other side whether it is there.
+    pub(super) keepalive: Option<Duration>,
+    /// How many connections the listeners serve at a time.
+    pub(super) max: Option<usize>,
+}
+
+impl Default for ConnectionConfig {
+    fn default() -> Self {
+        ConnectionConfig {
+            max_idle: Some(Duration::from_secs(600)),
+            keepalive: Some(Duration::from_secs(60)),
+            max: None,
+        }
+    }
+}
+
+/// Authentication.
+#[derive(Debug, Clone)]
+pub(super) struct SaslConfig {
+    /// How long a client may go on before it authenticates itself again.
+    pub(super) max_session: Option<Duration>,
+    /// How long a client waits for the answer that refuses it.
+    pub(super) failure_delay: Duration,
+}
+
+impl Default for SaslConfig {
+    fn default() -> Self {
+        SaslConfig {
+            max_session: None,
+            failure_delay: Duration::from_millis(100),
+        }
+    }
 }
 
 /// How many bytes a request, a batch and a client's waiting answers may take, and how many members a
@@ -114,6 +190,11 @@ pub(super) struct Config {
     pub(super) advertised: AdvertisedAddress,
     pub(super) limits: ServerLimits,
     pub(super) group_times: GroupTimes,
+    pub(super) connections: ConnectionConfig,
+    pub(super) sasl: SaslConfig,
+    pub(super) users: UserList,
+    /// What is asked of the clients of streams without a listener.
+    pub(super) stream_security: Security,
 }
 
 /// How topics that clients create are configured by default: four segments of 16 MiB or 131,072
@@ -139,6 +220,10 @@ impl Default for Config {
             advertised: AdvertisedAddress::new("localhost", 9092),
             limits: ServerLimits::default(),
             group_times: GroupTimes::default(),
+            connections: ConnectionConfig::default(),
+            sasl: SaslConfig::default(),
+            users: UserList::default(),
+            stream_security: Security::plaintext(),
         }
     }
 }

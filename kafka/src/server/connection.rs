@@ -8,17 +8,24 @@
 use super::Shared;
 use super::api::{Answer, answer};
 use super::config::AdvertisedAddress;
+use super::idle::IdleLimit;
+use super::metrics::Metrics;
 use super::protocol::frame::{ProtocolError, Request, take_frame};
 use super::reader::Readers;
+use super::security::session::{AuthenticationError, Session, Taken};
 use bytes::{Bytes, BytesMut};
+use kafka_protocol::messages::ApiKey;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::Poll;
+use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::watch;
-use tracing::debug;
+use tokio::time::timeout;
+
+use tracing::{Instrument, Span, debug, debug_span, info};
 
 /// Room for what is read at a time.
 const READ_BYTES: usize = 16 * 1024;
@@ -28,6 +35,9 @@ const FLUSH_BYTES: usize = 256 * 1024;
 const READ_AHEAD_BYTES: usize = 64 * 1024;
 /// Memory that an idle connection keeps in a buffer.
 const KEPT_BYTES: usize = 64 * 1024;
+
+/// How long the end of a connection may take.
+const CLOSE_LIMIT: Duration = Duration::from_secs(1);
 
 /// What the server is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,10 +60,14 @@ pub(super) async fn reached(phase: &mut watch::Receiver<Phase>, is_one: fn(&Phas
 pub(super) enum Ended {
     #[error("the client closed it")]
     ByClient,
+    #[error("nothing was sent or received for as long as is allowed")]
+    Idle,
     #[error("the server is shut down")]
     ByShutdown,
     #[error("an error cannot be reported to a client that waits for no answer")]
     Unanswerable,
+    #[error(transparent)]
+    Authentication(#[from] AuthenticationError),
     #[error(transparent)]
     Protocol(#[from] ProtocolError),
     #[error(transparent)]
@@ -68,11 +82,13 @@ pub(super) struct Client {
     pub(super) advertised: AdvertisedAddress,
     /// The client's address, as groups show it.
     pub(super) host: String,
+    /// The same with its port, as logs show it.
+    pub(super) peer: String,
     pub(super) readers: Readers,
 }
 
 /// Serves a stream until it ends.
-pub(super) async fn run<S>(stream: S, client: Client) -> Ended
+pub(super) async fn run<S>(stream: S, client: Client, session: Session) -> Ended
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
@@ -84,12 +100,21 @@ where
         sent: 0,
         has_ended: false,
         phase,
+        session,
+        idle: IdleLimit::new(client.shared.config.connections.max_idle),
+        metrics: client.shared.metrics.clone(),
     };
+    let peer = client.peer.clone();
     let ended = match connection.serve(client).await {
         Ok(never) => match never {},
         Err(ended) => ended,
     };
-    debug!(reason = %ended, "connection closed");
+    // TLS says that nothing more follows. A client that does not read must not hold that up.
+    let _ = timeout(CLOSE_LIMIT, connection.stream.shutdown()).await;
+    match &ended {
+        Ended::Authentication(reason) => info!(peer, %reason, "authentication failed"),
+        reason => debug!(peer, %reason, "connection closed"),
+    }
     ended
 }
 
@@ -106,13 +131,16 @@ struct Connection<S> {
     /// The client sends nothing more.
     has_ended: bool,
     phase: watch::Receiver<Phase>,
+    session: Session,
+    idle: IdleLimit,
+    metrics: Arc<Metrics>,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     async fn serve(&mut self, mut client: Client) -> Result<Never, Ended> {
         let limit = client.shared.config.limits.request_bytes;
         loop {
-            while let Some(frame) = take_frame(&mut self.input, limit)? {
+            while let Some(frame) = take_frame(&mut self.input, self.session.frame_limit(limit))? {
                 self.answer(&mut client, frame).await?;
                 if self.output.len() >= FLUSH_BYTES {
                     self.flush().await?;
@@ -134,6 +162,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             tokio::select! {
                 read = self.stream.read_buf(&mut self.input) => self.has_read(read)?,
                 _ = self.phase.changed() => {}
+                () = self.idle.reached() => return Err(Ended::Idle),
             }
         }
     }
@@ -142,17 +171,27 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         if read? == 0 {
             self.has_ended = true;
         }
+        self.idle.touch();
         Ok(())
     }
 
     async fn answer(&mut self, client: &mut Client, frame: Bytes) -> Result<(), Ended> {
-        let request = Request::read(frame)?;
-        let mut work = pin!(answer(client, request));
-        let answered = match poll_once(work.as_mut()).await {
-            Poll::Ready(answered) => answered,
-            Poll::Pending => self.wait_for(work).await?,
+        let begin = Instant::now();
+        let received = 4 + frame.len();
+        let frame = match self.authenticate(client, frame).await? {
+            Some(frame) => frame,
+            None => return Ok(()),
         };
-        match answered? {
+        let request = Request::read(frame)?;
+        let (key, span) = describe(&request, client);
+        let answered = self.work_on(Some(key), answer(client, request).instrument(span));
+        let answer = answered.await??;
+        let sent = match &answer {
+            Answer::Frame(frame) => frame.len(),
+            Answer::None | Answer::Close => 0,
+        };
+        self.metrics.answered(key, received, sent, begin.elapsed());
+        match answer {
             Answer::Frame(frame) => {
                 self.output.extend_from_slice(&frame);
                 Ok(())
@@ -161,6 +200,68 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             Answer::Close => {
                 self.flush().await?;
                 Err(Ended::Unanswerable)
+            }
+        }
+    }
+
+    /// Gives the session what is its. Returns the frame if it is a request for the APIs.
+    async fn authenticate(
+        &mut self,
+        client: &Client,
+        frame: Bytes,
+    ) -> Result<Option<Bytes>, Ended> {
+        let was_open = self.session.is_open();
+        let begin = Instant::now();
+        let received = 4 + frame.len();
+        let key = self.session.api(&frame);
+        // The session is in `self`, which the wait for a check of a password borrows.
+        let mut session = std::mem::replace(&mut self.session, Session::new(None));
+        let taken = self
+            .work_on(None, session.take(&client.shared, frame))
+            .await;
+        self.session = session;
+        let (answer, refused) = match taken?? {
+            Taken::Request(frame) => return Ok(Some(frame)),
+            Taken::Answer(frame) => (frame, None),
+            Taken::Refused(frame, reason) => (frame.unwrap_or_default(), Some(reason)),
+        };
+        if let Some(key) = key {
+            self.metrics
+                .answered(key, received, answer.len(), begin.elapsed());
+        }
+        let mechanism = self.session.mechanism();
+        self.output.extend_from_slice(&answer);
+        let Some(reason) = refused else {
+            if !was_open && self.session.is_open() {
+                self.metrics.authenticated(mechanism, true);
+            }
+            return Ok(None);
+        };
+        match reason {
+            AuthenticationError::Expired => self.metrics.expired(),
+            _ => self.metrics.authenticated(mechanism, false),
+        }
+        let delay = client.shared.config.sasl.failure_delay;
+        // Nothing of the answer goes before the pause is over.
+        let answer = std::mem::take(&mut self.output);
+        self.work_on(None, tokio::time::sleep(delay)).await?;
+        self.output = answer;
+        self.flush().await?;
+        Err(reason.into())
+    }
+
+    /// Works on a request of this API, or on something else.
+    async fn work_on<T>(
+        &mut self,
+        key: Option<ApiKey>,
+        work: impl Future<Output = T>,
+    ) -> Result<T, Ended> {
+        let mut work = pin!(work);
+        match poll_once(work.as_mut()).await {
+            Poll::Ready(done) => Ok(done),
+            Poll::Pending => {
+                let _waits = key.map(|key| self.metrics.waits(key));
+                self.wait_for(work).await
             }
         }
     }
@@ -189,7 +290,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             }
             tokio::select! {
                 biased;
-                answered = &mut work => return Ok(answered),
+                answered = &mut work => {
+                    // The client was not silent: it waited.
+                    self.idle.touch();
+                    return Ok(answered);
+                }
                 _ = self.phase.changed() => {}
                 read = self.stream.read_buf(&mut self.input), if may_read => {
                     self.has_read(read)?;
@@ -203,12 +308,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         if !self.output.is_empty() {
             let write = async {
                 while self.sent < self.output.len() {
-                    match self.stream.write(&self.output[self.sent..]).await? {
-                        0 => return Err(io::ErrorKind::WriteZero.into()),
-                        bytes => self.sent += bytes,
+                    let write = self.stream.write(&self.output[self.sent..]);
+                    let written = tokio::select! {
+                        biased;
+                        written = write => written?,
+                        // It does not read its answers.
+                        () = self.idle.reached() => return Err(Ended::Idle),
+                    };
+                    if written == 0 {
+                        return Err(Ended::Io(io::ErrorKind::WriteZero.into()));
                     }
+                    self.sent += written;
+                    self.idle.touch();
                 }
-                self.stream.flush().await
+                Ok(self.stream.flush().await?)
             };
             tokio::select! {
                 biased;
@@ -225,6 +338,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
         Ok(())
     }
+}
+
+/// A request's API, and its span: nothing of what it contains.
+fn describe(request: &Request, client: &Client) -> (ApiKey, Span) {
+    let (key, version, correlation_id, client_id) = match request {
+        Request::Known { api, head, .. } => {
+            (api.key, head.version, head.correlation_id, &*head.client_id)
+        }
+        Request::UnknownApiVersions { correlation_id } => {
+            (ApiKey::ApiVersions, -1, *correlation_id, "")
+        }
+    };
+    let peer = &*client.peer;
+    let span = debug_span!("request", api = ?key, version, correlation_id, client_id, peer);
+    (key, span)
 }
 
 /// Polls once, and returns what comes of it.

@@ -4,16 +4,25 @@
 //! the numbers; one that was appended before is answered as then; any other is refused. As in Kafka,
 //! the last five batches of each producer are remembered, which is how many a client may have in
 //! flight.
+//!
+//! A producer that has sent nothing for a day is forgotten, as in Kafka. No timer does that: the
+//! producers are looked through when there are twice as many as were left the last time.
 
 use crate::batch::Producer;
 use std::collections::{HashMap, VecDeque};
 use std::mem;
 use std::sync::PoisonError;
+use std::time::Duration;
 use tokio::sync::{Mutex, MutexGuard};
 use tokio::time::{Instant, timeout_at};
 
 /// Batches that are remembered for each producer.
 const REMEMBERED: usize = 5;
+
+/// How long a producer that sends nothing is remembered: Kafka's `producer.id.expiration.ms`.
+const KEPT: Duration = Duration::from_secs(24 * 60 * 60);
+/// Fewer producers are not looked through.
+const FEW: usize = 1024;
 
 /// Where a batch was appended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,6 +45,19 @@ struct ProducerState {
     /// What its first batch must begin with, until that is appended.
     first_sequence: i32,
     batches: VecDeque<RememberedBatch>,
+    /// When it sent its last batch.
+    last_seen: Instant,
+    /// The greatest time of that batch's records.
+    last_timestamp: i64,
+}
+
+/// What administrators are shown of a producer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ActiveProducer {
+    pub(crate) id: i64,
+    pub(crate) epoch: i16,
+    pub(crate) last_sequence: i32,
+    pub(crate) last_timestamp: i64,
 }
 
 /// What is to be done with a batch.
@@ -60,6 +82,11 @@ pub(crate) struct PartitionSequences {
 }
 
 impl PartitionSequences {
+    /// The producers, once no batch of theirs is being appended.
+    pub(crate) async fn active(&self) -> Vec<ActiveProducer> {
+        self.sequences.lock().await.active()
+    }
+
     /// Locks them for a batch, which is refused, and remembered as such, if they are not free in
     /// time.
     pub(crate) async fn lock_until(
@@ -92,6 +119,8 @@ impl PartitionSequences {
 #[derive(Debug, Default)]
 pub(crate) struct Sequences {
     producers: HashMap<i64, ProducerState>,
+    /// As many as were left when they were last looked through.
+    left: usize,
 }
 
 /// The sequence number `records` later: after the greatest comes 0.
@@ -143,18 +172,56 @@ impl Sequences {
     }
 
     fn state(&mut self, batch: Producer) -> &mut ProducerState {
-        self.producers
+        let now = Instant::now();
+        if self.producers.len() >= FEW.max(2 * self.left) {
+            self.forget_the_silent(now);
+        }
+        let state = self
+            .producers
             .entry(batch.id)
             .or_insert_with(|| ProducerState {
                 epoch: batch.epoch,
                 first_sequence: batch.base_sequence,
                 batches: VecDeque::new(),
-            })
+                last_seen: now,
+                last_timestamp: -1,
+            });
+        state.last_seen = now;
+        state
     }
 
-    /// Remembers a batch that was checked, and appended.
-    pub(crate) fn record(&mut self, batch: Producer, records: i32, appended: Appended) {
+    fn forget_the_silent(&mut self, now: Instant) {
+        let producers = &mut self.producers;
+        producers.retain(|_, state| now.duration_since(state.last_seen) < KEPT);
+        self.left = producers.len();
+    }
+
+    /// The producers that have appended a batch within the last day, by their ids.
+    pub(crate) fn active(&mut self) -> Vec<ActiveProducer> {
+        self.forget_the_silent(Instant::now());
+        let active = self.producers.iter().filter_map(|(id, state)| {
+            Some(ActiveProducer {
+                id: *id,
+                epoch: state.epoch,
+                last_sequence: state.batches.back()?.last_sequence,
+                last_timestamp: state.last_timestamp,
+            })
+        });
+        let mut active: Vec<_> = active.collect();
+        active.sort_unstable_by_key(|producer| producer.id);
+        active
+    }
+
+    /// Remembers a batch that was checked, and appended. `timestamp` is the greatest of its records.
+    pub(crate) fn record(
+        &mut self,
+        batch: Producer,
+        records: i32,
+        timestamp: i64,
+        appended: Appended,
+    ) {
         let state = self.state(batch);
+        state.last_timestamp = timestamp;
         if state.epoch != batch.epoch {
             state.epoch = batch.epoch;
             state.batches.clear();
@@ -194,7 +261,7 @@ mod tests {
         let mut sequences = Sequences::default();
         for i in 0..count {
             assert_eq!(sequences.check(batch(0, 2 * i), 2), Verdict::Append);
-            sequences.record(batch(0, 2 * i), 2, at(100 + i as u64));
+            sequences.record(batch(0, 2 * i), 2, -1, at(100 + i as u64));
         }
         sequences
     }
@@ -232,7 +299,7 @@ mod tests {
         assert_eq!(sequences.check(batch(0, 9), 2), out_of_order);
         assert_eq!(sequences.check(batch(1, 0), 2), Verdict::Append);
         assert_eq!(sequences.check(batch(0, 7), 2), Verdict::Append);
-        sequences.record(batch(0, 7), 2, at(1));
+        sequences.record(batch(0, 7), 2, -1, at(1));
         sequences.refuse(batch(0, 9));
         assert_eq!(sequences.check(batch(0, 9), 2), Verdict::Append);
     }
@@ -243,21 +310,46 @@ mod tests {
         let out_of_order = Verdict::OutOfOrder { expected: 0 };
         assert_eq!(sequences.check(batch(1, 4), 1), out_of_order);
         assert_eq!(sequences.check(batch(1, 0), 1), Verdict::Append);
-        sequences.record(batch(1, 0), 1, at(200));
+        sequences.record(batch(1, 0), 1, -1, at(200));
         let old = Verdict::OldEpoch { current: 1 };
         assert_eq!(sequences.check(batch(0, 4), 1), old);
         assert_eq!(sequences.check(batch(1, 1), 1), Verdict::Append);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn producers_that_are_silent_for_a_day_are_forgotten() {
+        let mut sequences = Sequences::default();
+        let of = |id| Producer { id, ..batch(0, 0) };
+        let many = FEW as i64;
+        for id in 0..many {
+            sequences.record(of(id), 1, -1, at(0));
+        }
+        tokio::time::advance(KEPT / 2).await;
+        sequences.record(of(1), 1, -1, at(0));
+        sequences.record(of(many), 1, -1, at(0));
+        assert_eq!(sequences.producers.len() as i64, many + 1);
+        tokio::time::advance(KEPT / 2).await;
+        for id in many + 1..=2 * many {
+            sequences.record(of(id), 1, -1, at(0));
+        }
+        assert_eq!(sequences.producers.len() as i64, many + 2);
+        let active: Vec<i64> = sequences.active().iter().map(|p| p.id).collect();
+        assert_eq!(active.len() as i64, many + 2);
+        assert_eq!(active[..2], [1, many]);
+        tokio::time::advance(KEPT).await;
+        sequences.record(of(5), 1, -1, at(0));
+        assert_eq!(sequences.active().len(), 1);
     }
 
     #[test]
     fn sequences_wrap_to_zero() {
         let mut sequences = Sequences::default();
         let last = batch(0, i32::MAX - 1);
-        sequences.record(last, 2, at(1));
+        sequences.record(last, 2, -1, at(1));
         assert_eq!(sequences.check(batch(0, 0), 1), Verdict::Append);
         let across = batch(0, i32::MAX);
         let mut sequences = Sequences::default();
-        sequences.record(across, 3, at(1));
+        sequences.record(across, 3, -1, at(1));
         assert_eq!(sequences.check(batch(0, 2), 1), Verdict::Append);
         assert_eq!(sequences.check(across, 3), Verdict::Duplicate(at(1)));
     }

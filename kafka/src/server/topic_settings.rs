@@ -123,9 +123,68 @@ pub(crate) enum SettingError {
     Unknown { name: String },
     #[error("Invalid value {value:?} for configuration {name}")]
     InvalidValue { name: String, value: String },
+    #[error("Can't append to or subtract from {name}, which is no list")]
+    NoList { name: String },
+}
+
+/// What is done to a configuration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Operation<'a> {
+    Set(&'a str),
+    /// It has its default again.
+    Reset,
+    /// Adds to a list those of the values that it does not have.
+    Append(&'a str),
+    /// Takes values out of a list.
+    Subtract(&'a str),
+}
+
+/// The values of a list.
+struct Values(Vec<String>);
+
+impl Values {
+    fn of(list: &str) -> Values {
+        let values = list.split(',').map(str::trim);
+        let values = values.filter(|value| !value.is_empty());
+        Values(values.map(str::to_owned).collect())
+    }
+
+    fn with(mut self, list: &str) -> String {
+        for value in Values::of(list).0 {
+            if !self.0.contains(&value) {
+                self.0.push(value);
+            }
+        }
+        self.0.join(",")
+    }
+
+    fn without(mut self, list: &str) -> String {
+        let removed = Values::of(list).0;
+        self.0.retain(|value| !removed.contains(value));
+        self.0.join(",")
+    }
 }
 
 impl Setting {
+    fn find(name: &str) -> Result<&'static Setting, SettingError> {
+        let known = SETTINGS.iter().find(|setting| setting.name == name);
+        known.ok_or_else(|| SettingError::Unknown {
+            name: name.to_owned(),
+        })
+    }
+
+    /// The values of this list, as it is given or by default.
+    fn list(&self, given: &BTreeMap<&'static str, String>) -> Result<Values, SettingError> {
+        match self.kind {
+            ValueKind::List => Ok(Values::of(
+                given.get(self.name).map_or(self.default, String::as_str),
+            )),
+            _ => Err(SettingError::NoList {
+                name: self.name.to_owned(),
+            }),
+        }
+    }
+
     fn takes(&self, value: &str) -> bool {
         let is_allowed = |value: &str| self.allowed.is_empty() || self.allowed.contains(&value);
         let value = value.trim();
@@ -135,12 +194,12 @@ impl Setting {
             ValueKind::Int => value.parse::<i32>().is_ok(),
             ValueKind::Long => value.parse::<i64>().is_ok(),
             ValueKind::Double => value.parse::<f64>().is_ok(),
-            ValueKind::List => value.split(',').map(str::trim).all(is_allowed),
+            ValueKind::List => Values::of(value).0.iter().all(|value| is_allowed(value)),
         }
     }
 }
 
-/// What was configured for a topic when a client created it.
+/// What clients have configured for a topic.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct TopicSettings {
     given: BTreeMap<&'static str, String>,
@@ -151,8 +210,8 @@ pub(crate) struct TopicSettings {
     timestamp_before_max: Option<i64>,
     /// Records have keys: the topic is to be compacted.
     pub(crate) needs_keys: bool,
-    retention_bytes: Option<u64>,
-    retention: Option<Duration>,
+    pub(crate) retention_bytes: Option<u64>,
+    pub(crate) retention: Option<Duration>,
 }
 
 impl TopicSettings {
@@ -160,24 +219,57 @@ impl TopicSettings {
     pub(crate) fn new<'a>(
         given: impl Iterator<Item = (&'a str, Option<&'a str>)>,
     ) -> Result<TopicSettings, SettingError> {
-        let mut settings = TopicSettings::default();
+        let mut all = BTreeMap::new();
         for (name, value) in given {
-            let known = SETTINGS.iter().find(|setting| setting.name == name);
-            let known = known.ok_or_else(|| SettingError::Unknown {
-                name: name.to_owned(),
-            })?;
-            let Some(value) = value else {
-                settings.given.remove(known.name);
-                continue;
+            let known = Setting::find(name)?;
+            match value {
+                None => all.remove(known.name),
+                Some(value) => all.insert(known.name, value.trim().to_owned()),
             };
-            if !known.takes(value) || !settings.apply(known.name, value.trim()) {
+        }
+        TopicSettings::checked(all)
+    }
+
+    /// These settings with changes, in their order.
+    pub(crate) fn with<'a>(
+        &self,
+        changes: impl Iterator<Item = (&'a str, Operation<'a>)>,
+    ) -> Result<TopicSettings, SettingError> {
+        let mut all = self.given.clone();
+        for (name, operation) in changes {
+            let known = Setting::find(name);
+            let (known, value) = match operation {
+                Operation::Set(value) => (known?, value.trim().to_owned()),
+                Operation::Append(values) => {
+                    let known = known?;
+                    (known, known.list(&all)?.with(values))
+                }
+                Operation::Subtract(values) => {
+                    let known = known?;
+                    (known, known.list(&all)?.without(values))
+                }
+                Operation::Reset => {
+                    // As in Kafka, it need not be known.
+                    all.remove(name);
+                    continue;
+                }
+            };
+            all.insert(known.name, value);
+        }
+        TopicSettings::checked(all)
+    }
+
+    fn checked(given: BTreeMap<&'static str, String>) -> Result<TopicSettings, SettingError> {
+        let mut settings = TopicSettings::default();
+        for (name, value) in &given {
+            if !Setting::find(name)?.takes(value) || !settings.apply(name, value) {
                 return Err(SettingError::InvalidValue {
-                    name: name.to_owned(),
-                    value: value.to_owned(),
+                    name: (*name).to_owned(),
+                    value: value.clone(),
                 });
             }
-            settings.given.insert(known.name, value.trim().to_owned());
         }
+        settings.given = given;
         Ok(settings)
     }
 
@@ -284,6 +376,14 @@ mod tests {
         let name = "no.such.thing".to_owned();
         let unknown = Err(SettingError::Unknown { name });
         assert_eq!(settings(&[("no.such.thing", Some("1"))]), unknown);
+    }
+
+    #[test]
+    fn only_lists_are_appended_to() {
+        let changes = [("segment.ms", Operation::Append("1"))];
+        let changed = TopicSettings::default().with(changes.into_iter());
+        let name = "segment.ms".to_owned();
+        assert_eq!(changed, Err(SettingError::NoList { name }));
     }
 
     #[test]

@@ -13,6 +13,7 @@
 
 use super::sequences::PartitionSequences;
 use super::topic_settings::TopicSettings;
+use arc_swap::ArcSwap;
 use ringlog::{Broker, SharedProducer, Topic, TopicConfig, TopicError};
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
@@ -24,8 +25,10 @@ use uuid::Uuid;
 pub(crate) struct ServedTopic {
     pub(crate) id: Uuid,
     pub(crate) topic: Topic,
-    /// What was configured by the client that created it.
-    pub(crate) settings: TopicSettings,
+    /// What clients have configured.
+    settings: ArcSwap<TopicSettings>,
+    /// Held while the settings are changed.
+    changing: Mutex<()>,
     /// Made by the first batch: while there is one, the topic admits no exclusive producer.
     producer: OnceLock<SharedProducer>,
     sequences: RwLock<Vec<Arc<PartitionSequences>>>,
@@ -36,7 +39,8 @@ impl ServedTopic {
         ServedTopic {
             id: random_uuid(),
             topic,
-            settings,
+            settings: ArcSwap::from_pointee(settings),
+            changing: Mutex::default(),
             producer: OnceLock::new(),
             sequences: RwLock::default(),
         }
@@ -44,6 +48,31 @@ impl ServedTopic {
 
     pub(crate) fn name(&self) -> &str {
         self.topic.name()
+    }
+
+    pub(crate) fn settings(&self) -> Arc<TopicSettings> {
+        self.settings.load_full()
+    }
+
+    /// Changes the settings to what `changed` makes of them. If it fails, nothing has changed.
+    pub(crate) fn change_settings<E>(
+        &self,
+        changed: impl FnOnce(&TopicSettings) -> Result<TopicSettings, E>,
+    ) -> Result<(), E> {
+        let changing = self.changing.lock();
+        let _changing = changing.unwrap_or_else(PoisonError::into_inner);
+        let old = self.settings();
+        let new = changed(&old)?;
+        // A program may have set its own limits, which a change of something else leaves alone.
+        if new.retention != old.retention {
+            self.topic.set_retention(new.retention);
+        }
+        if new.retention_bytes != old.retention_bytes {
+            self.topic.set_retention_bytes(new.retention_bytes);
+        }
+        self.settings.store(Arc::new(new));
+        self.topic.apply_retention();
+        Ok(())
     }
 
     pub(crate) fn producer(&self) -> &SharedProducer {
@@ -104,10 +133,11 @@ impl Incarnations {
 }
 
 /// Why a topic could not be created.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub(crate) enum CreateError {
-    /// The name breaks Kafka's rule.
+    #[error("a topic's name has 1 to 249 letters, digits, dots, underscores and hyphens")]
     InvalidName,
+    #[error(transparent)]
     Topic(TopicError),
 }
 

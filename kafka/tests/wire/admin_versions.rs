@@ -119,6 +119,74 @@ async fn describe_configs() {
 }
 
 #[tokio::test]
+async fn change_configs() {
+    use alter_configs_request::{AlterConfigsResource, AlterableConfig};
+    let (_served, mut client) = served().await;
+    let request = |_| {
+        let config = AlterableConfig::default()
+            .with_name(text("retention.ms"))
+            .with_value(Some(text("1000")));
+        let resource = AlterConfigsResource::default()
+            .with_resource_type(2)
+            .with_resource_name(text("orders"))
+            .with_configs(vec![config]);
+        AlterConfigsRequest::default().with_resources(vec![resource])
+    };
+    for (version, response) in in_all_versions(&mut client, request).await {
+        assert_eq!(response.responses[0].error_code, 0, "v{version}");
+    }
+}
+
+#[tokio::test]
+async fn change_single_configs() {
+    use incremental_alter_configs_request::{AlterConfigsResource, AlterableConfig};
+    let (_served, mut client) = served().await;
+    let request = |_| {
+        let config = AlterableConfig::default()
+            .with_name(text("retention.ms"))
+            .with_value(Some(text("1000")));
+        let resource = |kind| {
+            AlterConfigsResource::default()
+                .with_resource_type(kind)
+                .with_resource_name(text("orders"))
+                .with_configs(vec![config.clone()])
+        };
+        IncrementalAlterConfigsRequest::default().with_resources(vec![resource(2), resource(4)])
+    };
+    for (version, response) in in_all_versions(&mut client, request).await {
+        let errors = response.responses.iter().map(|r| r.error_code);
+        assert_eq!(errors.collect::<Vec<_>>(), [0, 42], "v{version}");
+    }
+}
+
+#[tokio::test]
+async fn describe_producers_and_log_dirs() {
+    let (_served, mut client) = served().await;
+    let request = |_| {
+        let topic = describe_producers_request::TopicRequest::default()
+            .with_name(name("orders"))
+            .with_partition_indexes(vec![0]);
+        DescribeProducersRequest::default().with_topics(vec![topic])
+    };
+    for (_, response) in in_all_versions(&mut client, request).await {
+        assert_eq!(response.topics[0].partitions[0].error_code, 0);
+    }
+    let request = |_| DescribeLogDirsRequest::default().with_topics(None);
+    for (version, response) in in_all_versions(&mut client, request).await {
+        assert_eq!(response.results[0].topics.len(), 1, "v{version}");
+    }
+}
+
+#[tokio::test]
+async fn delete_offsets() {
+    let (_served, mut client) = served().await;
+    let request = |_| OffsetDeleteRequest::default().with_group_id(GroupId(text("unknown")));
+    for (_, response) in in_all_versions(&mut client, request).await {
+        assert_eq!(response.error_code, 69);
+    }
+}
+
+#[tokio::test]
 async fn describe_cluster() {
     let (_served, mut client) = served().await;
     let request = |_| DescribeClusterRequest::default();

@@ -45,14 +45,18 @@ impl Served {
     pub(crate) fn client(&self) -> Client {
         let (stream, served) = tokio::io::duplex(64 * 1024);
         tokio::spawn(self.server.serve(served));
+        Client::over(stream)
+    }
+}
+
+impl Client {
+    pub(crate) fn over(stream: DuplexStream) -> Client {
         Client {
             stream,
             correlation_id: 0,
         }
     }
-}
 
-impl Client {
     /// Sends a request and returns its response.
     pub(crate) async fn ask<R: Request>(&mut self, version: i16, request: &R) -> R::Response {
         self.send(version, request).await;

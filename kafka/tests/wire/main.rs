@@ -8,13 +8,23 @@
 
 mod admin;
 mod admin_versions;
+mod alter;
 mod client;
+mod connections;
 mod consumer_groups;
 mod fetch;
 mod groups;
 mod in_process;
+mod log;
+mod metrics;
 mod produce;
 mod protocol;
+mod reported;
 mod requests;
+mod sasl;
+mod scram;
 mod server;
+#[cfg(feature = "tls")]
+mod tls;
+mod users;
 mod versions;

@@ -168,6 +168,9 @@ async fn a_batch_that_no_segment_holds_is_refused() {
         .produce("orders", 0, batch(&["a", "b", "c"]))
         .await;
     assert_eq!(answer.error_code, 10);
+    // Refused before the core has seen it.
+    let reason = "the batch has 3 records, but a segment holds 2";
+    assert_eq!(answer.error_message.as_deref(), Some(reason));
     assert_eq!(
         served.broker.topic("orders").unwrap().log_end_offset(0),
         Ok(0)

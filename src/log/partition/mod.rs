@@ -161,7 +161,7 @@ pub(crate) struct Partition {
     gated: bool,
     bounds: CachePadded<LogBounds>,
     table: Box<[AtomicU64]>,
-    retention: Option<RetentionLimits>,
+    retention: Arc<RetentionLimits>,
     counters: SharedCounters,
 }
 
@@ -181,7 +181,7 @@ impl Partition {
         topic_partition: TopicPartition,
         segments: usize,
         gated: bool,
-        retention: Option<RetentionLimits>,
+        retention: &Arc<RetentionLimits>,
         pool: &Arc<SegmentPool>,
         index: u16,
         origin: LogOrigin,
@@ -189,7 +189,7 @@ impl Partition {
         let id = PartitionId::new(topic_partition.partition);
         let first = origin.segment;
         let segment = pool.get(index);
-        segment.set_retention_mark(RetentionMark::new(&retention, 0));
+        segment.set_retention_mark(RetentionMark::now(0));
         segment.prepare(id, first, origin.offset);
         segment.open(id, first);
         let at = (first % segments as u64) as usize;
@@ -211,7 +211,7 @@ impl Partition {
                 deleted_before: AtomicU64::new(0),
             }),
             table: (0..segments).map(|i| AtomicU64::new(entry(i).0)).collect(),
-            retention,
+            retention: retention.clone(),
             counters: SharedCounters::default(),
         }
     }

@@ -5,7 +5,6 @@
 
 use super::{Blocked, Partition};
 use crate::clock;
-use crate::log::retention::RetentionLimits;
 use crate::log::segment::RetentionMark;
 use crate::sync::{fence, ord, spin_loop};
 
@@ -49,7 +48,7 @@ impl Partition {
                 }
             }
             match self.retire(start) {
-                Retired::Done(index) if self.retention.is_none() => return Ok(Some(index)),
+                Retired::Done(index) if !self.retention.are_set() => return Ok(Some(index)),
                 Retired::Done(index) => last = Some(index),
                 Retired::Gated if full => {
                     self.counters.count_stall(next);
@@ -91,13 +90,11 @@ impl Partition {
 }
 
 impl RetentionMark {
-    /// The mark of a segment that is being prepared: the time now, if retention needs it, and
-    /// the units before it.
-    pub(super) fn new(retention: &Option<RetentionLimits>, before: u64) -> RetentionMark {
-        let created_at = retention.map_or(0, |_| clock::monotonic());
+    /// The mark of a segment that is being prepared: the time now, and the units before it.
+    pub(super) fn now(units_before: u64) -> RetentionMark {
         RetentionMark {
-            created_at,
-            units_before: before,
+            created_at: clock::monotonic(),
+            units_before,
         }
     }
 }
@@ -106,10 +103,7 @@ impl Partition {
     /// What retention says about segment `start`, where `last` is the last segment. To rely on
     /// it, the caller must find that the log still starts at `start` afterwards.
     fn expiry(&self, start: u64, last: u64) -> Expiry {
-        let Some(limits) = &self.retention else {
-            return Expiry::Kept;
-        };
-        if start >= last {
+        if !self.retention.are_set() || start >= last {
             return Expiry::Kept;
         }
         let Some(next) = self.segment(start + 1) else {
@@ -119,10 +113,10 @@ impl Partition {
             return Expiry::Unknown;
         };
         let (units, now) = (last.state().units(), clock::monotonic());
-        if limits.is_exceeded(now, next.retention_mark(), last.retention_mark(), units) {
-            Expiry::Expired
-        } else {
-            Expiry::Kept
+        let limits = &self.retention;
+        match limits.is_exceeded(now, next.retention_mark(), last.retention_mark(), units) {
+            true => Expiry::Expired,
+            false => Expiry::Kept,
         }
     }
 

@@ -149,7 +149,7 @@ impl Partition {
                 .wrapping_add(state.units().into());
             self.pool
                 .get(taken)
-                .set_retention_mark(RetentionMark::new(&self.retention, before));
+                .set_retention_mark(RetentionMark::now(before));
             self.pool.get(taken).prepare(self.id, next, base);
             // Release, to every thread that finds the segment: its number, base and zeroed index.
             let put = self.table_word(next).compare_exchange(

@@ -92,7 +92,7 @@ use shape::SLOTS_PER_LINE;
 #[derive(Clone, Copy, Debug, Default)]
 pub(in crate::log) struct RetentionMark {
     /// When the life was prepared, by [`clock::monotonic`](crate::clock::monotonic): an upper bound
-    /// on every append in the segments before it. Zero where retention does not need it.
+    /// on every append in the segments before it.
     pub(in crate::log) created_at: u64,
     /// Units used by the partition's segments before this one, counted from its first.
     pub(in crate::log) units_before: u64,
@@ -261,7 +261,7 @@ impl Segment {
     /// live after this call (`log/retention.rs`).
     pub(in crate::log) fn retention_mark(&self) -> RetentionMark {
         RetentionMark {
-            created_at: self.block.created_at().load(ord!(Relaxed)),
+            created_at: self.block.created_at(),
             units_before: self.block.units_before().load(ord!(Relaxed)),
         }
     }
@@ -269,11 +269,7 @@ impl Segment {
     /// Sets the mark of the life that is about to begin. Only for the segment's one owner, before
     /// [`prepare`](Self::prepare).
     pub(in crate::log) fn set_retention_mark(&self, mark: RetentionMark) {
-        if mark.created_at != 0 {
-            self.block
-                .created_at()
-                .store(mark.created_at, ord!(Relaxed));
-        }
+        self.block.set_created_at(mark.created_at);
         // Release, to lookups that do not hold the segment, as in `prepare`.
         self.block.units_before().store(
             mark.units_before,

@@ -5,7 +5,7 @@ use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::api_versions_response::ApiVersion;
 use kafka_protocol::messages::{ApiKey, ApiVersionsRequest, ApiVersionsResponse};
 
-pub(super) fn handle(version: i16, request: &ApiVersionsRequest) -> ApiVersionsResponse {
+pub(in crate::server) fn handle(version: i16, request: &ApiVersionsRequest) -> ApiVersionsResponse {
     // From version 3 on the client names itself, by letters, digits, dots and hyphens.
     let is_valid = |name: &str| {
         let inner = |byte: u8| byte.is_ascii_alphanumeric() || b".-".contains(&byte);
@@ -31,7 +31,7 @@ pub(super) fn handle(version: i16, request: &ApiVersionsRequest) -> ApiVersionsR
 }
 
 /// The answer, in version 0, to a version that is not known: the versions of this API.
-pub(super) fn unknown_version() -> ApiVersionsResponse {
+pub(in crate::server) fn unknown_version() -> ApiVersionsResponse {
     let own = served(ApiKey::ApiVersions as i16).map(|api| {
         ApiVersion::default()
             .with_api_key(api.key as i16)

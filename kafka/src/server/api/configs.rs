@@ -21,8 +21,8 @@ use kafka_protocol::messages::{
     DescribeConfigsResponse, OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse,
 };
 
-const TOPIC: i8 = 2;
-const BROKER: i8 = 4;
+pub(super) const TOPIC: i8 = 2;
+pub(super) const BROKER: i8 = 4;
 
 /// Where a value is from.
 const OF_TOPIC: i8 = 1;
@@ -109,9 +109,10 @@ fn topic_configs(
 ) -> Result<Vec<DescribeConfigsResourceResult>, ResponseError> {
     let topic = client.shared.topics.find(&resource.resource_name);
     let topic = topic.ok_or(ResponseError::UnknownTopicOrPartition)?;
+    let settings = topic.settings();
     let configs = SETTINGS.iter().map(|setting| {
-        let source = source(&topic.settings, setting);
-        let value = described(client, &topic.settings, setting);
+        let source = source(&settings, setting);
+        let value = described(client, &settings, setting);
         let synonym = |name: &str, value: String, source| {
             DescribeConfigsSynonym::default()
                 .with_name(text(name))

@@ -138,7 +138,7 @@ fn begin(client: &mut Client, topic: &Arc<ServedTopic>, wanted: &FetchPartition)
     };
     let mut fetch = PartitionFetch {
         reader,
-        out: FetchedRecords::new(topic.settings.timestamp_type),
+        out: FetchedRecords::new(topic.settings().timestamp_type),
         max_bytes: usize::try_from(wanted.partition_max_bytes).unwrap_or(0),
     };
     match fetch.reader.move_to(offset) {

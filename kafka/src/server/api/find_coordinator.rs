@@ -40,6 +40,8 @@ pub(super) fn handle(
         .with_host(only.host)
         .with_port(only.port);
     match version {
+        // As Kafka writes it.
+        1.. if only.error_code == 0 => response.with_error_message(Some(text("NONE"))),
         1.. => response.with_error_message(only.error_message),
         _ => response,
     }

@@ -3,9 +3,12 @@
 //! A field that a version lacks must have its default, or `kafka-protocol` refuses to encode it. So
 //! the handlers know the version.
 
-mod api_versions;
+mod alter_configs;
+pub(super) mod api_versions;
 mod configs;
 mod consumer_groups;
+mod describe_log_dirs;
+mod describe_producers;
 mod fetch;
 mod find_coordinator;
 mod group_admin;
@@ -13,8 +16,10 @@ mod groups;
 mod init_producer_id;
 mod list_offsets;
 mod metadata;
+mod offset_delete;
 mod offsets;
 mod produce;
+mod sasl;
 mod topics;
 
 use super::connection::{Client, Ended};
@@ -44,6 +49,10 @@ pub(super) async fn answer(client: &mut Client, request: Request) -> Result<Answ
         Request::Known { api, head, body } => (api, head, body),
         Request::UnknownApiVersions { correlation_id } => {
             let response = api_versions::unknown_version();
+            client
+                .shared
+                .metrics
+                .count_errors(ApiKey::ApiVersions, &response);
             let mut frame = BytesMut::new();
             encode(
                 &mut frame,
@@ -55,7 +64,6 @@ pub(super) async fn answer(client: &mut Client, request: Request) -> Result<Answ
             return Ok(Answer::Frame(frame));
         }
     };
-    tracing::trace!(api = ?api.key, version = head.version, client = head.client_id, "request");
     Ok(dispatch(client, api, &head, body).await?)
 }
 
@@ -67,11 +75,13 @@ async fn dispatch(
 ) -> Result<Answer, ProtocolError> {
     let (key, version) = (api.key, head.version);
     let mut frame = BytesMut::new();
+    let metrics = client.shared.metrics.clone();
     // Decodes, handles and encodes; `$handled` sees the request by the name `$request`.
     macro_rules! handle {
         ($request:ident => $handled:expr) => {{
             let $request = decode(key, version, body)?;
             let response = $handled;
+            metrics.count_errors(key, &response);
             encode(&mut frame, key, version, head.correlation_id, &response)?;
         }};
     }
@@ -80,6 +90,7 @@ async fn dispatch(
             let request = decode(key, version, body)?;
             match produce::handle(client, version, request).await {
                 produce::Produced::Answer(response) => {
+                    metrics.count_errors(key, &response);
                     encode(&mut frame, key, version, head.correlation_id, &response)?;
                 }
                 produce::Produced::Unanswered => return Ok(Answer::None),
@@ -108,6 +119,17 @@ async fn dispatch(
         }
         ApiKey::DeleteRecords => handle!(request => topics::delete_records(client, request)),
         ApiKey::DescribeConfigs => handle!(request => configs::describe(client, version, request)),
+        ApiKey::AlterConfigs => handle!(request => alter_configs::replace(client, request)),
+        ApiKey::IncrementalAlterConfigs => {
+            handle!(request => alter_configs::alter(client, request));
+        }
+        ApiKey::DescribeLogDirs => {
+            handle!(request => describe_log_dirs::handle(client, request));
+        }
+        ApiKey::DescribeProducers => {
+            handle!(request => describe_producers::handle(client, request).await);
+        }
+        ApiKey::OffsetDelete => handle!(request => offset_delete::handle(client, request)),
         ApiKey::DescribeCluster => {
             handle!(request => configs::describe_cluster(client, version, &request));
         }
@@ -124,6 +146,14 @@ async fn dispatch(
             handle!(request => consumer_groups::describe(client, version, request));
         }
         ApiKey::InitProducerId => handle!(request => init_producer_id::handle(client, &request)),
+        ApiKey::SaslHandshake => handle!(request => sasl::handshake(&request)),
+        ApiKey::SaslAuthenticate => handle!(request => sasl::authenticate(&request)),
+        ApiKey::DescribeUserScramCredentials => {
+            handle!(request => sasl::describe_users(client, request));
+        }
+        ApiKey::AlterUserScramCredentials => {
+            handle!(request => sasl::alter_users(client, request));
+        }
         _ => return Err(ProtocolError::UnknownApi { key: key as i16 }),
     }
     Ok(Answer::Frame(frame))

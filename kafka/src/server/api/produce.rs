@@ -10,6 +10,7 @@ use crate::batch::{
 };
 use crate::server::connection::Client;
 use crate::server::sequences::{Appended, Verdict};
+use crate::server::topic_settings::TopicSettings;
 use crate::server::topics::ServedTopic;
 use bytes::Bytes;
 use kafka_protocol::error::ResponseError;
@@ -217,7 +218,7 @@ async fn append_partition(
         return Err(refusal(ResponseError::UnknownTopicOrPartition, reason));
     };
     let bytes = data.records.as_ref().map_or(&[][..], Bytes::as_ref);
-    let max = topic.settings.max_message_bytes;
+    let max = topic.settings().max_message_bytes;
     let max = max.unwrap_or(terms.max_bytes);
     if bytes.len() > max {
         let bytes = bytes.len();
@@ -292,7 +293,13 @@ async fn append_once(
         Verdict::Append => {
             let appended = append(topic, partition, batch, time).await;
             match &appended {
-                Ok(appended) => sequences.record(producer, records, *appended),
+                Ok(appended) => {
+                    let timestamp = match appended.log_append_time {
+                        -1 => batch.header().max_timestamp,
+                        time => time,
+                    };
+                    sequences.record(producer, records, timestamp, *appended);
+                }
                 Err(refused) if refused.error.is_retriable() => sequences.refuse(producer),
                 Err(_) => {}
             }
@@ -320,16 +327,23 @@ async fn append(
     batch: &DecodedBatch<'_>,
     time: Time,
 ) -> Result<Appended, Refusal> {
+    // Before a list of them is made, which takes far more memory than tiny records do.
+    let (records, most) = (batch.header().records, topic.topic.segment_records());
+    if i64::from(records) > i64::from(most) {
+        let reason = format!("the batch has {records} records, but a segment holds {most}");
+        return Err(refusal(ResponseError::MessageTooLarge, reason));
+    }
     let mut headers = Vec::new();
     let raw = batch.records(&mut headers)?;
-    if topic.settings.timestamp_type == TimestampType::CreateTime {
-        check_times(topic, &raw)?;
+    let settings = topic.settings();
+    if settings.timestamp_type == TimestampType::CreateTime {
+        check_times(&settings, &raw)?;
     }
-    if topic.settings.needs_keys && raw.iter().any(|record| record.key.is_none()) {
+    if settings.needs_keys && raw.iter().any(|record| record.key.is_none()) {
         let reason = "a topic that is to be compacted takes no record without a key";
         return Err(refusal(ResponseError::InvalidRecord, reason));
     }
-    let log_append_time = match topic.settings.timestamp_type {
+    let log_append_time = match settings.timestamp_type {
         TimestampType::CreateTime => None,
         TimestampType::LogAppendTime => Some(now()),
     };
@@ -356,8 +370,8 @@ async fn append(
 }
 
 /// Checks the producer's times against the limits of the topic. A record without one is let through.
-fn check_times(topic: &ServedTopic, records: &[RawRecord<'_>]) -> Result<(), Refusal> {
-    let allowed = topic.settings.timestamps_at(now());
+fn check_times(settings: &TopicSettings, records: &[RawRecord<'_>]) -> Result<(), Refusal> {
+    let allowed = settings.timestamps_at(now());
     let is_wrong = |time: i64| time != -1 && (time < 0 || !allowed.contains(&time));
     match records.iter().find(|record| is_wrong(record.timestamp)) {
         None => Ok(()),

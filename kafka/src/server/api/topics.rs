@@ -72,7 +72,7 @@ impl From<CreateError> for Refused {
     }
 }
 
-const INVALID_NAME: &str =
+pub(super) const INVALID_NAME: &str =
     "a topic's name has 1 to 249 letters, digits, dots, underscores and hyphens";
 
 /// The names that occur more than once.
@@ -100,7 +100,9 @@ pub(super) fn create(
             true => refused(ResponseError::InvalidRequest, "the topic is named twice"),
             false => create_one(client, topic, request.validate_only),
         };
-        let result = CreatableTopicResult::default().with_name(topic.name.clone());
+        let result = CreatableTopicResult::default()
+            .with_name(topic.name.clone())
+            .with_error_message(None);
         results.push(match created {
             Ok(created) => created_result(client, version, result, created),
             Err(Refused { error, reason }) => {

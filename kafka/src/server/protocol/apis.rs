@@ -241,6 +241,7 @@ pub(crate) static SERVED: &[Api] = &[
         3,
         &[from(4, List(&Text)), from(5, List(&Text))],
     ),
+    api(ApiKey::SaslHandshake, 0, 1, i16::MAX, &[always(Text)]),
     api(
         ApiKey::ApiVersions,
         0,
@@ -320,6 +321,28 @@ pub(crate) static SERVED: &[Api] = &[
             from(3, BOOLEAN),
         ],
     ),
+    api(ApiKey::SaslAuthenticate, 0, 2, 2, &[always(Bytes)]),
+    api(
+        ApiKey::AlterConfigs,
+        0,
+        2,
+        2,
+        &[
+            always(Structs(&[
+                always(INT8),
+                always(Text),
+                always(Structs(&[always(Text), always(Text)])),
+            ])),
+            always(BOOLEAN),
+        ],
+    ),
+    api(
+        ApiKey::DescribeLogDirs,
+        1,
+        4,
+        2,
+        &[always(Structs(TOPIC_WITH_NUMBERS))],
+    ),
     api(
         ApiKey::CreatePartitions,
         0,
@@ -336,6 +359,53 @@ pub(crate) static SERVED: &[Api] = &[
         ],
     ),
     api(ApiKey::DeleteGroups, 0, 2, 2, &[always(List(&Text))]),
+    api(
+        ApiKey::DescribeUserScramCredentials,
+        0,
+        0,
+        0,
+        &[always(Structs(&[always(Text)]))],
+    ),
+    api(
+        ApiKey::AlterUserScramCredentials,
+        0,
+        0,
+        0,
+        &[
+            always(Structs(&[always(Text), always(INT8)])),
+            always(Structs(&[
+                always(Text),
+                always(INT8),
+                always(INT32),
+                always(Bytes),
+                always(Bytes),
+            ])),
+        ],
+    ),
+    api(
+        ApiKey::IncrementalAlterConfigs,
+        0,
+        1,
+        1,
+        &[
+            always(Structs(&[
+                always(INT8),
+                always(Text),
+                always(Structs(&[always(Text), always(INT8), always(Text)])),
+            ])),
+            always(BOOLEAN),
+        ],
+    ),
+    api(
+        ApiKey::OffsetDelete,
+        0,
+        0,
+        i16::MAX,
+        &[
+            always(Text),
+            always(Structs(&[always(Text), always(Structs(&[always(INT32)]))])),
+        ],
+    ),
     api(
         ApiKey::DescribeCluster,
         0,
@@ -367,6 +437,13 @@ pub(crate) static SERVED: &[Api] = &[
         1,
         0,
         &[always(List(&Text)), always(BOOLEAN)],
+    ),
+    api(
+        ApiKey::DescribeProducers,
+        0,
+        0,
+        0,
+        &[always(Structs(TOPIC_WITH_NUMBERS))],
     ),
 ];
 

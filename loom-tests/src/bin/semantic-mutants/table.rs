@@ -16,15 +16,15 @@ pub(crate) const MUTANTS: [Mutant; 30] = [
     Mutant {
         name: "a segment is kept when exactly enough bytes follow it",
         file: "src/log/retention.rs",
-        old: "rest >= self.units",
-        new: "rest > self.units",
+        old: "rest >= kept",
+        new: "rest > kept",
         tests: "--test retention",
     },
     Mutant {
         name: "the age of a segment is ignored",
         file: "src/log/retention.rs",
-        old: "(self.time != u64::MAX && age >= self.time)",
-        new: "(self.time == 0 && age >= self.time)",
+        old: "(time != NO_LIMIT && age >= time)",
+        new: "(time == 0 && age >= time)",
         tests: "--test retention",
     },
     Mutant {

@@ -141,9 +141,12 @@ impl Block {
         self.word(152)
     }
 
-    #[inline]
-    pub(crate) fn created_at(&self) -> &AtomicU64 {
-        self.word(160)
+    pub(crate) fn created_at(&self) -> u64 {
+        self.word(160).load(ord!(Relaxed))
+    }
+
+    pub(crate) fn set_created_at(&self, time: u64) {
+        self.word(160).store(time, ord!(Relaxed));
     }
 
     #[inline]

@@ -5,7 +5,7 @@
 
 use crate::log::segment::descriptor::UNIT;
 use crate::log::segment::shape::{SLOTS_PER_LINE, SegmentShape};
-use crate::sync::{AtomicU64, Ordering, Shadow, ord};
+use crate::sync::{AtomicU64, Count, Ordering, Shadow, ord};
 use core::cell::UnsafeCell;
 use loom::cell::{self, ConstPtr, MutPtr};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -37,7 +37,8 @@ struct BlockWords {
     base: AtomicU64,
     recycled: AtomicU64,
     max_timestamp: AtomicU64,
-    created_at: AtomicU64,
+    /// A time, which the models do not count as a step.
+    created_at: Count,
     units_before: AtomicU64,
     index: Box<[AtomicU64]>,
     /// For each slot, a cell that was written by the thread that emptied the slot last.
@@ -65,7 +66,7 @@ impl Block {
             base: AtomicU64::new(0),
             recycled: AtomicU64::new(0),
             max_timestamp: AtomicU64::new(0),
-            created_at: AtomicU64::new(0),
+            created_at: Count::default(),
             units_before: AtomicU64::new(0),
             index: (0..=shape.records).map(|_| AtomicU64::new(0)).collect(),
             emptied: (0..=shape.records)
@@ -114,8 +115,12 @@ impl Block {
         &self.0.max_timestamp
     }
 
-    pub(crate) fn created_at(&self) -> &AtomicU64 {
-        &self.0.created_at
+    pub(crate) fn created_at(&self) -> u64 {
+        self.0.created_at.get()
+    }
+
+    pub(crate) fn set_created_at(&self, time: u64) {
+        self.0.created_at.set(time);
     }
 
     pub(crate) fn units_before(&self) -> &AtomicU64 {

@@ -12,7 +12,7 @@
 //!   136  |  base           u64                      |  written once a life, read by all
 //!   144  |  recycled       u64                      |  written while the segment is recycled
 //!   152  |  max_timestamp  u64                      |  written by lookups
-//!   160  |  created_at     u64                      |  written once a life, if retention needs it
+//!   160  |  created_at     u64                      |  written once a life
 //!   168  |  units_before   u64                      |  written once a life
 //!   176  |  unused                                  |
 //!   256  +------------------------------------------+

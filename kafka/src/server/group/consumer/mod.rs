@@ -131,6 +131,11 @@ impl ConsumerGroup {
         self.topics.name_of(id)
     }
 
+    /// Whether a member subscribes to this topic, by name or by pattern.
+    pub(super) fn is_subscribed_to(&self, topic: &str) -> bool {
+        self.topics.contains(topic)
+    }
+
     fn unknown_member<T>(id: &str, group: &str) -> Result<T, Refusal> {
         let reason = format!("Member {id} is not a member of group {group}.");
         refuse(ResponseError::UnknownMemberId, reason)

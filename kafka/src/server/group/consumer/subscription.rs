@@ -86,6 +86,11 @@ fn quote_literals(pattern: &str) -> String {
 }
 
 impl SubscribedTopics {
+    pub(super) fn contains(&self, topic: &str) -> bool {
+        let mut patterns = self.patterns.values();
+        self.names.contains(topic) || patterns.any(|pattern| pattern.pattern.is_match(topic))
+    }
+
     /// Whether members already subscribe by this pattern.
     pub(super) fn has_pattern(&self, pattern: &str) -> bool {
         self.patterns.contains_key(pattern)

@@ -1,0 +1,185 @@
+//! AlterConfigs and IncrementalAlterConfigs: a topic's settings are changed while it is in use.
+//!
+//! The settings of the server itself cannot be changed.
+
+use super::configs::{BROKER, TOPIC};
+use super::topics::{INVALID_NAME, Refused, refused};
+use super::{once, text};
+use crate::server::connection::Client;
+use crate::server::topic_settings::{Operation, SettingError, TopicSettings};
+use crate::server::topics::{ServedTopic, is_valid_name};
+use kafka_protocol::error::ResponseError;
+use kafka_protocol::messages::{
+    AlterConfigsRequest, AlterConfigsResponse, IncrementalAlterConfigsRequest,
+    IncrementalAlterConfigsResponse, alter_configs_response, incremental_alter_configs_request,
+    incremental_alter_configs_response,
+};
+use kafka_protocol::protocol::StrBytes;
+use std::collections::{HashMap, HashSet};
+use std::hash::Hash;
+use std::sync::Arc;
+
+/// Gives a topic exactly these settings, and none of those that it had.
+pub(super) fn replace(client: &Client, request: AlterConfigsRequest) -> AlterConfigsResponse {
+    let key = |r: &kafka_protocol::messages::alter_configs_request::AlterConfigsResource| {
+        (r.resource_type, r.resource_name.clone())
+    };
+    let repeated = repeated(request.resources.iter().map(key));
+    let responses = once(request.resources, key).into_iter().map(|resource| {
+        let (kind, name) = key(&resource);
+        let topic = find(client, &repeated, kind, &name);
+        let changed = topic.and_then(|topic| {
+            let names = resource.configs.iter().map(|config| &config.name);
+            refuse_repeated(names.map(|name| &**name))?;
+            let mut given = Vec::new();
+            for config in &resource.configs {
+                let value = config.value.as_deref();
+                let value = value.ok_or_else(|| without_value(&config.name))?;
+                given.push((&*config.name, Some(value)));
+            }
+            let changed = |_: &TopicSettings| TopicSettings::new(given.into_iter());
+            change(&topic, request.validate_only, changed)
+        });
+        let response = alter_configs_response::AlterConfigsResourceResponse::default()
+            .with_error_message(None)
+            .with_resource_type(resource.resource_type)
+            .with_resource_name(resource.resource_name);
+        match changed {
+            Ok(()) => response,
+            Err(Refused { error, reason }) => response
+                .with_error_code(error.code())
+                .with_error_message(Some(text(reason))),
+        }
+    });
+    AlterConfigsResponse::default().with_responses(responses.collect())
+}
+
+/// Changes the settings that are named, and leaves the others.
+pub(super) fn alter(
+    client: &Client,
+    request: IncrementalAlterConfigsRequest,
+) -> IncrementalAlterConfigsResponse {
+    let key = |r: &incremental_alter_configs_request::AlterConfigsResource| {
+        (r.resource_type, r.resource_name.clone())
+    };
+    let repeated = repeated(request.resources.iter().map(key));
+    let responses = once(request.resources, key).into_iter().map(|resource| {
+        let (kind, name) = key(&resource);
+        let topic = find(client, &repeated, kind, &name);
+        let changed = topic.and_then(|topic| {
+            let names = resource.configs.iter().map(|config| &config.name);
+            refuse_repeated(names.map(|name| &**name))?;
+            let mut changes = Vec::new();
+            for config in &resource.configs {
+                changes.push((&*config.name, operation(config)?));
+            }
+            let changed = |settings: &TopicSettings| settings.with(changes.into_iter());
+            change(&topic, request.validate_only, changed)
+        });
+        let response = incremental_alter_configs_response::AlterConfigsResourceResponse::default()
+            .with_error_message(None)
+            .with_resource_type(resource.resource_type)
+            .with_resource_name(resource.resource_name);
+        match changed {
+            Ok(()) => response,
+            Err(Refused { error, reason }) => response
+                .with_error_code(error.code())
+                .with_error_message(Some(text(reason))),
+        }
+    });
+    IncrementalAlterConfigsResponse::default().with_responses(responses.collect())
+}
+
+fn operation(
+    config: &incremental_alter_configs_request::AlterableConfig,
+) -> Result<Operation<'_>, Refused> {
+    let value = || {
+        let value = config.value.as_deref();
+        value.ok_or_else(|| without_value(&config.name))
+    };
+    match config.config_operation {
+        0 => Ok(Operation::Set(value()?)),
+        1 => Ok(Operation::Reset),
+        2 => Ok(Operation::Append(value()?)),
+        3 => Ok(Operation::Subtract(value()?)),
+        other => {
+            let reason = format!("{other} is no operation on a configuration");
+            refused(ResponseError::InvalidRequest, reason)
+        }
+    }
+}
+
+fn without_value(name: &str) -> Refused {
+    Refused {
+        error: ResponseError::InvalidRequest,
+        reason: format!("Null value not supported for : {name}"),
+    }
+}
+
+fn repeated<T: Eq + Hash>(all: impl Iterator<Item = T>) -> HashSet<T> {
+    let mut counts = HashMap::new();
+    for key in all {
+        *counts.entry(key).or_insert(0) += 1;
+    }
+    let repeated = counts.into_iter().filter(|(_, count)| *count > 1);
+    repeated.map(|(key, _)| key).collect()
+}
+
+fn refuse_repeated<'a>(names: impl Iterator<Item = &'a str>) -> Result<(), Refused> {
+    match repeated(names).into_iter().next() {
+        None => Ok(()),
+        Some(name) => {
+            let reason = format!("the configuration {name} is named twice");
+            refused(ResponseError::InvalidRequest, reason)
+        }
+    }
+}
+
+/// The topic whose settings are to be changed.
+fn find(
+    client: &Client,
+    repeated: &HashSet<(i8, StrBytes)>,
+    kind: i8,
+    name: &StrBytes,
+) -> Result<Arc<ServedTopic>, Refused> {
+    if repeated.contains(&(kind, name.clone())) {
+        let reason = "Each resource must appear at most once.";
+        return refused(ResponseError::InvalidRequest, reason);
+    }
+    match kind {
+        TOPIC if name.is_empty() => {
+            let reason = "Default topic resources are not allowed.";
+            refused(ResponseError::InvalidRequest, reason)
+        }
+        TOPIC if !is_valid_name(name) => {
+            refused(ResponseError::InvalidTopicException, INVALID_NAME)
+        }
+        TOPIC => match client.shared.topics.find(name) {
+            Some(topic) => Ok(topic),
+            None => {
+                let reason = format!("The topic '{}' does not exist.", name.as_str());
+                refused(ResponseError::UnknownTopicOrPartition, reason)
+            }
+        },
+        BROKER => {
+            let reason = "the settings of a server that runs cannot be changed";
+            refused(ResponseError::InvalidRequest, reason)
+        }
+        other => {
+            let reason = format!("resources of type {other} have no configurations here");
+            refused(ResponseError::InvalidRequest, reason)
+        }
+    }
+}
+
+fn change(
+    topic: &ServedTopic,
+    validate_only: bool,
+    changed: impl FnOnce(&TopicSettings) -> Result<TopicSettings, SettingError>,
+) -> Result<(), Refused> {
+    let changed = match validate_only {
+        true => changed(&topic.settings()).map(|_| ()),
+        false => topic.change_settings(changed),
+    };
+    changed.or_else(|error| refused(ResponseError::InvalidConfig, error))
+}

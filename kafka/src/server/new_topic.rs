@@ -1,0 +1,72 @@
+//! Topics that are created when a server is bound.
+
+use super::topic_settings::{SettingError, TopicSettings};
+
+/// Why a topic cannot be configured so.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{reason}")]
+pub struct TopicConfigError {
+    reason: String,
+}
+
+impl From<SettingError> for TopicConfigError {
+    fn from(error: SettingError) -> TopicConfigError {
+        TopicConfigError {
+            reason: error.to_string(),
+        }
+    }
+}
+
+/// A topic to create, with Kafka's configurations.
+///
+/// ```
+/// use ringlog_kafka::NewTopic;
+///
+/// let orders = NewTopic::new("orders").partitions(8).config("retention.ms", "60000")?;
+/// assert!(orders.config("retention.sm", "60000").is_err());
+/// # Ok::<(), ringlog_kafka::TopicConfigError>(())
+/// ```
+#[derive(Debug, Clone)]
+#[must_use]
+pub struct NewTopic {
+    pub(super) name: String,
+    pub(super) partitions: Option<u32>,
+    configs: Vec<(String, String)>,
+}
+
+impl NewTopic {
+    /// A topic of this name, with the server's default number of partitions.
+    pub fn new(name: impl Into<String>) -> NewTopic {
+        NewTopic {
+            name: name.into(),
+            partitions: None,
+            configs: Vec::new(),
+        }
+    }
+
+    /// Its number of partitions.
+    pub fn partitions(mut self, partitions: u32) -> NewTopic {
+        self.partitions = Some(partitions);
+        self
+    }
+
+    /// One of Kafka's topic configurations.
+    ///
+    /// # Errors
+    /// [`TopicConfigError`]: Kafka has none of this name, or it does not take this value.
+    pub fn config(
+        mut self,
+        name: impl Into<String>,
+        value: impl Into<String>,
+    ) -> Result<NewTopic, TopicConfigError> {
+        self.configs.push((name.into(), value.into()));
+        self.settings()?;
+        Ok(self)
+    }
+
+    pub(super) fn settings(&self) -> Result<TopicSettings, TopicConfigError> {
+        let configs = self.configs.iter();
+        let configs = configs.map(|(name, value)| (name.as_str(), Some(value.as_str())));
+        Ok(TopicSettings::new(configs)?)
+    }
+}
