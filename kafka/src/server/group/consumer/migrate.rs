@@ -96,9 +96,9 @@ impl ConsumerGroup {
                 for number in numbers {
                     let partition = (topic.id, number);
                     // The bytes are the leader's: it may have given a partition twice.
-                    let is_free = !group.owners.contains_key(&partition);
+                    let is_free = !group.owned.contains(&partition);
                     if is_free && topic.partition(number).is_some() {
-                        group.owners.insert(partition, id.clone());
+                        group.owned.insert(partition);
                         new.assigned.insert(partition);
                     }
                 }
