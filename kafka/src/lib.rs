@@ -1,5 +1,10 @@
 #![doc = include_str!("../../docs/kafka.md")]
 
+/// Runs the examples of that page.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/kafka-for-tests.md")]
+mod for_tests {}
+
 pub mod batch;
 mod server;
 

@@ -265,12 +265,17 @@ async fn a_topic_that_is_to_be_compacted_takes_no_record_without_a_key() {
     let mut client = served.client();
     let orders = configured(topic("orders"), "cleanup.policy", "compact,delete");
     create(&mut client, vec![orders]).await;
-    let answer = client.produce("orders", 0, batch(&["no key"])).await;
-    assert_eq!(answer.error_code, 87);
     let record = RecordFields {
         key: Some(b""),
         ..RecordFields::default()
     };
+    let some = [record, RecordFields::default(), record];
+    let some = encode(&some, Codec::None).unwrap().into();
+    let answer = client.produce("orders", 0, some).await;
+    assert_eq!(answer.error_code, 87);
+    // It names the record.
+    let named: Vec<_> = answer.record_errors.iter().map(|e| e.batch_index).collect();
+    assert_eq!(named, [1]);
     let keyed = encode(&[record], Codec::None).unwrap().into();
     assert_eq!(client.produce("orders", 0, keyed).await.error_code, 0);
 }

@@ -21,9 +21,11 @@ mod produce;
 mod protocol;
 mod reported;
 mod requests;
+mod rust_client;
 mod sasl;
 mod scram;
 mod server;
+mod static_members;
 #[cfg(feature = "tls")]
 mod tls;
 mod users;

@@ -15,7 +15,9 @@ use crate::server::topics::ServedTopic;
 use bytes::Bytes;
 use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
-use kafka_protocol::messages::produce_response::{PartitionProduceResponse, TopicProduceResponse};
+use kafka_protocol::messages::produce_response::{
+    BatchIndexAndErrorMessage, PartitionProduceResponse, TopicProduceResponse,
+};
 use kafka_protocol::messages::{ProduceRequest, ProduceResponse};
 use ringlog::{Record, SendError};
 use std::future::{Future, poll_fn};
@@ -40,12 +42,22 @@ pub(super) enum Produced {
 struct Refusal {
     error: ResponseError,
     reason: String,
+    /// The records that it is because of, by their place in the batch.
+    records: Vec<i32>,
+}
+
+impl Refusal {
+    fn because_of(mut self, records: impl Iterator<Item = usize>) -> Refusal {
+        self.records = records.map(|record| record as i32).collect();
+        self
+    }
 }
 
 fn refusal(error: ResponseError, reason: impl ToString) -> Refusal {
     Refusal {
         error,
         reason: reason.to_string(),
+        records: Vec::new(),
     }
 }
 
@@ -123,7 +135,7 @@ pub(super) async fn handle(client: &Client, version: i16, request: ProduceReques
             let refused = refused.clone();
             appends.push(async move {
                 let appended = match (refused, topic) {
-                    (Some((error, reason)), _) => Err(Refusal { error, reason }),
+                    (Some((error, reason)), _) => Err(refusal(error, reason)),
                     (None, Err(refused)) => Err(refused.into()),
                     (None, Ok(topic)) => append_partition(&topic, &partition, terms).await,
                 };
@@ -193,14 +205,28 @@ fn partition_response(
                 _ => response,
             }
         }
-        Err(Refusal { error, reason }) => {
+        Err(Refusal {
+            error,
+            reason,
+            records,
+        }) => {
             debug!(partition = index, %error, reason, "batch refused");
             let response = response
                 .with_error_code(code(Some(error)))
                 .with_base_offset(-1)
                 .with_log_append_time_ms(-1);
             match version {
-                8.. => response.with_error_message(Some(text(reason))),
+                8.. => {
+                    let message = Some(text(reason));
+                    let records = records.into_iter().map(|index| {
+                        BatchIndexAndErrorMessage::default()
+                            .with_batch_index(index)
+                            .with_batch_index_error_message(message.clone())
+                    });
+                    response
+                        .with_record_errors(records.collect())
+                        .with_error_message(message)
+                }
                 _ => response,
             }
         }
@@ -341,7 +367,8 @@ async fn append(
     }
     if settings.needs_keys && raw.iter().any(|record| record.key.is_none()) {
         let reason = "a topic that is to be compacted takes no record without a key";
-        return Err(refusal(ResponseError::InvalidRecord, reason));
+        let keyless = (0..raw.len()).filter(|i| raw[*i].key.is_none());
+        return Err(refusal(ResponseError::InvalidRecord, reason).because_of(keyless));
     }
     let log_append_time = match settings.timestamp_type {
         TimestampType::CreateTime => None,
@@ -378,7 +405,8 @@ fn check_times(settings: &TopicSettings, records: &[RawRecord<'_>]) -> Result<()
         Some(RawRecord { timestamp, .. }) => {
             let (first, last) = (allowed.start(), allowed.end());
             let reason = format!("the time {timestamp} is not from {first} to {last}");
-            Err(refusal(ResponseError::InvalidTimestamp, reason))
+            let wrong = (0..records.len()).filter(|i| is_wrong(records[*i].timestamp));
+            Err(refusal(ResponseError::InvalidTimestamp, reason).because_of(wrong))
         }
     }
 }

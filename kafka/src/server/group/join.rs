@@ -161,7 +161,6 @@ impl ClassicGroup {
             self.leader = Some(id.clone());
         }
         self.instances.insert(instance.to_owned(), id.clone());
-        let before = self.protocol_metadata(&member);
         self.members.insert(id.clone(), member);
         let can_skip = request.can_skip_assignment;
         let request = JoinRequest {
@@ -169,18 +168,21 @@ impl ClassicGroup {
             ..request
         };
         self.update(&request);
-        let metadata = self.members.get(&id).map(|m| self.protocol_metadata(m));
-        // It may go on with its old assignment, if its subscription is the same.
-        if self.state == State::Stable && metadata == Some(before) && (!was_leader || can_skip) {
+        // As in Kafka, it goes on with its old assignment also if its subscription is another, as
+        // long as the group's assignor stays.
+        if self.state == State::Stable && self.choose_protocol() == self.protocol {
             let mut joined = self.joined(&id);
-            joined.skip_assignment = was_leader;
+            if can_skip {
+                joined.skip_assignment = was_leader;
+            } else if was_leader {
+                // As in Kafka: an older client that reads its own id there would assign again. It
+                // is answered the id that it had, and takes itself for a follower.
+                joined.leader = old;
+                joined.members.clear();
+            }
             return Join::Answered(joined);
         }
         self.wait_for_join(&id, initial_delay)
-    }
-
-    fn protocol_metadata(&self, member: &Member) -> Bytes {
-        member.metadata(self.protocol.as_deref().unwrap_or_default())
     }
 
     fn add(&mut self, id: String, request: JoinRequest, initial_delay: Duration) -> Join {

@@ -6,7 +6,7 @@
 //! | `state.rs` | the classic protocol: a group's state, its members, and its steps from one to the next |
 //! | `join.rs`, `sync.rs` | the two phases of a classic rebalance; heartbeats and leaving |
 //! | `consumer/`, `assignor/` | the consumer protocol (KIP-848): the server assigns |
-//! | `offsets.rs`, `subscriptions.rs` | committed offsets, and the clients that may commit; what the members are subscribed to |
+//! | `offsets.rs`, `subscriptions.rs` | committed offsets, and the clients that may commit; what classic members are subscribed to |
 //! | `timer.rs` | the task that removes members whose time is up |
 //!
 //! A group has members of one protocol, except that a consumer group may have classic members beside

@@ -1,9 +1,12 @@
 //! What the members of a group are subscribed to.
 //!
-//! The metadata of classic members are bytes of the clients, but those of consumers have a layout that Kafka's
-//! coordinator reads too: a version, then the names of the topics.
+//! Those by the consumer protocol say so to the server.
+//!
+//! The metadata of classic members are bytes of the clients, but those of consumers have a layout
+//! that Kafka's coordinator reads, too.
 
 use super::cell::{Group, Members};
+use super::consumer::read_subscription;
 use super::state::{ClassicGroup, State};
 use kafka_protocol::error::ResponseError;
 
@@ -17,17 +20,12 @@ impl Group {
             return Err(ResponseError::GroupIdNotFound);
         }
         match &self.members {
-            Members::Classic(classic) => match classic.state {
-                State::Empty => Ok(()),
-                _ if classic.is_of_consumers() => Ok(()),
-                // What the members of another kind read is not known.
-                _ => Err(ResponseError::NonEmptyGroup),
-            },
+            Members::Classic(classic) => classic.check_offset_delete(),
             Members::Consumer(_) => Ok(()),
         }
     }
 
-    /// Whether a member reads this topic, as far as the members' metadata say.
+    /// Whether a member reads this topic, as far as the members say.
     pub(crate) fn is_subscribed_to(&self, topic: &str) -> bool {
         match &self.members {
             Members::Classic(classic) => classic.is_subscribed_to(topic),
@@ -41,6 +39,15 @@ impl ClassicGroup {
         self.protocol_type.as_deref() == Some(CONSUMER)
     }
 
+    fn check_offset_delete(&self) -> Result<(), ResponseError> {
+        match self.state {
+            State::Empty => Ok(()),
+            _ if self.is_of_consumers() => Ok(()),
+            // What the members of another kind read is not known.
+            _ => Err(ResponseError::NonEmptyGroup),
+        }
+    }
+
     fn is_subscribed_to(&self, topic: &str) -> bool {
         if !self.is_of_consumers() || self.members.is_empty() {
             return false;
@@ -48,42 +55,9 @@ impl ClassicGroup {
         let protocol = self.protocol.as_deref().unwrap_or_default();
         let mut members = self.members.values();
         members.any(|member| {
-            let topics = topics(&member.metadata(protocol));
+            let subscription = read_subscription(&member.metadata(protocol));
             // What cannot be read may contain it.
-            topics.is_none_or(|topics| topics.iter().any(|name| name == topic))
+            subscription.is_none_or(|subscription| subscription.names.contains(topic))
         })
-    }
-}
-
-/// The topics of a consumer's metadata; `None` if they are not laid out so.
-fn topics(metadata: &[u8]) -> Option<Vec<String>> {
-    let (_version, rest) = metadata.split_first_chunk::<2>()?;
-    let (count, mut rest) = rest.split_first_chunk::<4>()?;
-    let mut topics = Vec::new();
-    for _ in 0..u32::try_from(i32::from_be_bytes(*count)).ok()? {
-        let (length, name) = rest.split_first_chunk::<2>()?;
-        let length = usize::try_from(i16::from_be_bytes(*length)).ok()?;
-        let (name, after) = name.split_at_checked(length)?;
-        topics.push(String::from_utf8(name.to_vec()).ok()?);
-        rest = after;
-    }
-    Some(topics)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn topics_are_read_and_what_is_cut_is_not() {
-        let metadata = [0, 1, 0, 0, 0, 2, 0, 1, b'a', 0, 2, b'b', b'c', 9, 9];
-        assert_eq!(
-            topics(&metadata),
-            Some(vec!["a".to_owned(), "bc".to_owned()])
-        );
-        for end in 0..13 {
-            assert_eq!(topics(&metadata[..end]), None, "{end}");
-        }
-        assert_eq!(topics(&[0, 0, 0xff, 0xff, 0xff, 0xff]), None);
     }
 }

@@ -414,6 +414,13 @@ pub(crate) static SERVED: &[Api] = &[
         &[always(BOOLEAN), from(1, INT8), from(2, BOOLEAN)],
     ),
     api(
+        ApiKey::DescribeProducers,
+        0,
+        0,
+        0,
+        &[always(Structs(TOPIC_WITH_NUMBERS))],
+    ),
+    api(
         ApiKey::ConsumerGroupHeartbeat,
         0,
         1,
@@ -437,13 +444,6 @@ pub(crate) static SERVED: &[Api] = &[
         1,
         0,
         &[always(List(&Text)), always(BOOLEAN)],
-    ),
-    api(
-        ApiKey::DescribeProducers,
-        0,
-        0,
-        0,
-        &[always(Structs(TOPIC_WITH_NUMBERS))],
     ),
 ];
 

@@ -42,8 +42,8 @@ pub(super) type NamedPartitions = Vec<(String, Vec<i32>)>;
 
 /// What a classic member subscribes to, and has.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct ClassicSubscription {
-    pub(super) names: BTreeSet<String>,
+pub(in crate::server::group) struct ClassicSubscription {
+    pub(in crate::server::group) names: BTreeSet<String>,
     pub(super) owned: NamedPartitions,
     pub(super) rack_id: Option<String>,
 }
@@ -56,7 +56,7 @@ fn checked(layout: &Layout, mut bytes: Bytes) -> Option<(i16, Bytes)> {
     Some((version, bytes))
 }
 
-pub(super) fn read_subscription(bytes: &Bytes) -> Option<ClassicSubscription> {
+pub(in crate::server::group) fn read_subscription(bytes: &Bytes) -> Option<ClassicSubscription> {
     let (version, mut bytes) = checked(&SUBSCRIPTION, bytes.clone())?;
     let read = ConsumerProtocolSubscription::decode(&mut bytes, version).ok()?;
     let names = read.topics.iter().map(|name| name.as_str().to_owned());

@@ -22,7 +22,7 @@ struct Embedded {
 }
 
 impl ConsumerGroup {
-    /// The consumer group of a classic group's members, which are told to join again if they wait.
+    /// The consumer group of a classic group's members, which are to join again if they wait.
     pub(crate) fn from_classic(
         name: &str,
         classic: &mut ClassicGroup,

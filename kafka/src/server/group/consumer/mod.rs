@@ -54,6 +54,7 @@ mod member;
 mod migrate;
 mod subscription;
 
+pub(super) use embedded::read_subscription;
 pub(crate) use heartbeat::{ConsumerHeartbeat, HeartbeatAnswer};
 pub(crate) use member::Member;
 
@@ -126,14 +127,14 @@ impl ConsumerGroup {
         self.target.get(id)
     }
 
+    /// Whether a member subscribes to this topic, by its name or by a pattern.
+    pub(crate) fn is_subscribed_to(&self, topic: &str) -> bool {
+        self.topics.contains(topic)
+    }
+
     /// The name of a subscribed topic, if it exists.
     pub(crate) fn topic_name(&self, id: Uuid) -> Option<&str> {
         self.topics.name_of(id)
-    }
-
-    /// Whether a member subscribes to this topic, by name or by pattern.
-    pub(super) fn is_subscribed_to(&self, topic: &str) -> bool {
-        self.topics.contains(topic)
     }
 
     fn unknown_member<T>(id: &str, group: &str) -> Result<T, Refusal> {

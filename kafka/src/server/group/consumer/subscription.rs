@@ -86,11 +86,6 @@ fn quote_literals(pattern: &str) -> String {
 }
 
 impl SubscribedTopics {
-    pub(super) fn contains(&self, topic: &str) -> bool {
-        let mut patterns = self.patterns.values();
-        self.names.contains(topic) || patterns.any(|pattern| pattern.pattern.is_match(topic))
-    }
-
     /// Whether members already subscribe by this pattern.
     pub(super) fn has_pattern(&self, pattern: &str) -> bool {
         self.patterns.contains_key(pattern)
@@ -116,6 +111,11 @@ impl SubscribedTopics {
             let is_matched = |pattern: &MatchedPattern| pattern.names.contains(name);
             names.contains(name) || patterns.values().any(is_matched)
         });
+    }
+
+    /// Whether this topic is subscribed to, and exists.
+    pub(super) fn contains(&self, topic: &str) -> bool {
+        self.seen.contains_key(topic)
     }
 
     /// Looks at the topics. Returns whether any that is subscribed to has changed.
