@@ -1,6 +1,6 @@
 //! Groups with members of both protocols, and groups that change from one to the other.
 
-use super::{beat, create, group, join, owning, served, text};
+use super::{beat, group, join, owning, served, text};
 use crate::client::{Client, Served};
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use kafka_protocol::messages::consumer_protocol_assignment as assignment;
@@ -347,18 +347,33 @@ async fn a_classic_member_has_its_own_session_and_a_time_to_sync() {
 #[tokio::test]
 async fn a_partition_that_a_leader_has_given_twice_has_one_owner() {
     let served = served().await;
-    create(&served, "bills", 1);
-    let mut classic = Classic::new(&served, "");
-    classic.join().await;
-    classic.join().await;
-    let twice = assigning(&[0, 1, 1, 2, 3, 4, -1], None);
-    classic.sync_with(twice).await.unwrap();
-    let mut client = served.client();
-    client.beat(join("first")).await;
-    let described = client.describe().await;
-    let assigned = described.members.iter().map(|member| {
-        let topics = member.assignment.topic_partitions.iter();
-        topics.map(|topic| topic.partitions.len()).sum::<usize>()
+    let (mut leader, mut follower) = (Classic::new(&served, ""), Classic::new(&served, ""));
+    leader.join().await;
+    leader.join().await;
+    follower.join().await;
+    assert_eq!(
+        tokio::join!(follower.join(), leader.join()),
+        ((0, 2), (0, 2))
+    );
+    let assignments = [&leader.id, &follower.id].map(|id| {
+        SyncGroupRequestAssignment::default()
+            .with_member_id(id.clone())
+            .with_assignment(assigning(&[0, 1, 1, 2, 3, 4, -1], None))
     });
-    assert_eq!(assigned.sum::<usize>(), 4);
+    let request = SyncGroupRequest::default()
+        .with_group_id(group())
+        .with_generation_id(2)
+        .with_member_id(leader.id.clone())
+        .with_assignments(assignments.to_vec());
+    assert_eq!(leader.client.ask(4, &request).await.error_code, 0);
+    let mut client = served.client();
+    client.beat(join("third")).await;
+    let described = client.describe().await;
+    let assigned = described.members.iter().flat_map(|member| {
+        let topics = member.assignment.topic_partitions.iter();
+        topics.flat_map(|topic| topic.partitions.clone())
+    });
+    let mut assigned: Vec<i32> = assigned.collect();
+    assigned.sort_unstable();
+    assert_eq!(assigned, [0, 1, 2, 3]);
 }

@@ -1,6 +1,11 @@
 //! Offsets of members, which state their epochs.
 
-use super::{beat, group_of_two, join, served};
+use super::{beat, group, group_of_two, join, served};
+use crate::requests::name;
+use kafka_protocol::messages::OffsetDeleteRequest;
+use kafka_protocol::messages::offset_delete_request::{
+    OffsetDeleteRequestPartition, OffsetDeleteRequestTopic,
+};
 
 #[tokio::test]
 async fn a_member_commits_and_fetches_offsets_with_its_epoch() {
@@ -43,4 +48,23 @@ async fn a_commit_of_an_unknown_group_is_refused_by_version() {
     assert_eq!(client.commit_as(9, "first", 1, 7).await, 69);
     assert_eq!(client.commit_as(8, "first", 1, 7).await, 22);
     assert_eq!(client.describe().await.error_code, 69);
+}
+
+#[tokio::test]
+async fn offsets_of_topics_that_members_subscribe_to_are_not_deleted() {
+    let served = served().await;
+    super::create(&served, "bills", 1);
+    let mut client = served.client();
+    client.beat(join("first")).await;
+    for (topic, error) in [("orders", 86), ("bills", 0)] {
+        let partition = OffsetDeleteRequestPartition::default().with_partition_index(0);
+        let topic = OffsetDeleteRequestTopic::default()
+            .with_name(name(topic))
+            .with_partitions(vec![partition]);
+        let request = OffsetDeleteRequest::default()
+            .with_group_id(group())
+            .with_topics(vec![topic]);
+        let deleted = client.ask(0, &request).await;
+        assert_eq!(deleted.topics[0].partitions[0].error_code, error);
+    }
 }

@@ -174,7 +174,7 @@ impl ConsumerGroup {
                     .into_iter()
                     .flat_map(|target| target.difference(&assigned));
                 // Nothing of what it lacks is another's any more.
-                lacking.all(|partition| !self.owners.contains_key(partition))
+                lacking.all(|partition| !self.owned.contains(partition))
             }
         };
         let now = Instant::now();

@@ -250,10 +250,7 @@ impl ConsumerGroup {
             member.epoch = JOINS;
             member.previous_epoch = JOINS;
             for partition in std::mem::take(&mut member.revoking) {
-                self.owners.remove(&partition);
-            }
-            for partition in &member.assigned {
-                self.owners.insert(*partition, id.to_owned());
+                self.owned.remove(&partition);
             }
             if let Some(target) = self.target.remove(&before) {
                 self.target.insert(id.to_owned(), target);
@@ -290,7 +287,7 @@ impl ConsumerGroup {
                 // What it was to give up is free; what it was assigned waits for it, until its session
                 // ends.
                 for partition in std::mem::take(&mut member.revoking) {
-                    self.owners.remove(&partition);
+                    self.owned.remove(&partition);
                 }
                 member.epoch = AWAY;
                 member.revocation_ends = None;

@@ -22,7 +22,7 @@ struct Embedded {
 }
 
 impl ConsumerGroup {
-    /// The consumer group of a classic group's members, which are told to join again if they wait.
+    /// The consumer group of a classic group's members, which are to join again if they wait.
     pub(crate) fn from_classic(
         name: &str,
         classic: &mut ClassicGroup,
@@ -96,9 +96,9 @@ impl ConsumerGroup {
                 for number in numbers {
                     let partition = (topic.id, number);
                     // The bytes are the leader's: it may have given a partition twice.
-                    let is_free = !group.owners.contains_key(&partition);
+                    let is_free = !group.owned.contains(&partition);
                     if is_free && topic.partition(number).is_some() {
-                        group.owners.insert(partition, id.clone());
+                        group.owned.insert(partition);
                         new.assigned.insert(partition);
                     }
                 }

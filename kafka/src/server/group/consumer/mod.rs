@@ -37,7 +37,7 @@
 //!
 //! Rules:
 //!
-//! 1. A partition is in `owners` from when it is assigned until its owner has confirmed that it gave it
+//! 1. A partition is in `owned` from when it is assigned until its owner has confirmed that it gave it
 //!    up, has left, or was removed. Only a partition without an owner is assigned.
 //! 2. A member's epoch becomes the target's when it has nothing left to give up. Until then it keeps its
 //!    epoch, and may commit with it.
@@ -62,7 +62,7 @@ use super::assignor::{Assignor, Candidate, Demand, Partition, Partitions};
 use crate::server::topics::Topics;
 use kafka_protocol::error::ResponseError;
 use member::Subscription;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use subscription::SubscribedTopics;
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -89,8 +89,8 @@ pub(crate) struct ConsumerGroup {
     instances: HashMap<String, String>,
     /// What each member is to have.
     target: HashMap<String, Partitions>,
-    /// The member that has a partition, or has not confirmed yet that it gave it up.
-    owners: HashMap<Partition, String>,
+    /// The partitions that a member has, or has not confirmed yet that it gave up.
+    owned: HashSet<Partition>,
     topics: SubscribedTopics,
     /// A deadline may have come closer since the timer looked.
     pub(super) wakes_timer: bool,
@@ -197,17 +197,16 @@ impl ConsumerGroup {
         }
         let nothing = Partitions::new();
         let target = self.target.get(id).unwrap_or(&nothing);
-        let owners = &self.owners;
-        let is_free = |partition: &Partition| !owners.contains_key(partition);
+        let all_owned = &self.owned;
+        let is_free = |partition: &Partition| !all_owned.contains(partition);
         let Some(next) = member.next_step(self.target_epoch, target, is_free, owned) else {
             return;
         };
         for partition in member.assigned.iter().chain(&member.revoking) {
-            self.owners.remove(partition);
+            self.owned.remove(partition);
         }
-        let had = next.assigned.iter().chain(&next.revoking);
-        let had = had.map(|partition| (*partition, id.to_owned()));
-        self.owners.extend(had);
+        self.owned
+            .extend(next.assigned.iter().chain(&next.revoking));
         self.wakes_timer |= !next.revoking.is_empty();
         member.take_step(next, now);
     }
@@ -224,7 +223,7 @@ impl ConsumerGroup {
         }
         self.target.remove(id);
         for partition in member.assigned.iter().chain(&member.revoking) {
-            self.owners.remove(partition);
+            self.owned.remove(partition);
         }
         self.topics.retain_subscribed(self.members.values());
         self.start_epoch();
