@@ -415,14 +415,14 @@ func (f *franzSteps) securedListener(protocol, address, mechanism string) {
 		}
 		return options
 	}
+	ctx, cancel := context.WithTimeout(f.ctx, limit)
+	defer cancel()
 	right := must(kgo.NewClient(append(options("alice-secret"), at(topic, kgo.NewOffset().AtStart()))...))
-	sent := right.ProduceSync(f.ctx, &kgo.Record{Topic: topic, Value: []byte("v")}).FirstErr()
+	sent := right.ProduceSync(ctx, &kgo.Record{Topic: topic, Value: []byte("v")}).FirstErr()
 	step(name, fmt.Sprint(outcome(sent), " ", string(f.read(right, 1)[0].Value)))
 	right.Close()
 	if mechanism != "" {
 		start := time.Now()
-		ctx, cancel := context.WithTimeout(f.ctx, limit)
-		defer cancel()
 		wrong := must(kgo.NewClient(options("wrong")...))
 		err := wrong.Ping(ctx)
 		step(name+", a wrong password", outcome(err)+" "+within(10, start))
