@@ -2,17 +2,22 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"os"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/sasl/plain"
+	"github.com/twmb/franz-go/pkg/sasl/scram"
 )
 
 // franz-go.
@@ -38,6 +43,7 @@ func franz(bootstrap string, arguments []string) {
 	f.staticMember()
 	f.administration()
 	f.transactions()
+	f.securedListeners()
 }
 
 func outcome(err error) string {
@@ -370,9 +376,56 @@ func (f *franzSteps) transactions() {
 		err = producer.ProduceSync(f.ctx, kgo.StringRecord("v")).FirstErr()
 	}
 	if err != nil {
-		step("transactions", outcome(err)+" "+within(1, start))
+		step("transactions", outcome(err)+" "+within(5, start))
 	} else {
 		step("transactions", outcome(producer.EndTransaction(f.ctx, kgo.TryCommit)))
 	}
+}
+
+// The listeners with TLS or SASL, in the environment as PROTOCOL=ADDRESS.
+func (f *franzSteps) securedListeners() {
+	for _, one := range strings.Fields(os.Getenv("SECURED")) {
+		protocol, address, _ := strings.Cut(one, "=")
+		if protocol == "SSL" {
+			f.securedListener(protocol, address, "")
+			continue
+		}
+		for _, mechanism := range []string{"PLAIN", "SCRAM-SHA-256"} {
+			f.securedListener(protocol, address, mechanism)
+		}
+	}
 	os.Exit(0)
+}
+
+func (f *franzSteps) securedListener(protocol, address, mechanism string) {
+	name := strings.TrimSuffix(protocol+", "+mechanism, ", ")
+	topic := f.create(1, nil)
+	options := func(password string) []kgo.Opt {
+		options := []kgo.Opt{kgo.SeedBrokers(address)}
+		if strings.HasSuffix(protocol, "SSL") {
+			roots := x509.NewCertPool()
+			roots.AppendCertsFromPEM(must(os.ReadFile(os.Getenv("CERTIFICATE"))))
+			options = append(options, kgo.DialTLSConfig(&tls.Config{RootCAs: roots}))
+		}
+		switch mechanism {
+		case "PLAIN":
+			options = append(options, kgo.SASL(plain.Auth{User: "alice", Pass: password}.AsMechanism()))
+		case "SCRAM-SHA-256":
+			options = append(options, kgo.SASL(scram.Auth{User: "alice", Pass: password}.AsSha256Mechanism()))
+		}
+		return options
+	}
+	ctx, cancel := context.WithTimeout(f.ctx, limit)
+	defer cancel()
+	right := must(kgo.NewClient(append(options("alice-secret"), at(topic, kgo.NewOffset().AtStart()))...))
+	sent := right.ProduceSync(ctx, &kgo.Record{Topic: topic, Value: []byte("v")}).FirstErr()
+	step(name, fmt.Sprint(outcome(sent), " ", string(f.read(right, 1)[0].Value)))
+	right.Close()
+	if mechanism != "" {
+		start := time.Now()
+		wrong := must(kgo.NewClient(options("wrong")...))
+		err := wrong.Ping(ctx)
+		step(name+", a wrong password", outcome(err)+" "+within(10, start))
+		wrong.Close()
+	}
 }

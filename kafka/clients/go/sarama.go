@@ -371,7 +371,7 @@ func (s *saramaRun) transactions() {
 	start := time.Now()
 	producer, err := sarama.NewSyncProducer(s.bootstrap, config)
 	if err != nil {
-		step("transactions", saramaOutcome(err)+" "+within(1, start))
+		step("transactions", saramaOutcome(err)+" "+within(5, start))
 		return
 	}
 	step("transactions", saramaOutcome(producer.BeginTxn()))

@@ -70,7 +70,11 @@ public class Steps {
     }
 
     static void until(String what, Callable<Boolean> condition) throws Exception {
-        long end = System.nanoTime() + LIMIT.toNanos();
+        until(what, LIMIT, condition);
+    }
+
+    static void until(String what, Duration limit, Callable<Boolean> condition) throws Exception {
+        long end = System.nanoTime() + limit.toNanos();
         while (!condition.call()) {
             if (System.nanoTime() > end) throw new IllegalStateException(what + " hangs");
         }
@@ -164,22 +168,22 @@ public class Steps {
         step("offset of the latest time", latest.offset());
     }
 
-    static void commitAndResume() throws Exception {
+    static void commitAndResume(String name, Map<String, Object> config) throws Exception {
         String topic = filled(Map.of()), group = fresh("g");
         var partition = new TopicPartition(topic, 0);
-        try (var reader = consumer(group, Map.of())) {
+        try (var reader = consumer(group, config)) {
             reader.subscribe(List.of(topic));
             read(reader, 1);
             reader.commitSync(Map.of(partition, new OffsetAndMetadata(12, "here")));
         }
-        try (var reader = consumer(group, Map.of())) {
+        try (var reader = consumer(group, config)) {
             reader.subscribe(List.of(topic));
             var committed = reader.committed(Set.of(partition)).get(partition);
-            step("committed", committed.offset() + " " + committed.metadata());
-            step("resumed at", read(reader, 1).get(0).offset());
+            step(name + ", committed", committed.offset() + " " + committed.metadata());
+            step(name + ", resumed at", read(reader, 1).get(0).offset());
         }
-        try (var reader = consumer(fresh("g"), Map.of())) {
-            step("committed by no one", reader.committed(Set.of(partition)).get(partition));
+        try (var reader = consumer(fresh("g"), config)) {
+            step(name + ", committed by no one", reader.committed(Set.of(partition)).get(partition));
         }
     }
 
@@ -227,7 +231,8 @@ public class Steps {
     }
 
     static List<Integer> settle(List<Member> members, Integer... each) throws Exception {
-        until("a balance of " + List.of(each), () -> {
+        // By the consumer protocol a member that has crashed is missed after 45 s.
+        until("a balance of " + List.of(each), LIMIT.multipliedBy(3), () -> {
             for (var member : members) member.consumer.poll(Duration.ofMillis(20));
             return members.stream().map(member -> member.consumer.assignment().size()).toList().equals(List.of(each));
         });
@@ -339,8 +344,56 @@ public class Steps {
         try (var producer = producer(Map.of("transactional.id", fresh("t")))) {
             long begin = System.nanoTime();
             String seen = outcome(producer::initTransactions);
-            boolean isSoon = System.nanoTime() - begin < 1_000_000_000L;
-            step("transactions", seen.equals("ok") ? seen : seen + (isSoon ? " within 1 s" : " late"));
+            step("transactions", seen.equals("ok") ? seen : seen + within(5, begin));
+        }
+    }
+
+    static String within(int seconds, long begin) {
+        double took = (System.nanoTime() - begin) / 1e9;
+        return took < seconds ? " within " + seconds + " s" : " after " + took + " s";
+    }
+
+    static Map<String, Object> security(String protocol, String mechanism, String password) {
+        var config = new HashMap<String, Object>(Map.of(
+            "security.protocol", protocol, "ssl.truststore.type", "PEM", "ssl.truststore.location", System.getenv("CERTIFICATE")));
+        if (mechanism != null) {
+            String module = mechanism.equals("PLAIN") ? "plain.PlainLoginModule" : "scram.ScramLoginModule";
+            config.put("sasl.mechanism", mechanism);
+            config.put("sasl.jaas.config",
+                "org.apache.kafka.common.security." + module + " required username=\"alice\" password=\"" + password + "\";");
+        }
+        return config;
+    }
+
+    static void securedListener(String protocol, String address, String mechanism) throws Exception {
+        String name = mechanism == null ? protocol : protocol + ", " + mechanism, plain = bootstrap, topic = create(fresh("v"), 1, Map.of());
+        var config = security(protocol, mechanism, "alice-secret");
+        bootstrap = address;
+        try (var producer = producer(config); var reader = consumer(fresh("g"), config)) {
+            String sent = outcome(() -> producer.send(new ProducerRecord<>(topic, "v".getBytes())).get());
+            reader.subscribe(List.of(topic));
+            step(name, sent + " " + text(read(reader, 1).get(0).value()));
+        }
+        if (mechanism != null) {
+            long begin = System.nanoTime();
+            try (var refused = Admin.create(properties(security(protocol, mechanism, "wrong")))) {
+                String seen = outcome(() -> refused.describeCluster().nodes().get());
+                step(name + ", a wrong password", seen + within(10, begin));
+            }
+        }
+        bootstrap = plain;
+    }
+
+    /** The listeners with TLS or SASL, in the environment as PROTOCOL=ADDRESS. */
+    static void securedListeners() throws Exception {
+        for (String one : System.getenv().getOrDefault("SECURED", "").split(" ")) {
+            if (one.isEmpty()) continue;
+            String[] parts = one.split("=");
+            if (parts[0].equals("SSL")) {
+                securedListener(parts[0], parts[1], null);
+            } else {
+                for (String mechanism : List.of("PLAIN", "SCRAM-SHA-256")) securedListener(parts[0], parts[1], mechanism);
+            }
         }
     }
 
@@ -366,13 +419,14 @@ public class Steps {
         admin = Admin.create(properties(Map.of()));
         codecsAndAcks();
         seek();
-        commitAndResume();
+        for (String name : List.of("classic", "consumer")) commitAndResume(name, PROTOCOLS.get(name));
         resetWhenOutOfRange();
-        groupWithACrash("classic", PROTOCOLS.get("classic"));
+        for (String name : List.of("classic", "consumer")) groupWithACrash(name, PROTOCOLS.get(name));
         cooperative();
         staticMember();
         administration();
         transactions();
+        securedListeners();
         System.exit(0);
     }
 }

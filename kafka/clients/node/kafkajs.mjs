@@ -1,5 +1,6 @@
 // kafkajs through the steps: kafkajs.mjs BOOTSTRAP
 // It has neither static members nor cooperative rebalances, and consumes in groups only.
+import { readFileSync } from 'node:fs'
 import zlib from 'node:zlib'
 import kafkajs from 'kafkajs'
 import snappy from 'kafkajs-snappy'
@@ -44,8 +45,8 @@ async function filled({ acks = -1, compression = 0, idempotent = false } = {}) {
 }
 
 /// A consumer that runs, and what it has read.
-async function consume(groupId, topics, { fromBeginning = true } = {}) {
-  const consumer = kafka.consumer({ groupId, sessionTimeout: 6000, heartbeatInterval: 200, rebalanceTimeout: 6000, maxWaitTimeInMs: 100 })
+async function consume(groupId, topics, { fromBeginning = true, from = kafka } = {}) {
+  const consumer = from.consumer({ groupId, sessionTimeout: 6000, heartbeatInterval: 200, rebalanceTimeout: 6000, maxWaitTimeInMs: 100 })
   const running = { consumer, found: [], owned: [] }
   consumer.on(consumer.events.GROUP_JOIN, ({ payload }) => { running.owned = Object.values(payload.memberAssignment).flat() })
   await consumer.connect()
@@ -210,8 +211,39 @@ async function transactions() {
   await producer.connect()
   const begin = Date.now()
   const seen = await outcome(() => producer.transaction(), kind)
-  step('transactions', seen === 'ok' ? seen : `${seen} ${within(1, begin)}`)
+  step('transactions', seen === 'ok' ? seen : `${seen} ${within(5, begin)}`)
   await producer.disconnect()
+}
+
+async function securedListener(protocol, address, mechanism) {
+  const name = mechanism ? `${protocol}, ${mechanism.toUpperCase()}` : protocol
+  const ssl = protocol.endsWith('SSL') && { ca: [readFileSync(process.env.CERTIFICATE)] }
+  const connected = password => new Kafka({
+    brokers: [address], ssl, sasl: mechanism && { mechanism, username: 'alice', password }, logLevel: logLevel.NOTHING,
+  })
+  const topic = await create(fresh('j'))
+  const producer = connected('alice-secret').producer()
+  await producer.connect()
+  const sent = await outcome(() => producer.send({ topic, messages: [{ value: 'v' }] }), kind)
+  await producer.disconnect()
+  const { consumer, next } = await consume(fresh('g'), topic, { from: connected('alice-secret') })
+  step(name, `${sent} ${(await next()).value}`)
+  await consumer.disconnect()
+  if (mechanism) {
+    const begin = Date.now()
+    const seen = await outcome(() => connected('wrong').admin().connect(), error => error.name)
+    step(`${name}, a wrong password`, `${seen} ${within(10, begin)}`)
+  }
+}
+
+/// The listeners with TLS or SASL, in the environment as PROTOCOL=ADDRESS.
+async function securedListeners() {
+  for (const one of (process.env.SECURED ?? '').split(' ').filter(Boolean)) {
+    const [protocol, address] = one.split('=')
+    for (const mechanism of protocol === 'SSL' ? [undefined] : ['plain', 'scram-sha-256']) {
+      await securedListener(protocol, address, mechanism)
+    }
+  }
 }
 
 if (mode === 'member') {
@@ -219,7 +251,7 @@ if (mode === 'member') {
   await consume(...rest)
 } else {
   await admin.connect()
-  for (const one of [codecsAndAcks, seek, commitAndResume, resetWhenOutOfRange, groupWithACrash, administration, transactions]) {
+  for (const one of [codecsAndAcks, seek, commitAndResume, resetWhenOutOfRange, groupWithACrash, administration, transactions, securedListeners]) {
     await one()
   }
   await admin.disconnect()

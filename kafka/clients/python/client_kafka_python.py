@@ -252,7 +252,27 @@ def transactions():
     producer = kafka.KafkaProducer(bootstrap_servers=BOOTSTRAP, transactional_id=fresh("t"))
     begin = time.monotonic()
     seen = outcome(producer.init_transactions)
-    step("transactions", f"{seen} {within(1, begin) if seen != 'ok' else ''}".strip())
+    step("transactions", f"{seen} {within(5, begin) if seen != 'ok' else ''}".strip())
+
+
+def secured_listeners():
+    for protocol, address, mechanism in secured():
+        name, servers = name_of(protocol, mechanism), {
+            "bootstrap_servers": address, "security_protocol": protocol, "ssl_cafile": CERTIFICATE}
+        if mechanism:
+            servers |= {"sasl_mechanism": mechanism, "sasl_plain_username": USER, "sasl_plain_password": PASSWORD}
+        topic = create(fresh("k"))
+        producer = kafka.KafkaProducer(**servers)
+        sent = outcome(lambda: producer.send(topic, b"v").get(LIMIT))
+        producer.close()
+        reader = member(fresh("g"), topic, **servers)
+        step(name, f"{sent} {next(reader).value}")
+        reader.close()
+        if mechanism:
+            # It tries again until this time is over, whatever the server answers.
+            begin, wrong = time.monotonic(), {"sasl_plain_password": "wrong", "bootstrap_timeout_ms": 3000}
+            seen = outcome(lambda: KafkaAdminClient(**{**servers, **wrong}))
+            step(f"{name}, a wrong password", f"{seen} {within(10, begin)}")
 
 
 if sys.argv[2:3] == ["member"]:
@@ -270,3 +290,4 @@ cooperative()
 static_member()
 administration()
 transactions()
+secured_listeners()

@@ -54,8 +54,8 @@ def compared(found):
     return f"{len(found)} as sent"
 
 
-def until(what, condition):
-    end = time.monotonic() + LIMIT
+def until(what, condition, limit=LIMIT):
+    end = time.monotonic() + limit
     while not condition():
         if time.monotonic() > end:
             raise TimeoutError(f"{what} hangs")
@@ -68,6 +68,22 @@ def step(name, seen):
 def within(seconds, begin):
     took = time.monotonic() - begin
     return f"within {seconds} s" if took < seconds else f"after {took:.1f} s"
+
+
+def secured():
+    """The listeners with TLS or SASL: each with its protocol, address and mechanism (None: no SASL)."""
+    for protocol, address in (one.split("=") for one in os.environ.get("SECURED", "").split()):
+        for mechanism in ["PLAIN", "SCRAM-SHA-256"] if protocol.startswith("SASL") else [None]:
+            yield protocol, address, mechanism
+
+
+def name_of(protocol, mechanism):
+    return f"{protocol}, {mechanism}" if mechanism else protocol
+
+
+# The authority of the listeners' certificate, and the one user that there is.
+CERTIFICATE = os.environ.get("CERTIFICATE")
+USER, PASSWORD = "alice", "alice-secret"
 
 
 class Member:
