@@ -42,7 +42,13 @@ impl Default for Broker {
 
 impl Broker {
     /// Creates a broker without topics.
+    ///
+    /// On Linux the first broker registers the process for `membarrier(2)`, by which waiting threads
+    /// cost senders nothing. That takes microseconds while the process has one thread, and
+    /// milliseconds when it has several: a program that starts in milliseconds creates its broker
+    /// before its threads.
     pub fn new() -> Broker {
+        crate::wait::prepare();
         Broker {
             directory: Directory::new(),
             groups: Arc::new(Groups::new()),

@@ -8,8 +8,13 @@ use program::options::Options;
 use ringlog::Broker;
 use std::error::Error;
 use std::process::ExitCode;
+use std::time::Duration;
 use tokio::net::TcpListener;
+use tokio::time::timeout;
 use tracing::{error, info};
+
+/// How long clients may take to read the last answers.
+const SHUTDOWN_LIMIT: Duration = Duration::from_secs(10);
 
 fn main() -> ExitCode {
     let options = Options::parse();
@@ -18,7 +23,9 @@ fn main() -> ExitCode {
         .with_writer(std::io::stderr)
         .with_target(false)
         .init();
-    match run(&options) {
+    // Before the runtime has threads: that takes milliseconds less.
+    let broker = Broker::new();
+    match run(&options, broker) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             error!("{error}");
@@ -28,8 +35,7 @@ fn main() -> ExitCode {
 }
 
 #[tokio::main]
-async fn run(options: &Options) -> Result<(), Box<dyn Error>> {
-    let broker = Broker::new();
+async fn run(options: &Options, broker: Broker) -> Result<(), Box<dyn Error>> {
     let settings = program::settings::settings(options)?;
     let page = match settings.metrics {
         None => None,
@@ -52,7 +58,15 @@ async fn run(options: &Options) -> Result<(), Box<dyn Error>> {
         stopped = stop_signal() => stopped?,
         () = metrics => {}
     }
-    server.shutdown().await;
+    // A client that does not read its answers must not hold that up, nor a second signal be ignored.
+    tokio::select! {
+        ended = timeout(SHUTDOWN_LIMIT, server.shutdown()) => {
+            if ended.is_err() {
+                info!("clients did not read their answers");
+            }
+        }
+        stopped = stop_signal() => stopped?,
+    }
     Ok(())
 }
 

@@ -35,3 +35,10 @@ pub(crate) use event_count::EventCount;
 pub(crate) use wait_loop::{Attempt, Patience, WaitFor, Waited, wait};
 pub(crate) use waiter::Waiter;
 pub(crate) use wakeup::Wakeup;
+
+/// Does now what the first wait would do: registers the process for `membarrier(2)`. The kernel does
+/// that at once for a process of one thread. For one of several it waits until every core has passed
+/// through the scheduler, which takes milliseconds.
+pub(crate) fn prepare() {
+    asymmetric_fence::is_asymmetric();
+}

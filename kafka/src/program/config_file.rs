@@ -172,7 +172,17 @@ pub(crate) fn parse(text: &str) -> Result<ConfigFile, ConfigFault> {
     toml::from_str(text).map_err(|error| {
         let line = error.span().map(|span| line_at(text, span.start));
         // Its `Display` shows the line.
-        ConfigFault::new(line, error.message().trim_end())
+        let message = error.message().trim_end();
+        // It has the value, which may be a password that was written in another's place.
+        let mut kinds = ["invalid type", "invalid value"].iter();
+        let is_of_value = kinds.any(|kind| message.starts_with(kind));
+        match message.split_once(", expected ") {
+            Some((_, expected)) if is_of_value => {
+                ConfigFault::new(line, format!("another value is expected: {expected}"))
+            }
+            _ if is_of_value => ConfigFault::new(line, "the value is of the wrong type"),
+            _ => ConfigFault::new(line, message),
+        }
     })
 }
 
@@ -283,7 +293,7 @@ mod tests {
 
     #[test]
     fn values_of_another_type_and_text_that_is_no_toml_are_refused_with_their_lines() {
-        assert!(fault("\nnode-id = \"one\"").starts_with("line 2: invalid type"));
+        assert!(fault("\nnode-id = \"one\"").starts_with("line 2: another value is expected"));
         assert!(fault("node-id = 1\n\nnode-id").starts_with("line 3: "));
         assert!(fault("[[listeners]]\nprotocol = \"SSL\"").contains("missing field `address`"));
         let auth = "[tls]\ncertificate = \"a\"\nclient-auth = \"maybe\"";
@@ -298,6 +308,7 @@ mod tests {
             "password = secret",
             "password = \"secret",
             "password = [\"secret\"]",
+            "[[topics]]\nname = \"a\"\npartitions = \"secret\"",
             "password = { secret = 1 }",
             "password = 5377",
             "password = 5377.5",

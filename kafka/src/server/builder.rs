@@ -255,9 +255,9 @@ impl ServerBuilder {
         self
     }
 
-    /// The times of consumer groups.
+    /// The times of consumer groups. Each is cut to a year.
     pub fn group_times(mut self, times: GroupTimes) -> Self {
-        self.config.group_times = times;
+        self.config.group_times = times.clamped();
         self
     }
 

@@ -164,6 +164,21 @@ pub struct GroupTimes {
     pub consumer_heartbeat_interval: Duration,
 }
 
+/// The longest time of a group: a time that is added to it must not overflow.
+const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
+impl GroupTimes {
+    pub(super) fn clamped(self) -> GroupTimes {
+        GroupTimes {
+            initial_rebalance_delay: self.initial_rebalance_delay.min(LONGEST),
+            min_session_timeout: self.min_session_timeout.min(LONGEST),
+            max_session_timeout: self.max_session_timeout.min(LONGEST),
+            consumer_session_timeout: self.consumer_session_timeout.min(LONGEST),
+            consumer_heartbeat_interval: self.consumer_heartbeat_interval.min(LONGEST),
+        }
+    }
+}
+
 impl Default for GroupTimes {
     fn default() -> Self {
         GroupTimes {

@@ -111,10 +111,7 @@ where
     };
     // TLS says that nothing more follows. A client that does not read must not hold that up.
     let _ = timeout(CLOSE_LIMIT, connection.stream.shutdown()).await;
-    match &ended {
-        Ended::Authentication(reason) => info!(peer, %reason, "authentication failed"),
-        reason => debug!(peer, %reason, "connection closed"),
-    }
+    debug!(peer, reason = %ended, "connection closed");
     ended
 }
 
@@ -245,6 +242,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             AuthenticationError::Expired => self.metrics.expired(),
             _ => self.metrics.authenticated(mechanism, false),
         }
+        // Before the pause, in which the client may close the connection.
+        info!(peer = client.peer, %reason, "authentication failed");
         let delay = client.shared.config.sasl.failure_delay;
         // Nothing of the answer goes before the pause is over.
         let answer = std::mem::take(&mut self.output);

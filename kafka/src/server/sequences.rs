@@ -14,13 +14,15 @@ use std::mem;
 use std::sync::PoisonError;
 use std::time::Duration;
 use tokio::sync::{Mutex, MutexGuard};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
 /// Batches that are remembered for each producer.
 const REMEMBERED: usize = 5;
 
 /// How long a producer that sends nothing is remembered: Kafka's `producer.id.expiration.ms`.
 const KEPT: Duration = Duration::from_secs(24 * 60 * 60);
+/// How long an administrator waits for a batch that is being appended.
+const DESCRIBE_WAIT: Duration = Duration::from_secs(5);
 /// Fewer producers are not looked through.
 const FEW: usize = 1024;
 
@@ -78,13 +80,14 @@ pub(crate) enum Verdict {
 pub(crate) struct PartitionSequences {
     sequences: Mutex<Sequences>,
     /// Batches that were refused because their time was up before they had the lock.
-    late: std::sync::Mutex<Vec<Producer>>,
+    late: std::sync::Mutex<HashMap<i64, Producer>>,
 }
 
 impl PartitionSequences {
-    /// The producers, once no batch of theirs is being appended.
-    pub(crate) async fn active(&self) -> Vec<ActiveProducer> {
-        self.sequences.lock().await.active()
+    /// The producers. `None` if a batch of theirs waits for room, and goes on to do so.
+    pub(crate) async fn active(&self) -> Option<Vec<ActiveProducer>> {
+        let locked = timeout(DESCRIBE_WAIT, self.sequences.lock()).await;
+        Some(locked.ok()?.active())
     }
 
     /// Locks them for a batch, which is refused, and remembered as such, if they are not free in
@@ -99,16 +102,14 @@ impl PartitionSequences {
         let mut late = late.unwrap_or_else(PoisonError::into_inner);
         match locked {
             Ok(mut sequences) => {
-                for batch in mem::take(&mut *late) {
+                for batch in mem::take(&mut *late).into_values() {
                     sequences.refuse(batch);
                 }
                 Some(sequences)
             }
             Err(_) => {
                 // Only a producer's first one matters.
-                if !late.iter().any(|earlier| earlier.id == batch.id) {
-                    late.push(batch);
-                }
+                late.entry(batch.id).or_insert(batch);
                 None
             }
         }

@@ -5,7 +5,7 @@
 
 use crate::batch::TimestampType;
 use ringlog::TopicConfig;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
@@ -150,16 +150,15 @@ impl Values {
     }
 
     fn with(mut self, list: &str) -> String {
-        for value in Values::of(list).0 {
-            if !self.0.contains(&value) {
-                self.0.push(value);
-            }
-        }
+        let mut seen: HashSet<String> = self.0.iter().cloned().collect();
+        let new = Values::of(list).0.into_iter();
+        self.0
+            .extend(new.filter(|value| seen.insert(value.clone())));
         self.0.join(",")
     }
 
     fn without(mut self, list: &str) -> String {
-        let removed = Values::of(list).0;
+        let removed: HashSet<String> = Values::of(list).0.into_iter().collect();
         self.0.retain(|value| !removed.contains(value));
         self.0.join(",")
     }

@@ -296,6 +296,21 @@ async fn a_name_that_is_repeated_is_answered_once() {
     let answered = answered.map(|name| name.as_str());
     assert_eq!(answered.collect::<Vec<_>>(), names[..2]);
 
+    let topics = names.map(|topic| {
+        describe_producers_request::TopicRequest::default()
+            .with_name(name(topic))
+            .with_partition_indexes(vec![0, 0])
+    });
+    let request = DescribeProducersRequest::default().with_topics(topics.to_vec());
+    let answered = client.ask(0, &request).await.topics;
+    let answered = answered
+        .iter()
+        .map(|t| (t.name.as_str(), t.partitions.len()));
+    assert_eq!(
+        answered.collect::<Vec<_>>(),
+        [("orders", 1), ("missing", 1)]
+    );
+
     let resources = names.map(|name| {
         DescribeConfigsResource::default()
             .with_resource_type(2)

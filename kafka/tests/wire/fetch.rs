@@ -253,7 +253,9 @@ async fn a_leader_epoch_that_never_was_is_refused() {
 #[tokio::test]
 async fn a_session_that_is_not_there_is_refused() {
     let (_served, mut client) = served().await;
-    for (id, epoch, error) in [(0, -1, 0), (0, 0, 0), (7, 1, 70), (7, -1, 70), (0, 3, 70)] {
+    // With these epochs a fetch is full, whatever session it names.
+    let full = [(0, -1, 0), (0, 0, 0), (7, -1, 0), (7, 0, 0)];
+    for (id, epoch, error) in full.into_iter().chain([(7, 1, 70), (0, 3, 70)]) {
         let request = fetch("orders", 0, 0)
             .with_session_id(id)
             .with_session_epoch(epoch);
@@ -313,4 +315,20 @@ async fn a_client_that_goes_while_it_waits_ends_its_connection() {
     tokio::time::sleep(Duration::from_millis(5)).await;
     drop(client);
     within("the end of the connection", serving).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_partition_that_a_fetch_names_twice_is_read_once() {
+    let (_served, mut client) = served().await;
+    client.produce("orders", 0, batch(&["a"])).await;
+    let mut request = fetch("orders", 0, 0);
+    let topic = request.topics[0].clone();
+    request.topics.push(topic);
+    let response = client.ask(12, &request).await;
+    let partitions = response
+        .responses
+        .iter()
+        .flat_map(|topic| &topic.partitions);
+    let found = partitions.map(|p| (p.error_code, records(p).len()));
+    assert_eq!(found.collect::<Vec<_>>(), [(0, 1), (42, 0)]);
 }

@@ -1,6 +1,6 @@
 //! DescribeProducers: the idempotent producers of partitions.
 
-use super::{code, text};
+use super::{code, once, text};
 use crate::server::connection::Client;
 use crate::server::sequences::ActiveProducer;
 use kafka_protocol::error::ResponseError;
@@ -13,27 +13,32 @@ pub(super) async fn handle(
     client: &Client,
     request: DescribeProducersRequest,
 ) -> DescribeProducersResponse {
-    let mut topics = Vec::with_capacity(request.topics.len());
-    for topic in request.topics {
+    let mut topics = Vec::new();
+    // Once each: an answer is far longer than the number that asks for it.
+    for topic in once(request.topics, |topic| topic.name.clone()) {
         let found = client.shared.topics.find(&topic.name);
-        let mut partitions = Vec::with_capacity(topic.partition_indexes.len());
-        for index in topic.partition_indexes {
+        let mut partitions = Vec::new();
+        for index in once(topic.partition_indexes, |index| *index) {
             let response = PartitionResponse::default().with_partition_index(index);
             let sequences = found.as_ref().and_then(|topic| {
                 let partition = topic.partition(index)?;
                 Some(topic.sequences(partition))
             });
-            partitions.push(match sequences {
+            let active = match sequences {
                 Some(sequences) => {
-                    let active = sequences.active().await.into_iter().map(described);
+                    let active = sequences.active().await;
+                    active.ok_or(ResponseError::RequestTimedOut)
+                }
+                None => Err(ResponseError::UnknownTopicOrPartition),
+            };
+            partitions.push(match active {
+                Ok(active) => {
+                    let active = active.into_iter().map(described);
                     response.with_active_producers(active.collect())
                 }
-                None => {
-                    let error = ResponseError::UnknownTopicOrPartition;
-                    response
-                        .with_error_code(code(Some(error)))
-                        .with_error_message(Some(text(error.to_string())))
-                }
+                Err(error) => response
+                    .with_error_code(code(Some(error)))
+                    .with_error_message(Some(text(error.to_string()))),
             });
         }
         let response = TopicResponse::default().with_name(topic.name);

@@ -13,9 +13,11 @@ use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
 use kafka_protocol::messages::fetch_response::{FetchableTopicResponse, PartitionData};
 use kafka_protocol::messages::{FetchRequest, FetchResponse};
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
+use uuid::Uuid;
 
 /// The session epochs of a request that has all its partitions in it.
 const FULL_FETCH_EPOCHS: [i32; 2] = [-1, 0];
@@ -43,7 +45,8 @@ pub(super) async fn handle(
     version: i16,
     request: FetchRequest,
 ) -> FetchResponse {
-    let is_full = request.session_id == 0 && FULL_FETCH_EPOCHS.contains(&request.session_epoch);
+    // A client that goes back to a full fetch may name the session that it had.
+    let is_full = FULL_FETCH_EPOCHS.contains(&request.session_epoch);
     if version >= 7 && !is_full {
         let error = ResponseError::FetchSessionIdNotFound;
         return FetchResponse::default().with_error_code(error.code());
@@ -55,9 +58,10 @@ pub(super) async fn handle(
         .unwrap_or(0)
         .min(max_bytes);
     client.readers.begin_fetch(&client.shared.topics);
+    let mut named = HashSet::new();
     let topics = request.topics.into_iter();
     let mut topics: Vec<WantedTopic> = topics
-        .map(|topic| find_topic(client, version, topic))
+        .map(|topic| find_topic(client, version, topic, &mut named))
         .collect();
     loop {
         let used = read(client, &mut topics, max_bytes);
@@ -85,7 +89,15 @@ pub(super) async fn handle(
     FetchResponse::default().with_responses(responses.collect())
 }
 
-fn find_topic(client: &mut Client, version: i16, wanted: FetchTopic) -> WantedTopic {
+/// The partitions that a request has named so far.
+type Named = HashSet<(Uuid, i32)>;
+
+fn find_topic(
+    client: &mut Client,
+    version: i16,
+    wanted: FetchTopic,
+    named: &mut Named,
+) -> WantedTopic {
     let shared = client.shared.clone();
     let by_id = version >= 13;
     let (found, response) = match by_id {
@@ -102,6 +114,10 @@ fn find_topic(client: &mut Client, version: i16, wanted: FetchTopic) -> WantedTo
     let partitions = wanted.partitions.into_iter().map(|partition| Wanted {
         index: partition.partition,
         fetched: match found.as_ref().ok_or(unknown) {
+            // Each would have a reader of its own.
+            Ok(topic) if !named.insert((topic.id, partition.partition)) => {
+                Fetched::Failed(ResponseError::InvalidRequest)
+            }
             Ok(topic) => begin(client, topic, &partition),
             Err(error) => Fetched::Failed(error),
         },

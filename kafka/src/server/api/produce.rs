@@ -20,6 +20,7 @@ use kafka_protocol::messages::produce_response::{
 };
 use kafka_protocol::messages::{ProduceRequest, ProduceResponse};
 use ringlog::{Record, SendError};
+use std::collections::HashSet;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -27,6 +28,7 @@ use std::task::Poll;
 use std::time::{Duration, SystemTime};
 use tokio::time::{Instant, timeout_at};
 use tracing::{debug, trace};
+use uuid::Uuid;
 
 /// What comes of a request.
 pub(super) enum Produced {
@@ -36,6 +38,13 @@ pub(super) enum Produced {
     /// The client waits for no answer, and a batch was refused.
     UnansweredError,
 }
+
+/// The most records of a refused batch that an answer lists, so that it is not far longer than the
+/// batch.
+const LISTED_RECORDS: usize = 16;
+
+/// The longest that a batch waits for room, whatever the request says.
+const MAX_WAIT: Duration = Duration::from_secs(300);
 
 /// Why a batch was not appended.
 #[derive(Debug)]
@@ -119,8 +128,11 @@ pub(super) async fn handle(client: &Client, version: i16, request: ProduceReques
         version,
         limits: Limits::new(limits.decompressed_bytes),
         max_bytes: limits.batch_bytes,
-        timeout: Duration::from_millis(request.timeout_ms.max(0) as u64),
+        timeout: Duration::from_millis(request.timeout_ms.max(0) as u64).min(MAX_WAIT),
     };
+    let mut named = HashSet::new();
+    let mut answers = Vec::new();
+    let mut place = 0;
     let mut topics = Vec::with_capacity(request.topic_data.len());
     let mut appends = Vec::new();
     for (number, data) in request.topic_data.into_iter().enumerate() {
@@ -131,22 +143,33 @@ pub(super) async fn handle(client: &Client, version: i16, request: ProduceReques
             _ => response.with_name(data.name),
         });
         for partition in data.partition_data {
-            let topic = topic.clone();
-            let refused = refused.clone();
-            appends.push(async move {
-                let appended = match (refused, topic) {
-                    (Some((error, reason)), _) => Err(refusal(error, reason)),
-                    (None, Err(refused)) => Err(refused.into()),
-                    (None, Ok(topic)) => append_partition(&topic, &partition, terms).await,
-                };
-                (
-                    number,
-                    partition_response(version, partition.index, appended),
-                )
-            });
+            // What is refused at once takes no more than its answer.
+            let checked = match (&refused, &topic) {
+                (Some((error, reason)), _) => Err(refusal(*error, reason)),
+                (None, Err(unknown)) => Err((*unknown).into()),
+                (None, Ok(topic)) => {
+                    let checked = check_partition(topic, partition.index, &mut named);
+                    checked.map(|checked| (topic.clone(), checked))
+                }
+            };
+            match checked {
+                Err(refused) => {
+                    let response = partition_response(version, partition.index, Err(refused));
+                    answers.push((place, number, response));
+                }
+                Ok((topic, checked)) => appends.push(async move {
+                    let appended = append_partition(&topic, checked, &partition, terms).await;
+                    let response = partition_response(version, partition.index, appended);
+                    (place, number, response)
+                }),
+            }
+            place += 1;
         }
     }
-    for (number, response) in join_all(appends).await {
+    answers.extend(join_all(appends).await);
+    // In the order of the request.
+    answers.sort_unstable_by_key(|(place, _, _)| *place);
+    for (_, number, response) in answers {
         topics[number].partition_responses.push(response);
     }
     let failed = |response: &PartitionProduceResponse| response.error_code != 0;
@@ -155,6 +178,25 @@ pub(super) async fn handle(client: &Client, version: i16, request: ProduceReques
         0 if all.any(failed) => Produced::UnansweredError,
         0 => Produced::Unanswered,
         _ => Produced::Answer(ProduceResponse::default().with_responses(topics)),
+    }
+}
+
+/// Checks that the partition exists, and that the request has not named it before.
+fn check_partition(
+    topic: &ServedTopic,
+    index: i32,
+    named: &mut HashSet<(Uuid, u32)>,
+) -> Result<u32, Refusal> {
+    let Some(partition) = topic.partition(index) else {
+        let reason = format!("the topic has no partition {index}");
+        return Err(refusal(ResponseError::UnknownTopicOrPartition, reason));
+    };
+    match named.insert((topic.id, partition)) {
+        true => Ok(partition),
+        false => {
+            let reason = format!("the request names partition {index} twice");
+            Err(refusal(ResponseError::InvalidRequest, reason))
+        }
     }
 }
 
@@ -218,7 +260,8 @@ fn partition_response(
             match version {
                 8.. => {
                     let message = Some(text(reason));
-                    let records = records.into_iter().map(|index| {
+                    let listed = records.into_iter().take(LISTED_RECORDS);
+                    let records = listed.map(|index| {
                         BatchIndexAndErrorMessage::default()
                             .with_batch_index(index)
                             .with_batch_index_error_message(message.clone())
@@ -236,13 +279,10 @@ fn partition_response(
 /// Appends a partition's batch. Returns where, with the log start.
 async fn append_partition(
     topic: &ServedTopic,
+    partition: u32,
     data: &PartitionProduceData,
     terms: Terms,
 ) -> Result<(Appended, u64), Refusal> {
-    let Some(partition) = topic.partition(data.index) else {
-        let reason = format!("the topic has no partition {}", data.index);
-        return Err(refusal(ResponseError::UnknownTopicOrPartition, reason));
-    };
     let bytes = data.records.as_ref().map_or(&[][..], Bytes::as_ref);
     let max = topic.settings().max_message_bytes;
     let max = max.unwrap_or(terms.max_bytes);

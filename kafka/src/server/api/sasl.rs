@@ -22,6 +22,9 @@ use std::collections::BTreeMap;
 /// The iterations that Kafka allows.
 const ITERATIONS: core::ops::RangeInclusive<i32> = 4096..=16384;
 
+/// The longest salt. Kafka's tools make one of some tens of bytes.
+const MAX_SALT_BYTES: usize = 1024;
+
 pub(super) fn handshake(_: &SaslHandshakeRequest) -> SaslHandshakeResponse {
     SaslHandshakeResponse::default().with_error_code(ResponseError::IllegalSaslState.code())
 }
@@ -181,6 +184,10 @@ fn alter(
                 }
                 if upsertion.salt.is_empty() {
                     return unacceptable("The salt is empty");
+                }
+                // It is sent to each client that begins with this name.
+                if upsertion.salt.len() > MAX_SALT_BYTES {
+                    return unacceptable("The salt is too long");
                 }
                 if upsertion.salted_password.len() != hash.bytes() {
                     return unacceptable("The salted password is not of the hash's length");

@@ -1,6 +1,6 @@
 //! A group: its members, by one of the two protocols, and its offsets.
 
-use super::consumer::{ConsumerGroup, Refusal};
+use super::consumer::{ConsumerGroup, ConsumerHeartbeat, Refusal};
 use super::offsets::{CommitMember, Offsets};
 use super::state::ClassicGroup;
 use super::{Join, JoinRequest, LeavingMember, Sync, SyncRequest};
@@ -72,6 +72,21 @@ impl Group {
     /// Whether nothing would be lost with it.
     pub(super) fn holds_nothing(&self) -> bool {
         self.is_unused() && self.offsets.is_empty()
+    }
+
+    /// Checks what would refuse a heartbeat that changes the protocol: a rebalance that is going on
+    /// ends with the change, so that must not be for nothing.
+    pub(super) fn check_conversion(
+        &self,
+        beat: &ConsumerHeartbeat,
+        max_members: usize,
+    ) -> Result<(), Refusal> {
+        match &self.members {
+            Members::Classic(classic) if !classic.members.is_empty() => {
+                beat.check_join_to_classic(&classic.members, &classic.instances, max_members)
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Changes to the consumer protocol, if it uses the classic one.

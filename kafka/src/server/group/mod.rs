@@ -262,6 +262,7 @@ impl Groups {
             return refuse(ResponseError::CoordinatorNotAvailable, reason);
         }
         if joins {
+            state.check_conversion(&beat, self.max_members)?;
             state.become_consumer(name, topics, self.max_members)?;
         }
         let Some(consumer) = state.consumer() else {

@@ -65,6 +65,8 @@ pub(crate) enum LayoutFault {
     Cut,
     #[error("a length of {length} is negative")]
     NegativeLength { length: i64 },
+    #[error("a text of {length} bytes is longer than 32767")]
+    TextLength { length: usize },
     #[error("its tagged field {tag} is of {length} bytes, but must be of {expected}")]
     TaggedLength {
         tag: u32,
@@ -148,8 +150,11 @@ impl Walk<'_> {
         match kind {
             Kind::Fixed(bytes) => self.skip(*bytes),
             Kind::Text => {
-                let length = self.length(2)?;
-                self.skip(length)
+                // In flexible versions a length may be greater, but no text may be longer, as in Kafka.
+                match self.length(2)? {
+                    length if length <= i16::MAX as usize => self.skip(length),
+                    length => Err(LayoutFault::TextLength { length }),
+                }
             }
             Kind::Bytes => {
                 let length = self.length(4)?;
@@ -224,6 +229,25 @@ mod tests {
             let longer = [bytes, &[0]].concat();
             assert_eq!(LAYOUT.check(version, &longer), Ok(1));
         }
+    }
+
+    #[test]
+    fn a_text_that_is_too_long_is_refused_in_flexible_versions_too() {
+        let of = |length: usize| {
+            // Its length and 1, in three bytes.
+            let stated = length + 1;
+            let mut bytes = vec![
+                stated as u8 | 0x80,
+                (stated >> 7) as u8 | 0x80,
+                (stated >> 14) as u8,
+            ];
+            bytes.resize(bytes.len() + length, b'a');
+            bytes.extend([1, 0]);
+            LAYOUT.check(2, &bytes)
+        };
+        assert_eq!(of(32_767), Ok(0));
+        let length = 32_768;
+        assert_eq!(of(length), Err(LayoutFault::TextLength { length }));
     }
 
     #[test]

@@ -377,3 +377,40 @@ async fn a_partition_that_a_leader_has_given_twice_has_one_owner() {
     assigned.sort_unstable();
     assert_eq!(assigned, [0, 1, 2, 3]);
 }
+
+#[tokio::test]
+async fn a_heartbeat_that_is_refused_does_not_end_a_classic_rebalance() {
+    let served = served().await;
+    let mut classic = Classic::new(&served, "");
+    assert_eq!(classic.join().await.0, 79);
+    assert_eq!(classic.join().await, (0, 1));
+    let mut client = served.client();
+    let bad_pattern = join("c").with_subscribed_topic_regex(Some(text("(")));
+    assert_eq!(client.refused_beat(bad_pattern).await, 128);
+    let id = classic.id.to_string();
+    assert_eq!(client.refused_beat(join(&id)).await, 110);
+    let assigned = classic.sync_with(assigning(&[0, 1, 2, 3], None)).await;
+    assert_eq!(assigned, Ok(vec![0, 1, 2, 3]));
+    assert_eq!(classic.heartbeat().await, 0);
+}
+
+#[tokio::test]
+async fn a_static_member_that_comes_back_as_another_member_loses_no_partition() {
+    let served = served().await;
+    let mut client = served.client();
+    client.beat(super::is_static(join("x"), "a")).await;
+    client.beat(join("y")).await;
+    let described = client.describe().await;
+    let topic = described.members[0].assignment.topic_partitions[0].topic_id;
+    client
+        .beat(owning(beat("x", 1), topic, &[0, 1, 2, 3]))
+        .await;
+    client.beat(owning(beat("x", 1), topic, &[0, 1])).await;
+    client.beat(beat("y", 2)).await;
+    client.beat(super::is_static(beat("x", -2), "a")).await;
+    client.beat(super::is_static(join("y"), "a")).await;
+    client.beat(super::is_static(beat("y", -1), "a")).await;
+    let joined = client.ask(1, &join("z")).await;
+    let assignment = joined.assignment.expect("it is alone");
+    assert_eq!(assignment.topic_partitions[0].partitions, [0, 1, 2, 3]);
+}

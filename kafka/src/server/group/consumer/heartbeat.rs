@@ -7,7 +7,8 @@ use super::{ConsumerGroup, Refusal, refuse};
 use crate::server::config::GroupTimes;
 use crate::server::topics::{Topics, random_uuid};
 use kafka_protocol::error::ResponseError;
-use std::collections::BTreeSet;
+use regex::Regex;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -107,6 +108,44 @@ impl ConsumerHeartbeat {
     }
 }
 
+impl ConsumerHeartbeat {
+    /// Checks that this member may join a group of these classic members, which is to change its
+    /// protocol then: what [`ConsumerGroup::heartbeat`] checks after the change.
+    pub(crate) fn check_join_to_classic<M>(
+        &self,
+        members: &BTreeMap<String, M>,
+        instances: &HashMap<String, String>,
+        max_members: usize,
+    ) -> Result<(), Refusal> {
+        let is_member = members.contains_key(&self.member_id);
+        if members.len() >= max_members && !is_member {
+            return group_is_full(max_members);
+        }
+        let instance = self.instance_id.as_ref();
+        if is_member && instance.is_none_or(|instance| !instances.contains_key(instance)) {
+            let reason = "The member has joined by the classic protocol under the same id.";
+            return refuse(ResponseError::FencedMemberEpoch, reason);
+        }
+        match self.pattern.as_deref().filter(|text| !text.is_empty()) {
+            Some(pattern) => compiled(pattern).map(|_| ()),
+            None => Ok(()),
+        }
+    }
+}
+
+fn group_is_full<T>(max_members: usize) -> Result<T, Refusal> {
+    let reason =
+        format!("The consumer group has reached its maximum capacity of {max_members} members.");
+    refuse(ResponseError::GroupMaxSizeReached, reason)
+}
+
+fn compiled(text: &str) -> Result<Regex, Refusal> {
+    compile(text).or_else(|cause| {
+        let reason = format!("SubscribedTopicRegex is not a valid regular expression: {cause}.");
+        refuse(ResponseError::InvalidRegularExpression, reason)
+    })
+}
+
 impl ConsumerGroup {
     /// Takes one step of the group, for a heartbeat that was [checked](ConsumerHeartbeat::check).
     pub(crate) fn heartbeat(
@@ -121,10 +160,7 @@ impl ConsumerGroup {
             return self.leave_by_heartbeat(group, &beat);
         }
         if self.members.len() >= max_members && !self.members.contains_key(&beat.member_id) {
-            let reason = format!(
-                "The consumer group has reached its maximum capacity of {max_members} members."
-            );
-            return refuse(ResponseError::GroupMaxSizeReached, reason);
+            return group_is_full(max_members);
         }
         let now = Instant::now();
         let session_ends = now + times.consumer_session_timeout;
@@ -222,22 +258,8 @@ impl ConsumerGroup {
         if self.topics.has_pattern(text) {
             return Ok(());
         }
-        match compile(text) {
-            Ok(pattern) => {
-                self.topics.add_pattern(text, pattern);
-                Ok(())
-            }
-            Err(error) => {
-                // The lines before the last show the place.
-                let error = error.to_string();
-                let cause = error.lines().last().unwrap_or_default();
-                let cause = cause.trim_start_matches("error: ");
-                let reason = format!(
-                    "SubscribedTopicRegex `{text}` is not a valid regular expression: {cause}."
-                );
-                refuse(ResponseError::InvalidRegularExpression, reason)
-            }
-        }
+        self.topics.add_pattern(text, compiled(text)?);
+        Ok(())
     }
 
     /// A member that was checked joins. A static member that was away takes the place of the member
@@ -245,6 +267,10 @@ impl ConsumerGroup {
     pub(super) fn admit(&mut self, id: &str, instance: Option<&str>, new: impl FnOnce() -> Member) {
         self.wakes_timer = true;
         let before = instance.and_then(|instance| self.instances.get(instance).cloned());
+        if before.as_deref().is_some_and(|before| before != id) {
+            // Another member's id: that one is gone, with what it had.
+            self.remove(id);
+        }
         let replaced = before.and_then(|before| self.members.remove_entry(&before));
         if let Some((before, mut member)) = replaced {
             member.epoch = JOINS;
@@ -326,7 +352,8 @@ fn check_epoch(member: &Member, beat: &ConsumerHeartbeat) -> Result<(), Refusal>
 
 /// Takes over what a heartbeat states. Returns whether the member subscribes otherwise.
 fn update(member: &mut Member, beat: ConsumerHeartbeat) -> bool {
-    let before = member.subscription.clone();
+    let states_it = beat.names.is_some() || beat.pattern.is_some();
+    let before = states_it.then(|| member.subscription.clone());
     member.classic = None;
     member.client_id = beat.client_id;
     member.client_host = beat.client_host;
@@ -348,5 +375,5 @@ fn update(member: &mut Member, beat: ConsumerHeartbeat) -> bool {
     if let Some(pattern) = beat.pattern {
         member.subscription.pattern = pattern;
     }
-    member.subscription != before
+    before.is_some_and(|before| member.subscription != before)
 }

@@ -213,8 +213,21 @@ impl ConsumerGroup {
 
     /// Removes a member: what it had is free. The group has to be assigned again.
     fn remove(&mut self, id: &str) {
+        if self.take_out(id) {
+            self.has_lost_members();
+        }
+    }
+
+    /// What follows when members were taken out.
+    fn has_lost_members(&mut self) {
+        self.topics.retain_subscribed(self.members.values());
+        self.start_epoch();
+    }
+
+    /// Takes a member out. Returns whether there was one.
+    fn take_out(&mut self, id: &str) -> bool {
         let Some(member) = self.members.remove(id) else {
-            return;
+            return false;
         };
         if let Some(instance) = &member.instance_id {
             if self.instances.get(instance).is_some_and(|held| held == id) {
@@ -225,8 +238,7 @@ impl ConsumerGroup {
         for partition in member.assigned.iter().chain(&member.revoking) {
             self.owned.remove(partition);
         }
-        self.topics.retain_subscribed(self.members.values());
-        self.start_epoch();
+        true
     }
 
     /// LeaveGroup: an administrator removes a member by its id, or by its instance id alone.
@@ -265,7 +277,10 @@ impl ConsumerGroup {
         let dead = dead.filter(|(_, member)| member.deadline() <= now);
         let dead: BTreeSet<String> = dead.map(|(id, _)| id.clone()).collect();
         for id in &dead {
-            self.remove(id);
+            self.take_out(id);
+        }
+        if !dead.is_empty() {
+            self.has_lost_members();
         }
     }
 }

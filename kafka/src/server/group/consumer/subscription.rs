@@ -7,8 +7,12 @@ use regex::{Regex, RegexBuilder};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use uuid::Uuid;
 
+/// How long a pattern may be: many times a topic's name. To parse one takes far more memory.
+const PATTERN_TEXT_BYTES: usize = 4096;
 /// How large a compiled pattern may be. A class of all letters takes some tens of kilobytes.
-const PATTERN_BYTES: usize = 1 << 20;
+const PATTERN_BYTES: usize = 1 << 18;
+/// How much memory a pattern keeps for matching.
+const PATTERN_CACHE_BYTES: usize = 1 << 16;
 
 /// A topic, as the group last saw it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,15 +55,28 @@ impl MatchedPattern {
 }
 
 /// Compiles a pattern for whole names. Its syntax is RE2's, which Kafka has, too.
-pub(super) fn compile(pattern: &str) -> Result<Regex, regex::Error> {
+///
+/// An error is why it is none.
+pub(super) fn compile(pattern: &str) -> Result<Regex, String> {
+    if pattern.len() > PATTERN_TEXT_BYTES {
+        return Err(format!("it is longer than {PATTERN_TEXT_BYTES} bytes"));
+    }
+    let build = |pattern: &str| {
+        let built = RegexBuilder::new(pattern)
+            .size_limit(PATTERN_BYTES)
+            .dfa_size_limit(PATTERN_CACHE_BYTES)
+            .build();
+        built.map_err(|error| {
+            // The lines before the last show the place.
+            let error = error.to_string();
+            let cause = error.lines().last().unwrap_or_default();
+            cause.trim_start_matches("error: ").to_owned()
+        })
+    };
     // By itself first: a stray parenthesis must not close the group that anchors it.
     let quoted = quote_literals(pattern);
-    RegexBuilder::new(&quoted)
-        .size_limit(PATTERN_BYTES)
-        .build()?;
-    RegexBuilder::new(&format!(r"\A(?:{quoted})\z"))
-        .size_limit(PATTERN_BYTES)
-        .build()
+    build(&quoted)?;
+    build(&format!(r"\A(?:{quoted})\z"))
 }
 
 /// Replaces RE2's `\Q...\E`, which the crate lacks, by the escaped text.
