@@ -363,6 +363,7 @@ async fn offsets_are_deleted_one_by_one() {
         (0, vec![3, 3])
     );
     assert_eq!(committed(&mut client, "orders").await, -1);
+    assert_eq!(delete_offsets(&mut client, "", "kept").await, (24, vec![]));
     assert_eq!(committed(&mut client, "kept").await, 5);
 }
 

@@ -12,6 +12,9 @@ pub(super) fn handle(client: &Client, request: OffsetDeleteRequest) -> OffsetDel
     let shared = &client.shared;
     let failed =
         |error: ResponseError| OffsetDeleteResponse::default().with_error_code(error.code());
+    if request.group_id.is_empty() {
+        return failed(ResponseError::InvalidGroupId);
+    }
     let Some(group) = shared.groups.find(&request.group_id) else {
         return failed(ResponseError::GroupIdNotFound);
     };
@@ -19,9 +22,11 @@ pub(super) fn handle(client: &Client, request: OffsetDeleteRequest) -> OffsetDel
     if let Err(error) = group.check_offset_delete() {
         return failed(error);
     }
+    let subscribed = group.subscribed_topics();
     let topics = request.topics.into_iter().map(|topic| {
         let found = shared.topics.find(&topic.name);
-        let is_subscribed = group.is_subscribed_to(&topic.name);
+        let names = subscribed.as_ref();
+        let is_subscribed = names.is_none_or(|names| names.contains(topic.name.as_str()));
         let partitions = topic.partitions.into_iter().map(|partition| {
             let index = partition.partition_index;
             let exists = found.as_ref().and_then(|found| found.partition(index));

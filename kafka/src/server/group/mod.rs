@@ -77,6 +77,10 @@ struct ByName {
     sweep_at: usize,
 }
 
+/// The most assignors that a member may support. Clients have five at most; each is compared with those
+/// of all members.
+const MAX_PROTOCOLS: usize = 100;
+
 /// The groups of a server, by name.
 ///
 /// A group that holds nothing, neither members nor offsets, stays for a while: administrators see that
@@ -194,6 +198,9 @@ impl Groups {
     pub(crate) fn join(&self, topics: &Topics, name: &str, request: JoinRequest) -> Join {
         if name.is_empty() {
             return Join::Refused(ResponseError::InvalidGroupId);
+        }
+        if request.protocols.len() > MAX_PROTOCOLS {
+            return Join::Refused(ResponseError::InconsistentGroupProtocol);
         }
         let session = request.session_timeout;
         if !(self.times.min_session_timeout..=self.times.max_session_timeout).contains(&session) {

@@ -3,7 +3,7 @@
 use super::{Joined, JoinedMember, Synced, Waiting};
 use bytes::Bytes;
 use kafka_protocol::error::ResponseError;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -198,18 +198,21 @@ impl ClassicGroup {
     pub(super) fn joined(&self, id: &str) -> Joined {
         let protocol = self.protocol.clone().unwrap_or_default();
         let is_leader = self.leader.as_deref() == Some(id);
-        let members = self.members.iter().filter(|_| is_leader);
-        let members = members.map(|(id, member)| JoinedMember {
+        let member = |(id, member): (&String, &Member)| JoinedMember {
             member_id: id.clone(),
             instance_id: member.instance_id.clone(),
             metadata: member.metadata(&protocol),
-        });
+        };
+        let members = match is_leader {
+            true => self.members.iter().map(member).collect(),
+            false => Vec::new(),
+        };
         Joined {
             member_id: id.to_owned(),
             generation: self.generation,
             protocol_type: self.protocol_type.clone(),
             leader: self.leader.clone().unwrap_or_default(),
-            members: members.collect(),
+            members,
             skip_assignment: false,
             protocol,
         }
@@ -217,23 +220,29 @@ impl ClassicGroup {
 
     /// Whether every member supports one of these assignors.
     pub(super) fn has_common_protocol(&self, protocols: &[(String, Bytes)]) -> bool {
-        let all_support = |name: &String| {
-            let mut members = self.members.values();
-            members.all(|member| member.protocols.iter().any(|(other, _)| other == name))
-        };
-        protocols.iter().any(|(name, _)| all_support(name))
+        let names = protocols.iter().map(|(name, _)| name.as_str());
+        !self.supported_among(names.collect()).is_empty()
+    }
+
+    /// Those of these assignors that every member supports.
+    fn supported_among<'a>(&'a self, mut names: HashSet<&'a str>) -> HashSet<&'a str> {
+        for member in self.members.values() {
+            let own = member.protocols.iter().map(|(name, _)| name.as_str());
+            let own: HashSet<&str> = own.collect();
+            names.retain(|name| own.contains(name));
+        }
+        names
     }
 
     /// The assignor that most members prefer, among the assignors that all support.
     pub(super) fn choose_protocol(&self) -> Option<String> {
-        let supported = |name: &str| {
-            let mut members = self.members.values();
-            members.all(|member| member.protocols.iter().any(|(other, _)| other == name))
-        };
+        let first = self.members.values().next()?;
+        let names = first.protocols.iter().map(|(name, _)| name.as_str());
+        let supported = self.supported_among(names.collect());
         let mut votes: Vec<(&str, usize)> = Vec::new();
         for member in self.members.values() {
             let names = member.protocols.iter().map(|(name, _)| name.as_str());
-            let Some(vote) = names.into_iter().find(|name| supported(name)) else {
+            let Some(vote) = names.into_iter().find(|name| supported.contains(name)) else {
                 continue;
             };
             match votes.iter_mut().find(|(name, _)| *name == vote) {

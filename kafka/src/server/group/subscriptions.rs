@@ -9,6 +9,7 @@ use super::cell::{Group, Members};
 use super::consumer::read_subscription;
 use super::state::{ClassicGroup, State};
 use kafka_protocol::error::ResponseError;
+use std::collections::BTreeSet;
 
 /// The protocol type of consumers.
 const CONSUMER: &str = "consumer";
@@ -25,11 +26,12 @@ impl Group {
         }
     }
 
-    /// Whether a member reads this topic, as far as the members say.
-    pub(crate) fn is_subscribed_to(&self, topic: &str) -> bool {
+    /// The topics that members read, as far as they say. `None` if that cannot be read: any topic may
+    /// be among them.
+    pub(crate) fn subscribed_topics(&self) -> Option<BTreeSet<String>> {
         match &self.members {
-            Members::Classic(classic) => classic.is_subscribed_to(topic),
-            Members::Consumer(consumer) => consumer.is_subscribed_to(topic),
+            Members::Classic(classic) => classic.subscribed_topics(),
+            Members::Consumer(consumer) => Some(consumer.subscribed_topics()),
         }
     }
 }
@@ -48,16 +50,14 @@ impl ClassicGroup {
         }
     }
 
-    fn is_subscribed_to(&self, topic: &str) -> bool {
-        if !self.is_of_consumers() || self.members.is_empty() {
-            return false;
+    fn subscribed_topics(&self) -> Option<BTreeSet<String>> {
+        let mut all = BTreeSet::new();
+        if self.is_of_consumers() {
+            let protocol = self.protocol.as_deref().unwrap_or_default();
+            for member in self.members.values() {
+                all.append(&mut read_subscription(&member.metadata(protocol))?.names);
+            }
         }
-        let protocol = self.protocol.as_deref().unwrap_or_default();
-        let mut members = self.members.values();
-        members.any(|member| {
-            let subscription = read_subscription(&member.metadata(protocol));
-            // What cannot be read may contain it.
-            subscription.is_none_or(|subscription| subscription.names.contains(topic))
-        })
+        Some(all)
     }
 }

@@ -127,9 +127,9 @@ impl ConsumerGroup {
         self.target.get(id)
     }
 
-    /// Whether a member subscribes to this topic, by its name or by a pattern.
-    pub(crate) fn is_subscribed_to(&self, topic: &str) -> bool {
-        self.topics.contains(topic)
+    /// The topics that members subscribe to, by their names or by a pattern.
+    pub(crate) fn subscribed_topics(&self) -> BTreeSet<String> {
+        self.topics.subscribed()
     }
 
     /// The name of a subscribed topic, if it exists.

@@ -130,9 +130,9 @@ impl SubscribedTopics {
         });
     }
 
-    /// Whether this topic is subscribed to, and exists.
-    pub(super) fn contains(&self, topic: &str) -> bool {
-        self.seen.contains_key(topic)
+    /// The topics that are subscribed to, and exist.
+    pub(super) fn subscribed(&self) -> BTreeSet<String> {
+        self.seen.keys().cloned().collect()
     }
 
     /// Looks at the topics. Returns whether any that is subscribed to has changed.
