@@ -322,9 +322,9 @@ impl Topic {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn set_retention(&self, time: Option<Duration>) {
+        // Consumers that wait for several records wait for fewer where records may be evicted. They
+        // look at the limits after each of their naps.
         self.inner.retention().set_time(time);
-        // Consumers that wait for several records wait for fewer where records may be evicted.
-        self.inner.announce_change();
     }
 
     /// Changes how many bytes a partition keeps at least: [`TopicConfig::retention_bytes`] of a
@@ -332,7 +332,6 @@ impl Topic {
     /// [`set_retention`](Self::set_retention) says.
     pub fn set_retention_bytes(&self, bytes: Option<u64>) {
         self.inner.retention().set_bytes(bytes);
-        self.inner.announce_change();
     }
 
     /// How many records a segment holds ([`TopicConfig::segment_records`]). A batch of more is

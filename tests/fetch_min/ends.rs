@@ -335,6 +335,19 @@ fn records_that_retention_may_evict_unread_are_not_waited_on() {
     }
 }
 
+#[test]
+fn retention_that_is_set_later_ends_the_wait_for_what_it_may_evict() {
+    let sleepers = CountSleepers::default();
+    let config = small().overflow(Overflow::DropOldest);
+    let (broker, topic) = make(config.wait(sleepers.strategy()));
+    let consumer = subscribed(&broker, patient(100));
+    send(&topic, 0, 5); // one in the active segment
+    let polling = poll_asleep(&sleepers, consumer);
+    topic.set_retention_bytes(Some(0));
+    let (_, read) = polling.join().unwrap();
+    assert_eq!(read, Ok(4));
+}
+
 // ---- consumers that read after others ----------------------------------------------------
 
 #[test]

@@ -1,4 +1,4 @@
-//! A file of users: `NAME:PASSWORD` in each line; empty lines and those that begin with `#` are skipped.
+//! A file of users: `NAME:PASSWORD` in each line; empty lines and comments (`#`) are skipped.
 
 /// The users of a file. An error has the line's number, and nothing of the line.
 pub(crate) fn parse(text: &str) -> Result<Vec<(&str, &str)>, String> {

@@ -489,22 +489,3 @@ async fn metadata_that_is_too_long_is_refused() {
     served.broker.create_topic("orders", config).unwrap();
     assert_eq!(Member::new(&served).commit(0, 3).await, 12);
 }
-
-#[tokio::test]
-async fn a_member_with_very_many_assignors_is_refused() {
-    let served = served().await;
-    let names: Vec<String> = (0..101).map(|i| format!("assignor-{i}")).collect();
-    for (count, error) in [(100, 79), (101, 23)] {
-        let mut client = served.client();
-        let protocols = names[..count]
-            .iter()
-            .map(|name| JoinGroupRequestProtocol::default().with_name(text(name)));
-        let request = JoinGroupRequest::default()
-            .with_group_id(group())
-            .with_session_timeout_ms(10_000)
-            .with_rebalance_timeout_ms(20_000)
-            .with_protocol_type(text("consumer"))
-            .with_protocols(protocols.collect());
-        assert_eq!(client.ask(9, &request).await.error_code, error, "{count}");
-    }
-}

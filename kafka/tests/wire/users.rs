@@ -143,6 +143,12 @@ async fn changes_that_are_not_valid_change_nothing() {
         (vec![], vec![upsertion("eve").with_salt(Bytes::new())], 93),
         (
             vec![],
+            vec![upsertion("eve").with_salt(vec![7; 1025].into())],
+            93,
+        ),
+        (vec![deletion("alice", 1), deletion("alice", 9)], vec![], 33),
+        (
+            vec![],
             vec![upsertion("eve").with_salted_password(Bytes::new())],
             93,
         ),

@@ -19,7 +19,7 @@ use std::collections::{HashMap, HashSet};
 use std::hash::Hash;
 use std::sync::Arc;
 
-/// Gives a topic exactly these settings, and none of those that it had.
+/// Replaces all settings of a topic.
 pub(super) fn replace(client: &Client, request: AlterConfigsRequest) -> AlterConfigsResponse {
     let key = |r: &kafka_protocol::messages::alter_configs_request::AlterConfigsResource| {
         (r.resource_type, r.resource_name.clone())
@@ -40,16 +40,12 @@ pub(super) fn replace(client: &Client, request: AlterConfigsRequest) -> AlterCon
             let changed = |_: &TopicSettings| TopicSettings::new(given.into_iter());
             change(&topic, request.validate_only, changed)
         });
-        let response = alter_configs_response::AlterConfigsResourceResponse::default()
-            .with_error_message(None)
-            .with_resource_type(resource.resource_type)
-            .with_resource_name(resource.resource_name);
-        match changed {
-            Ok(()) => response,
-            Err(Refused { error, reason }) => response
-                .with_error_code(error.code())
-                .with_error_message(Some(text(reason))),
-        }
+        let (error, message) = outcome(changed);
+        alter_configs_response::AlterConfigsResourceResponse::default()
+            .with_error_code(error)
+            .with_error_message(message)
+            .with_resource_type(kind)
+            .with_resource_name(name)
     });
     AlterConfigsResponse::default().with_responses(responses.collect())
 }
@@ -76,18 +72,22 @@ pub(super) fn alter(
             let changed = |settings: &TopicSettings| settings.with(changes.into_iter());
             change(&topic, request.validate_only, changed)
         });
-        let response = incremental_alter_configs_response::AlterConfigsResourceResponse::default()
-            .with_error_message(None)
-            .with_resource_type(resource.resource_type)
-            .with_resource_name(resource.resource_name);
-        match changed {
-            Ok(()) => response,
-            Err(Refused { error, reason }) => response
-                .with_error_code(error.code())
-                .with_error_message(Some(text(reason))),
-        }
+        let (error, message) = outcome(changed);
+        incremental_alter_configs_response::AlterConfigsResourceResponse::default()
+            .with_error_code(error)
+            .with_error_message(message)
+            .with_resource_type(kind)
+            .with_resource_name(name)
     });
     IncrementalAlterConfigsResponse::default().with_responses(responses.collect())
+}
+
+/// An answer's error code and message.
+fn outcome(changed: Result<(), Refused>) -> (i16, Option<StrBytes>) {
+    match changed {
+        Ok(()) => (0, None),
+        Err(Refused { error, reason }) => (error.code(), Some(text(reason))),
+    }
 }
 
 fn operation(

@@ -16,7 +16,7 @@ use kafka_protocol::messages::{
     ConsumerGroupDescribeRequest, ConsumerGroupDescribeResponse, ConsumerGroupHeartbeatRequest,
     ConsumerGroupHeartbeatResponse, GroupId,
 };
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use uuid::Uuid;
 
 /// The types of members, by the protocol that they use.
@@ -117,7 +117,9 @@ pub(super) fn describe(
             return refused(described, ResponseError::GroupIdNotFound, reason);
         };
         let members = consumer.members.iter();
-        let members = members.map(|(id, member)| described_member(version, consumer, id, member));
+        let names = consumer.topic_names();
+        let members =
+            members.map(|(id, member)| described_member(version, consumer, &names, id, member));
         let mut described = described
             .with_group_state(text(consumer.state_name()))
             .with_group_epoch(consumer.epoch)
@@ -135,6 +137,7 @@ pub(super) fn describe(
 fn described_member(
     version: i16,
     group: &ConsumerGroup,
+    topic_names: &HashMap<Uuid, &str>,
     id: &str,
     member: &ConsumerMember,
 ) -> Member {
@@ -150,8 +153,8 @@ fn described_member(
         .with_client_host(text(member.client_host.as_str()))
         .with_subscribed_topic_names(names.map(|name| topic_name(name)).collect())
         .with_subscribed_topic_regex(Some(text(member.subscription.pattern.as_str())))
-        .with_assignment(described_assignment(group, &member.assigned))
-        .with_target_assignment(described_assignment(group, target));
+        .with_assignment(described_assignment(topic_names, &member.assigned))
+        .with_target_assignment(described_assignment(topic_names, target));
     match version {
         1.. => response.with_member_type(match member.classic {
             Some(_) => CLASSIC_MEMBER,
@@ -162,10 +165,13 @@ fn described_member(
 }
 
 /// The partitions of topics that still exist, as in Kafka: others have no name.
-fn described_assignment(group: &ConsumerGroup, partitions: &Partitions) -> described::Assignment {
+fn described_assignment(
+    names: &HashMap<Uuid, &str>,
+    partitions: &Partitions,
+) -> described::Assignment {
     let topics = by_topic(partitions).into_iter();
     let topics = topics.filter_map(|(id, numbers)| {
-        let name = group.topic_name(id)?;
+        let name = names.get(&id)?;
         let topic = described::TopicPartitions::default()
             .with_topic_id(id)
             .with_topic_name(topic_name(name))

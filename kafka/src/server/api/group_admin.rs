@@ -11,6 +11,8 @@ use kafka_protocol::messages::{
     DeleteGroupsRequest, DeleteGroupsResponse, DescribeGroupsRequest, DescribeGroupsResponse,
     GroupId, ListGroupsRequest, ListGroupsResponse,
 };
+use kafka_protocol::protocol::StrBytes;
+use std::collections::HashSet;
 
 /// Every operation on a group, as a bit set: there are no access rules.
 pub(super) const GROUP_OPERATIONS: i32 = 0b1_0100_1000;
@@ -42,17 +44,20 @@ pub(super) fn list(
     version: i16,
     request: &ListGroupsRequest,
 ) -> ListGroupsResponse {
-    let contains = |filter: &[kafka_protocol::protocol::StrBytes], name: &str| {
-        filter.is_empty()
-            || filter
-                .iter()
-                .any(|wanted| wanted.eq_ignore_ascii_case(name))
+    let lower = |filter: &[StrBytes]| -> HashSet<String> {
+        filter
+            .iter()
+            .map(|name| name.to_ascii_lowercase())
+            .collect()
+    };
+    let (states, types) = (lower(&request.states_filter), lower(&request.types_filter));
+    let contains = |filter: &HashSet<String>, name: &str| {
+        filter.is_empty() || filter.contains(&name.to_ascii_lowercase())
     };
     let mut listed = Vec::new();
     for (name, group) in client.shared.groups.all() {
         let (state, kind, protocol_type) = names(&group.lock());
-        let is_wanted =
-            contains(&request.states_filter, state) && contains(&request.types_filter, kind);
+        let is_wanted = contains(&states, state) && contains(&types, kind);
         if !is_wanted {
             continue;
         }

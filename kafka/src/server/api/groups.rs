@@ -130,6 +130,11 @@ pub(super) async fn sync(
     version: i16,
     request: SyncGroupRequest,
 ) -> SyncGroupResponse {
+    let states_both = request.protocol_type.is_some() && request.protocol_name.is_some();
+    if version >= 5 && !states_both {
+        let error = ResponseError::InconsistentGroupProtocol;
+        return SyncGroupResponse::default().with_error_code(error.code());
+    }
     let assignments = request.assignments.iter();
     let assignments = assignments.map(|assigned| {
         let member = assigned.member_id.as_str().to_owned();

@@ -164,7 +164,7 @@ fn code(error: Option<ResponseError>) -> i16 {
     error.map_or(0, |error| error.code())
 }
 
-/// The items without those whose key came before: an answer may be far longer than the name that asks
+/// The items, without any whose key came before: an answer may be far longer than the name that asks
 /// for it, and a request may have the name a million times.
 fn once<T, K: Eq + Hash>(items: Vec<T>, key: impl Fn(&T) -> K) -> Vec<T> {
     let mut seen = HashSet::new();

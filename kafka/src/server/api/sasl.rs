@@ -165,15 +165,7 @@ fn alter(
             return Err((ResponseError::DuplicateResource, message));
         }
         match change {
-            Change::Remove(_) => {
-                let found = users.of(name);
-                let exists = found.is_some_and(|found| found.all().any(is_changed));
-                if !exists {
-                    let message = "Attempt to delete a user credential that does not exist";
-                    return Err((ResponseError::ResourceNotFound, message));
-                }
-                removed.push(hash);
-            }
+            Change::Remove(_) => removed.push(hash),
             Change::Set(upsertion) => {
                 let iterations = upsertion.iterations;
                 if iterations < *ITERATIONS.start() {
@@ -199,11 +191,11 @@ fn alter(
             }
         }
     }
-    for hash in removed {
-        users.remove(name, hash);
+    match users.change(name, &removed, set) {
+        true => Ok(()),
+        false => {
+            let message = "Attempt to delete a user credential that does not exist";
+            Err((ResponseError::ResourceNotFound, message))
+        }
     }
-    for credential in set {
-        users.set(name, credential);
-    }
-    Ok(())
 }

@@ -73,7 +73,7 @@ const SWEEP_FROM: usize = 1024;
 #[derive(Debug)]
 struct ByName {
     groups: HashMap<String, Arc<GroupCell>>,
-    /// With this number of groups, those that hold nothing are removed.
+    /// When there are this many groups, the ones that hold nothing are removed.
     sweep_at: usize,
 }
 

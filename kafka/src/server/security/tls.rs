@@ -94,7 +94,7 @@ fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
 }
 
 impl Tls {
-    /// A certificate, with those that have signed it behind it, and its private key (PKCS #1, PKCS #8
+    /// A certificate chain, the server's own certificate first, and its private key (PKCS #1, PKCS #8
     /// or SEC 1), as PEM.
     ///
     /// # Errors

@@ -167,24 +167,31 @@ impl Users {
         self.read(|list| list.get(name).cloned())
     }
 
-    /// Gives a user a credential in place of the one of its hash.
-    pub(crate) fn set(&self, name: &str, credential: ScramCredential) {
+    /// Takes credentials away from a user, and gives it others in place of the ones of their hashes. A
+    /// client that authenticates itself meanwhile sees all of that, or nothing. `false` if one that is
+    /// to be removed is not there; then nothing has changed.
+    pub(crate) fn change(
+        &self,
+        name: &str,
+        removed: &[ScramHash],
+        set: Vec<ScramCredential>,
+    ) -> bool {
         let mut list = self.list.write().unwrap_or_else(PoisonError::into_inner);
-        let credentials = list.0.entry(name.to_owned()).or_default();
-        let hash = credential.hash;
-        *credentials.slot(hash) = Some(credential);
-    }
-
-    /// Takes a user's credential away. `false` if there is none.
-    pub(crate) fn remove(&self, name: &str, hash: ScramHash) -> bool {
-        let mut list = self.list.write().unwrap_or_else(PoisonError::into_inner);
-        let Some(credentials) = list.0.get_mut(name) else {
-            return false;
-        };
-        let was_there = credentials.slot(hash).take().is_some();
-        if credentials.all().next().is_none() {
-            list.0.remove(name);
+        let mut changed = list.0.get(name).cloned().unwrap_or_default();
+        for hash in removed {
+            if changed.slot(*hash).take().is_none() {
+                return false;
+            }
         }
-        was_there
+        for credential in set {
+            let hash = credential.hash;
+            *changed.slot(hash) = Some(credential);
+        }
+        let has_any = changed.all().next().is_some();
+        match has_any {
+            true => list.0.insert(name.to_owned(), changed),
+            false => list.0.remove(name),
+        };
+        true
     }
 }

@@ -74,3 +74,16 @@ async fn a_pattern_matches_whole_names_of_topics_also_of_later_ones() {
     let none = client.beat(by_pattern(beat("first", 3), "")).await;
     assert_eq!(none, (3, Some(vec![])));
 }
+
+#[tokio::test]
+async fn a_pattern_that_is_long_or_takes_much_memory_is_refused() {
+    let served = served().await;
+    let mut client = served.client();
+    let at_limit = "a".repeat(4096);
+    let longer = "a".repeat(4097);
+    for (pattern, error) in [(&*at_limit, 0), (&longer, 128), (r"\pL{100}", 128)] {
+        let request = join("m").with_subscribed_topic_regex(Some(text(pattern)));
+        let answer = client.ask(1, &request).await;
+        assert_eq!(answer.error_code, error, "{:?}", answer.error_message);
+    }
+}

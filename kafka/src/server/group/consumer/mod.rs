@@ -132,9 +132,9 @@ impl ConsumerGroup {
         self.topics.subscribed()
     }
 
-    /// The name of a subscribed topic, if it exists.
-    pub(crate) fn topic_name(&self, id: Uuid) -> Option<&str> {
-        self.topics.name_of(id)
+    /// The names of the subscribed topics that exist.
+    pub(crate) fn topic_names(&self) -> HashMap<Uuid, &str> {
+        self.topics.names_by_id()
     }
 
     fn unknown_member<T>(id: &str, group: &str) -> Result<T, Refusal> {

@@ -191,11 +191,6 @@ impl SubscribedTopics {
         seen.map(|(name, topic)| (topic.id, name.as_str()))
             .collect()
     }
-
-    pub(super) fn name_of(&self, id: Uuid) -> Option<&str> {
-        let found = self.seen.iter().find(|(_, topic)| topic.id == id);
-        found.map(|(name, _)| name.as_str())
-    }
 }
 
 #[cfg(test)]
