@@ -26,6 +26,7 @@
 mod broker;
 mod clock;
 mod consumer;
+mod disk;
 mod error;
 mod events;
 mod group;

@@ -14,6 +14,7 @@
 
 pub(crate) mod counters;
 pub(crate) mod cursor;
+pub(crate) mod files;
 pub(crate) mod holds;
 pub(crate) mod overflow;
 pub(crate) mod partition;

@@ -53,6 +53,7 @@
 #![allow(unsafe_code)]
 
 mod batch_share;
+mod chunk;
 mod claim;
 mod descriptor;
 mod frame;
@@ -71,6 +72,7 @@ pub use record_ref::{RecordRef, Records};
 pub use values::Values;
 
 pub(crate) use batch_share::{BatchShare, SimpleRecord};
+pub(crate) use chunk::check_chunk;
 pub(crate) use claim::{ClaimMode, ClaimTarget, FrameClaim, RecordClaim};
 pub(crate) use descriptor::UNIT;
 pub(in crate::log) use descriptor::{Descriptor, Kind};

@@ -1,0 +1,5 @@
+//! A file mapped for reading.
+
+/// A read-only mapping.
+#[derive(Debug)]
+pub(crate) struct Mapping;
