@@ -35,6 +35,7 @@ mod owned_record;
 mod producer;
 mod record;
 mod stats;
+mod storage;
 mod sync;
 mod topic;
 mod topic_partition;
@@ -85,6 +86,11 @@ pub use group::{
 pub use wait::{WaitAction, WaitPolicy, WaitStrategy};
 
 // Statistics.
+pub use storage::{
+    DiskFull, Flush, OnWriteError, PartitionRecovery, RecoveryReport, SetAside, Storage,
+    StorageConfig, TopicRecovery, WaitDurableAsync,
+};
+
 pub use stats::{
     BrokerSnapshot, ConsumerPartitionStats, ConsumerStats, GroupPartitionStats, GroupStats,
     PartitionStats, TopicStats,
@@ -93,7 +99,7 @@ pub use stats::{
 // Errors.
 pub use error::{
     BatchError, CloseError, ConsumeError, FenceReason, FlushError, GroupError, SendError,
-    TopicError, UpstreamError, ViewError,
+    StorageError, TopicError, UpstreamError, ViewError,
 };
 
 #[cfg(all(doc, not(loom)))]
