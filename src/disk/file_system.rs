@@ -1,38 +1,210 @@
 //! The real file system.
 
+use super::{Disk, DiskFile, Entry};
+use std::fmt::Debug;
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
 /// The system's files.
 #[derive(Debug, Default)]
 pub(crate) struct FileSystem;
-impl super::Disk for FileSystem {
-    fn create(&self, _: &std::path::Path) -> std::io::Result<std::sync::Arc<dyn super::DiskFile>> {
-        todo!()
+
+/// An open file.
+#[derive(Debug)]
+struct SystemFile(File);
+
+impl Disk for FileSystem {
+    fn create(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
+        let mut options = OpenOptions::new();
+        let file = options.read(true).write(true).create_new(true).open(path)?;
+        Ok(Arc::new(SystemFile(file)))
     }
-    fn open(
-        &self,
-        _: &std::path::Path,
-        _: bool,
-    ) -> std::io::Result<std::sync::Arc<dyn super::DiskFile>> {
-        todo!()
+
+    fn open(&self, path: &Path, for_writing: bool) -> io::Result<Arc<dyn DiskFile>> {
+        let file = OpenOptions::new()
+            .read(true)
+            .write(for_writing)
+            .open(path)?;
+        Ok(Arc::new(SystemFile(file)))
     }
-    fn list(&self, _: &std::path::Path) -> std::io::Result<Vec<super::Entry>> {
-        todo!()
+
+    fn list(&self, dir: &Path) -> io::Result<Vec<Entry>> {
+        let mut entries = Vec::new();
+        for entry in fs::read_dir(dir)? {
+            let entry = entry?;
+            // Ringlog's own names are ASCII; others are not its files.
+            if let Ok(name) = entry.file_name().into_string() {
+                let is_dir = entry.file_type()?.is_dir();
+                entries.push(Entry { name, is_dir });
+            }
+        }
+        entries.sort();
+        Ok(entries)
     }
-    fn create_dir(&self, _: &std::path::Path) -> std::io::Result<()> {
-        todo!()
+
+    fn create_dir(&self, dir: &Path) -> io::Result<()> {
+        fs::create_dir_all(dir)
     }
-    fn rename(&self, _: &std::path::Path, _: &std::path::Path) -> std::io::Result<()> {
-        todo!()
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        fs::rename(from, to)
     }
-    fn remove_file(&self, _: &std::path::Path) -> std::io::Result<()> {
-        todo!()
+
+    fn remove_file(&self, path: &Path) -> io::Result<()> {
+        fs::remove_file(path)
     }
-    fn remove_dir(&self, _: &std::path::Path) -> std::io::Result<()> {
-        todo!()
+
+    fn remove_dir(&self, dir: &Path) -> io::Result<()> {
+        fs::remove_dir(dir)
     }
-    fn sync_dir(&self, _: &std::path::Path) -> std::io::Result<()> {
-        todo!()
+
+    /// On Windows the names in a directory are written through with the files: there is no such
+    /// call.
+    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        if cfg!(windows) {
+            return Ok(());
+        }
+        File::open(dir)?.sync_all()
     }
-    fn lock(&self, _: &std::path::Path) -> std::io::Result<Box<dyn std::fmt::Debug + Send + Sync>> {
-        todo!()
+
+    fn lock(&self, path: &Path) -> io::Result<Box<dyn Debug + Send + Sync>> {
+        Ok(Box::new(lock_file(path)?))
+    }
+}
+
+/// Opens the file with a lock that ends with the file, or with the process.
+#[cfg(unix)]
+fn lock_file(path: &Path) -> io::Result<File> {
+    use rustix::fs::{FlockOperation, flock};
+    let mut options = OpenOptions::new();
+    let file = options
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(path)?;
+    flock(&file, FlockOperation::NonBlockingLockExclusive)?;
+    Ok(file)
+}
+
+#[cfg(windows)]
+fn lock_file(path: &Path) -> io::Result<File> {
+    use std::os::windows::fs::OpenOptionsExt;
+    /// What opening a file says that another process has open for itself alone.
+    const SHARING_VIOLATION: i32 = 32;
+    let mut options = OpenOptions::new();
+    let options = options.write(true).create(true).truncate(false);
+    options
+        .share_mode(0)
+        .open(path)
+        .map_err(|error| match error.raw_os_error() {
+            Some(SHARING_VIOLATION) => io::ErrorKind::WouldBlock.into(),
+            _ => error,
+        })
+}
+
+impl SystemFile {
+    #[cfg(unix)]
+    fn write_some(&self, bytes: &[u8], at: u64) -> io::Result<usize> {
+        std::os::unix::fs::FileExt::write_at(&self.0, bytes, at)
+    }
+
+    #[cfg(windows)]
+    fn write_some(&self, bytes: &[u8], at: u64) -> io::Result<usize> {
+        std::os::windows::fs::FileExt::seek_write(&self.0, bytes, at)
+    }
+
+    #[cfg(unix)]
+    fn read_some(&self, out: &mut [u8], at: u64) -> io::Result<usize> {
+        std::os::unix::fs::FileExt::read_at(&self.0, out, at)
+    }
+
+    #[cfg(windows)]
+    fn read_some(&self, out: &mut [u8], at: u64) -> io::Result<usize> {
+        std::os::windows::fs::FileExt::seek_read(&self.0, out, at)
+    }
+
+    /// Whether room was reserved: not every file system can.
+    #[cfg(target_os = "linux")]
+    fn reserve(&self, len: u64) -> io::Result<bool> {
+        use rustix::fs::{FallocateFlags, fallocate};
+        use rustix::io::Errno;
+        match fallocate(&self.0, FallocateFlags::empty(), 0, len) {
+            Ok(()) => Ok(true),
+            Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn reserve(&self, _len: u64) -> io::Result<bool> {
+        Ok(false)
+    }
+}
+
+/// Repeats a call that a signal has interrupted.
+fn uninterrupted<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    loop {
+        match call() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            result => return result,
+        }
+    }
+}
+
+impl DiskFile for SystemFile {
+    fn write_at(&self, mut bytes: &[u8], mut at: u64) -> io::Result<()> {
+        while !bytes.is_empty() {
+            match uninterrupted(|| self.write_some(bytes, at))? {
+                0 => return Err(io::ErrorKind::WriteZero.into()),
+                written => {
+                    bytes = bytes.get(written..).unwrap_or_default();
+                    at += written as u64;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn read_at(&self, out: &mut [u8], at: u64) -> io::Result<usize> {
+        let mut read = 0;
+        while let Some(rest) = out.get_mut(read..).filter(|rest| !rest.is_empty()) {
+            match uninterrupted(|| self.read_some(rest, at + read as u64))? {
+                0 => break,
+                some => read += some,
+            }
+        }
+        Ok(read)
+    }
+
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.0.metadata()?.len())
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.0.set_len(len)
+    }
+
+    fn allocate(&self, len: u64) -> io::Result<()> {
+        if self.len()? >= len || self.reserve(len)? {
+            return Ok(());
+        }
+        self.set_len(len)
+    }
+
+    /// `fdatasync` writes a changed length too, and whatever else is needed to read the contents.
+    fn sync(&self) -> io::Result<()> {
+        self.0.sync_data()
+    }
+
+    #[cfg(unix)]
+    fn map(&self, len: u64) -> io::Result<Option<super::Mapping>> {
+        // Miri has no mappings.
+        if cfg!(miri) {
+            return Ok(None);
+        }
+        super::Mapping::new(&self.0, len).map(Some)
     }
 }

@@ -82,7 +82,7 @@ pub enum OnWriteError {
 ///     bytes: 1 << 20,
 /// });
 /// let (broker, report) = Broker::open(config)?;
-/// # Ok::<(), ringlog::StorageError>(())
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug)]
 #[must_use]

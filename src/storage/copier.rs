@@ -197,6 +197,10 @@ impl Copier {
     /// closing.
     fn take_changes(&mut self) -> bool {
         let (added, closing) = self.shared.take_changes();
+        if !added.is_empty() {
+            // What was recovered may not be synced.
+            self.unsynced_since.get_or_insert_with(Instant::now);
+        }
         self.partitions.extend(added);
         self.partitions.retain(|one| {
             let dropped = one.durable.is_dropped();

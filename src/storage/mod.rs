@@ -36,8 +36,7 @@ pub(crate) use durable::Durable;
 pub(crate) use waiting::{Wanted, wait_durable};
 
 use crate::error::StorageError;
-use crate::events::event;
-use crate::log::files::{FileLimits, PartitionFiles, PartitionName};
+use crate::log::files::{Faults, FileOptions, PartitionFiles, PartitionName};
 use crate::sync::{Count, lock_std};
 use crate::wait::EventCount;
 use core::fmt;
@@ -47,9 +46,6 @@ use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread::{Builder, JoinHandle};
 use std::time::{SystemTime, UNIX_EPOCH};
-
-/// The most errors that a storage remembers.
-const MAX_FAULTS: usize = 100;
 
 /// A directory of durable topics, open for writing.
 ///
@@ -81,7 +77,7 @@ pub(crate) struct StorageShared {
     /// Whether a sync is under way.
     is_syncing: Mutex<bool>,
     sync_ended: Condvar,
-    faults: Mutex<Vec<StorageError>>,
+    faults: Arc<Faults>,
     commits: commits::Commits,
     /// 1 once the threads have ended.
     ended: Count,
@@ -150,7 +146,7 @@ impl Storage {
             progress: Arc::new(EventCount::new(true)),
             is_syncing: Mutex::new(false),
             sync_ended: Condvar::new(),
-            faults: Mutex::default(),
+            faults: Arc::default(),
             commits: commits::Commits::default(),
             ended: Count::default(),
             lock: Mutex::new(Some(lock)),
@@ -205,7 +201,7 @@ impl Storage {
     /// What has gone wrong with the files since the storage was opened, the first hundred: writes
     /// and syncs that failed, and records that readers found damaged.
     pub fn faults(&self) -> Vec<StorageError> {
-        lock_std(&self.shared().faults).clone()
+        self.shared().faults.all()
     }
 
     /// Stores `value` under `name`, durably, in place of what was stored under it. For what a
@@ -218,7 +214,7 @@ impl Storage {
         let dir = self.path().join("values");
         disk.create_dir(&dir)
             .map_err(|error| StorageError::io("creating the directory", &dir, &error))?;
-        text::replace_bytes(&**disk, &path, &commits::with_crc(value))
+        crate::disk::replace(&**disk, &path, &commits::with_crc(value))
     }
 
     /// What was stored under `name`; `None` if nothing was.
@@ -227,7 +223,7 @@ impl Storage {
     /// [`StorageError::Io`], and [`StorageError::Damaged`] if it is not what was stored.
     pub fn value(&self, name: &str) -> Result<Option<Vec<u8>>, StorageError> {
         let (disk, path) = (&self.shared().config.disk, self.value_path(name)?);
-        let Some(bytes) = text::read_bytes(&**disk, &path)? else {
+        let Some(bytes) = crate::disk::read_small(&**disk, &path)? else {
             return Ok(None);
         };
         match commits::without_crc(bytes) {
@@ -273,7 +269,7 @@ impl Storage {
                     shared.config.disk.clone(),
                     catalog::partition_dir(&found.dir, partition),
                     shared.partition_name(&found.record, partition),
-                    shared.file_limits(),
+                    shared.file_options(),
                 )?;
                 recovery.add(partition, recovered);
                 files.push(Arc::new(one));
@@ -341,9 +337,10 @@ impl StorageShared {
         }
     }
 
-    fn file_limits(&self) -> FileLimits {
-        FileLimits {
+    fn file_options(&self) -> FileOptions {
+        FileOptions {
             file_bytes: self.config.file_bytes.max(64 << 10),
+            faults: self.faults.clone(),
         }
     }
 
@@ -359,7 +356,7 @@ impl StorageShared {
             self.config.disk.clone(),
             catalog::partition_dir(dir, partition),
             self.partition_name(record, partition),
-            self.file_limits(),
+            self.file_options(),
             first_offset,
         )?;
         Ok(Arc::new(files))
@@ -455,15 +452,8 @@ impl StorageShared {
 
     // ---- faults -------------------------------------------------------------------------
 
-    /// Remembers an error, unless it is the one before again.
     fn report(&self, error: StorageError) {
-        let mut faults = lock_std(&self.faults);
-        if faults.last() == Some(&error) || faults.len() >= MAX_FAULTS {
-            return;
-        }
-        faults.push(error.clone());
-        drop(faults);
-        event!(error, "storage", error = error.to_string().as_str());
+        self.faults.report(error);
     }
 
     /// Nothing more is written to a partition's files.
