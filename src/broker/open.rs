@@ -108,10 +108,9 @@ impl Broker {
         }
         let groups = Arc::downgrade(&self.groups);
         storage.shared().add_commit_source(Box::new(move || {
-            groups
-                .upgrade()
-                .map_or_else(Vec::new, |groups| all_commits(&groups))
+            groups.upgrade().map(|groups| groups.all_commits())
         }));
+        self.groups.add_storage(storage.shared().clone());
         report.duration = start.elapsed();
         event!(
             info,
@@ -156,22 +155,4 @@ fn restore(directory: &Directory, groups: &Groups, commits: Vec<StoredCommit>) -
         groups.alter(&name.as_str().into(), work).is_ok()
     });
     restored.count()
-}
-
-/// What all groups have committed.
-fn all_commits(groups: &Groups) -> Vec<StoredCommit> {
-    let names = groups.names().into_iter();
-    let found = names.filter_map(|name| Some((groups.find(&name)?, name)));
-    let commits = found.flat_map(|(group, name)| {
-        let offsets = group.lock().committed_offsets();
-        offsets
-            .into_iter()
-            .map(move |(partition, offset)| StoredCommit {
-                group: name.clone(),
-                topic: partition.topic.to_string(),
-                partition: partition.partition,
-                offset,
-            })
-    });
-    commits.collect()
 }

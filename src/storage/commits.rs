@@ -22,13 +22,15 @@ pub(crate) struct StoredCommit {
     pub(crate) offset: u64,
 }
 
-/// Returns all commits now.
-pub(crate) type CommitSource = Box<dyn Fn() -> Vec<StoredCommit> + Send + Sync>;
+/// Returns all commits now; `None` once the broker is gone.
+pub(crate) type CommitSource = Box<dyn Fn() -> Option<Vec<StoredCommit>> + Send + Sync>;
 
 /// The groups of the brokers that use a storage, and what was stored of them last.
 #[derive(Default)]
 pub(super) struct Commits {
     sources: Mutex<Vec<CommitSource>>,
+    /// Of brokers that are gone.
+    kept: Mutex<Vec<StoredCommit>>,
     stored: Mutex<Vec<StoredCommit>>,
 }
 
@@ -88,14 +90,21 @@ impl StorageShared {
         lock_std(&self.commits.sources).push(source);
     }
 
+    /// The last commits of a broker that ends.
+    pub(crate) fn keep_commits(&self, commits: Vec<StoredCommit>) {
+        lock_std(&self.commits.kept).extend(commits);
+    }
+
     /// All commits, if any has changed since they were stored.
     pub(super) fn changed_commits(&self) -> Option<Vec<StoredCommit>> {
         let sources = lock_std(&self.commits.sources);
         if sources.is_empty() {
             return None;
         }
-        let mut commits: Vec<_> = sources.iter().flat_map(|source| source()).collect();
+        let live = sources.iter().filter_map(|source| source()).flatten();
+        let mut commits: Vec<_> = live.collect();
         drop(sources);
+        commits.extend_from_slice(&lock_std(&self.commits.kept));
         commits.sort();
         (*lock_std(&self.commits.stored) != commits).then_some(commits)
     }
