@@ -61,7 +61,7 @@ pub(super) enum InFile {
 }
 
 /// A place in a file, while chunk after chunk is visited.
-struct Place {
+struct ChunkPlace {
     position: u64,
     header: ChunkHeader,
 }
@@ -72,9 +72,9 @@ impl StoredFile {
         base: u64,
         created_at: u64,
         file_id: u64,
-        known: Known,
+        known: FileFacts,
     ) -> StoredFile {
-        let Known {
+        let FileFacts {
             end,
             bytes,
             latest_time,
@@ -172,7 +172,7 @@ impl StoredFile {
         let mut at = entry.position;
         let mut expected = entry.offset;
         loop {
-            let Some(Place { position, header }) = memory.place(at, limit) else {
+            let Some(ChunkPlace { position, header }) = memory.place(at, limit) else {
                 return self.damaged(at, offset, next, "there is no chunk where one should be");
             };
             if header.first != expected || header.salt != self.file_id {
@@ -212,7 +212,7 @@ impl StoredFile {
             }
             let mut at = entry.position;
             // What cannot be read is reported by the reader that comes to it.
-            while let Some(Place { position, header }) = memory.place(at, limit) {
+            while let Some(ChunkPlace { position, header }) = memory.place(at, limit) {
                 if header.first >= end || header.salt != self.file_id {
                     break;
                 }
@@ -347,7 +347,7 @@ impl StoredFile {
 }
 
 /// What is known of a file when it is opened.
-pub(super) struct Known {
+pub(super) struct FileFacts {
     pub(super) end: u64,
     pub(super) bytes: u64,
     pub(super) latest_time: i64,
@@ -378,11 +378,11 @@ impl Memory {
     }
 
     /// The chunk at `at`, or on the next page if a sync was between.
-    fn place(&self, at: u64, limit: u64) -> Option<Place> {
+    fn place(&self, at: u64, limit: u64) -> Option<ChunkPlace> {
         let page = at.next_multiple_of(PAGE);
         [at, page].into_iter().find_map(|position| {
             let header = self.header(position, limit)?;
-            Some(Place { position, header })
+            Some(ChunkPlace { position, header })
         })
     }
 
@@ -409,7 +409,7 @@ impl Memory {
     fn walk(&self, file_id: u64, limit: u64) -> Index {
         let mut index = Index::default();
         let mut at = FIRST_CHUNK;
-        while let Some(Place { position, header }) = self.place(at, limit) {
+        while let Some(ChunkPlace { position, header }) = self.place(at, limit) {
             if header.salt != file_id {
                 break;
             }

@@ -50,8 +50,6 @@
 //! to the next entry, 8 bytes each. Then it is synced, then the seal is written, then it is synced
 //! again. So a seal says that everything before it is whole.
 
-use crate::record::NO_TIMESTAMP;
-
 /// The version that this code writes, and the newest that it reads.
 pub(super) const FORMAT: u16 = 1;
 
@@ -387,10 +385,5 @@ impl Index {
     pub(super) fn after(&self, offset: u64) -> Option<IndexEntry> {
         let after = self.entries.partition_point(|entry| entry.offset <= offset);
         self.entries.get(after).copied()
-    }
-
-    pub(super) fn latest_time(&self) -> i64 {
-        let times = self.entries.iter().map(|entry| entry.latest_time);
-        times.max().unwrap_or(NO_TIMESTAMP)
     }
 }

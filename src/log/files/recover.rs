@@ -12,7 +12,7 @@
 //! Each step leaves the directory so that recovery finds the same records again. So a crash while
 //! recovering changes nothing.
 
-use super::file::{Known, StoredFile};
+use super::file::{FileFacts, StoredFile};
 use super::format::{
     BadHeader, FILE_HEADER, FIRST_CHUNK, FORMAT, FileHeader, PAGE, SEAL, SEAL_AT, Seal,
 };
@@ -281,7 +281,7 @@ impl Directory<'_> {
             ))
         };
         if let Some(seal) = seal {
-            let known = Known {
+            let known = FileFacts {
                 end: seal.end,
                 bytes: seal.index_at + seal.index_bytes,
                 latest_time: seal.latest_time,
@@ -296,7 +296,7 @@ impl Directory<'_> {
         let cut = scanned.position.next_multiple_of(PAGE);
         self.cut(name, &*handle, &scanned, cut, len)?;
         self.found.gaps.extend(scanned.gaps.iter().cloned());
-        let known = Known {
+        let known = FileFacts {
             end: scanned.end,
             bytes: scanned.position,
             latest_time: scanned.latest_time,

@@ -9,7 +9,7 @@
 
 use super::PartitionFiles;
 use super::chunk::ChunkBuffer;
-use super::file::{Known, StoredFile};
+use super::file::{FileFacts, StoredFile};
 use super::format::{
     CHUNK_ALIGN, ChunkHeader, ChunkKind, FIRST_CHUNK, FileHeader, Index, PAGE, SEAL_AT, Seal,
     encode_index,
@@ -228,7 +228,7 @@ impl PartitionFiles {
             let _ = self.disk.remove_file(&path);
             return Err(StorageError::io("writing", path, &error));
         }
-        let known = Known {
+        let known = FileFacts {
             end: base,
             bytes: FIRST_CHUNK,
             latest_time: NO_TIMESTAMP,
