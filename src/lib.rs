@@ -53,7 +53,7 @@ pub use topic::{Clock, ManualClock};
 pub use topic::{Murmur2, PartitionChoice, Partitioner, RoundRobin, Xxh3};
 
 // Records.
-pub use log::segment::{Headers, RecordRef, Records, Values};
+pub use log::segment::{FrameNote, Headers, RecordRef, Records, Values};
 pub use owned_record::{OwnedRecord, UnsentRecord};
 pub use record::{Destination, FrameMetadata, Header, Record, RecordMetadata};
 

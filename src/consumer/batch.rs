@@ -21,7 +21,7 @@
 use super::Consumer;
 use super::assigned_partition::AssignedPartition;
 use crate::error::{ConsumeError, ViewError};
-use crate::log::segment::{RecordRef, RecordRun, Records, Values};
+use crate::log::segment::{FrameNote, FrameNotes, RecordRef, RecordRun, Records, Values};
 use crate::topic::TopicPartition;
 use core::fmt;
 use zerocopy::{FromBytes, Immutable};
@@ -215,6 +215,13 @@ impl<'c> Batch<'c> {
         T: FromBytes + Immutable,
     {
         Values::new(self.iter().into_stored())
+    }
+
+    /// The notes of the frames that begin in this batch, in order of their offsets
+    /// ([`Producer::send_frame`](crate::Producer::send_frame)). Frames without one are left out. The
+    /// note of a frame that several batches share is in the batch with its first record.
+    pub fn notes(&self) -> impl Iterator<Item = FrameNote<'c>> + use<'c> {
+        FrameNotes(self.iter().into_stored())
     }
 
     // ---- commits ------------------------------------------------------------------------

@@ -8,7 +8,10 @@ use super::appender::{FrameSize, Refusal, WhenFull};
 use super::batch_plan::BatchPlan;
 use super::{Producer, ProducerMode};
 use crate::error::{BatchError, SendError};
-use crate::record::{Record, RecordMetadata, known_timestamp};
+use crate::log::segment::BatchShare;
+use crate::record::{
+    Destination, FrameMetadata, Record, RecordMetadata, check_timestamp, known_timestamp,
+};
 use core::fmt;
 
 impl<M: ProducerMode> Producer<M> {
@@ -72,6 +75,73 @@ impl<M: ProducerMode> Producer<M> {
                 self.batch_plan.batch_error(refusal.into(), partition)
             })?;
         Ok(self.batch_metadata(records, timestamp))
+    }
+
+    /// Appends records to one partition as one frame, with a note: words that stay with the frame,
+    /// and are part of no record. [`Batch::notes`](crate::Batch::notes) returns them. So a program
+    /// can keep beside the records what it must not lose or have without them, such as the id of
+    /// the request that has sent them: in a durable topic the note is in the files if the records
+    /// are.
+    ///
+    /// Partitions that the records name are not looked at. If `records` is empty nothing is
+    /// appended, and `base_offset` is the end of the partition's log. Waits for room up to
+    /// [`max_block`](Self::max_block).
+    ///
+    /// ```
+    /// # use ringlog::{Broker, ConsumerConfig, Record, TopicConfig};
+    /// # let broker = Broker::new();
+    /// # let topic = broker.create_topic("orders", TopicConfig::new())?;
+    /// # let mut consumer = broker.consumer(ConsumerConfig::new())?;
+    /// # consumer.subscribe(["orders"])?;
+    /// let orders = [Record::new("first"), Record::new("second")];
+    /// topic.producer().send_frame(0, &orders, &[4711])?;
+    /// let batch = consumer.next_batch()?;
+    /// let note = batch.notes().next().unwrap();
+    /// assert_eq!((note.base_offset, note.records), (0, 2));
+    /// assert!(note.words().eq([4711]));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// See [`Producer`].
+    pub fn send_frame(
+        &mut self,
+        partition: u32,
+        records: &[Record<'_>],
+        note: &[u64],
+    ) -> Result<FrameMetadata, SendError> {
+        Ok(self.append_frame(partition, records, note, WhenFull::Block)?)
+    }
+
+    pub(super) fn append_frame(
+        &mut self,
+        partition: u32,
+        records: &[Record<'_>],
+        note: &[u64],
+        when_full: WhenFull<'_>,
+    ) -> Result<FrameMetadata, Refusal> {
+        self.check_topic()?;
+        let partition = self.router.choose(Destination::Partition(partition), 0);
+        let partition = partition.map_err(SendError::from)?;
+        let mut share = BatchShare::with_note(note.len());
+        for record in records {
+            if let Some(timestamp) = record.timestamp {
+                check_timestamp::<SendError>(timestamp)?;
+            }
+            share.add(record);
+        }
+        let topic = &self.appenders.topic;
+        let size = FrameSize::of_batch(topic, partition, share.records, share.size())?;
+        let time = self.default_timestamp();
+        let base_offset = match records.len() {
+            0 => self.appenders.topic.partition(partition).log_end_offset(),
+            _ => {
+                let claim = self.appenders.claim::<M>(partition, size, when_full)?;
+                claim.publish_with_note(&share, records.iter(), time, note)
+            }
+        };
+        let (records, time) = (records.len() as u64, known_timestamp(time));
+        Ok(FrameMetadata::new(partition, base_offset, records, time))
     }
 
     /// Checks that this producer may send, and splits the batch. Appends nothing.

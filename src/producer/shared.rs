@@ -5,9 +5,10 @@
 //! what it keeps is its place in the event counts ([`Waiter`]) and what is left to send
 //! (`send_async.rs`).
 
+use super::appender::{Refusal, WhenFull};
 use super::batch_plan::BatchPlan;
 use super::producer_pool::{PooledProducer, ProducerPool};
-use super::send_async::{PendingBatch, PendingRecord, PendingValues};
+use super::send_async::{PendingBatch, PendingRecord, PendingValues, report_wait};
 use crate::error::{BatchError, SendError};
 use crate::record::{Destination, FrameMetadata, Record, RecordMetadata};
 use crate::topic::{Topic, TopicShared};
@@ -275,6 +276,35 @@ impl SharedProducer {
             });
             swap(&mut producer.batch_plan, &mut plan);
             polled
+        })
+    }
+
+    /// Appends records to one partition as one frame with a note, as soon as there is room:
+    /// [`Producer::send_frame`](crate::Producer::send_frame) for a task.
+    /// [`max_block`](Self::max_block) does not apply.
+    ///
+    /// If the future is dropped before it is ready, nothing was appended.
+    ///
+    /// # Errors
+    /// See [`Producer`](crate::Producer#errors); never `Full`.
+    pub fn send_frame_async<'a>(
+        &'a self,
+        partition: u32,
+        records: &'a [Record<'a>],
+        note: &'a [u64],
+    ) -> impl Future<Output = Result<FrameMetadata, SendError>> + Send + use<'a> {
+        let mut full_partition = None;
+        self.future(move |producer, context| {
+            producer.appenders.waiter.withdraw();
+            let when_full = WhenFull::Enrol(context.waker());
+            match producer.append_frame(partition, records, note, when_full) {
+                Ok(sent) => Poll::Ready(Ok(sent)),
+                Err(Refusal::Pending { partition }) => {
+                    report_wait(&mut full_partition, partition, producer);
+                    Poll::Pending
+                }
+                Err(refusal) => Poll::Ready(Err(refusal.into())),
+            }
         })
     }
 

@@ -88,9 +88,20 @@ pub(crate) struct BatchShare {
     /// tombstone), or has a value of another length. Then the frame is a table, and otherwise
     /// uniform.
     mixed: bool,
+    /// Bytes of the frame's note, between its table and its records.
+    note: usize,
 }
 
 impl BatchShare {
+    /// A share whose frame has a note of this many words. A frame with a note is a table.
+    pub(crate) fn with_note(words: usize) -> BatchShare {
+        BatchShare {
+            mixed: words > 0,
+            note: words.saturating_mul(8),
+            ..BatchShare::default()
+        }
+    }
+
     /// Adds a record to the share.
     pub(crate) fn add(&mut self, record: &Record<'_>) {
         if let Some(simple) = SimpleRecord::of(record) {
@@ -120,6 +131,7 @@ impl BatchShare {
             return uniform_size(self.records, self.value);
         }
         let prefix = TABLE_PREFIX as u64 + self.records as u64 * 8;
+        let prefix = prefix.saturating_add(self.note as u64);
         usize::try_from(self.bodies.saturating_add(prefix)).unwrap_or(TOO_LARGE)
     }
 
@@ -144,7 +156,7 @@ impl BatchShare {
         out[..TABLE_PREFIX].copy_from_slice(&time.to_le_bytes());
         let (table, bodies) = out.split_at_mut(TABLE_PREFIX + self.records * 8);
         let first = unit as usize * UNIT + table.len();
-        let mut at = 0;
+        let mut at = self.note;
         for (record, entry) in records.zip(table[TABLE_PREFIX..].chunks_exact_mut(8)) {
             let descriptor = match SimpleRecord::of(record) {
                 Some(simple) => simple.write(bodies, &mut at, first),
@@ -153,6 +165,24 @@ impl BatchShare {
             entry.copy_from_slice(&descriptor.0.to_le_bytes());
         }
         Descriptor::new(Kind::Table, unit, self.records as u64)
+    }
+
+    /// [`write`](Self::write) of a share [with a note](Self::with_note).
+    pub(super) fn write_with_note<'r>(
+        &self,
+        out: &mut [u8],
+        unit: u32,
+        records: impl Iterator<Item = &'r Record<'r>>,
+        time: i64,
+        note: &[u64],
+    ) -> Descriptor {
+        let descriptor = self.write(out, unit, records, time);
+        let place = out.get_mut(TABLE_PREFIX + self.records * 8..);
+        let place = place.unwrap_or_default().chunks_exact_mut(8);
+        for (to, word) in place.zip(note) {
+            to.copy_from_slice(&word.to_le_bytes());
+        }
+        descriptor
     }
 }
 

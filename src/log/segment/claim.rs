@@ -279,6 +279,20 @@ impl<'a> FrameClaim<'a> {
         offset
     }
 
+    /// [`publish_batch`](Self::publish_batch) of a share [with a note](BatchShare::with_note).
+    pub(crate) fn publish_with_note<'r>(
+        mut self,
+        share: &BatchShare,
+        records: impl Iterator<Item = &'r Record<'r>>,
+        time: i64,
+        note: &[u64],
+    ) -> u64 {
+        let (unit, offset) = (self.unit(), self.offset());
+        let descriptor = share.write_with_note(self.bytes_mut(), unit, records, time, note);
+        self.publish(descriptor);
+        offset
+    }
+
     /// Writes a gathered frame and publishes it; returns the first record's offset. The claim is of
     /// as many records, and of exactly [`GatheredFrame::size`] bytes. `time` is that of the records
     /// without one of their own.

@@ -8,9 +8,12 @@
 //! meta       key length u32, headers length u32 | key | headers
 //! header     name length u32 | value length u32, or u32::MAX for none | name | value
 //!
-//! table      time i64 | one descriptor a record | the records, each as above
+//! table      time i64 | one descriptor a record | [note] | the records, each as above
 //! uniform    time i64 | value length u32, 0 u32 | the values, back to back, padded
 //! ```
+//!
+//! The note of a table is what lies between its last descriptor and its first record: whole words,
+//! which the sender gave to the frame ([`Producer::send_frame`](crate::Producer::send_frame)).
 //!
 //! A value starts on a unit, so it can be viewed in place as a type of alignment 8 or less. (The
 //! values of a uniform frame lie a multiple of their own size from there.) All numbers are

@@ -68,7 +68,8 @@ mod values;
 
 pub use claim::{ExclusiveMode, SharedMode};
 pub use frame::Headers;
-pub use record_ref::{RecordRef, Records};
+pub(crate) use record_ref::FrameNotes;
+pub use record_ref::{FrameNote, RecordRef, Records};
 pub use values::Values;
 
 pub(crate) use batch_share::{BatchShare, SimpleRecord};

@@ -198,6 +198,42 @@ pub struct Records<'b> {
     source: &'b TopicPartition,
 }
 
+/// The note of a frame: words that its sender gave to it, which are not part of any record. See
+/// [`Batch::notes`](crate::Batch::notes).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FrameNote<'b> {
+    /// The offset of the frame's first record.
+    pub base_offset: u64,
+    /// The number of records in the frame; the others follow the first without gaps.
+    pub records: u64,
+    bytes: &'b [u8],
+}
+
+impl<'b> FrameNote<'b> {
+    /// The words of the note.
+    pub fn words(&self) -> impl ExactSizeIterator<Item = u64> + use<'b> {
+        let words = self.bytes.chunks_exact(8);
+        words.map(|word| u64::from_le_bytes(word.try_into().unwrap_or_default()))
+    }
+}
+
+/// Iterates over the notes of a batch's frames.
+#[derive(Clone)]
+pub(crate) struct FrameNotes<'b>(pub(crate) StoredRecords<'b>);
+
+impl<'b> Iterator for FrameNotes<'b> {
+    type Item = FrameNote<'b>;
+
+    fn next(&mut self) -> Option<FrameNote<'b>> {
+        let (base_offset, records, bytes) = self.0.next_note()?;
+        Some(FrameNote {
+            base_offset,
+            records: records.into(),
+            bytes,
+        })
+    }
+}
+
 /// Stands for the topic and partition of no records, so that a loop over records need not check an
 /// `Option` each time.
 static NOWHERE: LazyLock<TopicPartition> = LazyLock::new(|| TopicPartition::new("", 0));

@@ -359,6 +359,31 @@ impl<'b> StoredRecords<'b> {
         Some((first.offset, run))
     }
 
+    /// The next frame with a note that begins in the run: the offset of its first record, how many
+    /// records it has, and the note's bytes.
+    pub(crate) fn next_note(&mut self) -> Option<(u64, u32, &'b [u8])> {
+        while self.left > 0 {
+            let (index, bytes) = self.memory?;
+            if self.frame.count == 0
+                && (self.enter(bytes, Frame::next(index, bytes, self.slot))).is_some()
+            {
+                continue;
+            }
+            let (first, begins) = (self.base + u64::from(self.slot), self.within == 0);
+            let Frame { count, layout, .. } = self.frame;
+            self.skip_in_frame((count - self.within).min(self.left));
+            if let (BatchLayout::Table { at }, true) = (layout, begins) {
+                let end = at + count as usize * 8;
+                let length = table_entry(bytes, at, 0).at().saturating_sub(end);
+                if length > 0 {
+                    // SAFETY: B1, and `frame.rs`: between the table and its first record.
+                    return Some((first, count, unsafe { bytes.slice(end, length) }));
+                }
+            }
+        }
+        None
+    }
+
     /// The next record of the open frame, which has one left.
     #[inline(always)]
     fn next_in_frame(&mut self, bytes: Bytes<'b>) -> StoredRecord<'b> {
