@@ -9,10 +9,10 @@ pub mod batch;
 mod server;
 
 pub use server::{
-    AdvertisedAddress, ApiMetrics, AuthenticationMetrics, BindError, GroupTimes, Listener,
-    MetricsReader, NewTopic, SaslMechanism, Security, Server, ServerBuilder, ServerLimits,
-    ServerMetrics, TopicConfigError, UnknownMechanism, UserError, default_topic_config,
-    is_valid_topic_name,
+    AckLevel, AdvertisedAddress, ApiMetrics, AuthenticationMetrics, BindError, GroupTimes,
+    Listener, MetricsReader, NewTopic, SaslMechanism, Security, Server, ServerBuilder,
+    ServerLimits, ServerMetrics, TopicConfigError, UnknownMechanism, UserError,
+    default_topic_config, is_valid_topic_name,
 };
 #[cfg(feature = "tls")]
 pub use server::{ClientCertificates, Tls, TlsError};

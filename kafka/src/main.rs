@@ -1,10 +1,12 @@
-//! `ringlog-kafka`: a broker in memory that Kafka clients connect to.
+//! `ringlog-kafka`: a broker that Kafka clients connect to, in memory or in a directory.
 
 mod program;
 
 use clap::Parser;
 use program::metrics_page;
 use program::options::Options;
+use program::settings::Settings;
+use program::storage::log_recovery;
 use ringlog::Broker;
 use std::error::Error;
 use std::process::ExitCode;
@@ -23,9 +25,7 @@ fn main() -> ExitCode {
         .with_writer(std::io::stderr)
         .with_target(false)
         .init();
-    // Before the runtime has threads: that takes milliseconds less.
-    let broker = Broker::new();
-    match run(&options, broker) {
+    match start(&options) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             error!("{error}");
@@ -34,9 +34,30 @@ fn main() -> ExitCode {
     }
 }
 
+fn start(options: &Options) -> Result<(), Box<dyn Error>> {
+    let mut settings = program::settings::settings(options)?;
+    // Before the runtime has threads: that takes milliseconds less.
+    let broker = match settings.storage.take() {
+        None => Broker::new(),
+        Some(config) => {
+            let (broker, report) = Broker::open(config)?;
+            if let Some(storage) = broker.storage() {
+                log_recovery(storage, &report);
+            }
+            broker
+        }
+    };
+    let ran = run(settings, &broker);
+    // What was sent until now is written and synced.
+    let closed = match broker.storage() {
+        Some(storage) => storage.close(),
+        None => Ok(()),
+    };
+    ran.and(closed.map_err(Into::into))
+}
+
 #[tokio::main]
-async fn run(options: &Options, broker: Broker) -> Result<(), Box<dyn Error>> {
-    let settings = program::settings::settings(options)?;
+async fn run(settings: Settings, broker: &Broker) -> Result<(), Box<dyn Error>> {
     let page = match settings.metrics {
         None => None,
         Some(address) => {
@@ -46,12 +67,12 @@ async fn run(options: &Options, broker: Broker) -> Result<(), Box<dyn Error>> {
             Some(bound)
         }
     };
-    let server = settings.server.bind(&broker).await?;
+    let server = settings.server.bind(broker).await?;
     info!(bootstrap = server.bootstrap(), "ready");
     let metrics = async {
         match page {
             None => std::future::pending().await,
-            Some(page) => metrics_page::serve(page, &broker, &server.metrics_reader()).await,
+            Some(page) => metrics_page::serve(page, broker, &server.metrics_reader()).await,
         }
     };
     tokio::select! {

@@ -16,6 +16,8 @@ pub(crate) struct ConfigFile {
     pub(crate) auto_create_topics: Option<bool>,
     pub(crate) default_partitions: Option<u32>,
     pub(crate) metrics: Option<String>,
+    pub(crate) data: Option<PathBuf>,
+    pub(crate) storage: StorageEntry,
     pub(crate) listeners: Vec<ListenerEntry>,
     pub(crate) tls: Option<TlsEntry>,
     pub(crate) users: Vec<UserEntry>,
@@ -23,6 +25,20 @@ pub(crate) struct ConfigFile {
     pub(crate) limits: LimitsEntry,
     pub(crate) groups: GroupsEntry,
     pub(crate) connections: ConnectionsEntry,
+}
+
+/// How `data` is written.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub(crate) struct StorageEntry {
+    pub(crate) flush_ms: Option<u64>,
+    pub(crate) flush_bytes: Option<u64>,
+    pub(crate) file_bytes: Option<u64>,
+    pub(crate) disk_full: Option<String>,
+    pub(crate) on_write_error: Option<String>,
+    #[serde(rename = "acks-1")]
+    pub(crate) acks_one: Option<String>,
+    pub(crate) acks_all: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use tracing::Level;
 
-/// Serves topics in memory to Kafka clients. What is sent is gone when it ends.
+/// Serves topics to Kafka clients: in memory, or kept in a directory (--data).
 #[derive(Debug, Parser)]
 #[command(name = "ringlog-kafka", version)]
 pub(crate) struct Options {
@@ -38,6 +38,26 @@ pub(crate) struct Options {
     /// A topic to create, with this number of partitions. May be given several times.
     #[arg(long, value_name = "NAME[:PARTITIONS]")]
     pub(crate) topic: Vec<Topic>,
+    /// Keeps topics, offsets, groups and users in this directory. Default: in memory, and gone when
+    /// the program ends.
+    #[arg(long, value_name = "DIRECTORY")]
+    pub(crate) data: Option<PathBuf>,
+    /// The longest time until what is written is synced. Default: 5.
+    #[arg(long, value_name = "MILLISECONDS")]
+    pub(crate) flush_ms: Option<u64>,
+    /// The most bytes that are written until they are synced. Default: 4194304.
+    #[arg(long, value_name = "BYTES")]
+    pub(crate) flush_bytes: Option<u64>,
+    /// What happens when the disk is full: block, or forget-oldest. Default: block.
+    #[arg(long, value_name = "POLICY")]
+    pub(crate) disk_full: Option<String>,
+    /// When a batch that is sent with acks=1 is acknowledged: memory, written or durable. Default:
+    /// memory.
+    #[arg(long = "acks-1", value_name = "LEVEL")]
+    pub(crate) acks_one: Option<String>,
+    /// The same for acks=all. Default: durable.
+    #[arg(long, value_name = "LEVEL")]
+    pub(crate) acks_all: Option<String>,
     /// The number of partitions of topics that clients create without one. Default: 1.
     #[arg(long, value_name = "NUMBER")]
     pub(crate) default_partitions: Option<u32>,

@@ -5,14 +5,15 @@ use super::config_file::{
     line_of_topic, topic_configs,
 };
 use super::options::{Advertised, Options};
-use super::users_file;
+use super::{storage, users_file};
+use ringlog::StorageConfig;
 use ringlog_kafka::{
     GroupTimes, Listener, NewTopic, SaslMechanism, Security, Server, ServerBuilder, ServerLimits,
 };
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-type Fault = Box<dyn std::error::Error>;
+pub(super) type Fault = Box<dyn std::error::Error>;
 
 const DEFAULT_ADDRESS: &str = "127.0.0.1:9092";
 
@@ -27,6 +28,8 @@ pub(crate) struct Settings {
     pub(crate) server: ServerBuilder,
     /// The address of the page of metrics.
     pub(crate) metrics: Option<String>,
+    /// Where topics are kept; `None` for memory alone.
+    pub(crate) storage: Option<StorageConfig>,
 }
 
 /// The settings that the options, and the file that they name, ask for.
@@ -97,8 +100,9 @@ fn build(
     }
     let metrics = options.metrics.clone().or(file.metrics.clone());
     Ok(Settings {
-        server: builder,
+        server: storage::acks(builder, options, file)?,
         metrics,
+        storage: storage::storage(options, file, folder)?,
     })
 }
 

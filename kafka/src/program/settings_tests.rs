@@ -1,6 +1,6 @@
 use super::*;
 use clap::Parser;
-use ringlog::Broker;
+use ringlog::{Broker, DiskFull, Flush, OnWriteError, Storage};
 
 /// The example of the documentation.
 const EXAMPLE: &str = include_str!("../../../docs/ringlog-kafka.toml");
@@ -103,6 +103,25 @@ fn the_page_of_metrics_has_an_address() {
 }
 
 #[test]
+fn the_directory_of_the_file_is_in_the_files_folder() {
+    let text = "data = \"kept\"\n[storage]\nflush-ms = 7\nflush-bytes = 100\n\
+        file-bytes = 1_000_000\ndisk-full = \"forget-oldest\"\non-write-error = \"go-on\"\n";
+    let expected = |dir: &str, time, bytes| {
+        let time = Duration::from_millis(time);
+        let config = Storage::dir(dir).flush(Flush::Within { time, bytes });
+        let config = config
+            .file_bytes(1_000_000)
+            .disk_full(DiskFull::ForgetOldest);
+        format!("{:?}", Some(config.on_write_error(OnWriteError::GoOn)))
+    };
+    let storage = |given: &[&str]| format!("{:?}", built(given, text).unwrap().storage);
+    assert_eq!(storage(&[]), expected("/no/such/folder/kept", 7, 100));
+    let given = ["--data", "other", "--flush-ms", "9", "--flush-bytes", "200"];
+    assert_eq!(storage(&given), expected("other", 9, 200));
+    assert!(built(&[], "").unwrap().storage.is_none());
+}
+
+#[test]
 fn what_is_wrong_with_a_value_is_said_with_its_place() {
     let topic = "[[topics]]\nname = \"orders\"\n[topics.config]\n";
     for (text, expected) in [
@@ -134,6 +153,18 @@ fn what_is_wrong_with_a_value_is_said_with_its_place() {
         (
             "[[users]]\nname = \"alice\"".to_owned(),
             "the user \"alice\" needs password or password-file",
+        ),
+        (
+            "data = \"d\"\n[storage]\ndisk-full = \"ignore\"".to_owned(),
+            "\"ignore\" is none of block, forget-oldest",
+        ),
+        (
+            "data = \"d\"\nstorage.acks-all = \"disk\"".to_owned(),
+            "\"disk\" is none of memory, written and durable",
+        ),
+        (
+            "[storage]\nacks-all = \"written\"".to_owned(),
+            "it is said how topics are stored, but there is no directory",
         ),
     ] {
         let fault = built(&[], &text).map(|_| ()).unwrap_err();

@@ -2,6 +2,7 @@
 
 use super::Shared;
 use super::accept::{accept, client, serve_stream};
+use super::acknowledge::AckLevel;
 use super::config::{AdvertisedAddress, Config, GroupTimes, Listener, ServerLimits};
 use super::connection::Phase;
 use super::group::Groups;
@@ -258,6 +259,24 @@ impl ServerBuilder {
     /// The times of consumer groups. Each is cut to a year.
     pub fn group_times(mut self, times: GroupTimes) -> Self {
         self.config.group_times = times.clamped();
+        self
+    }
+
+    /// When a batch in a durable topic is acknowledged that is sent with `acks=1`. Default
+    /// [`AckLevel::Memory`]: a crash of the process loses what was acknowledged within about a
+    /// millisecond before it.
+    pub fn acks_one(mut self, level: AckLevel) -> Self {
+        self.config.acks.one = level;
+        self
+    }
+
+    /// When a batch in a durable topic is acknowledged that is sent with `acks=all`, as producers do
+    /// by default. Default [`AckLevel::Durable`].
+    ///
+    /// A batch that cannot be stored is answered KAFKA_STORAGE_ERROR (56); one that is not stored
+    /// within the request's timeout, by REQUEST_TIMED_OUT (7).
+    pub fn acks_all(mut self, level: AckLevel) -> Self {
+        self.config.acks.all = level;
         self
     }
 

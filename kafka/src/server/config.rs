@@ -1,5 +1,6 @@
 //! The server's configuration.
 
+use super::acknowledge::AckLevel;
 use super::security::Security;
 use super::security::users::UserList;
 use ringlog::{Overflow, TopicConfig};
@@ -191,6 +192,24 @@ impl Default for GroupTimes {
     }
 }
 
+/// When batches in durable topics are acknowledged, by what the producer asks for.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct AckLevels {
+    /// `acks=1`.
+    pub(super) one: AckLevel,
+    /// `acks=all`.
+    pub(super) all: AckLevel,
+}
+
+impl Default for AckLevels {
+    fn default() -> Self {
+        AckLevels {
+            one: AckLevel::Memory,
+            all: AckLevel::Durable,
+        }
+    }
+}
+
 /// All settings of a server.
 #[derive(Debug, Clone)]
 pub(super) struct Config {
@@ -207,6 +226,7 @@ pub(super) struct Config {
     pub(super) group_times: GroupTimes,
     pub(super) connections: ConnectionConfig,
     pub(super) sasl: SaslConfig,
+    pub(super) acks: AckLevels,
     pub(super) users: UserList,
     /// What is asked of the clients of streams without a listener.
     pub(super) stream_security: Security,
@@ -237,6 +257,7 @@ impl Default for Config {
             group_times: GroupTimes::default(),
             connections: ConnectionConfig::default(),
             sasl: SaslConfig::default(),
+            acks: AckLevels::default(),
             users: UserList::default(),
             stream_security: Security::plaintext(),
         }

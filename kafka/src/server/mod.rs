@@ -25,6 +25,7 @@
 //! whose other end the group has.
 
 mod accept;
+mod acknowledge;
 mod api;
 mod builder;
 mod config;
@@ -40,6 +41,7 @@ mod sequences;
 mod topic_settings;
 mod topics;
 
+pub use acknowledge::AckLevel;
 pub use builder::{BindError, Server, ServerBuilder};
 pub use config::{AdvertisedAddress, GroupTimes, Listener, ServerLimits, default_topic_config};
 pub use metrics::{ApiMetrics, AuthenticationMetrics, MetricsReader, ServerMetrics};

@@ -2,32 +2,32 @@
 //!
 //! The partitions of a request are appended side by side: one without room does not hold up the
 //! others. Each waits up to the request's timeout. A batch that finds no room is not appended, and
-//! the client may send it again.
+//! the client may send it again. One that was not stored in time is appended all the same: an
+//! idempotent producer that sends it again gets its offset.
+
+mod append;
 
 use super::{code, text};
-use crate::batch::{
-    DecodedBatch, InvalidBatch, Limits, Producer, RawRecord, TimestampType, decode,
-};
+use crate::batch::{InvalidBatch, Limits};
+use crate::server::acknowledge::AckLevel;
 use crate::server::connection::Client;
-use crate::server::sequences::{Appended, Verdict};
-use crate::server::topic_settings::TopicSettings;
+use crate::server::sequences::Appended;
 use crate::server::topics::ServedTopic;
-use bytes::Bytes;
+use append::append_partition;
 use kafka_protocol::error::ResponseError;
-use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
+use kafka_protocol::messages::produce_request::TopicProduceData;
 use kafka_protocol::messages::produce_response::{
     BatchIndexAndErrorMessage, PartitionProduceResponse, TopicProduceResponse,
 };
 use kafka_protocol::messages::{ProduceRequest, ProduceResponse};
-use ringlog::{Record, SendError};
+use ringlog::{SendError, StorageError};
 use std::collections::HashSet;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::{Duration, SystemTime};
-use tokio::time::{Instant, timeout_at};
-use tracing::{debug, trace};
+use std::time::Duration;
+use tracing::debug;
 use uuid::Uuid;
 
 /// What comes of a request.
@@ -103,10 +103,18 @@ impl From<SendError> for Refusal {
     }
 }
 
+impl From<StorageError> for Refusal {
+    fn from(cause: StorageError) -> Refusal {
+        refusal(ResponseError::KafkaStorageError, cause)
+    }
+}
+
 /// The settings of a request that each of its batches needs.
 #[derive(Clone, Copy)]
 struct Terms {
     version: i16,
+    /// When its batches are acknowledged.
+    level: AckLevel,
     limits: Limits,
     max_bytes: usize,
     timeout: Duration,
@@ -124,8 +132,15 @@ pub(super) async fn handle(client: &Client, version: i16, request: ProduceReques
         None
     };
     let limits = client.shared.config.limits;
+    let levels = client.shared.config.acks;
     let terms = Terms {
         version,
+        level: match acks {
+            -1 => levels.all,
+            1 => levels.one,
+            // No answer waits for it.
+            _ => AckLevel::Memory,
+        },
         limits: Limits::new(limits.decompressed_bytes),
         max_bytes: limits.batch_bytes,
         timeout: Duration::from_millis(request.timeout_ms.max(0) as u64).min(MAX_WAIT),
@@ -274,187 +289,6 @@ fn partition_response(
             }
         }
     }
-}
-
-/// Appends a partition's batch. Returns where, with the log start.
-async fn append_partition(
-    topic: &ServedTopic,
-    partition: u32,
-    data: &PartitionProduceData,
-    terms: Terms,
-) -> Result<(Appended, u64), Refusal> {
-    let bytes = data.records.as_ref().map_or(&[][..], Bytes::as_ref);
-    let max = topic.settings().max_message_bytes;
-    let max = max.unwrap_or(terms.max_bytes);
-    if bytes.len() > max {
-        let bytes = bytes.len();
-        let reason = format!("the batch has {bytes} bytes, but up to {max} are allowed");
-        return Err(refusal(ResponseError::MessageTooLarge, reason));
-    }
-    let batch = decode(bytes, terms.limits)?;
-    if batch.header().codec == crate::batch::Codec::Zstd && terms.version < 7 {
-        let reason = "zstd needs version 7 of Produce or a later one";
-        return Err(refusal(ResponseError::UnsupportedCompressionType, reason));
-    }
-    if batch.header().is_transactional {
-        let reason = "the batch is of a transaction, and there is none";
-        return Err(refusal(
-            ResponseError::TransactionalIdAuthorizationFailed,
-            reason,
-        ));
-    }
-    trace!(
-        topic = topic.name(),
-        partition,
-        records = batch.header().records,
-        codec = %batch.header().codec,
-        "batch",
-    );
-    let time = Time {
-        deadline: Instant::now() + terms.timeout,
-        timeout: terms.timeout,
-    };
-    let appended = match batch.header().producer {
-        None => append(topic, partition, &batch, time).await?,
-        Some(producer) => append_once(topic, partition, &batch, producer, time).await?,
-    };
-    let log_start = topic.topic.log_start_offset(partition).unwrap_or_default();
-    Ok((appended, log_start))
-}
-
-/// How long a batch waits.
-#[derive(Clone, Copy)]
-struct Time {
-    deadline: Instant,
-    timeout: Duration,
-}
-
-/// The refusal of a batch whose time is up.
-fn without_room(topic: &ServedTopic, partition: u32, time: Time) -> Refusal {
-    Refusal::from(SendError::Full {
-        topic: topic.name().into(),
-        partition,
-        waited: time.timeout,
-    })
-}
-
-/// Appends a batch of an idempotent producer, unless it was appended before.
-async fn append_once(
-    topic: &ServedTopic,
-    partition: u32,
-    batch: &DecodedBatch<'_>,
-    producer: Producer,
-    time: Time,
-) -> Result<Appended, Refusal> {
-    let records = batch.header().records;
-    if producer.epoch < 0 || producer.base_sequence < 0 {
-        let reason = "an idempotent batch needs an epoch and a sequence number";
-        return Err(refusal(ResponseError::InvalidRecord, reason));
-    }
-    let sequences = topic.sequences(partition);
-    let Some(mut sequences) = sequences.lock_until(time.deadline, producer).await else {
-        return Err(without_room(topic, partition, time));
-    };
-    match sequences.check(producer, records) {
-        Verdict::Append => {
-            let appended = append(topic, partition, batch, time).await;
-            match &appended {
-                Ok(appended) => {
-                    let timestamp = match appended.log_append_time {
-                        -1 => batch.header().max_timestamp,
-                        time => time,
-                    };
-                    sequences.record(producer, records, timestamp, *appended);
-                }
-                Err(refused) if refused.error.is_retriable() => sequences.refuse(producer),
-                Err(_) => {}
-            }
-            appended
-        }
-        Verdict::Duplicate(appended) => Ok(appended),
-        Verdict::OutOfOrder { expected } => {
-            let Producer {
-                id, base_sequence, ..
-            } = producer;
-            let reason = format!("producer {id} is at {expected}, not at {base_sequence}");
-            Err(refusal(ResponseError::OutOfOrderSequenceNumber, reason))
-        }
-        Verdict::OldEpoch { current } => {
-            let Producer { id, epoch, .. } = producer;
-            let reason = format!("producer {id} is at epoch {current}, not at {epoch}");
-            Err(refusal(ResponseError::InvalidProducerEpoch, reason))
-        }
-    }
-}
-
-async fn append(
-    topic: &ServedTopic,
-    partition: u32,
-    batch: &DecodedBatch<'_>,
-    time: Time,
-) -> Result<Appended, Refusal> {
-    // Before a list of them is made, which takes far more memory than tiny records do.
-    let (records, most) = (batch.header().records, topic.topic.segment_records());
-    if i64::from(records) > i64::from(most) {
-        let reason = format!("the batch has {records} records, but a segment holds {most}");
-        return Err(refusal(ResponseError::MessageTooLarge, reason));
-    }
-    let mut headers = Vec::new();
-    let raw = batch.records(&mut headers)?;
-    let settings = topic.settings();
-    if settings.timestamp_type == TimestampType::CreateTime {
-        check_times(&settings, &raw)?;
-    }
-    if settings.needs_keys && raw.iter().any(|record| record.key.is_none()) {
-        let reason = "a topic that is to be compacted takes no record without a key";
-        let keyless = (0..raw.len()).filter(|i| raw[*i].key.is_none());
-        return Err(refusal(ResponseError::InvalidRecord, reason).because_of(keyless));
-    }
-    let log_append_time = match settings.timestamp_type {
-        TimestampType::CreateTime => None,
-        TimestampType::LogAppendTime => Some(now()),
-    };
-    let records: Vec<Record<'_>> = raw
-        .iter()
-        .map(|record| {
-            let mut record = record.to_record(&headers, partition);
-            record.timestamp = log_append_time.or(record.timestamp);
-            record
-        })
-        .collect();
-    let sending = topic.producer().send_batch_async(&records);
-    let sent = match timeout_at(time.deadline, sending).await {
-        Ok(sent) => sent.map_err(|error| error.cause)?,
-        // Dropped before it was ready, it has appended nothing.
-        Err(_) => return Err(without_room(topic, partition, time)),
-    };
-    // A batch is one frame, so the other records follow the first.
-    let first = sent.first().map(|first| first.offset);
-    Ok(Appended {
-        base_offset: first.unwrap_or_default(),
-        log_append_time: log_append_time.unwrap_or(-1),
-    })
-}
-
-/// Checks the producer's times against the limits of the topic. A record without one is let through.
-fn check_times(settings: &TopicSettings, records: &[RawRecord<'_>]) -> Result<(), Refusal> {
-    let allowed = settings.timestamps_at(now());
-    let is_wrong = |time: i64| time != -1 && (time < 0 || !allowed.contains(&time));
-    match records.iter().find(|record| is_wrong(record.timestamp)) {
-        None => Ok(()),
-        Some(RawRecord { timestamp, .. }) => {
-            let (first, last) = (allowed.start(), allowed.end());
-            let reason = format!("the time {timestamp} is not from {first} to {last}");
-            let wrong = (0..records.len()).filter(|i| is_wrong(records[*i].timestamp));
-            Err(refusal(ResponseError::InvalidTimestamp, reason).because_of(wrong))
-        }
-    }
-}
-
-/// The time in milliseconds since 1970 UTC.
-fn now() -> i64 {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-    since.map_or(0, |since| since.as_millis() as i64)
 }
 
 /// Runs futures side by side in this task. Returns what they yield, in their order.
