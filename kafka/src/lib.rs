@@ -11,7 +11,7 @@ mod server;
 pub use server::{
     AckLevel, AdvertisedAddress, ApiMetrics, AuthenticationMetrics, BindError, GroupTimes,
     Listener, MetricsReader, NewTopic, SaslMechanism, Security, Server, ServerBuilder,
-    ServerLimits, ServerMetrics, TopicConfigError, UnknownMechanism, UserError,
+    ServerLimits, ServerMetrics, StoreError, TopicConfigError, UnknownMechanism, UserError,
     default_topic_config, is_valid_topic_name,
 };
 #[cfg(feature = "tls")]

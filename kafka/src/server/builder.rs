@@ -10,13 +10,15 @@ use super::metrics::{MetricsReader, ServerMetrics};
 use super::new_topic::NewTopic;
 use super::security::users::Users;
 use super::security::{Security, UserError};
-use super::topics::{Topics, random_uuid};
+use super::store::ids::{ProducerIds, cluster_id};
+use super::store::{Store, StoreError};
+use super::topics::Topics;
+use super::upkeep;
 use core::fmt;
 use ringlog::{Broker, TopicConfig};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::AtomicI64;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
@@ -80,6 +82,12 @@ pub enum BindError {
         /// What is wrong with it.
         reason: String,
     },
+    /// What outlives the process cannot be read or written, or another server has it.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The runtime is being shut down.
+    #[error("the runtime is being shut down")]
+    Stopped,
     /// A user cannot be added.
     #[error(transparent)]
     User(#[from] UserError),
@@ -227,12 +235,17 @@ impl ServerBuilder {
     /// [`DropOldest`](ringlog::Overflow::DropOldest): a full partition loses its oldest segment, as
     /// with Kafka's retention by size. Under [`Backpressure`](ringlog::Overflow::Backpressure) a
     /// batch waits for the readers of this process instead. Kafka's clients hold nothing back.
+    ///
+    /// In a durable broker the default is `Backpressure`, under which a batch waits for its
+    /// predecessors to be in the files. Under `DropOldest` records that come faster than they can be
+    /// written are lost, also such as were acknowledged.
     pub fn topic_config(mut self, config: TopicConfig) -> Self {
-        self.config.topic_config = config;
+        self.config.topic_config = Some(config);
         self
     }
 
-    /// Creates a topic before clients are served. It must not be there yet.
+    /// Creates a topic before clients are served. It must not be there yet, unless the broker is
+    /// durable: then a topic that is there is left as it is.
     pub fn topic(mut self, topic: NewTopic) -> Self {
         self.topics.push(topic);
         self
@@ -244,9 +257,17 @@ impl ServerBuilder {
         self
     }
 
-    /// The name of the cluster. Default `ringlog-kafka`.
+    /// The name of the cluster. Default `ringlog-kafka`; in a durable broker a random one, which stays.
     pub fn cluster_id(mut self, id: impl Into<String>) -> Self {
-        self.config.cluster_id = id.into();
+        self.config.cluster_id = Some(id.into());
+        self
+    }
+
+    /// In a durable broker: the directory, in the broker's, in which the server keeps groups, offsets,
+    /// users, settings of topics and all else that outlives the process. Each server of a broker has
+    /// one of its own. Default `kafka`.
+    pub fn state_dir(mut self, name: impl Into<String>) -> Self {
+        self.config.state_dir = name.into();
         self
     }
 
@@ -311,7 +332,6 @@ impl ServerBuilder {
         if needs_users && self.config.users.is_empty() {
             warn!("clients are to authenticate themselves, and there are no users");
         }
-        let users = Users::new(self.config.users.clone())?;
         let mut bound = Vec::new();
         for listener in self.listeners {
             let listen = async {
@@ -330,18 +350,20 @@ impl ServerBuilder {
         let slots = self.config.connections.max.unwrap_or(usize::MAX);
         let slots = slots.min(Semaphore::MAX_PERMITS);
         let (phase, _) = watch::channel(Phase::Running);
-        // A client may outlive a server, and go on with its id at the next one: a new producer that
-        // had the same id would have its batches taken for ones sent again. A quarter of the numbers
-        // of 64 bits leaves room to count.
-        let first_producer_id = (random_uuid().as_u64_pair().0 >> 2) as i64;
+        let store = open_store(broker, &self.config.state_dir).await?;
+        let cluster_id = cluster_id(store.as_deref(), self.config.cluster_id.as_deref())?;
+        let users = Users::new(self.config.users.clone(), store.clone())?;
         let shared = Arc::new(Shared {
-            topics: Topics::new(broker.clone()),
+            cluster_id,
+            topic_config: self.config.topic_config(store.is_some()),
+            topics: Topics::new(broker.clone(), store.clone()),
             groups: Groups::new(
                 self.config.group_times,
                 self.config.limits.group_members,
                 phase.subscribe(),
             ),
-            next_producer_id: AtomicI64::new(first_producer_id),
+            producer_ids: ProducerIds::new(store.clone()),
+            store: store.clone(),
             phase,
             metrics: Arc::default(),
             users,
@@ -368,7 +390,23 @@ impl ServerBuilder {
             let accepting = accept(socket, Arc::new(listener), shared.clone());
             server.listeners.spawn(accepting);
         }
+        if let Some(store) = store {
+            server.listeners.spawn(upkeep::run(shared, store));
+        }
         Ok(server)
+    }
+}
+
+/// The store of a durable broker's server.
+async fn open_store(broker: &Broker, name: &str) -> Result<Option<Arc<Store>>, BindError> {
+    let Some(storage) = broker.storage() else {
+        return Ok(None);
+    };
+    let dir = storage.path().join(name);
+    let opened = tokio::task::spawn_blocking(move || Store::open(&dir)).await;
+    match opened {
+        Ok(store) => Ok(Some(Arc::new(store?))),
+        Err(_) => Err(BindError::Stopped),
     }
 }
 
@@ -380,10 +418,23 @@ fn create(shared: &Shared, topic: &NewTopic) -> Result<(), BindError> {
     let settings = topic
         .settings()
         .map_err(|error| failed(error.to_string()))?;
-    let config = &shared.config;
-    let partitions = topic.partitions.unwrap_or(config.default_partitions);
+    let partitions = topic.partitions.unwrap_or(shared.config.default_partitions);
+    if let Some(found) = shared
+        .topics
+        .find(&topic.name)
+        .filter(|_| shared.store.is_some())
+    {
+        if found.topic.partitions() != partitions || *found.settings() != settings {
+            let topic = topic.name.as_str();
+            warn!(
+                topic,
+                "the topic is there, with other settings, which it keeps"
+            );
+        }
+        return Ok(());
+    }
     let topic_config = settings
-        .on(config.topic_config.clone())
+        .on(shared.topic_config.clone())
         .partitions(partitions);
     let created = shared.topics.create(&topic.name, topic_config, settings);
     created
@@ -452,9 +503,15 @@ impl Server {
     ///
     /// Returns when the connections of the listeners are closed. A client that does not read its
     /// answers delays that; to stop at once, drop the server, or this future.
+    ///
+    /// What outlives the process is stored then. (The broker's records are, when its
+    /// [storage](ringlog::Storage::close) is closed.)
     pub async fn shutdown(mut self) {
         self.shared.phase.send_replace(Phase::Stopping);
         while self.listeners.join_next().await.is_some() {}
+        if let Err(reason) = upkeep::save_all(&self.shared) {
+            warn!(%reason, "idempotent producers could not be stored: the log is read instead");
+        }
         info!("shut down");
     }
 }
@@ -462,6 +519,12 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         self.shared.phase.send_replace(Phase::Stopped);
+        // Connections may go on for a moment, and another server may be bound at once.
+        if let Some(store) = &self.shared.store {
+            if let Err(reason) = store.close() {
+                warn!(%reason, "not all that outlives the process is stored");
+            }
+        }
     }
 }
 

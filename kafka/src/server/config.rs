@@ -214,10 +214,13 @@ impl Default for AckLevels {
 #[derive(Debug, Clone)]
 pub(super) struct Config {
     pub(super) node_id: i32,
-    pub(super) cluster_id: String,
+    /// `None`: what was stored, or another one.
+    pub(super) cluster_id: Option<String>,
+    /// The directory of what outlives the process, in the broker's.
+    pub(super) state_dir: String,
     pub(super) auto_create_topics: bool,
     /// How topics are created that a client asks for.
-    pub(super) topic_config: TopicConfig,
+    pub(super) topic_config: Option<TopicConfig>,
     /// The number of their partitions, if the client leaves it to the server.
     pub(super) default_partitions: u32,
     /// What clients of streams without a listener are answered.
@@ -237,6 +240,9 @@ pub(super) struct Config {
 ///
 /// A segment must hold a whole batch, decompressed. Pages that are never used take address space but
 /// no memory.
+///
+/// In a durable broker they are under [`Overflow::Backpressure`]: then a batch waits until there is
+/// room in memory, which is when earlier ones are in the files. Readers hold nothing back there.
 pub fn default_topic_config() -> TopicConfig {
     TopicConfig::new()
         .overflow(Overflow::DropOldest)
@@ -244,13 +250,25 @@ pub fn default_topic_config() -> TopicConfig {
         .segment_records(128 * 1024)
 }
 
+impl Config {
+    /// How topics are created that a client asks for, in a durable broker or another.
+    pub(super) fn topic_config(&self, is_durable: bool) -> TopicConfig {
+        match (&self.topic_config, is_durable) {
+            (Some(given), _) => given.clone(),
+            (None, true) => default_topic_config().overflow(Overflow::Backpressure),
+            (None, false) => default_topic_config(),
+        }
+    }
+}
+
 impl Default for Config {
     fn default() -> Self {
         Config {
             node_id: 0,
-            cluster_id: "ringlog-kafka".to_owned(),
+            cluster_id: None,
+            state_dir: "kafka".to_owned(),
             auto_create_topics: true,
-            topic_config: default_topic_config(),
+            topic_config: None,
             default_partitions: 1,
             advertised: AdvertisedAddress::new("localhost", 9092),
             limits: ServerLimits::default(),

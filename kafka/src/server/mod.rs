@@ -6,9 +6,10 @@
 //! |---|---|---|
 //! | a listener's, one each (`accept.rs`) | the socket, and its connections' tasks | with the server |
 //! | a connection's, one each (`connection.rs`) | the stream, its buffers, its partition readers | with the stream |
+//! | the upkeep of a durable broker's server (`upkeep.rs`) | nothing: it stores what has changed of idempotent producers | with the server |
 //! | a group's timer, while the group has members (`group/timer.rs`) | nothing: it sleeps until a member's time is up | with the last member |
 //!
-//! There is no other task: a connection that waits for records waits on ringlog's wakers, and an idle
+//! There is no other task. A connection that waits for records waits on ringlog's wakers, and an idle
 //! server does nothing. A check of a password (PLAIN) runs on a thread of the runtime for blocking work.
 //!
 //! # State and locks
@@ -20,6 +21,7 @@
 //! | groups by name; each group (`group/`) | of `std`, one each | for one step of the group |
 //! | users by name (`security/users.rs`) | of `std` | for a copy of a credential |
 //! | the phase: running or not | tokio's `watch` | |
+//! | what outlives the process (`store/`) | of `std`, the last of all | for an append to the journal |
 //!
 //! No lock of `std` is held across an `await`. A join or a sync that must wait does so on a channel,
 //! whose other end the group has.
@@ -38,8 +40,10 @@ mod protocol;
 mod reader;
 mod security;
 mod sequences;
+mod store;
 mod topic_settings;
 mod topics;
+mod upkeep;
 
 pub use acknowledge::AckLevel;
 pub use builder::{BindError, Server, ServerBuilder};
@@ -49,6 +53,7 @@ pub use new_topic::{NewTopic, TopicConfigError};
 #[cfg(feature = "tls")]
 pub use security::{ClientCertificates, Tls, TlsError};
 pub use security::{SaslMechanism, Security, UnknownMechanism, UserError};
+pub use store::StoreError;
 pub use topics::is_valid_name as is_valid_topic_name;
 
 use config::Config;
@@ -57,7 +62,8 @@ use group::Groups;
 use metrics::Metrics;
 use security::users::Users;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use store::Store;
+use store::ids::ProducerIds;
 use tokio::sync::{Semaphore, watch};
 use topics::Topics;
 
@@ -65,9 +71,14 @@ use topics::Topics;
 #[derive(Debug)]
 struct Shared {
     config: Config,
+    cluster_id: String,
+    /// How topics are created that a client asks for.
+    topic_config: ringlog::TopicConfig,
     topics: Topics,
     groups: Groups,
-    next_producer_id: AtomicI64,
+    producer_ids: ProducerIds,
+    /// What outlives the process, if the broker is durable.
+    store: Option<Arc<Store>>,
     phase: watch::Sender<Phase>,
     metrics: Arc<Metrics>,
     users: Users,
@@ -78,8 +89,19 @@ struct Shared {
 }
 
 impl Shared {
-    /// A producer id that no other producer of this server has.
-    fn new_producer_id(&self) -> i64 {
-        self.next_producer_id.fetch_add(1, Ordering::Relaxed)
+    /// Waits until what was changed so far survives a crash of the process.
+    async fn written(&self) -> Result<(), StoreError> {
+        match &self.store {
+            Some(store) => store.written().await,
+            None => Ok(()),
+        }
+    }
+
+    /// Waits until what was changed so far survives a power cut.
+    async fn durable(&self) -> Result<(), StoreError> {
+        match &self.store {
+            Some(store) => store.durable().await,
+            None => Ok(()),
+        }
     }
 }

@@ -7,13 +7,18 @@
 //!
 //! A producer that has sent nothing for a day is forgotten, as in Kafka. No timer does that: the
 //! producers are looked through when there are twice as many as were left the last time.
+//!
+//! Those of a durable partition are loaded when they are first asked for, and stored from time to
+//! time (`store/windows.rs`).
 
+use super::store::StoreError;
+use super::store::windows::{Note, Window, WindowError};
 use crate::batch::Producer;
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::mem;
-use std::sync::PoisonError;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
-use tokio::sync::{Mutex, MutexGuard};
+use tokio::sync::{MappedMutexGuard, Mutex, MutexGuard};
 use tokio::time::{Instant, timeout, timeout_at};
 
 /// Batches that are remembered for each producer.
@@ -34,11 +39,36 @@ pub(crate) struct Appended {
     pub(crate) log_append_time: i64,
 }
 
-#[derive(Debug, Clone, Copy)]
-struct RememberedBatch {
-    first_sequence: i32,
-    last_sequence: i32,
-    appended: Appended,
+/// A batch that is remembered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct KeptBatch {
+    pub(crate) first_sequence: i32,
+    pub(crate) last_sequence: i32,
+    pub(crate) appended: Appended,
+}
+
+impl KeptBatch {
+    /// The offset after its last record.
+    pub(crate) fn end_offset(&self) -> u64 {
+        let (first, last) = (
+            i64::from(self.first_sequence),
+            i64::from(self.last_sequence),
+        );
+        let records = (last - first).rem_euclid(1 << 31) + 1;
+        self.appended.base_offset.saturating_add(records as u64)
+    }
+}
+
+/// What is stored of a producer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct KeptProducer {
+    pub(crate) epoch: i16,
+    /// See [`Sequences::miss_batches`].
+    pub(crate) misses_batches: bool,
+    /// When it sent its last batch, in milliseconds since 1970 UTC.
+    pub(crate) last_seen: i64,
+    pub(crate) last_timestamp: i64,
+    pub(crate) batches: Vec<KeptBatch>,
 }
 
 #[derive(Debug)]
@@ -46,7 +76,9 @@ struct ProducerState {
     epoch: i16,
     /// What its first batch must begin with, until that is appended.
     first_sequence: i32,
-    batches: VecDeque<RememberedBatch>,
+    batches: VecDeque<KeptBatch>,
+    /// It may have appended more than these: its next batch may have any number.
+    misses_batches: bool,
     /// When it sent its last batch.
     last_seen: Instant,
     /// The greatest time of that batch's records.
@@ -78,16 +110,79 @@ pub(crate) enum Verdict {
 /// The idempotent producers of one partition, behind a lock.
 #[derive(Debug, Default)]
 pub(crate) struct PartitionSequences {
-    sequences: Mutex<Sequences>,
+    /// `None` until they are loaded.
+    sequences: Mutex<Option<Sequences>>,
+    /// Where those of a durable partition are kept.
+    window: Option<Arc<Window>>,
     /// Batches that were refused because their time was up before they had the lock.
     late: std::sync::Mutex<HashMap<i64, Producer>>,
 }
 
+/// The producers of a partition, locked.
+pub(crate) struct LockedSequences<'a> {
+    sequences: MappedMutexGuard<'a, Sequences>,
+    window: Option<&'a Window>,
+}
+
+impl std::ops::Deref for LockedSequences<'_> {
+    type Target = Sequences;
+
+    fn deref(&self) -> &Sequences {
+        &self.sequences
+    }
+}
+
+impl LockedSequences<'_> {
+    /// Whether they are kept over restarts.
+    pub(crate) fn are_kept(&self) -> bool {
+        self.window.is_some()
+    }
+
+    /// To be changed.
+    pub(crate) fn change(&mut self) -> &mut Sequences {
+        if let Some(window) = self.window {
+            window.touch();
+        }
+        &mut self.sequences
+    }
+}
+
 impl PartitionSequences {
+    /// Those of a partition in memory, or of a durable one.
+    pub(crate) fn new(window: Option<Window>) -> PartitionSequences {
+        PartitionSequences {
+            window: window.map(Arc::new),
+            ..PartitionSequences::default()
+        }
+    }
+
+    /// Locks them, and loads them if that was not done yet.
+    async fn lock(&self) -> Result<LockedSequences<'_>, WindowError> {
+        let mut locked = self.sequences.lock().await;
+        if locked.is_none() {
+            *locked = Some(match self.window.clone() {
+                None => Sequences::default(),
+                Some(window) => {
+                    let loading = tokio::task::spawn_blocking(move || window.load());
+                    let loaded = loading.await;
+                    loaded.unwrap_or_else(|_| Err(WindowError::Stopped))?
+                }
+            });
+        }
+        Ok(LockedSequences {
+            sequences: MutexGuard::map(locked, |loaded| {
+                loaded.get_or_insert_with(Sequences::default)
+            }),
+            window: self.window.as_deref(),
+        })
+    }
+
     /// The producers. `None` if a batch of theirs waits for room, and goes on to do so.
-    pub(crate) async fn active(&self) -> Option<Vec<ActiveProducer>> {
-        let locked = timeout(DESCRIBE_WAIT, self.sequences.lock()).await;
-        Some(locked.ok()?.active())
+    pub(crate) async fn active(&self) -> Result<Option<Vec<ActiveProducer>>, WindowError> {
+        match timeout(DESCRIBE_WAIT, self.lock()).await {
+            Ok(locked) => Ok(Some(locked?.change().active())),
+            Err(_) => Ok(None),
+        }
     }
 
     /// Locks them for a batch, which is refused, and remembered as such, if they are not free in
@@ -96,23 +191,63 @@ impl PartitionSequences {
         &self,
         deadline: Instant,
         batch: Producer,
-    ) -> Option<MutexGuard<'_, Sequences>> {
-        let locked = timeout_at(deadline, self.sequences.lock()).await;
+    ) -> Result<Option<LockedSequences<'_>>, WindowError> {
+        let locked = timeout_at(deadline, self.lock()).await;
+        let locked = locked.ok().transpose()?;
         let late = self.late.lock();
         let mut late = late.unwrap_or_else(PoisonError::into_inner);
         match locked {
-            Ok(mut sequences) => {
+            Some(mut sequences) => {
                 for batch in mem::take(&mut *late).into_values() {
-                    sequences.refuse(batch);
+                    sequences.change().refuse(batch);
                 }
-                Some(sequences)
+                Ok(Some(sequences))
             }
-            Err(_) => {
+            None => {
                 // Only a producer's first one matters.
                 late.entry(batch.id).or_insert(batch);
-                None
+                Ok(None)
             }
         }
+    }
+
+    /// Whether they are to be stored.
+    pub(crate) fn is_due(&self) -> bool {
+        self.window.as_ref().is_some_and(|window| window.is_due())
+    }
+
+    /// Whether they are of a durable partition that has had idempotent producers.
+    pub(crate) fn is_kept(&self) -> bool {
+        self.window.as_ref().is_some_and(|window| window.is_kept())
+    }
+
+    /// Loads the producers of a partition that has some.
+    pub(crate) async fn load(&self) -> Result<(), WindowError> {
+        self.lock().await.map(drop)
+    }
+
+    /// Stores what has changed since it was last done, unless a batch is being appended: then it is
+    /// still [due](Self::is_due).
+    pub(crate) fn save_if_due(&self) -> Result<(), StoreError> {
+        let Some(window) = self.window.as_ref().filter(|window| window.is_due()) else {
+            return Ok(());
+        };
+        if let Ok(mut locked) = self.sequences.try_lock() {
+            if let Some(sequences) = &mut *locked {
+                window.save(sequences)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Stores them now. For what makes frames unreadable.
+    pub(crate) async fn save(&self) -> Result<(), WindowError> {
+        if let Some(window) = self.window.as_ref().filter(|window| window.is_kept()) {
+            let mut locked = self.lock().await?;
+            window.save(locked.change())?;
+            window.store.durable().await?;
+        }
+        Ok(())
     }
 }
 
@@ -120,6 +255,8 @@ impl PartitionSequences {
 #[derive(Debug, Default)]
 pub(crate) struct Sequences {
     producers: HashMap<i64, ProducerState>,
+    /// Those that have changed, or were forgotten, since they were stored.
+    changed: HashSet<i64>,
     /// As many as were left when they were last looked through.
     left: usize,
 }
@@ -149,12 +286,15 @@ impl Sequences {
             };
         }
         let last_sequence = advanced(batch.base_sequence, records - 1);
-        let same = |remembered: &&RememberedBatch| {
+        let same = |remembered: &&KeptBatch| {
             remembered.first_sequence == batch.base_sequence
                 && remembered.last_sequence == last_sequence
         };
         if let Some(remembered) = state.batches.iter().find(same) {
             return Verdict::Duplicate(remembered.appended);
+        }
+        if state.misses_batches {
+            return Verdict::Append;
         }
         let expected = match state.batches.back() {
             None => state.first_sequence,
@@ -184,6 +324,7 @@ impl Sequences {
                 epoch: batch.epoch,
                 first_sequence: batch.base_sequence,
                 batches: VecDeque::new(),
+                misses_batches: false,
                 last_seen: now,
                 last_timestamp: -1,
             });
@@ -192,8 +333,14 @@ impl Sequences {
     }
 
     fn forget_the_silent(&mut self, now: Instant) {
-        let producers = &mut self.producers;
-        producers.retain(|_, state| now.duration_since(state.last_seen) < KEPT);
+        let (producers, changed) = (&mut self.producers, &mut self.changed);
+        producers.retain(|id, state| {
+            let is_kept = now.duration_since(state.last_seen) < KEPT;
+            if !is_kept {
+                changed.insert(*id);
+            }
+            is_kept
+        });
         self.left = producers.len();
     }
 
@@ -221,8 +368,10 @@ impl Sequences {
         timestamp: i64,
         appended: Appended,
     ) {
+        self.changed.insert(batch.id);
         let state = self.state(batch);
         state.last_timestamp = timestamp;
+        state.misses_batches = false;
         if state.epoch != batch.epoch {
             state.epoch = batch.epoch;
             state.batches.clear();
@@ -230,7 +379,7 @@ impl Sequences {
         if state.batches.len() == REMEMBERED {
             state.batches.pop_front();
         }
-        state.batches.push_back(RememberedBatch {
+        state.batches.push_back(KeptBatch {
             first_sequence: batch.base_sequence,
             last_sequence: advanced(batch.base_sequence, records - 1),
             appended,
@@ -238,120 +387,85 @@ impl Sequences {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+// ---- over restarts --------------------------------------------------------------------
 
-    fn batch(epoch: i16, base_sequence: i32) -> Producer {
-        Producer {
-            id: 7,
-            epoch,
-            base_sequence,
-        }
+impl Sequences {
+    /// Takes over what was stored of a producer, `now` in milliseconds since 1970 UTC.
+    pub(crate) fn restore(&mut self, id: i64, kept: KeptProducer, now: i64) {
+        let Some(first) = kept.batches.first() else {
+            return;
+        };
+        let silent = Duration::from_millis(now.saturating_sub(kept.last_seen).max(0) as u64);
+        // The system may not have run for as long.
+        let last_seen = Instant::now().checked_sub(silent);
+        let Some(last_seen) = last_seen.filter(|_| silent < KEPT) else {
+            self.changed.insert(id);
+            return;
+        };
+        let state = ProducerState {
+            epoch: kept.epoch,
+            first_sequence: first.first_sequence,
+            misses_batches: kept.misses_batches,
+            last_seen,
+            last_timestamp: kept.last_timestamp,
+            batches: kept.batches.into(),
+        };
+        self.producers.insert(id, state);
     }
 
-    fn at(base_offset: u64) -> Appended {
-        Appended {
+    /// What is to be stored of a producer; `None` if it was forgotten.
+    pub(crate) fn kept(&self, id: i64, now: i64) -> Option<KeptProducer> {
+        let state = self.producers.get(&id)?;
+        let silent = Instant::now().saturating_duration_since(state.last_seen);
+        (!state.batches.is_empty()).then(|| KeptProducer {
+            epoch: state.epoch,
+            misses_batches: state.misses_batches,
+            last_seen: now - silent.as_millis() as i64,
+            last_timestamp: state.last_timestamp,
+            batches: state.batches.iter().copied().collect(),
+        })
+    }
+
+    /// A batch that is found in the log. One that was there when its producer was stored is
+    /// remembered already.
+    pub(crate) fn replay(&mut self, note: Note, records: u64, base_offset: u64) {
+        let state = self.producers.get(&note.producer.id);
+        let newest = state.and_then(|state| state.batches.back());
+        if newest.is_some_and(|newest| newest.appended.base_offset >= base_offset) {
+            return;
+        }
+        let log_append_time = match note.is_append_time {
+            true => note.timestamp,
+            false => -1,
+        };
+        let appended = Appended {
             base_offset,
-            log_append_time: -1,
+            log_append_time,
+        };
+        let records = i32::try_from(records).unwrap_or(i32::MAX);
+        self.record(note.producer, records, note.timestamp, appended);
+    }
+
+    /// Batches that were appended after the ones that are known cannot be read: the next batch of
+    /// each producer may have any sequence number.
+    pub(crate) fn miss_batches(&mut self) {
+        for (id, state) in &mut self.producers {
+            state.misses_batches = true;
+            self.changed.insert(*id);
         }
     }
 
-    /// Batches of two records from sequence 0 on.
-    fn with_batches(count: i32) -> Sequences {
-        let mut sequences = Sequences::default();
-        for i in 0..count {
-            assert_eq!(sequences.check(batch(0, 2 * i), 2), Verdict::Append);
-            sequences.record(batch(0, 2 * i), 2, -1, at(100 + i as u64));
-        }
-        sequences
+    /// The producers that have changed since this was last called.
+    pub(crate) fn take_changed(&mut self) -> HashSet<i64> {
+        mem::take(&mut self.changed)
     }
 
-    #[test]
-    fn the_last_five_batches_are_answered_again() {
-        let sequences = with_batches(7);
-        for i in 2..7 {
-            let duplicate = Verdict::Duplicate(at(100 + i as u64));
-            assert_eq!(sequences.check(batch(0, 2 * i), 2), duplicate);
-        }
-        let out_of_order = Verdict::OutOfOrder { expected: 14 };
-        assert_eq!(sequences.check(batch(0, 2), 2), out_of_order);
-        assert_eq!(sequences.check(batch(0, 12), 1), out_of_order);
-    }
-
-    #[test]
-    fn a_gap_is_refused() {
-        let out_of_order = Verdict::OutOfOrder { expected: 2 };
-        assert_eq!(with_batches(1).check(batch(0, 3), 2), out_of_order);
-    }
-
-    #[test]
-    fn an_unknown_producer_may_begin_anywhere() {
-        let sequences = Sequences::default();
-        assert_eq!(sequences.check(batch(3, 900), 1), Verdict::Append);
-    }
-
-    #[test]
-    fn a_first_batch_that_was_refused_is_waited_for() {
-        let mut sequences = Sequences::default();
-        sequences.refuse(batch(0, 7));
-        sequences.refuse(batch(0, 9));
-        let out_of_order = Verdict::OutOfOrder { expected: 7 };
-        assert_eq!(sequences.check(batch(0, 9), 2), out_of_order);
-        assert_eq!(sequences.check(batch(1, 0), 2), Verdict::Append);
-        assert_eq!(sequences.check(batch(0, 7), 2), Verdict::Append);
-        sequences.record(batch(0, 7), 2, -1, at(1));
-        sequences.refuse(batch(0, 9));
-        assert_eq!(sequences.check(batch(0, 9), 2), Verdict::Append);
-    }
-
-    #[test]
-    fn an_epoch_ends_the_ones_before_it() {
-        let mut sequences = with_batches(2);
-        let out_of_order = Verdict::OutOfOrder { expected: 0 };
-        assert_eq!(sequences.check(batch(1, 4), 1), out_of_order);
-        assert_eq!(sequences.check(batch(1, 0), 1), Verdict::Append);
-        sequences.record(batch(1, 0), 1, -1, at(200));
-        let old = Verdict::OldEpoch { current: 1 };
-        assert_eq!(sequences.check(batch(0, 4), 1), old);
-        assert_eq!(sequences.check(batch(1, 1), 1), Verdict::Append);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn producers_that_are_silent_for_a_day_are_forgotten() {
-        let mut sequences = Sequences::default();
-        let of = |id| Producer { id, ..batch(0, 0) };
-        let many = FEW as i64;
-        for id in 0..many {
-            sequences.record(of(id), 1, -1, at(0));
-        }
-        tokio::time::advance(KEPT / 2).await;
-        sequences.record(of(1), 1, -1, at(0));
-        sequences.record(of(many), 1, -1, at(0));
-        assert_eq!(sequences.producers.len() as i64, many + 1);
-        tokio::time::advance(KEPT / 2).await;
-        for id in many + 1..=2 * many {
-            sequences.record(of(id), 1, -1, at(0));
-        }
-        assert_eq!(sequences.producers.len() as i64, many + 2);
-        let active: Vec<i64> = sequences.active().iter().map(|p| p.id).collect();
-        assert_eq!(active.len() as i64, many + 2);
-        assert_eq!(active[..2], [1, many]);
-        tokio::time::advance(KEPT).await;
-        sequences.record(of(5), 1, -1, at(0));
-        assert_eq!(sequences.active().len(), 1);
-    }
-
-    #[test]
-    fn sequences_wrap_to_zero() {
-        let mut sequences = Sequences::default();
-        let last = batch(0, i32::MAX - 1);
-        sequences.record(last, 2, -1, at(1));
-        assert_eq!(sequences.check(batch(0, 0), 1), Verdict::Append);
-        let across = batch(0, i32::MAX);
-        let mut sequences = Sequences::default();
-        sequences.record(across, 3, -1, at(1));
-        assert_eq!(sequences.check(batch(0, 2), 1), Verdict::Append);
-        assert_eq!(sequences.check(across, 3), Verdict::Duplicate(at(1)));
+    /// They could not be stored.
+    pub(crate) fn put_back_changed(&mut self, changed: HashSet<i64>) {
+        self.changed.extend(changed);
     }
 }
+
+#[cfg(test)]
+#[path = "sequences_tests.rs"]
+mod tests;

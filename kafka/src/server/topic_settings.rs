@@ -323,6 +323,13 @@ impl TopicSettings {
         self.given.get(name).map(String::as_str)
     }
 
+    /// All values that were configured, by name.
+    pub(crate) fn all_given(&self) -> impl ExactSizeIterator<Item = (&'static str, &str)> {
+        self.given
+            .iter()
+            .map(|(name, value)| (*name, value.as_str()))
+    }
+
     /// A topic's configuration with what is configured here.
     pub(crate) fn on(&self, mut config: TopicConfig) -> TopicConfig {
         if let Some(retention) = self.retention {

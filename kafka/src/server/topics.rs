@@ -5,6 +5,9 @@
 //! is first looked up, and replaced when the name is another topic's. The id and the producers'
 //! sequences are the incarnation's, so they end with it.
 //!
+//! A durable topic has its id of ringlog, which stays over restarts. Its settings and its producers
+//! are kept in the server's store, by that id.
+//!
 //! # Locks
 //!
 //! The maps are behind one lock, for a few loads and stores at a time. A partition's sequences are
@@ -12,12 +15,17 @@
 //! the sequence must not overtake it. Other batches take neither.
 
 use super::sequences::PartitionSequences;
+use super::store::settings::KeptSettings;
+use super::store::windows::Window;
+use super::store::{Store, StoreError};
 use super::topic_settings::TopicSettings;
 use arc_swap::ArcSwap;
 use ringlog::{Broker, SharedProducer, Topic, TopicConfig, TopicError};
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
+use std::ops::Deref;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
+use tracing::warn;
 use uuid::Uuid;
 
 /// One incarnation of a topic.
@@ -26,7 +34,9 @@ pub(crate) struct ServedTopic {
     pub(crate) id: Uuid,
     pub(crate) topic: Topic,
     /// What clients have configured.
-    settings: ArcSwap<TopicSettings>,
+    settings: ArcSwap<KeptSettings>,
+    /// Of a durable topic: the broker and the store by which its settings and producers are kept.
+    kept_by: Option<(Broker, Arc<Store>)>,
     /// Held while the settings are changed.
     changing: Mutex<()>,
     /// Made by the first batch: while there is one, the topic admits no exclusive producer.
@@ -35,11 +45,17 @@ pub(crate) struct ServedTopic {
 }
 
 impl ServedTopic {
-    fn new(topic: Topic, settings: TopicSettings) -> ServedTopic {
+    fn new(
+        topic: Topic,
+        id: Uuid,
+        settings: KeptSettings,
+        kept_by: Option<(Broker, Arc<Store>)>,
+    ) -> ServedTopic {
         ServedTopic {
-            id: random_uuid(),
+            id,
             topic,
             settings: ArcSwap::from_pointee(settings),
+            kept_by,
             changing: Mutex::default(),
             producer: OnceLock::new(),
             sequences: RwLock::default(),
@@ -50,29 +66,53 @@ impl ServedTopic {
         self.topic.name()
     }
 
-    pub(crate) fn settings(&self) -> Arc<TopicSettings> {
-        self.settings.load_full()
+    pub(crate) fn settings(&self) -> impl Deref<Target = TopicSettings> + use<> {
+        /// The settings among what is kept.
+        struct Loaded(Arc<KeptSettings>);
+        impl Deref for Loaded {
+            type Target = TopicSettings;
+
+            fn deref(&self) -> &TopicSettings {
+                &self.0.settings
+            }
+        }
+        Loaded(self.settings.load_full())
     }
 
     /// Changes the settings to what `changed` makes of them. If it fails, nothing has changed.
-    pub(crate) fn change_settings<E>(
+    pub(crate) fn change_settings<E: From<StoreError>>(
         &self,
         changed: impl FnOnce(&TopicSettings) -> Result<TopicSettings, E>,
     ) -> Result<(), E> {
         let changing = self.changing.lock();
         let _changing = changing.unwrap_or_else(PoisonError::into_inner);
-        let old = self.settings();
-        let new = changed(&old)?;
-        // A program may have set its own limits, which a change of something else leaves alone.
-        if new.retention != old.retention {
-            self.topic.set_retention(new.retention);
+        let old = self.settings.load_full();
+        let new = old.with(changed(&old.settings)?);
+        if let Some((_, store)) = &self.kept_by {
+            store.put_topic_settings(self.id, &new)?;
         }
-        if new.retention_bytes != old.retention_bytes {
-            self.topic.set_retention_bytes(new.retention_bytes);
+        // A program may have set its own limits, which a change of something else leaves alone.
+        if new.settings.retention != old.settings.retention {
+            self.topic.set_retention(new.settings.retention);
+        }
+        if new.settings.retention_bytes != old.settings.retention_bytes {
+            self.topic.set_retention_bytes(new.settings.retention_bytes);
         }
         self.settings.store(Arc::new(new));
         self.topic.apply_retention();
         Ok(())
+    }
+
+    /// Sets the limits that clients had set before a restart.
+    fn apply_kept_limits(&self) {
+        let kept = self.settings.load_full();
+        if kept.sets_retention {
+            self.topic.set_retention(kept.settings.retention);
+        }
+        if kept.sets_retention_bytes {
+            self.topic
+                .set_retention_bytes(kept.settings.retention_bytes);
+        }
     }
 
     pub(crate) fn producer(&self) -> &SharedProducer {
@@ -97,9 +137,22 @@ impl ServedTopic {
         let write = self.sequences.write();
         let mut write = write.unwrap_or_else(PoisonError::into_inner);
         while write.len() <= partition {
-            write.push(Arc::default());
+            let number = write.len() as u32;
+            write.push(Arc::new(PartitionSequences::new(self.window(number))));
         }
         write[partition].clone()
+    }
+
+    /// Those of the partitions that were asked for so far.
+    pub(crate) fn known_sequences(&self) -> Vec<Arc<PartitionSequences>> {
+        let read = self.sequences.read();
+        read.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn window(&self, partition: u32) -> Option<Window> {
+        let (broker, store) = self.kept_by.clone()?;
+        let topic = self.topic.clone();
+        Some(Window::new(store, broker, topic, self.id, partition))
     }
 }
 
@@ -139,21 +192,49 @@ pub(crate) enum CreateError {
     InvalidName,
     #[error(transparent)]
     Topic(TopicError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
 }
 
 /// The topics of a broker.
 #[derive(Debug)]
 pub(crate) struct Topics {
     broker: Broker,
+    store: Option<Arc<Store>>,
     incarnations: Mutex<Incarnations>,
 }
 
 impl Topics {
-    pub(crate) fn new(broker: Broker) -> Topics {
+    pub(crate) fn new(broker: Broker, store: Option<Arc<Store>>) -> Topics {
         Topics {
             broker,
+            store,
             incarnations: Mutex::default(),
         }
+    }
+
+    /// The id of a topic, and what keeps its settings and producers, if it is durable.
+    fn identity(&self, topic: &Topic) -> (Uuid, Option<(Broker, Arc<Store>)>) {
+        match topic.id() {
+            None => (random_uuid(), None),
+            Some(id) => {
+                let store = self.store.clone();
+                let kept_by = store.map(|store| (self.broker.clone(), store));
+                (Uuid::from_bytes(id), kept_by)
+            }
+        }
+    }
+
+    /// A topic that was not looked up before.
+    fn serve(&self, topic: Topic) -> ServedTopic {
+        let (id, kept_by) = self.identity(&topic);
+        let settings = match &kept_by {
+            Some((_, store)) => store.topic_settings(id, topic.name()),
+            None => KeptSettings::default(),
+        };
+        let served = ServedTopic::new(topic, id, settings, kept_by);
+        served.apply_kept_limits();
+        served
     }
 
     pub(crate) fn broker(&self) -> &Broker {
@@ -162,6 +243,13 @@ impl Topics {
 
     pub(crate) fn names(&self) -> Vec<String> {
         self.broker.topic_names()
+    }
+
+    /// The topics that were looked up so far.
+    pub(crate) fn served(&self) -> Vec<Arc<ServedTopic>> {
+        let incarnations = self.incarnations.lock();
+        let incarnations = incarnations.unwrap_or_else(PoisonError::into_inner);
+        incarnations.by_id.values().cloned().collect()
     }
 
     /// The topic that has this name now.
@@ -179,7 +267,7 @@ impl Topics {
             }
             incarnations.remove(name);
         }
-        Some(incarnations.insert(ServedTopic::new(topic, TopicSettings::default())))
+        Some(incarnations.insert(self.serve(topic)))
     }
 
     /// The topic that has this id, if it still exists.
@@ -210,7 +298,14 @@ impl Topics {
             return Err(TopicError::UnknownTopic { name });
         }
         incarnations.remove(served.name());
-        self.broker.delete_topic(served.name())
+        self.broker.delete_topic(served.name())?;
+        if let Some((_, store)) = &served.kept_by {
+            // What is left behind belongs to an id that no topic has any more.
+            if let Err(reason) = store.forget_topic(served.id) {
+                warn!(topic = served.name(), %reason, "not all that was kept is forgotten");
+            }
+        }
+        Ok(())
     }
 
     pub(crate) fn create(
@@ -225,9 +320,21 @@ impl Topics {
         // Under the lock, so that no lookup finds the topic before its settings.
         let incarnations = self.incarnations.lock();
         let mut incarnations = incarnations.unwrap_or_else(PoisonError::into_inner);
+        let kept = KeptSettings::of_new_topic(settings);
+        // Most topics have no settings of their own: then there is nothing to store.
+        let store = self.store.as_ref();
+        let store = store.filter(|_| kept != KeptSettings::default());
+        if let Some(store) = store {
+            store.begin_topic(name, &kept)?;
+        }
         let created = self.broker.create_topic(name, config);
+        if let Some(store) = store {
+            let id = created.as_ref().ok().and_then(Topic::id);
+            store.end_topic(name, id.map(|id| (Uuid::from_bytes(id), &kept)))?;
+        }
         let topic = created.map_err(CreateError::Topic)?;
-        Ok(incarnations.insert(ServedTopic::new(topic, settings)))
+        let (id, kept_by) = self.identity(&topic);
+        Ok(incarnations.insert(ServedTopic::new(topic, id, kept, kept_by)))
     }
 }
 
@@ -242,7 +349,7 @@ mod tests {
     use super::*;
 
     fn topics() -> Topics {
-        Topics::new(Broker::new())
+        Topics::new(Broker::new(), None)
     }
 
     #[test]

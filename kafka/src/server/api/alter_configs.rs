@@ -177,9 +177,12 @@ fn change(
     validate_only: bool,
     changed: impl FnOnce(&TopicSettings) -> Result<TopicSettings, SettingError>,
 ) -> Result<(), Refused> {
-    let changed = match validate_only {
+    let changed = |settings: &TopicSettings| {
+        let changed = changed(settings);
+        changed.or_else(|error| refused(ResponseError::InvalidConfig, error))
+    };
+    match validate_only {
         true => changed(&topic.settings()).map(|_| ()),
         false => topic.change_settings(changed),
-    };
-    changed.or_else(|error| refused(ResponseError::InvalidConfig, error))
+    }
 }

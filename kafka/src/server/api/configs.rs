@@ -216,7 +216,7 @@ pub(super) fn describe_cluster(
         .with_host(text(client.advertised.host.as_str()))
         .with_port(client.advertised.port.into());
     let response = DescribeClusterResponse::default()
-        .with_cluster_id(text(config.cluster_id.as_str()))
+        .with_cluster_id(text(client.shared.cluster_id.as_str()))
         .with_controller_id(BrokerId(config.node_id))
         .with_brokers(vec![broker]);
     match request.include_cluster_authorized_operations {

@@ -8,6 +8,7 @@ use kafka_protocol::messages::describe_producers_response::{
     PartitionResponse, ProducerState, TopicResponse,
 };
 use kafka_protocol::messages::{DescribeProducersRequest, DescribeProducersResponse, ProducerId};
+use tracing::warn;
 
 pub(super) async fn handle(
     client: &Client,
@@ -25,10 +26,13 @@ pub(super) async fn handle(
                 Some(topic.sequences(partition))
             });
             let active = match sequences {
-                Some(sequences) => {
-                    let active = sequences.active().await;
-                    active.ok_or(ResponseError::RequestTimedOut)
-                }
+                Some(sequences) => match sequences.active().await {
+                    Ok(active) => active.ok_or(ResponseError::RequestTimedOut),
+                    Err(reason) => {
+                        warn!(%reason, "producers cannot be described");
+                        Err(ResponseError::KafkaStorageError)
+                    }
+                },
                 None => Err(ResponseError::UnknownTopicOrPartition),
             };
             partitions.push(match active {

@@ -4,21 +4,32 @@ use super::code;
 use crate::server::connection::Client;
 use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::{InitProducerIdRequest, InitProducerIdResponse, ProducerId};
+use tracing::warn;
 
-pub(super) fn handle(client: &Client, request: &InitProducerIdRequest) -> InitProducerIdResponse {
+pub(super) async fn handle(
+    client: &Client,
+    request: &InitProducerIdRequest,
+) -> InitProducerIdResponse {
     let error = match &request.transactional_id {
         None => None,
         Some(id) if id.is_empty() => Some(ResponseError::InvalidRequest),
         // The one error on which all clients give up at once.
         Some(_) => Some(ResponseError::TransactionalIdAuthorizationFailed),
     };
-    let response = InitProducerIdResponse::default().with_error_code(code(error));
-    match error {
-        // As in Kafka, a producer that has had an id gets another one.
-        None => response
-            .with_producer_id(ProducerId(client.shared.new_producer_id()))
+    // As in Kafka, a producer that has had an id gets another one.
+    let id = match error {
+        None => client.shared.producer_ids.next().await.map_err(|reason| {
+            warn!(%reason, "no producer id can be given");
+            ResponseError::KafkaStorageError
+        }),
+        Some(error) => Err(error),
+    };
+    let response = InitProducerIdResponse::default().with_error_code(code(id.err()));
+    match id {
+        Ok(id) => response
+            .with_producer_id(ProducerId(id))
             .with_producer_epoch(0),
-        Some(_) => response
+        Err(_) => response
             .with_producer_id(ProducerId(-1))
             .with_producer_epoch(-1),
     }

@@ -41,6 +41,7 @@ pub(super) fn handle(client: &Client, version: i16, request: MetadataRequest) ->
         })
         .collect();
     let config = &client.shared.config;
+    let cluster_id = client.shared.cluster_id.as_str();
     let broker = MetadataResponseBroker::default()
         .with_node_id(BrokerId(config.node_id))
         .with_host(text(client.advertised.host.as_str()))
@@ -48,7 +49,7 @@ pub(super) fn handle(client: &Client, version: i16, request: MetadataRequest) ->
     let asks_cluster = (8..=10).contains(&version) && request.include_cluster_authorized_operations;
     MetadataResponse::default()
         .with_brokers(vec![broker])
-        .with_cluster_id(Some(text(config.cluster_id.as_str())))
+        .with_cluster_id(Some(text(cluster_id)))
         .with_controller_id(BrokerId(config.node_id))
         .with_cluster_authorized_operations(match asks_cluster {
             true => CLUSTER_OPERATIONS,
@@ -99,9 +100,8 @@ fn requested_topic(
     if !may_create {
         return error(ResponseError::UnknownTopicOrPartition);
     }
-    let config = &client.shared.config;
-    let new_topic = config.topic_config.clone();
-    let new_topic = new_topic.partitions(config.default_partitions);
+    let new_topic = client.shared.topic_config.clone();
+    let new_topic = new_topic.partitions(client.shared.config.default_partitions);
     let created = topics.create(name, new_topic, TopicSettings::default());
     match created {
         Ok(topic) => described(client, &topic),
@@ -110,9 +110,14 @@ fn requested_topic(
             Some(topic) => described(client, &topic),
             None => error(ResponseError::LeaderNotAvailable),
         },
-        Err(CreateError::Topic(reason)) => {
+        Err(reason) => {
             warn!(topic = name.as_str(), %reason, "a topic could not be created");
-            error(ResponseError::UnknownServerError)
+            error(match reason {
+                CreateError::Store(_) | CreateError::Topic(TopicError::Storage(_)) => {
+                    ResponseError::KafkaStorageError
+                }
+                _ => ResponseError::UnknownServerError,
+            })
         }
     }
 }

@@ -31,6 +31,7 @@ use kafka_protocol::messages::{ApiKey, TopicName};
 use kafka_protocol::protocol::StrBytes;
 use std::collections::HashSet;
 use std::hash::Hash;
+use tracing::warn;
 
 /// What a request is answered.
 #[derive(Debug)]
@@ -81,6 +82,9 @@ async fn dispatch(
         ($request:ident => $handled:expr) => {{
             let $request = decode(key, version, body)?;
             let response = $handled;
+            if !is_kept(client, key).await {
+                return Ok(Answer::Close);
+            }
             metrics.count_errors(key, &response);
             encode(&mut frame, key, version, head.correlation_id, &response)?;
         }};
@@ -117,7 +121,9 @@ async fn dispatch(
         ApiKey::CreatePartitions => {
             handle!(request => topics::create_partitions(client, request));
         }
-        ApiKey::DeleteRecords => handle!(request => topics::delete_records(client, request)),
+        ApiKey::DeleteRecords => {
+            handle!(request => topics::delete_records(client, request).await);
+        }
         ApiKey::DescribeConfigs => handle!(request => configs::describe(client, version, request)),
         ApiKey::AlterConfigs => handle!(request => alter_configs::replace(client, request)),
         ApiKey::IncrementalAlterConfigs => {
@@ -145,7 +151,9 @@ async fn dispatch(
         ApiKey::ConsumerGroupDescribe => {
             handle!(request => consumer_groups::describe(client, version, request));
         }
-        ApiKey::InitProducerId => handle!(request => init_producer_id::handle(client, &request)),
+        ApiKey::InitProducerId => {
+            handle!(request => init_producer_id::handle(client, &request).await);
+        }
         ApiKey::SaslHandshake => handle!(request => sasl::handshake(&request)),
         ApiKey::SaslAuthenticate => handle!(request => sasl::authenticate(&request)),
         ApiKey::DescribeUserScramCredentials => {
@@ -157,6 +165,30 @@ async fn dispatch(
         _ => return Err(ProtocolError::UnknownApi { key: key as i16 }),
     }
     Ok(Answer::Frame(frame))
+}
+
+/// Waits until what the request has changed is kept as far as it must be before the answer: it
+/// survives a power cut where administrators have changed something, and a crash of the process where
+/// groups have. `false` if that cannot be: then there is no answer.
+async fn is_kept(client: &Client, key: ApiKey) -> bool {
+    let kept = match key {
+        ApiKey::CreateTopics
+        | ApiKey::AlterConfigs
+        | ApiKey::IncrementalAlterConfigs
+        | ApiKey::AlterUserScramCredentials => client.shared.durable().await,
+        ApiKey::JoinGroup
+        | ApiKey::SyncGroup
+        | ApiKey::Heartbeat
+        | ApiKey::LeaveGroup
+        | ApiKey::ConsumerGroupHeartbeat
+        | ApiKey::OffsetDelete
+        | ApiKey::DeleteGroups => client.shared.written().await,
+        _ => Ok(()),
+    };
+    if let Err(reason) = &kept {
+        warn!(api = ?key, %reason, "what a request has changed is not kept");
+    }
+    kept.is_ok()
 }
 
 /// The code of an error, or of none.

@@ -18,6 +18,7 @@ use kafka_protocol::messages::{
     SaslAuthenticateRequest, SaslAuthenticateResponse, SaslHandshakeRequest, SaslHandshakeResponse,
 };
 use std::collections::BTreeMap;
+use tracing::warn;
 
 /// The iterations that Kafka allows.
 const ITERATIONS: core::ops::RangeInclusive<i32> = 4096..=16384;
@@ -192,10 +193,17 @@ fn alter(
         }
     }
     match users.change(name, &removed, set) {
-        true => Ok(()),
-        false => {
+        Ok(true) => Ok(()),
+        Ok(false) => {
             let message = "Attempt to delete a user credential that does not exist";
             Err((ResponseError::ResourceNotFound, message))
+        }
+        Err(reason) => {
+            warn!(%reason, "a user could not be changed");
+            Err((
+                ResponseError::KafkaStorageError,
+                "The change cannot be stored",
+            ))
         }
     }
 }

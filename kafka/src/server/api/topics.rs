@@ -3,6 +3,7 @@
 use super::configs::{described, source};
 use super::{code, text};
 use crate::server::connection::Client;
+use crate::server::store::StoreError;
 use crate::server::topic_settings::{SETTINGS, TopicSettings};
 use crate::server::topics::{CreateError, ServedTopic, is_valid_name};
 use kafka_protocol::error::ResponseError;
@@ -22,7 +23,7 @@ use kafka_protocol::messages::{
     CreateTopicsResponse, DeleteRecordsRequest, DeleteRecordsResponse, DeleteTopicsRequest,
     DeleteTopicsResponse,
 };
-use ringlog::{Topic, TopicError};
+use ringlog::TopicError;
 use std::collections::HashSet;
 
 /// Why an administrator's request is refused.
@@ -53,6 +54,7 @@ impl From<TopicError> for Refused {
             }
             TopicError::PartitionOutOfRange { .. } => ResponseError::UnknownTopicOrPartition,
             TopicError::OffsetOutOfRange { .. } => ResponseError::OffsetOutOfRange,
+            TopicError::Storage(_) => ResponseError::KafkaStorageError,
             _ => ResponseError::UnknownServerError,
         };
         let reason = cause.to_string();
@@ -60,10 +62,20 @@ impl From<TopicError> for Refused {
     }
 }
 
+impl From<StoreError> for Refused {
+    fn from(cause: StoreError) -> Refused {
+        Refused {
+            error: ResponseError::KafkaStorageError,
+            reason: cause.to_string(),
+        }
+    }
+}
+
 impl From<CreateError> for Refused {
     fn from(error: CreateError) -> Refused {
         match error {
             CreateError::Topic(error) => error.into(),
+            CreateError::Store(error) => error.into(),
             CreateError::InvalidName => Refused {
                 error: ResponseError::InvalidTopicException,
                 reason: INVALID_NAME.to_owned(),
@@ -130,7 +142,7 @@ fn create_one(
     wanted: &CreatableTopic,
     validate_only: bool,
 ) -> Result<Created, Refused> {
-    let (config, topics) = (&client.shared.config, &client.shared.topics);
+    let topics = &client.shared.topics;
     if !is_valid_name(&wanted.name) {
         return refused(ResponseError::InvalidTopicException, INVALID_NAME);
     }
@@ -149,7 +161,7 @@ fn create_one(
         true => uuid::Uuid::nil(),
         false => {
             let new_topic = settings
-                .on(config.topic_config.clone())
+                .on(client.shared.topic_config.clone())
                 .partitions(partitions);
             topics.create(&wanted.name, new_topic, settings.clone())?.id
         }
@@ -363,37 +375,41 @@ fn add_partitions(
 /// Stands for the end of a partition.
 const HIGH_WATERMARK: i64 = -1;
 
-pub(super) fn delete_records(
+pub(super) async fn delete_records(
     client: &Client,
     request: DeleteRecordsRequest,
 ) -> DeleteRecordsResponse {
-    let topics = request.topics.into_iter().map(|topic| {
+    let mut topics = Vec::new();
+    for topic in request.topics {
         let found = client.shared.topics.find(&topic.name);
-        let partitions = topic.partitions.into_iter().map(|partition| {
+        let mut partitions = Vec::new();
+        for partition in topic.partitions {
             let deleted = match &found {
                 Some(found) => {
-                    delete_before(&found.topic, partition.partition_index, partition.offset)
+                    delete_before(found, partition.partition_index, partition.offset).await
                 }
                 None => refused(ResponseError::UnknownTopicOrPartition, ""),
             };
             let result = DeleteRecordsPartitionResult::default()
                 .with_partition_index(partition.partition_index);
-            match deleted {
+            partitions.push(match deleted {
                 Ok(log_start) => result.with_low_watermark(log_start as i64),
                 Err(Refused { error, .. }) => result
                     .with_low_watermark(-1)
                     .with_error_code(code(Some(error))),
-            }
-        });
-        DeleteRecordsTopicResult::default()
-            .with_partitions(partitions.collect())
-            .with_name(topic.name)
-    });
-    DeleteRecordsResponse::default().with_topics(topics.collect())
+            });
+        }
+        let result = DeleteRecordsTopicResult::default()
+            .with_partitions(partitions)
+            .with_name(topic.name);
+        topics.push(result);
+    }
+    DeleteRecordsResponse::default().with_topics(topics)
 }
 
-fn delete_before(topic: &Topic, partition: i32, offset: i64) -> Result<u64, Refused> {
-    let Ok(partition) = u32::try_from(partition) else {
+async fn delete_before(served: &ServedTopic, partition: i32, offset: i64) -> Result<u64, Refused> {
+    let topic = &served.topic;
+    let Some(partition) = served.partition(partition) else {
         return refused(ResponseError::UnknownTopicOrPartition, "");
     };
     let before = match offset {
@@ -403,5 +419,9 @@ fn delete_before(topic: &Topic, partition: i32, offset: i64) -> Result<u64, Refu
             Err(_) => return refused(ResponseError::OffsetOutOfRange, ""),
         },
     };
+    // What is deleted cannot be read at the next start.
+    if let Err(error) = served.sequences(partition).save().await {
+        return refused(ResponseError::KafkaStorageError, error);
+    }
     Ok(topic.delete_records(partition, before)?)
 }

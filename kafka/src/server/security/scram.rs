@@ -11,6 +11,7 @@
 //! `AuthMessage`. A name without credentials goes through the same steps with a decoy, so that neither
 //! an answer nor its time shows which names there are.
 
+use crate::server::store::{Reader, Writer};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use core::fmt;
@@ -132,6 +133,35 @@ impl ScramCredential {
             server_key: hash.hmac(salted_password, b"Server Key"),
             is_decoy: false,
         }
+    }
+
+    pub(crate) fn write(&self, writer: Writer) -> Writer {
+        let hash = match self.hash {
+            ScramHash::Sha256 => 1,
+            ScramHash::Sha512 => 2,
+        };
+        let writer = writer
+            .u8(hash)
+            .i32(self.iterations as i32)
+            .bytes(&self.salt);
+        writer.bytes(&self.stored_key).bytes(&self.server_key)
+    }
+
+    /// What [`write`](Self::write) has written.
+    pub(crate) fn read(reader: &mut Reader<'_>) -> Option<ScramCredential> {
+        let hash = match reader.u8()? {
+            1 => ScramHash::Sha256,
+            2 => ScramHash::Sha512,
+            _ => return None,
+        };
+        Some(ScramCredential {
+            hash,
+            iterations: reader.i32()?.try_into().ok()?,
+            salt: reader.bytes()?.to_vec(),
+            stored_key: reader.bytes()?.to_vec(),
+            server_key: reader.bytes()?.to_vec(),
+            is_decoy: false,
+        })
     }
 
     /// A credential that nothing matches, for a name that has none. The name decides its salt, as it

@@ -2,9 +2,10 @@
 
 use super::SaslMechanism;
 use super::scram::{SALT_BYTES, ScramCredential, ScramHash};
+use crate::server::store::{Store, StoreError};
 use core::fmt;
 use std::collections::BTreeMap;
-use std::sync::{PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 
 /// Why a user cannot be added.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -117,6 +118,8 @@ impl fmt::Debug for UserList {
 #[derive(Debug)]
 pub(crate) struct Users {
     list: RwLock<UserList>,
+    /// Keeps what administrators change.
+    store: Option<Arc<Store>>,
     /// Decides the salts of names that are no user's, for as long as the server runs.
     secret: Secret,
 }
@@ -130,9 +133,23 @@ impl fmt::Debug for Secret {
 }
 
 impl Users {
-    pub(crate) fn new(list: UserList) -> Result<Users, UserError> {
+    /// The users that are configured. What administrators have changed counts more.
+    pub(crate) fn new(mut list: UserList, store: Option<Arc<Store>>) -> Result<Users, UserError> {
+        for (name, credentials) in store.iter().flat_map(|store| store.users()) {
+            let mut changed = Credentials::default();
+            for credential in credentials {
+                let hash = credential.hash;
+                *changed.slot(hash) = Some(credential);
+            }
+            let has_any = changed.all().next().is_some();
+            match has_any {
+                true => list.0.insert(name, changed),
+                false => list.0.remove(&name),
+            };
+        }
         Ok(Users {
             list: RwLock::new(list),
+            store,
             secret: Secret(random()?),
         })
     }
@@ -169,29 +186,32 @@ impl Users {
 
     /// Takes credentials away from a user, and gives it others in place of the ones of their hashes. A
     /// client that authenticates itself meanwhile sees all of that, or nothing. `false` if one that is
-    /// to be removed is not there; then nothing has changed.
+    /// to be removed is not there. Then nothing has changed, and neither has it after an error.
     pub(crate) fn change(
         &self,
         name: &str,
         removed: &[ScramHash],
         set: Vec<ScramCredential>,
-    ) -> bool {
+    ) -> Result<bool, StoreError> {
         let mut list = self.list.write().unwrap_or_else(PoisonError::into_inner);
         let mut changed = list.0.get(name).cloned().unwrap_or_default();
         for hash in removed {
             if changed.slot(*hash).take().is_none() {
-                return false;
+                return Ok(false);
             }
         }
         for credential in set {
             let hash = credential.hash;
             *changed.slot(hash) = Some(credential);
         }
+        if let Some(store) = &self.store {
+            store.put_user(name, changed.all())?;
+        }
         let has_any = changed.all().next().is_some();
         match has_any {
             true => list.0.insert(name.to_owned(), changed),
             false => list.0.remove(name),
         };
-        true
+        Ok(true)
     }
 }

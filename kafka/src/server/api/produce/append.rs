@@ -4,6 +4,7 @@ use super::{Refusal, Terms, refusal};
 use crate::batch::{DecodedBatch, Producer, RawRecord, TimestampType, decode};
 use crate::server::acknowledge::{fault, stored};
 use crate::server::sequences::{Appended, Verdict};
+use crate::server::store::windows::Note;
 use crate::server::topic_settings::TopicSettings;
 use crate::server::topics::ServedTopic;
 use bytes::Bytes;
@@ -53,7 +54,7 @@ pub(super) async fn append_partition(
         timeout: terms.timeout,
     };
     let appended = match batch.header().producer {
-        None => append(topic, partition, &batch, &[], time).await?,
+        None => append(topic, partition, &batch, false, time).await?,
         Some(producer) => append_once(topic, partition, &batch, producer, time).await?,
     };
     // Also of a batch that was appended before: it may have been sent again before it was stored.
@@ -100,21 +101,26 @@ async fn append_once(
         return Err(refusal(ResponseError::InvalidRecord, reason));
     }
     let sequences = topic.sequences(partition);
-    let Some(mut sequences) = sequences.lock_until(time.deadline, producer).await else {
+    let locked = sequences.lock_until(time.deadline, producer).await;
+    let locked = locked.map_err(|error| refusal(ResponseError::KafkaStorageError, error))?;
+    let Some(mut sequences) = locked else {
         return Err(without_room(topic, partition, time));
     };
     match sequences.check(producer, records) {
         Verdict::Append => {
-            let appended = append(topic, partition, batch, &[], time).await;
+            let append = append(topic, partition, batch, sequences.are_kept(), time);
+            let appended = append.await;
             match &appended {
                 Ok(appended) => {
                     let timestamp = match appended.log_append_time {
                         -1 => batch.header().max_timestamp,
                         time => time,
                     };
-                    sequences.record(producer, records, timestamp, *appended);
+                    sequences
+                        .change()
+                        .record(producer, records, timestamp, *appended);
                 }
-                Err(refused) if refused.error.is_retriable() => sequences.refuse(producer),
+                Err(refused) if refused.error.is_retriable() => sequences.change().refuse(producer),
                 Err(_) => {}
             }
             appended
@@ -139,7 +145,7 @@ async fn append(
     topic: &ServedTopic,
     partition: u32,
     batch: &DecodedBatch<'_>,
-    note: &[u64],
+    has_note: bool,
     time: Time,
 ) -> Result<Appended, Refusal> {
     // Before a list of them is made, which takes far more memory than tiny records do.
@@ -171,6 +177,19 @@ async fn append(
             record
         })
         .collect();
+    let note = batch
+        .header()
+        .producer
+        .filter(|_| has_note)
+        .map(|producer| {
+            let note = Note {
+                producer,
+                timestamp: log_append_time.unwrap_or(batch.header().max_timestamp),
+                is_append_time: log_append_time.is_some(),
+            };
+            note.to_words()
+        });
+    let note = note.as_ref().map_or(&[][..], |words| &words[..]);
     let sending = topic.producer().send_frame_async(partition, &records, note);
     let sent = match timeout_at(time.deadline, sending).await {
         Ok(Ok(sent)) => sent,

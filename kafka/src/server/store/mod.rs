@@ -1,0 +1,440 @@
+//! What the server keeps beside the records: values by their keys, which outlive the process.
+//!
+//! It is a journal: a durable topic of its own, in a storage of its own below the directory of the
+//! broker's. A record is a change: a key with its new value, or a tombstone. Changes that belong
+//! together are one frame, so a crash leaves all of them or none. All values are in memory as well,
+//! and are read from the journal when the store is opened.
+//!
+//! When the journal is several times as long as what it holds, all values are appended again, and
+//! what is before them is deleted ([`Store::compact`]).
+//!
+//! | first byte of a key | what it keeps |
+//! |---|---|
+//! | `c` | the cluster's id |
+//! | `i` | up to where producer ids may have been given |
+//! | `t`, `n` | a topic's settings, by its id; by its name while it is being created |
+//! | `u` | a user's credentials |
+//! | `g`, `m`, `o` | a group, its members, its offsets (`group/stored/`) |
+//! | `w`, `p` | up to where a partition's idempotent producers are known, and these (`windows.rs`) |
+
+mod codec;
+pub(crate) mod ids;
+pub(crate) mod settings;
+pub(crate) mod users;
+pub(crate) mod windows;
+
+pub(crate) use codec::{Reader, Writer};
+
+use super::acknowledge::{AckLevel, stored};
+use ringlog::{
+    Broker, ConsumeError, ConsumerConfig, Flush, OffsetReset, Record, SendError, SharedProducer,
+    Storage, StorageError, Topic, TopicConfig, TopicError,
+};
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::sync::Notify;
+use tracing::{debug, warn};
+
+/// The journal's topic.
+const TOPIC: &str = "journal";
+/// The journal's files: small, since most of it is deleted again.
+const FILE_BYTES: u64 = 4 << 20;
+/// A change is synced within this time: commits need not survive a power cut sooner.
+const SYNC_WITHIN: Duration = Duration::from_millis(50);
+const SEGMENT_BYTES: usize = 4 << 20;
+const SEGMENT_RECORDS: u32 = 64 << 10;
+/// A shorter journal is not compacted.
+const COMPACT_FROM: u64 = 8 << 20;
+/// A journal is compacted when it is this many times as long as what it holds.
+const COMPACT_TIMES: u64 = 4;
+/// Values that are appended again at once.
+const COMPACT_STEP: usize = 256;
+/// How long opening may wait for what is in the journal's files.
+const READ_LIMIT: Duration = Duration::from_secs(60);
+/// How long a change that must be durable at once may take.
+const SYNC_LIMIT: Duration = Duration::from_secs(30);
+
+/// A change: the new value, or none.
+pub(crate) type Change = (Vec<u8>, Option<Vec<u8>>);
+
+/// Why the store could not be opened, or take a change.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// The files cannot be read, written or synced; or another server has the directory open.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    /// The journal cannot be created or opened.
+    #[error("{dir}: {reason}", dir = dir.display())]
+    Open {
+        /// Its directory.
+        dir: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The journal takes nothing: its disk is full, or a value is too large for it.
+    #[error("{dir}: a change cannot be stored: {reason}", dir = dir.display())]
+    Refused {
+        /// Its directory.
+        dir: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+}
+
+#[derive(Debug, Default)]
+struct Values {
+    by_key: BTreeMap<Vec<u8>, Vec<u8>>,
+    /// Bytes of all of them.
+    live_bytes: u64,
+    /// Bytes that the journal has.
+    journal_bytes: u64,
+}
+
+impl Values {
+    /// Whether the journal is to be compacted.
+    fn is_long(&self) -> bool {
+        self.journal_bytes >= COMPACT_FROM.max(COMPACT_TIMES * self.live_bytes)
+    }
+
+    /// Takes over a change that the journal has.
+    fn set(&mut self, key: Vec<u8>, value: Option<Vec<u8>>) {
+        let key_bytes = key.len() as u64;
+        let bytes = |value: &Vec<u8>| key_bytes + value.len() as u64;
+        self.journal_bytes += key_bytes + value.as_ref().map_or(0, |value| value.len() as u64);
+        self.live_bytes += value.as_ref().map_or(0, bytes);
+        let before = match value {
+            Some(value) => self.by_key.insert(key, value),
+            None => self.by_key.remove(&key),
+        };
+        self.live_bytes -= before.as_ref().map_or(0, bytes);
+    }
+}
+
+/// Values by their keys, which outlive the process.
+#[derive(Debug)]
+pub(crate) struct Store {
+    dir: PathBuf,
+    storage: Storage,
+    topic: Topic,
+    producer: SharedProducer,
+    values: Mutex<Values>,
+    /// Wakes the task that stores what has changed, and compacts the journal (`upkeep.rs`).
+    pub(crate) has_work: Notify,
+}
+
+impl Store {
+    /// The store in this directory, which is created if it is missing.
+    ///
+    /// It blocks while it reads the journal.
+    pub(crate) fn open(dir: &Path) -> Result<Store, StoreError> {
+        create_private(dir).map_err(|error| StoreError::Open {
+            dir: dir.to_owned(),
+            reason: error.to_string(),
+        })?;
+        let failed = |error: TopicError| match error {
+            TopicError::Storage(error) => StoreError::Storage(error),
+            other => StoreError::Open {
+                dir: dir.to_owned(),
+                reason: other.to_string(),
+            },
+        };
+        let config = Storage::dir(dir)
+            .file_bytes(FILE_BYTES)
+            .flush(Flush::Within {
+                time: SYNC_WITHIN,
+                bytes: FILE_BYTES,
+            });
+        let storage = config.open()?;
+        let broker = Broker::new();
+        let report = broker.attach(&storage).map_err(failed)?;
+        if report.has_damage() {
+            let dir = dir.display();
+            warn!(%dir, "damaged: some of what the server kept beside the records is lost");
+        }
+        let config = TopicConfig::new()
+            .segment_bytes(SEGMENT_BYTES)
+            .segment_records(SEGMENT_RECORDS)
+            .storage(&storage);
+        let topic = broker.get_or_create_topic(TOPIC, config).map_err(failed)?;
+        let values = read(&broker, &topic).map_err(|reason| StoreError::Open {
+            dir: dir.to_owned(),
+            reason,
+        })?;
+        let mut producer = topic.shared_producer();
+        producer.set_max_block(Duration::ZERO);
+        Ok(Store {
+            dir: dir.to_owned(),
+            storage,
+            topic,
+            producer,
+            values: Mutex::new(values),
+            has_work: Notify::new(),
+        })
+    }
+
+    fn values(&self) -> MutexGuard<'_, Values> {
+        self.values.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn get(&self, key: &[u8]) -> Option<Vec<u8>> {
+        self.values().by_key.get(key).cloned()
+    }
+
+    /// All keys that begin so, with their values.
+    pub(crate) fn with_prefix(&self, prefix: &[u8]) -> Vec<(Vec<u8>, Vec<u8>)> {
+        let values = self.values();
+        let from = values.by_key.range(prefix.to_vec()..);
+        let found = from.take_while(|(key, _)| key.starts_with(prefix));
+        found.map(|(k, v)| (k.clone(), v.clone())).collect()
+    }
+
+    /// Sets values, or removes them: all of these, or none. What is as it was is left alone.
+    ///
+    /// They are written about a millisecond later; [`written`](Self::written) and
+    /// [`durable`](Self::durable) wait for that.
+    pub(crate) fn apply(&self, mut changes: Vec<Change>) -> Result<(), StoreError> {
+        let mut values = self.values();
+        changes.retain(|(key, value)| values.by_key.get(key) != value.as_ref());
+        self.append(&mut values, &changes)?;
+        if values.is_long() {
+            self.has_work.notify_one();
+        }
+        Ok(())
+    }
+
+    pub(crate) fn put(&self, key: Vec<u8>, value: Vec<u8>) -> Result<(), StoreError> {
+        self.apply(vec![(key, Some(value))])
+    }
+
+    /// Appends changes as one frame, if a segment can hold that, and otherwise as several; each is
+    /// taken over when it is appended.
+    fn append(&self, values: &mut Values, changes: &[Change]) -> Result<(), StoreError> {
+        if changes.is_empty() {
+            return Ok(());
+        }
+        let records: Vec<Record<'_>> = changes
+            .iter()
+            .map(|(key, value)| match value {
+                Some(value) => Record::new(value).key(key),
+                None => Record::tombstone(key),
+            })
+            .collect();
+        match self.producer.try_send_batch(&records) {
+            Ok(_) => {
+                for (key, value) in changes {
+                    values.set(key.clone(), value.clone());
+                }
+                Ok(())
+            }
+            Err(error) => match error.cause {
+                SendError::BatchTooLarge { .. } if changes.len() > 1 => {
+                    let (first, rest) = changes.split_at(changes.len() / 2);
+                    self.append(values, first)?;
+                    self.append(values, rest)
+                }
+                cause => Err(StoreError::Refused {
+                    dir: self.dir.clone(),
+                    reason: cause.to_string(),
+                }),
+            },
+        }
+    }
+
+    /// The end of what was put so far.
+    fn end(&self) -> u64 {
+        self.topic.log_end_offset(0).unwrap_or(u64::MAX)
+    }
+
+    /// Waits until all that was put before this call survives a crash of the process.
+    pub(crate) async fn written(&self) -> Result<(), StoreError> {
+        Ok(stored(&self.topic, 0, self.end(), AckLevel::Written).await?)
+    }
+
+    /// Waits until all that was put before this call survives a power cut.
+    pub(crate) async fn durable(&self) -> Result<(), StoreError> {
+        Ok(stored(&self.topic, 0, self.end(), AckLevel::Durable).await?)
+    }
+
+    /// [`durable`](Self::durable), on this thread.
+    pub(crate) fn make_durable(&self) -> Result<(), StoreError> {
+        Ok(self.topic.wait_durable(0, self.end(), SYNC_LIMIT)?)
+    }
+
+    /// Appends all values again, and deletes what is before them, if the journal has become long.
+    pub(crate) async fn compact(&self) -> Result<(), StoreError> {
+        let (keys, start, journal_bytes) = {
+            let values = self.values();
+            if !values.is_long() {
+                return Ok(());
+            }
+            let keys: Vec<Vec<u8>> = values.by_key.keys().cloned().collect();
+            (keys, self.end(), values.journal_bytes)
+        };
+        for keys in keys.chunks(COMPACT_STEP) {
+            {
+                // Under the lock: what is appended again is not older than what comes after.
+                let mut values = self.values();
+                let current = keys.iter().filter_map(|key| {
+                    let value = values.by_key.get(key)?;
+                    Some((key.clone(), Some(value.clone())))
+                });
+                let current: Vec<Change> = current.collect();
+                self.append(&mut values, &current)?;
+            }
+            // There is room for the next ones then.
+            self.written().await?;
+        }
+        self.durable().await?;
+        let failed = |error: TopicError| StoreError::Refused {
+            dir: self.dir.clone(),
+            reason: error.to_string(),
+        };
+        self.topic.delete_records(0, start).map_err(failed)?;
+        self.values().journal_bytes -= journal_bytes;
+        debug!(
+            values = keys.len(),
+            before = start,
+            "the journal was compacted"
+        );
+        Ok(())
+    }
+
+    /// Writes and syncs everything, and gives the directory free.
+    pub(crate) fn close(&self) -> Result<(), StoreError> {
+        Ok(self.storage.close()?)
+    }
+}
+
+/// Creates the directory, which only its owner may read: it has what is kept of passwords.
+fn create_private(dir: &Path) -> io::Result<()> {
+    if let Some(parent) = dir.parent() {
+        std::fs::create_dir_all(parent)?;
+    }
+    let mut builder = std::fs::DirBuilder::new();
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    match builder.create(dir) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// All values of the journal.
+fn read(broker: &Broker, topic: &Topic) -> Result<Values, String> {
+    let text = |error: &dyn std::fmt::Display| error.to_string();
+    let config = ConsumerConfig::new().offset_reset(OffsetReset::Earliest);
+    let mut consumer = broker.consumer(config).map_err(|error| text(&error))?;
+    let assigned = consumer.assign([(TOPIC, 0)]);
+    assigned.map_err(|error| text(&error))?;
+    let end = topic.log_end_offset(0).map_err(|error| text(&error))?;
+    let mut values = Values::default();
+    let mut next = topic.log_start_offset(0).map_err(|error| text(&error))?;
+    while next < end {
+        let batch = match consumer.poll(READ_LIMIT) {
+            Ok(batch) => batch,
+            Err(ConsumeError::Closed { .. }) => return Err("its topic is closed".to_owned()),
+            Err(error) => return Err(error.to_string()),
+        };
+        for record in &batch {
+            let key = record.key().unwrap_or_default().to_vec();
+            values.set(key, record.value().map(<[u8]>::to_vec));
+        }
+        match batch.next_offset() {
+            Some(after) => next = after,
+            None => return Err(format!("nothing can be read at offset {next}")),
+        }
+    }
+    Ok(values)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(number: u32) -> Vec<u8> {
+        Writer::new(b'x').i32(number as i32).into_bytes()
+    }
+
+    #[test]
+    fn values_outlive_the_store() {
+        let dir = tempfile::tempdir().unwrap();
+        let dir = dir.path().join("kafka");
+        {
+            let store = Store::open(&dir).unwrap();
+            for i in 0..10 {
+                store.put(key(i), vec![i as u8]).unwrap();
+            }
+            let changes = vec![(key(3), None), (key(4), Some(vec![44]))];
+            store.apply(changes).unwrap();
+            assert!(matches!(Store::open(&dir), Err(StoreError::Storage(_))));
+            store.close().unwrap();
+        }
+        let store = Store::open(&dir).unwrap();
+        assert_eq!(store.with_prefix(b"x").len(), 9);
+        assert_eq!(store.get(&key(3)), None);
+        assert_eq!(store.get(&key(4)), Some(vec![44]));
+        assert_eq!(store.with_prefix(b"y").len(), 0);
+    }
+
+    #[test]
+    fn what_is_as_it_was_takes_no_room() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path()).unwrap();
+        store.put(key(1), vec![1]).unwrap();
+        let end = store.end();
+        store.put(key(1), vec![1]).unwrap();
+        store.apply(vec![(key(2), None)]).unwrap();
+        assert_eq!(store.end(), end);
+    }
+
+    #[tokio::test]
+    async fn a_long_journal_is_compacted_and_has_the_same_values() {
+        let dir = tempfile::tempdir().unwrap();
+        let expected: BTreeMap<_, _>;
+        {
+            let store = Store::open(dir.path()).unwrap();
+            for round in 0..100u32 {
+                for i in 0..10 {
+                    let value = vec![round as u8; 10 << 10];
+                    let removed = i == 9 && round == 99;
+                    let change = (key(i), (!removed).then_some(value));
+                    store.apply(vec![change]).unwrap();
+                }
+                store.written().await.unwrap();
+            }
+            let long = store.values().journal_bytes;
+            assert!(long > COMPACT_FROM, "{long}");
+            store.compact().await.unwrap();
+            let short = store.values().journal_bytes;
+            assert_eq!(short, store.values().live_bytes);
+            assert_eq!(store.topic.log_start_offset(0), Ok(1000));
+            expected = store.values().by_key.clone();
+            assert_eq!(expected.len(), 9);
+        }
+        let store = Store::open(dir.path()).unwrap();
+        assert_eq!(store.values().by_key, expected);
+    }
+
+    #[test]
+    fn changes_that_no_frame_can_hold_are_appended_all_the_same() {
+        let dir = tempfile::tempdir().unwrap();
+        let changes = |value: u8| {
+            (0..5)
+                .map(|i| (key(i), Some(vec![value; 1 << 20])))
+                .collect()
+        };
+        {
+            let store = Store::open(dir.path()).unwrap();
+            store.apply(changes(1)).unwrap();
+            let huge = store.put(key(9), vec![0; SEGMENT_BYTES]);
+            assert!(matches!(huge, Err(StoreError::Refused { .. })), "{huge:?}");
+            assert_eq!(store.get(&key(9)), None);
+        }
+        let store = Store::open(dir.path()).unwrap();
+        assert_eq!(store.with_prefix(b"x").len(), 5);
+    }
+}

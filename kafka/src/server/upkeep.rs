@@ -1,0 +1,90 @@
+//! The task of a durable broker's server: it stores what has changed of idempotent producers, and
+//! keeps the journal short.
+//!
+//! It sleeps while nothing changes. While batches come, it stores their producers once a second, or
+//! less often if that takes long: what is not stored is read from the log at the next start, which is
+//! about what a second brings.
+
+use super::Shared;
+use super::connection::{Phase, reached};
+use super::sequences::PartitionSequences;
+use super::store::{Store, StoreError};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::{Instant, sleep, timeout};
+use tracing::warn;
+
+/// How often producers are stored at most.
+const PERIOD: Duration = Duration::from_secs(1);
+/// Storing takes at most one part in this many of the time.
+const SHARE: u32 = 50;
+/// How often partitions are looked at whose producers send nothing, but programs do.
+const IDLE_PERIOD: Duration = Duration::from_secs(30);
+
+/// Runs until the server stops.
+pub(super) async fn run(shared: Arc<Shared>, store: Arc<Store>) {
+    let mut phase = shared.phase.subscribe();
+    tokio::select! {
+        () = keep_up(&shared, &store) => {}
+        () = reached(&mut phase, |phase| *phase != Phase::Running) => {}
+    }
+}
+
+async fn keep_up(shared: &Shared, store: &Store) {
+    load_all(shared).await;
+    loop {
+        // A time that is up is no error: there may be something to do then.
+        let _ = timeout(IDLE_PERIOD, store.has_work.notified()).await;
+        let begin = Instant::now();
+        if let Err(reason) = work(shared, store).await {
+            warn!(%reason, "what outlives the process could not be stored: it is tried again");
+            store.has_work.notify_one();
+        }
+        sleep(PERIOD.max(begin.elapsed() * SHARE)).await;
+    }
+}
+
+async fn work(shared: &Shared, store: &Store) -> Result<(), StoreError> {
+    save_all(shared)?;
+    store.written().await?;
+    store.compact().await
+}
+
+/// Of all partitions that were used since the start.
+fn all(shared: &Shared) -> Vec<Arc<PartitionSequences>> {
+    let topics = shared.topics.served().into_iter();
+    topics.flat_map(|topic| topic.known_sequences()).collect()
+}
+
+/// Stores what has changed of the idempotent producers.
+pub(super) fn save_all(shared: &Shared) -> Result<(), StoreError> {
+    for sequences in all(shared) {
+        sequences.save_if_due()?;
+        if sequences.is_due() {
+            // A batch of theirs was being appended.
+            if let Some(store) = &shared.store {
+                store.has_work.notify_one();
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Loads the producers of all partitions that have some, one after the other: a batch does not wait
+/// for that, except for its own partition's.
+async fn load_all(shared: &Shared) {
+    for name in shared.topics.names() {
+        let Some(topic) = shared.topics.find(&name) else {
+            continue;
+        };
+        for partition in 0..topic.topic.partitions() {
+            let sequences = topic.sequences(partition);
+            if !sequences.is_kept() {
+                continue;
+            }
+            if let Err(reason) = sequences.load().await {
+                warn!(topic = name, partition, %reason, "idempotent producers are not known yet");
+            }
+        }
+    }
+}
