@@ -349,7 +349,8 @@ impl Topic {
     /// that exists. `None` stands for as long as there is room.
     ///
     /// The records that are there already have the new limit too. It is applied as the configured
-    /// one is: when a segment is full, and by [`apply_retention`](Self::apply_retention).
+    /// one is: when a segment is full, and by [`apply_retention`](Self::apply_retention). A durable
+    /// topic has it again after a restart; so this waits for the disk.
     ///
     /// ```
     /// # use ringlog::{Broker, Record, TopicConfig};
@@ -368,14 +369,14 @@ impl Topic {
     pub fn set_retention(&self, time: Option<Duration>) {
         // Consumers that wait for several records wait for fewer where records may be evicted. They
         // look at the limits after each of their naps.
-        self.inner.retention().set_time(time);
+        self.inner.set_retention_time(time);
     }
 
     /// Changes how many bytes a partition keeps at least: [`TopicConfig::retention_bytes`] of a
     /// topic that exists. `None` stands for as many as there is room for. It is applied as
     /// [`set_retention`](Self::set_retention) says.
     pub fn set_retention_bytes(&self, bytes: Option<u64>) {
-        self.inner.retention().set_bytes(bytes);
+        self.inner.set_retention_bytes(bytes);
     }
 
     /// How many records a segment holds ([`TopicConfig::segment_records`]). A batch of more is

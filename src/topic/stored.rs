@@ -120,6 +120,30 @@ impl TopicShared {
         }
     }
 
+    /// Stores a limit of retention that was changed.
+    fn store_limit(&self, name: &str, value: Option<String>) {
+        if let Some(stored) = self.storage() {
+            // If this fails the limit is the one before after the next start.
+            let _ = stored.change(|record| {
+                record.settings.retain(|(setting, _)| setting != name);
+                let value = value.map(|value| (name.to_owned(), value));
+                record.settings.extend(value);
+            });
+        }
+    }
+
+    /// Changes the limit of retention by time, also for after a restart.
+    pub(super) fn set_retention_time(&self, time: Option<Duration>) {
+        self.retention().set_time(time);
+        self.store_limit(RETENTION_MS, time.map(millis));
+    }
+
+    /// The same for the limit by bytes.
+    pub(super) fn set_retention_bytes(&self, bytes: Option<u64>) {
+        self.retention().set_bytes(bytes);
+        self.store_limit(RETENTION_BYTES, bytes.map(|bytes| bytes.to_string()));
+    }
+
     /// Removes the files of a topic that was deleted.
     pub(crate) fn remove_files(&self) -> Result<(), StorageError> {
         let Some(stored) = self.storage() else {
@@ -179,6 +203,9 @@ impl TopicShared {
 
 // ---- the configuration --------------------------------------------------------------------
 
+const RETENTION_MS: &str = "retention-ms";
+const RETENTION_BYTES: &str = "retention-bytes";
+
 fn millis(time: Duration) -> String {
     time.as_millis().to_string()
 }
@@ -205,8 +232,8 @@ impl TopicConfig {
             ("prefault", self.prefault.to_string()),
         ];
         let limits = [
-            ("retention-ms", time.map(millis)),
-            ("retention-bytes", bytes.map(|bytes| bytes.to_string())),
+            (RETENTION_MS, time.map(millis)),
+            (RETENTION_BYTES, bytes.map(|bytes| bytes.to_string())),
         ];
         let limits = limits.into_iter();
         let limits = limits.filter_map(|(name, value)| Some((name, value?)));
@@ -232,8 +259,8 @@ impl TopicConfig {
                 ("timestamps", "append") => Some(changed.timestamps(Timestamps::Append)),
                 ("timestamps", "given") => Some(changed.timestamps(Timestamps::Given)),
                 ("max-block-ms", _) => time().map(|time| changed.max_block(time)),
-                ("retention-ms", _) => time().map(|time| changed.retention(time)),
-                ("retention-bytes", _) => number().map(|bytes| changed.retention_bytes(bytes)),
+                (RETENTION_MS, _) => time().map(|time| changed.retention(time)),
+                (RETENTION_BYTES, _) => number().map(|bytes| changed.retention_bytes(bytes)),
                 ("prefault", value) => value.parse().ok().map(|on| changed.prefault(on)),
                 _ => None,
             };

@@ -55,6 +55,43 @@ fn a_topic_has_its_configuration_and_its_partitions_again() {
 }
 
 #[test]
+fn limits_that_were_changed_are_kept() {
+    let dir = dir();
+    let config = || {
+        small_ring()
+            .retention(Duration::from_secs(3600))
+            .retention_bytes(1)
+    };
+    // What the ring has is not given up, so it has only the last records.
+    let fill = |topic: &Topic| {
+        let mut producer = topic.producer();
+        for _ in 0..100 {
+            producer.send(Record::new(&[1; 2000])).unwrap();
+        }
+        topic.flush(LONG).unwrap();
+        topic.apply_retention();
+        topic.log_start_offset(0).unwrap()
+    };
+    {
+        let (broker, _) = open_small(dir.path());
+        let topic = broker.create_topic("t", config()).unwrap();
+        assert!(fill(&topic) > 0);
+        topic.set_retention_bytes(None);
+    }
+    let start = {
+        let (broker, report) = open_small(dir.path());
+        let topic = broker.topic("t").unwrap();
+        assert_eq!(fill(&topic), report.topics[0].partitions[0].log_start);
+        topic.set_retention_bytes(Some(1));
+        topic.set_retention(None);
+        fill(&topic)
+    };
+    let (broker, report) = open_small(dir.path());
+    assert!(report.topics[0].partitions[0].log_start >= start);
+    assert!(fill(&broker.topic("t").unwrap()) > start);
+}
+
+#[test]
 fn groups_go_on_where_they_had_committed() {
     let dir = dir();
     let config = || ConsumerConfig::new().group("g").auto_commit(false);

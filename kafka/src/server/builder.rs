@@ -361,6 +361,7 @@ impl ServerBuilder {
                 self.config.group_times,
                 self.config.limits.group_members,
                 phase.subscribe(),
+                store.clone(),
             ),
             producer_ids: ProducerIds::new(store.clone()),
             store: store.clone(),
@@ -373,6 +374,13 @@ impl ServerBuilder {
         });
         for topic in &self.topics {
             create(&shared, topic)?;
+        }
+        // Clients may ask for a topic by its id first, and limits that they had set count at once.
+        for name in shared.topics.names() {
+            shared.topics.find(&name);
+        }
+        if let Some(store) = &store {
+            shared.groups.load(store, &shared.topics);
         }
         let mut server = Server {
             shared: shared.clone(),

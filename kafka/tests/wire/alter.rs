@@ -18,8 +18,8 @@ use kafka_protocol::protocol::StrBytes;
 use ringlog::TopicConfig;
 use std::time::Duration;
 
-const SET: i8 = 0;
-const DELETE: i8 = 1;
+pub(crate) const SET: i8 = 0;
+pub(crate) const DELETE: i8 = 1;
 const APPEND: i8 = 2;
 const SUBTRACT: i8 = 3;
 
@@ -27,28 +27,28 @@ fn text(text: &str) -> StrBytes {
     StrBytes::from_string(text.to_owned())
 }
 
-fn change(name: &str, operation: i8, value: Option<&str>) -> AlterableConfig {
+pub(crate) fn change(name: &str, operation: i8, value: Option<&str>) -> AlterableConfig {
     AlterableConfig::default()
         .with_name(text(name))
         .with_config_operation(operation)
         .with_value(value.map(text))
 }
 
-fn changes(topic: &str, changes: Vec<AlterableConfig>) -> AlterConfigsResource {
+pub(crate) fn changes(topic: &str, changes: Vec<AlterableConfig>) -> AlterConfigsResource {
     AlterConfigsResource::default()
         .with_resource_type(2)
         .with_resource_name(text(topic))
         .with_configs(changes)
 }
 
-async fn alter(client: &mut Client, resources: Vec<AlterConfigsResource>) -> Vec<i16> {
+pub(crate) async fn alter(client: &mut Client, resources: Vec<AlterConfigsResource>) -> Vec<i16> {
     let request = IncrementalAlterConfigsRequest::default().with_resources(resources);
     let response = client.ask(1, &request).await;
     response.responses.iter().map(|r| r.error_code).collect()
 }
 
 /// The value and the source of a topic's configuration.
-async fn described(client: &mut Client, topic: &str, config: &str) -> (String, i8) {
+pub(crate) async fn described(client: &mut Client, topic: &str, config: &str) -> (String, i8) {
     let resource = DescribeConfigsResource::default()
         .with_resource_type(2)
         .with_resource_name(text(topic))

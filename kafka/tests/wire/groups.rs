@@ -25,16 +25,16 @@ fn group() -> GroupId {
 }
 
 /// A member's connection, and what the member knows.
-struct Member {
-    client: Client,
-    id: StrBytes,
+pub(crate) struct Member {
+    pub(crate) client: Client,
+    pub(crate) id: StrBytes,
     instance: Option<StrBytes>,
-    generation: i32,
+    pub(crate) generation: i32,
     protocols: Vec<(&'static str, &'static [u8])>,
 }
 
 impl Member {
-    fn new(served: &Served) -> Member {
+    pub(crate) fn new(served: &Served) -> Member {
         Member {
             client: served.client(),
             id: StrBytes::new(),
@@ -44,14 +44,14 @@ impl Member {
         }
     }
 
-    fn named(served: &Served, instance: &str) -> Member {
+    pub(crate) fn named(served: &Served, instance: &str) -> Member {
         Member {
             instance: Some(text(instance)),
             ..Member::new(served)
         }
     }
 
-    async fn send_join(&mut self) {
+    pub(crate) async fn send_join(&mut self) {
         let protocols = self.protocols.iter().map(|(name, metadata)| {
             JoinGroupRequestProtocol::default()
                 .with_name(StrBytes::from_static_str(name))
@@ -68,7 +68,7 @@ impl Member {
         self.client.send(9, &request).await;
     }
 
-    async fn joined(&mut self) -> JoinGroupResponse {
+    pub(crate) async fn joined(&mut self) -> JoinGroupResponse {
         let response = self.client.receive::<JoinGroupRequest>(9).await;
         if !response.member_id.is_empty() {
             self.id = response.member_id.clone();
@@ -79,18 +79,18 @@ impl Member {
         response
     }
 
-    async fn join(&mut self) -> JoinGroupResponse {
+    pub(crate) async fn join(&mut self) -> JoinGroupResponse {
         self.send_join().await;
         self.joined().await
     }
 
     /// Gets a member id, and sends the join with it.
-    async fn send_first_join(&mut self) {
+    pub(crate) async fn send_first_join(&mut self) {
         assert_eq!(self.join().await.error_code, 79);
         self.send_join().await;
     }
 
-    async fn send_sync(&mut self, assignments: &[(&StrBytes, &'static [u8])]) {
+    pub(crate) async fn send_sync(&mut self, assignments: &[(&StrBytes, &'static [u8])]) {
         let assignments = assignments.iter().map(|(id, bytes)| {
             SyncGroupRequestAssignment::default()
                 .with_member_id((*id).clone())
@@ -107,16 +107,19 @@ impl Member {
         self.client.send(5, &request).await;
     }
 
-    async fn synced(&mut self) -> SyncGroupResponse {
+    pub(crate) async fn synced(&mut self) -> SyncGroupResponse {
         self.client.receive::<SyncGroupRequest>(5).await
     }
 
-    async fn sync(&mut self, assignments: &[(&StrBytes, &'static [u8])]) -> SyncGroupResponse {
+    pub(crate) async fn sync(
+        &mut self,
+        assignments: &[(&StrBytes, &'static [u8])],
+    ) -> SyncGroupResponse {
         self.send_sync(assignments).await;
         self.synced().await
     }
 
-    async fn heartbeat(&mut self) -> i16 {
+    pub(crate) async fn heartbeat(&mut self) -> i16 {
         let request = HeartbeatRequest::default()
             .with_group_id(group())
             .with_generation_id(self.generation)
@@ -125,7 +128,7 @@ impl Member {
         self.client.ask(4, &request).await.error_code
     }
 
-    async fn leave(&mut self) -> i16 {
+    pub(crate) async fn leave(&mut self) -> i16 {
         let member = MemberIdentity::default()
             .with_member_id(self.id.clone())
             .with_group_instance_id(self.instance.clone());
@@ -136,7 +139,7 @@ impl Member {
         response.members[0].error_code
     }
 
-    async fn commit(&mut self, partition: i32, offset: i64) -> i16 {
+    pub(crate) async fn commit(&mut self, partition: i32, offset: i64) -> i16 {
         let partition = OffsetCommitRequestPartition::default()
             .with_partition_index(partition)
             .with_committed_offset(offset)
@@ -156,7 +159,7 @@ impl Member {
 }
 
 /// The group's offset in partition 0 of `orders`, or -1.
-async fn committed(client: &mut Client) -> i64 {
+pub(crate) async fn committed(client: &mut Client) -> i64 {
     use kafka_protocol::messages::offset_fetch_request::OffsetFetchRequestTopic;
     let topic = OffsetFetchRequestTopic::default()
         .with_name(name("orders"))
@@ -168,7 +171,7 @@ async fn committed(client: &mut Client) -> i64 {
     response.topics[0].partitions[0].committed_offset
 }
 
-async fn served() -> Served {
+pub(crate) async fn served() -> Served {
     let served = Served::new().await;
     let config = TopicConfig::new();
     served.broker.create_topic("orders", config).unwrap();
@@ -176,7 +179,7 @@ async fn served() -> Served {
 }
 
 /// A group of two members, the leader first, in generation 2.
-async fn group_of_two(served: &Served) -> (Member, Member) {
+pub(crate) async fn group_of_two(served: &Served) -> (Member, Member) {
     let (mut leader, mut follower) = (Member::new(served), Member::new(served));
     leader.send_first_join().await;
     assert_eq!(leader.joined().await.generation_id, 1);

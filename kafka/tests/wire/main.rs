@@ -12,6 +12,7 @@ mod alter;
 mod client;
 mod connections;
 mod consumer_groups;
+mod durable;
 mod fetch;
 mod group_requests;
 mod groups;

@@ -24,7 +24,10 @@ async fn served() -> (Served, Client) {
     (served, client)
 }
 
-async fn described(client: &mut Client, users: &[&str]) -> Vec<(String, i16, Vec<(i8, i32)>)> {
+pub(crate) async fn described(
+    client: &mut Client,
+    users: &[&str],
+) -> Vec<(String, i16, Vec<(i8, i32)>)> {
     let users = users
         .iter()
         .map(|user| UserName::default().with_name(text(user)));
@@ -40,7 +43,7 @@ async fn described(client: &mut Client, users: &[&str]) -> Vec<(String, i16, Vec
     response.results.iter().map(result).collect()
 }
 
-async fn alter(
+pub(crate) async fn alter(
     client: &mut Client,
     deletions: Vec<ScramCredentialDeletion>,
     upsertions: Vec<ScramCredentialUpsertion>,
@@ -51,14 +54,14 @@ async fn alter(
     client.ask(0, &request).await.results
 }
 
-fn deletion(name: &str, mechanism: i8) -> ScramCredentialDeletion {
+pub(crate) fn deletion(name: &str, mechanism: i8) -> ScramCredentialDeletion {
     ScramCredentialDeletion::default()
         .with_name(text(name))
         .with_mechanism(mechanism)
 }
 
 /// SCRAM-SHA-256, of the password "carol-secret".
-fn upsertion(name: &str) -> ScramCredentialUpsertion {
+pub(crate) fn upsertion(name: &str) -> ScramCredentialUpsertion {
     let keyed = |message: &[u8]| {
         let mut mac = <Hmac<Sha256> as KeyInit>::new_from_slice(b"carol-secret").unwrap();
         mac.update(message);

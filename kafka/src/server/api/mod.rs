@@ -104,7 +104,9 @@ async fn dispatch(
         ApiKey::Fetch => handle!(request => fetch::handle(client, version, request).await),
         ApiKey::ListOffsets => handle!(request => list_offsets::handle(client, version, request)),
         ApiKey::Metadata => handle!(request => metadata::handle(client, version, request)),
-        ApiKey::OffsetCommit => handle!(request => offsets::commit(client, version, request)),
+        ApiKey::OffsetCommit => {
+            handle!(request => offsets::commit(client, version, request).await);
+        }
         ApiKey::OffsetFetch => handle!(request => offsets::fetch(client, version, request)),
         ApiKey::FindCoordinator => {
             handle!(request => find_coordinator::handle(client, version, request));

@@ -35,7 +35,7 @@ pub(super) fn handle(client: &Client, request: OffsetDeleteRequest) -> OffsetDel
                 Some(_) if is_subscribed => Some(ResponseError::GroupSubscribedToTopic),
                 Some(_) => {
                     let key = (topic.name.as_str().to_owned(), index);
-                    group.offsets.remove(&key);
+                    group.retain_offsets(|kept, _| *kept != key);
                     None
                 }
             };

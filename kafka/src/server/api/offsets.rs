@@ -3,6 +3,7 @@
 use super::{code, once, text, topic_name};
 use crate::server::connection::Client;
 use crate::server::group::{CommitMember, CommittedOffset, Group, Offsets};
+use crate::server::store::StoreError;
 use crate::server::topics::{ServedTopic, Topics};
 use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::offset_commit_request::OffsetCommitRequestPartition;
@@ -18,11 +19,33 @@ use kafka_protocol::messages::{
     OffsetCommitRequest, OffsetCommitResponse, OffsetFetchRequest, OffsetFetchResponse,
 };
 use std::collections::HashSet;
+use tracing::warn;
 
-pub(super) fn commit(
+pub(super) async fn commit(
     client: &Client,
     version: i16,
     request: OffsetCommitRequest,
+) -> OffsetCommitResponse {
+    let mut response = commit_in_memory(client, version, &request);
+    if let Err(reason) = client.shared.written().await {
+        refuse_all(&request.group_id, &mut response.topics, &reason);
+    }
+    response
+}
+
+/// A commit that is not kept is refused by what clients take for an error that passes.
+fn refuse_all(group: &str, topics: &mut [OffsetCommitResponseTopic], reason: &StoreError) {
+    warn!(group, %reason, "a commit is not kept");
+    let partitions = topics.iter_mut().flat_map(|topic| &mut topic.partitions);
+    for partition in partitions.filter(|partition| partition.error_code == 0) {
+        partition.error_code = ResponseError::CoordinatorNotAvailable.code();
+    }
+}
+
+fn commit_in_memory(
+    client: &Client,
+    version: i16,
+    request: &OffsetCommitRequest,
 ) -> OffsetCommitResponse {
     let shared = &client.shared;
     let member = CommitMember {
@@ -47,6 +70,7 @@ pub(super) fn commit(
         Err(error) => Err(*error),
     };
     let max_metadata = shared.config.limits.offset_metadata_bytes;
+    let mut accepted = Vec::new();
     let topics = request.topics.iter().map(|topic| {
         let found = shared.topics.find(&topic.name);
         let partitions = topic.partitions.iter().map(|partition| {
@@ -54,14 +78,13 @@ pub(super) fn commit(
                 Ok(()) => committed(found.as_deref(), partition, max_metadata),
                 Err(error) => Err(error),
             };
-            let error = match (offset, &mut group) {
-                (Ok(offset), Ok(group)) => {
+            let error = match offset {
+                Ok(offset) => {
                     let key = (topic.name.as_str().to_owned(), partition.partition_index);
-                    group.offsets.insert(key, offset);
+                    accepted.push((key, offset));
                     None
                 }
-                (Err(error), _) => Some(error),
-                (Ok(_), Err(error)) => Some(*error),
+                Err(error) => Some(error),
             };
             OffsetCommitResponsePartition::default()
                 .with_partition_index(partition.partition_index)
@@ -71,7 +94,12 @@ pub(super) fn commit(
             .with_name(topic.name.clone())
             .with_partitions(partitions.collect())
     });
-    let topics: Vec<_> = topics.collect();
+    let mut topics: Vec<_> = topics.collect();
+    if let Ok(group) = &mut group {
+        if let Err(reason) = group.commit(accepted) {
+            refuse_all(&request.group_id, &mut topics, &reason);
+        }
+    }
     drop(group);
     let mut partitions = topics.iter().flat_map(|topic| &topic.partitions);
     if partitions.any(|partition| partition.error_code != 0) {
@@ -111,16 +139,18 @@ enum Asked<'a> {
 type FetchedTopics = Vec<(String, Vec<(i32, Option<CommittedOffset>)>)>;
 
 fn look_up(topics: &Topics, group: Option<&mut Group>, asked: Asked<'_>) -> FetchedTopics {
-    let mut empty = Offsets::new();
+    let empty = Offsets::new();
     let offsets = match group {
-        Some(group) => &mut group.offsets,
-        None => &mut empty,
+        Some(group) => {
+            // Offsets of topics that were deleted are forgotten.
+            group.retain_offsets(|(name, _), offset| {
+                let topic = topics.find(name);
+                topic.is_some_and(|topic| topic.id == offset.topic_id)
+            });
+            &group.offsets
+        }
+        None => &empty,
     };
-    // Offsets of topics that were deleted are forgotten.
-    offsets.retain(|(name, _), offset| {
-        let topic = topics.find(name);
-        topic.is_some_and(|topic| topic.id == offset.topic_id)
-    });
     match asked {
         Asked::Partitions(topics) => {
             // Once each: an offset's metadata may be far longer than the number that asks for it.

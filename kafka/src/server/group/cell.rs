@@ -3,6 +3,7 @@
 use super::consumer::{ConsumerGroup, ConsumerHeartbeat, Refusal};
 use super::offsets::{CommitMember, Offsets};
 use super::state::ClassicGroup;
+use super::stored::StoredGroup;
 use super::{Join, JoinRequest, LeavingMember, Sync, SyncRequest};
 use crate::server::topics::Topics;
 use kafka_protocol::error::ResponseError;
@@ -19,9 +20,9 @@ pub(crate) struct GroupCell {
 }
 
 impl GroupCell {
-    pub(super) fn new() -> GroupCell {
+    pub(super) fn new(stored: Option<StoredGroup>) -> GroupCell {
         GroupCell {
-            state: Mutex::new(Group::new()),
+            state: Mutex::new(Group::new(stored)),
             changed: tokio::sync::Notify::new(),
         }
     }
@@ -49,11 +50,14 @@ pub(crate) struct Group {
     pub(super) has_timer: bool,
     /// The group was deleted after a request had found it.
     pub(super) is_deleted: bool,
+    /// Where it is stored, if it outlives the process.
+    pub(super) stored: Option<StoredGroup>,
 }
 
 impl Group {
-    fn new() -> Group {
+    fn new(stored: Option<StoredGroup>) -> Group {
         Group {
+            stored,
             members: Members::Classic(ClassicGroup::new()),
             offsets: Offsets::new(),
             has_timer: false,

@@ -1,6 +1,7 @@
 //! JoinGroup: the first phase of a rebalance.
 
 use super::state::{ClassicGroup, Member, State};
+use super::stored::next_revision;
 use super::{Later, Waiting};
 use crate::server::topics::random_uuid;
 use bytes::Bytes;
@@ -171,6 +172,7 @@ impl ClassicGroup {
         // As in Kafka, it goes on with its old assignment also if its subscription is another, as
         // long as the group's assignor stays.
         if self.state == State::Stable && self.choose_protocol() == self.protocol {
+            self.revision = next_revision();
             let mut joined = self.joined(&id);
             if can_skip {
                 joined.skip_assignment = was_leader;

@@ -7,6 +7,7 @@
 //! | `join.rs`, `sync.rs` | the two phases of a classic rebalance; heartbeats and leaving |
 //! | `consumer/`, `assignor/` | the consumer protocol (KIP-848): the server assigns |
 //! | `offsets.rs`, `subscriptions.rs` | committed offsets, and the clients that may commit; what classic members are subscribed to |
+//! | `stored/` | what of a group outlives the process |
 //! | `timer.rs` | the task that removes members whose time is up |
 //!
 //! A group has members of one protocol, except that a consumer group may have classic members beside
@@ -39,6 +40,7 @@ mod consumer;
 mod join;
 mod offsets;
 mod state;
+mod stored;
 mod subscriptions;
 mod sync;
 mod timer;
@@ -55,11 +57,13 @@ pub(crate) use sync::{LeavingMember, Sync, SyncRequest, Synced};
 
 use super::config::GroupTimes;
 use super::connection::Phase;
+use super::store::Store;
 use super::topics::Topics;
 use consumer::refuse;
 use kafka_protocol::error::ResponseError;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use stored::StoredGroup;
 use tokio::sync::watch;
 
 /// A member's answer, now or later.
@@ -93,6 +97,8 @@ pub(crate) struct Groups {
     max_members: usize,
     /// For the timers, which end with the server.
     phase: watch::Receiver<Phase>,
+    /// Where groups are stored, if they outlive the process.
+    store: Option<Arc<Store>>,
 }
 
 impl Groups {
@@ -100,6 +106,7 @@ impl Groups {
         times: GroupTimes,
         max_members: usize,
         phase: watch::Receiver<Phase>,
+        store: Option<Arc<Store>>,
     ) -> Groups {
         let by_name = ByName {
             groups: HashMap::new(),
@@ -110,6 +117,7 @@ impl Groups {
             times,
             max_members,
             phase,
+            store,
         }
     }
 
@@ -140,7 +148,9 @@ impl Groups {
                 .retain(|_, group| !delete_if(group, Group::holds_nothing));
             by_name.sweep_at = SWEEP_FROM.max(2 * by_name.groups.len());
         }
-        let group = Arc::new(GroupCell::new());
+        let stored = self.store.clone();
+        let stored = stored.map(|store| StoredGroup::new(name, store));
+        let group = Arc::new(GroupCell::new(stored));
         by_name.groups.insert(name.to_owned(), group.clone());
         group
     }
@@ -182,6 +192,7 @@ impl Groups {
     fn step<T>(&self, group: &Arc<GroupCell>, step: impl FnOnce(&mut Group) -> T) -> T {
         let mut state = group.lock();
         let result = step(&mut state);
+        state.keep();
         self.wake_timer(group, &mut state);
         result
     }
@@ -280,6 +291,7 @@ impl Groups {
         // Most heartbeats only move a time away, so the timer need not know.
         let wakes_timer = std::mem::take(&mut consumer.wakes_timer);
         state.settle();
+        state.keep();
         if wakes_timer || leaves {
             self.wake_timer(&group, &mut state);
         }
@@ -317,6 +329,9 @@ impl Groups {
 /// Returns whether it is to be removed.
 fn delete_if(group: &GroupCell, may_go: impl FnOnce(&Group) -> bool) -> bool {
     let mut state = group.lock();
-    state.is_deleted |= may_go(&state);
+    if !state.is_deleted && may_go(&state) {
+        state.is_deleted = true;
+        state.forget();
+    }
     state.is_deleted
 }

@@ -1,5 +1,6 @@
 //! A group's state, and its steps from one to the next.
 
+use super::stored::next_revision;
 use super::{Joined, JoinedMember, Synced, Waiting};
 use bytes::Bytes;
 use kafka_protocol::error::ResponseError;
@@ -78,6 +79,8 @@ pub(crate) struct ClassicGroup {
     pub(super) expected: HashMap<String, Instant>,
     /// When a rebalance goes on without the members that have not joined, or not synced.
     pub(super) phase_ends: Option<Instant>,
+    /// Another one for each state that is to be stored ([`next_revision`]).
+    pub(super) revision: u64,
 }
 
 impl ClassicGroup {
@@ -92,6 +95,7 @@ impl ClassicGroup {
             instances: HashMap::new(),
             expected: HashMap::new(),
             phase_ends: None,
+            revision: 0,
         }
     }
 
@@ -305,6 +309,7 @@ impl ClassicGroup {
         self.protocol = None;
         self.leader = None;
         self.phase_ends = None;
+        self.revision = next_revision();
     }
 
     // ---- time -----------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 use super::Later;
 use super::state::{ClassicGroup, State};
+use super::stored::next_revision;
 use bytes::Bytes;
 use kafka_protocol::error::ResponseError;
 use std::collections::HashMap;
@@ -104,6 +105,7 @@ impl ClassicGroup {
         }
         // Members that have not asked yet are found by their session.
         self.phase_ends = None;
+        self.revision = next_revision();
     }
 
     fn synced(&mut self, id: &str) -> Option<Synced> {

@@ -23,6 +23,7 @@ pub(super) async fn run(group: Arc<GroupCell>, mut phase: watch::Receiver<Phase>
         let deadline = {
             let mut state = group.lock();
             state.expire(Instant::now());
+            state.keep();
             let deadline = state.next_deadline();
             state.has_timer = deadline.is_some();
             deadline

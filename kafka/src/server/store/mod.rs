@@ -36,6 +36,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::Notify;
+use tokio::time::timeout;
 use tracing::{debug, warn};
 
 /// The journal's topic.
@@ -92,6 +93,8 @@ struct Values {
     live_bytes: u64,
     /// Bytes that the journal has.
     journal_bytes: u64,
+    /// Changes for which the journal has had no room yet: its disk is full.
+    pending: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
 }
 
 impl Values {
@@ -100,7 +103,7 @@ impl Values {
         self.journal_bytes >= COMPACT_FROM.max(COMPACT_TIMES * self.live_bytes)
     }
 
-    /// Takes over a change that the journal has.
+    /// Takes over a change that the journal has, or will have.
     fn set(&mut self, key: Vec<u8>, value: Option<Vec<u8>>) {
         let key_bytes = key.len() as u64;
         let bytes = |value: &Vec<u8>| key_bytes + value.len() as u64;
@@ -194,15 +197,43 @@ impl Store {
 
     /// Sets values, or removes them: all of these, or none. What is as it was is left alone.
     ///
-    /// They are written about a millisecond later; [`written`](Self::written) and
-    /// [`durable`](Self::durable) wait for that.
+    /// They are written about a millisecond later, or when there is room on a disk that is full;
+    /// [`written`](Self::written) and [`durable`](Self::durable) wait for that.
     pub(crate) fn apply(&self, mut changes: Vec<Change>) -> Result<(), StoreError> {
         let mut values = self.values();
         changes.retain(|(key, value)| values.by_key.get(key) != value.as_ref());
-        self.append(&mut values, &changes)?;
+        if changes.iter().any(is_too_large) {
+            return self.refused("it is too large");
+        }
+        // In their order: what came before goes first.
+        let appended = self.append_pending(&mut values);
+        if appended.and_then(|()| self.append(&changes)).is_err() {
+            values.pending.extend(changes.iter().cloned());
+        }
+        for (key, value) in changes {
+            values.set(key, value);
+        }
         if values.is_long() {
             self.has_work.notify_one();
         }
+        Ok(())
+    }
+
+    fn refused<T>(&self, reason: impl ToString) -> Result<T, StoreError> {
+        Err(StoreError::Refused {
+            dir: self.dir.clone(),
+            reason: reason.to_string(),
+        })
+    }
+
+    /// Appends the changes that have waited for room.
+    fn append_pending(&self, values: &mut Values) -> Result<(), StoreError> {
+        if values.pending.is_empty() {
+            return Ok(());
+        }
+        let pending: Vec<Change> = values.pending.clone().into_iter().collect();
+        self.append(&pending)?;
+        values.pending.clear();
         Ok(())
     }
 
@@ -210,9 +241,8 @@ impl Store {
         self.apply(vec![(key, Some(value))])
     }
 
-    /// Appends changes as one frame, if a segment can hold that, and otherwise as several; each is
-    /// taken over when it is appended.
-    fn append(&self, values: &mut Values, changes: &[Change]) -> Result<(), StoreError> {
+    /// Appends changes as one frame, if a segment can hold that, and otherwise as several.
+    fn append(&self, changes: &[Change]) -> Result<(), StoreError> {
         if changes.is_empty() {
             return Ok(());
         }
@@ -224,44 +254,51 @@ impl Store {
             })
             .collect();
         match self.producer.try_send_batch(&records) {
-            Ok(_) => {
-                for (key, value) in changes {
-                    values.set(key.clone(), value.clone());
-                }
-                Ok(())
-            }
+            Ok(_) => Ok(()),
             Err(error) => match error.cause {
                 SendError::BatchTooLarge { .. } if changes.len() > 1 => {
                     let (first, rest) = changes.split_at(changes.len() / 2);
-                    self.append(values, first)?;
-                    self.append(values, rest)
+                    self.append(first)?;
+                    self.append(rest)
                 }
-                cause => Err(StoreError::Refused {
-                    dir: self.dir.clone(),
-                    reason: cause.to_string(),
-                }),
+                cause => self.refused(cause),
             },
         }
     }
 
     /// The end of what was put so far.
-    fn end(&self) -> u64 {
-        self.topic.log_end_offset(0).unwrap_or(u64::MAX)
+    fn end(&self) -> Result<u64, StoreError> {
+        self.append_pending(&mut self.values())?;
+        self.log_end()
+    }
+
+    fn log_end(&self) -> Result<u64, StoreError> {
+        let end = self.topic.log_end_offset(0);
+        end.or_else(|error| self.refused(error))
+    }
+
+    async fn stored(&self, level: AckLevel) -> Result<(), StoreError> {
+        let end = self.end()?;
+        match timeout(SYNC_LIMIT, stored(&self.topic, 0, end, level)).await {
+            Ok(stored) => Ok(stored?),
+            Err(_) => self.refused("it is not stored in time"),
+        }
     }
 
     /// Waits until all that was put before this call survives a crash of the process.
     pub(crate) async fn written(&self) -> Result<(), StoreError> {
-        Ok(stored(&self.topic, 0, self.end(), AckLevel::Written).await?)
+        self.stored(AckLevel::Written).await
     }
 
     /// Waits until all that was put before this call survives a power cut.
     pub(crate) async fn durable(&self) -> Result<(), StoreError> {
-        Ok(stored(&self.topic, 0, self.end(), AckLevel::Durable).await?)
+        self.stored(AckLevel::Durable).await
     }
 
     /// [`durable`](Self::durable), on this thread.
     pub(crate) fn make_durable(&self) -> Result<(), StoreError> {
-        Ok(self.topic.wait_durable(0, self.end(), SYNC_LIMIT)?)
+        let end = self.end()?;
+        Ok(self.topic.wait_durable(0, end, SYNC_LIMIT)?)
     }
 
     /// Appends all values again, and deletes what is before them, if the journal has become long.
@@ -272,7 +309,7 @@ impl Store {
                 return Ok(());
             }
             let keys: Vec<Vec<u8>> = values.by_key.keys().cloned().collect();
-            (keys, self.end(), values.journal_bytes)
+            (keys, self.log_end()?, values.journal_bytes)
         };
         for keys in keys.chunks(COMPACT_STEP) {
             {
@@ -283,17 +320,16 @@ impl Store {
                     Some((key.clone(), Some(value.clone())))
                 });
                 let current: Vec<Change> = current.collect();
-                self.append(&mut values, &current)?;
+                self.append(&current)?;
+                let bytes = |(key, value): &Change| key.len() + value.as_ref().map_or(0, Vec::len);
+                values.journal_bytes += current.iter().map(bytes).sum::<usize>() as u64;
             }
             // There is room for the next ones then.
             self.written().await?;
         }
         self.durable().await?;
-        let failed = |error: TopicError| StoreError::Refused {
-            dir: self.dir.clone(),
-            reason: error.to_string(),
-        };
-        self.topic.delete_records(0, start).map_err(failed)?;
+        let deleted = self.topic.delete_records(0, start);
+        deleted.or_else(|error| self.refused(error))?;
         self.values().journal_bytes -= journal_bytes;
         debug!(
             values = keys.len(),
@@ -305,8 +341,17 @@ impl Store {
 
     /// Writes and syncs everything, and gives the directory free.
     pub(crate) fn close(&self) -> Result<(), StoreError> {
-        Ok(self.storage.close()?)
+        let pending = self.append_pending(&mut self.values());
+        self.storage.close()?;
+        pending
     }
+}
+
+/// Whether no segment can hold a change.
+fn is_too_large((key, value): &Change) -> bool {
+    // Each part is rounded up, and has a length.
+    let bytes = key.len() + value.as_ref().map_or(0, Vec::len) + 64;
+    bytes > SEGMENT_BYTES
 }
 
 /// Creates the directory, which only its owner may read: it has what is kept of passwords.
@@ -389,6 +434,38 @@ mod tests {
         store.put(key(1), vec![1]).unwrap();
         store.apply(vec![(key(2), None)]).unwrap();
         assert_eq!(store.end(), end);
+    }
+
+    #[tokio::test]
+    async fn what_finds_no_room_is_appended_when_there_is_some() {
+        let dir = tempfile::tempdir().unwrap();
+        {
+            let store = Store::open(dir.path()).unwrap();
+            // Nothing is read out of the ring any more: as if the disk were full.
+            store.storage.close().unwrap();
+            let mut i = 0;
+            while store.values().pending.is_empty() {
+                store.put(key(i), vec![0; 1 << 20]).unwrap();
+                i += 1;
+            }
+            store.put(key(0), vec![2]).unwrap();
+            store.apply(vec![(key(1), None)]).unwrap();
+            assert_eq!(store.get(&key(0)), Some(vec![2]));
+            assert!(matches!(
+                store.written().await,
+                Err(StoreError::Refused { .. })
+            ));
+            // A store that is opened again begins with an empty ring.
+            let pending = std::mem::take(&mut store.values().pending);
+            drop(store);
+            let store = Store::open(dir.path()).unwrap();
+            store.values().pending = pending;
+            store.written().await.unwrap();
+            assert!(store.values().pending.is_empty());
+        }
+        let store = Store::open(dir.path()).unwrap();
+        assert_eq!(store.get(&key(0)), Some(vec![2]));
+        assert_eq!(store.get(&key(1)), None);
     }
 
     #[tokio::test]

@@ -29,28 +29,28 @@ use std::time::Duration;
 use tokio::time::sleep;
 use uuid::Uuid;
 
-fn text(text: &str) -> StrBytes {
+pub(crate) fn text(text: &str) -> StrBytes {
     StrBytes::from_string(text.to_owned())
 }
 
-fn group() -> GroupId {
+pub(crate) fn group() -> GroupId {
     GroupId(text("billing"))
 }
 
 /// A server with the topic `orders` of four partitions.
-async fn served() -> Served {
+pub(crate) async fn served() -> Served {
     let served = Served::new().await;
     create(&served, "orders", 4);
     served
 }
 
-fn create(served: &Served, topic: &str, partitions: u32) {
+pub(crate) fn create(served: &Served, topic: &str, partitions: u32) {
     let config = TopicConfig::new().partitions(partitions);
     served.broker.create_topic(topic, config).unwrap();
 }
 
 /// A heartbeat of a member that says nothing new.
-fn beat(member: &str, epoch: i32) -> ConsumerGroupHeartbeatRequest {
+pub(crate) fn beat(member: &str, epoch: i32) -> ConsumerGroupHeartbeatRequest {
     ConsumerGroupHeartbeatRequest::default()
         .with_group_id(group())
         .with_member_id(text(member))
@@ -59,13 +59,13 @@ fn beat(member: &str, epoch: i32) -> ConsumerGroupHeartbeatRequest {
 }
 
 /// The heartbeat of a member that joins, and subscribes to `orders`.
-fn join(member: &str) -> ConsumerGroupHeartbeatRequest {
+pub(crate) fn join(member: &str) -> ConsumerGroupHeartbeatRequest {
     subscribed(beat(member, 0), &["orders"])
         .with_rebalance_timeout_ms(20_000)
         .with_topic_partitions(Some(Vec::new()))
 }
 
-fn subscribed(
+pub(crate) fn subscribed(
     request: ConsumerGroupHeartbeatRequest,
     topics: &[&str],
 ) -> ConsumerGroupHeartbeatRequest {
@@ -74,7 +74,7 @@ fn subscribed(
 }
 
 /// The same, of a member that has these partitions of one topic.
-fn owning(
+pub(crate) fn owning(
     request: ConsumerGroupHeartbeatRequest,
     topic: Uuid,
     partitions: &[i32],
@@ -85,7 +85,7 @@ fn owning(
     request.with_topic_partitions(Some(vec![owned]))
 }
 
-fn is_static(
+pub(crate) fn is_static(
     request: ConsumerGroupHeartbeatRequest,
     instance: &str,
 ) -> ConsumerGroupHeartbeatRequest {
@@ -93,10 +93,10 @@ fn is_static(
 }
 
 /// An answer: the member's epoch, and the partitions that it is assigned, if any are stated.
-type Answer = (i32, Option<Vec<i32>>);
+pub(crate) type Answer = (i32, Option<Vec<i32>>);
 
 impl Client {
-    async fn beat(&mut self, request: ConsumerGroupHeartbeatRequest) -> Answer {
+    pub(crate) async fn beat(&mut self, request: ConsumerGroupHeartbeatRequest) -> Answer {
         let response = self.ask(1, &request).await;
         let message = response.error_message.as_deref().unwrap_or_default();
         assert_eq!(response.error_code, 0, "{message}");
@@ -107,22 +107,28 @@ impl Client {
         (response.member_epoch, assigned)
     }
 
-    async fn refused_beat(&mut self, request: ConsumerGroupHeartbeatRequest) -> i16 {
+    pub(crate) async fn refused_beat(&mut self, request: ConsumerGroupHeartbeatRequest) -> i16 {
         let response = self.ask(1, &request).await;
         assert_eq!(response.error_message.is_some(), response.error_code != 0);
         response.error_code
     }
 
-    async fn describe(&mut self) -> DescribedGroup {
+    pub(crate) async fn describe(&mut self) -> DescribedGroup {
         let request = ConsumerGroupDescribeRequest::default().with_group_ids(vec![group()]);
         self.ask(1, &request).await.groups.remove(0)
     }
 
-    async fn state(&mut self) -> String {
+    pub(crate) async fn state(&mut self) -> String {
         self.describe().await.group_state.to_string()
     }
 
-    async fn commit_as(&mut self, version: i16, member: &str, epoch: i32, offset: i64) -> i16 {
+    pub(crate) async fn commit_as(
+        &mut self,
+        version: i16,
+        member: &str,
+        epoch: i32,
+        offset: i64,
+    ) -> i16 {
         let partition = OffsetCommitRequestPartition::default().with_committed_offset(offset);
         let topic = OffsetCommitRequestTopic::default()
             .with_name(name("orders"))
@@ -137,7 +143,11 @@ impl Client {
     }
 
     /// The group's offset in partition 0 of `orders`, or the error.
-    async fn offset_for(&mut self, member: Option<&str>, epoch: i32) -> Result<i64, i16> {
+    pub(crate) async fn offset_for(
+        &mut self,
+        member: Option<&str>,
+        epoch: i32,
+    ) -> Result<i64, i16> {
         let topic = OffsetFetchRequestTopics::default()
             .with_name(name("orders"))
             .with_partition_indexes(vec![0]);
@@ -156,7 +166,7 @@ impl Client {
 }
 
 /// A group of `first` and `second` in epoch 2: each has two partitions.
-async fn group_of_two(served: &Served) -> (Client, Uuid) {
+pub(crate) async fn group_of_two(served: &Served) -> (Client, Uuid) {
     let mut client = served.client();
     let orders = client.topic_id("orders").await;
     assert_eq!(

@@ -80,6 +80,7 @@ impl ConsumerGroup {
         self.advance(subscribes_otherwise, topics);
         let owned = self.topics.with_ids(&subscription.owned);
         self.reconcile(&id, Some(&owned), now);
+        self.touched = Some(id.clone());
         Join::Answered(Joined {
             generation: self.members.get(&id).map_or(0, |member| member.epoch),
             member_id: id,

@@ -1,6 +1,7 @@
 //! ConsumerGroupHeartbeat: a member joins, reports, or leaves.
 
 use super::super::assignor::{Assignor, Partitions};
+use super::super::stored::next_revision;
 use super::member::{AWAY, Member};
 use super::subscription::compile;
 use super::{ConsumerGroup, Refusal, refuse};
@@ -185,6 +186,7 @@ impl ConsumerGroup {
         let subscribes_otherwise = update(member, beat);
         self.advance(subscribes_otherwise, topics);
         self.reconcile(&id, owned.as_ref(), now);
+        self.touched = Some(id.clone());
         let Some(member) = self.members.get(&id) else {
             return Self::unknown_member(&id, group);
         };
@@ -266,6 +268,7 @@ impl ConsumerGroup {
     /// that it was, and what that had.
     pub(super) fn admit(&mut self, id: &str, instance: Option<&str>, new: impl FnOnce() -> Member) {
         self.wakes_timer = true;
+        self.revision = next_revision();
         let before = instance.and_then(|instance| self.instances.get(instance).cloned());
         if before.as_deref().is_some_and(|before| before != id) {
             // Another member's id: that one is gone, with what it had.
@@ -317,6 +320,7 @@ impl ConsumerGroup {
                 }
                 member.epoch = AWAY;
                 member.revocation_ends = None;
+                self.touched = Some(id.clone());
             }
             _ => self.remove(id),
         }

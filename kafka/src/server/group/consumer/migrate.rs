@@ -6,6 +6,7 @@
 
 use super::super::assignor::Partitions;
 use super::super::state::{ClassicGroup, State};
+use super::super::stored::next_revision;
 use super::classic::CONSUMER;
 use super::embedded::write_assignment;
 use super::embedded::{ClassicSubscription, NamedPartitions, read_assignment, read_subscription};
@@ -62,6 +63,7 @@ impl ConsumerGroup {
             target_epoch: classic.generation,
             instances: std::mem::take(&mut classic.instances),
             wakes_timer: true,
+            revision: next_revision(),
             ..ConsumerGroup::default()
         };
         for ((id, member), embedded) in std::mem::take(&mut classic.members)
@@ -154,6 +156,7 @@ impl ConsumerGroup {
         }
         group.state = State::Stable;
         group.protocol = group.choose_protocol();
+        group.revision = next_revision();
         if !is_stable {
             group.prepare(Duration::ZERO);
         }

@@ -6,6 +6,7 @@
 //! | `heartbeat.rs` | ConsumerGroupHeartbeat: joining, leaving, and all between |
 //! | `classic.rs`, `embedded.rs` | classic members of such a group, and the bytes that they send |
 //! | `migrate.rs` | a group with members changes its protocol |
+//! | `stored.rs` | what of a group outlives the process |
 //! | `subscription.rs` | subscribed topics, by name and by pattern, as the group last saw them |
 //! | `../assignor/` | which member is to have which partitions |
 //!
@@ -52,6 +53,7 @@ mod embedded;
 mod heartbeat;
 mod member;
 mod migrate;
+mod stored;
 mod subscription;
 
 pub(super) use embedded::read_subscription;
@@ -59,6 +61,7 @@ pub(crate) use heartbeat::{ConsumerHeartbeat, HeartbeatAnswer};
 pub(crate) use member::Member;
 
 use super::assignor::{Assignor, Candidate, Demand, Partition, Partitions};
+use super::stored::next_revision;
 use crate::server::topics::Topics;
 use kafka_protocol::error::ResponseError;
 use member::Subscription;
@@ -94,6 +97,10 @@ pub(crate) struct ConsumerGroup {
     topics: SubscribedTopics,
     /// A deadline may have come closer since the timer looked.
     pub(super) wakes_timer: bool,
+    /// Another one for each change that is of more than one member ([`next_revision`]).
+    pub(super) revision: u64,
+    /// The member that the last step was of: it is to be stored, if it has changed.
+    pub(super) touched: Option<String>,
 }
 
 impl ConsumerGroup {
@@ -143,6 +150,7 @@ impl ConsumerGroup {
     }
 
     fn start_epoch(&mut self) {
+        self.revision = next_revision();
         self.epoch = self.epoch.saturating_add(1);
     }
 
@@ -184,6 +192,7 @@ impl ConsumerGroup {
         }
         let assigned = self.assignor().assign(&demand);
         self.target = self.members.keys().cloned().zip(assigned).collect();
+        self.revision = next_revision();
         self.target_epoch = self.epoch;
     }
 
@@ -235,6 +244,7 @@ impl ConsumerGroup {
             }
         }
         self.target.remove(id);
+        self.revision = next_revision();
         for partition in member.assigned.iter().chain(&member.revoking) {
             self.owned.remove(partition);
         }

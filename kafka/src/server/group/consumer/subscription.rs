@@ -168,6 +168,13 @@ impl SubscribedTopics {
         seen.map(|topic| (topic.id, topic.partitions)).collect()
     }
 
+    /// All partitions of the topics that are subscribed to.
+    pub(super) fn all_partitions(&self) -> Partitions {
+        let topics = self.seen.values();
+        let numbers = topics.flat_map(|topic| (0..topic.partitions).map(|n| (topic.id, n as i32)));
+        numbers.collect()
+    }
+
     /// The topics of a subscription that exist.
     pub(super) fn matched_by(&self, subscription: &Subscription) -> BTreeSet<Uuid> {
         let matched = self.patterns.get(&subscription.pattern);
