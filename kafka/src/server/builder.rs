@@ -3,6 +3,7 @@
 use super::Shared;
 use super::accept::{accept, client, serve_stream};
 use super::acknowledge::AckLevel;
+use super::bind_error::BindError;
 use super::config::{AdvertisedAddress, Config, GroupTimes, Listener, ServerLimits};
 use super::connection::Phase;
 use super::group::Groups;
@@ -11,12 +12,10 @@ use super::new_topic::NewTopic;
 use super::security::users::Users;
 use super::security::{Security, UserError};
 use super::store::ids::{ProducerIds, cluster_id};
-use super::store::{Store, StoreError};
 use super::topics::Topics;
-use super::upkeep;
+use super::upkeep::{self, open_store};
 use core::fmt;
 use ringlog::{Broker, TopicConfig};
-use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -54,49 +53,6 @@ pub struct Server {
     addresses: Vec<SocketAddr>,
     advertised: Vec<AdvertisedAddress>,
     listeners: JoinSet<()>,
-}
-
-/// Why a server could not be bound.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum BindError {
-    /// The address cannot be listened on.
-    #[error("cannot listen on {address}: {source}")]
-    Listen {
-        /// The configured address.
-        address: String,
-        /// The system's error.
-        source: io::Error,
-    },
-    /// The number of partitions of topics that clients create is not valid.
-    #[error("topics with {partitions} partitions cannot be created")]
-    DefaultPartitions {
-        /// The configured number.
-        partitions: u32,
-    },
-    /// A topic cannot be created.
-    #[error("the topic {name:?} cannot be created: {reason}")]
-    Topic {
-        /// The topic.
-        name: String,
-        /// What is wrong with it.
-        reason: String,
-    },
-    /// What outlives the process cannot be read or written, or another server has it.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// The runtime is being shut down.
-    #[error("the runtime is being shut down")]
-    Stopped,
-    /// A user cannot be added.
-    #[error(transparent)]
-    User(#[from] UserError),
-    /// Clients are to authenticate themselves, but by no mechanism.
-    #[error("the clients of {address} are to authenticate themselves, but by no SASL mechanism")]
-    NoMechanism {
-        /// The configured address.
-        address: String,
-    },
 }
 
 /// Configures a [`Server`].
@@ -373,7 +329,7 @@ impl ServerBuilder {
             config: self.config,
         });
         for topic in &self.topics {
-            create(&shared, topic)?;
+            topic.create(&shared)?;
         }
         // Clients may ask for a topic by its id first, and limits that they had set count at once.
         for name in shared.topics.names() {
@@ -403,51 +359,6 @@ impl ServerBuilder {
         }
         Ok(server)
     }
-}
-
-/// The store of a durable broker's server.
-async fn open_store(broker: &Broker, name: &str) -> Result<Option<Arc<Store>>, BindError> {
-    let Some(storage) = broker.storage() else {
-        return Ok(None);
-    };
-    let dir = storage.path().join(name);
-    let opened = tokio::task::spawn_blocking(move || Store::open(&dir)).await;
-    match opened {
-        Ok(store) => Ok(Some(Arc::new(store?))),
-        Err(_) => Err(BindError::Stopped),
-    }
-}
-
-fn create(shared: &Shared, topic: &NewTopic) -> Result<(), BindError> {
-    let failed = |reason: String| BindError::Topic {
-        name: topic.name.clone(),
-        reason,
-    };
-    let settings = topic
-        .settings()
-        .map_err(|error| failed(error.to_string()))?;
-    let partitions = topic.partitions.unwrap_or(shared.config.default_partitions);
-    if let Some(found) = shared
-        .topics
-        .find(&topic.name)
-        .filter(|_| shared.store.is_some())
-    {
-        if found.topic.partitions() != partitions || *found.settings() != settings {
-            let topic = topic.name.as_str();
-            warn!(
-                topic,
-                "the topic is there, with other settings, which it keeps"
-            );
-        }
-        return Ok(());
-    }
-    let topic_config = settings
-        .on(shared.topic_config.clone())
-        .partitions(partitions);
-    let created = shared.topics.create(&topic.name, topic_config, settings);
-    created
-        .map(|_| ())
-        .map_err(|error| failed(error.to_string()))
 }
 
 impl Server {

@@ -29,6 +29,7 @@
 mod accept;
 mod acknowledge;
 mod api;
+mod bind_error;
 mod builder;
 mod config;
 mod connection;
@@ -46,7 +47,8 @@ mod topics;
 mod upkeep;
 
 pub use acknowledge::AckLevel;
-pub use builder::{BindError, Server, ServerBuilder};
+pub use bind_error::BindError;
+pub use builder::{Server, ServerBuilder};
 pub use config::{AdvertisedAddress, GroupTimes, Listener, ServerLimits, default_topic_config};
 pub use metrics::{ApiMetrics, AuthenticationMetrics, MetricsReader, ServerMetrics};
 pub use new_topic::{NewTopic, TopicConfigError};

@@ -1,6 +1,9 @@
 //! Topics that are created when a server is bound.
 
+use super::Shared;
+use super::bind_error::BindError;
 use super::topic_settings::{SettingError, TopicSettings};
+use tracing::warn;
 
 /// Why a topic cannot be configured so.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -29,8 +32,8 @@ impl From<SettingError> for TopicConfigError {
 #[derive(Debug, Clone)]
 #[must_use]
 pub struct NewTopic {
-    pub(super) name: String,
-    pub(super) partitions: Option<u32>,
+    name: String,
+    partitions: Option<u32>,
     configs: Vec<(String, String)>,
 }
 
@@ -64,9 +67,34 @@ impl NewTopic {
         Ok(self)
     }
 
-    pub(super) fn settings(&self) -> Result<TopicSettings, TopicConfigError> {
+    fn settings(&self) -> Result<TopicSettings, TopicConfigError> {
         let configs = self.configs.iter();
         let configs = configs.map(|(name, value)| (name.as_str(), Some(value.as_str())));
         Ok(TopicSettings::new(configs)?)
+    }
+
+    /// Creates it, before clients are served. One that is there in a durable broker is left as it is.
+    pub(super) fn create(&self, shared: &Shared) -> Result<(), BindError> {
+        let failed = |reason: String| BindError::Topic {
+            name: self.name.clone(),
+            reason,
+        };
+        let settings = self.settings().map_err(|error| failed(error.to_string()))?;
+        let partitions = self.partitions.unwrap_or(shared.config.default_partitions);
+        let found = shared.topics.find(&self.name);
+        if let Some(found) = found.filter(|_| shared.store.is_some()) {
+            if found.topic.partitions() != partitions || *found.settings() != settings {
+                let topic = self.name.as_str();
+                warn!(topic, "the topic is there, and keeps its other settings");
+            }
+            return Ok(());
+        }
+        let topic_config = settings
+            .on(shared.topic_config.clone())
+            .partitions(partitions);
+        let created = shared.topics.create(&self.name, topic_config, settings);
+        created
+            .map(|_| ())
+            .map_err(|error| failed(error.to_string()))
     }
 }

@@ -6,9 +6,11 @@
 //! about what a second brings.
 
 use super::Shared;
+use super::bind_error::BindError;
 use super::connection::{Phase, reached};
 use super::sequences::PartitionSequences;
 use super::store::{Store, StoreError};
+use ringlog::Broker;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout};
@@ -20,6 +22,22 @@ const PERIOD: Duration = Duration::from_secs(1);
 const SHARE: u32 = 50;
 /// How often partitions are looked at whose producers send nothing, but programs do.
 const IDLE_PERIOD: Duration = Duration::from_secs(30);
+
+/// The store of a durable broker's server.
+pub(super) async fn open_store(
+    broker: &Broker,
+    name: &str,
+) -> Result<Option<Arc<Store>>, BindError> {
+    let Some(storage) = broker.storage() else {
+        return Ok(None);
+    };
+    let dir = storage.path().join(name);
+    let opened = tokio::task::spawn_blocking(move || Store::open(&dir)).await;
+    match opened {
+        Ok(store) => Ok(Some(Arc::new(store?))),
+        Err(_) => Err(BindError::Stopped),
+    }
+}
 
 /// Runs until the server stops.
 pub(super) async fn run(shared: Arc<Shared>, store: Arc<Store>) {

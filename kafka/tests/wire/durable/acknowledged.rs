@@ -108,14 +108,19 @@ async fn a_batch_that_is_not_stored_in_time_is_answered_so() {
     let served = serve(dir.path()).await;
     let mut client = served.client();
     client.metadata("orders").await;
-    let request = produce("orders", 0, batch(&["a"])).with_timeout_ms(0);
-    let response = client.ask(9, &request).await;
-    let answer = &response.responses[0].partition_responses[0];
-    assert_eq!(answer.error_code, 7);
-    // It is there all the same.
-    assert_eq!(sent(&mut client, -1, batch(&["b"])).await, 0);
     let topic = served.broker.topic("orders").unwrap();
-    assert_eq!(topic.log_end_offset(0), Ok(2));
+    // The disk may be faster than no time at all, but not always.
+    for end in 1.. {
+        let request = produce("orders", 0, batch(&["a"])).with_timeout_ms(0);
+        let response = client.ask(9, &request).await;
+        let answer = &response.responses[0].partition_responses[0];
+        // It is there all the same.
+        assert_eq!(topic.log_end_offset(0), Ok(end));
+        if answer.error_code == 7 {
+            break;
+        }
+        assert_eq!(answer.error_code, 0);
+    }
     stop(served).await;
 }
 
