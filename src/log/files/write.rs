@@ -232,6 +232,8 @@ impl PartitionFiles {
             end: base,
             bytes: FIRST_CHUNK,
             latest_time: NO_TIMESTAMP,
+            gaps: 0,
+            durable_end: 0,
             index: Some(Index::default()),
             seal: None,
         };
@@ -287,6 +289,7 @@ impl PartitionFiles {
             latest_time: file.latest_time(),
             sealed_at: now_ms(),
             index_crc: crc32c::crc32c(&index),
+            gaps: file.gaps(),
         };
         Ok(Full {
             file,
