@@ -279,7 +279,9 @@ impl PartitionFiles {
         let end = index_at + index.len() as u64;
         handle
             .write_at(&index, index_at)
-            .and_then(|()| handle.set_len(end))
+            // Always whole pages: a file that has to be written further after a crash must not
+            // become longer from within a page that may be durable.
+            .and_then(|()| handle.set_len(end.next_multiple_of(PAGE)))
             .map_err(Self::failed("writing", &file.path))?;
         file.set_bytes(end);
         let seal = Seal {
