@@ -51,11 +51,6 @@ impl Mapping {
         Ok(Mapping { start, len: mapped })
     }
 
-    /// Bytes that are mapped.
-    pub(crate) fn len(&self) -> usize {
-        self.len
-    }
-
     /// The bytes `at .. at + len`, which were written before (D6); `None` if they are not mapped.
     pub(crate) fn bytes(&self, at: usize, len: usize) -> Option<&[u8]> {
         let end = at.checked_add(len)?;

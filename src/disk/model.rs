@@ -17,12 +17,12 @@ use crate::sync::lock_std;
 use contents::Contents;
 use names::Names;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 /// Random numbers from a seed (splitmix64).
 #[derive(Clone, Debug)]
-pub(crate) struct Random(u64);
+pub(crate) struct Random(pub(crate) u64);
 
 impl Random {
     pub(crate) fn new(seed: u64) -> Random {
@@ -92,6 +92,30 @@ impl Op {
     }
 }
 
+/// By the name of the call.
+impl From<&str> for Op {
+    fn from(name: &str) -> Op {
+        match name {
+            "create" => Op::Create,
+            "open" => Op::Open,
+            "list" => Op::List,
+            "create_dir" => Op::CreateDir,
+            "rename" => Op::Rename,
+            "remove" => Op::RemoveFile,
+            "remove_dir" => Op::RemoveDir,
+            "sync_dir" => Op::SyncDir,
+            "lock" => Op::Lock,
+            "write" => Op::Write,
+            "read" => Op::Read,
+            "len" => Op::Len,
+            "set_len" => Op::SetLen,
+            "allocate" => Op::Allocate,
+            "sync" => Op::Sync,
+            _ => panic!("no operation is named {name}"),
+        }
+    }
+}
+
 /// What becomes of an operation.
 enum Outcome {
     Done,
@@ -113,8 +137,10 @@ struct State {
     /// Nodes of the files that are locked.
     locked: Vec<usize>,
     is_stopped: bool,
-    /// The number of changing operations before the machine stops.
-    stop_after: Option<u64>,
+    /// Changing operations so far.
+    operations: u64,
+    /// The machine stops in the one with this number.
+    stop_at: Option<u64>,
     /// Operations to fail: how many of the kind to let pass first, and the error.
     failures: Vec<(Op, u64, io::ErrorKind)>,
     fails_next_sync: bool,
@@ -133,7 +159,8 @@ impl ModelDisk {
             life: 0,
             locked: Vec::new(),
             is_stopped: false,
-            stop_after: None,
+            operations: 0,
+            stop_at: None,
             failures: Vec::new(),
             fails_next_sync: false,
             counts: [0; Op::ALL.len()],
@@ -145,20 +172,30 @@ impl ModelDisk {
         lock_std(&self.0)
     }
 
-    /// Another disk with the same contents, and the choices that follow from another seed.
-    pub(crate) fn fork(&self, seed: u64) -> ModelDisk {
-        let mut state = self.state().clone();
-        state.random = Random::new(seed);
-        ModelDisk(Arc::new(Mutex::new(state)))
+    /// Another disk with the same contents. Without a [`reseed`](Self::reseed) it makes the same
+    /// choices.
+    pub(crate) fn fork(&self) -> ModelDisk {
+        ModelDisk(Arc::new(Mutex::new(self.state().clone())))
+    }
+
+    /// From now on its choices are those of another seed.
+    pub(crate) fn reseed(&self, seed: u64) {
+        self.state().random = Random::new(seed);
     }
 
     // ---- faults -------------------------------------------------------------------------
 
-    /// Stops the machine at the changing operation number `op` from now, counted from 0: it is done
-    /// in part or not at all. All operations fail until the next [`restart`](Self::restart) or
-    /// [`kill`](Self::kill).
-    pub(crate) fn fail_at(&self, op: u64) {
-        self.state().stop_after = Some(op);
+    /// Stops the machine in the changing operation with this [number](Self::operations), counted
+    /// from 1: it is done in part or not at all. All operations fail from then on, until the next
+    /// [`restart`](Self::restart) or [`kill`](Self::kill).
+    pub(crate) fn stop_at(&self, operation: u64) {
+        self.state().stop_at = Some(operation);
+    }
+
+    /// Stops the machine after this many changing operations, as [`stop_at`](Self::stop_at).
+    pub(crate) fn stop_after(&self, operations: u64) {
+        let mut state = self.state();
+        state.stop_at = Some(state.operations + operations + 1);
     }
 
     pub(crate) fn is_stopped(&self) -> bool {
@@ -186,23 +223,18 @@ impl ModelDisk {
     }
 
     /// Fails the next operation of this kind. A write or a sync may be done in part (D5).
-    pub(crate) fn fail_next(&self, op: Op, error: io::ErrorKind) {
+    pub(crate) fn fail_next(&self, op: impl Into<Op>, error: io::ErrorKind) {
         self.fail_nth(op, 0, error);
     }
 
     /// Fails one operation of this kind, after `passed` others.
-    pub(crate) fn fail_nth(&self, op: Op, passed: u64, error: io::ErrorKind) {
-        self.state().failures.push((op, passed, error));
+    pub(crate) fn fail_nth(&self, op: impl Into<Op>, passed: u64, error: io::ErrorKind) {
+        self.state().failures.push((op.into(), passed, error));
     }
 
-    /// Leaves room for `free` more bytes.
-    pub(crate) fn fill(&self, free: u64) {
-        self.state().free = Some(free);
-    }
-
-    /// Leaves room without end.
-    pub(crate) fn empty(&self) {
-        self.state().free = None;
+    /// Leaves room for this many bytes more; for all, without a number.
+    pub(crate) fn set_free(&self, bytes: Option<u64>) {
+        self.state().free = bytes;
     }
 
     // ---- for the tests ------------------------------------------------------------------
@@ -213,10 +245,13 @@ impl ModelDisk {
     }
 
     /// Changing operations so far.
-    pub(crate) fn changes(&self) -> u64 {
-        let state = self.state();
-        let counts = Op::ALL.iter().zip(state.counts);
-        counts.filter(|(op, _)| op.changes()).map(|(_, n)| n).sum()
+    pub(crate) fn operations(&self) -> u64 {
+        self.state().operations
+    }
+
+    /// The paths of all files.
+    pub(crate) fn paths(&self) -> Vec<PathBuf> {
+        self.state().names.paths()
     }
 
     /// All of a file, as programs see it.
@@ -230,11 +265,11 @@ impl ModelDisk {
     pub(crate) fn corrupt(&self, path: &Path, at: u64, xor: u8) {
         let mut bytes = self.bytes(path);
         bytes[at as usize] ^= xor;
-        self.store(path, &bytes);
+        self.put(path, &bytes);
     }
 
     /// Replaces the contents of a file, which is created if it is missing: durably.
-    pub(crate) fn store(&self, path: &Path, bytes: &[u8]) {
+    pub(crate) fn put(&self, path: &Path, bytes: &[u8]) {
         let state = &mut *self.state();
         let file = match state.names.file(path) {
             Ok(file) => file,
@@ -269,7 +304,7 @@ impl State {
         self.life += 1;
         self.locked.clear();
         self.is_stopped = false;
-        self.stop_after = None;
+        self.stop_at = None;
         self.failures.clear();
         self.fails_next_sync = false;
     }
@@ -289,11 +324,11 @@ impl State {
         }
         self.counts[op as usize] += 1;
         if op.changes() {
-            if self.stop_after == Some(0) {
+            self.operations += 1;
+            if self.stop_at == Some(self.operations) {
                 self.is_stopped = true;
                 return Ok(Outcome::Fails(io::Error::other("the machine stops")));
             }
-            self.stop_after = self.stop_after.map(|left| left - 1);
             self.write_back();
         }
         if matches!(op, Op::Sync | Op::SyncDir) && core::mem::take(&mut self.fails_next_sync) {

@@ -3,6 +3,7 @@
 use super::Storage;
 use crate::disk::{Disk, FileSystem};
 use crate::error::StorageError;
+use core::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -84,7 +85,7 @@ pub enum OnWriteError {
 /// let (broker, report) = Broker::open(config)?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 #[must_use]
 pub struct StorageConfig {
     pub(super) dir: PathBuf,
@@ -92,8 +93,12 @@ pub struct StorageConfig {
     pub(super) file_bytes: u64,
     pub(super) disk_full: DiskFull,
     pub(super) on_write_error: OnWriteError,
+    pub(super) on_thread_start: Option<ThreadHook>,
     pub(super) disk: Arc<dyn Disk>,
 }
+
+/// What each thread of a storage calls first.
+pub(super) type ThreadHook = Arc<dyn Fn() + Send + Sync>;
 
 impl StorageConfig {
     pub(super) fn new(dir: &Path) -> StorageConfig {
@@ -103,6 +108,7 @@ impl StorageConfig {
             file_bytes: 64 << 20,
             disk_full: DiskFull::default(),
             on_write_error: OnWriteError::default(),
+            on_thread_start: None,
             disk: Arc::new(FileSystem),
         }
     }
@@ -133,6 +139,13 @@ impl StorageConfig {
         self
     }
 
+    /// Calls `hook` in each of the storage's threads when it starts: to pin them to the cores that
+    /// are not the producers', or to lower their priority.
+    pub fn on_thread_start(mut self, hook: impl Fn() + Send + Sync + 'static) -> Self {
+        self.on_thread_start = Some(Arc::new(hook));
+        self
+    }
+
     /// Another disk than the system's.
     #[cfg(test)]
     pub(crate) fn disk(mut self, disk: Arc<dyn Disk>) -> Self {
@@ -156,5 +169,17 @@ impl StorageConfig {
 impl<P: AsRef<Path>> From<P> for StorageConfig {
     fn from(dir: P) -> StorageConfig {
         StorageConfig::new(dir.as_ref())
+    }
+}
+
+impl fmt::Debug for StorageConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StorageConfig")
+            .field("dir", &self.dir)
+            .field("flush", &self.flush)
+            .field("file_bytes", &self.file_bytes)
+            .field("disk_full", &self.disk_full)
+            .field("on_write_error", &self.on_write_error)
+            .finish_non_exhaustive()
     }
 }

@@ -339,12 +339,17 @@ impl Copier {
         if longest.is_zero() {
             return;
         }
-        let partitions = self.partitions.iter().filter(|_| idle);
-        let records = partitions.map(PartitionCopier::waiting_for_records);
+        if !idle {
+            // Enrolling would fence every core (`wait/asymmetric_fence.rs`): at each tick, producers
+            // would notice.
+            return self.shared.wait_for_changes(longest);
+        }
+        let records = self.partitions.iter();
+        let records = records.map(PartitionCopier::waiting_for_records);
         self.waiter
             .enrol_thread(std::iter::once(&wake).chain(records));
         // What came before the enrolment (P15).
-        if self.shared.has_changes() || idle && self.copy_round() > 0 {
+        if self.shared.has_changes() || self.copy_round() > 0 {
             self.waiter.withdraw();
             return;
         }

@@ -45,7 +45,7 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread::{Builder, JoinHandle};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// A directory of durable topics, open for writing.
 ///
@@ -70,7 +70,9 @@ struct Owner {
 pub(crate) struct StorageShared {
     config: StorageConfig,
     inbox: Mutex<Inbox>,
-    /// Wakes the copier.
+    /// Wakes the copier while records come.
+    inbox_changed: Condvar,
+    /// Wakes the copier while it waits for records as well.
     wake: Arc<EventCount>,
     /// Notified after each sync, and when a partition stops.
     progress: Arc<EventCount>,
@@ -142,6 +144,7 @@ impl Storage {
         let shared = Arc::new(StorageShared {
             config,
             inbox: Mutex::default(),
+            inbox_changed: Condvar::new(),
             wake: Arc::new(EventCount::new(true)),
             progress: Arc::new(EventCount::new(true)),
             is_syncing: Mutex::new(false),
@@ -153,7 +156,15 @@ impl Storage {
         });
         let (syncs, items) = sync_channel(1);
         let (for_syncer, copier) = (shared.clone(), copier::Copier::new(shared.clone(), syncs));
+        let hook = shared.config.on_thread_start.clone();
         let spawned = |name: &str, work: Box<dyn FnOnce() + Send>| {
+            let hook = hook.clone();
+            let work = move || {
+                if let Some(hook) = hook {
+                    hook();
+                }
+                work();
+            };
             let thread = Builder::new().name(name.to_owned()).spawn(work);
             thread
                 .map_err(|error| StorageError::io("starting a thread", &shared.config.dir, &error))
@@ -391,10 +402,11 @@ impl StorageShared {
         change(&mut inbox);
         inbox.is_changed = true;
         drop(inbox);
+        self.inbox_changed.notify_all();
         self.wake.notify();
     }
 
-    /// A topic was deleted.
+    /// Wakes the copier: it looks at everything again.
     pub(crate) fn wake_copier(&self) {
         self.change(|_| {});
     }
@@ -407,6 +419,15 @@ impl StorageShared {
 
     fn has_changes(&self) -> bool {
         lock_std(&self.inbox).is_changed
+    }
+
+    /// Waits until something has changed for the copier, at most for `limit`.
+    fn wait_for_changes(&self, limit: Duration) {
+        let inbox = lock_std(&self.inbox);
+        if !inbox.is_changed {
+            // Woken for no reason, the copier looks a little early.
+            drop(self.inbox_changed.wait_timeout(inbox, limit));
+        }
     }
 
     fn is_sync_wanted(&self) -> bool {
@@ -433,7 +454,7 @@ impl StorageShared {
         *lock_std(&self.is_syncing) = false;
         self.sync_ended.notify_all();
         self.progress.notify();
-        self.wake.notify();
+        self.wake_copier();
     }
 
     fn is_syncing(&self) -> bool {
@@ -467,7 +488,7 @@ impl StorageShared {
         }
         durable.waiting_for_records.notify();
         self.progress.notify();
-        self.wake.notify();
+        self.wake_copier();
     }
 }
 

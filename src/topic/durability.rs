@@ -43,6 +43,21 @@ impl Topic {
         Ok(wanted.durable.files.durable_end())
     }
 
+    /// Bytes of the partition's files.
+    ///
+    /// # Errors
+    /// As [`written_end`](Self::written_end).
+    pub fn file_bytes(&self, partition: u32) -> Result<u64, StorageError> {
+        let wanted = self.inner().wanted(partition, 0)?;
+        Ok(wanted.durable.files.bytes())
+    }
+
+    /// The topic's id, if it is durable: no other topic has it, nor one of the same name that is
+    /// created later.
+    pub fn id(&self) -> Option<[u8; 16]> {
+        self.inner().storage().map(|stored| stored.id())
+    }
+
     /// Waits until all records of the partition before `offset` are durable, at most for `timeout`.
     /// For the record that a send has reported, that is `metadata.offset + 1`.
     ///

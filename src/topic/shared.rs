@@ -417,7 +417,7 @@ fn new_partition(
         // The ring goes on where the files end.
         origin.offset = files.written_end().min(last_base(pool.shape().records));
     }
-    Arc::new(Partition::new(
+    let new = Partition::new(
         topic_partition,
         config.segments as usize,
         config.overflow == Overflow::Backpressure,
@@ -425,8 +425,8 @@ fn new_partition(
         pool,
         index,
         origin,
-        files,
-    ))
+    );
+    Arc::new(new.with_files(files))
 }
 
 /// The configured origin, within what the numbers of segments and offsets allow.

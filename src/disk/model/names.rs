@@ -110,6 +110,21 @@ impl Names {
         Ok(entries.collect())
     }
 
+    /// The paths of all files.
+    pub(super) fn paths(&self) -> Vec<PathBuf> {
+        let (mut paths, mut dirs) = (Vec::new(), vec![(PathBuf::from("/"), 0)]);
+        while let Some((path, dir)) = dirs.pop() {
+            for (name, node) in &self.dirs[dir].seen {
+                match *node {
+                    Node::Dir(dir) => dirs.push((path.join(name), dir)),
+                    Node::File(_) => paths.push(path.join(name)),
+                }
+            }
+        }
+        paths.sort();
+        paths
+    }
+
     // ---- changes ------------------------------------------------------------------------
 
     /// A new file.

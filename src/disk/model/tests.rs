@@ -191,7 +191,7 @@ fn names_that_were_not_synced_are_there_or_not() {
 fn a_rename_is_there_or_not() {
     let kinds = outcomes(|seed| {
         let (disk, _) = disk_with(seed, &[1]);
-        disk.store(b(), &[2]);
+        disk.put(b(), &[2]);
         disk.rename(a(), b()).unwrap();
         assert_eq!(disk.names(dir()), ["b"]);
         disk.restart();
@@ -227,7 +227,7 @@ fn a_process_that_dies_loses_nothing_but_its_handles_and_locks() {
 fn the_machine_stops_at_an_operation_that_is_done_in_part_or_not_at_all() {
     let written = outcomes(|seed| {
         let (disk, file) = disk_with(seed, &[1; 4]);
-        disk.fail_at(1);
+        disk.stop_after(1);
         disk.create(b()).unwrap();
         file.write_at(&[2; 4], 0).unwrap_err();
         assert!(disk.is_stopped());
@@ -241,7 +241,7 @@ fn the_machine_stops_at_an_operation_that_is_done_in_part_or_not_at_all() {
     let done = |op: fn(&ModelDisk) -> bool| {
         outcomes(|seed| {
             let (disk, _) = disk_with(seed, &[1; 4]);
-            disk.fail_at(0);
+            disk.stop_after(0);
             assert!(!op(&disk));
             disk.kill();
             (disk.names(dir()), disk.names(Path::new("/")))
@@ -263,7 +263,7 @@ fn a_sync_that_stops_may_have_written_some_sectors() {
     let kinds = outcomes(|seed| {
         let (disk, file) = disk_with(seed, &[1; 1024]);
         file.write_at(&[2; 1024], 0).unwrap();
-        disk.fail_at(0);
+        disk.stop_after(0);
         file.sync().unwrap_err();
         disk.restart();
         disk.bytes(a()) == [2; 1024]
@@ -309,7 +309,7 @@ fn after_a_sync_that_failed_a_good_one_says_nothing() {
 fn a_full_disk_takes_what_fits() {
     for seed in 0..SEEDS {
         let (disk, file) = disk_with(seed, &[1; 100]);
-        disk.fill(50);
+        disk.set_free(Some(50));
         // In place, nothing is needed.
         file.write_at(&[2; 100], 0).unwrap();
         let error = file.write_at(&[3; 100], 100).unwrap_err();
@@ -326,7 +326,7 @@ fn a_full_disk_takes_what_fits() {
         let other = disk.create(b()).unwrap();
         other.allocate(150).unwrap();
         assert!(other.allocate(151).is_err());
-        disk.empty();
+        disk.set_free(None);
         other.allocate(1000).unwrap();
     }
 }
@@ -381,7 +381,8 @@ fn a_file_that_is_open_for_reading_is_not_written() {
 #[test]
 fn a_fork_is_another_disk() {
     let (disk, file) = disk_with(1, &[1; 4]);
-    let fork = disk.fork(2);
+    let fork = disk.fork();
+    fork.reseed(2);
     file.write_at(&[2; 4], 0).unwrap();
     assert_eq!(fork.bytes(a()), [1; 4]);
     fork.corrupt(a(), 3, 0xF0);

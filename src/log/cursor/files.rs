@@ -20,7 +20,7 @@ use crate::log::segment::MAX_NUMBER;
 pub(super) const IN_FILES: u64 = MAX_NUMBER + 1;
 
 /// The outcome of a look into the files.
-pub(super) enum Look {
+pub(super) enum FileLookup {
     /// The cursor is at its target, in a chunk.
     Entered,
     /// The target has moved past offsets that are lost: the ring may have it.
@@ -38,18 +38,18 @@ impl Cursor {
     }
 
     /// Looks for the target of the seek in the files.
-    pub(super) fn look_in_files(&mut self) -> Result<Look, OutOfRange> {
+    pub(super) fn look_in_files(&mut self) -> Result<FileLookup, OutOfRange> {
         let target = self.seek_target;
         let Some(files) = self.partition.files().filter(|_| self.reads_files) else {
-            return Ok(Look::Outside);
+            return Ok(FileLookup::Outside);
         };
         if target < self.partition.deleted_before() {
-            return Ok(Look::Outside);
+            return Ok(FileLookup::Outside);
         }
         let next = match files.read(target) {
             Found::Chunk(chunk) => {
                 self.enter_chunk(chunk, target);
-                return Ok(Look::Entered);
+                return Ok(FileLookup::Entered);
             }
             Found::Gap { next } => next,
             Found::Damaged { next, fault } => {
@@ -61,16 +61,16 @@ impl Cursor {
                     && target < self.partition.ring_start_offset()
                     && !files.is_stopped() =>
             {
-                return Ok(Look::Undecided);
+                return Ok(FileLookup::Undecided);
             }
-            Found::Outside => return Ok(Look::Outside),
+            Found::Outside => return Ok(FileLookup::Outside),
         };
         // A gap is what the copier missed. What is damaged is counted and reported: the storage
         // lists it.
         self.lost += next.saturating_sub(target);
         self.seek_target = next.max(target + 1);
         self.located = CursorPosition::Retained;
-        Ok(Look::Moved)
+        Ok(FileLookup::Moved)
     }
 
     fn enter_chunk(&mut self, chunk: Chunk, target: u64) {

@@ -3,7 +3,7 @@
 //! A seek is lazy: it stores the target, and with a gate holds what is retained from there on. The
 //! next poll resolves it, that is, finds the frame.
 
-use super::files::Look;
+use super::files::FileLookup;
 use super::{Cursor, CursorPosition, OutOfRange};
 use crate::log::segment::{Kind, Segment};
 use crate::sync::spin_loop;
@@ -121,10 +121,10 @@ impl Cursor {
         let (number, segment) = loop {
             let Some(number) = self.partition.locate(self.seek_target) else {
                 match self.look_in_files()? {
-                    Look::Entered => return Ok(true),
-                    Look::Moved => continue,
-                    Look::Undecided => return Ok(false),
-                    Look::Outside => {}
+                    FileLookup::Entered => return Ok(true),
+                    FileLookup::Moved => continue,
+                    FileLookup::Undecided => return Ok(false),
+                    FileLookup::Outside => {}
                 }
                 return Err(match self.located {
                     CursorPosition::Retained => OutOfRange::Overtaken,

@@ -31,6 +31,10 @@ struct FileState {
     /// Bytes up to the end of the last chunk, or of the index.
     bytes: u64,
     latest_time: i64,
+    /// How many of its offsets are gaps.
+    gaps: u64,
+    /// What was durable when its last chunk was appended.
+    durable_end: u64,
     /// `None` until a sealed file is read.
     index: Option<Arc<Index>>,
     seal: Option<Seal>,
@@ -61,7 +65,7 @@ pub(super) enum InFile {
 }
 
 /// A place in a file, while chunk after chunk is visited.
-struct Place {
+struct ChunkPlace {
     position: u64,
     header: ChunkHeader,
 }
@@ -72,12 +76,14 @@ impl StoredFile {
         base: u64,
         created_at: u64,
         file_id: u64,
-        known: Known,
+        known: FileFacts,
     ) -> StoredFile {
-        let Known {
+        let FileFacts {
             end,
             bytes,
             latest_time,
+            gaps,
+            durable_end,
             index,
             seal,
         } = known;
@@ -90,6 +96,8 @@ impl StoredFile {
                 end,
                 bytes,
                 latest_time,
+                gaps,
+                durable_end,
                 index: index.map(Arc::new),
                 seal,
                 ..FileState::default()
@@ -110,6 +118,18 @@ impl StoredFile {
         lock_std(&self.state).latest_time
     }
 
+    /// How many of its offsets are gaps.
+    pub(super) fn gaps(&self) -> u64 {
+        lock_std(&self.state).gaps
+    }
+
+    /// Whether the file itself shows that all before it was durable: then what is not there was
+    /// removed. A power cut may leave a file behind without those before it.
+    pub(super) fn proves_start(&self) -> bool {
+        let state = lock_std(&self.state);
+        state.seal.is_some() || state.durable_end >= self.base
+    }
+
     pub(super) fn is_sealed(&self) -> bool {
         lock_std(&self.state).seal.is_some()
     }
@@ -126,6 +146,10 @@ impl StoredFile {
         state.end = header.end();
         state.bytes = position + header.stride();
         state.latest_time = state.latest_time.max(header.latest_time);
+        state.durable_end = state.durable_end.max(header.durable_end());
+        if header.kind == ChunkKind::Gap {
+            state.gaps += header.offsets;
+        }
         let index = Arc::make_mut(state.index.get_or_insert_default());
         index.add(header.first, position, header.latest_time);
     }
@@ -172,12 +196,10 @@ impl StoredFile {
         let mut at = entry.position;
         let mut expected = entry.offset;
         loop {
-            let Some(Place { position, header }) = memory.place(at, limit) else {
+            let place = memory.place(at, limit, expected, self.file_id);
+            let Some(ChunkPlace { position, header }) = place else {
                 return self.damaged(at, offset, next, "there is no chunk where one should be");
             };
-            if header.first != expected || header.salt != self.file_id {
-                return self.damaged(at, offset, next, "there is a chunk of another place");
-            }
             if offset >= header.end() {
                 (at, expected) = (position + header.stride(), header.end());
                 continue;
@@ -212,14 +234,16 @@ impl StoredFile {
             }
             let mut at = entry.position;
             // What cannot be read is reported by the reader that comes to it.
-            while let Some(Place { position, header }) = memory.place(at, limit) {
-                if header.first >= end || header.salt != self.file_id {
+            let mut first = entry.offset;
+            while first < end {
+                let place = memory.place(at, limit, first, self.file_id);
+                let Some(ChunkPlace { position, header }) = place else {
                     break;
-                }
+                };
                 if header.latest_time >= time && header.end() > from {
                     return Some(header.first.max(from));
                 }
-                at = position + header.stride();
+                (at, first) = (position + header.stride(), header.end());
             }
         }
         None
@@ -308,7 +332,7 @@ impl StoredFile {
             None => {
                 let stored = seal.and_then(|seal| memory.index(&seal, self.base));
                 let limit = seal.map_or(0, |seal| seal.index_at);
-                let index = stored.unwrap_or_else(|| memory.walk(self.file_id, limit));
+                let index = stored.unwrap_or_else(|| memory.walk(self.base, self.file_id, limit));
                 let index = Arc::new(index);
                 lock_std(&self.state).index = Some(index.clone());
                 index
@@ -347,10 +371,12 @@ impl StoredFile {
 }
 
 /// What is known of a file when it is opened.
-pub(super) struct Known {
+pub(super) struct FileFacts {
     pub(super) end: u64,
     pub(super) bytes: u64,
     pub(super) latest_time: i64,
+    pub(super) gaps: u64,
+    pub(super) durable_end: u64,
     /// `None` for a sealed file, which is read later.
     pub(super) index: Option<Index>,
     pub(super) seal: Option<Seal>,
@@ -377,13 +403,41 @@ impl Memory {
         header.map(|(header, _)| header)
     }
 
-    /// The chunk at `at`, or on the next page if a sync was between.
-    fn place(&self, at: u64, limit: u64) -> Option<Place> {
-        let page = at.next_multiple_of(PAGE);
-        [at, page].into_iter().find_map(|position| {
+    /// The chunk with the first offset `first` that is at `at`, or on the next page if a sync was
+    /// between.
+    ///
+    /// A crash may have left the header of a chunk at `at` that was not written completely, and
+    /// appending went on behind it. Then there is one at both places, and the checksum decides.
+    fn place(&self, at: u64, limit: u64, first: u64, file_id: u64) -> Option<ChunkPlace> {
+        let found = |position| {
             let header = self.header(position, limit)?;
-            Some(Place { position, header })
-        })
+            let fits = header.first == first && header.salt == file_id;
+            fits.then_some(ChunkPlace { position, header })
+        };
+        let page = at.next_multiple_of(PAGE);
+        let behind = if page == at { None } else { found(page) };
+        match (found(at), behind) {
+            (Some(here), Some(behind)) if !self.is_whole(&here, limit) => Some(behind),
+            (Some(here), _) => Some(here),
+            (None, behind) => behind,
+        }
+    }
+
+    fn is_whole(&self, place: &ChunkPlace, limit: u64) -> bool {
+        let (at, len) = (place.position + CHUNK_HEADER as u64, place.header.payload);
+        if at + len > limit {
+            return false;
+        }
+        let crc = match self {
+            #[cfg(unix)]
+            Memory::Mapped(mapping) => mapping.bytes(at as usize, len as usize).map(crc32c::crc32c),
+            Memory::Open(file) => {
+                let mut bytes = vec![0; len as usize];
+                let read = file.read_at(&mut bytes, at);
+                (read.ok() == Some(bytes.len())).then(|| crc32c::crc32c(&bytes))
+            }
+        };
+        crc == Some(place.header.payload_crc)
     }
 
     /// The index of a sealed file, as it is stored.
@@ -406,15 +460,13 @@ impl Memory {
     }
 
     /// The index, from the chunks' headers: as far as they follow each other.
-    fn walk(&self, file_id: u64, limit: u64) -> Index {
+    fn walk(&self, base: u64, file_id: u64, limit: u64) -> Index {
         let mut index = Index::default();
-        let mut at = FIRST_CHUNK;
-        while let Some(Place { position, header }) = self.place(at, limit) {
-            if header.salt != file_id {
-                break;
-            }
+        let (mut at, mut first) = (FIRST_CHUNK, base);
+        while let Some(place) = self.place(at, limit, first, file_id) {
+            let ChunkPlace { position, header } = place;
             index.add(header.first, position, header.latest_time);
-            at = position + header.stride();
+            (at, first) = (position + header.stride(), header.end());
         }
         index
     }

@@ -22,7 +22,7 @@
 //!   8   8  end: the offset after the last
 //!  16   8  where the index begins        24   8  bytes of the index
 //!  32   8  latest time of its records    40   8  sealed at, ms since 1970
-//!  48   4  crc32c of the index
+//!  48   4  crc32c of the index           56   8  how many of its offsets are gaps
 //! 508   4  crc32c of bytes 0..508, beginning with the file header's
 //! ```
 //!
@@ -49,8 +49,6 @@
 //! 64 KiB, with an offset, the position of its chunk, and the latest time of the chunks from there
 //! to the next entry, 8 bytes each. Then it is synced, then the seal is written, then it is synced
 //! again. So a seal says that everything before it is whole.
-
-use crate::record::NO_TIMESTAMP;
 
 /// The version that this code writes, and the newest that it reads.
 pub(super) const FORMAT: u16 = 1;
@@ -182,6 +180,7 @@ pub(super) struct Seal {
     pub(super) latest_time: i64,
     pub(super) sealed_at: u64,
     pub(super) index_crc: u32,
+    pub(super) gaps: u64,
 }
 
 impl Seal {
@@ -194,6 +193,7 @@ impl Seal {
         put(&mut out, 32, &self.latest_time.to_le_bytes());
         put(&mut out, 40, &self.sealed_at.to_le_bytes());
         put(&mut out, 48, &self.index_crc.to_le_bytes());
+        put(&mut out, 56, &self.gaps.to_le_bytes());
         let crc = crc32c::crc32c_append(header_crc, &out[..508]);
         put(&mut out, 508, &crc.to_le_bytes());
         out
@@ -212,6 +212,7 @@ impl Seal {
             latest_time: u64_at(bytes, 32) as i64,
             sealed_at: u64_at(bytes, 40),
             index_crc: u32_at(bytes, 48),
+            gaps: u64_at(bytes, 56),
         })
     }
 }
@@ -387,10 +388,5 @@ impl Index {
     pub(super) fn after(&self, offset: u64) -> Option<IndexEntry> {
         let after = self.entries.partition_point(|entry| entry.offset <= offset);
         self.entries.get(after).copied()
-    }
-
-    pub(super) fn latest_time(&self) -> i64 {
-        let times = self.entries.iter().map(|entry| entry.latest_time);
-        times.max().unwrap_or(NO_TIMESTAMP)
     }
 }

@@ -7,12 +7,15 @@
 //!   damaged, and the rest is first copied to a `.rest.bad` file.
 //! - Files must follow each other. What does not is set aside: renamed to `.bad`, and reported. So
 //!   the longest valid part from the log start on is served.
+//! - A file that is the first shows by itself that all before it was durable (`file.rs`), or
+//!   `log-start` says that its base is where records begin. Otherwise a power cut has taken those
+//!   before it, and it had nothing durable either.
 //! - Appending goes on in the last file if it is not full, on a page of its own.
 //!
 //! Each step leaves the directory so that recovery finds the same records again. So a crash while
 //! recovering changes nothing.
 
-use super::file::{Known, StoredFile};
+use super::file::{FileFacts, StoredFile};
 use super::format::{
     BadHeader, FILE_HEADER, FIRST_CHUNK, FORMAT, FileHeader, PAGE, SEAL, SEAL_AT, Seal,
 };
@@ -22,7 +25,6 @@ use super::write::{Active, Writer, file_name};
 use super::{FileOptions, PartitionFiles, PartitionName, State};
 use crate::disk::{Disk, DiskFile, read_small};
 use crate::error::StorageError;
-use core::ops::Range;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -42,8 +44,8 @@ pub(crate) struct Recovery {
     pub(crate) scanned_bytes: u64,
     /// Bytes that were cut off.
     pub(crate) cut_bytes: u64,
-    /// Offsets that were overwritten before they were copied, in the files that were scanned.
-    pub(crate) gaps: Vec<Range<u64>>,
+    /// Offsets that were overwritten before they were copied.
+    pub(crate) gaps: u64,
     pub(crate) set_aside: Vec<Aside>,
 }
 
@@ -52,6 +54,8 @@ pub(crate) struct Recovery {
 pub(crate) struct Aside {
     pub(crate) path: PathBuf,
     pub(crate) from: Option<u64>,
+    /// Whether it may have had records that were durable.
+    pub(crate) was_durable: bool,
     pub(crate) reason: String,
 }
 
@@ -92,17 +96,17 @@ impl PartitionFiles {
             found: Recovery::default(),
         };
         let stored_start = directory.stored_start()?;
-        let (mut files, mut writer) = directory.files()?;
+        let (mut files, mut writer) = directory.files(stored_start)?;
         let base = files.first().map(|file| file.base);
         let end = files.last().map_or(stored_start, |file| file.end());
         if stored_start > end {
-            // All of their records were deleted, and so were later ones, which are lost. No offset
-            // is given twice: appending goes on where records were deleted up to.
+            // All of their records were deleted, before the last of them were durable. No offset is
+            // given twice: appending goes on where records were deleted up to.
             for file in core::mem::take(&mut files) {
                 let reason = format!(
                     "records before {stored_start} were deleted, but the files end at {end}"
                 );
-                directory.set_aside(&file_name(file.base), Some(file.base), &reason)?;
+                directory.set_aside(&file_name(file.base), Some(file.base), false, &reason)?;
             }
             writer = Writer::default();
         }
@@ -110,6 +114,7 @@ impl PartitionFiles {
         found.start = base.unwrap_or(0).max(stored_start);
         found.end = end.max(stored_start);
         found.files = files.len() as u64;
+        found.gaps = files.iter().map(|file| file.gaps()).sum();
         // What was found and not synced is durable once the next sync ends.
         let durable_end = files
             .iter()
@@ -148,16 +153,14 @@ impl Directory<'_> {
         if let Some(start) = decode_start(&bytes) {
             return Ok(start);
         }
-        self.set_aside(
-            LOG_START,
-            None,
-            "it is damaged: deleted records may be back",
-        )?;
+        let reason = "it is damaged: deleted records may be back";
+        self.set_aside(LOG_START, None, true, reason)?;
         Ok(0)
     }
 
-    /// The files that can be served, by offset; and what the writer goes on with.
-    fn files(&mut self) -> Result<(Vec<Arc<StoredFile>>, Writer), StorageError> {
+    /// The files that can be served, by offset; and what the writer goes on with. Records before
+    /// `stored_start` were deleted.
+    fn files(&mut self, stored_start: u64) -> Result<(Vec<Arc<StoredFile>>, Writer), StorageError> {
         let entries = self.disk.list(self.dir);
         let entries = entries.map_err(Self::failed("listing the directory", self.dir))?;
         let names = entries.into_iter().filter(|entry| !entry.is_dir);
@@ -166,8 +169,18 @@ impl Directory<'_> {
             .map(|entry| entry.name)
             .filter(|name| name.ends_with(".rl"))
             .collect();
+        let base_of = |name: &String| name.strip_suffix(".rl")?.parse::<u64>().ok();
+        // Removals may have been lost, in any order: files without a record that is kept.
+        let removed = |pair: &[String]| base_of(&pair[1]).is_some_and(|base| base <= stored_start);
+        let removed = names.windows(2).take_while(|pair| removed(pair)).count();
+        for name in &names[..removed] {
+            let path = self.dir.join(name);
+            self.disk
+                .remove_file(&path)
+                .map_err(Self::failed("removing the file", &path))?;
+        }
         let (mut files, mut writer): (Vec<Arc<StoredFile>>, _) = (Vec::new(), Writer::default());
-        for name in names {
+        for name in names.into_iter().skip(removed) {
             let Some(opened) = self.open(&name)? else {
                 continue;
             };
@@ -175,7 +188,8 @@ impl Directory<'_> {
                 let (end, base) = (before.end(), opened.header.base);
                 if end != base {
                     let reason = format!("it begins at {base}, but the file before ends at {end}");
-                    self.set_aside(&name, Some(base), &reason)?;
+                    let was_durable = self.was_durable(&name, &opened, end)?;
+                    self.set_aside(&name, Some(base), was_durable, &reason)?;
                     continue;
                 }
             }
@@ -183,7 +197,14 @@ impl Directory<'_> {
             if let Some(last) = writer.active.take() {
                 self.end_file(last, &mut writer)?;
             }
-            match self.take(&name, opened)? {
+            let (file, active) = self.take(&name, opened)?;
+            if files.is_empty() && file.base > stored_start && !file.proves_start() {
+                let base = file.base;
+                let reason = format!("it begins at {base}, and the files before it are missing");
+                self.set_aside(&name, Some(base), false, &reason)?;
+                continue;
+            }
+            match (file, active) {
                 (file, None) => files.push(file),
                 (file, Some(active)) => {
                     files.push(file);
@@ -221,7 +242,7 @@ impl Directory<'_> {
                         .remove_file(&path)
                         .map_err(Self::failed("removing the file", &path))?;
                 } else {
-                    self.set_aside(name, None, reason)?;
+                    self.set_aside(name, None, true, reason)?;
                 }
                 return Ok(None);
             }
@@ -231,12 +252,12 @@ impl Directory<'_> {
         if !is_ours {
             let (topic, partition) = (&header.topic, header.partition);
             let reason = format!("it is of partition {partition} of topic {topic:?}");
-            self.set_aside(name, Some(header.base), &reason)?;
+            self.set_aside(name, Some(header.base), true, &reason)?;
             return Ok(None);
         }
         if name != file_name(header.base) {
             let reason = format!("its name is not that of its first offset, {}", header.base);
-            self.set_aside(name, Some(header.base), &reason)?;
+            self.set_aside(name, Some(header.base), true, &reason)?;
             return Ok(None);
         }
         let mut seal = [0; SEAL];
@@ -254,6 +275,23 @@ impl Directory<'_> {
             header_crc,
             len,
         }))
+    }
+
+    /// Whether offsets from `end` on were durable, by what a file says that begins later. A power cut
+    /// may leave such a file behind that never was.
+    fn was_durable(&self, name: &str, opened: &Opened, end: u64) -> Result<bool, StorageError> {
+        let header = &opened.header;
+        if opened.seal.is_some() {
+            return Ok(true);
+        }
+        let scanned = scan(
+            &opened.handle,
+            header.base,
+            header.file_id,
+            opened.header_crc,
+        )
+        .map_err(Self::failed("reading", &self.dir.join(name)))?;
+        Ok(scanned.durable_end > end || scanned.damaged_to.is_some_and(|durable| durable > end))
     }
 
     /// A file that follows the one before: trusted if it is sealed, scanned otherwise.
@@ -281,10 +319,12 @@ impl Directory<'_> {
             ))
         };
         if let Some(seal) = seal {
-            let known = Known {
+            let known = FileFacts {
                 end: seal.end,
                 bytes: seal.index_at + seal.index_bytes,
                 latest_time: seal.latest_time,
+                gaps: seal.gaps,
+                durable_end: seal.end,
                 index: None,
                 seal: Some(seal),
             };
@@ -295,11 +335,12 @@ impl Directory<'_> {
         self.found.scanned_bytes += len;
         let cut = scanned.position.next_multiple_of(PAGE);
         self.cut(name, &*handle, &scanned, cut, len)?;
-        self.found.gaps.extend(scanned.gaps.iter().cloned());
-        let known = Known {
+        let known = FileFacts {
             end: scanned.end,
             bytes: scanned.position,
             latest_time: scanned.latest_time,
+            gaps: scanned.gaps,
+            durable_end: scanned.durable_end,
             index: Some(scanned.index),
             seal: None,
         };
@@ -339,14 +380,15 @@ impl Directory<'_> {
                 "{name} is damaged at byte {}: offsets {} to {durable} were durable",
                 scanned.position, scanned.end
             );
-            self.set_aside(&aside, Some(scanned.end), &reason)?;
+            self.set_aside(&aside, Some(scanned.end), true, &reason)?;
         }
         self.found.cut_bytes += used - scanned.position;
-        // To the last whole chunk, and long again: what was behind it reads as zeros.
-        handle
-            .set_len(scanned.position)
-            .and_then(|()| handle.set_len(cut))
-            .map_err(io("cutting the file"))
+        // On a page: the one with the end of the last whole chunk may be durable, and is not written
+        // again. What is left behind that chunk is no chunk, nor does it become one.
+        if len <= cut {
+            return Ok(());
+        }
+        handle.set_len(cut).map_err(io("cutting the file"))
     }
 
     /// Copies what is behind the last whole chunk to a file of its own, durably.
@@ -405,6 +447,7 @@ impl Directory<'_> {
         &mut self,
         name: &str,
         from: Option<u64>,
+        was_durable: bool,
         reason: &str,
     ) -> Result<(), StorageError> {
         let path = self.dir.join(name);
@@ -426,6 +469,7 @@ impl Directory<'_> {
         self.found.set_aside.push(Aside {
             path: aside,
             from,
+            was_durable,
             reason: reason.to_owned(),
         });
         Ok(())

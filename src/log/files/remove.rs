@@ -8,10 +8,12 @@
 //! checksum.
 
 use super::PartitionFiles;
+use super::file::StoredFile;
 use super::write::Writer;
 use crate::error::StorageError;
 use crate::sync::lock_std;
 use std::io;
+use std::sync::Arc;
 
 /// The name of the file with the first offset that is kept.
 pub(super) const LOG_START: &str = "log-start";
@@ -55,29 +57,35 @@ impl PartitionFiles {
             self.begin_next_file(&mut writer, last.end())?;
         }
         loop {
-            let oldest = {
+            let next = {
                 let state = lock_std(&self.state);
                 let [_, next, ..] = &state.files[..] else {
                     return Ok(state.start);
                 };
                 let rest: u64 = state.files[1..].iter().map(|file| file.bytes()).sum();
                 let is_full = keep_bytes.is_some_and(|keep| rest >= keep);
-                (is_full || is_old(next.created_at)).then_some(())
+                (is_full || is_old(next.created_at)).then(|| next.clone())
             };
-            match oldest {
-                Some(()) => self.remove_first(&mut writer)?,
-                None => return Ok(self.start()),
+            let Some(next) = next else {
+                return Ok(self.start());
             };
+            // A power cut may take a file that is not sealed: where records begin must not go with it.
+            if !next.is_sealed() {
+                self.store_start(next.base)?;
+            }
+            self.remove_first_durably(&mut writer)?;
         }
     }
 
-    /// Makes room by the oldest file. `false` if there is only one.
+    /// Makes room by the oldest file. `false` if it has to stay: it is the only one, or the next one
+    /// is not sealed yet.
     pub(crate) fn remove_oldest(&self) -> Result<bool, StorageError> {
         let mut writer = lock_std(&self.writer);
-        if lock_std(&self.state).files.len() < 2 {
+        let may_go = |files: &[Arc<StoredFile>]| files.get(1).is_some_and(|next| next.is_sealed());
+        if !may_go(&lock_std(&self.state).files) {
             return Ok(false);
         }
-        self.remove_first(&mut writer)?;
+        self.remove_first_durably(&mut writer)?;
         Ok(true)
     }
 
@@ -119,7 +127,16 @@ impl PartitionFiles {
             .map_err(|error| StorageError::io("syncing the directory", &self.dir, &error))
     }
 
-    /// Removes the first of at least two files.
+    /// Removes the first of at least two files, durably: so that no later one is gone while it is
+    /// still there.
+    fn remove_first_durably(&self, writer: &mut Writer) -> Result<(), StorageError> {
+        self.remove_first(writer)?;
+        self.disk
+            .sync_dir(&self.dir)
+            .map_err(|error| StorageError::io("syncing the directory", &self.dir, &error))
+    }
+
+    /// Removes the first of at least two files. It may be back after a power cut.
     fn remove_first(&self, writer: &mut Writer) -> Result<(), StorageError> {
         let first = lock_std(&self.state).files.first().cloned();
         let Some(first) = first else {

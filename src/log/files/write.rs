@@ -9,7 +9,7 @@
 
 use super::PartitionFiles;
 use super::chunk::ChunkBuffer;
-use super::file::{Known, StoredFile};
+use super::file::{FileFacts, StoredFile};
 use super::format::{
     CHUNK_ALIGN, ChunkHeader, ChunkKind, FIRST_CHUNK, FileHeader, Index, PAGE, SEAL_AT, Seal,
     encode_index,
@@ -228,10 +228,12 @@ impl PartitionFiles {
             let _ = self.disk.remove_file(&path);
             return Err(StorageError::io("writing", path, &error));
         }
-        let known = Known {
+        let known = FileFacts {
             end: base,
             bytes: FIRST_CHUNK,
             latest_time: NO_TIMESTAMP,
+            gaps: 0,
+            durable_end: 0,
             index: Some(Index::default()),
             seal: None,
         };
@@ -287,6 +289,7 @@ impl PartitionFiles {
             latest_time: file.latest_time(),
             sealed_at: now_ms(),
             index_crc: crc32c::crc32c(&index),
+            gaps: file.gaps(),
         };
         Ok(Full {
             file,

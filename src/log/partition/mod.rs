@@ -188,7 +188,6 @@ impl Partition {
         pool: &Arc<SegmentPool>,
         index: u16,
         origin: LogOrigin,
-        files: Option<Arc<PartitionFiles>>,
     ) -> Partition {
         let id = PartitionId::new(topic_partition.partition);
         let first = origin.segment;
@@ -217,8 +216,14 @@ impl Partition {
             table: (0..segments).map(|i| AtomicU64::new(entry(i).0)).collect(),
             retention: retention.clone(),
             counters: SharedCounters::default(),
-            files,
+            files: None,
         }
+    }
+
+    /// The same partition, durable if there are files: they end where it begins.
+    pub(crate) fn with_files(mut self, files: Option<Arc<PartitionFiles>>) -> Partition {
+        self.files = files;
+        self
     }
 
     /// The partition's public name.
