@@ -305,9 +305,13 @@ impl ChunkHeader {
         self.first + self.offsets
     }
 
-    /// What was durable when the chunk was appended: everything before this offset.
+    /// What was durable when the chunk was appended: everything before this offset. 0 if that is not
+    /// known: of 2^32 offsets or more that were not.
     pub(super) fn durable_end(&self) -> u64 {
-        self.first.saturating_sub(self.undurable.into())
+        match self.undurable {
+            u32::MAX => 0,
+            undurable => self.first.saturating_sub(undurable.into()),
+        }
     }
 
     /// Bytes of header and payload, up to where the next chunk may begin.
