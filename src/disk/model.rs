@@ -174,7 +174,11 @@ impl State {
         let len = self.contents(file).current.len();
         let longer = (at + bytes.len()).saturating_sub(len) as u64;
         let room = self.take_room(longer);
-        let fits = bytes.len() - (longer - room) as usize;
+        // What lies between the end and `at` takes room too.
+        let fits = bytes.len().saturating_sub((longer - room) as usize);
+        if fits == 0 && !bytes.is_empty() {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
         let contents = self.contents(file);
         let end = at + fits;
         if end > contents.current.len() {
