@@ -1,6 +1,8 @@
 //! Durable topics: what is kept, what is read behind the ring, and what a restart finds.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::expect_used)]
 
+#[cfg(unix)]
+mod crash;
 mod reading;
 mod restart;
 

@@ -1,6 +1,7 @@
 //! Tests of a partition's files over the model disk: round trips, damage, crashes, power cuts.
 
 mod damage;
+mod hazards;
 mod power;
 mod writing;
 
@@ -29,9 +30,6 @@ fn options(file_bytes: u64) -> FileOptions {
 }
 
 fn create(disk: &ModelDisk, file_bytes: u64) -> Arc<PartitionFiles> {
-    // The topic's directory is durable before.
-    disk.create_dir(Path::new("/t")).unwrap();
-    disk.sync_dir(Path::new("/")).unwrap();
     let disk = Arc::new(disk.clone());
     let files = PartitionFiles::create(disk, DIR.into(), name(), options(file_bytes), 0);
     Arc::new(files.unwrap())
@@ -152,6 +150,7 @@ fn read_all(files: &PartitionFiles) -> ReadBack {
                 back.damaged.push(at..next);
                 at = next;
             }
+            Found::Unreadable { fault } => panic!("offset {at}: {fault}"),
             Found::Outside => panic!("offset {at} is outside"),
         }
     }
