@@ -73,6 +73,8 @@ struct Directory<'d> {
     disk: &'d dyn Disk,
     dir: &'d Path,
     name: &'d PartitionName,
+    /// Records before this offset were deleted.
+    stored_start: u64,
     found: Recovery,
 }
 
@@ -93,10 +95,12 @@ impl PartitionFiles {
             disk: &*disk,
             dir: &dir,
             name: &name,
+            stored_start: 0,
             found: Recovery::default(),
         };
-        let stored_start = directory.stored_start()?;
-        let (mut files, mut writer) = directory.files(stored_start)?;
+        let stored_start = directory.read_start()?;
+        directory.stored_start = stored_start;
+        let (mut files, mut writer) = directory.files()?;
         let base = files.first().map(|file| file.base);
         let end = files.last().map_or(stored_start, |file| file.end());
         if stored_start > end {
@@ -145,7 +149,7 @@ impl Directory<'_> {
     }
 
     /// The offset before which records were deleted.
-    fn stored_start(&mut self) -> Result<u64, StorageError> {
+    fn read_start(&mut self) -> Result<u64, StorageError> {
         let path = self.dir.join(LOG_START);
         let Some(bytes) = read_small(self.disk, &path)? else {
             return Ok(0);
@@ -158,9 +162,8 @@ impl Directory<'_> {
         Ok(0)
     }
 
-    /// The files that can be served, by offset; and what the writer goes on with. Records before
-    /// `stored_start` were deleted.
-    fn files(&mut self, stored_start: u64) -> Result<(Vec<Arc<StoredFile>>, Writer), StorageError> {
+    /// The files that can be served, by offset; and what the writer goes on with.
+    fn files(&mut self) -> Result<(Vec<Arc<StoredFile>>, Writer), StorageError> {
         let entries = self.disk.list(self.dir);
         let entries = entries.map_err(Self::failed("listing the directory", self.dir))?;
         let names = entries.into_iter().filter(|entry| !entry.is_dir);
@@ -169,7 +172,7 @@ impl Directory<'_> {
             .map(|entry| entry.name)
             .filter(|name| name.ends_with(".rl"))
             .collect();
-        self.remove_again(&mut names, stored_start)?;
+        self.remove_again(&mut names)?;
         let (mut files, mut writer): (Vec<Arc<StoredFile>>, _) = (Vec::new(), Writer::default());
         for name in names {
             let Some(opened) = self.open(&name)? else {
@@ -189,7 +192,7 @@ impl Directory<'_> {
                 self.end_file(last, &mut writer)?;
             }
             let (file, active) = self.take(&name, opened)?;
-            if files.is_empty() && file.base > stored_start && !file.proves_start() {
+            if files.is_empty() && file.base > self.stored_start && !file.proves_start() {
                 let base = file.base;
                 let reason = format!("it begins at {base}, and the files before it are missing");
                 self.set_aside(&name, Some(base), false, &reason)?;
@@ -209,14 +212,10 @@ impl Directory<'_> {
     /// Removes the files without a record that is kept: their removals may have been lost, in any
     /// order. That they have none is shown by the header of a later file that begins at
     /// `stored_start` or before. A name alone shows nothing.
-    fn remove_again(
-        &mut self,
-        names: &mut Vec<String>,
-        stored_start: u64,
-    ) -> Result<(), StorageError> {
+    fn remove_again(&mut self, names: &mut Vec<String>) -> Result<(), StorageError> {
         let is_before = |name: &String| {
             let base = name.strip_suffix(".rl").and_then(|base| base.parse().ok());
-            base.is_some_and(|base: u64| base <= stored_start)
+            base.is_some_and(|base: u64| base <= self.stored_start)
         };
         let before = names.iter().take_while(|name| is_before(name)).count();
         let mut first = 0;
@@ -313,7 +312,8 @@ impl Directory<'_> {
             opened.header_crc,
         )
         .map_err(Self::failed("reading", &self.dir.join(name)))?;
-        Ok(scanned.durable_end > end || scanned.damaged_to.is_some_and(|durable| durable > end))
+        let durable = scanned.durable_end.max(scanned.damaged_to.unwrap_or(0));
+        Ok(durable > end.max(self.stored_start))
     }
 
     /// A file that follows the one before: trusted if it is sealed, scanned otherwise.
@@ -395,7 +395,9 @@ impl Directory<'_> {
             return Ok(());
         }
         let used = used_bytes(handle, scanned.position, len).map_err(io("reading"))?;
-        if let Some(durable) = scanned.damaged_to {
+        // Deleted records are not missed: they need not have been synced.
+        let damaged_to = scanned.damaged_to.filter(|&to| to > self.stored_start);
+        if let Some(durable) = damaged_to {
             let aside = format!("{name}.rest");
             self.copy_rest(handle, scanned.position, used, &aside)?;
             let reason = format!(
