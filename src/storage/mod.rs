@@ -141,6 +141,15 @@ impl Storage {
         })?;
         disk.sync_dir(dir)
             .map_err(|error| StorageError::io("syncing the directory", dir, &error))?;
+        // The directory may be new, and those above it too. Some may not be ours to open.
+        for above in dir.ancestors().skip(1) {
+            let above = if above.as_os_str().is_empty() {
+                Path::new(".")
+            } else {
+                above
+            };
+            let _ = disk.sync_dir(above);
+        }
         let shared = Arc::new(StorageShared {
             config,
             inbox: Mutex::default(),

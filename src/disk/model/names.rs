@@ -179,19 +179,14 @@ impl Names {
         Ok(levels)
     }
 
-    /// A new directory. Those in the root are there durably, as a mounted disk is.
     pub(super) fn add_dir(&mut self, path: &Path) -> io::Result<()> {
         let added = self.name(path)?;
-        let is_mounted = added.dir == 0;
         self.dirs.push(Dir::default());
         self.change(NameChange {
             node: Node::Dir(self.dirs.len() - 1),
             removed: None,
             added: Some(added),
         });
-        if is_mounted {
-            self.settle(Some(0), || true);
-        }
         Ok(())
     }
 

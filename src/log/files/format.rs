@@ -199,6 +199,11 @@ impl Seal {
         out
     }
 
+    /// Whether there is a seal, whole or not.
+    pub(super) fn is_begun(bytes: &[u8; SEAL]) -> bool {
+        &bytes[..8] == SEAL_MAGIC
+    }
+
     /// The seal; `None` if there is none, or it is not this file's.
     pub(super) fn decode(bytes: &[u8; SEAL], header_crc: u32) -> Option<Seal> {
         let crc = crc32c::crc32c_append(header_crc, &bytes[..508]);

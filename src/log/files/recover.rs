@@ -20,7 +20,7 @@ use super::format::{
     BadHeader, FILE_HEADER, FIRST_CHUNK, FORMAT, FileHeader, PAGE, SEAL, SEAL_AT, Seal,
 };
 use super::remove::{LOG_START, decode_start};
-use super::scan::{Scanned, scan};
+use super::scan::{Scanned, durable_end_shown, scan};
 use super::write::{Active, Full, Writer, file_name};
 use super::{FileOptions, PartitionFiles, PartitionName, State};
 use crate::disk::{Disk, DiskFile, read_small};
@@ -263,7 +263,9 @@ impl Directory<'_> {
                         .remove_file(&path)
                         .map_err(Self::failed("removing the file", &path))?;
                 } else {
-                    self.set_aside(name, None, true, reason)?;
+                    let was_durable = Self::shows_durable(&handle, name);
+                    let was_durable = was_durable.map_err(Self::failed("reading", &path))?;
+                    self.set_aside(name, None, was_durable, reason)?;
                 }
                 return Ok(None);
             }
@@ -314,6 +316,16 @@ impl Directory<'_> {
         .map_err(Self::failed("reading", &self.dir.join(name)))?;
         let durable = scanned.durable_end.max(scanned.damaged_to.unwrap_or(0));
         Ok(durable > end.max(self.stored_start))
+    }
+
+    /// Whether a file whose header is damaged shows that records in it were durable. A power cut leaves
+    /// such a header too, of a file that was never synced.
+    fn shows_durable(handle: &Arc<dyn DiskFile>, name: &str) -> io::Result<bool> {
+        let mut seal = [0; SEAL];
+        handle.read_at(&mut seal, SEAL_AT)?;
+        let base = name.trim_end_matches(".rl").parse::<u64>();
+        let durable = durable_end_shown(handle)?;
+        Ok(Seal::is_begun(&seal) || base.is_ok_and(|base| durable > base))
     }
 
     /// A file that follows the one before: trusted if it is sealed, scanned otherwise.

@@ -165,3 +165,16 @@ fn damaged_to(contents: &Contents, found: &Scanned, file_id: u64) -> io::Result<
     }
     Ok((durable > found.end).then_some(durable))
 }
+
+/// What was durable by any chunk's header that is whole, in a file whose own header is not.
+pub(super) fn durable_end_shown(file: &Arc<dyn DiskFile>) -> io::Result<u64> {
+    let contents = Contents::open(file)?;
+    let (mut durable, mut at) = (0, FIRST_CHUNK);
+    while at + CHUNK_HEADER as u64 <= contents.len {
+        if let Some((header, _)) = contents.header(at)? {
+            durable = durable.max(header.durable_end());
+        }
+        at += CHUNK_ALIGN;
+    }
+    Ok(durable)
+}

@@ -30,6 +30,9 @@ fn options(file_bytes: u64) -> FileOptions {
 }
 
 fn create(disk: &ModelDisk, file_bytes: u64) -> Arc<PartitionFiles> {
+    // The topic's directory is durable before.
+    disk.create_dir(Path::new("/t")).unwrap();
+    disk.sync_dir(Path::new("/")).unwrap();
     let disk = Arc::new(disk.clone());
     let files = PartitionFiles::create(disk, DIR.into(), name(), options(file_bytes), 0);
     Arc::new(files.unwrap())
