@@ -87,7 +87,7 @@ impl Op {
     ];
 
     /// Whether it may change what is on the disk.
-    fn changes(self) -> bool {
+    pub(crate) fn changes(self) -> bool {
         !matches!(self, Op::Open | Op::List | Op::Read | Op::Len)
     }
 }
@@ -122,6 +122,9 @@ enum Outcome {
     /// It fails with this error, and may be done in part.
     Fails(io::Error),
 }
+
+/// Stands for the room of a file that was removed.
+const REMOVED: u64 = u64::MAX;
 
 /// A disk in memory. A clone is the same disk; [`fork`](Self::fork) makes another.
 #[derive(Clone, Debug)]
@@ -385,9 +388,17 @@ impl State {
         end - (more - got)
     }
 
+    /// Gives the room of a removed file back: at once, and not when its last handle is closed. What
+    /// is still written to it takes none.
+    fn give_all_room(&mut self, file: usize) {
+        self.give_room(file, 0);
+        self.files[file].set_allocated(REMOVED);
+    }
+
+    /// Gives the room of a file from byte `end` on back.
     fn give_room(&mut self, file: usize, end: u64) {
         let allocated = self.files[file].allocated();
-        if allocated > end {
+        if allocated > end && allocated != REMOVED {
             self.files[file].set_allocated(end);
             self.free = self.free.map(|free| free + (allocated - end));
         }

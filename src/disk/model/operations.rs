@@ -93,7 +93,7 @@ impl Disk for ModelDisk {
         let file = state.names.file(path)?;
         let change = state.names.removing(path)?;
         state.names.change(change);
-        state.give_room(file, 0);
+        state.give_all_room(file);
         done
     }
 

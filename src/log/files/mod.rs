@@ -98,6 +98,11 @@ pub(crate) enum Found {
         next: u64,
         fault: StorageError,
     },
+    /// The system failed to open or to read the file. What is in it may be whole: the same offset
+    /// is to be tried again.
+    Unreadable {
+        fault: StorageError,
+    },
     /// The files do not have the offset.
     Outside,
 }
@@ -219,7 +224,10 @@ impl PartitionFiles {
         match file.read(&*self.disk, offset, self.map_bytes()) {
             InFile::Chunk(chunk) => Found::Chunk(chunk),
             InFile::Gap { next } => Found::Gap { next },
+            // The file was removed meanwhile.
+            _ if offset < self.start() => Found::Outside,
             InFile::Damaged { next, fault } => Found::Damaged { next, fault },
+            InFile::Unreadable { fault } => Found::Unreadable { fault },
         }
     }
 

@@ -118,11 +118,9 @@ pub(super) fn scan(
     };
     'chunks: loop {
         let page = found.position.next_multiple_of(PAGE);
-        let places = [found.position, page];
-        for position in places
-            .into_iter()
-            .take(if page == found.position { 1 } else { 2 })
-        {
+        // If a chunk is at both, the one at the end of the last was left by an append that failed.
+        let places = [page, found.position];
+        for position in places.into_iter().skip((page == found.position).into()) {
             let Some((header, crc)) = contents.header(position)? else {
                 continue;
             };

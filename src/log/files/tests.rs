@@ -1,6 +1,7 @@
 //! Tests of a partition's files over the model disk: round trips, damage, crashes, power cuts.
 
 mod damage;
+mod hazards;
 mod power;
 mod writing;
 
@@ -152,6 +153,7 @@ fn read_all(files: &PartitionFiles) -> ReadBack {
                 back.damaged.push(at..next);
                 at = next;
             }
+            Found::Unreadable { fault } => panic!("offset {at}: {fault}"),
             Found::Outside => panic!("offset {at} is outside"),
         }
     }

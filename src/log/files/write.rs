@@ -65,7 +65,8 @@ pub(super) struct Full {
     pub(super) file: Arc<StoredFile>,
     pub(super) handle: Arc<dyn DiskFile>,
     pub(super) header_crc: u32,
-    pub(super) seal: Seal,
+    /// `None` if there was no room for the index: it is synced, and not sealed.
+    pub(super) seal: Option<Seal>,
 }
 
 /// The time in milliseconds since 1970 UTC.
@@ -215,16 +216,21 @@ impl PartitionFiles {
             file_id: RandomState::new().hash_one((base, now_ms())),
             topic: self.name.topic.to_string(),
         };
-        let handle = self
-            .disk
-            .create(&path)
-            .map_err(Self::failed("creating the file", &path))?;
+        let handle = match self.disk.create(&path) {
+            // What an attempt has left that failed: no file that is served begins at the end.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                let left = self.disk.open(&path, true);
+                left.and_then(|file| file.set_len(0).map(|()| file))
+            }
+            created => created,
+        }
+        .map_err(Self::failed("creating the file", &path))?;
         let (bytes, header_crc) = header.encode();
         let written = handle
             .allocate(FIRST_CHUNK)
             .and_then(|()| handle.write_at(&bytes, 0));
         if let Err(error) = written {
-            // It has no record: the next attempt makes it again.
+            // It has no record. If it stays, the next attempt uses it.
             let _ = self.disk.remove_file(&path);
             return Err(StorageError::io("writing", path, &error));
         }
@@ -297,7 +303,7 @@ impl PartitionFiles {
             file,
             handle,
             header_crc,
-            seal,
+            seal: Some(seal),
         })
     }
 
@@ -379,6 +385,9 @@ impl SyncJob {
             seal,
         } in &self.full
         {
+            let Some(seal) = seal else {
+                continue;
+            };
             handle
                 .write_at(&seal.encode(*header_crc), SEAL_AT)
                 .map_err(PartitionFiles::failed("writing", &file.path))?;

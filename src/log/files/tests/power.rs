@@ -113,7 +113,8 @@ impl Life {
     fn live(&mut self) {
         self.disk.stop_after(self.random.below(60));
         if self.random.below(4) == 0 {
-            let op = Op::ALL[self.random.below(Op::ALL.len() as u64) as usize];
+            let changing: Vec<Op> = Op::ALL.into_iter().filter(|op| op.changes()).collect();
+            let op = changing[self.random.below(changing.len() as u64) as usize];
             let passed = self.random.below(10);
             self.disk.fail_nth(op, passed, ErrorKind::Other);
         }
@@ -149,6 +150,22 @@ impl Life {
 
     /// One step; an error that stops the partition, or of a full disk.
     fn step(&mut self) -> Result<(), StorageError> {
+        let done = self.random_step();
+        self.trace("step", &done);
+        done
+    }
+
+    /// For the one seed that is named, says what happens.
+    fn trace(&self, what: &str, done: &dyn std::fmt::Debug) {
+        if std::env::var("RINGLOG_SEED").is_ok() {
+            let (start, end) = (self.files.start(), self.files.written_end());
+            let durable = self.files.durable_end();
+            let operations = self.disk.operations();
+            eprintln!("{operations}: {what}: {start}, {durable}, {end}: {done:?}");
+        }
+    }
+
+    fn random_step(&mut self) -> Result<(), StorageError> {
         let mut choice = self.random.below(self.weights.iter().sum());
         for (kind, weight) in self.weights.into_iter().enumerate() {
             if choice < weight {
@@ -240,6 +257,7 @@ impl Life {
                 _ => start + self.random.below((end - start).min(300) + 1),
             };
             self.removed_up_to(offset);
+            self.trace("deletion", &offset);
             if self.files.delete_before(offset).is_ok() {
                 assert!(self.files.start() >= offset);
                 self.expected.deleted_before = self.expected.deleted_before.max(offset);
@@ -251,6 +269,7 @@ impl Life {
             };
             let done = self.files.apply_retention(time, bytes, write::now_ms() + 1);
             // A removal that was not reported may be done.
+            self.trace("retention", &(time, bytes, &done));
             let start = done.unwrap_or(self.files.written_end());
             self.removed_up_to(start);
         }
@@ -291,6 +310,7 @@ impl Life {
     /// Ends the life, and begins the next one; after some attempts that are interrupted.
     fn end(&mut self, end: End) {
         let (seed, mut had_power) = (self.seed, true);
+        self.trace("end", &end);
         let mut ends = |disk: &ModelDisk, end: End| match end {
             End::PowerCut => {
                 had_power = false;
@@ -339,6 +359,7 @@ impl Life {
         let aside = aside.filter(|aside| aside.was_durable && aside.from.is_some());
         assert_eq!(aside.count(), 0, "{}", lost(end));
         expected.cut(end);
+        self.trace("recovered", &(&found, self.disk.paths()));
         self.check_readable();
     }
 }
