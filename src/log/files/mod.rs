@@ -82,6 +82,10 @@ struct State {
     start: u64,
     written_end: u64,
     durable_end: u64,
+    /// A sync of the directory that has failed outside a [`SyncJob`]. It is never tried again (D5 of
+    /// `disk/mod.rs`): the next append and the next sync return it, and their caller stops the
+    /// partition.
+    failed_sync: Option<StorageError>,
     /// Why nothing more is written.
     fault: Option<StorageError>,
 }
@@ -146,6 +150,7 @@ impl PartitionFiles {
             start,
             written_end: start,
             durable_end: start,
+            failed_sync: None,
             fault: None,
         };
         let new = Self::new(disk, dir, name, options, state, Writer::default());

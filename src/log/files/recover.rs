@@ -132,6 +132,7 @@ impl PartitionFiles {
             start: found.start,
             written_end: found.end,
             durable_end: durable_end.max(found.start),
+            failed_sync: None,
             fault: None,
         };
         let partition = Self::new(disk, dir, name, options, state, writer);
@@ -225,6 +226,13 @@ impl Directory<'_> {
                 break;
             }
             names.remove(number); // it was set aside
+        }
+        if first > 0 {
+            // The process may have died before it had synced `log-start`: a power cut must not leave
+            // the old one and the removals.
+            self.disk
+                .sync_dir(self.dir)
+                .map_err(Self::failed("syncing the directory", self.dir))?;
         }
         for name in names.drain(..first) {
             if self.open(&name)?.is_some() {

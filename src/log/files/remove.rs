@@ -123,19 +123,24 @@ impl PartitionFiles {
             .map_err(|error| StorageError::io("syncing", &new.file.path, &error))?;
         lock_std(&self.state).files.push(new.file.clone());
         writer.active = Some(new);
-        writer.names_changed = true;
-        self.disk
-            .sync_dir(&self.dir)
-            .map_err(|error| StorageError::io("syncing the directory", &self.dir, &error))
+        self.sync_names()
+    }
+
+    /// Makes the names in the directory durable. If that fails, nothing more is appended: what a
+    /// later sync would report is not known to be so (D5 of `disk/mod.rs`).
+    fn sync_names(&self) -> Result<(), StorageError> {
+        self.disk.sync_dir(&self.dir).map_err(|error| {
+            let error = StorageError::io("syncing the directory", &self.dir, &error);
+            let failed_sync = &mut lock_std(&self.state).failed_sync;
+            failed_sync.get_or_insert(error).clone()
+        })
     }
 
     /// Removes the first of at least two files, durably: so that no later one is gone while it is
     /// still there.
     fn remove_first_durably(&self, writer: &mut Writer) -> Result<(), StorageError> {
         self.remove_first(writer)?;
-        self.disk
-            .sync_dir(&self.dir)
-            .map_err(|error| StorageError::io("syncing the directory", &self.dir, &error))
+        self.sync_names()
     }
 
     /// Removes the first of at least two files. It may be back after a power cut.
@@ -165,6 +170,8 @@ impl PartitionFiles {
     /// Stores the first offset that is kept, durably.
     pub(super) fn store_start(&self, start: u64) -> Result<(), StorageError> {
         let path = self.dir.join(LOG_START);
-        crate::disk::replace(&*self.disk, &path, &encode_start(&self.name, start))
+        let bytes = encode_start(&self.name, start);
+        crate::disk::put_in_place(&*self.disk, &path, &bytes)?;
+        self.sync_names()
     }
 }

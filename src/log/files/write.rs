@@ -146,7 +146,7 @@ impl PartitionFiles {
         let mut writer = lock_std(&self.writer);
         let (written_end, durable_end) = {
             let state = lock_std(&self.state);
-            if let Some(fault) = &state.fault {
+            if let Some(fault) = state.fault.as_ref().or(state.failed_sync.as_ref()) {
                 return Err(fault.clone());
             }
             (state.written_end, state.durable_end)
@@ -317,12 +317,12 @@ impl PartitionFiles {
     /// Begins a sync of what was appended until now; `None` if all of it is durable.
     pub(crate) fn begin_sync(self: &Arc<Self>) -> Option<SyncJob> {
         let mut writer = lock_std(&self.writer);
-        let end = {
+        let (end, has_failed) = {
             let state = lock_std(&self.state);
             if state.fault.is_some() {
                 return None;
             }
-            state.written_end
+            (state.written_end, state.failed_sync.is_some())
         };
         let full = core::mem::take(&mut writer.full);
         let names_changed = core::mem::take(&mut writer.names_changed);
@@ -332,7 +332,7 @@ impl PartitionFiles {
             active.position = active.position.next_multiple_of(PAGE);
             dirty = Some((active.handle.clone(), active.file.path.clone()));
         }
-        if full.is_empty() && dirty.is_none() && !names_changed {
+        if full.is_empty() && dirty.is_none() && !names_changed && !has_failed {
             return None;
         }
         Some(SyncJob {
@@ -376,6 +376,10 @@ impl SyncJob {
         }
         {
             let mut state = lock_std(&self.files.state);
+            // The directory's sync may report success because another one has failed.
+            if let Some(error) = &state.failed_sync {
+                return Err(error.clone());
+            }
             state.durable_end = state.durable_end.max(self.end);
         }
         for Full {

@@ -175,7 +175,7 @@ fn an_error_that_passes_is_not_damage() {
 
 #[test]
 fn retention_that_fails_stops_no_append() {
-    for operation in ["create", "write", "allocate", "sync", "sync_dir", "remove"] {
+    for operation in ["create", "write", "allocate", "sync", "remove"] {
         let disk = ModelDisk::new(1);
         let files = create(&disk, 9000);
         append(&files, 10, 0).unwrap();
@@ -183,6 +183,31 @@ fn retention_that_fails_stops_no_append() {
         disk.fail_next(operation, ErrorKind::Other);
         let _ = files.apply_retention(Some(0), None, write::now_ms() + 1);
         append(&files, 10, 0).unwrap_or_else(|error| panic!("{operation}: {error}"));
+    }
+}
+
+#[test]
+fn a_directory_that_could_not_be_synced_stops_the_partition() {
+    type Removal = fn(&PartitionFiles) -> Result<u64, StorageError>;
+    let removals: [Removal; 3] = [
+        |files| files.apply_retention(Some(0), None, write::now_ms() + 1),
+        |files| files.apply_retention(None, Some(1), 0),
+        |files| files.delete_before(5).map(|()| 5),
+    ];
+    for removal in removals {
+        let disk = ModelDisk::new(1);
+        let files = create(&disk, 9000);
+        for _ in 0..10 {
+            append(&files, 10, 0).unwrap();
+        }
+        let durable = files.durable_end();
+        disk.fail_next("sync_dir", ErrorKind::Other);
+        let error = removal(&files).unwrap_err();
+        assert!(error.to_string().contains("syncing the directory"));
+        // The names that were to be synced may be lost, whatever another sync reports.
+        assert_eq!(append(&files, 10, 0).unwrap_err(), error);
+        assert_eq!(sync(&files).unwrap_err(), error);
+        assert_eq!(files.durable_end(), durable);
     }
 }
 
