@@ -35,12 +35,14 @@ pub(crate) use copier::PartitionCopier;
 pub(crate) use durable::Durable;
 pub(crate) use waiting::{Wanted, wait_durable};
 
+use crate::disk::Disk;
 use crate::error::StorageError;
 use crate::log::files::{Faults, FileOptions, PartitionFiles, PartitionName};
 use crate::sync::{Count, lock_std};
 use crate::wait::EventCount;
 use core::fmt;
 use std::fmt::Debug;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Condvar, Mutex};
@@ -87,6 +89,10 @@ pub(crate) struct StorageShared {
     lock: Mutex<Option<Box<dyn Debug + Send + Sync>>>,
 }
 
+/// How often a lock is tried again, and how long after the try before: 100 ms in all.
+const LOCK_TRIES: u32 = 20;
+const LOCK_PAUSE: Duration = Duration::from_millis(5);
+
 /// What other threads want of the copier.
 #[derive(Default)]
 struct Inbox {
@@ -102,6 +108,35 @@ struct Inbox {
 fn now_ms() -> u64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
     now.map_or(0, |now| u64::try_from(now.as_millis()).unwrap_or(u64::MAX))
+}
+
+/// Locks a directory against other storages.
+///
+/// While this process starts another, the child has a copy of its open files for a moment, and so of
+/// a lock that was just released: it is tried for a short time.
+fn lock_directory(
+    disk: &dyn Disk,
+    dir: &Path,
+) -> Result<Box<dyn Debug + Send + Sync>, StorageError> {
+    let path = dir.join("LOCK");
+    let mut tries = 0;
+    loop {
+        match disk.lock(&path) {
+            Ok(lock) => return Ok(lock),
+            Err(error) if error.kind() != ErrorKind::WouldBlock => {
+                return Err(StorageError::io("locking", path, &error));
+            }
+            Err(_) if tries < LOCK_TRIES => {
+                tries += 1;
+                std::thread::sleep(LOCK_PAUSE);
+            }
+            Err(_) => {
+                return Err(StorageError::Locked {
+                    dir: dir.to_owned(),
+                });
+            }
+        }
+    }
 }
 
 /// A random id: from the time, the process and an address that differs between runs.
@@ -132,13 +167,7 @@ impl Storage {
         let topics = dir.join("topics");
         disk.create_dir(&topics)
             .map_err(|error| StorageError::io("creating the directory", &topics, &error))?;
-        let lock = disk.lock(&dir.join("LOCK")).map_err(|error| {
-            if error.kind() == std::io::ErrorKind::WouldBlock {
-                StorageError::Locked { dir: dir.clone() }
-            } else {
-                StorageError::io("locking", dir.join("LOCK"), &error)
-            }
-        })?;
+        let lock = lock_directory(&**disk, dir)?;
         disk.sync_dir(dir)
             .map_err(|error| StorageError::io("syncing the directory", dir, &error))?;
         // The directory may be new, and those above it too. Some may not be ours to open.
