@@ -122,19 +122,18 @@ impl PartitionFiles {
         found.end = end.max(stored_start);
         found.files = files.len() as u64;
         found.gaps = files.iter().map(|file| file.gaps()).sum();
-        // What was found and not synced is durable once the next sync ends.
-        let durable_end = files
-            .iter()
-            .take_while(|file| file.is_sealed())
-            .last()
-            .map_or(found.start, |file| file.end());
-        // They may have been created without a sync.
-        writer.names_changed = writer.active.is_some() || !writer.full.is_empty();
+        // What was found and not synced is durable once the next sync ends. That may be `log-start`
+        // too, and the files' names.
+        let sealed = files.iter().take_while(|file| file.is_sealed());
+        let sealed_end = sealed.last().map(|file| file.end());
+        let durable_end = sealed_end.or(base).unwrap_or(0);
+        writer.names_changed =
+            writer.active.is_some() || !writer.full.is_empty() || stored_start > durable_end;
         let state = State {
             files,
             start: found.start,
             written_end: found.end,
-            durable_end: durable_end.max(found.start),
+            durable_end,
             failed_sync: None,
             fault: None,
         };
