@@ -21,7 +21,7 @@ use super::format::{
 };
 use super::remove::{LOG_START, decode_start};
 use super::scan::{Scanned, durable_end_shown, scan};
-use super::write::{Active, Full, Writer, file_name};
+use super::write::{Active, Full, SYNC_FAILED, Writer, file_name, mark_failed_sync};
 use super::{FileOptions, PartitionFiles, PartitionName, State};
 use crate::disk::{Disk, DiskFile, read_small};
 use crate::error::StorageError;
@@ -75,6 +75,8 @@ struct Directory<'d> {
     name: &'d PartitionName,
     /// Records before this offset were deleted.
     stored_start: u64,
+    /// A sync has failed since the machine was started: see [`SYNC_FAILED`].
+    has_failed_sync: bool,
     found: Recovery,
 }
 
@@ -96,6 +98,7 @@ impl PartitionFiles {
             dir: &dir,
             name: &name,
             stored_start: 0,
+            has_failed_sync: false,
             found: Recovery::default(),
         };
         let stored_start = directory.read_start()?;
@@ -119,19 +122,18 @@ impl PartitionFiles {
         found.end = end.max(stored_start);
         found.files = files.len() as u64;
         found.gaps = files.iter().map(|file| file.gaps()).sum();
-        // What was found and not synced is durable once the next sync ends.
-        let durable_end = files
-            .iter()
-            .take_while(|file| file.is_sealed())
-            .last()
-            .map_or(found.start, |file| file.end());
-        // They may have been created without a sync.
-        writer.names_changed = writer.active.is_some() || !writer.full.is_empty();
+        // What was found and not synced is durable once the next sync ends. That may be `log-start`
+        // too, and the files' names.
+        let sealed = files.iter().take_while(|file| file.is_sealed());
+        let sealed_end = sealed.last().map(|file| file.end());
+        let durable_end = sealed_end.or(base).unwrap_or(0);
+        writer.names_changed =
+            writer.active.is_some() || !writer.full.is_empty() || stored_start > durable_end;
         let state = State {
             files,
             start: found.start,
             written_end: found.end,
-            durable_end: durable_end.max(found.start),
+            durable_end,
             failed_sync: None,
             fault: None,
         };
@@ -167,6 +169,7 @@ impl Directory<'_> {
     fn files(&mut self) -> Result<(Vec<Arc<StoredFile>>, Writer), StorageError> {
         let entries = self.disk.list(self.dir);
         let entries = entries.map_err(Self::failed("listing the directory", self.dir))?;
+        self.has_failed_sync = entries.iter().any(|entry| entry.name == SYNC_FAILED);
         let names = entries.into_iter().filter(|entry| !entry.is_dir);
         // Twenty digits: sorted by name is sorted by offset.
         let mut names: Vec<String> = names
@@ -206,6 +209,12 @@ impl Directory<'_> {
                     writer.active = Some(active);
                 }
             }
+        }
+        if self.has_failed_sync {
+            let path = self.dir.join(SYNC_FAILED);
+            self.disk
+                .remove_file(&path)
+                .map_err(Self::failed("removing the file", &path))?;
         }
         Ok((files, writer))
     }
@@ -250,6 +259,9 @@ impl Directory<'_> {
         let path = self.dir.join(name);
         let handle = self.disk.open(&path, true);
         let handle = handle.map_err(Self::failed("opening the file", &path))?;
+        if self.has_failed_sync {
+            handle.reload().map_err(Self::failed("reading", &path))?;
+        }
         let len = handle.len().map_err(Self::failed("reading", &path))?;
         let mut bytes = [0; FILE_HEADER];
         let read = handle.read_at(&mut bytes, 0);
@@ -438,7 +450,10 @@ impl Directory<'_> {
         }
         // If a chunk like the one that is missing is appended next, what was behind it would follow
         // that: it must not be back after a power cut.
-        handle.sync().map_err(io("syncing"))
+        handle.sync().map_err(|error| {
+            mark_failed_sync(self.disk, self.dir);
+            io("syncing")(error)
+        })
     }
 
     /// Copies what is behind the last whole chunk to a file of its own, durably.
