@@ -69,7 +69,7 @@ pub use producer::{
 #[cfg(feature = "stream")]
 pub use consumer::RecordStream;
 pub use consumer::{
-    Batch, Consumer, ConsumerConfig, HoldBack, PollAsync, ReadProgress, Rebalance,
+    Batch, Consumer, ConsumerConfig, HoldBack, PollAsync, ReadProgress, ReadUpTo, Rebalance,
     RebalanceListener,
 };
 pub use log::cursor::OffsetReset;

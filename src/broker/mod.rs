@@ -1,6 +1,8 @@
 //! [`Broker`]: topics and groups by name.
 
 mod open;
+#[cfg(all(test, not(loom)))]
+mod tests;
 
 use crate::consumer::{Consumer, ConsumerConfig, ConsumerRegistry};
 use crate::error::{ConsumeError, GroupError, TopicError};

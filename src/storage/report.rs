@@ -1,7 +1,6 @@
 //! What was found when a storage's directory was opened.
 
 use crate::log::files::Recovery;
-use core::ops::Range;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -48,9 +47,9 @@ pub struct PartitionRecovery {
     pub scanned_bytes: u64,
     /// Bytes that were cut off because they were not written completely.
     pub cut_bytes: u64,
-    /// Offsets that were overwritten before they were copied
-    /// ([`DropOldest`](crate::Overflow::DropOldest)).
-    pub gaps: Vec<Range<u64>>,
+    /// How many offsets were overwritten before they were copied
+    /// ([`DropOldest`](crate::Overflow::DropOldest)), of those that are kept.
+    pub gaps: u64,
     /// What is not served, and was kept under another name.
     pub set_aside: Vec<SetAside>,
 }
@@ -63,16 +62,19 @@ pub struct SetAside {
     pub path: PathBuf,
     /// Its first offset, if that is known.
     pub from: Option<u64>,
+    /// Whether it may have had records that were reported durable. A power cut may leave files
+    /// behind that were not.
+    pub was_durable: bool,
     /// What is wrong.
     pub reason: String,
 }
 
 impl RecoveryReport {
-    /// Whether anything was lost, set aside or damaged. (Bytes that were cut off were not written
-    /// completely, so they had not been reported durable.)
+    /// Whether anything may be lost that had been reported durable. (What was cut off was not written
+    /// completely, so it had not been.)
     pub fn has_damage(&self) -> bool {
         let damaged = |topic: &TopicRecovery| {
-            let aside = |one: &PartitionRecovery| !one.set_aside.is_empty();
+            let aside = |one: &PartitionRecovery| one.set_aside.iter().any(|one| one.was_durable);
             topic.settings_lost || topic.partitions.iter().any(aside)
         };
         self.groups_damaged || self.topics.iter().any(damaged)
@@ -105,6 +107,7 @@ impl TopicRecovery {
         let aside = found.set_aside.into_iter().map(|one| SetAside {
             path: one.path,
             from: one.from,
+            was_durable: one.was_durable,
             reason: one.reason,
         });
         self.partitions.push(PartitionRecovery {

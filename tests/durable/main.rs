@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::expect_used)]
 
 mod notes;
+#[cfg(unix)]
+mod crash;
 mod reading;
 mod restart;
 

@@ -1,14 +1,14 @@
 //! One file: what is known of it, and its memory for readers.
 
 use super::chunk::{Chunk, ChunkMemory};
-use super::format::{
-    CHUNK_HEADER, ChunkHeader, ChunkKind, FIRST_CHUNK, Index, PAGE, Seal, decode_index,
-};
+use super::format::{CHUNK_HEADER, ChunkHeader, ChunkKind, Index, Seal};
+use super::memory::{ChunkPlace, Memory};
 use crate::disk::{Disk, DiskFile};
 use crate::error::StorageError;
 use crate::log::segment::WORDS_BEFORE_CHUNK;
 use crate::sync::lock_std;
 use std::collections::BTreeSet;
+use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
@@ -31,20 +31,16 @@ struct FileState {
     /// Bytes up to the end of the last chunk, or of the index.
     bytes: u64,
     latest_time: i64,
+    /// How many of its offsets are gaps.
+    gaps: u64,
+    /// What was durable when its last chunk was appended.
+    durable_end: u64,
     /// `None` until a sealed file is read.
     index: Option<Arc<Index>>,
     seal: Option<Seal>,
     memory: Option<Memory>,
     /// Positions of the chunks that were found whole. They do not change any more.
     checked: BTreeSet<u64>,
-}
-
-/// How a file is read.
-#[derive(Clone, Debug)]
-enum Memory {
-    #[cfg(unix)]
-    Mapped(Arc<crate::disk::Mapping>),
-    Open(Arc<dyn DiskFile>),
 }
 
 /// The outcome of a look for an offset in one file.
@@ -58,12 +54,28 @@ pub(super) enum InFile {
         next: u64,
         fault: StorageError,
     },
+    /// The system failed to open or to read the file. What is in it may be whole.
+    Unreadable {
+        fault: StorageError,
+    },
 }
 
-/// A place in a file, while chunk after chunk is visited.
-struct ChunkPlace {
-    position: u64,
-    header: ChunkHeader,
+/// Why a chunk was not read.
+enum NotRead {
+    Damaged(String),
+    Failed(io::Error),
+}
+
+impl From<io::Error> for NotRead {
+    fn from(error: io::Error) -> Self {
+        NotRead::Failed(error)
+    }
+}
+
+impl From<&str> for NotRead {
+    fn from(reason: &str) -> Self {
+        NotRead::Damaged(reason.to_owned())
+    }
 }
 
 impl StoredFile {
@@ -78,6 +90,8 @@ impl StoredFile {
             end,
             bytes,
             latest_time,
+            gaps,
+            durable_end,
             index,
             seal,
         } = known;
@@ -90,6 +104,8 @@ impl StoredFile {
                 end,
                 bytes,
                 latest_time,
+                gaps,
+                durable_end,
                 index: index.map(Arc::new),
                 seal,
                 ..FileState::default()
@@ -110,6 +126,18 @@ impl StoredFile {
         lock_std(&self.state).latest_time
     }
 
+    /// How many of its offsets are gaps.
+    pub(super) fn gaps(&self) -> u64 {
+        lock_std(&self.state).gaps
+    }
+
+    /// Whether the file itself shows that all before it was durable: then what is not there was
+    /// removed. A power cut may leave a file behind without those before it.
+    pub(super) fn proves_start(&self) -> bool {
+        let state = lock_std(&self.state);
+        state.seal.is_some() || state.durable_end >= self.base
+    }
+
     pub(super) fn is_sealed(&self) -> bool {
         lock_std(&self.state).seal.is_some()
     }
@@ -126,6 +154,10 @@ impl StoredFile {
         state.end = header.end();
         state.bytes = position + header.stride();
         state.latest_time = state.latest_time.max(header.latest_time);
+        state.durable_end = state.durable_end.max(header.durable_end());
+        if header.kind == ChunkKind::Gap {
+            state.gaps += header.offsets;
+        }
         let index = Arc::make_mut(state.index.get_or_insert_default());
         index.add(header.first, position, header.latest_time);
     }
@@ -151,16 +183,17 @@ impl StoredFile {
         }
     }
 
+    fn unreadable(&self, error: &io::Error) -> InFile {
+        InFile::Unreadable {
+            fault: StorageError::io("reading", &self.path, error),
+        }
+    }
+
     /// What holds `offset`, which is in the file. `map_bytes` is how much of the file to map.
     pub(super) fn read(&self, disk: &dyn Disk, offset: u64, map_bytes: u64) -> InFile {
         let (memory, index) = match self.opened(disk, map_bytes) {
             Ok(opened) => opened,
-            Err(fault) => {
-                return InFile::Damaged {
-                    next: self.end(),
-                    fault,
-                };
-            }
+            Err(fault) => return InFile::Unreadable { fault },
         };
         let next = index
             .after(offset)
@@ -172,12 +205,13 @@ impl StoredFile {
         let mut at = entry.position;
         let mut expected = entry.offset;
         loop {
-            let Some(ChunkPlace { position, header }) = memory.place(at, limit) else {
+            let place = match memory.place(at, limit, expected, self.file_id) {
+                Ok(place) => place,
+                Err(error) => return self.unreadable(&error),
+            };
+            let Some(ChunkPlace { position, header }) = place else {
                 return self.damaged(at, offset, next, "there is no chunk where one should be");
             };
-            if header.first != expected || header.salt != self.file_id {
-                return self.damaged(at, offset, next, "there is a chunk of another place");
-            }
             if offset >= header.end() {
                 (at, expected) = (position + header.stride(), header.end());
                 continue;
@@ -187,7 +221,10 @@ impl StoredFile {
                 ChunkKind::Records => match self.chunk(&memory, position, &header, disk, map_bytes)
                 {
                     Ok(chunk) => InFile::Chunk(chunk),
-                    Err(reason) => self.damaged(position, offset, header.end(), reason),
+                    Err(NotRead::Damaged(reason)) => {
+                        self.damaged(position, offset, header.end(), reason)
+                    }
+                    Err(NotRead::Failed(error)) => self.unreadable(&error),
                 },
             };
         }
@@ -212,14 +249,16 @@ impl StoredFile {
             }
             let mut at = entry.position;
             // What cannot be read is reported by the reader that comes to it.
-            while let Some(ChunkPlace { position, header }) = memory.place(at, limit) {
-                if header.first >= end || header.salt != self.file_id {
+            let mut first = entry.offset;
+            while first < end {
+                let place = memory.place(at, limit, first, self.file_id).ok()?;
+                let Some(ChunkPlace { position, header }) = place else {
                     break;
-                }
+                };
                 if header.latest_time >= time && header.end() > from {
                     return Some(header.first.max(from));
                 }
-                at = position + header.stride();
+                (at, first) = (position + header.stride(), header.end());
             }
         }
         None
@@ -233,8 +272,7 @@ impl StoredFile {
         header: &ChunkHeader,
         disk: &dyn Disk,
         map_bytes: u64,
-    ) -> Result<Chunk, String> {
-        let io = |error: std::io::Error| error.to_string();
+    ) -> Result<Chunk, NotRead> {
         let payload_at = position + CHUNK_HEADER as u64;
         let words = (header.payload / 8) as usize;
         if payload_at + header.payload > self.bytes() {
@@ -248,10 +286,14 @@ impl StoredFile {
             if mapping.bytes(at, len).is_none() {
                 // It lies past what was mapped when the file was shorter.
                 let needed = (payload_at + header.payload).max(map_bytes);
-                mapping = match self.map(disk, needed) {
-                    Ok(Memory::Mapped(mapping)) => mapping,
-                    Ok(Memory::Open(_)) | Err(_) => return Err("it could not be mapped".into()),
-                };
+                match self.map(disk, needed) {
+                    Ok(Memory::Mapped(longer)) => mapping = longer,
+                    Ok(memory) => return self.chunk(&memory, position, header, disk, map_bytes),
+                    Err(StorageError::Io { kind, message, .. }) => {
+                        return Err(io::Error::new(kind, message).into());
+                    }
+                    Err(error) => return Err(io::Error::other(error).into()),
+                }
             }
             let payload = mapping.bytes(at, len).ok_or("it is not within its file")?;
             if !checked && crc32c::crc32c(payload) != header.payload_crc {
@@ -268,7 +310,7 @@ impl StoredFile {
         };
         let mut words = vec![0u64; WORDS_BEFORE_CHUNK + words];
         let bytes = zerocopy::IntoBytes::as_mut_bytes(&mut words[WORDS_BEFORE_CHUNK..]);
-        if file.read_at(bytes, payload_at).map_err(io)? < bytes.len() {
+        if file.read_at(bytes, payload_at)? < bytes.len() {
             return Err("it is not within its file".into());
         }
         if crc32c::crc32c(bytes) != header.payload_crc {
@@ -306,9 +348,18 @@ impl StoredFile {
         let index = match index {
             Some(index) => index,
             None => {
-                let stored = seal.and_then(|seal| memory.index(&seal, self.base));
+                let failed = |error| StorageError::io("reading", &self.path, &error);
+                let stored = match seal {
+                    Some(seal) => memory.index(&seal, self.base).map_err(failed)?,
+                    None => None,
+                };
                 let limit = seal.map_or(0, |seal| seal.index_at);
-                let index = stored.unwrap_or_else(|| memory.walk(self.file_id, limit));
+                let index = match stored {
+                    Some(index) => index,
+                    None => memory
+                        .walk(self.base, self.file_id, limit)
+                        .map_err(failed)?,
+                };
                 let index = Arc::new(index);
                 lock_std(&self.state).index = Some(index.clone());
                 index
@@ -334,9 +385,10 @@ impl StoredFile {
             return Ok(Memory::Open(file));
         }
         let bytes = file.len()?.max(bytes);
-        Ok(match file.map(bytes)? {
-            Some(mapping) => Memory::Mapped(Arc::new(mapping)),
-            None => Memory::Open(file),
+        Ok(match file.map(bytes) {
+            Ok(Some(mapping)) => Memory::Mapped(Arc::new(mapping)),
+            // Where there are too many mappings, or too few addresses, the file is read.
+            Ok(None) | Err(_) => Memory::Open(file),
         })
     }
 
@@ -351,71 +403,9 @@ pub(super) struct FileFacts {
     pub(super) end: u64,
     pub(super) bytes: u64,
     pub(super) latest_time: i64,
+    pub(super) gaps: u64,
+    pub(super) durable_end: u64,
     /// `None` for a sealed file, which is read later.
     pub(super) index: Option<Index>,
     pub(super) seal: Option<Seal>,
-}
-
-impl Memory {
-    /// The header of the chunk at `at`, if there is one before `limit`: what is written of the file.
-    fn header(&self, at: u64, limit: u64) -> Option<ChunkHeader> {
-        if at + CHUNK_HEADER as u64 > limit {
-            return None;
-        }
-        let header = match self {
-            #[cfg(unix)]
-            Memory::Mapped(mapping) => {
-                let bytes = mapping.bytes(usize::try_from(at).ok()?, CHUNK_HEADER)?;
-                ChunkHeader::decode(bytes)
-            }
-            Memory::Open(file) => {
-                let mut bytes = [0; CHUNK_HEADER];
-                file.read_at(&mut bytes, at).ok()?;
-                ChunkHeader::decode(&bytes)
-            }
-        };
-        header.map(|(header, _)| header)
-    }
-
-    /// The chunk at `at`, or on the next page if a sync was between.
-    fn place(&self, at: u64, limit: u64) -> Option<ChunkPlace> {
-        let page = at.next_multiple_of(PAGE);
-        [at, page].into_iter().find_map(|position| {
-            let header = self.header(position, limit)?;
-            Some(ChunkPlace { position, header })
-        })
-    }
-
-    /// The index of a sealed file, as it is stored.
-    fn index(&self, seal: &Seal, base: u64) -> Option<Index> {
-        let len = usize::try_from(seal.index_bytes).ok()?;
-        let mut read = Vec::new();
-        let bytes = match self {
-            #[cfg(unix)]
-            Memory::Mapped(mapping) => mapping.bytes(seal.index_at.try_into().ok()?, len)?,
-            Memory::Open(file) => {
-                read.resize(len, 0);
-                (file.read_at(&mut read, seal.index_at).ok()? == len).then_some(&read[..])?
-            }
-        };
-        if crc32c::crc32c(bytes) != seal.index_crc {
-            return None;
-        }
-        let entries = decode_index(bytes)?;
-        (entries.first()?.offset == base).then_some(Index { entries })
-    }
-
-    /// The index, from the chunks' headers: as far as they follow each other.
-    fn walk(&self, file_id: u64, limit: u64) -> Index {
-        let mut index = Index::default();
-        let mut at = FIRST_CHUNK;
-        while let Some(ChunkPlace { position, header }) = self.place(at, limit) {
-            if header.salt != file_id {
-                break;
-            }
-            index.add(header.first, position, header.latest_time);
-            at = position + header.stride();
-        }
-        index
-    }
 }

@@ -22,7 +22,7 @@
 //!   8   8  end: the offset after the last
 //!  16   8  where the index begins        24   8  bytes of the index
 //!  32   8  latest time of its records    40   8  sealed at, ms since 1970
-//!  48   4  crc32c of the index
+//!  48   4  crc32c of the index           56   8  how many of its offsets are gaps
 //! 508   4  crc32c of bytes 0..508, beginning with the file header's
 //! ```
 //!
@@ -180,6 +180,7 @@ pub(super) struct Seal {
     pub(super) latest_time: i64,
     pub(super) sealed_at: u64,
     pub(super) index_crc: u32,
+    pub(super) gaps: u64,
 }
 
 impl Seal {
@@ -192,9 +193,15 @@ impl Seal {
         put(&mut out, 32, &self.latest_time.to_le_bytes());
         put(&mut out, 40, &self.sealed_at.to_le_bytes());
         put(&mut out, 48, &self.index_crc.to_le_bytes());
+        put(&mut out, 56, &self.gaps.to_le_bytes());
         let crc = crc32c::crc32c_append(header_crc, &out[..508]);
         put(&mut out, 508, &crc.to_le_bytes());
         out
+    }
+
+    /// Whether there is a seal, whole or not.
+    pub(super) fn is_begun(bytes: &[u8; SEAL]) -> bool {
+        &bytes[..8] == SEAL_MAGIC
     }
 
     /// The seal; `None` if there is none, or it is not this file's.
@@ -210,6 +217,7 @@ impl Seal {
             latest_time: u64_at(bytes, 32) as i64,
             sealed_at: u64_at(bytes, 40),
             index_crc: u32_at(bytes, 48),
+            gaps: u64_at(bytes, 56),
         })
     }
 }
@@ -302,9 +310,13 @@ impl ChunkHeader {
         self.first + self.offsets
     }
 
-    /// What was durable when the chunk was appended: everything before this offset.
+    /// What was durable when the chunk was appended: everything before this offset. 0 if that is not
+    /// known: of 2^32 offsets or more that were not.
     pub(super) fn durable_end(&self) -> u64 {
-        self.first.saturating_sub(self.undurable.into())
+        match self.undurable {
+            u32::MAX => 0,
+            undurable => self.first.saturating_sub(undurable.into()),
+        }
     }
 
     /// Bytes of header and payload, up to where the next chunk may begin.

@@ -7,9 +7,9 @@
 //! |---|---|
 //! | `format.rs` | the bytes of headers, seals and indexes |
 //! | `chunk.rs` | a chunk that is filled in, and one that was read |
-//! | `file.rs` | one file: what is known of it, and reading it |
+//! | `file.rs`, `memory.rs` | one file: what is known of it, and reading it |
 //! | `write.rs` | appending, rolling to the next file, syncing, sealing |
-//! | `recover.rs`, `scan.rs` | what is in a directory; what is whole in a file |
+//! | `recover.rs`, `scan.rs`, `aside.rs` | what is in a directory; what is whole in a file; what is not served |
 //! | `remove.rs` | retention, and deleted records |
 //! | `faults.rs` | what has gone wrong with a storage's files |
 //!
@@ -22,10 +22,12 @@
 //! A chunk is published in the state after it was written, so a reader that finds an offset there
 //! finds its chunk in the file.
 
+mod aside;
 mod chunk;
 mod faults;
 mod file;
 mod format;
+mod memory;
 mod recover;
 mod remove;
 mod scan;
@@ -33,9 +35,10 @@ mod scan;
 mod tests;
 mod write;
 
+pub(crate) use aside::topic_name_in;
 pub(crate) use chunk::{Chunk, ChunkBuffer};
 pub(crate) use faults::Faults;
-pub(crate) use recover::{Recovery, topic_name_in};
+pub(crate) use recover::Recovery;
 pub(crate) use write::SyncJob;
 
 use crate::disk::Disk;
@@ -82,6 +85,10 @@ struct State {
     start: u64,
     written_end: u64,
     durable_end: u64,
+    /// A sync of the directory that has failed outside a [`SyncJob`]. It is never tried again (D5 of
+    /// `disk/mod.rs`): the next append and the next sync return it, and their caller stops the
+    /// partition.
+    failed_sync: Option<StorageError>,
     /// Why nothing more is written.
     fault: Option<StorageError>,
 }
@@ -96,6 +103,11 @@ pub(crate) enum Found {
     /// The offsets before `next` cannot be read.
     Damaged {
         next: u64,
+        fault: StorageError,
+    },
+    /// The system failed to open or to read the file. What is in it may be whole: the same offset
+    /// is to be tried again.
+    Unreadable {
         fault: StorageError,
     },
     /// The files do not have the offset.
@@ -141,6 +153,7 @@ impl PartitionFiles {
             start,
             written_end: start,
             durable_end: start,
+            failed_sync: None,
             fault: None,
         };
         let new = Self::new(disk, dir, name, options, state, Writer::default());
@@ -219,7 +232,10 @@ impl PartitionFiles {
         match file.read(&*self.disk, offset, self.map_bytes()) {
             InFile::Chunk(chunk) => Found::Chunk(chunk),
             InFile::Gap { next } => Found::Gap { next },
+            // The file was removed meanwhile.
+            _ if offset < self.start() => Found::Outside,
             InFile::Damaged { next, fault } => Found::Damaged { next, fault },
+            InFile::Unreadable { fault } => Found::Unreadable { fault },
         }
     }
 

@@ -7,6 +7,9 @@
 //!   damaged, and the rest is first copied to a `.rest.bad` file.
 //! - Files must follow each other. What does not is set aside: renamed to `.bad`, and reported. So
 //!   the longest valid part from the log start on is served.
+//! - A file that is the first shows by itself that all before it was durable (`file.rs`), or
+//!   `log-start` says that its base is where records begin. Otherwise a power cut has taken those
+//!   before it, and it had nothing durable either.
 //! - Appending goes on in the last file if it is not full, on a page of its own.
 //!
 //! Each step leaves the directory so that recovery finds the same records again. So a crash while
@@ -17,18 +20,14 @@ use super::format::{
     BadHeader, FILE_HEADER, FIRST_CHUNK, FORMAT, FileHeader, PAGE, SEAL, SEAL_AT, Seal,
 };
 use super::remove::{LOG_START, decode_start};
-use super::scan::{Scanned, scan};
-use super::write::{Active, Writer, file_name};
+use super::scan::{durable_end_shown, scan};
+use super::write::{Active, Full, SYNC_FAILED, Writer, file_name};
 use super::{FileOptions, PartitionFiles, PartitionName, State};
 use crate::disk::{Disk, DiskFile, read_small};
 use crate::error::StorageError;
-use core::ops::Range;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-
-/// Bytes that are copied at once.
-const PIECE: usize = 1 << 20;
 
 /// What a recovery has found.
 #[derive(Clone, Debug, Default)]
@@ -42,8 +41,8 @@ pub(crate) struct Recovery {
     pub(crate) scanned_bytes: u64,
     /// Bytes that were cut off.
     pub(crate) cut_bytes: u64,
-    /// Offsets that were overwritten before they were copied, in the files that were scanned.
-    pub(crate) gaps: Vec<Range<u64>>,
+    /// Offsets that were overwritten before they were copied.
+    pub(crate) gaps: u64,
     pub(crate) set_aside: Vec<Aside>,
 }
 
@@ -52,6 +51,8 @@ pub(crate) struct Recovery {
 pub(crate) struct Aside {
     pub(crate) path: PathBuf,
     pub(crate) from: Option<u64>,
+    /// Whether it may have had records that were durable.
+    pub(crate) was_durable: bool,
     pub(crate) reason: String,
 }
 
@@ -65,11 +66,15 @@ struct Opened {
 }
 
 /// The directory of one partition, while it is recovered.
-struct Directory<'d> {
-    disk: &'d dyn Disk,
-    dir: &'d Path,
+pub(super) struct Directory<'d> {
+    pub(super) disk: &'d dyn Disk,
+    pub(super) dir: &'d Path,
     name: &'d PartitionName,
-    found: Recovery,
+    /// Records before this offset were deleted.
+    pub(super) stored_start: u64,
+    /// A sync has failed since the machine was started: see [`SYNC_FAILED`].
+    has_failed_sync: bool,
+    pub(super) found: Recovery,
 }
 
 impl PartitionFiles {
@@ -89,20 +94,23 @@ impl PartitionFiles {
             disk: &*disk,
             dir: &dir,
             name: &name,
+            stored_start: 0,
+            has_failed_sync: false,
             found: Recovery::default(),
         };
-        let stored_start = directory.stored_start()?;
+        let stored_start = directory.read_start()?;
+        directory.stored_start = stored_start;
         let (mut files, mut writer) = directory.files()?;
         let base = files.first().map(|file| file.base);
         let end = files.last().map_or(stored_start, |file| file.end());
         if stored_start > end {
-            // All of their records were deleted, and so were later ones, which are lost. No offset
-            // is given twice: appending goes on where records were deleted up to.
+            // All of their records were deleted, before the last of them were durable. No offset is
+            // given twice: appending goes on where records were deleted up to.
             for file in core::mem::take(&mut files) {
                 let reason = format!(
                     "records before {stored_start} were deleted, but the files end at {end}"
                 );
-                directory.set_aside(&file_name(file.base), Some(file.base), &reason)?;
+                directory.set_aside(&file_name(file.base), Some(file.base), false, &reason)?;
             }
             writer = Writer::default();
         }
@@ -110,19 +118,20 @@ impl PartitionFiles {
         found.start = base.unwrap_or(0).max(stored_start);
         found.end = end.max(stored_start);
         found.files = files.len() as u64;
-        // What was found and not synced is durable once the next sync ends.
-        let durable_end = files
-            .iter()
-            .take_while(|file| file.is_sealed())
-            .last()
-            .map_or(found.start, |file| file.end());
-        // They may have been created without a sync.
-        writer.names_changed = writer.active.is_some() || !writer.full.is_empty();
+        found.gaps = files.iter().map(|file| file.gaps()).sum();
+        // What was found and not synced is durable once the next sync ends. That may be `log-start`
+        // too, and the files' names.
+        let sealed = files.iter().take_while(|file| file.is_sealed());
+        let sealed_end = sealed.last().map(|file| file.end());
+        let durable_end = sealed_end.or(base).unwrap_or(0);
+        writer.names_changed =
+            writer.active.is_some() || !writer.full.is_empty() || stored_start > durable_end;
         let state = State {
             files,
             start: found.start,
             written_end: found.end,
-            durable_end: durable_end.max(found.start),
+            durable_end,
+            failed_sync: None,
             fault: None,
         };
         let partition = Self::new(disk, dir, name, options, state, writer);
@@ -131,7 +140,7 @@ impl PartitionFiles {
 }
 
 impl Directory<'_> {
-    fn failed(
+    pub(super) fn failed(
         operation: &'static str,
         path: &Path,
     ) -> impl FnOnce(io::Error) -> StorageError + use<> {
@@ -140,19 +149,16 @@ impl Directory<'_> {
     }
 
     /// The offset before which records were deleted.
-    fn stored_start(&mut self) -> Result<u64, StorageError> {
+    fn read_start(&mut self) -> Result<u64, StorageError> {
         let path = self.dir.join(LOG_START);
         let Some(bytes) = read_small(self.disk, &path)? else {
             return Ok(0);
         };
-        if let Some(start) = decode_start(&bytes) {
+        if let Some(start) = decode_start(self.name, &bytes) {
             return Ok(start);
         }
-        self.set_aside(
-            LOG_START,
-            None,
-            "it is damaged: deleted records may be back",
-        )?;
+        let reason = "it is damaged: deleted records may be back";
+        self.set_aside(LOG_START, None, true, reason)?;
         Ok(0)
     }
 
@@ -160,12 +166,14 @@ impl Directory<'_> {
     fn files(&mut self) -> Result<(Vec<Arc<StoredFile>>, Writer), StorageError> {
         let entries = self.disk.list(self.dir);
         let entries = entries.map_err(Self::failed("listing the directory", self.dir))?;
+        self.has_failed_sync = entries.iter().any(|entry| entry.name == SYNC_FAILED);
         let names = entries.into_iter().filter(|entry| !entry.is_dir);
         // Twenty digits: sorted by name is sorted by offset.
-        let names: Vec<String> = names
+        let mut names: Vec<String> = names
             .map(|entry| entry.name)
             .filter(|name| name.ends_with(".rl"))
             .collect();
+        self.remove_again(&mut names)?;
         let (mut files, mut writer): (Vec<Arc<StoredFile>>, _) = (Vec::new(), Writer::default());
         for name in names {
             let Some(opened) = self.open(&name)? else {
@@ -175,7 +183,8 @@ impl Directory<'_> {
                 let (end, base) = (before.end(), opened.header.base);
                 if end != base {
                     let reason = format!("it begins at {base}, but the file before ends at {end}");
-                    self.set_aside(&name, Some(base), &reason)?;
+                    let was_durable = self.was_durable(&name, &opened, end)?;
+                    self.set_aside(&name, Some(base), was_durable, &reason)?;
                     continue;
                 }
             }
@@ -183,7 +192,14 @@ impl Directory<'_> {
             if let Some(last) = writer.active.take() {
                 self.end_file(last, &mut writer)?;
             }
-            match self.take(&name, opened)? {
+            let (file, active) = self.take(&name, opened)?;
+            if files.is_empty() && file.base > self.stored_start && !file.proves_start() {
+                let base = file.base;
+                let reason = format!("it begins at {base}, and the files before it are missing");
+                self.set_aside(&name, Some(base), false, &reason)?;
+                continue;
+            }
+            match (file, active) {
                 (file, None) => files.push(file),
                 (file, Some(active)) => {
                     files.push(file);
@@ -191,7 +207,47 @@ impl Directory<'_> {
                 }
             }
         }
+        if self.has_failed_sync {
+            let path = self.dir.join(SYNC_FAILED);
+            self.disk
+                .remove_file(&path)
+                .map_err(Self::failed("removing the file", &path))?;
+        }
         Ok((files, writer))
+    }
+
+    /// Removes the files without a record that is kept: their removals may have been lost, in any
+    /// order. That they have none is shown by the header of a later file that begins at
+    /// `stored_start` or before. A name alone shows nothing.
+    fn remove_again(&mut self, names: &mut Vec<String>) -> Result<(), StorageError> {
+        let is_before = |name: &String| {
+            let base = name.strip_suffix(".rl").and_then(|base| base.parse().ok());
+            base.is_some_and(|base: u64| base <= self.stored_start)
+        };
+        let before = names.iter().take_while(|name| is_before(name)).count();
+        let mut first = 0;
+        for number in (1..before).rev() {
+            if self.open(&names[number])?.is_some() {
+                first = number;
+                break;
+            }
+            names.remove(number); // it was set aside
+        }
+        if first > 0 {
+            // The process may have died before it had synced `log-start`: a power cut must not leave
+            // the old one and the removals.
+            self.disk
+                .sync_dir(self.dir)
+                .map_err(Self::failed("syncing the directory", self.dir))?;
+        }
+        for name in names.drain(..first) {
+            if self.open(&name)?.is_some() {
+                let path = self.dir.join(name);
+                let removed = self.disk.remove_file(&path);
+                removed.map_err(Self::failed("removing the file", &path))?;
+            }
+        }
+        Ok(())
     }
 
     /// Opens a file, and reads its first pages. `None` if it is not one of this partition's: then it
@@ -200,6 +256,9 @@ impl Directory<'_> {
         let path = self.dir.join(name);
         let handle = self.disk.open(&path, true);
         let handle = handle.map_err(Self::failed("opening the file", &path))?;
+        if self.has_failed_sync {
+            handle.reload().map_err(Self::failed("reading", &path))?;
+        }
         let len = handle.len().map_err(Self::failed("reading", &path))?;
         let mut bytes = [0; FILE_HEADER];
         let read = handle.read_at(&mut bytes, 0);
@@ -221,7 +280,9 @@ impl Directory<'_> {
                         .remove_file(&path)
                         .map_err(Self::failed("removing the file", &path))?;
                 } else {
-                    self.set_aside(name, None, reason)?;
+                    let was_durable = Self::shows_durable(&handle, name);
+                    let was_durable = was_durable.map_err(Self::failed("reading", &path))?;
+                    self.set_aside(name, None, was_durable, reason)?;
                 }
                 return Ok(None);
             }
@@ -231,12 +292,12 @@ impl Directory<'_> {
         if !is_ours {
             let (topic, partition) = (&header.topic, header.partition);
             let reason = format!("it is of partition {partition} of topic {topic:?}");
-            self.set_aside(name, Some(header.base), &reason)?;
+            self.set_aside(name, Some(header.base), true, &reason)?;
             return Ok(None);
         }
         if name != file_name(header.base) {
             let reason = format!("its name is not that of its first offset, {}", header.base);
-            self.set_aside(name, Some(header.base), &reason)?;
+            self.set_aside(name, Some(header.base), true, &reason)?;
             return Ok(None);
         }
         let mut seal = [0; SEAL];
@@ -254,6 +315,34 @@ impl Directory<'_> {
             header_crc,
             len,
         }))
+    }
+
+    /// Whether offsets from `end` on were durable, by what a file says that begins later. A power cut
+    /// may leave such a file behind that never was.
+    fn was_durable(&self, name: &str, opened: &Opened, end: u64) -> Result<bool, StorageError> {
+        let header = &opened.header;
+        if opened.seal.is_some() {
+            return Ok(true);
+        }
+        let scanned = scan(
+            &opened.handle,
+            header.base,
+            header.file_id,
+            opened.header_crc,
+        )
+        .map_err(Self::failed("reading", &self.dir.join(name)))?;
+        let durable = scanned.durable_end.max(scanned.damaged_to.unwrap_or(0));
+        Ok(durable > end.max(self.stored_start))
+    }
+
+    /// Whether a file whose header is damaged shows that records in it were durable. A power cut leaves
+    /// such a header too, of a file that was never synced.
+    fn shows_durable(handle: &Arc<dyn DiskFile>, name: &str) -> io::Result<bool> {
+        let mut seal = [0; SEAL];
+        handle.read_at(&mut seal, SEAL_AT)?;
+        let base = name.trim_end_matches(".rl").parse::<u64>();
+        let durable = durable_end_shown(handle)?;
+        Ok(Seal::is_begun(&seal) || base.is_ok_and(|base| durable > base))
     }
 
     /// A file that follows the one before: trusted if it is sealed, scanned otherwise.
@@ -285,6 +374,8 @@ impl Directory<'_> {
                 end: seal.end,
                 bytes: seal.index_at + seal.index_bytes,
                 latest_time: seal.latest_time,
+                gaps: seal.gaps,
+                durable_end: seal.end,
                 index: None,
                 seal: Some(seal),
             };
@@ -295,11 +386,12 @@ impl Directory<'_> {
         self.found.scanned_bytes += len;
         let cut = scanned.position.next_multiple_of(PAGE);
         self.cut(name, &*handle, &scanned, cut, len)?;
-        self.found.gaps.extend(scanned.gaps.iter().cloned());
         let known = FileFacts {
             end: scanned.end,
             bytes: scanned.position,
             latest_time: scanned.latest_time,
+            gaps: scanned.gaps,
+            durable_end: scanned.durable_end,
             index: Some(scanned.index),
             seal: None,
         };
@@ -317,71 +409,6 @@ impl Directory<'_> {
         Ok((file, Some(active)))
     }
 
-    /// Cuts a file after its last whole chunk.
-    fn cut(
-        &mut self,
-        name: &str,
-        handle: &dyn DiskFile,
-        scanned: &Scanned,
-        cut: u64,
-        len: u64,
-    ) -> Result<(), StorageError> {
-        let path = self.dir.join(name);
-        let io = |operation| Self::failed(operation, &path);
-        if len <= scanned.position {
-            return Ok(());
-        }
-        let used = used_bytes(handle, scanned.position, len).map_err(io("reading"))?;
-        if let Some(durable) = scanned.damaged_to {
-            let aside = format!("{name}.rest");
-            self.copy_rest(handle, scanned.position, used, &aside)?;
-            let reason = format!(
-                "{name} is damaged at byte {}: offsets {} to {durable} were durable",
-                scanned.position, scanned.end
-            );
-            self.set_aside(&aside, Some(scanned.end), &reason)?;
-        }
-        self.found.cut_bytes += used - scanned.position;
-        // To the last whole chunk, and long again: what was behind it reads as zeros.
-        handle
-            .set_len(scanned.position)
-            .and_then(|()| handle.set_len(cut))
-            .map_err(io("cutting the file"))
-    }
-
-    /// Copies what is behind the last whole chunk to a file of its own, durably.
-    fn copy_rest(
-        &self,
-        handle: &dyn DiskFile,
-        from: u64,
-        to: u64,
-        name: &str,
-    ) -> Result<(), StorageError> {
-        let path = self.dir.join(name);
-        match self.disk.remove_file(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(StorageError::io("removing the file", path, &error));
-            }
-            _ => {} // what an earlier attempt had copied
-        }
-        let copy = self.disk.create(&path);
-        let copy = copy.map_err(Self::failed("creating the file", &path))?;
-        let mut piece = vec![0; PIECE];
-        let mut at = from;
-        while at < to {
-            let wanted = (to - at).min(PIECE as u64) as usize;
-            let read = handle.read_at(&mut piece[..wanted], at);
-            let read = read.map_err(Self::failed("reading", self.dir))?;
-            if read == 0 {
-                break;
-            }
-            copy.write_at(&piece[..read], at - from)
-                .map_err(Self::failed("writing", &path))?;
-            at += read as u64;
-        }
-        copy.sync().map_err(Self::failed("syncing", &path))
-    }
-
     /// A file that was not sealed, and is not the last: it is sealed with the next sync.
     fn end_file(&mut self, active: Active, writer: &mut Writer) -> Result<(), StorageError> {
         let Active {
@@ -395,71 +422,19 @@ impl Directory<'_> {
         if number == 0 {
             return Ok(()); // it has nothing to be found
         }
-        let full = PartitionFiles::write_index(file, handle, header_crc, position)?;
+        let indexed =
+            PartitionFiles::write_index(file.clone(), handle.clone(), header_crc, position);
+        let full = match indexed {
+            // It is scanned again the next time. A full disk must not keep the storage closed.
+            Err(error) if error.is_full() => Full {
+                file,
+                handle,
+                header_crc,
+                seal: None,
+            },
+            indexed => indexed?,
+        };
         writer.full.push(full);
         Ok(())
     }
-
-    /// Gives a file a name under which it is not served, and reports it.
-    fn set_aside(
-        &mut self,
-        name: &str,
-        from: Option<u64>,
-        reason: &str,
-    ) -> Result<(), StorageError> {
-        let path = self.dir.join(name);
-        let entries = self.disk.list(self.dir);
-        let entries = entries.map_err(Self::failed("listing the directory", self.dir))?;
-        let is_taken = |name: &String| entries.iter().any(|entry| entry.name == *name);
-        let names = (0..).map(|number| match number {
-            0 => format!("{name}.bad"),
-            _ => format!("{name}.bad{number}"),
-        });
-        let mut names = names.skip_while(is_taken);
-        let aside = self.dir.join(names.next().unwrap_or_default());
-        self.disk
-            .rename(&path, &aside)
-            .map_err(Self::failed("renaming the file", &path))?;
-        self.disk
-            .sync_dir(self.dir)
-            .map_err(Self::failed("syncing the directory", self.dir))?;
-        self.found.set_aside.push(Aside {
-            path: aside,
-            from,
-            reason: reason.to_owned(),
-        });
-        Ok(())
-    }
-}
-
-/// Up to where the file has bytes that are not zero.
-fn used_bytes(handle: &dyn DiskFile, from: u64, len: u64) -> io::Result<u64> {
-    let mut piece = vec![0; PIECE];
-    let (mut at, mut used) = (from, from);
-    while at < len {
-        let wanted = (len - at).min(PIECE as u64) as usize;
-        let read = handle.read_at(&mut piece[..wanted], at)?;
-        if read == 0 {
-            break;
-        }
-        if let Some(last) = piece[..read].iter().rposition(|&byte| byte != 0) {
-            used = at + last as u64 + 1;
-        }
-        at += read as u64;
-    }
-    Ok(used)
-}
-
-/// The topic's name, by the first file in a partition's directory that has one.
-pub(crate) fn topic_name_in(disk: &dyn Disk, dir: &Path) -> Option<String> {
-    let names = disk.list(dir).ok()?.into_iter().map(|entry| entry.name);
-    let mut files = names.filter(|name| name.ends_with(".rl"));
-    files.find_map(|name| {
-        let mut bytes = [0; FILE_HEADER];
-        disk.open(&dir.join(name), false)
-            .ok()?
-            .read_at(&mut bytes, 0)
-            .ok()?;
-        Some(FileHeader::decode(&bytes).ok()?.0.topic)
-    })
 }

@@ -3,7 +3,6 @@
 use super::format::{CHUNK_ALIGN, CHUNK_HEADER, ChunkHeader, ChunkKind, FIRST_CHUNK, Index, PAGE};
 use crate::disk::DiskFile;
 use crate::record::NO_TIMESTAMP;
-use core::ops::Range;
 use std::io;
 use std::sync::Arc;
 
@@ -23,8 +22,10 @@ pub(super) struct Scanned {
     pub(super) number: u32,
     pub(super) index: Index,
     pub(super) latest_time: i64,
-    /// Offsets that the file says were overwritten before they were copied.
-    pub(super) gaps: Vec<Range<u64>>,
+    /// How many offsets the file says were overwritten before they were copied.
+    pub(super) gaps: u64,
+    /// What was durable when the last of the chunks was appended.
+    pub(super) durable_end: u64,
     /// Behind them is a chunk that is whole, by which offsets from `end` on were durable: so the
     /// file is damaged, not just incomplete. The offset up to which they were.
     pub(super) damaged_to: Option<u64>,
@@ -111,16 +112,15 @@ pub(super) fn scan(
         number: 0,
         index: Index::default(),
         latest_time: NO_TIMESTAMP,
-        gaps: Vec::new(),
+        gaps: 0,
+        durable_end: 0,
         damaged_to: None,
     };
     'chunks: loop {
         let page = found.position.next_multiple_of(PAGE);
-        let places = [found.position, page];
-        for position in places
-            .into_iter()
-            .take(if page == found.position { 1 } else { 2 })
-        {
+        // If a chunk is at both, the one at the end of the last was left by an append that failed.
+        let places = [page, found.position];
+        for position in places.into_iter().skip((page == found.position).into()) {
             let Some((header, crc)) = contents.header(position)? else {
                 continue;
             };
@@ -135,8 +135,9 @@ pub(super) fn scan(
             found.index.add(header.first, position, header.latest_time);
             found.latest_time = found.latest_time.max(header.latest_time);
             if header.kind == ChunkKind::Gap {
-                found.gaps.push(header.first..header.end());
+                found.gaps += header.offsets;
             }
+            found.durable_end = header.durable_end();
             found.end = header.end();
             found.position = position + header.stride();
             found.chain = crc;
@@ -163,4 +164,17 @@ fn damaged_to(contents: &Contents, found: &Scanned, file_id: u64) -> io::Result<
         at += CHUNK_ALIGN;
     }
     Ok((durable > found.end).then_some(durable))
+}
+
+/// What was durable by any chunk's header that is whole, in a file whose own header is not.
+pub(super) fn durable_end_shown(file: &Arc<dyn DiskFile>) -> io::Result<u64> {
+    let contents = Contents::open(file)?;
+    let (mut durable, mut at) = (0, FIRST_CHUNK);
+    while at + CHUNK_HEADER as u64 <= contents.len {
+        if let Some((header, _)) = contents.header(at)? {
+            durable = durable.max(header.durable_end());
+        }
+        at += CHUNK_ALIGN;
+    }
+    Ok(durable)
 }

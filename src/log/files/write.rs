@@ -14,13 +14,13 @@ use super::format::{
     CHUNK_ALIGN, ChunkHeader, ChunkKind, FIRST_CHUNK, FileHeader, Index, PAGE, SEAL_AT, Seal,
     encode_index,
 };
-use crate::disk::DiskFile;
+use crate::disk::{Disk, DiskFile};
 use crate::error::StorageError;
 use crate::record::NO_TIMESTAMP;
 use crate::sync::lock_std;
 use std::hash::{BuildHasher, RandomState};
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -65,7 +65,8 @@ pub(super) struct Full {
     pub(super) file: Arc<StoredFile>,
     pub(super) handle: Arc<dyn DiskFile>,
     pub(super) header_crc: u32,
-    pub(super) seal: Seal,
+    /// `None` if there was no room for the index: it is synced, and not sealed.
+    pub(super) seal: Option<Seal>,
 }
 
 /// The time in milliseconds since 1970 UTC.
@@ -145,7 +146,7 @@ impl PartitionFiles {
         let mut writer = lock_std(&self.writer);
         let (written_end, durable_end) = {
             let state = lock_std(&self.state);
-            if let Some(fault) = &state.fault {
+            if let Some(fault) = state.fault.as_ref().or(state.failed_sync.as_ref()) {
                 return Err(fault.clone());
             }
             (state.written_end, state.durable_end)
@@ -215,16 +216,21 @@ impl PartitionFiles {
             file_id: RandomState::new().hash_one((base, now_ms())),
             topic: self.name.topic.to_string(),
         };
-        let handle = self
-            .disk
-            .create(&path)
-            .map_err(Self::failed("creating the file", &path))?;
+        let handle = match self.disk.create(&path) {
+            // What an attempt has left that failed: no file that is served begins at the end.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                let left = self.disk.open(&path, true);
+                left.and_then(|file| file.set_len(0).map(|()| file))
+            }
+            created => created,
+        }
+        .map_err(Self::failed("creating the file", &path))?;
         let (bytes, header_crc) = header.encode();
         let written = handle
             .allocate(FIRST_CHUNK)
             .and_then(|()| handle.write_at(&bytes, 0));
         if let Err(error) = written {
-            // It has no record: the next attempt makes it again.
+            // It has no record. If it stays, the next attempt uses it.
             let _ = self.disk.remove_file(&path);
             return Err(StorageError::io("writing", path, &error));
         }
@@ -232,6 +238,8 @@ impl PartitionFiles {
             end: base,
             bytes: FIRST_CHUNK,
             latest_time: NO_TIMESTAMP,
+            gaps: 0,
+            durable_end: 0,
             index: Some(Index::default()),
             seal: None,
         };
@@ -277,7 +285,9 @@ impl PartitionFiles {
         let end = index_at + index.len() as u64;
         handle
             .write_at(&index, index_at)
-            .and_then(|()| handle.set_len(end))
+            // Always whole pages: a file that has to be written further after a crash must not
+            // become longer from within a page that may be durable.
+            .and_then(|()| handle.set_len(end.next_multiple_of(PAGE)))
             .map_err(Self::failed("writing", &file.path))?;
         file.set_bytes(end);
         let seal = Seal {
@@ -287,12 +297,13 @@ impl PartitionFiles {
             latest_time: file.latest_time(),
             sealed_at: now_ms(),
             index_crc: crc32c::crc32c(&index),
+            gaps: file.gaps(),
         };
         Ok(Full {
             file,
             handle,
             header_crc,
-            seal,
+            seal: Some(seal),
         })
     }
 
@@ -306,12 +317,12 @@ impl PartitionFiles {
     /// Begins a sync of what was appended until now; `None` if all of it is durable.
     pub(crate) fn begin_sync(self: &Arc<Self>) -> Option<SyncJob> {
         let mut writer = lock_std(&self.writer);
-        let end = {
+        let (end, has_failed) = {
             let state = lock_std(&self.state);
             if state.fault.is_some() {
                 return None;
             }
-            state.written_end
+            (state.written_end, state.failed_sync.is_some())
         };
         let full = core::mem::take(&mut writer.full);
         let names_changed = core::mem::take(&mut writer.names_changed);
@@ -321,7 +332,7 @@ impl PartitionFiles {
             active.position = active.position.next_multiple_of(PAGE);
             dirty = Some((active.handle.clone(), active.file.path.clone()));
         }
-        if full.is_empty() && dirty.is_none() && !names_changed {
+        if full.is_empty() && dirty.is_none() && !names_changed && !has_failed {
             return None;
         }
         Some(SyncJob {
@@ -332,6 +343,16 @@ impl PartitionFiles {
             end,
         })
     }
+}
+
+/// The name of a file that says that a sync has failed: what was written before may be read although
+/// it is not on the disk. It need not be synced, because a power cut ends that.
+pub(super) const SYNC_FAILED: &str = "sync-failed";
+
+/// Creates that file. It may exist already. If it cannot be created, the disk takes no changes of the
+/// next process either.
+pub(super) fn mark_failed_sync(disk: &dyn Disk, dir: &Path) {
+    let _ = disk.create(&dir.join(SYNC_FAILED));
 }
 
 /// A sync of one partition that has begun.
@@ -350,6 +371,14 @@ impl SyncJob {
     /// Returns the durable end. After an error the partition must be
     /// [stopped](PartitionFiles::stop): a sync is never tried again.
     pub(crate) fn run(self) -> Result<u64, StorageError> {
+        let synced = self.run_once();
+        if synced.is_err() {
+            mark_failed_sync(&*self.files.disk, &self.files.dir);
+        }
+        synced
+    }
+
+    fn run_once(&self) -> Result<u64, StorageError> {
         for full in &self.full {
             Self::sync(&*full.handle, &full.file.path)?;
         }
@@ -365,6 +394,10 @@ impl SyncJob {
         }
         {
             let mut state = lock_std(&self.files.state);
+            // The directory's sync may report success because another one has failed.
+            if let Some(error) = &state.failed_sync {
+                return Err(error.clone());
+            }
             state.durable_end = state.durable_end.max(self.end);
         }
         for Full {
@@ -374,6 +407,9 @@ impl SyncJob {
             seal,
         } in &self.full
         {
+            let Some(seal) = seal else {
+                continue;
+            };
             handle
                 .write_at(&seal.encode(*header_crc), SEAL_AT)
                 .map_err(PartitionFiles::failed("writing", &file.path))?;
