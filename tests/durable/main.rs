@@ -1,9 +1,9 @@
 //! Durable topics: what is kept, what is read behind the ring, and what a restart finds.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::expect_used)]
 
-mod notes;
 #[cfg(unix)]
 mod crash;
+mod notes;
 mod reading;
 mod restart;
 
