@@ -33,6 +33,15 @@ pub enum BindError {
     /// What outlives the process cannot be read or written, or another server has it.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The directory of what outlives the process cannot have this name.
+    #[error(
+        "the server's state cannot be in {name:?}: a name of letters, digits, - and _, not one of \
+         the broker's own"
+    )]
+    StateDir {
+        /// The configured name.
+        name: String,
+    },
     /// The runtime is being shut down.
     #[error("the runtime is being shut down")]
     Stopped,

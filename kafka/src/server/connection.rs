@@ -87,6 +87,32 @@ pub(super) struct Client {
     pub(super) readers: Readers,
 }
 
+impl Client {
+    /// The same client, for work on another thread. Its readers stay here.
+    fn elsewhere(&self) -> Client {
+        Client {
+            shared: self.shared.clone(),
+            advertised: self.advertised.clone(),
+            host: self.host.clone(),
+            peer: self.peer.clone(),
+            readers: Readers::default(),
+        }
+    }
+
+    /// Does what may wait for the disk: with a durable broker, on a thread for that. `None` if the
+    /// runtime is being shut down.
+    pub(super) async fn on_disk<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Client) -> T + Send + 'static,
+    ) -> Option<T> {
+        if self.shared.store.is_none() {
+            return Some(work(self));
+        }
+        let client = self.elsewhere();
+        tokio::task::spawn_blocking(move || work(&client)).await.ok()
+    }
+}
+
 /// Serves a stream until it ends.
 pub(super) async fn run<S>(stream: S, client: Client, session: Session) -> Ended
 where

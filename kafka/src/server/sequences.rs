@@ -211,11 +211,6 @@ impl PartitionSequences {
         }
     }
 
-    /// Whether they are to be stored.
-    pub(crate) fn is_due(&self) -> bool {
-        self.window.as_ref().is_some_and(|window| window.is_due())
-    }
-
     /// Whether they are of a durable partition that has had idempotent producers.
     pub(crate) fn is_kept(&self) -> bool {
         self.window.as_ref().is_some_and(|window| window.is_kept())
@@ -226,24 +221,41 @@ impl PartitionSequences {
         self.lock().await.map(drop)
     }
 
-    /// Stores what has changed since it was last done, unless a batch is being appended: then it is
-    /// still [due](Self::is_due).
-    pub(crate) fn save_if_due(&self) -> Result<(), StoreError> {
-        let Some(window) = self.window.as_ref().filter(|window| window.is_due()) else {
-            return Ok(());
-        };
-        if let Ok(mut locked) = self.sequences.try_lock() {
-            if let Some(sequences) = &mut *locked {
-                window.save(sequences)?;
+    /// Makes their records durable, if far more was appended than what is stored covers. They are to
+    /// be stored then.
+    pub(crate) async fn sync_if_far_behind(&self) -> Result<(), StoreError> {
+        match self.window.as_ref().filter(|window| window.is_far_behind()) {
+            Some(window) => {
+                window.touch();
+                window.sync().await
             }
+            None => Ok(()),
         }
-        Ok(())
     }
 
-    /// Stores them now. For what makes frames unreadable.
+    /// Stores what has changed since it was last done, as far as it is durable. If a batch is being
+    /// appended, it is done the next time.
+    pub(crate) fn save_if_changed(&self) -> Result<(), StoreError> {
+        let Some(window) = self.window.as_ref().filter(|window| window.is_dirty()) else {
+            return Ok(());
+        };
+        match self.sequences.try_lock() {
+            Ok(mut locked) => match &mut *locked {
+                Some(sequences) => window.save(sequences),
+                None => Ok(()),
+            },
+            Err(_) => {
+                window.store.has_work.notify_one();
+                Ok(())
+            }
+        }
+    }
+
+    /// Stores them now, durably. For what makes frames unreadable.
     pub(crate) async fn save(&self) -> Result<(), WindowError> {
         if let Some(window) = self.window.as_ref().filter(|window| window.is_kept()) {
             let mut locked = self.lock().await?;
+            window.sync().await?;
             window.save(locked.change())?;
             window.store.durable().await?;
         }

@@ -10,7 +10,8 @@
 //!
 //! # Locks
 //!
-//! The maps are behind one lock, for a few loads and stores at a time. A partition's sequences are
+//! The maps are behind one lock, for a few loads and stores at a time. Another is held while a topic
+//! is created or deleted, one at a time. A partition's sequences are
 //! behind a lock of tokio's, which an idempotent batch holds while it is appended: its neighbours in
 //! the sequence must not overtake it. Other batches take neither.
 
@@ -24,7 +25,7 @@ use ringlog::{Broker, SharedProducer, Topic, TopicConfig, TopicError};
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::ops::Deref;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 use tracing::warn;
 use uuid::Uuid;
 
@@ -202,6 +203,9 @@ pub(crate) struct Topics {
     broker: Broker,
     store: Option<Arc<Store>>,
     incarnations: Mutex<Incarnations>,
+    /// Held while a topic is created or deleted, which may take as long as the disk does. Lookups go on
+    /// meanwhile.
+    changing: Mutex<()>,
 }
 
 impl Topics {
@@ -210,6 +214,7 @@ impl Topics {
             broker,
             store,
             incarnations: Mutex::default(),
+            changing: Mutex::default(),
         }
     }
 
@@ -247,15 +252,12 @@ impl Topics {
 
     /// The topics that were looked up so far.
     pub(crate) fn served(&self) -> Vec<Arc<ServedTopic>> {
-        let incarnations = self.incarnations.lock();
-        let incarnations = incarnations.unwrap_or_else(PoisonError::into_inner);
-        incarnations.by_id.values().cloned().collect()
+        self.incarnations().by_id.values().cloned().collect()
     }
 
     /// The topic that has this name now.
     pub(crate) fn find(&self, name: &str) -> Option<Arc<ServedTopic>> {
-        let incarnations = self.incarnations.lock();
-        let mut incarnations = incarnations.unwrap_or_else(PoisonError::into_inner);
+        let mut incarnations = self.incarnations();
         let Ok(topic) = self.broker.topic(name) else {
             incarnations.remove(name);
             return None;
@@ -272,11 +274,7 @@ impl Topics {
 
     /// The topic that has this id, if it still exists.
     pub(crate) fn find_id(&self, id: Uuid) -> Option<Arc<ServedTopic>> {
-        let served = {
-            let incarnations = self.incarnations.lock();
-            let incarnations = incarnations.unwrap_or_else(PoisonError::into_inner);
-            incarnations.by_id.get(&id).cloned()?
-        };
+        let served = self.incarnations().by_id.get(&id).cloned()?;
         self.find(served.name()).filter(|found| found.id == id)
     }
 
@@ -286,19 +284,28 @@ impl Topics {
         found.is_some_and(|found| found.id == served.id)
     }
 
-    /// Deletes this incarnation, if it still has its name.
-    pub(crate) fn delete(&self, served: &ServedTopic) -> Result<(), TopicError> {
-        // Under the lock, so that another client does not put another topic in its place meanwhile.
+    fn incarnations(&self) -> MutexGuard<'_, Incarnations> {
         let incarnations = self.incarnations.lock();
-        let mut incarnations = incarnations.unwrap_or_else(PoisonError::into_inner);
-        let current = incarnations.by_name.get(served.name());
-        let is_current = current.is_some_and(|current| current.id == served.id);
+        incarnations.unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Deletes this incarnation, if it still has its name. It blocks while files are removed.
+    pub(crate) fn delete(&self, served: &ServedTopic) -> Result<(), TopicError> {
+        // So that another client does not put another topic in its place meanwhile.
+        let changing = self.changing.lock();
+        let _changing = changing.unwrap_or_else(PoisonError::into_inner);
+        let is_current = {
+            let incarnations = self.incarnations();
+            let current = incarnations.by_name.get(served.name());
+            current.is_some_and(|current| current.id == served.id)
+        };
         if !is_current {
             let name = served.name().to_owned();
             return Err(TopicError::UnknownTopic { name });
         }
-        incarnations.remove(served.name());
-        self.broker.delete_topic(served.name())?;
+        let deleted = self.broker.delete_topic(served.name());
+        self.incarnations().remove(served.name());
+        deleted?;
         if let Some((_, store)) = &served.kept_by {
             // What is left behind belongs to an id that no topic has any more.
             if let Err(reason) = store.forget_topic(served.id) {
@@ -308,6 +315,7 @@ impl Topics {
         Ok(())
     }
 
+    /// Creates a topic. It blocks while files are created.
     pub(crate) fn create(
         &self,
         name: &str,
@@ -317,14 +325,17 @@ impl Topics {
         if !is_valid_name(name) {
             return Err(CreateError::InvalidName);
         }
-        // Under the lock, so that no lookup finds the topic before its settings.
-        let incarnations = self.incarnations.lock();
-        let mut incarnations = incarnations.unwrap_or_else(PoisonError::into_inner);
+        let changing = self.changing.lock();
+        let _changing = changing.unwrap_or_else(PoisonError::into_inner);
         let kept = KeptSettings::of_new_topic(settings);
         // Most topics have no settings of their own: then there is nothing to store.
         let store = self.store.as_ref();
         let store = store.filter(|_| kept != KeptSettings::default());
         if let Some(store) = store {
+            if self.broker.topic(name).is_ok() {
+                let name = name.to_owned();
+                return Err(CreateError::Topic(TopicError::TopicExists { name }));
+            }
             store.begin_topic(name, &kept)?;
         }
         let created = self.broker.create_topic(name, config);
@@ -333,6 +344,13 @@ impl Topics {
             store.end_topic(name, id.map(|id| (Uuid::from_bytes(id), &kept)))?;
         }
         let topic = created.map_err(CreateError::Topic)?;
+        let mut incarnations = self.incarnations();
+        // Another client may have looked it up already.
+        let found = incarnations.by_name.get(name).cloned();
+        if let Some(found) = found.filter(|found| !found.topic.is_closed()) {
+            found.settings.store(Arc::new(kept));
+            return Ok(found);
+        }
         let (id, kept_by) = self.identity(&topic);
         Ok(incarnations.insert(ServedTopic::new(topic, id, kept, kept_by)))
     }

@@ -23,6 +23,9 @@ const SHARE: u32 = 50;
 /// How often partitions are looked at whose producers send nothing, but programs do.
 const IDLE_PERIOD: Duration = Duration::from_secs(30);
 
+/// What the broker itself has in its directory.
+const OF_THE_BROKER: [&str; 4] = ["topics", "values", "groups", "LOCK"];
+
 /// The store of a durable broker's server.
 pub(super) async fn open_store(
     broker: &Broker,
@@ -31,6 +34,11 @@ pub(super) async fn open_store(
     let Some(storage) = broker.storage() else {
         return Ok(None);
     };
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_".contains(c);
+    if name.is_empty() || !name.chars().all(is_plain) || OF_THE_BROKER.contains(&name) {
+        let name = name.to_owned();
+        return Err(BindError::StateDir { name });
+    }
     let dir = storage.path().join(name);
     let opened = tokio::task::spawn_blocking(move || Store::open(&dir)).await;
     match opened {
@@ -63,6 +71,9 @@ async fn keep_up(shared: &Shared, store: &Store) {
 }
 
 async fn work(shared: &Shared, store: &Store) -> Result<(), StoreError> {
+    for sequences in all(shared) {
+        sequences.sync_if_far_behind().await?;
+    }
     save_all(shared)?;
     store.written().await?;
     store.compact().await
@@ -77,13 +88,7 @@ fn all(shared: &Shared) -> Vec<Arc<PartitionSequences>> {
 /// Stores what has changed of the idempotent producers.
 pub(super) fn save_all(shared: &Shared) -> Result<(), StoreError> {
     for sequences in all(shared) {
-        sequences.save_if_due()?;
-        if sequences.is_due() {
-            // A batch of theirs was being appended.
-            if let Some(store) = &shared.store {
-                store.has_work.notify_one();
-            }
-        }
+        sequences.save_if_changed()?;
     }
     Ok(())
 }

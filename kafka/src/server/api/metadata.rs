@@ -21,6 +21,15 @@ pub(super) const CLUSTER_OPERATIONS: i32 = 0b1_1111_1010_0000;
 /// The operations were not asked for.
 const NOT_ASKED: i32 = i32::MIN;
 
+/// Whether the request may create a topic.
+pub(super) fn may_create(client: &Client, request: &MetadataRequest) -> bool {
+    let shared = &client.shared;
+    let mut names = request.topics.iter().flatten().filter_map(|topic| topic.name.as_ref());
+    shared.config.auto_create_topics
+        && request.allow_auto_topic_creation
+        && names.any(|name| shared.topics.find(name).is_none())
+}
+
 pub(super) fn handle(client: &Client, version: i16, request: MetadataRequest) -> MetadataResponse {
     let operations = version >= 8 && request.include_topic_authorized_operations;
     let may_create = client.shared.config.auto_create_topics && request.allow_auto_topic_creation;

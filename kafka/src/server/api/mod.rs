@@ -89,6 +89,18 @@ async fn dispatch(
             encode(&mut frame, key, version, head.correlation_id, &response)?;
         }};
     }
+    // The same for what may wait for the disk.
+    macro_rules! on_disk {
+        ($request:ident, $client:ident => $handled:expr) => {
+            handle!($request => {
+                let handled = move |$client: &Client| $handled;
+                match client.on_disk(handled).await {
+                    Some(response) => response,
+                    None => return Ok(Answer::Close),
+                }
+            })
+        };
+    }
     match key {
         ApiKey::Produce => {
             let request = decode(key, version, body)?;
@@ -103,7 +115,21 @@ async fn dispatch(
         }
         ApiKey::Fetch => handle!(request => fetch::handle(client, version, request).await),
         ApiKey::ListOffsets => handle!(request => list_offsets::handle(client, version, request)),
-        ApiKey::Metadata => handle!(request => metadata::handle(client, version, request)),
+        ApiKey::Metadata => {
+            let request = decode(key, version, body)?;
+            let response = match metadata::may_create(client, &request) {
+                true => {
+                    let created = move |client: &Client| metadata::handle(client, version, request);
+                    match client.on_disk(created).await {
+                        Some(response) => response,
+                        None => return Ok(Answer::Close),
+                    }
+                }
+                false => metadata::handle(client, version, request),
+            };
+            metrics.count_errors(key, &response);
+            encode(&mut frame, key, version, head.correlation_id, &response)?;
+        }
         ApiKey::OffsetCommit => {
             handle!(request => offsets::commit(client, version, request).await);
         }
@@ -118,18 +144,24 @@ async fn dispatch(
         ApiKey::LeaveGroup => handle!(request => groups::leave(client, version, request)),
         ApiKey::SyncGroup => handle!(request => groups::sync(client, version, request).await),
         ApiKey::ApiVersions => handle!(request => api_versions::handle(version, &request)),
-        ApiKey::CreateTopics => handle!(request => topics::create(client, version, request)),
-        ApiKey::DeleteTopics => handle!(request => topics::delete(client, version, request)),
+        ApiKey::CreateTopics => {
+            on_disk!(request, client => topics::create(client, version, request));
+        }
+        ApiKey::DeleteTopics => {
+            on_disk!(request, client => topics::delete(client, version, request));
+        }
         ApiKey::CreatePartitions => {
-            handle!(request => topics::create_partitions(client, request));
+            on_disk!(request, client => topics::create_partitions(client, request));
         }
         ApiKey::DeleteRecords => {
             handle!(request => topics::delete_records(client, request).await);
         }
         ApiKey::DescribeConfigs => handle!(request => configs::describe(client, version, request)),
-        ApiKey::AlterConfigs => handle!(request => alter_configs::replace(client, request)),
+        ApiKey::AlterConfigs => {
+            on_disk!(request, client => alter_configs::replace(client, request));
+        }
         ApiKey::IncrementalAlterConfigs => {
-            handle!(request => alter_configs::alter(client, request));
+            on_disk!(request, client => alter_configs::alter(client, request));
         }
         ApiKey::DescribeLogDirs => {
             handle!(request => describe_log_dirs::handle(client, request));

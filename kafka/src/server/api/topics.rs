@@ -386,7 +386,7 @@ pub(super) async fn delete_records(
         for partition in topic.partitions {
             let deleted = match &found {
                 Some(found) => {
-                    delete_before(found, partition.partition_index, partition.offset).await
+                    delete_before(client, found, partition.partition_index, partition.offset).await
                 }
                 None => refused(ResponseError::UnknownTopicOrPartition, ""),
             };
@@ -407,7 +407,12 @@ pub(super) async fn delete_records(
     DeleteRecordsResponse::default().with_topics(topics)
 }
 
-async fn delete_before(served: &ServedTopic, partition: i32, offset: i64) -> Result<u64, Refused> {
+async fn delete_before(
+    client: &Client,
+    served: &ServedTopic,
+    partition: i32,
+    offset: i64,
+) -> Result<u64, Refused> {
     let topic = &served.topic;
     let Some(partition) = served.partition(partition) else {
         return refused(ResponseError::UnknownTopicOrPartition, "");
@@ -423,5 +428,10 @@ async fn delete_before(served: &ServedTopic, partition: i32, offset: i64) -> Res
     if let Err(error) = served.sequences(partition).save().await {
         return refused(ResponseError::KafkaStorageError, error);
     }
-    Ok(topic.delete_records(partition, before)?)
+    let topic = topic.clone();
+    let deleted = move |_: &Client| topic.delete_records(partition, before);
+    match client.on_disk(deleted).await {
+        Some(deleted) => Ok(deleted?),
+        None => refused(ResponseError::UnknownServerError, "the server is shut down"),
+    }
 }

@@ -3,32 +3,40 @@
 //!
 //! What decides that is kept with the batch itself: its producer, epoch and first sequence number are
 //! the [note](Note) of its frame, so they are in the log exactly if the batch is. From time to time
-//! what the server remembers of the producers is stored, with the offset up to which that is all
-//! (`covered`). When the partition is first used after a start, the frames behind that offset are
-//! read ([`Window::load`]).
+//! what the server remembers of the batches that are durable is stored, with the offset up to which
+//! that is all (`covered`). When the partition is first used after a start, the frames behind that
+//! offset are read ([`Window::load`]).
 //!
+//! - What is stored of a batch is stored after the batch is durable. So none is taken for appended
+//!   that was lost with the machine.
 //! - `covered` is stored, durably, before the first batch of an idempotent producer is appended. So
 //!   a partition without it has none.
-//! - A batch that was lost with the machine (it was not synced yet) is forgotten: the log ends before
-//!   it. What is left is stored before another batch gets its offset.
+//! - A log may end before `covered` all the same, if its files were damaged. Then the batches behind
+//!   its end are forgotten, durably, before another one gets their offsets.
 //! - Where frames behind `covered` are not there any more, because they were deleted or never
 //!   written, a producer's next batch may have any sequence number.
 
-use super::{Change, Reader, Store, StoreError, Writer};
+use super::{Change, Reader, SYNC_LIMIT, Store, StoreError, Writer};
 use crate::batch::Producer;
 use crate::server::sequences::{Appended, KeptBatch, KeptProducer, Sequences};
 use ringlog::{Broker, ConsumerConfig, FrameNote, HoldBack, OffsetReset, Topic};
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
+use tokio::time::timeout;
 use uuid::Uuid;
 
 /// How long loading waits for a frame that another thread is writing.
 const FRAME_LIMIT: Duration = Duration::from_secs(5);
 
-/// A partition that has grown by this many records since it was stored is stored again, also if they
-/// are of no idempotent producer: they would be read at the next start.
+/// A partition that has grown by this many records since it was stored is synced and stored again,
+/// whatever the storage's policy, and also if they are of no idempotent producer: they would be read
+/// at the next start.
 const FAR_BEHIND: u64 = 1 << 20;
+
+/// No partition is as long.
+const NOT_LOADED: u64 = u64::MAX;
 
 /// Why the producers of a partition are not known.
 #[derive(Debug, thiserror::Error)]
@@ -103,7 +111,7 @@ pub(crate) struct Window {
     pub(crate) partition: u32,
     /// They have changed since they were stored.
     is_dirty: AtomicBool,
-    /// What is before this offset is in the store.
+    /// What is before this offset is in the store. [`NOT_LOADED`] before that is known.
     covered: AtomicU64,
 }
 
@@ -128,7 +136,7 @@ impl Window {
             id,
             partition,
             is_dirty: AtomicBool::new(false),
-            covered: AtomicU64::new(0),
+            covered: AtomicU64::new(NOT_LOADED),
         }
     }
 
@@ -165,11 +173,27 @@ impl Window {
         }
     }
 
-    /// Whether the producers are to be stored.
-    pub(crate) fn is_due(&self) -> bool {
+    /// Whether the producers have changed since they were stored.
+    pub(crate) fn is_dirty(&self) -> bool {
+        self.is_dirty.load(Ordering::Relaxed)
+    }
+
+    /// Whether far more has been appended than what is stored covers.
+    pub(crate) fn is_far_behind(&self) -> bool {
         let end = self.topic.log_end_offset(self.partition).unwrap_or(0);
-        let behind = end.saturating_sub(self.covered.load(Ordering::Relaxed));
-        self.is_dirty.load(Ordering::Relaxed) || behind >= FAR_BEHIND
+        end.saturating_sub(self.covered.load(Ordering::Relaxed)) >= FAR_BEHIND
+    }
+
+    /// Makes all records durable that are there now.
+    pub(crate) async fn sync(&self) -> Result<(), StoreError> {
+        let Ok(end) = self.topic.log_end_offset(self.partition) else {
+            return Ok(()); // it was deleted
+        };
+        let synced = self.topic.wait_durable_async(self.partition, end);
+        match timeout(SYNC_LIMIT, synced).await {
+            Ok(synced) => Ok(synced?),
+            Err(_) => Ok(()), // the next time
+        }
     }
 
     /// The producers as they were: from the store, and from the frames behind what that covers. It
@@ -264,31 +288,43 @@ impl Window {
         Ok(())
     }
 
-    /// Stores what has changed of the producers. No batch of theirs is being appended.
+    /// Stores what has changed of the producers, as far as their batches are durable. No batch of
+    /// theirs is being appended.
     pub(crate) fn save(&self, sequences: &mut Sequences) -> Result<(), StoreError> {
-        let Ok(end) = self.topic.log_end_offset(self.partition) else {
+        let Ok(end) = self.topic.durable_end(self.partition) else {
             return Ok(()); // it was deleted
         };
-        self.is_dirty.store(false, Ordering::Relaxed);
         let mut changes: Vec<Change> = Vec::new();
         let changed = sequences.take_changed();
+        let mut left = HashSet::new();
         for id in &changed {
-            let value = sequences.kept(*id, wall_ms());
-            changes.push((self.producer_key(*id), value.as_ref().map(write_producer)));
+            let Some(mut kept) = sequences.kept(*id, wall_ms()) else {
+                changes.push((self.producer_key(*id), None));
+                continue;
+            };
+            let before = kept.batches.len();
+            kept.batches.retain(|batch| batch.end_offset() <= end);
+            if kept.batches.len() < before {
+                left.insert(*id);
+            }
+            // If none is durable yet, what was stored before is still all there is.
+            if !kept.batches.is_empty() {
+                changes.push((self.producer_key(*id), Some(write_producer(&kept))));
+            }
         }
         let covered = Writer::new(1).u64(end).into_bytes();
         changes.push((self.covered_key(), Some(covered)));
-        match self.store.apply(changes) {
-            Ok(()) => {
-                self.covered.store(end, Ordering::Relaxed);
-                Ok(())
-            }
-            Err(error) => {
-                sequences.put_back_changed(changed);
-                self.touch();
-                Err(error)
-            }
+        if let Err(error) = self.store.apply(changes) {
+            sequences.put_back_changed(changed);
+            return Err(error);
         }
+        let goes_on = self.covered.swap(end, Ordering::Relaxed) < end;
+        self.is_dirty.store(!left.is_empty(), Ordering::Relaxed);
+        if !left.is_empty() && goes_on {
+            self.store.has_work.notify_one();
+        }
+        sequences.put_back_changed(left);
+        Ok(())
     }
 }
 

@@ -111,3 +111,63 @@ fn the_program_says_what_it_has_recovered_and_stops_in_order() {
     let _ = child.kill();
     let _ = child.wait();
 }
+
+/// Sealed files in a directory and below.
+fn files(dir: &Path) -> usize {
+    let entries = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap());
+    let counts = entries.map(|entry| match entry.file_type().unwrap().is_dir() {
+        true => files(&entry.path()),
+        false => entry.path().extension().is_some_and(|end| end == "rl").into(),
+    });
+    counts.sum()
+}
+
+/// From `kill -9` to the first acknowledged batch, `RINGLOG_FILES` files.
+#[tokio::test]
+#[ignore = "a measurement"]
+async fn a_killed_server_with_a_thousand_files_is_back_soon() {
+    use super::under_load::ask;
+    use crate::requests::{idempotent, produce};
+    use std::time::Instant;
+    use tokio::net::TcpStream;
+    let (dir, config) = (dir(), dir());
+    let config = config.path().join("config.toml");
+    std::fs::write(&config, "[storage]\nfile-bytes = 65536\nacks-all = \"written\"\n").unwrap();
+    let more = ["--config", config.to_str().unwrap()];
+    let value = "x".repeat(1000);
+    let values = vec![value.as_str(); 100];
+    let send = async |stream: &mut TcpStream, number: i32| {
+        let batch = idempotent(7, 0, 100 * (number / 4), &values);
+        let request = produce("orders", number % 4, batch);
+        let response = ask(stream, 9, &request).await.unwrap();
+        let answer = &response.responses[0].partition_responses[0];
+        assert_eq!(answer.error_code, 0, "{:?}", answer.error_message);
+    };
+    let (mut child, address) = start(dir.path(), &more);
+    let mut stream = TcpStream::connect(&address).await.unwrap();
+    let (wanted, mut number) = (number("RINGLOG_FILES", 1000), 0);
+    while (files(dir.path()) as u64) < wanted {
+        for _ in 0..100 {
+            send(&mut stream, number).await;
+            number += 1;
+        }
+    }
+    for _ in 0..5 {
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        let begin = Instant::now();
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let killed = begin.elapsed();
+        let address;
+        (child, address) = start(dir.path(), &more);
+        let ready = begin.elapsed();
+        let mut stream = TcpStream::connect(&address).await.unwrap();
+        send(&mut stream, number).await;
+        number += 1;
+        let all = begin.elapsed();
+        let files = files(dir.path());
+        println!("{files} files: killed {killed:?}, ready {ready:?}, acknowledged {all:?}");
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+}

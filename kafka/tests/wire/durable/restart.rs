@@ -251,6 +251,11 @@ async fn each_server_of_a_broker_has_its_own_directory() {
     let served = serve(dir.path()).await;
     let second = Server::builder().bind(&served.broker).await;
     assert!(matches!(second, Err(BindError::Store(_))), "{second:?}");
+    for name in ["", "topics", "../outside", "a/b"] {
+        let builder = Server::builder().state_dir(name);
+        let refused = builder.bind(&served.broker).await;
+        assert!(matches!(refused, Err(BindError::StateDir { .. })), "{name}");
+    }
     let other = Server::builder()
         .state_dir("other")
         .bind(&served.broker)

@@ -3,7 +3,7 @@
 //!
 //! - A classic group is stored when its leader has assigned, and when its last member has gone. While
 //!   it rebalances, what is stored is the state before: after a restart its members have that
-//!   generation, and those that were joining join again.
+//!   generation, and the members that were joining join again.
 //! - A consumer group is stored at each change.
 //! - After a restart the members' sessions begin again. What is about a request that waits, or about
 //!   times, is not stored.
