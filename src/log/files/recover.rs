@@ -21,7 +21,7 @@ use super::format::{
 };
 use super::remove::{LOG_START, decode_start};
 use super::scan::{Scanned, durable_end_shown, scan};
-use super::write::{Active, Full, Writer, file_name};
+use super::write::{Active, Full, SYNC_FAILED, Writer, file_name, mark_failed_sync};
 use super::{FileOptions, PartitionFiles, PartitionName, State};
 use crate::disk::{Disk, DiskFile, read_small};
 use crate::error::StorageError;
@@ -75,6 +75,8 @@ struct Directory<'d> {
     name: &'d PartitionName,
     /// Records before this offset were deleted.
     stored_start: u64,
+    /// A sync has failed since the machine was started: see [`SYNC_FAILED`].
+    has_failed_sync: bool,
     found: Recovery,
 }
 
@@ -96,6 +98,7 @@ impl PartitionFiles {
             dir: &dir,
             name: &name,
             stored_start: 0,
+            has_failed_sync: false,
             found: Recovery::default(),
         };
         let stored_start = directory.read_start()?;
@@ -167,6 +170,7 @@ impl Directory<'_> {
     fn files(&mut self) -> Result<(Vec<Arc<StoredFile>>, Writer), StorageError> {
         let entries = self.disk.list(self.dir);
         let entries = entries.map_err(Self::failed("listing the directory", self.dir))?;
+        self.has_failed_sync = entries.iter().any(|entry| entry.name == SYNC_FAILED);
         let names = entries.into_iter().filter(|entry| !entry.is_dir);
         // Twenty digits: sorted by name is sorted by offset.
         let mut names: Vec<String> = names
@@ -206,6 +210,12 @@ impl Directory<'_> {
                     writer.active = Some(active);
                 }
             }
+        }
+        if self.has_failed_sync {
+            let path = self.dir.join(SYNC_FAILED);
+            self.disk
+                .remove_file(&path)
+                .map_err(Self::failed("removing the file", &path))?;
         }
         Ok((files, writer))
     }
@@ -250,6 +260,9 @@ impl Directory<'_> {
         let path = self.dir.join(name);
         let handle = self.disk.open(&path, true);
         let handle = handle.map_err(Self::failed("opening the file", &path))?;
+        if self.has_failed_sync {
+            handle.reload().map_err(Self::failed("reading", &path))?;
+        }
         let len = handle.len().map_err(Self::failed("reading", &path))?;
         let mut bytes = [0; FILE_HEADER];
         let read = handle.read_at(&mut bytes, 0);
@@ -438,7 +451,10 @@ impl Directory<'_> {
         }
         // If a chunk like the one that is missing is appended next, what was behind it would follow
         // that: it must not be back after a power cut.
-        handle.sync().map_err(io("syncing"))
+        handle.sync().map_err(|error| {
+            mark_failed_sync(self.disk, self.dir);
+            io("syncing")(error)
+        })
     }
 
     /// Copies what is behind the last whole chunk to a file of its own, durably.
