@@ -390,7 +390,7 @@ fn a_failed_sync_is_known_until_a_recovery_has_ended() {
     for seed in 0..100 {
         for operations in 0..4 {
             let disk = ModelDisk::new(seed);
-            let files = create(&disk, 9000);
+            let files = create(&disk, 100_000);
             append(&files, 30, 0).unwrap();
             sync(&files).unwrap();
             append(&files, 10, 0).unwrap();
@@ -399,14 +399,14 @@ fn a_failed_sync_is_known_until_a_recovery_has_ended() {
             disk.kill();
             // The next process dies while it recovers, and the one after that does not.
             disk.stop_after(operations);
-            let _ = try_recover(&disk, 9000);
+            let _ = try_recover(&disk, 100_000);
             disk.kill();
-            let (files, _) = recover(&disk, 9000);
+            let (files, _) = recover(&disk, 100_000);
             append(&files, 10, 0).unwrap();
             sync(&files).unwrap();
             let end = files.durable_end();
             disk.restart();
-            let (files, _) = recover(&disk, 9000);
+            let (files, _) = recover(&disk, 100_000);
             assert_has(&files, 0..end, 0);
         }
     }
