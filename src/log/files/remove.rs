@@ -70,10 +70,9 @@ impl PartitionFiles {
             let Some(next) = next else {
                 return Ok(self.start());
             };
-            // A power cut may take a file that is not sealed: where records begin must not go with it.
-            if !next.is_sealed() {
-                self.store_start(next.base)?;
-            }
+            // A power cut may take a file that is not sealed, and bring back some of the files that
+            // were removed before: where records begin must not depend on them.
+            self.store_start(next.base)?;
             self.remove_first_durably(&mut writer)?;
         }
     }
@@ -87,6 +86,9 @@ impl PartitionFiles {
         if !may_go(&lock_std(&self.state).files) {
             return Ok(false);
         }
+        // There may be no room to store the start. So what was removed before must not be back when
+        // this one is gone.
+        self.sync_names()?;
         self.remove_first_durably(&mut writer)?;
         Ok(true)
     }
