@@ -70,10 +70,7 @@ impl PartitionFiles {
             let Some(next) = next else {
                 return Ok(self.start());
             };
-            // A power cut may take a file that is not sealed, and bring back some of the files that
-            // were removed before: where records begin must not depend on them.
-            self.store_start(next.base)?;
-            self.remove_first_durably(&mut writer)?;
+            self.remove_first_durably(&mut writer, &next)?;
         }
     }
 
@@ -82,14 +79,11 @@ impl PartitionFiles {
     pub(crate) fn remove_oldest(&self) -> Result<bool, StorageError> {
         let mut writer = lock_std(&self.writer);
         self.names_are_known()?;
-        let may_go = |files: &[Arc<StoredFile>]| files.get(1).is_some_and(|next| next.is_sealed());
-        if !may_go(&lock_std(&self.state).files) {
+        let next = lock_std(&self.state).files.get(1).cloned();
+        let Some(next) = next.filter(|next| next.is_sealed()) else {
             return Ok(false);
-        }
-        // There may be no room to store the start. So what was removed before must not be back when
-        // this one is gone.
-        self.sync_names()?;
-        self.remove_first_durably(&mut writer)?;
+        };
+        self.remove_first_durably(&mut writer, &next)?;
         Ok(true)
     }
 
@@ -151,9 +145,30 @@ impl PartitionFiles {
         }
     }
 
-    /// Removes the first of at least two files, durably: so that no later one is gone while it is
-    /// still there.
-    fn remove_first_durably(&self, writer: &mut Writer) -> Result<(), StorageError> {
+    /// Removes the first file, durably; `next` is the one after it.
+    ///
+    /// A power cut may take a file that is not sealed, and bring back some of the files that were
+    /// removed before without a sync. So where records begin is stored first. On a full disk there is
+    /// no room for that: then `next` has to be sealed durably, and the names be synced.
+    fn remove_first_durably(
+        &self,
+        writer: &mut Writer,
+        next: &StoredFile,
+    ) -> Result<(), StorageError> {
+        match self.store_start(next.base) {
+            Err(error) if error.is_full() && next.is_sealed() => {
+                // The process that sealed it may have died before it had synced that.
+                self.disk
+                    .open(&next.path, true)
+                    .and_then(|file| file.sync())
+                    .map_err(|error| {
+                        mark_failed_sync(&*self.disk, &self.dir);
+                        StorageError::io("syncing", &next.path, &error)
+                    })?;
+                self.sync_names()?;
+            }
+            stored => stored?,
+        }
         self.remove_first(writer)?;
         self.sync_names()
     }
