@@ -35,6 +35,7 @@ mod owned_record;
 mod producer;
 mod record;
 mod stats;
+mod storage;
 mod sync;
 mod topic;
 mod topic_partition;
@@ -68,7 +69,7 @@ pub use producer::{
 #[cfg(feature = "stream")]
 pub use consumer::RecordStream;
 pub use consumer::{
-    Batch, Consumer, ConsumerConfig, HoldBack, PollAsync, ReadProgress, Rebalance,
+    Batch, Consumer, ConsumerConfig, HoldBack, PollAsync, ReadProgress, ReadUpTo, Rebalance,
     RebalanceListener,
 };
 pub use log::cursor::OffsetReset;
@@ -85,6 +86,11 @@ pub use group::{
 pub use wait::{WaitAction, WaitPolicy, WaitStrategy};
 
 // Statistics.
+pub use storage::{
+    DiskFull, Flush, OnWriteError, PartitionRecovery, RecoveryReport, SetAside, Storage,
+    StorageConfig, TopicRecovery, WaitDurableAsync,
+};
+
 pub use stats::{
     BrokerSnapshot, ConsumerPartitionStats, ConsumerStats, GroupPartitionStats, GroupStats,
     PartitionStats, TopicStats,
@@ -93,7 +99,7 @@ pub use stats::{
 // Errors.
 pub use error::{
     BatchError, CloseError, ConsumeError, FenceReason, FlushError, GroupError, SendError,
-    TopicError, UpstreamError, ViewError,
+    StorageError, TopicError, UpstreamError, ViewError,
 };
 
 #[cfg(all(doc, not(loom)))]

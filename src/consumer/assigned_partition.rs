@@ -1,6 +1,6 @@
 //! One partition that a consumer reads: its cursor, and the topic's state as the consumer knows it.
 
-use super::config::ConsumerConfig;
+use super::config::{ConsumerConfig, ReadUpTo};
 use super::owned_partition::OwnedPartition;
 use super::progress::Publisher;
 use super::read_limit::ReadLimit;
@@ -113,7 +113,9 @@ impl AssignedPartition {
             lost: Count::default(),
         };
         self.registration = Some(CursorRegistration::new(consumer, cursor));
-        self.limit = ReadLimit::new(&consumer.upstreams);
+        let files = self.cursor.partition().files();
+        let durable = files.filter(|_| consumer.read_up_to == ReadUpTo::Durable);
+        self.limit = ReadLimit::new(&consumer.upstreams, durable);
         if self.limit.is_some() {
             self.restricted = true;
             self.cursor.set_limit(0);

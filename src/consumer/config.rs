@@ -55,6 +55,19 @@ pub enum HoldBack {
     Nothing,
 }
 
+/// How far a consumer reads in a durable topic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
+pub enum ReadUpTo {
+    /// Everything that was sent, as in every topic.
+    #[default]
+    Sent,
+    /// What is [durable](crate::Topic::durable_end), as Kafka's consumers read up to the high
+    /// watermark: for consumers that must not see what a power cut may take back. A topic in memory
+    /// has no such limit.
+    Durable,
+}
+
 /// The configuration of a [`Consumer`](crate::Consumer). Each setting has a default.
 ///
 /// The settings are checked by [`Broker::consumer`](crate::Broker::consumer).
@@ -84,6 +97,7 @@ pub struct ConsumerConfig {
     pub(super) assignor: Arc<dyn Assignor>,
     pub(super) auto_commit: bool,
     pub(super) hold_back: HoldBack,
+    pub(super) read_up_to: ReadUpTo,
     pub(super) read_after: Vec<ReadProgress>,
     pub(super) read_after_groups: Vec<Arc<str>>,
     pub(super) max_poll_interval: Duration,
@@ -111,6 +125,7 @@ impl Default for ConsumerConfig {
             assignor: Arc::new(CooperativeStickyAssignor),
             auto_commit: true,
             hold_back: HoldBack::default(),
+            read_up_to: ReadUpTo::default(),
             read_after: Vec::new(),
             read_after_groups: Vec::new(),
             max_poll_interval: Duration::from_secs(300),
@@ -288,6 +303,12 @@ impl ConsumerConfig {
     /// retained from the committed offsets on is kept from then on.
     pub fn hold_back(mut self, hold_back: HoldBack) -> Self {
         self.hold_back = hold_back;
+        self
+    }
+
+    /// How far the consumer reads in durable topics. Default [`ReadUpTo::Sent`].
+    pub fn read_up_to(mut self, read_up_to: ReadUpTo) -> Self {
+        self.read_up_to = read_up_to;
         self
     }
 

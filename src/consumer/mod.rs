@@ -47,7 +47,7 @@ mod subscribe;
 mod topic_end;
 
 pub use batch::Batch;
-pub use config::{ConsumerConfig, HoldBack};
+pub use config::{ConsumerConfig, HoldBack, ReadUpTo};
 pub use poll_async::PollAsync;
 pub use progress::ReadProgress;
 pub use rebalance_listener::{Rebalance, RebalanceListener};

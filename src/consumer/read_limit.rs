@@ -1,4 +1,4 @@
-//! A consumer that reads after others: the limit of each of its partitions.
+//! A consumer that reads after others, or only what is durable: the limit of each of its partitions.
 //!
 //! The limit is the lowest of the upstreams' published positions (`log/published_position.rs`). A
 //! quick poll loads one word of each upstream, and only if the limit that the cursor has allows
@@ -16,31 +16,45 @@ use crate::error::ConsumeError;
 use crate::error::UpstreamError;
 use crate::group::Groups;
 use crate::log::cursor::QuickPoll;
+use crate::log::files::PartitionFiles;
 use crate::log::published_position::PublishedPosition;
 use crate::topic::TopicShared;
 use std::sync::Arc;
 
-/// The upstreams of one partition, with their published positions as far as they are known.
+/// The upstreams of one partition, with their published positions as far as they are known; and how
+/// far it is durable.
 pub(super) struct ReadLimit {
+    /// The consumer reads only what is durable there.
+    durable: Option<Arc<PartitionFiles>>,
     upstreams: Arc<[Upstream]>,
     positions: Box<[Option<Arc<PublishedPosition>>]>,
 }
 
 impl ReadLimit {
-    /// `None` without upstreams.
-    pub(super) fn new(upstreams: &Arc<[Upstream]>) -> Option<Box<ReadLimit>> {
-        (!upstreams.is_empty()).then(|| {
+    /// `None` if nothing limits the consumer.
+    pub(super) fn new(
+        upstreams: &Arc<[Upstream]>,
+        durable: Option<&Arc<PartitionFiles>>,
+    ) -> Option<Box<ReadLimit>> {
+        (!upstreams.is_empty() || durable.is_some()).then(|| {
             Box::new(ReadLimit {
+                durable: durable.cloned(),
                 upstreams: upstreams.clone(),
                 positions: upstreams.iter().map(|_| None).collect(),
             })
         })
     }
 
-    /// The offset before which all upstreams have read everything. `None` if that is not known of
-    /// all of them.
+    /// The offset before which everything is durable.
+    fn durable_end(&self) -> u64 {
+        let files = self.durable.as_ref();
+        files.map_or(u64::MAX, |files| files.durable_end())
+    }
+
+    /// The offset before which all upstreams have read everything, and everything is durable.
+    /// `None` if that is not known of all of them.
     fn load(&self) -> Option<u64> {
-        let mut limit = u64::MAX;
+        let mut limit = self.durable_end();
         for position in &self.positions {
             limit = limit.min(position.as_ref()?.load());
         }
@@ -82,14 +96,15 @@ impl AssignedPartition {
     /// A full poll's part: finds the words that are not known yet, and sets the limit.
     pub(super) fn update_limit(&mut self, groups: &Groups) {
         let position = self.cursor.position();
-        let Some(ReadLimit {
-            upstreams,
-            positions,
-        }) = self.limit.as_deref_mut()
-        else {
+        let Some(known_limit) = self.limit.as_deref_mut() else {
             return;
         };
-        let mut limit = u64::MAX;
+        let mut limit = known_limit.durable_end();
+        let ReadLimit {
+            upstreams,
+            positions,
+            ..
+        } = known_limit;
         for (upstream, known) in upstreams.iter().zip(positions) {
             let is_exhausted =
                 |known: &Arc<PublishedPosition>| known.has_ended() && known.load() <= position;

@@ -6,7 +6,7 @@
 //! in the reader's hold (`log/holds.rs`), the committed offset of the ownership
 //! (`group/ownership.rs`) and the counts of lost offsets.
 
-use super::config::ConsumerConfig;
+use super::config::{ConsumerConfig, ReadUpTo};
 use super::dependencies::refuse_circle;
 use super::progress::{ConsumerProgress, Upstream};
 use crate::error::ConsumeError;
@@ -52,6 +52,7 @@ impl ConsumerRegistry {
             id,
             progress: Arc::new(ConsumerProgress::new(id, &client_id)),
             upstreams,
+            read_up_to: config.read_up_to,
             client_id,
             group: config.group.clone(),
             lost: Count::default(),
@@ -127,6 +128,7 @@ pub(crate) struct RegisteredConsumer {
     pub(super) progress: Arc<ConsumerProgress>,
     /// What it reads after.
     pub(super) upstreams: Arc<[Upstream]>,
+    pub(super) read_up_to: ReadUpTo,
 }
 
 impl RegisteredConsumer {

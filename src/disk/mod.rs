@@ -22,10 +22,12 @@ mod file_system;
 mod mapping;
 #[cfg(test)]
 pub(crate) mod model;
+mod replace;
 
 pub(crate) use file_system::FileSystem;
 #[cfg(unix)]
 pub(crate) use mapping::Mapping;
+pub(crate) use replace::{read_small, replace};
 
 use std::fmt::Debug;
 use std::io;

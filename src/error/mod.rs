@@ -5,6 +5,7 @@
 //!
 //! | file | its errors |
 //! |---|---|
+//! | `storage.rs` | `StorageError`: durable topics and their files |
 //! | `topic.rs` | `TopicError`: a broker's or a topic's calls |
 //! | `send.rs` | `SendError`, `BatchError`, `FlushError` and `CloseError`: a producer's calls |
 //! | `consume.rs` | `ConsumeError` and `FenceReason`: a consumer's calls |
@@ -15,6 +16,7 @@
 mod consume;
 mod group;
 mod send;
+mod storage;
 mod topic;
 mod upstream;
 mod view;
@@ -22,6 +24,7 @@ mod view;
 pub use consume::{ConsumeError, FenceReason};
 pub use group::GroupError;
 pub use send::{BatchError, CloseError, FlushError, SendError};
+pub use storage::StorageError;
 pub use topic::TopicError;
 pub use upstream::UpstreamError;
 pub use view::ViewError;

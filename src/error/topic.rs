@@ -1,5 +1,6 @@
 //! Why a call on a broker or a topic failed.
 
+use super::StorageError;
 use std::sync::Arc;
 
 /// Why a call on a broker or a topic failed.
@@ -114,4 +115,7 @@ pub enum TopicError {
         /// One past the last offset.
         log_end: u64,
     },
+    /// The files of a durable topic could not be made, written or removed.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
 }

@@ -2,7 +2,8 @@
 
 use crate::error::{ConsumeError, GroupError};
 use crate::group::coordinator::Coordinator;
-use crate::sync::{Mutex, MutexGuard, lock};
+use crate::storage::{StorageShared, StoredCommit};
+use crate::sync::{Mutex, MutexGuard, lock, lock_std};
 use crate::topic::TopicShared;
 use crate::wait::{DeferredWakes, defer_wakes};
 use core::ops::{Deref, DerefMut};
@@ -63,15 +64,44 @@ impl DerefMut for LockedGroup<'_> {
 ///
 /// Lock order: this lock, then a group's. It is held while a consumer joins a group and while a
 /// group is deleted, so no consumer joins a group that is being deleted.
-pub(crate) struct Groups(Mutex<BTreeMap<Arc<str>, Arc<Group>>>);
+pub(crate) struct Groups {
+    groups: Mutex<BTreeMap<Arc<str>, Arc<Group>>>,
+    /// Where the commits are kept.
+    storages: std::sync::Mutex<Vec<Arc<StorageShared>>>,
+}
 
 impl Groups {
     pub(crate) fn new() -> Groups {
-        Groups(Mutex::new(BTreeMap::new()))
+        Groups {
+            groups: Mutex::new(BTreeMap::new()),
+            storages: std::sync::Mutex::default(),
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<Arc<str>, Arc<Group>>> {
-        lock(&self.0)
+        lock(&self.groups)
+    }
+
+    /// The commits are kept in this storage.
+    pub(crate) fn add_storage(&self, storage: Arc<StorageShared>) {
+        lock_std(&self.storages).push(storage);
+    }
+
+    /// What all groups have committed.
+    pub(crate) fn all_commits(&self) -> Vec<StoredCommit> {
+        let groups: Vec<_> = self.lock().clone().into_iter().collect();
+        let commits = groups.into_iter().flat_map(|(name, group)| {
+            let offsets = group.lock().committed_offsets();
+            offsets
+                .into_iter()
+                .map(move |(partition, offset)| StoredCommit {
+                    group: name.to_string(),
+                    topic: partition.topic.to_string(),
+                    partition: partition.partition,
+                    offset,
+                })
+        });
+        commits.collect()
     }
 
     pub(crate) fn find(&self, name: &str) -> Option<Arc<Group>> {
@@ -187,5 +217,19 @@ fn insert_new(
 fn unknown_group(name: &str) -> GroupError {
     GroupError::UnknownGroup {
         name: name.to_owned(),
+    }
+}
+
+/// The storages keep the last commits, as long as they are open.
+impl Drop for Groups {
+    fn drop(&mut self) {
+        let storages = core::mem::take(&mut *lock_std(&self.storages));
+        if storages.is_empty() {
+            return;
+        }
+        let commits = self.all_commits();
+        for storage in storages {
+            storage.keep_commits(commits.clone());
+        }
     }
 }

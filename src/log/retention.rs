@@ -57,6 +57,19 @@ impl RetentionLimits {
         self.units.set(bytes.map_or(NO_LIMIT, units));
     }
 
+    /// The limit by time in milliseconds, if there is one.
+    pub(crate) fn time_ms(&self) -> Option<u64> {
+        Some(self.time.get())
+            .filter(|&time| time != NO_LIMIT)
+            .map(|time| time / 1_000_000)
+    }
+
+    /// The limit by bytes, if there is one.
+    pub(crate) fn bytes(&self) -> Option<u64> {
+        let units = Some(self.units.get()).filter(|&units| units != NO_LIMIT)?;
+        Some(units.saturating_mul(UNIT as u64))
+    }
+
     /// Whether records may be evicted although there is room.
     pub(crate) fn are_set(&self) -> bool {
         self.time.get() != NO_LIMIT || self.units.get() != NO_LIMIT

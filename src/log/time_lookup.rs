@@ -14,6 +14,7 @@
 //! where it stays until the segment is recycled. The lookup holds the segment while it stores the
 //! value, so the value is of the right life (S4), and concurrent lookups store the same value.
 
+use super::files::{Found, PartitionFiles};
 use super::holds::{Hold, NO_SEGMENT};
 use crate::log::partition::Partition;
 use crate::log::segment::{Kind, RecordRun, Segment, StoredRecords};
@@ -91,7 +92,75 @@ impl TimeLookup {
 }
 
 /// Looks up the earliest record at or after `time`, in milliseconds since 1970 UTC.
+///
+/// In a durable partition it looks in the files first, and then in the ring. What the ring gives up
+/// meanwhile is in the files by then: it looks there again.
 pub(crate) fn find(log: &Partition, time: i64) -> TimeLookup {
+    let Some(files) = log.files() else {
+        return find_in_ring(log, time);
+    };
+    let mut from = log.log_start_offset();
+    loop {
+        let searched = files.written_end().max(from);
+        if let Some(found) = find_in_files(files, time, from) {
+            return TimeLookup::Found(found);
+        }
+        let found = find_in_ring(log, time);
+        if log.ring_start_offset() <= searched || files.is_stopped() {
+            return found;
+        }
+        from = searched;
+    }
+}
+
+/// The same among the records in files, from offset `from` on.
+fn find_in_files(files: &PartitionFiles, time: i64, mut from: u64) -> Option<OffsetAndTimestamp> {
+    loop {
+        let at = files.find_time(time, from)?;
+        from = match files.read(at) {
+            Found::Chunk(chunk) => {
+                let (segment, base) = (chunk.segment(), chunk.first_offset());
+                let found = scan_chunk(&segment, base, time, from);
+                if found.is_some() {
+                    return found;
+                }
+                chunk.end()
+            }
+            Found::Gap { next } | Found::Damaged { next, .. } => next.max(at + 1),
+            Found::Outside => return None,
+        };
+    }
+}
+
+/// Scans a chunk for the earliest record at or after `time`, from offset `from` on.
+fn scan_chunk(segment: &Segment, base: u64, time: i64, from: u64) -> Option<OffsetAndTimestamp> {
+    let mut slot = 0;
+    while slot < segment.shape().records {
+        let descriptor = segment.descriptor(slot);
+        if descriptor.kind() != Kind::Aborted {
+            let run = RecordRun {
+                base,
+                slot,
+                records: descriptor.slots(),
+                ..RecordRun::default()
+            };
+            for record in StoredRecords::new(&run, segment) {
+                if let Some(timestamp) = record.timestamp().filter(|&at| at >= time) {
+                    if record.offset >= from {
+                        return Some(OffsetAndTimestamp {
+                            offset: record.offset,
+                            timestamp,
+                        });
+                    }
+                }
+            }
+        }
+        slot += descriptor.slots();
+    }
+    None
+}
+
+fn find_in_ring(log: &Partition, time: i64) -> TimeLookup {
     let pin = Pin::new(log);
     let deleted_before = log.deleted_before();
     let mut number = log.first_readable();

@@ -9,6 +9,7 @@ use crate::log::partition_id::MAX_PARTITIONS;
 use crate::log::retention::RetentionLimits;
 use crate::log::segment::{MAX_RECORDS, MAX_UNITS, SegmentShape, UNIT};
 use crate::log::segment_pool::MAX_SEGMENTS;
+use crate::storage::Storage;
 use crate::wait::WaitStrategy;
 use std::sync::Arc;
 use std::time::Duration;
@@ -102,6 +103,18 @@ pub struct TopicConfig {
     pub(crate) max_block: Duration,
     pub(crate) prefault: bool,
     pub(super) origin: LogOrigin,
+    pub(crate) storage: StorageChoice,
+}
+
+/// Where a topic's records are kept besides memory.
+#[derive(Clone, Debug, Default)]
+pub(crate) enum StorageChoice {
+    /// In the broker's storage, if it has one.
+    #[default]
+    Broker,
+    /// Nowhere.
+    Memory,
+    In(Storage),
 }
 
 impl Default for TopicConfig {
@@ -124,6 +137,7 @@ impl Default for TopicConfig {
                 segment: 0,
                 offset: 0,
             },
+            storage: StorageChoice::default(),
         }
     }
 }
@@ -194,6 +208,11 @@ impl TopicConfig {
         self
     }
 
+    /// The limits by time and by bytes, if they are set.
+    pub(super) fn retention_settings(&self) -> (Option<Duration>, Option<u64>) {
+        (self.retention, self.retention_bytes)
+    }
+
     pub(super) fn retention_limits(&self) -> RetentionLimits {
         RetentionLimits::new(self.retention, self.retention_bytes)
     }
@@ -260,6 +279,26 @@ impl TopicConfig {
     /// fault when it is the first to use a segment. Default `false`.
     pub fn prefault(mut self, prefault: bool) -> Self {
         self.prefault = prefault;
+        self
+    }
+
+    /// Keeps the topic's records in this storage too, so that they outlive the process: the topic is
+    /// durable. Default: in the storage that its broker was [opened](crate::Broker::open) on, or in
+    /// memory only if the broker was made by [`Broker::new`](crate::Broker::new).
+    ///
+    /// [`retention`](Self::retention) and [`retention_bytes`](Self::retention_bytes) then say what
+    /// is kept in files, and consumers read on there when the ring has been overwritten. So
+    /// consumers hold nothing back, whatever [`HoldBack`](crate::HoldBack) says: under
+    /// [`Backpressure`](crate::Overflow::Backpressure) producers wait only for what is not yet in
+    /// the files.
+    pub fn storage(mut self, storage: &Storage) -> Self {
+        self.storage = StorageChoice::In(storage.clone());
+        self
+    }
+
+    /// Keeps the topic's records in memory only, whatever storage its broker has.
+    pub fn in_memory(mut self) -> Self {
+        self.storage = StorageChoice::Memory;
         self
     }
 

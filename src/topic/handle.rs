@@ -7,6 +7,7 @@ use crate::events::event;
 use crate::log::partition::Partition;
 use crate::log::time_lookup::{self, OffsetAndTimestamp};
 use crate::record::check_timestamp;
+use crate::storage::{Storage, StoredTopic, TopicRecord};
 use core::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -45,10 +46,48 @@ impl Topic {
 }
 
 impl Topic {
-    pub(crate) fn new(name: &str, config: TopicConfig) -> Result<Topic, TopicError> {
-        Ok(Topic {
-            inner: Arc::new(TopicShared::new(name, config)?),
-        })
+    /// A new topic. Its records are kept in `storage` too, if there is one.
+    pub(crate) fn new(
+        name: &str,
+        config: TopicConfig,
+        storage: Option<&Storage>,
+    ) -> Result<Topic, TopicError> {
+        Ok(Self::start(TopicShared::new(name, config, storage, None)?))
+    }
+
+    /// A topic that was found in `storage`. `configure` may change its stored configuration.
+    pub(crate) fn recovered(
+        storage: &Storage,
+        stored: StoredTopic,
+        configure: impl FnOnce(&str, TopicConfig) -> TopicConfig,
+    ) -> Result<Topic, TopicError> {
+        let TopicRecord {
+            name,
+            partitions,
+            closed,
+            ref settings,
+            ..
+        } = stored.record.clone();
+        let config = TopicConfig::from_settings(partitions, settings);
+        let config = configure(&name, config).partitions(partitions);
+        let topic = Self::start(TopicShared::new(
+            &name,
+            config,
+            Some(storage),
+            Some(stored),
+        )?);
+        if closed {
+            topic.close();
+        }
+        Ok(topic)
+    }
+
+    /// From now on its records are copied, if it is durable.
+    fn start(shared: TopicShared) -> Topic {
+        let inner = Arc::new(shared);
+        let partitions = (0..inner.partitions()).map(|p| inner.partition(p).clone());
+        inner.start_copying(&partitions.collect::<Vec<_>>());
+        Topic { inner }
     }
 
     pub(crate) fn inner(&self) -> &Arc<TopicShared> {
@@ -269,6 +308,9 @@ impl Topic {
         }
         log.raise_deleted_before(before);
         self.inner.announce_change();
+        if let Some(files) = log.files() {
+            files.delete_before(before)?;
+        }
         Ok(log.log_start_offset())
     }
 
@@ -299,6 +341,8 @@ impl Topic {
             let partition = self.inner.partition(partition);
             partition.apply_retention();
         }
+        // What fails is in the storage's list of faults, and is tried again a second later.
+        let _ = self.inner.apply_retention_to_files();
     }
 
     /// Changes how long records are kept while there is room: [`TopicConfig::retention`] of a topic

@@ -6,9 +6,10 @@
 //! | `clock.rs` | `Clock` and `ManualClock`: where timestamps come from |
 //! | `shared.rs` | what all handles of a topic share: partitions, segments, closing, changes |
 //! | `state.rs` | the bits of the state word |
+//! | `stored.rs` | the storage of a durable topic; which settings are stored |
 //! | `producer_count.rs` | admits shared producers or one exclusive producer |
 //! | `subscription.rs`, `inbox.rs` | a consumer's registration; partitions added since |
-//! | `handle.rs` | `Topic`, the public handle |
+//! | `handle.rs`, `durability.rs` | `Topic`, the public handle; its calls about files |
 //! | `partitioner.rs` | `Partitioner`, and the three that are built in |
 //! | `directory.rs` | topics by name |
 //! | `follower.rs`, `pattern.rs` | a subscription that takes in topics created later; by pattern |
@@ -16,6 +17,7 @@
 mod clock;
 mod config;
 mod directory;
+mod durability;
 mod follower;
 mod handle;
 mod inbox;
@@ -25,6 +27,7 @@ mod pattern;
 mod producer_count;
 mod shared;
 mod state;
+mod stored;
 mod subscription;
 
 pub use crate::topic_partition::TopicPartition;
@@ -34,6 +37,7 @@ pub use handle::Topic;
 pub use partitioner::{Murmur2, PartitionChoice, Partitioner, RoundRobin, Xxh3};
 
 pub(crate) use clock::TopicClock;
+pub(crate) use config::StorageChoice;
 pub(crate) use directory::Directory;
 pub(crate) use follower::{Following, TopicFilter};
 pub(crate) use inbox::AddedPartition;

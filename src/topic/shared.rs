@@ -11,7 +11,9 @@ use super::config::TopicConfig;
 use super::inbox::{AddedPartition, Inbox};
 use super::name::name_fault;
 use super::state::TopicState;
+use super::stored::TopicStorage;
 use crate::error::{ClosedError, TopicError};
+use crate::log::files::PartitionFiles;
 use crate::log::holds::NO_SEGMENT;
 use crate::log::overflow::Overflow;
 use crate::log::partition::{LogOrigin, Partition, last_base};
@@ -19,6 +21,7 @@ use crate::log::partition_id::{MAX_PARTITIONS, PartitionId};
 use crate::log::retention::RetentionLimits;
 use crate::log::segment::{MAX_NUMBER, SegmentShape};
 use crate::log::segment_pool::{MAX_SEGMENTS, NoSegments, SegmentPool};
+use crate::storage::{Storage, StoredTopic};
 use crate::sync::{AppendVec, AtomicU64, Mutex, MutexGuard, lock, ord};
 use crate::topic_partition::TopicPartition;
 use crate::wait::EventCount;
@@ -29,7 +32,12 @@ pub(crate) struct TopicShared {
     name: Arc<str>,
     config: TopicConfig,
     pool: Arc<SegmentPool>,
+    /// The limits of the topic: for its rings, or, if it is durable, for its files.
     retention: Arc<RetentionLimits>,
+    /// The limits of the rings.
+    ring_retention: Arc<RetentionLimits>,
+    /// What a durable topic has of its storage.
+    storage: Option<TopicStorage>,
     partitions: AppendVec<Arc<Partition>>,
     /// A [`TopicState`], read by every send and poll, and written seldom (row P13).
     pub(super) state: AtomicU64,
@@ -43,7 +51,14 @@ pub(crate) struct TopicShared {
 }
 
 impl TopicShared {
-    pub(crate) fn new(name: &str, config: TopicConfig) -> Result<TopicShared, TopicError> {
+    /// A topic whose records are kept in `storage` too, if there is one; `recovered` is what is
+    /// there of it already.
+    pub(super) fn new(
+        name: &str,
+        config: TopicConfig,
+        storage: Option<&Storage>,
+        recovered: Option<StoredTopic>,
+    ) -> Result<TopicShared, TopicError> {
         if let Some(reason) = name_fault(name) {
             return Err(TopicError::InvalidName {
                 name: name.to_owned(),
@@ -61,20 +76,49 @@ impl TopicShared {
             .ok_or_else(out_of_memory)?;
         let pool = Arc::new(pool);
         let retention = Arc::new(config.retention_limits());
+        // Last of what may fail: a topic that is refused leaves no files.
+        let stored = match (storage, recovered) {
+            (Some(_), Some(recovered)) => Some(recovered),
+            (Some(storage), None) => {
+                let first = log_origin(&config, pool.shape()).offset;
+                let settings = config.to_settings();
+                Some(storage.create_topic(&name, config.partitions, settings, first)?)
+            }
+            (None, _) => None,
+        };
+        let ring_retention = match &stored {
+            Some(_) => Arc::new(RetentionLimits::new(None, None)),
+            None => retention.clone(),
+        };
         let partitions = (0..config.partitions)
             .map(|id| {
                 let near = id as usize * (config.segments as usize + 1);
                 let index = pool.take(near as u16)?;
-                Some(new_partition(&config, &pool, &retention, &name, id, index))
+                let files = stored
+                    .as_ref()
+                    .map(|stored| stored.files[id as usize].clone());
+                Some(new_partition(
+                    &config,
+                    &pool,
+                    &ring_retention,
+                    &name,
+                    id,
+                    index,
+                    files,
+                ))
             })
             .collect::<Option<_>>()
             .ok_or_else(out_of_memory)?;
         let state = AtomicU64::new(TopicState::with_partitions(config.partitions).0);
+        let storage = storage.zip(stored.as_ref());
+        let storage = storage.map(|(storage, stored)| TopicStorage::new(storage.clone(), stored));
         Ok(TopicShared {
             name,
             config,
             pool,
             retention,
+            ring_retention,
+            storage,
             partitions: AppendVec::new(partitions),
             state,
             subscribers: Mutex::new(Vec::new()),
@@ -87,7 +131,17 @@ impl TopicShared {
         &self.name
     }
 
-    /// Where the log of each partition begins.
+    /// What a durable topic has of its storage.
+    pub(crate) fn storage(&self) -> Option<&TopicStorage> {
+        self.storage.as_ref()
+    }
+
+    /// The limits of the topic, to be shared.
+    pub(super) fn retention_arc(&self) -> &Arc<RetentionLimits> {
+        &self.retention
+    }
+
+    /// Where the log of each partition begins that is added.
     pub(crate) fn origin(&self) -> LogOrigin {
         log_origin(&self.config, self.pool.shape())
     }
@@ -180,6 +234,7 @@ impl TopicShared {
         } else {
             self.end_logs();
         }
+        self.store_closed();
     }
 
     /// Ends the logs of a closed topic. No exclusive producer may be claiming.
@@ -263,7 +318,9 @@ impl TopicShared {
     /// Puts a partition into an inbox, with a hold on it. No record was sent there yet.
     fn deliver(&self, partition: u32, inbox: &Inbox) {
         let held = match self.config.overflow {
-            Overflow::Backpressure if inbox.holds_back => self.origin().segment,
+            Overflow::Backpressure if inbox.holds_back && self.storage.is_none() => {
+                self.origin().segment
+            }
             Overflow::Backpressure | Overflow::DropOldest => NO_SEGMENT,
         };
         let readers = self.pool.readers(PartitionId::new(partition));
@@ -277,7 +334,7 @@ impl TopicShared {
     }
 
     /// Adds partitions until there are `total`. On an error nothing has changed.
-    pub(crate) fn add_partitions(&self, total: u32) -> Result<(), TopicError> {
+    pub(crate) fn add_partitions(self: &Arc<Self>, total: u32) -> Result<(), TopicError> {
         // The lock admits one addition at a time, and no subscription in between.
         let subscribers = self.subscribers();
         if self.is_closed() {
@@ -312,8 +369,19 @@ impl TopicShared {
                 bytes: (pool.shape().block_bytes() as u64).saturating_mul(segments as u64),
             },
         })?;
+        let files = self.create_files(before..total)?;
+        let mut added = Vec::new();
         for (id, index) in (before..total).zip(index..) {
-            let new = new_partition(config, pool, &self.retention, &self.name, id, index);
+            let new = new_partition(
+                config,
+                pool,
+                &self.ring_retention,
+                &self.name,
+                id,
+                index,
+                files.get(added.len()).cloned(),
+            );
+            added.push(new.clone());
             self.partitions.fill(id as usize, new);
             // The hold is in force before the state word announces the partition. So a producer
             // cannot send a record there that the subscriber would miss.
@@ -321,6 +389,8 @@ impl TopicShared {
                 self.deliver(id, inbox);
             }
         }
+        // Before a producer can send there: the copier's hold is in force.
+        self.start_copying(&added);
         self.count_change(total - before);
         drop(subscribers);
         self.notify_all();
@@ -336,20 +406,27 @@ fn new_partition(
     topic: &Arc<str>,
     id: u32,
     index: u16,
+    files: Option<Arc<PartitionFiles>>,
 ) -> Arc<Partition> {
     let topic_partition = TopicPartition {
         topic: topic.clone(),
         partition: id,
     };
-    Arc::new(Partition::new(
+    let mut origin = log_origin(config, pool.shape());
+    if let Some(files) = &files {
+        // The ring goes on where the files end.
+        origin.offset = files.written_end().min(last_base(pool.shape().records));
+    }
+    let new = Partition::new(
         topic_partition,
         config.segments as usize,
         config.overflow == Overflow::Backpressure,
         retention,
         pool,
         index,
-        log_origin(config, pool.shape()),
-    ))
+        origin,
+    );
+    Arc::new(new.with_files(files))
 }
 
 /// The configured origin, within what the numbers of segments and offsets allow.

@@ -103,10 +103,10 @@ fn an_upward_use_fails() {
         "topic/config.rs",
         "use crate::{record::Record, consumer::{Consumer,\n other}};",
         &[
-            ":1: `crate::consumer::Consumer` points up: topic (layer 9) may not import consumer \
-             (layer 11)",
-            ":2: `crate::consumer::other` points up: topic (layer 9) may not import consumer \
-             (layer 11)",
+            ":1: `crate::consumer::Consumer` points up: topic (layer 10) may not import consumer \
+             (layer 12)",
+            ":2: `crate::consumer::other` points up: topic (layer 10) may not import consumer \
+             (layer 12)",
         ],
     );
 }
@@ -129,14 +129,14 @@ fn an_upward_path_in_code_fails() {
         let faults = imports_of("topic/mod.rs", case);
         assert_eq!(faults.len(), 1, "{case}: {faults:?}");
         assert!(faults[0].starts_with("src/topic/mod.rs:1: `crate::group::Group"));
-        assert!(faults[0].ends_with("points up: topic (layer 9) may not import group (layer 10)"));
+        assert!(faults[0].ends_with("points up: topic (layer 10) may not import group (layer 11)"));
     }
 }
 
 #[test]
 fn an_upward_path_by_super_fails() {
     let reason = "points up: log/segment (layer 4) may not import";
-    let topic = format!(":1: `super::super::super::topic::Topic` {reason} topic (layer 9)");
+    let topic = format!(":1: `super::super::super::topic::Topic` {reason} topic (layer 10)");
     let cursor = format!(":2: `super::super::cursor::Cursor` {reason} log/cursor (layer 8)");
     refused(
         "log/segment/claim.rs",
@@ -156,16 +156,16 @@ fn an_upward_path_by_super_fails() {
 
 #[test]
 fn an_upward_path_by_an_alias_fails() {
-    let reason = "points up: topic (layer 9) may not import";
+    let reason = "points up: topic (layer 10) may not import";
     refused(
         "topic/mod.rs",
         "use crate::group as g;
          fn f(_: g::Group) {}
          mod inner { use super::*; fn f(_: g::Group) {} }",
         &[
-            &format!(":1: `crate::group` {reason} group (layer 10)"),
-            &format!(":2: `g::Group` {reason} group (layer 10)"),
-            &format!(":3: `g::Group` {reason} group (layer 10)"),
+            &format!(":1: `crate::group` {reason} group (layer 11)"),
+            &format!(":2: `g::Group` {reason} group (layer 11)"),
+            &format!(":3: `g::Group` {reason} group (layer 11)"),
         ],
     );
     refused(
@@ -182,8 +182,8 @@ fn an_upward_path_by_an_alias_fails() {
         "use crate as root;
          extern crate self as it;",
         &[
-            &format!(":1: `crate` {reason} lib (layer 14)"),
-            &format!(":2: `crate` {reason} lib (layer 14)"),
+            &format!(":1: `crate` {reason} lib (layer 15)"),
+            &format!(":2: `crate` {reason} lib (layer 15)"),
         ],
     );
 }
@@ -196,20 +196,20 @@ fn a_reexport_of_the_root_fails() {
         ("fn f(_: crate::Record) {}", "crate::Record"),
     ] {
         let expected =
-            format!(":1: `{path}` points up: consumer (layer 11) may not import lib (layer 14)");
+            format!(":1: `{path}` points up: consumer (layer 12) may not import lib (layer 15)");
         refused("consumer/mod.rs", text, &[&expected]);
     }
 }
 
 #[test]
 fn producer_and_group_do_not_import_each_other() {
-    let reason = "points sideways: producer (layer 10) may not import group (layer 10)";
+    let reason = "points sideways: producer (layer 11) may not import group (layer 11)";
     refused(
         "producer/mod.rs",
         "use crate::group::Group;",
         &[&format!(":1: `crate::group::Group` {reason}")],
     );
-    let reason = "points sideways: group (layer 10) may not import producer (layer 10)";
+    let reason = "points sideways: group (layer 11) may not import producer (layer 11)";
     refused(
         "group/mod.rs",
         "fn f(_: super::producer::Producer) {}",
@@ -219,7 +219,7 @@ fn producer_and_group_do_not_import_each_other() {
 
 #[test]
 fn an_upward_path_inside_a_macro_fails() {
-    let reason = "points up: topic (layer 9) may not import";
+    let reason = "points up: topic (layer 10) may not import";
     refused(
         "topic/mod.rs",
         "macro_rules! m { ($x:ident) => { $x::y(); $crate::group::Group::new() } }
@@ -227,11 +227,11 @@ fn an_upward_path_inside_a_macro_fails() {
          thread_local! { static X: u8 = { use crate::{broker, consumer::Consumer}; 0 }; }
          #[derive(crate::group::Group)] struct S;",
         &[
-            &format!(":1: `crate::group::Group::new` {reason} group (layer 10)"),
-            &format!(":2: `crate::consumer::Consumer` {reason} consumer (layer 11)"),
-            &format!(":3: `crate::broker` {reason} broker (layer 13)"),
-            &format!(":3: `crate::consumer::Consumer` {reason} consumer (layer 11)"),
-            &format!(":4: `crate::group::Group` {reason} group (layer 10)"),
+            &format!(":1: `crate::group::Group::new` {reason} group (layer 11)"),
+            &format!(":2: `crate::consumer::Consumer` {reason} consumer (layer 12)"),
+            &format!(":3: `crate::broker` {reason} broker (layer 14)"),
+            &format!(":3: `crate::consumer::Consumer` {reason} consumer (layer 12)"),
+            &format!(":4: `crate::group::Group` {reason} group (layer 11)"),
         ],
     );
 }

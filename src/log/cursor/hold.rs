@@ -1,5 +1,6 @@
 //! The cursor's hold on its segment: a pin, or a gate under `Backpressure` (`log/holds.rs`).
 
+use super::files::IN_FILES;
 use super::{Cursor, CursorPosition};
 use crate::log::holds::{Hold, NO_SEGMENT};
 use crate::log::segment::Kind;
@@ -19,7 +20,7 @@ impl Cursor {
     /// Releases a pin, so that a consumer has one pin at a time in its many partitions. A gate
     /// stays.
     pub(crate) fn unpin(&mut self) {
-        if !self.gate && self.held != NO_SEGMENT {
+        if !self.gate && self.held != NO_SEGMENT && self.held != IN_FILES {
             self.held = NO_SEGMENT;
             self.hold.set(NO_SEGMENT);
         }
@@ -30,6 +31,10 @@ impl Cursor {
     pub(super) fn try_hold(&mut self, number: u64) -> bool {
         if self.held == number {
             return self.gate || self.partition.log_start() <= number;
+        }
+        if number == IN_FILES {
+            self.held = number; // released by `unpin`; a chunk needs no hold
+            return true;
         }
         if self.gate {
             self.hold.set(number);

@@ -24,7 +24,11 @@
 //! | `read.rs` | reading past frames |
 //! | `limit.rs` | the limit of a dependent reader |
 //! | `seek.rs`, `offset_reset.rs` | moving to another offset; by the reset policy |
+//! | `files.rs` | reading a durable partition's files, behind the ring |
+//! | `copy.rs` | frames for the copier of a durable topic |
 
+mod copy;
+mod files;
 mod hold;
 mod limit;
 mod offset_reset;
@@ -33,6 +37,7 @@ mod seek;
 
 pub use offset_reset::OffsetReset;
 
+use crate::log::files::Chunk;
 use crate::log::holds::{Hold, NO_SEGMENT};
 use crate::log::partition::Partition;
 use crate::log::segment::{Descriptor, Kind, RecordRun, Segment};
@@ -69,7 +74,8 @@ pub(crate) struct Cursor {
     held: u64,
     /// The number of the segment that the cursor is in.
     number: u64,
-    /// That segment. (A copy: `partition` holds the pool, which keeps its memory.)
+    /// That segment. (A copy: `partition` holds the pool, which keeps its memory.) Or a chunk of a
+    /// file, which `chunk` keeps.
     segment: Segment,
     /// The offset of the segment's slot 0.
     base: u64,
@@ -92,6 +98,10 @@ pub(crate) struct Cursor {
     reads_since_end: u32,
     /// What the last poll read, which a batch lends out.
     run: RecordRun,
+    /// It may read what the ring does not retain from the partition's files, if it has any.
+    reads_files: bool,
+    /// The chunk that the cursor is in, if it is behind the ring.
+    chunk: Option<Chunk>,
 }
 
 /// The outcome of a [`quick_poll`](Cursor::quick_poll).
@@ -108,24 +118,24 @@ pub(crate) enum QuickPoll {
 impl Cursor {
     /// A cursor at the log start. In a gated partition it holds that segment from now on.
     pub(crate) fn join(partition: &Arc<Partition>) -> Cursor {
-        Self::join_as(partition.is_gated(), partition)
+        Self::join_as(partition.is_gated(), partition, true)
     }
 
     /// A cursor at the log start that never holds back the log start: that of a consumer that may
     /// be lapped, or of a group's member, for which the group's gate does so
     /// (`group/ownership.rs`).
     pub(crate) fn join_ungated(partition: &Arc<Partition>) -> Cursor {
-        Self::join_as(false, partition)
+        Self::join_as(false, partition, true)
     }
 
-    fn join_as(gate: bool, partition: &Arc<Partition>) -> Cursor {
+    fn join_as(gate: bool, partition: &Arc<Partition>, reads_files: bool) -> Cursor {
         let first = if gate {
             partition.log_start()
         } else {
             NO_SEGMENT
         };
         let hold = partition.readers().join(first);
-        Self::new(gate, hold, partition)
+        Self::new(gate, hold, partition, reads_files)
     }
 
     /// A cursor at the log start, with a hold that is on the partition's list already: a gate in a
@@ -135,10 +145,10 @@ impl Cursor {
         holds_back: bool,
         partition: &Arc<Partition>,
     ) -> Cursor {
-        Self::new(holds_back && partition.is_gated(), hold, partition)
+        Self::new(holds_back && partition.is_gated(), hold, partition, true)
     }
 
-    fn new(gate: bool, hold: Arc<Hold>, partition: &Arc<Partition>) -> Cursor {
+    fn new(gate: bool, hold: Arc<Hold>, partition: &Arc<Partition>, reads_files: bool) -> Cursor {
         let number = partition.log_start();
         let mut cursor = Cursor {
             partition: partition.clone(),
@@ -158,6 +168,8 @@ impl Cursor {
             is_idle: false,
             reads_since_end: 0,
             run: RecordRun::default(),
+            reads_files,
+            chunk: None,
         };
         cursor.go_to_start();
         cursor
@@ -238,6 +250,7 @@ impl Cursor {
         self.skip = 0;
         self.next_value = 0;
         self.located = CursorPosition::Resolved;
+        self.chunk = None;
     }
 
     /// Whether a poll might do anything. It takes no hold and changes nothing.
@@ -310,13 +323,16 @@ impl Cursor {
             }
             let descriptor = self.descriptor();
             if descriptor.is_empty() {
-                if !self.leave_finished_segment()? {
-                    return Ok(false);
+                match self.leave_finished_segment() {
+                    Ok(true) => {}
+                    Ok(false) => return Ok(false),
+                    Err(overtaken) => self.overtaken(overtaken)?,
                 }
                 continue;
             }
             if !self.try_hold(self.number) {
-                return Err(OutOfRange::Overtaken);
+                self.overtaken(OutOfRange::Overtaken)?;
+                continue;
             }
             match descriptor.kind() {
                 Kind::End => {
@@ -378,10 +394,25 @@ impl Cursor {
             && self.next_segment())
     }
 
+    /// The log start has passed the cursor's segment. The files of a durable partition may have its
+    /// position: it is looked for there.
+    #[cold]
+    fn overtaken(&mut self, overtaken: OutOfRange) -> Result<(), OutOfRange> {
+        if !self.reads_files() {
+            return Err(overtaken);
+        }
+        self.resume_at(self.position());
+        Ok(())
+    }
+
     /// Moves from the end of a segment to the next one, if that exists. The segment is held.
     #[cold]
     #[inline(never)]
     fn next_segment(&mut self) -> bool {
+        if self.chunk.is_some() {
+            self.leave_chunk();
+            return true;
+        }
         let next = self.number + 1;
         let Some(segment) = self.partition.segment(next).cloned() else {
             return false;

@@ -3,8 +3,9 @@
 //! A seek is lazy: it stores the target, and with a gate holds what is retained from there on. The
 //! next poll resolves it, that is, finds the frame.
 
+use super::files::FileLookup;
 use super::{Cursor, CursorPosition, OutOfRange};
-use crate::log::segment::Kind;
+use crate::log::segment::{Kind, Segment};
 use crate::sync::spin_loop;
 
 impl Cursor {
@@ -37,6 +38,17 @@ impl Cursor {
 
     /// Moves to the first offset retained.
     pub(crate) fn go_to_start(&mut self) {
+        if self.reads_files() {
+            let start = self.partition.log_start_offset();
+            if start < self.partition.ring_start_offset() {
+                return self.resume_at(start);
+            }
+        }
+        self.go_to_ring_start();
+    }
+
+    /// Moves to the first offset that the ring retains.
+    pub(super) fn go_to_ring_start(&mut self) {
         loop {
             let number = self.partition.log_start();
             if self.try_hold(number) {
@@ -108,6 +120,12 @@ impl Cursor {
     pub(super) fn resolve(&mut self) -> Result<bool, OutOfRange> {
         let (number, segment) = loop {
             let Some(number) = self.partition.locate(self.seek_target) else {
+                match self.look_in_files()? {
+                    FileLookup::Entered => return Ok(true),
+                    FileLookup::Moved => continue,
+                    FileLookup::Undecided => return Ok(false),
+                    FileLookup::Outside => {}
+                }
                 return Err(match self.located {
                     CursorPosition::Retained => OutOfRange::Overtaken,
                     _ => OutOfRange::SeekTarget,
@@ -126,27 +144,42 @@ impl Cursor {
             return Err(OutOfRange::SeekTarget);
         }
         let wanted = wanted as u32;
-        // A frame begins at slot 0, and wherever a claim ends. Otherwise the nearest descriptor at
-        // or below the slot belongs to the frame that holds the slot, or to the one before it.
-        let mut slot = wanted;
-        if wanted != 0 && wanted != count {
-            let mut descriptor = segment.descriptor(slot);
-            while descriptor.is_empty() && slot > 0 {
-                slot -= 1;
-                descriptor = segment.descriptor(slot);
-            }
-            let end = slot + descriptor.slots();
-            if descriptor.is_empty() || end < wanted {
-                return Ok(false);
-            }
-            if end == wanted || descriptor.kind() == Kind::Aborted {
-                slot = end;
-            }
-        }
+        let Some(slot) = frame_of_slot(&segment, wanted, count) else {
+            return Ok(false);
+        };
         let base = segment.base();
         self.enter(number, segment, base);
+        self.go_to_slot(slot, wanted);
+        Ok(true)
+    }
+
+    /// Stands at slot `wanted`, in the frame that begins at `slot`.
+    pub(super) fn go_to_slot(&mut self, slot: u32, wanted: u32) {
         self.skip = wanted.saturating_sub(slot);
         self.slot = slot;
-        Ok(true)
+    }
+}
+
+/// Where the frame begins that holds slot `wanted`, or is to hold it, of a segment in which `count`
+/// slots are claimed. `None` while a frame before it is unpublished. An aborted frame is passed.
+pub(super) fn frame_of_slot(segment: &Segment, wanted: u32, count: u32) -> Option<u32> {
+    // A frame begins at slot 0, and wherever a claim ends. Otherwise the nearest descriptor at or
+    // below the slot belongs to the frame that holds the slot, or to the one before it.
+    if wanted == 0 || wanted == count {
+        return Some(wanted);
+    }
+    let mut slot = wanted;
+    let mut descriptor = segment.descriptor(slot);
+    while descriptor.is_empty() && slot > 0 {
+        slot -= 1;
+        descriptor = segment.descriptor(slot);
+    }
+    let end = slot + descriptor.slots();
+    if descriptor.is_empty() || end < wanted {
+        return None;
+    }
+    match end == wanted || descriptor.kind() == Kind::Aborted {
+        true => Some(end),
+        false => Some(slot),
     }
 }

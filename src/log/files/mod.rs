@@ -1,1 +1,235 @@
-//! The files of one durable partition.
+//! The files of one durable partition: appending chunks, reading them, recovery and retention.
+//!
+//! One [`PartitionFiles`] for each durable partition. The copier appends to it, the syncer makes it
+//! durable, cursors read it, and retention removes its oldest files, all at the same time.
+//!
+//! | file | its one job |
+//! |---|---|
+//! | `format.rs` | the bytes of headers, seals and indexes |
+//! | `chunk.rs` | a chunk that is filled in, and one that was read |
+//! | `file.rs` | one file: what is known of it, and reading it |
+//! | `write.rs` | appending, rolling to the next file, syncing, sealing |
+//! | `recover.rs`, `scan.rs` | what is in a directory; what is whole in a file |
+//! | `remove.rs` | retention, and deleted records |
+//! | `faults.rs` | what has gone wrong with a storage's files |
+//!
+//! # Locks
+//!
+//! The **writer**'s lock is held by what changes files, for as long as that takes. The lock of the
+//! **state** is held for some instructions, under the writer's or alone; readers take only that. A
+//! file's own lock is the last.
+//!
+//! A chunk is published in the state after it was written, so a reader that finds an offset there
+//! finds its chunk in the file.
+
+mod chunk;
+mod faults;
+mod file;
+mod format;
+mod recover;
+mod remove;
+mod scan;
+#[cfg(test)]
+mod tests;
+mod write;
+
+pub(crate) use chunk::{Chunk, ChunkBuffer};
+pub(crate) use faults::Faults;
+pub(crate) use recover::{Recovery, topic_name_in};
+pub(crate) use write::SyncJob;
+
+use crate::disk::Disk;
+use crate::error::StorageError;
+use crate::sync::lock_std;
+use file::{InFile, StoredFile};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use write::Writer;
+
+/// Names a partition in its files.
+#[derive(Clone, Debug)]
+pub(crate) struct PartitionName {
+    pub(crate) topic: Arc<str>,
+    pub(crate) topic_id: [u8; 16],
+    pub(crate) partition: u32,
+}
+
+/// How files are written.
+#[derive(Clone, Debug)]
+pub(crate) struct FileOptions {
+    /// A file that has records gets no chunk that would make it longer than this.
+    pub(crate) file_bytes: u64,
+    /// Where what cannot be read is reported.
+    pub(crate) faults: Arc<Faults>,
+}
+
+/// The files of one durable partition.
+#[derive(Debug)]
+pub(crate) struct PartitionFiles {
+    disk: Arc<dyn Disk>,
+    dir: PathBuf,
+    name: PartitionName,
+    options: FileOptions,
+    state: Mutex<State>,
+    writer: Mutex<Writer>,
+}
+
+#[derive(Debug)]
+struct State {
+    /// By offset, without gaps. The last is the one that is written, unless it is sealed.
+    files: Vec<Arc<StoredFile>>,
+    /// The first offset that is kept.
+    start: u64,
+    written_end: u64,
+    durable_end: u64,
+    /// Why nothing more is written.
+    fault: Option<StorageError>,
+}
+
+/// The outcome of a look for an offset.
+pub(crate) enum Found {
+    Chunk(Chunk),
+    /// The offsets before `next` were overwritten before they were copied.
+    Gap {
+        next: u64,
+    },
+    /// The offsets before `next` cannot be read.
+    Damaged {
+        next: u64,
+        fault: StorageError,
+    },
+    /// The files do not have the offset.
+    Outside,
+}
+
+impl PartitionFiles {
+    fn new(
+        disk: Arc<dyn Disk>,
+        dir: PathBuf,
+        name: PartitionName,
+        options: FileOptions,
+        state: State,
+        writer: Writer,
+    ) -> PartitionFiles {
+        PartitionFiles {
+            disk,
+            dir,
+            name,
+            options,
+            state: Mutex::new(state),
+            writer: Mutex::new(writer),
+        }
+    }
+
+    /// A new partition, whose first offset is `start`. Its directory exists durably when this
+    /// returns.
+    pub(crate) fn create(
+        disk: Arc<dyn Disk>,
+        dir: PathBuf,
+        name: PartitionName,
+        options: FileOptions,
+        start: u64,
+    ) -> Result<PartitionFiles, StorageError> {
+        let failed = |error| StorageError::io("creating the directory", &dir, &error);
+        disk.create_dir(&dir).map_err(failed)?;
+        if let Some(parent) = dir.parent() {
+            disk.sync_dir(parent)
+                .map_err(|error| StorageError::io("syncing the directory", parent, &error))?;
+        }
+        let state = State {
+            files: Vec::new(),
+            start,
+            written_end: start,
+            durable_end: start,
+            fault: None,
+        };
+        let new = Self::new(disk, dir, name, options, state, Writer::default());
+        if start > 0 {
+            new.store_start(start)?;
+        }
+        Ok(new)
+    }
+
+    /// The first offset that is kept.
+    pub(crate) fn start(&self) -> u64 {
+        lock_std(&self.state).start
+    }
+
+    /// The offset after the last that was appended: what is before it survives a crash of the
+    /// process.
+    pub(crate) fn written_end(&self) -> u64 {
+        lock_std(&self.state).written_end
+    }
+
+    /// What is before this offset survives a power cut.
+    pub(crate) fn durable_end(&self) -> u64 {
+        lock_std(&self.state).durable_end
+    }
+
+    /// Bytes of all files.
+    pub(crate) fn bytes(&self) -> u64 {
+        let state = lock_std(&self.state);
+        state.files.iter().map(|file| file.bytes()).sum()
+    }
+
+    // ---- faults -------------------------------------------------------------------------
+
+    /// Nothing more is written from now on, because of this. `false` if that was so already.
+    pub(crate) fn stop(&self, fault: StorageError) -> bool {
+        let mut state = lock_std(&self.state);
+        let is_first = state.fault.is_none();
+        state.fault.get_or_insert(fault);
+        is_first
+    }
+
+    pub(crate) fn is_stopped(&self) -> bool {
+        lock_std(&self.state).fault.is_some()
+    }
+
+    /// Why nothing more is written.
+    pub(crate) fn fault(&self) -> Option<StorageError> {
+        lock_std(&self.state).fault.clone()
+    }
+
+    /// Remembers that a reader has found damage.
+    pub(crate) fn report_damage(&self, fault: StorageError) {
+        self.options.faults.report(fault);
+    }
+
+    // ---- reading ------------------------------------------------------------------------
+
+    /// How much of a file that is written is mapped.
+    fn map_bytes(&self) -> u64 {
+        self.options.file_bytes.saturating_add(1 << 20)
+    }
+
+    /// What holds `offset`.
+    pub(crate) fn read(&self, offset: u64) -> Found {
+        let file = {
+            let state = lock_std(&self.state);
+            if offset < state.start || offset >= state.written_end {
+                return Found::Outside;
+            }
+            let after = state.files.partition_point(|file| file.base <= offset);
+            match state.files.get(after.wrapping_sub(1)) {
+                Some(file) => file.clone(),
+                None => return Found::Outside,
+            }
+        };
+        match file.read(&*self.disk, offset, self.map_bytes()) {
+            InFile::Chunk(chunk) => Found::Chunk(chunk),
+            InFile::Gap { next } => Found::Gap { next },
+            InFile::Damaged { next, fault } => Found::Damaged { next, fault },
+        }
+    }
+
+    /// The first offset from `from` on at which a chunk may have a record at or after `time`.
+    pub(crate) fn find_time(&self, time: i64, from: u64) -> Option<u64> {
+        let files = lock_std(&self.state).files.clone();
+        let from = from.max(self.start());
+        let mut files = files
+            .iter()
+            .filter(|file| file.end() > from && file.latest_time() >= time);
+        files.find_map(|file| file.find_time(&*self.disk, time, from, self.map_bytes()))
+    }
+}

@@ -74,8 +74,12 @@ impl Partition {
             let end = at_end.base + u64::from(at_end.records);
             let units = at_end.units_before + u64::from(at_end.units);
             let bytes = |units: u64| units.saturating_mul(UNIT as u64);
+            let start = match self.files() {
+                Some(files) => files.start().min(at_start.base),
+                None => at_start.base,
+            };
             return LogExtent {
-                start: at_start.base.max(deleted_before).min(end),
+                start: start.max(deleted_before).min(end),
                 end,
                 first,
                 active,

@@ -42,8 +42,17 @@ impl Partition {
         })
     }
 
-    /// The first offset retained.
+    /// The first offset retained, in the ring or in the files.
     pub(crate) fn log_start_offset(&self) -> u64 {
+        let ring = self.ring_start_offset();
+        match self.files() {
+            Some(files) => files.start().max(self.deleted_before()).min(ring),
+            None => ring,
+        }
+    }
+
+    /// The first offset that the ring retains.
+    pub(in crate::log) fn ring_start_offset(&self) -> u64 {
         loop {
             if let Some((_, base)) = self.lookup(self.log_start()) {
                 return base.max(self.deleted_before());

@@ -76,6 +76,7 @@ mod roll;
 pub(crate) use extent::LogExtent;
 
 use crate::log::counters::SharedCounters;
+use crate::log::files::PartitionFiles;
 use crate::log::holds::ReaderHolds;
 use crate::log::partition_id::PartitionId;
 use crate::log::retention::RetentionLimits;
@@ -163,6 +164,8 @@ pub(crate) struct Partition {
     table: Box<[AtomicU64]>,
     retention: Arc<RetentionLimits>,
     counters: SharedCounters,
+    /// The files of a durable partition: `storage/` writes them, cursors read them behind the ring.
+    files: Option<Arc<PartitionFiles>>,
 }
 
 /// Where a log begins: both zero except in tests.
@@ -213,7 +216,14 @@ impl Partition {
             table: (0..segments).map(|i| AtomicU64::new(entry(i).0)).collect(),
             retention: retention.clone(),
             counters: SharedCounters::default(),
+            files: None,
         }
+    }
+
+    /// The same partition, durable if there are files: they end where it begins.
+    pub(crate) fn with_files(mut self, files: Option<Arc<PartitionFiles>>) -> Partition {
+        self.files = files;
+        self
     }
 
     /// The partition's public name.
@@ -242,9 +252,21 @@ impl Partition {
         self.id
     }
 
-    /// Whether readers hold back the log start (`Backpressure`).
+    /// Whether readers hold back the log start: under `Backpressure`, unless the partition is
+    /// durable. Then what a reader has not read yet is in the files, and only their copier holds
+    /// the ring's log start back.
     pub(crate) fn is_gated(&self) -> bool {
+        self.gated && self.files.is_none()
+    }
+
+    /// Whether the copier of a durable partition holds back the ring's log start (`Backpressure`).
+    pub(in crate::log) fn is_gated_by_copier(&self) -> bool {
         self.gated
+    }
+
+    /// The files of a durable partition.
+    pub(crate) fn files(&self) -> Option<&Arc<PartitionFiles>> {
+        self.files.as_ref()
     }
 
     /// The active segment's number. A hint: it may have been rolled since.

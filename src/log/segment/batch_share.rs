@@ -52,7 +52,7 @@ impl<'r> SimpleRecord<'r> {
         if let Some(key) = key {
             let meta = padded(value.len());
             // Lengths fit: see `put_u32`.
-            let lengths = [key.len() as u32, 0].map(u32::to_ne_bytes);
+            let lengths = [key.len() as u32, 0].map(u32::to_le_bytes);
             body[meta..meta + 8].copy_from_slice(lengths.as_flattened());
             copy(&mut body[meta + 8..][..key.len()], key);
         }
@@ -141,7 +141,7 @@ impl BatchShare {
             }
             return Descriptor::new(Kind::Uniform, unit, self.records as u64);
         }
-        out[..TABLE_PREFIX].copy_from_slice(&time.to_ne_bytes());
+        out[..TABLE_PREFIX].copy_from_slice(&time.to_le_bytes());
         let (table, bodies) = out.split_at_mut(TABLE_PREFIX + self.records * 8);
         let first = unit as usize * UNIT + table.len();
         let mut at = 0;
@@ -150,7 +150,7 @@ impl BatchShare {
                 Some(simple) => simple.write(bodies, &mut at, first),
                 None => write_other(bodies, &mut at, first, record),
             };
-            entry.copy_from_slice(&descriptor.0.to_ne_bytes());
+            entry.copy_from_slice(&descriptor.0.to_le_bytes());
         }
         Descriptor::new(Kind::Table, unit, self.records as u64)
     }
@@ -197,7 +197,7 @@ mod tests {
             let descriptor = write_record(&mut expected, 2 + (at / UNIT) as u32, record, None);
             assert_eq!(&out[at..][..expected.len()], expected);
             let entry = &out[TABLE_PREFIX + i * 8..][..8];
-            assert_eq!(entry, descriptor.0.to_ne_bytes());
+            assert_eq!(entry, descriptor.0.to_le_bytes());
             at += expected.len();
         }
         assert_eq!(at, out.len());

@@ -13,8 +13,8 @@
 //! ```
 //!
 //! A value starts on a unit, so it can be viewed in place as a type of alignment 8 or less. (The
-//! values of a uniform frame lie a multiple of their own size from there.) All numbers are in the
-//! machine's own byte order, because a segment never leaves the machine.
+//! values of a uniform frame lie a multiple of their own size from there.) All numbers are
+//! little-endian, because frames are copied to files as they are (`chunk.rs`).
 
 use super::descriptor::{Descriptor, Flags, Kind, padded};
 use crate::record::{Header, Record};
@@ -132,7 +132,7 @@ pub(super) fn copy(out: &mut [u8], bytes: &[u8]) {
 
 fn put_u32(out: &mut [u8], at: &mut usize, number: usize) {
     // Lengths fit: a whole frame is shorter than 2^28 bytes (`MAX_UNITS`).
-    put(out, at, &(number as u32).to_ne_bytes());
+    put(out, at, &(number as u32).to_le_bytes());
 }
 
 fn headers_size(headers: &[Header<'_>]) -> usize {
@@ -192,7 +192,7 @@ fn write_trailer(
     time: Option<i64>,
 ) {
     if let Some(time) = time {
-        put(out, &mut at, &time.to_ne_bytes());
+        put(out, &mut at, &time.to_le_bytes());
     }
     if key.is_some() || !headers.is_empty() {
         write_meta(out, at, key.unwrap_or_default(), headers);
@@ -209,7 +209,7 @@ fn write_meta(out: &mut [u8], mut at: usize, key: &[u8], headers: &[Header<'_>])
         write_headers(out, &mut at, headers);
     }
     // Lengths fit: see `put_u32`.
-    let both = [key.len() as u32, (at - headers_start) as u32].map(u32::to_ne_bytes);
+    let both = [key.len() as u32, (at - headers_start) as u32].map(u32::to_le_bytes);
     out[lengths..lengths + 8].copy_from_slice(both.as_flattened());
 }
 
@@ -219,7 +219,7 @@ fn write_headers(out: &mut [u8], at: &mut usize, headers: &[Header<'_>]) {
         put_u32(out, at, header.name.len());
         match header.value {
             Some(value) => put_u32(out, at, value.len()),
-            None => put(out, at, &NO_VALUE.to_ne_bytes()),
+            None => put(out, at, &NO_VALUE.to_le_bytes()),
         }
         put(out, at, header.name.as_bytes());
         put(out, at, header.value.unwrap_or_default());
@@ -244,7 +244,7 @@ pub(super) fn write_values(
 /// Writes the time and the length that precede a uniform frame's values.
 pub(super) fn write_uniform_prefix(out: &mut [u8], value: usize, time: i64) {
     let mut at = 0;
-    put(out, &mut at, &time.to_ne_bytes());
+    put(out, &mut at, &time.to_le_bytes());
     put_u32(out, &mut at, value);
     put_u32(out, &mut at, 0);
 }
@@ -257,7 +257,7 @@ pub(super) fn read_meta(
 ) -> (Option<i64>, Option<&[u8]>, &[u8]) {
     fn parts(mut rest: &[u8], descriptor: Descriptor) -> Option<(Option<i64>, &[u8], &[u8])> {
         let time = match descriptor.is_timed() {
-            true => Some(i64::from_ne_bytes(take(&mut rest, 8)?.try_into().ok()?)),
+            true => Some(i64::from_le_bytes(take(&mut rest, 8)?.try_into().ok()?)),
             false => None,
         };
         if !descriptor.has_meta() {
@@ -297,7 +297,7 @@ fn take<'a>(bytes: &mut &'a [u8], len: usize) -> Option<&'a [u8]> {
 }
 
 fn take_u32(bytes: &mut &[u8]) -> Option<u32> {
-    Some(u32::from_ne_bytes(take(bytes, 4)?.try_into().ok()?))
+    Some(u32::from_le_bytes(take(bytes, 4)?.try_into().ok()?))
 }
 
 impl<'a> Iterator for Headers<'a> {

@@ -168,10 +168,10 @@ impl GatheredFrame {
         }
         let (prefix, rest) = out.split_at_mut(TABLE_PREFIX);
         let (table, out) = rest.split_at_mut(self.records * size_of::<Descriptor>());
-        prefix.copy_from_slice(&time.to_ne_bytes());
+        prefix.copy_from_slice(&time.to_le_bytes());
         let first = unit as usize * UNIT + prefix.len() + table.len();
         for (entry, descriptor) in table.chunks_exact_mut(8).zip(&self.table[..self.records]) {
-            entry.copy_from_slice(&descriptor.moved_by(first).0.to_ne_bytes());
+            entry.copy_from_slice(&descriptor.moved_by(first).0.to_le_bytes());
         }
         out.copy_from_slice(bodies);
         Descriptor::new(Kind::Table, unit, self.records as u64)

@@ -72,7 +72,8 @@ pub use record_ref::{RecordRef, Records};
 pub use values::Values;
 
 pub(crate) use batch_share::{BatchShare, SimpleRecord};
-pub(crate) use chunk::check_chunk;
+pub(crate) use chunk::FrameRun;
+pub(crate) use chunk::{WORDS_BEFORE_CHUNK, check_chunk};
 pub(crate) use claim::{ClaimMode, ClaimTarget, FrameClaim, RecordClaim};
 pub(crate) use descriptor::UNIT;
 pub(in crate::log) use descriptor::{Descriptor, Kind};

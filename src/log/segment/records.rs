@@ -128,7 +128,7 @@ unsafe fn read<const N: usize>(bytes: Bytes<'_>, at: usize) -> [u8; N] {
 #[inline]
 unsafe fn read_u32(bytes: Bytes<'_>, at: usize) -> u32 {
     // SAFETY: the caller's promise.
-    u32::from_ne_bytes(unsafe { read(bytes, at) })
+    u32::from_le_bytes(unsafe { read(bytes, at) })
 }
 
 /// # Safety
@@ -136,7 +136,7 @@ unsafe fn read_u32(bytes: Bytes<'_>, at: usize) -> u32 {
 #[inline]
 unsafe fn read_i64(bytes: Bytes<'_>, at: usize) -> i64 {
     // SAFETY: the caller's promise.
-    i64::from_ne_bytes(unsafe { read(bytes, at) })
+    i64::from_le_bytes(unsafe { read(bytes, at) })
 }
 
 /// A frame of several records, decoded once.

@@ -12,7 +12,7 @@ const fn part(layer: u32, members: &'static [&'static str]) -> Part {
 }
 
 /// Every part. Parts of the same layer do not import each other.
-const PARTS: [Part; 17] = [
+const PARTS: [Part; 20] = [
     part(
         0,
         &[
@@ -25,21 +25,24 @@ const PARTS: [Part; 17] = [
         ],
     ),
     part(1, &["sync"]),
+    part(1, &["disk"]),
     part(2, &["wait"]),
     part(3, &["log/overflow", "log/counters", "log/partition_id"]),
     part(4, &["log/segment"]),
     part(5, &["log/holds", "log/published_position"]),
+    part(5, &["log/files"]),
     part(6, &["log/segment_pool", "log/retention"]),
     part(7, &["log/partition"]),
     part(8, &["log/cursor", "log/time_lookup"]),
-    part(9, &["topic"]),
-    part(10, &["producer"]),
-    part(10, &["group"]),
-    part(11, &["consumer"]),
-    part(12, &["stats"]),
-    part(13, &["broker"]),
+    part(9, &["storage"]),
+    part(10, &["topic"]),
+    part(11, &["producer"]),
+    part(11, &["group"]),
+    part(12, &["consumer"]),
+    part(13, &["stats"]),
+    part(14, &["broker"]),
     // The root. No file imports it, by whichever of its re-exports.
-    part(14, &["lib"]),
+    part(15, &["lib"]),
     // It only declares the parts of a log: it imports nothing, and has no names of its own.
     part(0, &[CONTAINER]),
 ];

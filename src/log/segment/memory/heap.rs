@@ -98,6 +98,22 @@ unsafe impl Send for Block {}
 unsafe impl Sync for Block {}
 
 impl Block {
+    /// A block over a chunk in a file: `words` are the place of a header, which is not there, the
+    /// descriptors, and from word `data` on the data.
+    ///
+    /// # Safety
+    /// M7: the words stay as they are while the block or a copy of it is used; and only its index
+    /// and its data are, within the chunk, and only for reading.
+    pub(crate) unsafe fn of_chunk(words: &[u64], data: usize) -> Block {
+        let start = NonNull::from(words).cast::<u8>();
+        debug_assert!(HEADER_BYTES / 8 <= data && data <= words.len());
+        Block {
+            start,
+            // SAFETY: within the words, or at their end.
+            data: unsafe { start.add(data * 8) },
+        }
+    }
+
     /// The word at byte `at` of the block.
     #[inline]
     fn word(&self, at: usize) -> &AtomicU64 {

@@ -47,6 +47,9 @@
 //!   (P6). So the thread that found it may read it again as plain memory.
 //! - **M6** The base of a life was written before any claim in it (P1, P9), and is not written
 //!   again while a claim is unpublished (S3). So a claimer may read it as plain memory.
+//! - **M7** A block may also stand for a chunk in a file (`chunk.rs`), which has no header and is
+//!   never written. Then only its index and its data are read, within the chunk: an atomic load of
+//!   a word is allowed in memory that can only be read.
 #![allow(unsafe_code)]
 
 #[cfg(not(loom))]

@@ -1,12 +1,17 @@
 //! [`Broker`]: topics and groups by name.
 
+mod open;
+#[cfg(all(test, not(loom)))]
+mod tests;
+
 use crate::consumer::{Consumer, ConsumerConfig, ConsumerRegistry};
 use crate::error::{ConsumeError, GroupError, TopicError};
 use crate::events::event;
 use crate::group::{Coordinator, GroupDescription, Groups, OffsetChange};
 use crate::log::cursor::OffsetReset;
 use crate::stats::{self, BrokerSnapshot};
-use crate::topic::{Directory, Topic, TopicConfig, TopicPartition, name_fault};
+use crate::storage::Storage;
+use crate::topic::{Directory, StorageChoice, Topic, TopicConfig, TopicPartition, name_fault};
 use core::fmt;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -32,6 +37,8 @@ pub struct Broker {
     directory: Directory,
     groups: Arc<Groups>,
     consumers: Arc<ConsumerRegistry>,
+    /// Where topics are kept that are not configured otherwise.
+    storage: Option<Storage>,
 }
 
 impl Default for Broker {
@@ -53,6 +60,7 @@ impl Broker {
             directory: Directory::new(),
             groups: Arc::new(Groups::new()),
             consumers: Arc::default(),
+            storage: None,
         }
     }
 
@@ -74,7 +82,12 @@ impl Broker {
         if self.directory.find(name).is_some() {
             return Err(exists());
         }
-        let topic = Topic::new(name, config)?;
+        let storage = match &config.storage {
+            StorageChoice::Broker => self.storage.clone(),
+            StorageChoice::Memory => None,
+            StorageChoice::In(storage) => Some(storage.clone()),
+        };
+        let topic = Topic::new(name, config, storage.as_ref())?;
         if !self.directory.insert(&topic) {
             return Err(exists());
         }
@@ -148,6 +161,7 @@ impl Broker {
         match self.directory.remove(name) {
             Some(topic) => {
                 self.groups.forget_topic(topic.inner());
+                topic.inner().remove_files()?;
                 event!(info, "topic deleted", topic = name);
                 Ok(())
             }

@@ -1,0 +1,216 @@
+//! Durable brokers on the model disk: what happens when the disk is full, or fails.
+
+use crate::disk::model::ModelDisk;
+use crate::{
+    Broker, ConsumerConfig, DiskFull, Flush, OnWriteError, Overflow, ReadUpTo, Record, SendError,
+    Storage, StorageConfig, StorageError, TopicConfig,
+};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+const LONG: Duration = Duration::from_secs(60);
+
+fn config(disk: &ModelDisk) -> StorageConfig {
+    Storage::dir("/data")
+        .disk(Arc::new(disk.clone()))
+        .file_bytes(64 << 10)
+}
+
+fn small_ring() -> TopicConfig {
+    TopicConfig::new()
+        .segments(2)
+        .segment_records(16)
+        .segment_bytes(4096)
+}
+
+fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !is_so() {
+        assert!(start.elapsed() < LONG, "waited in vain: {what}");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+#[test]
+fn on_a_full_disk_sends_wait_for_room_and_nothing_is_lost() {
+    let disk = ModelDisk::new(1);
+    let (broker, _) = Broker::open(config(&disk)).unwrap();
+    let topic = broker.create_topic("t", small_ring()).unwrap();
+    let mut producer = topic.producer();
+    disk.set_free(Some(20_000));
+    let mut sent = 0u64;
+    while producer.try_send(Record::new(&[7; 100])).is_ok() {
+        sent += 1;
+        assert!(sent < 10_000);
+        if sent % 8 == 0 {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+    wait_until("the fault", || {
+        !broker.storage().unwrap().faults().is_empty()
+    });
+    assert!(broker.storage().unwrap().faults()[0].is_full());
+    assert!(matches!(
+        producer.try_send(Record::new(&[7; 100])),
+        Err(SendError::Full { .. })
+    ));
+    disk.set_free(None);
+    producer.send(Record::new(&[7; 100])).unwrap();
+    topic.flush(LONG).unwrap();
+    assert_eq!(topic.durable_end(0).unwrap(), sent + 1);
+}
+
+#[test]
+fn on_a_full_disk_the_oldest_file_is_given_up_if_so_configured() {
+    let disk = ModelDisk::new(1);
+    let config = config(&disk).disk_full(DiskFull::ForgetOldest);
+    let (broker, _) = Broker::open(config).unwrap();
+    let topic = broker.create_topic("t", small_ring()).unwrap();
+    let mut producer = topic.producer();
+    let send_until = |producer: &mut crate::Producer, end: u64| {
+        while topic.log_end_offset(0).unwrap() < end {
+            producer.send(Record::new(&[7; 100])).unwrap();
+        }
+        topic.flush(LONG).unwrap();
+    };
+    send_until(&mut producer, 5_000); // some files
+    assert_eq!(topic.log_start_offset(0).unwrap(), 0);
+    // Room for less than a file: with each file that is given up there is that much more.
+    disk.set_free(Some(10_000));
+    let mut room = std::thread::spawn({
+        let disk = disk.clone();
+        move || {
+            std::thread::sleep(Duration::from_millis(300));
+            disk.set_free(None);
+        }
+    });
+    send_until(&mut producer, 6_000);
+    assert!(topic.log_start_offset(0).unwrap() > 0);
+    let _ = &mut room;
+    room.join().unwrap();
+}
+
+#[test]
+fn a_failed_sync_closes_the_topic_and_is_reported() {
+    let disk = ModelDisk::new(1);
+    let (broker, _) = Broker::open(config(&disk)).unwrap();
+    let topic = broker.create_topic("t", small_ring()).unwrap();
+    let other = broker.create_topic("other", small_ring()).unwrap();
+    let mut producer = topic.producer();
+    producer.send(Record::new("first")).unwrap();
+    topic.flush(LONG).unwrap();
+    disk.fail_sync_once();
+    producer.send(Record::new("second")).unwrap();
+    let error = topic.flush(LONG).unwrap_err();
+    assert!(
+        matches!(
+            &error,
+            StorageError::Io {
+                operation: "syncing",
+                ..
+            }
+        ),
+        "{error}"
+    );
+    assert_eq!(topic.durable_end(0).unwrap(), 1);
+    wait_until("the topic is closed", || topic.is_closed());
+    assert!(matches!(
+        producer.send(Record::new("third")),
+        Err(SendError::Closed { .. })
+    ));
+    assert_eq!(broker.storage().unwrap().faults(), [error.clone()]);
+    // Consumers read on to the end; other topics go on.
+    let mut consumer = broker.consumer(ConsumerConfig::new()).unwrap();
+    consumer.subscribe(["t"]).unwrap();
+    assert_eq!(consumer.poll(LONG).unwrap().len(), 2);
+    other.producer().send(Record::new("x")).unwrap();
+    other.flush(LONG).unwrap();
+    assert_eq!(broker.storage().unwrap().close(), Err(error));
+}
+
+#[test]
+fn a_topic_may_go_on_in_memory_after_a_failed_write() {
+    let disk = ModelDisk::new(1);
+    let config = config(&disk).on_write_error(OnWriteError::GoOn);
+    let (broker, _) = Broker::open(config).unwrap();
+    let topic = broker.create_topic("t", small_ring()).unwrap();
+    let mut producer = topic.producer();
+    producer.send(Record::new("first")).unwrap();
+    topic.flush(LONG).unwrap();
+    disk.fail_next("write", std::io::ErrorKind::PermissionDenied);
+    producer.send(Record::new("second")).unwrap();
+    topic.flush(LONG).unwrap_err();
+    for _ in 0..1000 {
+        producer
+            .send(Record::new("more than the ring holds"))
+            .unwrap();
+    }
+    assert_eq!(topic.durable_end(0).unwrap(), 1);
+    assert!(!topic.is_closed());
+}
+
+#[test]
+fn a_power_cut_under_load_keeps_what_was_durable() {
+    for seed in 0..20 {
+        let disk = ModelDisk::new(seed);
+        let (broker, _) = Broker::open(config(&disk)).unwrap();
+        let overflow = [Overflow::Backpressure, Overflow::DropOldest][seed as usize % 2];
+        let topic = broker
+            .create_topic("t", small_ring().overflow(overflow))
+            .unwrap();
+        let mut producer = topic.producer();
+        disk.stop_at(disk.operations() + 20 + seed * 7);
+        let mut sent = 0u64;
+        while !disk.is_stopped() {
+            if producer.try_send(Record::new(&sent.to_le_bytes())).is_ok() {
+                sent += 1;
+            }
+        }
+        let durable = topic.durable_end(0).unwrap();
+        drop((topic, producer, broker));
+        disk.restart();
+        let (broker, report) = Broker::open(config(&disk)).unwrap();
+        assert!(!report.has_damage(), "{report:?}");
+        let Ok(topic) = broker.topic("t") else {
+            panic!("seed {seed}: it was created durably")
+        };
+        let end = topic.log_end_offset(0).unwrap();
+        assert!(
+            (durable..=sent).contains(&end),
+            "seed {seed}: {durable} {end} {sent}"
+        );
+        let mut consumer = broker.consumer(ConsumerConfig::new()).unwrap();
+        consumer.subscribe(["t"]).unwrap();
+        let mut next = 0;
+        while next < end {
+            let batch = consumer.poll(LONG).unwrap();
+            assert!(batch.lost() == 0 || overflow == Overflow::DropOldest);
+            for record in &batch {
+                assert_eq!(record.value_bytes(), record.offset().to_le_bytes());
+                next = record.offset() + 1;
+            }
+        }
+    }
+}
+
+#[test]
+fn a_reader_of_durable_records_gets_no_others() {
+    let disk = ModelDisk::new(1);
+    let (broker, _) = Broker::open(config(&disk).flush(Flush::Manual)).unwrap();
+    let topic = broker.create_topic("t", small_ring()).unwrap();
+    let durable = ConsumerConfig::new().read_up_to(ReadUpTo::Durable);
+    let mut consumer = broker.consumer(durable).unwrap();
+    consumer.subscribe(["t"]).unwrap();
+    let mut producer = topic.producer();
+    for round in 1..4u64 {
+        producer.send(Record::new("x")).unwrap();
+        wait_until("it is written", || topic.written_end(0).unwrap() == round);
+        assert!(consumer.try_poll().unwrap().is_empty());
+        let waiting = std::thread::scope(|scope| {
+            let waiting = scope.spawn(|| consumer.poll(LONG).unwrap().len());
+            topic.flush(LONG).unwrap();
+            waiting.join().unwrap()
+        });
+        assert_eq!(waiting, 1);
+    }
+}

@@ -1,0 +1,473 @@
+//! One file: what is known of it, and its memory for readers.
+
+use super::chunk::{Chunk, ChunkMemory};
+use super::format::{
+    CHUNK_HEADER, ChunkHeader, ChunkKind, FIRST_CHUNK, Index, PAGE, Seal, decode_index,
+};
+use crate::disk::{Disk, DiskFile};
+use crate::error::StorageError;
+use crate::log::segment::WORDS_BEFORE_CHUNK;
+use crate::sync::lock_std;
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+
+/// One file of a partition.
+#[derive(Debug)]
+pub(super) struct StoredFile {
+    pub(super) path: PathBuf,
+    /// The first offset.
+    pub(super) base: u64,
+    pub(super) created_at: u64,
+    pub(super) file_id: u64,
+    state: Mutex<FileState>,
+}
+
+/// What changes of a file, or is found only when it is read.
+#[derive(Debug, Default)]
+struct FileState {
+    /// The offset after the last.
+    end: u64,
+    /// Bytes up to the end of the last chunk, or of the index.
+    bytes: u64,
+    latest_time: i64,
+    /// How many of its offsets are gaps.
+    gaps: u64,
+    /// What was durable when its last chunk was appended.
+    durable_end: u64,
+    /// `None` until a sealed file is read.
+    index: Option<Arc<Index>>,
+    seal: Option<Seal>,
+    memory: Option<Memory>,
+    /// Positions of the chunks that were found whole. They do not change any more.
+    checked: BTreeSet<u64>,
+}
+
+/// How a file is read.
+#[derive(Clone, Debug)]
+enum Memory {
+    #[cfg(unix)]
+    Mapped(Arc<crate::disk::Mapping>),
+    Open(Arc<dyn DiskFile>),
+}
+
+/// The outcome of a look for an offset in one file.
+pub(super) enum InFile {
+    Chunk(Chunk),
+    Gap {
+        next: u64,
+    },
+    /// Nothing before `next` can be read.
+    Damaged {
+        next: u64,
+        fault: StorageError,
+    },
+}
+
+/// A place in a file, while chunk after chunk is visited.
+struct ChunkPlace {
+    position: u64,
+    header: ChunkHeader,
+}
+
+impl StoredFile {
+    pub(super) fn new(
+        path: PathBuf,
+        base: u64,
+        created_at: u64,
+        file_id: u64,
+        known: FileFacts,
+    ) -> StoredFile {
+        let FileFacts {
+            end,
+            bytes,
+            latest_time,
+            gaps,
+            durable_end,
+            index,
+            seal,
+        } = known;
+        StoredFile {
+            path,
+            base,
+            created_at,
+            file_id,
+            state: Mutex::new(FileState {
+                end,
+                bytes,
+                latest_time,
+                gaps,
+                durable_end,
+                index: index.map(Arc::new),
+                seal,
+                ..FileState::default()
+            }),
+        }
+    }
+
+    /// The offset after the last.
+    pub(super) fn end(&self) -> u64 {
+        lock_std(&self.state).end
+    }
+
+    pub(super) fn bytes(&self) -> u64 {
+        lock_std(&self.state).bytes
+    }
+
+    pub(super) fn latest_time(&self) -> i64 {
+        lock_std(&self.state).latest_time
+    }
+
+    /// How many of its offsets are gaps.
+    pub(super) fn gaps(&self) -> u64 {
+        lock_std(&self.state).gaps
+    }
+
+    /// Whether the file itself shows that all before it was durable: then what is not there was
+    /// removed. A power cut may leave a file behind without those before it.
+    pub(super) fn proves_start(&self) -> bool {
+        let state = lock_std(&self.state);
+        state.seal.is_some() || state.durable_end >= self.base
+    }
+
+    pub(super) fn is_sealed(&self) -> bool {
+        lock_std(&self.state).seal.is_some()
+    }
+
+    /// A copy of the index, which is known: of a file that was written or scanned.
+    pub(super) fn known_index(&self) -> Index {
+        let index = lock_std(&self.state).index.clone();
+        index.map_or_else(Index::default, |index| (*index).clone())
+    }
+
+    /// A chunk was appended at `position`.
+    pub(super) fn add_chunk(&self, header: &ChunkHeader, position: u64) {
+        let mut state = lock_std(&self.state);
+        state.end = header.end();
+        state.bytes = position + header.stride();
+        state.latest_time = state.latest_time.max(header.latest_time);
+        state.durable_end = state.durable_end.max(header.durable_end());
+        if header.kind == ChunkKind::Gap {
+            state.gaps += header.offsets;
+        }
+        let index = Arc::make_mut(state.index.get_or_insert_default());
+        index.add(header.first, position, header.latest_time);
+    }
+
+    pub(super) fn set_bytes(&self, bytes: u64) {
+        lock_std(&self.state).bytes = bytes;
+    }
+
+    pub(super) fn set_sealed(&self, seal: Seal) {
+        lock_std(&self.state).seal = Some(seal);
+    }
+
+    fn damaged(&self, position: u64, from: u64, to: u64, reason: impl Into<String>) -> InFile {
+        InFile::Damaged {
+            next: to,
+            fault: StorageError::Damaged {
+                path: self.path.clone(),
+                position,
+                from,
+                to,
+                reason: reason.into(),
+            },
+        }
+    }
+
+    /// What holds `offset`, which is in the file. `map_bytes` is how much of the file to map.
+    pub(super) fn read(&self, disk: &dyn Disk, offset: u64, map_bytes: u64) -> InFile {
+        let (memory, index) = match self.opened(disk, map_bytes) {
+            Ok(opened) => opened,
+            Err(fault) => {
+                return InFile::Damaged {
+                    next: self.end(),
+                    fault,
+                };
+            }
+        };
+        let next = index
+            .after(offset)
+            .map_or_else(|| self.end(), |entry| entry.offset);
+        let Some(entry) = index.find(offset) else {
+            return self.damaged(0, offset, next, "its index does not begin at its base");
+        };
+        let limit = self.bytes();
+        let mut at = entry.position;
+        let mut expected = entry.offset;
+        loop {
+            let place = memory.place(at, limit, expected, self.file_id);
+            let Some(ChunkPlace { position, header }) = place else {
+                return self.damaged(at, offset, next, "there is no chunk where one should be");
+            };
+            if offset >= header.end() {
+                (at, expected) = (position + header.stride(), header.end());
+                continue;
+            }
+            return match header.kind {
+                ChunkKind::Gap => InFile::Gap { next: header.end() },
+                ChunkKind::Records => match self.chunk(&memory, position, &header, disk, map_bytes)
+                {
+                    Ok(chunk) => InFile::Chunk(chunk),
+                    Err(reason) => self.damaged(position, offset, header.end(), reason),
+                },
+            };
+        }
+    }
+
+    /// The first offset from `from` on whose chunk has a record at or after `time`, as far as the
+    /// chunks' headers say.
+    pub(super) fn find_time(
+        &self,
+        disk: &dyn Disk,
+        time: i64,
+        from: u64,
+        map_bytes: u64,
+    ) -> Option<u64> {
+        let (memory, index) = self.opened(disk, map_bytes).ok()?;
+        let ends = index.entries.iter().skip(1).map(|entry| entry.offset);
+        let ends = ends.chain([self.end()]);
+        let limit = self.bytes();
+        for (entry, end) in index.entries.iter().zip(ends) {
+            if entry.latest_time < time || end <= from {
+                continue;
+            }
+            let mut at = entry.position;
+            // What cannot be read is reported by the reader that comes to it.
+            let mut first = entry.offset;
+            while first < end {
+                let place = memory.place(at, limit, first, self.file_id);
+                let Some(ChunkPlace { position, header }) = place else {
+                    break;
+                };
+                if header.latest_time >= time && header.end() > from {
+                    return Some(header.first.max(from));
+                }
+                (at, first) = (position + header.stride(), header.end());
+            }
+        }
+        None
+    }
+
+    /// The chunk at `position`, checked.
+    fn chunk(
+        &self,
+        memory: &Memory,
+        position: u64,
+        header: &ChunkHeader,
+        disk: &dyn Disk,
+        map_bytes: u64,
+    ) -> Result<Chunk, String> {
+        let io = |error: std::io::Error| error.to_string();
+        let payload_at = position + CHUNK_HEADER as u64;
+        let words = (header.payload / 8) as usize;
+        if payload_at + header.payload > self.bytes() {
+            return Err("it is not within its file".into());
+        }
+        #[cfg(unix)]
+        if let Memory::Mapped(mapping) = memory {
+            let checked = lock_std(&self.state).checked.contains(&position);
+            let (at, len) = (payload_at as usize, header.payload as usize);
+            let mut mapping = mapping.clone();
+            if mapping.bytes(at, len).is_none() {
+                // It lies past what was mapped when the file was shorter.
+                let needed = (payload_at + header.payload).max(map_bytes);
+                mapping = match self.map(disk, needed) {
+                    Ok(Memory::Mapped(mapping)) => mapping,
+                    Ok(Memory::Open(_)) | Err(_) => return Err("it could not be mapped".into()),
+                };
+            }
+            let payload = mapping.bytes(at, len).ok_or("it is not within its file")?;
+            if !checked && crc32c::crc32c(payload) != header.payload_crc {
+                return Err("the checksum of a chunk is wrong".into());
+            }
+            let chunk = Chunk::new(header, ChunkMemory::Mapped(mapping.clone()), at, checked)?;
+            if !checked {
+                lock_std(&self.state).checked.insert(position);
+            }
+            return Ok(chunk);
+        }
+        let Memory::Open(file) = memory else {
+            return Err("it could not be mapped".into());
+        };
+        let mut words = vec![0u64; WORDS_BEFORE_CHUNK + words];
+        let bytes = zerocopy::IntoBytes::as_mut_bytes(&mut words[WORDS_BEFORE_CHUNK..]);
+        if file.read_at(bytes, payload_at).map_err(io)? < bytes.len() {
+            return Err("it is not within its file".into());
+        }
+        if crc32c::crc32c(bytes) != header.payload_crc {
+            return Err("the checksum of a chunk is wrong".into());
+        }
+        if cfg!(target_endian = "big") {
+            let descriptors = words.iter_mut().skip(WORDS_BEFORE_CHUNK);
+            let descriptors = descriptors.take(header.offsets as usize);
+            descriptors.for_each(|word| *word = u64::from_le(*word));
+        }
+        let at = WORDS_BEFORE_CHUNK * 8;
+        Ok(Chunk::new(
+            header,
+            ChunkMemory::Words(words.into()),
+            at,
+            false,
+        )?)
+    }
+
+    /// The file's memory and index: opened, mapped and read now, if they are not known.
+    fn opened(
+        &self,
+        disk: &dyn Disk,
+        map_bytes: u64,
+    ) -> Result<(Memory, Arc<Index>), StorageError> {
+        let (memory, index, seal) = {
+            let state = lock_std(&self.state);
+            (state.memory.clone(), state.index.clone(), state.seal)
+        };
+        let memory = match memory {
+            Some(memory) => memory,
+            // A sealed file has its length; one that is written becomes longer.
+            None => self.map(disk, if seal.is_some() { 0 } else { map_bytes })?,
+        };
+        let index = match index {
+            Some(index) => index,
+            None => {
+                let stored = seal.and_then(|seal| memory.index(&seal, self.base));
+                let limit = seal.map_or(0, |seal| seal.index_at);
+                let index = stored.unwrap_or_else(|| memory.walk(self.base, self.file_id, limit));
+                let index = Arc::new(index);
+                lock_std(&self.state).index = Some(index.clone());
+                index
+            }
+        };
+        Ok((memory, index))
+    }
+
+    /// Opens the file for reading, and maps `bytes` of it where files are mapped.
+    fn map(&self, disk: &dyn Disk, bytes: u64) -> Result<Memory, StorageError> {
+        let failed = |error| StorageError::io("opening the file", &self.path, &error);
+        let file = disk.open(&self.path, false).map_err(failed)?;
+        let memory = Self::memory(file, bytes)
+            .map_err(|error| StorageError::io("mapping", &self.path, &error))?;
+        lock_std(&self.state).memory = Some(memory.clone());
+        Ok(memory)
+    }
+
+    #[cfg(unix)]
+    fn memory(file: Arc<dyn DiskFile>, bytes: u64) -> std::io::Result<Memory> {
+        // Descriptors would have to be turned round.
+        if cfg!(target_endian = "big") {
+            return Ok(Memory::Open(file));
+        }
+        let bytes = file.len()?.max(bytes);
+        Ok(match file.map(bytes)? {
+            Some(mapping) => Memory::Mapped(Arc::new(mapping)),
+            None => Memory::Open(file),
+        })
+    }
+
+    #[cfg(not(unix))]
+    fn memory(file: Arc<dyn DiskFile>, _bytes: u64) -> std::io::Result<Memory> {
+        Ok(Memory::Open(file))
+    }
+}
+
+/// What is known of a file when it is opened.
+pub(super) struct FileFacts {
+    pub(super) end: u64,
+    pub(super) bytes: u64,
+    pub(super) latest_time: i64,
+    pub(super) gaps: u64,
+    pub(super) durable_end: u64,
+    /// `None` for a sealed file, which is read later.
+    pub(super) index: Option<Index>,
+    pub(super) seal: Option<Seal>,
+}
+
+impl Memory {
+    /// The header of the chunk at `at`, if there is one before `limit`: what is written of the file.
+    fn header(&self, at: u64, limit: u64) -> Option<ChunkHeader> {
+        if at + CHUNK_HEADER as u64 > limit {
+            return None;
+        }
+        let header = match self {
+            #[cfg(unix)]
+            Memory::Mapped(mapping) => {
+                let bytes = mapping.bytes(usize::try_from(at).ok()?, CHUNK_HEADER)?;
+                ChunkHeader::decode(bytes)
+            }
+            Memory::Open(file) => {
+                let mut bytes = [0; CHUNK_HEADER];
+                file.read_at(&mut bytes, at).ok()?;
+                ChunkHeader::decode(&bytes)
+            }
+        };
+        header.map(|(header, _)| header)
+    }
+
+    /// The chunk with the first offset `first` that is at `at`, or on the next page if a sync was
+    /// between.
+    ///
+    /// A crash may have left the header of a chunk at `at` that was not written completely, and
+    /// appending went on behind it. Then there is one at both places, and the checksum decides.
+    fn place(&self, at: u64, limit: u64, first: u64, file_id: u64) -> Option<ChunkPlace> {
+        let found = |position| {
+            let header = self.header(position, limit)?;
+            let fits = header.first == first && header.salt == file_id;
+            fits.then_some(ChunkPlace { position, header })
+        };
+        let page = at.next_multiple_of(PAGE);
+        let behind = if page == at { None } else { found(page) };
+        match (found(at), behind) {
+            (Some(here), Some(behind)) if !self.is_whole(&here, limit) => Some(behind),
+            (Some(here), _) => Some(here),
+            (None, behind) => behind,
+        }
+    }
+
+    fn is_whole(&self, place: &ChunkPlace, limit: u64) -> bool {
+        let (at, len) = (place.position + CHUNK_HEADER as u64, place.header.payload);
+        if at + len > limit {
+            return false;
+        }
+        let crc = match self {
+            #[cfg(unix)]
+            Memory::Mapped(mapping) => mapping.bytes(at as usize, len as usize).map(crc32c::crc32c),
+            Memory::Open(file) => {
+                let mut bytes = vec![0; len as usize];
+                let read = file.read_at(&mut bytes, at);
+                (read.ok() == Some(bytes.len())).then(|| crc32c::crc32c(&bytes))
+            }
+        };
+        crc == Some(place.header.payload_crc)
+    }
+
+    /// The index of a sealed file, as it is stored.
+    fn index(&self, seal: &Seal, base: u64) -> Option<Index> {
+        let len = usize::try_from(seal.index_bytes).ok()?;
+        let mut read = Vec::new();
+        let bytes = match self {
+            #[cfg(unix)]
+            Memory::Mapped(mapping) => mapping.bytes(seal.index_at.try_into().ok()?, len)?,
+            Memory::Open(file) => {
+                read.resize(len, 0);
+                (file.read_at(&mut read, seal.index_at).ok()? == len).then_some(&read[..])?
+            }
+        };
+        if crc32c::crc32c(bytes) != seal.index_crc {
+            return None;
+        }
+        let entries = decode_index(bytes)?;
+        (entries.first()?.offset == base).then_some(Index { entries })
+    }
+
+    /// The index, from the chunks' headers: as far as they follow each other.
+    fn walk(&self, base: u64, file_id: u64, limit: u64) -> Index {
+        let mut index = Index::default();
+        let (mut at, mut first) = (FIRST_CHUNK, base);
+        while let Some(place) = self.place(at, limit, first, file_id) {
+            let ChunkPlace { position, header } = place;
+            index.add(header.first, position, header.latest_time);
+            (at, first) = (position + header.stride(), header.end());
+        }
+        index
+    }
+}

@@ -1,0 +1,509 @@
+//! Recovery: what a partition's directory holds after a crash, or after damage.
+//!
+//! Nothing is invented, and no data is deleted because something else is damaged:
+//!
+//! - A sealed file is trusted by its seal. Any other is scanned, and cut after its last whole chunk:
+//!   what is behind was not written completely. If it had been durable (`scan.rs`), the file is
+//!   damaged, and the rest is first copied to a `.rest.bad` file.
+//! - Files must follow each other. What does not is set aside: renamed to `.bad`, and reported. So
+//!   the longest valid part from the log start on is served.
+//! - A file that is the first shows by itself that all before it was durable (`file.rs`), or
+//!   `log-start` says that its base is where records begin. Otherwise a power cut has taken those
+//!   before it, and it had nothing durable either.
+//! - Appending goes on in the last file if it is not full, on a page of its own.
+//!
+//! Each step leaves the directory so that recovery finds the same records again. So a crash while
+//! recovering changes nothing.
+
+use super::file::{FileFacts, StoredFile};
+use super::format::{
+    BadHeader, FILE_HEADER, FIRST_CHUNK, FORMAT, FileHeader, PAGE, SEAL, SEAL_AT, Seal,
+};
+use super::remove::{LOG_START, decode_start};
+use super::scan::{Scanned, scan};
+use super::write::{Active, Writer, file_name};
+use super::{FileOptions, PartitionFiles, PartitionName, State};
+use crate::disk::{Disk, DiskFile, read_small};
+use crate::error::StorageError;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Bytes that are copied at once.
+const PIECE: usize = 1 << 20;
+
+/// What a recovery has found.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Recovery {
+    /// The first offset that is kept.
+    pub(crate) start: u64,
+    /// The offset after the last.
+    pub(crate) end: u64,
+    pub(crate) files: u64,
+    /// Bytes of the files that were scanned.
+    pub(crate) scanned_bytes: u64,
+    /// Bytes that were cut off.
+    pub(crate) cut_bytes: u64,
+    /// Offsets that were overwritten before they were copied.
+    pub(crate) gaps: u64,
+    pub(crate) set_aside: Vec<Aside>,
+}
+
+/// What is not served, under its new name.
+#[derive(Clone, Debug)]
+pub(crate) struct Aside {
+    pub(crate) path: PathBuf,
+    pub(crate) from: Option<u64>,
+    /// Whether it may have had records that were durable.
+    pub(crate) was_durable: bool,
+    pub(crate) reason: String,
+}
+
+/// A file whose header is whole.
+struct Opened {
+    handle: Arc<dyn DiskFile>,
+    header: FileHeader,
+    header_crc: u32,
+    len: u64,
+    seal: Option<Seal>,
+}
+
+/// The directory of one partition, while it is recovered.
+struct Directory<'d> {
+    disk: &'d dyn Disk,
+    dir: &'d Path,
+    name: &'d PartitionName,
+    found: Recovery,
+}
+
+impl PartitionFiles {
+    /// The partition that is in `dir`, which may be missing.
+    ///
+    /// # Errors
+    /// Of the disk; and `NewerFormat`.
+    pub(crate) fn recover(
+        disk: Arc<dyn Disk>,
+        dir: PathBuf,
+        name: PartitionName,
+        options: FileOptions,
+    ) -> Result<(PartitionFiles, Recovery), StorageError> {
+        disk.create_dir(&dir)
+            .map_err(|error| StorageError::io("creating the directory", &dir, &error))?;
+        let mut directory = Directory {
+            disk: &*disk,
+            dir: &dir,
+            name: &name,
+            found: Recovery::default(),
+        };
+        let stored_start = directory.stored_start()?;
+        let (mut files, mut writer) = directory.files(stored_start)?;
+        let base = files.first().map(|file| file.base);
+        let end = files.last().map_or(stored_start, |file| file.end());
+        if stored_start > end {
+            // All of their records were deleted, before the last of them were durable. No offset is
+            // given twice: appending goes on where records were deleted up to.
+            for file in core::mem::take(&mut files) {
+                let reason = format!(
+                    "records before {stored_start} were deleted, but the files end at {end}"
+                );
+                directory.set_aside(&file_name(file.base), Some(file.base), false, &reason)?;
+            }
+            writer = Writer::default();
+        }
+        let mut found = directory.found;
+        found.start = base.unwrap_or(0).max(stored_start);
+        found.end = end.max(stored_start);
+        found.files = files.len() as u64;
+        found.gaps = files.iter().map(|file| file.gaps()).sum();
+        // What was found and not synced is durable once the next sync ends.
+        let durable_end = files
+            .iter()
+            .take_while(|file| file.is_sealed())
+            .last()
+            .map_or(found.start, |file| file.end());
+        // They may have been created without a sync.
+        writer.names_changed = writer.active.is_some() || !writer.full.is_empty();
+        let state = State {
+            files,
+            start: found.start,
+            written_end: found.end,
+            durable_end: durable_end.max(found.start),
+            fault: None,
+        };
+        let partition = Self::new(disk, dir, name, options, state, writer);
+        Ok((partition, found))
+    }
+}
+
+impl Directory<'_> {
+    fn failed(
+        operation: &'static str,
+        path: &Path,
+    ) -> impl FnOnce(io::Error) -> StorageError + use<> {
+        let path = path.to_owned();
+        move |error| StorageError::io(operation, path, &error)
+    }
+
+    /// The offset before which records were deleted.
+    fn stored_start(&mut self) -> Result<u64, StorageError> {
+        let path = self.dir.join(LOG_START);
+        let Some(bytes) = read_small(self.disk, &path)? else {
+            return Ok(0);
+        };
+        if let Some(start) = decode_start(&bytes) {
+            return Ok(start);
+        }
+        let reason = "it is damaged: deleted records may be back";
+        self.set_aside(LOG_START, None, true, reason)?;
+        Ok(0)
+    }
+
+    /// The files that can be served, by offset; and what the writer goes on with. Records before
+    /// `stored_start` were deleted.
+    fn files(&mut self, stored_start: u64) -> Result<(Vec<Arc<StoredFile>>, Writer), StorageError> {
+        let entries = self.disk.list(self.dir);
+        let entries = entries.map_err(Self::failed("listing the directory", self.dir))?;
+        let names = entries.into_iter().filter(|entry| !entry.is_dir);
+        // Twenty digits: sorted by name is sorted by offset.
+        let names: Vec<String> = names
+            .map(|entry| entry.name)
+            .filter(|name| name.ends_with(".rl"))
+            .collect();
+        let base_of = |name: &String| name.strip_suffix(".rl")?.parse::<u64>().ok();
+        // Removals may have been lost, in any order: files without a record that is kept.
+        let removed = |pair: &[String]| base_of(&pair[1]).is_some_and(|base| base <= stored_start);
+        let removed = names.windows(2).take_while(|pair| removed(pair)).count();
+        for name in &names[..removed] {
+            let path = self.dir.join(name);
+            self.disk
+                .remove_file(&path)
+                .map_err(Self::failed("removing the file", &path))?;
+        }
+        let (mut files, mut writer): (Vec<Arc<StoredFile>>, _) = (Vec::new(), Writer::default());
+        for name in names.into_iter().skip(removed) {
+            let Some(opened) = self.open(&name)? else {
+                continue;
+            };
+            if let Some(before) = files.last() {
+                let (end, base) = (before.end(), opened.header.base);
+                if end != base {
+                    let reason = format!("it begins at {base}, but the file before ends at {end}");
+                    let was_durable = self.was_durable(&name, &opened, end)?;
+                    self.set_aside(&name, Some(base), was_durable, &reason)?;
+                    continue;
+                }
+            }
+            // The one before is not the last, so nothing is appended to it any more.
+            if let Some(last) = writer.active.take() {
+                self.end_file(last, &mut writer)?;
+            }
+            let (file, active) = self.take(&name, opened)?;
+            if files.is_empty() && file.base > stored_start && !file.proves_start() {
+                let base = file.base;
+                let reason = format!("it begins at {base}, and the files before it are missing");
+                self.set_aside(&name, Some(base), false, &reason)?;
+                continue;
+            }
+            match (file, active) {
+                (file, None) => files.push(file),
+                (file, Some(active)) => {
+                    files.push(file);
+                    writer.active = Some(active);
+                }
+            }
+        }
+        Ok((files, writer))
+    }
+
+    /// Opens a file, and reads its first pages. `None` if it is not one of this partition's: then it
+    /// is set aside.
+    fn open(&mut self, name: &str) -> Result<Option<Opened>, StorageError> {
+        let path = self.dir.join(name);
+        let handle = self.disk.open(&path, true);
+        let handle = handle.map_err(Self::failed("opening the file", &path))?;
+        let len = handle.len().map_err(Self::failed("reading", &path))?;
+        let mut bytes = [0; FILE_HEADER];
+        let read = handle.read_at(&mut bytes, 0);
+        read.map_err(Self::failed("reading", &path))?;
+        let (header, header_crc) = match FileHeader::decode(&bytes) {
+            Ok(decoded) => decoded,
+            Err(BadHeader::Newer(found)) => {
+                return Err(StorageError::NewerFormat {
+                    path,
+                    found,
+                    supported: FORMAT,
+                });
+            }
+            Err(BadHeader::Damaged(reason)) => {
+                // A file that was being created when the machine stopped has nothing yet.
+                let is_empty = bytes.iter().all(|&byte| byte == 0) && len <= FIRST_CHUNK;
+                if is_empty {
+                    self.disk
+                        .remove_file(&path)
+                        .map_err(Self::failed("removing the file", &path))?;
+                } else {
+                    self.set_aside(name, None, true, reason)?;
+                }
+                return Ok(None);
+            }
+        };
+        let is_ours =
+            header.topic_id == self.name.topic_id && header.partition == self.name.partition;
+        if !is_ours {
+            let (topic, partition) = (&header.topic, header.partition);
+            let reason = format!("it is of partition {partition} of topic {topic:?}");
+            self.set_aside(name, Some(header.base), true, &reason)?;
+            return Ok(None);
+        }
+        if name != file_name(header.base) {
+            let reason = format!("its name is not that of its first offset, {}", header.base);
+            self.set_aside(name, Some(header.base), true, &reason)?;
+            return Ok(None);
+        }
+        let mut seal = [0; SEAL];
+        let read = handle.read_at(&mut seal, SEAL_AT);
+        read.map_err(Self::failed("reading", &path))?;
+        let seal = Seal::decode(&seal, header_crc);
+        let is_whole = |seal: &Seal| {
+            let end = seal.index_at.checked_add(seal.index_bytes);
+            seal.end >= header.base && end.is_some_and(|end| end <= len)
+        };
+        Ok(Some(Opened {
+            seal: seal.filter(is_whole),
+            handle,
+            header,
+            header_crc,
+            len,
+        }))
+    }
+
+    /// Whether offsets from `end` on were durable, by what a file says that begins later. A power cut
+    /// may leave such a file behind that never was.
+    fn was_durable(&self, name: &str, opened: &Opened, end: u64) -> Result<bool, StorageError> {
+        let header = &opened.header;
+        if opened.seal.is_some() {
+            return Ok(true);
+        }
+        let scanned = scan(
+            &opened.handle,
+            header.base,
+            header.file_id,
+            opened.header_crc,
+        )
+        .map_err(Self::failed("reading", &self.dir.join(name)))?;
+        Ok(scanned.durable_end > end || scanned.damaged_to.is_some_and(|durable| durable > end))
+    }
+
+    /// A file that follows the one before: trusted if it is sealed, scanned otherwise.
+    fn take(
+        &mut self,
+        name: &str,
+        opened: Opened,
+    ) -> Result<(Arc<StoredFile>, Option<Active>), StorageError> {
+        let path = self.dir.join(name);
+        let Opened {
+            handle,
+            header,
+            header_crc,
+            len,
+            seal,
+        } = opened;
+        let stored = |path: &Path, known| {
+            let (base, created_at) = (header.base, header.created_at);
+            Arc::new(StoredFile::new(
+                path.to_owned(),
+                base,
+                created_at,
+                header.file_id,
+                known,
+            ))
+        };
+        if let Some(seal) = seal {
+            let known = FileFacts {
+                end: seal.end,
+                bytes: seal.index_at + seal.index_bytes,
+                latest_time: seal.latest_time,
+                gaps: seal.gaps,
+                durable_end: seal.end,
+                index: None,
+                seal: Some(seal),
+            };
+            return Ok((stored(&path, known), None));
+        }
+        let scanned = scan(&handle, header.base, header.file_id, header_crc)
+            .map_err(Self::failed("reading", &path))?;
+        self.found.scanned_bytes += len;
+        let cut = scanned.position.next_multiple_of(PAGE);
+        self.cut(name, &*handle, &scanned, cut, len)?;
+        let known = FileFacts {
+            end: scanned.end,
+            bytes: scanned.position,
+            latest_time: scanned.latest_time,
+            gaps: scanned.gaps,
+            durable_end: scanned.durable_end,
+            index: Some(scanned.index),
+            seal: None,
+        };
+        let file = stored(&path, known);
+        let active = Active {
+            file: file.clone(),
+            handle,
+            header_crc,
+            position: cut,
+            allocated: cut.min(len),
+            chain: scanned.chain,
+            number: scanned.number,
+            is_dirty: true,
+        };
+        Ok((file, Some(active)))
+    }
+
+    /// Cuts a file after its last whole chunk.
+    fn cut(
+        &mut self,
+        name: &str,
+        handle: &dyn DiskFile,
+        scanned: &Scanned,
+        cut: u64,
+        len: u64,
+    ) -> Result<(), StorageError> {
+        let path = self.dir.join(name);
+        let io = |operation| Self::failed(operation, &path);
+        if len <= scanned.position {
+            return Ok(());
+        }
+        let used = used_bytes(handle, scanned.position, len).map_err(io("reading"))?;
+        if let Some(durable) = scanned.damaged_to {
+            let aside = format!("{name}.rest");
+            self.copy_rest(handle, scanned.position, used, &aside)?;
+            let reason = format!(
+                "{name} is damaged at byte {}: offsets {} to {durable} were durable",
+                scanned.position, scanned.end
+            );
+            self.set_aside(&aside, Some(scanned.end), true, &reason)?;
+        }
+        self.found.cut_bytes += used - scanned.position;
+        // On a page: the one with the end of the last whole chunk may be durable, and is not written
+        // again. What is left behind that chunk is no chunk, nor does it become one.
+        if len <= cut {
+            return Ok(());
+        }
+        handle.set_len(cut).map_err(io("cutting the file"))
+    }
+
+    /// Copies what is behind the last whole chunk to a file of its own, durably.
+    fn copy_rest(
+        &self,
+        handle: &dyn DiskFile,
+        from: u64,
+        to: u64,
+        name: &str,
+    ) -> Result<(), StorageError> {
+        let path = self.dir.join(name);
+        match self.disk.remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(StorageError::io("removing the file", path, &error));
+            }
+            _ => {} // what an earlier attempt had copied
+        }
+        let copy = self.disk.create(&path);
+        let copy = copy.map_err(Self::failed("creating the file", &path))?;
+        let mut piece = vec![0; PIECE];
+        let mut at = from;
+        while at < to {
+            let wanted = (to - at).min(PIECE as u64) as usize;
+            let read = handle.read_at(&mut piece[..wanted], at);
+            let read = read.map_err(Self::failed("reading", self.dir))?;
+            if read == 0 {
+                break;
+            }
+            copy.write_at(&piece[..read], at - from)
+                .map_err(Self::failed("writing", &path))?;
+            at += read as u64;
+        }
+        copy.sync().map_err(Self::failed("syncing", &path))
+    }
+
+    /// A file that was not sealed, and is not the last: it is sealed with the next sync.
+    fn end_file(&mut self, active: Active, writer: &mut Writer) -> Result<(), StorageError> {
+        let Active {
+            file,
+            handle,
+            header_crc,
+            position,
+            number,
+            ..
+        } = active;
+        if number == 0 {
+            return Ok(()); // it has nothing to be found
+        }
+        let full = PartitionFiles::write_index(file, handle, header_crc, position)?;
+        writer.full.push(full);
+        Ok(())
+    }
+
+    /// Gives a file a name under which it is not served, and reports it.
+    fn set_aside(
+        &mut self,
+        name: &str,
+        from: Option<u64>,
+        was_durable: bool,
+        reason: &str,
+    ) -> Result<(), StorageError> {
+        let path = self.dir.join(name);
+        let entries = self.disk.list(self.dir);
+        let entries = entries.map_err(Self::failed("listing the directory", self.dir))?;
+        let is_taken = |name: &String| entries.iter().any(|entry| entry.name == *name);
+        let names = (0..).map(|number| match number {
+            0 => format!("{name}.bad"),
+            _ => format!("{name}.bad{number}"),
+        });
+        let mut names = names.skip_while(is_taken);
+        let aside = self.dir.join(names.next().unwrap_or_default());
+        self.disk
+            .rename(&path, &aside)
+            .map_err(Self::failed("renaming the file", &path))?;
+        self.disk
+            .sync_dir(self.dir)
+            .map_err(Self::failed("syncing the directory", self.dir))?;
+        self.found.set_aside.push(Aside {
+            path: aside,
+            from,
+            was_durable,
+            reason: reason.to_owned(),
+        });
+        Ok(())
+    }
+}
+
+/// Up to where the file has bytes that are not zero.
+fn used_bytes(handle: &dyn DiskFile, from: u64, len: u64) -> io::Result<u64> {
+    let mut piece = vec![0; PIECE];
+    let (mut at, mut used) = (from, from);
+    while at < len {
+        let wanted = (len - at).min(PIECE as u64) as usize;
+        let read = handle.read_at(&mut piece[..wanted], at)?;
+        if read == 0 {
+            break;
+        }
+        if let Some(last) = piece[..read].iter().rposition(|&byte| byte != 0) {
+            used = at + last as u64 + 1;
+        }
+        at += read as u64;
+    }
+    Ok(used)
+}
+
+/// The topic's name, by the first file in a partition's directory that has one.
+pub(crate) fn topic_name_in(disk: &dyn Disk, dir: &Path) -> Option<String> {
+    let names = disk.list(dir).ok()?.into_iter().map(|entry| entry.name);
+    let mut files = names.filter(|name| name.ends_with(".rl"));
+    files.find_map(|name| {
+        let mut bytes = [0; FILE_HEADER];
+        disk.open(&dir.join(name), false)
+            .ok()?
+            .read_at(&mut bytes, 0)
+            .ok()?;
+        Some(FileHeader::decode(&bytes).ok()?.0.topic)
+    })
+}

@@ -1,0 +1,168 @@
+//! Removing what is not kept: retention, and deleted records.
+//!
+//! Only whole files are removed, the oldest first, and never the last one: its base is where the
+//! partition goes on after a start, also when no record is left. Readers that have mapped a file
+//! keep it.
+//!
+//! A partition's `log-start` is a small file: the offset before which records were deleted, and its
+//! checksum.
+
+use super::PartitionFiles;
+use super::file::StoredFile;
+use super::write::Writer;
+use crate::error::StorageError;
+use crate::sync::lock_std;
+use std::io;
+use std::sync::Arc;
+
+/// The name of the file with the first offset that is kept.
+pub(super) const LOG_START: &str = "log-start";
+
+const MAGIC: &[u8; 8] = b"RLOGSTRT";
+
+/// The contents of `log-start`.
+pub(super) fn encode_start(start: u64) -> [u8; 20] {
+    let mut out = [0; 20];
+    out[..8].copy_from_slice(MAGIC);
+    out[8..16].copy_from_slice(&start.to_le_bytes());
+    let crc = crc32c::crc32c(&out[..16]);
+    out[16..].copy_from_slice(&crc.to_le_bytes());
+    out
+}
+
+/// The offset in a `log-start`; `None` if it is damaged.
+pub(super) fn decode_start(bytes: &[u8]) -> Option<u64> {
+    let (start, crc) = (bytes.get(8..16)?, bytes.get(16..20)?);
+    let fits = bytes.len() == 20
+        && bytes.starts_with(MAGIC)
+        && crc == crc32c::crc32c(&bytes[..16]).to_le_bytes();
+    fits.then(|| start.try_into().ok().map(u64::from_le_bytes))?
+}
+
+impl PartitionFiles {
+    /// Removes the files that are not kept: those whose successor was begun more than `keep_ms`
+    /// ago, and those before the last `keep_bytes`. Returns the first offset that is kept then.
+    pub(crate) fn apply_retention(
+        &self,
+        keep_ms: Option<u64>,
+        keep_bytes: Option<u64>,
+        now_ms: u64,
+    ) -> Result<u64, StorageError> {
+        let mut writer = lock_std(&self.writer);
+        let is_old =
+            |created_at: u64| keep_ms.is_some_and(|keep| now_ms.saturating_sub(created_at) >= keep);
+        // A file that is written still may have records that are too old: it is ended first.
+        let last = lock_std(&self.state).files.last().cloned();
+        if let Some(last) = last.filter(|last| last.end() > last.base && is_old(last.created_at)) {
+            self.begin_next_file(&mut writer, last.end())?;
+        }
+        loop {
+            let next = {
+                let state = lock_std(&self.state);
+                let [_, next, ..] = &state.files[..] else {
+                    return Ok(state.start);
+                };
+                let rest: u64 = state.files[1..].iter().map(|file| file.bytes()).sum();
+                let is_full = keep_bytes.is_some_and(|keep| rest >= keep);
+                (is_full || is_old(next.created_at)).then(|| next.clone())
+            };
+            let Some(next) = next else {
+                return Ok(self.start());
+            };
+            // A power cut may take a file that is not sealed: where records begin must not go with it.
+            if !next.is_sealed() {
+                self.store_start(next.base)?;
+            }
+            self.remove_first_durably(&mut writer)?;
+        }
+    }
+
+    /// Makes room by the oldest file. `false` if it has to stay: it is the only one, or the next one
+    /// is not sealed yet.
+    pub(crate) fn remove_oldest(&self) -> Result<bool, StorageError> {
+        let mut writer = lock_std(&self.writer);
+        let may_go = |files: &[Arc<StoredFile>]| files.get(1).is_some_and(|next| next.is_sealed());
+        if !may_go(&lock_std(&self.state).files) {
+            return Ok(false);
+        }
+        self.remove_first_durably(&mut writer)?;
+        Ok(true)
+    }
+
+    /// Deletes the records before `offset`, which is not past the end of the log. They are gone
+    /// durably when it returns; their files go as far as they have no other record.
+    pub(crate) fn delete_before(&self, offset: u64) -> Result<(), StorageError> {
+        let mut writer = lock_std(&self.writer);
+        if offset <= self.start() {
+            return Ok(());
+        }
+        self.store_start(offset)?;
+        {
+            let mut state = lock_std(&self.state);
+            state.start = state.start.max(offset);
+        }
+        loop {
+            {
+                let state = lock_std(&self.state);
+                match &state.files[..] {
+                    [_, next, ..] if next.base <= offset => {}
+                    _ => return Ok(()),
+                }
+            }
+            self.remove_first(&mut writer)?;
+        }
+    }
+
+    /// Begins a file at `base`, which is durable before the one before it can be removed.
+    fn begin_next_file(&self, writer: &mut Writer, base: u64) -> Result<(), StorageError> {
+        self.finish_active(writer)?;
+        let new = self.create_file(base)?;
+        new.handle
+            .sync()
+            .map_err(|error| StorageError::io("syncing", &new.file.path, &error))?;
+        lock_std(&self.state).files.push(new.file.clone());
+        writer.active = Some(new);
+        self.disk
+            .sync_dir(&self.dir)
+            .map_err(|error| StorageError::io("syncing the directory", &self.dir, &error))
+    }
+
+    /// Removes the first of at least two files, durably: so that no later one is gone while it is
+    /// still there.
+    fn remove_first_durably(&self, writer: &mut Writer) -> Result<(), StorageError> {
+        self.remove_first(writer)?;
+        self.disk
+            .sync_dir(&self.dir)
+            .map_err(|error| StorageError::io("syncing the directory", &self.dir, &error))
+    }
+
+    /// Removes the first of at least two files. It may be back after a power cut.
+    fn remove_first(&self, writer: &mut Writer) -> Result<(), StorageError> {
+        let first = lock_std(&self.state).files.first().cloned();
+        let Some(first) = first else {
+            return Ok(());
+        };
+        match self.disk.remove_file(&first.path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(StorageError::io("removing the file", &first.path, &error));
+            }
+            _ => {}
+        }
+        writer.names_changed = true;
+        // It is not to be sealed any more.
+        writer.full.retain(|full| full.file.base != first.base);
+        let mut state = lock_std(&self.state);
+        state.files.remove(0);
+        if let Some(next) = state.files.first().map(|file| file.base) {
+            state.start = state.start.max(next);
+            state.durable_end = state.durable_end.max(next);
+        }
+        Ok(())
+    }
+
+    /// Stores the first offset that is kept, durably.
+    pub(super) fn store_start(&self, start: u64) -> Result<(), StorageError> {
+        let path = self.dir.join(LOG_START);
+        crate::disk::replace(&*self.disk, &path, &encode_start(start))
+    }
+}

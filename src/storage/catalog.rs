@@ -1,0 +1,209 @@
+//! The topics of a storage: a directory each, with a small file that names it.
+//!
+//! ```text
+//! DIR/LOCK                                   the lock of the directory
+//! DIR/topics/orders-3f..9c/topic             name, id, partitions, settings (`text.rs`)
+//! DIR/topics/orders-3f..9c/p00000/           the files of partition 0 (`log/files/`)
+//! DIR/groups                                 the groups' commits
+//! DIR/values/NAME                            what programs have stored beside them
+//! ```
+//!
+//! A topic's directory is named by what its name has of letters and digits, and by its id. A topic
+//! that is deleted and created again has another id, so nothing of the old one can be taken for the
+//! new one's. Deleting a topic renames its directory to `deleted-ID` first.
+
+use super::text::{self, Contents};
+use crate::disk::Disk;
+use crate::error::StorageError;
+use std::path::{Path, PathBuf};
+
+/// The first line of a topic's file, with the version of its format.
+const TITLE: &str = "ringlog-topic 1";
+
+/// What the directory of a topic that is being deleted begins with.
+const DELETED: &str = "deleted-";
+
+/// What is stored of a topic, besides its records.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct TopicRecord {
+    pub(crate) name: String,
+    pub(crate) id: [u8; 16],
+    pub(crate) partitions: u32,
+    pub(crate) closed: bool,
+    /// Settings, as words: the topic's configuration reads them (`topic/stored.rs`).
+    pub(crate) settings: Vec<(String, String)>,
+}
+
+fn hex(id: [u8; 16]) -> String {
+    id.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn from_hex(text: &str) -> Option<[u8; 16]> {
+    let digits: Vec<u8> = (0..16)
+        .map(|i| u8::from_str_radix(text.get(2 * i..2 * i + 2)?, 16).ok())
+        .collect::<Option<_>>()?;
+    (text.len() == 32).then(|| digits.try_into().ok())?
+}
+
+impl TopicRecord {
+    /// The name of the topic's directory.
+    pub(super) fn dir_name(&self) -> String {
+        let plain = self.name.chars().filter(char::is_ascii_alphanumeric);
+        let plain: String = plain.take(40).collect();
+        format!("{plain}-{}", hex(self.id))
+    }
+
+    fn to_lines(&self) -> String {
+        let mut lines = format!(
+            "{TITLE}\nid {}\npartitions {}\nclosed {}\n",
+            hex(self.id),
+            self.partitions,
+            self.closed
+        );
+        for (setting, value) in &self.settings {
+            lines += &format!("set {setting} {value}\n");
+        }
+        lines += &format!("name {}\n", self.name);
+        lines
+    }
+
+    fn from_lines(lines: &str) -> Option<TopicRecord> {
+        let mut record = TopicRecord {
+            name: String::new(),
+            id: [0; 16],
+            partitions: 0,
+            closed: false,
+            settings: Vec::new(),
+        };
+        let mut lines = lines.lines();
+        if lines.next() != Some(TITLE) {
+            return None;
+        }
+        for line in lines {
+            if let Some(id) = text::value_of(line, "id") {
+                record.id = from_hex(id)?;
+            } else if let Some(partitions) = text::value_of(line, "partitions") {
+                record.partitions = partitions.parse().ok()?;
+            } else if let Some(closed) = text::value_of(line, "closed") {
+                record.closed = closed.parse().ok()?;
+            } else if let Some(setting) = text::value_of(line, "set") {
+                let (setting, value) = setting.split_once(' ')?;
+                record.settings.push((setting.to_owned(), value.to_owned()));
+            } else if let Some(name) = text::value_of(line, "name") {
+                record.name = name.to_owned();
+            }
+            // Other keys are a newer version's, which this one can do without.
+        }
+        (!record.name.is_empty() && record.partitions > 0).then_some(record)
+    }
+
+    /// Stores the record in the topic's directory, durably.
+    pub(super) fn store(&self, disk: &dyn Disk, dir: &Path) -> Result<(), StorageError> {
+        text::replace(disk, &dir.join("topic"), &self.to_lines())
+    }
+}
+
+/// A topic's directory, as it was found.
+pub(super) struct FoundTopic {
+    pub(super) dir: PathBuf,
+    pub(super) record: TopicRecord,
+    /// The topic's file was missing or damaged: the record is what its files and directories say.
+    pub(super) was_damaged: bool,
+}
+
+/// The directory of a partition.
+pub(super) fn partition_dir(topic: &Path, partition: u32) -> PathBuf {
+    topic.join(format!("p{partition:05}"))
+}
+
+/// All topics, by directory. What deletions have left behind is removed.
+pub(super) fn list(disk: &dyn Disk, topics: &Path) -> Result<Vec<FoundTopic>, StorageError> {
+    let listed = |dir: &Path| {
+        let entries = disk.list(dir);
+        entries.map_err(|error| StorageError::io("listing the directory", dir, &error))
+    };
+    let mut found = Vec::new();
+    for entry in listed(topics)?.into_iter().filter(|entry| entry.is_dir) {
+        let dir = topics.join(&entry.name);
+        if entry.name.starts_with(DELETED) {
+            // What fails here is tried again at the next start.
+            let _ = remove_all(disk, &dir);
+            continue;
+        }
+        let record = match text::read(disk, &dir.join("topic"))? {
+            Contents::Lines(lines) => TopicRecord::from_lines(&lines),
+            Contents::Missing | Contents::Damaged => None,
+        };
+        let was_damaged = record.is_none();
+        let entries = listed(&dir)?;
+        let record = record.or_else(|| reconstruct(disk, &dir, &entry.name, &entries));
+        // Without a record and without partitions, its creation was not completed: nothing was
+        // ever appended there.
+        if let Some(record) = record {
+            found.push(FoundTopic {
+                dir,
+                record,
+                was_damaged,
+            });
+        }
+    }
+    Ok(found)
+}
+
+/// What is known of a topic whose file is missing or damaged: from its directory's name, its
+/// partitions' directories, and the name that each of its files has.
+fn reconstruct(
+    disk: &dyn Disk,
+    dir: &Path,
+    dir_name: &str,
+    entries: &[crate::disk::Entry],
+) -> Option<TopicRecord> {
+    let id = from_hex(dir_name.rsplit('-').next()?)?;
+    let numbers = entries.iter().filter(|entry| entry.is_dir);
+    let numbers = numbers.filter_map(|entry| entry.name.strip_prefix('p')?.parse::<u32>().ok());
+    let numbers: Vec<u32> = numbers.collect();
+    let name = numbers.iter().find_map(|&partition| {
+        crate::log::files::topic_name_in(disk, &partition_dir(dir, partition))
+    })?;
+    Some(TopicRecord {
+        name,
+        id,
+        partitions: numbers.iter().max()? + 1,
+        closed: false,
+        settings: Vec::new(),
+    })
+}
+
+/// Removes a topic's directory: durably gone when it returns, even if removing its files fails.
+pub(super) fn remove(
+    disk: &dyn Disk,
+    topics: &Path,
+    dir: &Path,
+    id: [u8; 16],
+) -> Result<(), StorageError> {
+    let deleted = topics.join(format!("{DELETED}{}", hex(id)));
+    disk.rename(dir, &deleted)
+        .map_err(|error| StorageError::io("renaming the directory", dir, &error))?;
+    disk.sync_dir(topics)
+        .map_err(|error| StorageError::io("syncing the directory", topics, &error))?;
+    remove_all(disk, &deleted)
+}
+
+fn remove_all(disk: &dyn Disk, dir: &Path) -> Result<(), StorageError> {
+    let failed = |operation, path: &Path| {
+        let path = path.to_owned();
+        move |error: std::io::Error| StorageError::io(operation, path, &error)
+    };
+    let entries = disk.list(dir);
+    for entry in entries.map_err(failed("listing the directory", dir))? {
+        let path = dir.join(&entry.name);
+        if entry.is_dir {
+            remove_all(disk, &path)?;
+        } else {
+            let removed = disk.remove_file(&path);
+            removed.map_err(failed("removing the file", &path))?;
+        }
+    }
+    let removed = disk.remove_dir(dir);
+    removed.map_err(failed("removing the directory", dir))
+}

@@ -1,0 +1,524 @@
+//! Durable topics: a directory, the files in it, and the two threads that write them.
+//!
+//! The ring of a durable topic is the same as any other's, in memory that is never written back. A
+//! **copier** reads what is published, as one more reader, and appends it to files
+//! (`log/files/`). So a send does not know of the files. Consumers read from the ring, and go on in
+//! the files where the ring has been overwritten (`log/cursor/files.rs`).
+//!
+//! | file | its one job |
+//! |---|---|
+//! | `config.rs` | `StorageConfig` and the policies |
+//! | `copier.rs`, `syncer.rs` | the two threads |
+//! | `durable.rs` | what the threads and a topic share of one partition |
+//! | `catalog.rs`, `text.rs` | the topics of a directory; small files that are replaced as a whole |
+//! | `commits.rs` | the groups' commits |
+//! | `waiting.rs` | waits until records are durable |
+//! | `report.rs` | what was found when a directory was opened |
+
+mod catalog;
+mod commits;
+mod config;
+mod copier;
+mod durable;
+mod report;
+mod syncer;
+mod text;
+mod waiting;
+
+pub use config::{DiskFull, Flush, OnWriteError, StorageConfig};
+pub use report::{PartitionRecovery, RecoveryReport, SetAside, TopicRecovery};
+pub use waiting::WaitDurableAsync;
+
+pub(crate) use catalog::TopicRecord;
+pub(crate) use commits::StoredCommit;
+pub(crate) use copier::PartitionCopier;
+pub(crate) use durable::Durable;
+pub(crate) use waiting::{Wanted, wait_durable};
+
+use crate::error::StorageError;
+use crate::log::files::{Faults, FileOptions, PartitionFiles, PartitionName};
+use crate::sync::{Count, lock_std};
+use crate::wait::EventCount;
+use core::fmt;
+use std::fmt::Debug;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::sync_channel;
+use std::sync::{Arc, Condvar, Mutex};
+use std::thread::{Builder, JoinHandle};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// A directory of durable topics, open for writing.
+///
+/// It has two threads: one copies records from the topics' rings to files, and one syncs them. Make
+/// one storage for each disk; topics choose theirs by [`TopicConfig::storage`](crate::TopicConfig::storage).
+/// [`Broker::open`](crate::Broker::open) makes one for all topics of a broker.
+///
+/// This is a handle: clones refer to the same storage. Topics and brokers hold one too. When the
+/// last is dropped, the storage is [closed](Self::close).
+#[derive(Clone)]
+pub struct Storage {
+    owner: Arc<Owner>,
+}
+
+/// Ends the threads when it is dropped.
+struct Owner {
+    shared: Arc<StorageShared>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+}
+
+/// What the threads and all handles of a storage share.
+pub(crate) struct StorageShared {
+    config: StorageConfig,
+    inbox: Mutex<Inbox>,
+    /// Wakes the copier while records come.
+    inbox_changed: Condvar,
+    /// Wakes the copier while it waits for records as well.
+    wake: Arc<EventCount>,
+    /// Notified after each sync, and when a partition stops.
+    progress: Arc<EventCount>,
+    /// Whether a sync is under way.
+    is_syncing: Mutex<bool>,
+    sync_ended: Condvar,
+    faults: Arc<Faults>,
+    commits: commits::Commits,
+    /// 1 once the threads have ended.
+    ended: Count,
+    /// Held until the storage is closed, when the files may have another owner.
+    lock: Mutex<Option<Box<dyn Debug + Send + Sync>>>,
+}
+
+/// What other threads want of the copier.
+#[derive(Default)]
+struct Inbox {
+    added: Vec<PartitionCopier>,
+    /// Something has changed that the copier has not taken in.
+    is_changed: bool,
+    /// Calls that wait for a sync.
+    waiting: u32,
+    is_closing: bool,
+}
+
+/// The time in milliseconds since 1970 UTC.
+fn now_ms() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    now.map_or(0, |now| u64::try_from(now.as_millis()).unwrap_or(u64::MAX))
+}
+
+/// A random id: from the time, the process and an address that differs between runs.
+fn random_id() -> [u8; 16] {
+    use std::hash::{BuildHasher, RandomState};
+    let word = || RandomState::new().hash_one((now_ms(), std::process::id()));
+    let mut id = [0; 16];
+    id[..8].copy_from_slice(&word().to_le_bytes());
+    id[8..].copy_from_slice(&word().to_le_bytes());
+    id
+}
+
+/// A topic of a storage: its directory, what is stored of it, and its partitions' files.
+pub(crate) struct StoredTopic {
+    pub(crate) dir: PathBuf,
+    pub(crate) record: TopicRecord,
+    pub(crate) files: Vec<Arc<PartitionFiles>>,
+}
+
+impl Storage {
+    /// A storage in this directory, to be configured and [opened](StorageConfig::open).
+    pub fn dir(path: impl AsRef<Path>) -> StorageConfig {
+        StorageConfig::new(path.as_ref())
+    }
+
+    fn open(config: StorageConfig) -> Result<Storage, StorageError> {
+        let (disk, dir) = (&config.disk, &config.dir);
+        let topics = dir.join("topics");
+        disk.create_dir(&topics)
+            .map_err(|error| StorageError::io("creating the directory", &topics, &error))?;
+        let lock = disk.lock(&dir.join("LOCK")).map_err(|error| {
+            if error.kind() == std::io::ErrorKind::WouldBlock {
+                StorageError::Locked { dir: dir.clone() }
+            } else {
+                StorageError::io("locking", dir.join("LOCK"), &error)
+            }
+        })?;
+        disk.sync_dir(dir)
+            .map_err(|error| StorageError::io("syncing the directory", dir, &error))?;
+        let shared = Arc::new(StorageShared {
+            config,
+            inbox: Mutex::default(),
+            inbox_changed: Condvar::new(),
+            wake: Arc::new(EventCount::new(true)),
+            progress: Arc::new(EventCount::new(true)),
+            is_syncing: Mutex::new(false),
+            sync_ended: Condvar::new(),
+            faults: Arc::default(),
+            commits: commits::Commits::default(),
+            ended: Count::default(),
+            lock: Mutex::new(Some(lock)),
+        });
+        let (syncs, items) = sync_channel(1);
+        let (for_syncer, copier) = (shared.clone(), copier::Copier::new(shared.clone(), syncs));
+        let hook = shared.config.on_thread_start.clone();
+        let spawned = |name: &str, work: Box<dyn FnOnce() + Send>| {
+            let hook = hook.clone();
+            let work = move || {
+                if let Some(hook) = hook {
+                    hook();
+                }
+                work();
+            };
+            let thread = Builder::new().name(name.to_owned()).spawn(work);
+            thread
+                .map_err(|error| StorageError::io("starting a thread", &shared.config.dir, &error))
+        };
+        let syncer = spawned(
+            "ringlog-syncer",
+            Box::new(move || syncer::run(&for_syncer, &items)),
+        )?;
+        let copier = spawned("ringlog-copier", Box::new(move || copier.run()))?;
+        Ok(Storage {
+            owner: Arc::new(Owner {
+                shared,
+                threads: Mutex::new(vec![copier, syncer]),
+            }),
+        })
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<StorageShared> {
+        &self.owner.shared
+    }
+
+    /// The directory.
+    pub fn path(&self) -> &Path {
+        &self.shared().config.dir
+    }
+
+    /// Writes and syncs what was sent before the call, and ends the threads. With
+    /// [`Flush::Never`] nothing is synced.
+    ///
+    /// Records that are sent later stay in memory: under
+    /// [`Backpressure`](crate::Overflow::Backpressure) sends to the storage's topics wait once
+    /// their rings are full. So end the producers first. Closing a closed storage has no effect.
+    ///
+    /// # Errors
+    /// The first error of those that keep something from being durable: a full disk, or what
+    /// [`faults`](Self::faults) lists.
+    pub fn close(&self) -> Result<(), StorageError> {
+        self.owner.close();
+        match self.faults().into_iter().next() {
+            Some(fault) => Err(fault),
+            None => Ok(()),
+        }
+    }
+
+    /// What has gone wrong with the files since the storage was opened, the first hundred: writes
+    /// and syncs that failed, and records that readers found damaged.
+    pub fn faults(&self) -> Vec<StorageError> {
+        self.shared().faults.all()
+    }
+
+    /// Stores `value` under `name`, durably, in place of what was stored under it. For what a
+    /// program keeps beside its topics; names are of letters, digits, `-` and `_`.
+    ///
+    /// # Errors
+    /// [`StorageError::Io`], for an invalid name too. What was stored before then stays.
+    pub fn put_value(&self, name: &str, value: &[u8]) -> Result<(), StorageError> {
+        let (disk, path) = (&self.shared().config.disk, self.value_path(name)?);
+        let dir = self.path().join("values");
+        disk.create_dir(&dir)
+            .map_err(|error| StorageError::io("creating the directory", &dir, &error))?;
+        crate::disk::replace(&**disk, &path, &commits::with_crc(value))
+    }
+
+    /// What was stored under `name`; `None` if nothing was.
+    ///
+    /// # Errors
+    /// [`StorageError::Io`], and [`StorageError::Damaged`] if it is not what was stored.
+    pub fn value(&self, name: &str) -> Result<Option<Vec<u8>>, StorageError> {
+        let (disk, path) = (&self.shared().config.disk, self.value_path(name)?);
+        let Some(bytes) = crate::disk::read_small(&**disk, &path)? else {
+            return Ok(None);
+        };
+        match commits::without_crc(bytes) {
+            Some(value) => Ok(Some(value)),
+            None => Err(StorageError::Damaged {
+                path,
+                position: 0,
+                from: 0,
+                to: 0,
+                reason: "its checksum is wrong".to_owned(),
+            }),
+        }
+    }
+
+    fn value_path(&self, name: &str) -> Result<PathBuf, StorageError> {
+        let path = self.path().join("values").join(name);
+        let fits = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+        if name.is_empty() || name.len() > 200 || !name.chars().all(fits) {
+            let error = std::io::Error::from(std::io::ErrorKind::InvalidInput);
+            return Err(StorageError::io("naming the value", path, &error));
+        }
+        Ok(path)
+    }
+
+    // ---- topics -------------------------------------------------------------------------
+
+    fn topics_dir(&self) -> PathBuf {
+        self.path().join("topics")
+    }
+
+    /// All topics of the directory, with their files, recovered.
+    pub(crate) fn recover(
+        &self,
+        report: &mut RecoveryReport,
+    ) -> Result<Vec<StoredTopic>, StorageError> {
+        let shared = self.shared();
+        let mut topics = Vec::new();
+        for found in catalog::list(&*shared.config.disk, &self.topics_dir())? {
+            let mut recovery = TopicRecovery::new(&found.record.name, found.was_damaged);
+            let mut files = Vec::new();
+            for partition in 0..found.record.partitions {
+                let (one, recovered) = PartitionFiles::recover(
+                    shared.config.disk.clone(),
+                    catalog::partition_dir(&found.dir, partition),
+                    shared.partition_name(&found.record, partition),
+                    shared.file_options(),
+                )?;
+                recovery.add(partition, recovered);
+                files.push(Arc::new(one));
+            }
+            report.topics.push(recovery);
+            topics.push(StoredTopic {
+                dir: found.dir,
+                record: found.record,
+                files,
+            });
+        }
+        Ok(topics)
+    }
+
+    /// A new topic, durably created, with empty partitions.
+    pub(crate) fn create_topic(
+        &self,
+        name: &str,
+        partitions: u32,
+        settings: Vec<(String, String)>,
+        first_offset: u64,
+    ) -> Result<StoredTopic, StorageError> {
+        let shared = self.shared();
+        let known = catalog::list(&*shared.config.disk, &self.topics_dir())?;
+        if known.iter().any(|found| found.record.name == name) {
+            return Err(StorageError::NotAttached {
+                name: name.to_owned(),
+                dir: self.path().to_owned(),
+            });
+        }
+        let record = TopicRecord {
+            name: name.to_owned(),
+            id: random_id(),
+            partitions,
+            closed: false,
+            settings,
+        };
+        let dir = self.topics_dir().join(record.dir_name());
+        let disk = &shared.config.disk;
+        disk.create_dir(&dir)
+            .map_err(|error| StorageError::io("creating the directory", &dir, &error))?;
+        let files = (0..partitions)
+            .map(|partition| shared.create_partition(&dir, &record, partition, first_offset))
+            .collect::<Result<_, _>>()?;
+        // The topic exists once its record does: without it, a directory is not a topic's.
+        record.store(&**disk, &dir)?;
+        let topics = self.topics_dir();
+        disk.sync_dir(&topics)
+            .map_err(|error| StorageError::io("syncing the directory", &topics, &error))?;
+        Ok(StoredTopic { dir, record, files })
+    }
+
+    /// The groups' commits that were stored.
+    pub(crate) fn stored_commits(&self) -> Result<Option<Vec<StoredCommit>>, StorageError> {
+        self.shared().read_commits()
+    }
+}
+
+impl StorageShared {
+    fn partition_name(&self, record: &TopicRecord, partition: u32) -> PartitionName {
+        PartitionName {
+            topic: record.name.as_str().into(),
+            topic_id: record.id,
+            partition,
+        }
+    }
+
+    fn file_options(&self) -> FileOptions {
+        FileOptions {
+            file_bytes: self.config.file_bytes.max(64 << 10),
+            faults: self.faults.clone(),
+        }
+    }
+
+    /// The files of a new partition.
+    pub(crate) fn create_partition(
+        &self,
+        dir: &Path,
+        record: &TopicRecord,
+        partition: u32,
+        first_offset: u64,
+    ) -> Result<Arc<PartitionFiles>, StorageError> {
+        let files = PartitionFiles::create(
+            self.config.disk.clone(),
+            catalog::partition_dir(dir, partition),
+            self.partition_name(record, partition),
+            self.file_options(),
+            first_offset,
+        )?;
+        Ok(Arc::new(files))
+    }
+
+    /// Stores what has changed of a topic.
+    pub(crate) fn store_topic(&self, dir: &Path, record: &TopicRecord) -> Result<(), StorageError> {
+        record.store(&*self.config.disk, dir)
+    }
+
+    /// Removes a topic's files.
+    pub(crate) fn remove_topic(&self, dir: &Path, id: [u8; 16]) -> Result<(), StorageError> {
+        catalog::remove(&*self.config.disk, &self.config.dir.join("topics"), dir, id)
+    }
+
+    // ---- the copier ---------------------------------------------------------------------
+
+    /// Has the copier copy these partitions from now on.
+    pub(crate) fn start_copying(&self, partitions: impl IntoIterator<Item = PartitionCopier>) {
+        let partitions: Vec<_> = partitions.into_iter().collect();
+        self.change(|inbox| {
+            // A closed storage has no copier, and so copies nothing more.
+            if !inbox.is_closing {
+                inbox.added.extend(partitions);
+            }
+        });
+    }
+
+    /// Changes what the copier is to do, and wakes it.
+    fn change(&self, change: impl FnOnce(&mut Inbox)) {
+        let mut inbox = lock_std(&self.inbox);
+        change(&mut inbox);
+        inbox.is_changed = true;
+        drop(inbox);
+        self.inbox_changed.notify_all();
+        self.wake.notify();
+    }
+
+    /// Wakes the copier: it looks at everything again.
+    pub(crate) fn wake_copier(&self) {
+        self.change(|_| {});
+    }
+
+    fn take_changes(&self) -> (Vec<PartitionCopier>, bool) {
+        let mut inbox = lock_std(&self.inbox);
+        inbox.is_changed = false;
+        (std::mem::take(&mut inbox.added), inbox.is_closing)
+    }
+
+    fn has_changes(&self) -> bool {
+        lock_std(&self.inbox).is_changed
+    }
+
+    /// Waits until something has changed for the copier, at most for `limit`.
+    fn wait_for_changes(&self, limit: Duration) {
+        let inbox = lock_std(&self.inbox);
+        if !inbox.is_changed {
+            // Woken for no reason, the copier looks a little early.
+            drop(self.inbox_changed.wait_timeout(inbox, limit));
+        }
+    }
+
+    fn is_sync_wanted(&self) -> bool {
+        lock_std(&self.inbox).waiting > 0
+    }
+
+    fn is_closed(&self) -> bool {
+        lock_std(&self.inbox).is_closing
+    }
+
+    /// Whether the threads have ended: nothing more becomes durable.
+    fn has_ended(&self) -> bool {
+        self.ended.get() == 1
+    }
+
+    // ---- syncs --------------------------------------------------------------------------
+
+    /// Whether a sync may begin: there is none under way.
+    fn begin_sync(&self) -> bool {
+        !std::mem::replace(&mut *lock_std(&self.is_syncing), true)
+    }
+
+    fn end_sync(&self) {
+        *lock_std(&self.is_syncing) = false;
+        self.sync_ended.notify_all();
+        self.progress.notify();
+        self.wake_copier();
+    }
+
+    fn is_syncing(&self) -> bool {
+        *lock_std(&self.is_syncing)
+    }
+
+    fn wait_for_syncer(&self) {
+        let mut syncing = lock_std(&self.is_syncing);
+        while *syncing {
+            syncing = match self.sync_ended.wait(syncing) {
+                Ok(syncing) => syncing,
+                Err(poisoned) => poisoned.into_inner(),
+            };
+        }
+    }
+
+    // ---- faults -------------------------------------------------------------------------
+
+    fn report(&self, error: StorageError) {
+        self.faults.report(error);
+    }
+
+    /// Nothing more is written to a partition's files.
+    fn stop(&self, durable: &Durable, error: StorageError) {
+        if !durable.files.stop(error.clone()) {
+            return;
+        }
+        self.report(error);
+        if self.config.on_write_error == OnWriteError::Close {
+            durable.close_topic();
+        }
+        durable.waiting_for_records.notify();
+        self.progress.notify();
+        self.wake_copier();
+    }
+}
+
+impl Owner {
+    fn close(&self) {
+        self.shared.change(|inbox| inbox.is_closing = true);
+        // The lock is held meanwhile: a second call returns when the threads have ended.
+        let mut threads = lock_std(&self.threads);
+        for thread in threads.drain(..) {
+            // A thread that has panicked has stopped copying: what it wrote is recovered.
+            let _ = thread.join();
+        }
+        drop(threads);
+        self.shared.ended.set(1);
+        self.shared.progress.notify();
+        *lock_std(&self.shared.lock) = None;
+    }
+}
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+impl fmt::Debug for Storage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Storage")
+            .field("dir", &self.path())
+            .field("closed", &self.shared().is_closed())
+            .finish()
+    }
+}

@@ -1,0 +1,43 @@
+//! The syncer: the thread that makes what the copier has written durable, while the copier goes on.
+//!
+//! It takes one group of partitions at a time, syncs their files, seals those that are full, and
+//! raises each partition's durable end. Then it wakes all that wait for that.
+
+use super::{Durable, StorageShared, StoredCommit};
+use crate::log::files::SyncJob;
+use std::sync::Arc;
+use std::sync::mpsc::Receiver;
+
+/// One partition's part of a sync.
+pub(super) struct SyncItem {
+    pub(super) job: SyncJob,
+    pub(super) durable: Arc<Durable>,
+}
+
+/// What the copier hands to the syncer at once.
+pub(super) struct SyncRequest {
+    pub(super) items: Vec<SyncItem>,
+    /// The groups' commits, if they have changed.
+    pub(super) commits: Option<Vec<StoredCommit>>,
+}
+
+/// Runs until the copier has ended.
+pub(super) fn run(shared: &StorageShared, syncs: &Receiver<SyncRequest>) {
+    while let Ok(SyncRequest { items, commits }) = syncs.recv() {
+        for SyncItem { job, durable } in items {
+            // A stopped partition is never synced again: what failed might seem to succeed.
+            if durable.files.is_stopped() {
+                continue;
+            }
+            match job.run() {
+                Ok(_) => durable.waiting_for_records.notify(),
+                Err(error) => shared.stop(&durable, error),
+            }
+        }
+        // After the records: a commit that is stored is of records that are.
+        if let Some(commits) = commits {
+            shared.store_commits(commits);
+        }
+        shared.end_sync();
+    }
+}
