@@ -5,6 +5,7 @@
 //! cargo run --release -p perf -- run [--quick] [SCENARIO..] [--json FILE] [--html FILE] [--chart FILE]
 //! cargo run --release -p perf -- list
 //! cargo run --release -p perf -- soak --minutes 10
+//! cargo run --release -p perf -- durable --dir DIR
 //! ```
 //!
 //! # Map
@@ -24,11 +25,13 @@
 //! | 5 | `scenarios/` | which systems do which work; measures a case |
 //! | 5 | `report/` | the results as text, JSON, HTML and SVG |
 //! | 6 | `soak/` | random work for all calls, every record checked |
+//! | 6 | `durable/` | durable topics: sends beside the copier, syncs, opening and replaying |
 //! | 7 | `commands/` | the commands `run` and `list` |
 //!
 //! A new peer is an adapter in `systems/` and a line in the scenarios that it can do.
 
 mod commands;
+mod durable;
 mod failure;
 mod machine;
 mod measure;
@@ -42,6 +45,7 @@ mod versions;
 
 use clap::{Parser, Subcommand};
 use commands::{list, run};
+use durable::Durable;
 use failure::Failure;
 use soak::command::Soak;
 
@@ -60,12 +64,15 @@ enum Command {
     List,
     /// Runs random work of producers and consumers, and checks every record read.
     Soak(Soak),
+    /// Measures durable topics, beside topics in memory and a bare sync.
+    Durable(Durable),
 }
 
 fn main() -> Result<(), Failure> {
     match Cli::parse().command {
         Command::Run(args) => args.run(),
         Command::Soak(args) => args.run(),
+        Command::Durable(args) => args.run(),
         Command::List => {
             print!("{}", list::list());
             Ok(())

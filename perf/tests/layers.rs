@@ -14,7 +14,7 @@ const LAYERS: [&[&str]; 8] = [
     &["measure"],
     &["results"],
     &["scenarios", "report"],
-    &["soak"],
+    &["soak", "durable"],
     &["commands"],
 ];
 

@@ -118,7 +118,10 @@ fn a_failed_sync_closes_the_topic_and_is_reported() {
         producer.send(Record::new("third")),
         Err(SendError::Closed { .. })
     ));
-    assert_eq!(broker.storage().unwrap().faults(), [error.clone()]);
+    assert_eq!(
+        broker.storage().unwrap().faults(),
+        std::slice::from_ref(&error)
+    );
     // Consumers read on to the end; other topics go on.
     let mut consumer = broker.consumer(ConsumerConfig::new()).unwrap();
     consumer.subscribe(["t"]).unwrap();
@@ -181,13 +184,12 @@ fn a_power_cut_under_load_keeps_what_was_durable() {
         );
         let mut consumer = broker.consumer(ConsumerConfig::new()).unwrap();
         consumer.subscribe(["t"]).unwrap();
-        let mut next = 0;
-        while next < end {
-            let batch = consumer.poll(LONG).unwrap();
+        // What follows the last record may be a gap: the position passes it.
+        while consumer.position(("t", 0)).unwrap() < end {
+            let batch = consumer.try_poll().unwrap();
             assert!(batch.lost() == 0 || overflow == Overflow::DropOldest);
             for record in &batch {
                 assert_eq!(record.value_bytes(), record.offset().to_le_bytes());
-                next = record.offset() + 1;
             }
         }
     }

@@ -27,7 +27,7 @@ mod replace;
 pub(crate) use file_system::FileSystem;
 #[cfg(unix)]
 pub(crate) use mapping::Mapping;
-pub(crate) use replace::{read_small, replace};
+pub(crate) use replace::{put_in_place, read_small, replace};
 
 use std::fmt::Debug;
 use std::io;

@@ -8,9 +8,21 @@ use std::path::Path;
 /// What a name has while its file is being written.
 const TEMPORARY: &str = "tmp";
 
-/// Replaces the contents of `path` by `bytes`, durably: by a temporary file, which is synced and
-/// renamed. A crash leaves the old contents or the new ones.
+/// Replaces the contents of `path` by `bytes`, durably. A crash leaves the old contents or the new
+/// ones.
 pub(crate) fn replace(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> Result<(), StorageError> {
+    put_in_place(disk, path, bytes)?;
+    match path.parent() {
+        Some(dir) => disk
+            .sync_dir(dir)
+            .map_err(|error| StorageError::io("syncing the directory", dir, &error)),
+        None => Ok(()),
+    }
+}
+
+/// As [`replace`], by a temporary file, which is synced and renamed; but the directory is not synced
+/// yet.
+pub(crate) fn put_in_place(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> Result<(), StorageError> {
     let temporary = path.with_extension(TEMPORARY);
     let failed = |operation, path: &Path| {
         let path = path.to_owned();
@@ -30,13 +42,7 @@ pub(crate) fn replace(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> Result<(), 
         .map_err(failed("writing", &temporary))?;
     file.sync().map_err(failed("syncing", &temporary))?;
     disk.rename(&temporary, path)
-        .map_err(failed("renaming the file", &temporary))?;
-    match path.parent() {
-        Some(dir) => disk
-            .sync_dir(dir)
-            .map_err(failed("syncing the directory", dir)),
-        None => Ok(()),
-    }
+        .map_err(failed("renaming the file", &temporary))
 }
 
 /// All of a small file; `None` if there is none.

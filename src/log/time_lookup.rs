@@ -127,7 +127,7 @@ fn find_in_files(files: &PartitionFiles, time: i64, mut from: u64) -> Option<Off
                 chunk.end()
             }
             Found::Gap { next } | Found::Damaged { next, .. } => next.max(at + 1),
-            Found::Outside => return None,
+            Found::Unreadable { .. } | Found::Outside => return None,
         };
     }
 }

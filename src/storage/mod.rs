@@ -9,6 +9,7 @@
 //! |---|---|
 //! | `config.rs` | `StorageConfig` and the policies |
 //! | `copier.rs`, `syncer.rs` | the two threads |
+//! | `shared.rs` | what the threads and all handles share |
 //! | `durable.rs` | what the threads and a topic share of one partition |
 //! | `catalog.rs`, `text.rs` | the topics of a directory; small files that are replaced as a whole |
 //! | `commits.rs` | the groups' commits |
@@ -21,6 +22,7 @@ mod config;
 mod copier;
 mod durable;
 mod report;
+mod shared;
 mod syncer;
 mod text;
 mod waiting;
@@ -33,17 +35,19 @@ pub(crate) use catalog::TopicRecord;
 pub(crate) use commits::StoredCommit;
 pub(crate) use copier::PartitionCopier;
 pub(crate) use durable::Durable;
+pub(crate) use shared::StorageShared;
 pub(crate) use waiting::{Wanted, wait_durable};
 
+use crate::disk::Disk;
 use crate::error::StorageError;
-use crate::log::files::{Faults, FileOptions, PartitionFiles, PartitionName};
-use crate::sync::{Count, lock_std};
-use crate::wait::EventCount;
+use crate::log::files::PartitionFiles;
+use crate::sync::lock_std;
 use core::fmt;
 use std::fmt::Debug;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::sync_channel;
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::{Arc, Mutex};
 use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -66,42 +70,43 @@ struct Owner {
     threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
-/// What the threads and all handles of a storage share.
-pub(crate) struct StorageShared {
-    config: StorageConfig,
-    inbox: Mutex<Inbox>,
-    /// Wakes the copier while records come.
-    inbox_changed: Condvar,
-    /// Wakes the copier while it waits for records as well.
-    wake: Arc<EventCount>,
-    /// Notified after each sync, and when a partition stops.
-    progress: Arc<EventCount>,
-    /// Whether a sync is under way.
-    is_syncing: Mutex<bool>,
-    sync_ended: Condvar,
-    faults: Arc<Faults>,
-    commits: commits::Commits,
-    /// 1 once the threads have ended.
-    ended: Count,
-    /// Held until the storage is closed, when the files may have another owner.
-    lock: Mutex<Option<Box<dyn Debug + Send + Sync>>>,
-}
-
-/// What other threads want of the copier.
-#[derive(Default)]
-struct Inbox {
-    added: Vec<PartitionCopier>,
-    /// Something has changed that the copier has not taken in.
-    is_changed: bool,
-    /// Calls that wait for a sync.
-    waiting: u32,
-    is_closing: bool,
-}
-
 /// The time in milliseconds since 1970 UTC.
 fn now_ms() -> u64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
     now.map_or(0, |now| u64::try_from(now.as_millis()).unwrap_or(u64::MAX))
+}
+
+/// How often a lock is tried again, and how long after the try before: 100 ms in all.
+const LOCK_TRIES: u32 = 20;
+const LOCK_PAUSE: Duration = Duration::from_millis(5);
+
+/// Locks a directory against other storages.
+///
+/// While this process starts another, the child has a copy of its open files for a moment, and so of
+/// a lock that was just released: it is tried for a short time.
+fn lock_directory(
+    disk: &dyn Disk,
+    dir: &Path,
+) -> Result<Box<dyn Debug + Send + Sync>, StorageError> {
+    let path = dir.join("LOCK");
+    let mut tries = 0;
+    loop {
+        match disk.lock(&path) {
+            Ok(lock) => return Ok(lock),
+            Err(error) if error.kind() != ErrorKind::WouldBlock => {
+                return Err(StorageError::io("locking", path, &error));
+            }
+            Err(_) if tries < LOCK_TRIES => {
+                tries += 1;
+                std::thread::sleep(LOCK_PAUSE);
+            }
+            Err(_) => {
+                return Err(StorageError::Locked {
+                    dir: dir.to_owned(),
+                });
+            }
+        }
+    }
 }
 
 /// A random id: from the time, the process and an address that differs between runs.
@@ -132,28 +137,19 @@ impl Storage {
         let topics = dir.join("topics");
         disk.create_dir(&topics)
             .map_err(|error| StorageError::io("creating the directory", &topics, &error))?;
-        let lock = disk.lock(&dir.join("LOCK")).map_err(|error| {
-            if error.kind() == std::io::ErrorKind::WouldBlock {
-                StorageError::Locked { dir: dir.clone() }
-            } else {
-                StorageError::io("locking", dir.join("LOCK"), &error)
-            }
-        })?;
+        let lock = lock_directory(&**disk, dir)?;
         disk.sync_dir(dir)
             .map_err(|error| StorageError::io("syncing the directory", dir, &error))?;
-        let shared = Arc::new(StorageShared {
-            config,
-            inbox: Mutex::default(),
-            inbox_changed: Condvar::new(),
-            wake: Arc::new(EventCount::new(true)),
-            progress: Arc::new(EventCount::new(true)),
-            is_syncing: Mutex::new(false),
-            sync_ended: Condvar::new(),
-            faults: Arc::default(),
-            commits: commits::Commits::default(),
-            ended: Count::default(),
-            lock: Mutex::new(Some(lock)),
-        });
+        // The directory may be new, and those above it too. Some may not be ours to open.
+        for above in dir.ancestors().skip(1) {
+            let above = if above.as_os_str().is_empty() {
+                Path::new(".")
+            } else {
+                above
+            };
+            let _ = disk.sync_dir(above);
+        }
+        let shared = Arc::new(StorageShared::new(config, lock));
         let (syncs, items) = sync_channel(1);
         let (for_syncer, copier) = (shared.clone(), copier::Copier::new(shared.clone(), syncs));
         let hook = shared.config.on_thread_start.clone();
@@ -336,159 +332,6 @@ impl Storage {
     /// The groups' commits that were stored.
     pub(crate) fn stored_commits(&self) -> Result<Option<Vec<StoredCommit>>, StorageError> {
         self.shared().read_commits()
-    }
-}
-
-impl StorageShared {
-    fn partition_name(&self, record: &TopicRecord, partition: u32) -> PartitionName {
-        PartitionName {
-            topic: record.name.as_str().into(),
-            topic_id: record.id,
-            partition,
-        }
-    }
-
-    fn file_options(&self) -> FileOptions {
-        FileOptions {
-            file_bytes: self.config.file_bytes.max(64 << 10),
-            faults: self.faults.clone(),
-        }
-    }
-
-    /// The files of a new partition.
-    pub(crate) fn create_partition(
-        &self,
-        dir: &Path,
-        record: &TopicRecord,
-        partition: u32,
-        first_offset: u64,
-    ) -> Result<Arc<PartitionFiles>, StorageError> {
-        let files = PartitionFiles::create(
-            self.config.disk.clone(),
-            catalog::partition_dir(dir, partition),
-            self.partition_name(record, partition),
-            self.file_options(),
-            first_offset,
-        )?;
-        Ok(Arc::new(files))
-    }
-
-    /// Stores what has changed of a topic.
-    pub(crate) fn store_topic(&self, dir: &Path, record: &TopicRecord) -> Result<(), StorageError> {
-        record.store(&*self.config.disk, dir)
-    }
-
-    /// Removes a topic's files.
-    pub(crate) fn remove_topic(&self, dir: &Path, id: [u8; 16]) -> Result<(), StorageError> {
-        catalog::remove(&*self.config.disk, &self.config.dir.join("topics"), dir, id)
-    }
-
-    // ---- the copier ---------------------------------------------------------------------
-
-    /// Has the copier copy these partitions from now on.
-    pub(crate) fn start_copying(&self, partitions: impl IntoIterator<Item = PartitionCopier>) {
-        let partitions: Vec<_> = partitions.into_iter().collect();
-        self.change(|inbox| {
-            // A closed storage has no copier, and so copies nothing more.
-            if !inbox.is_closing {
-                inbox.added.extend(partitions);
-            }
-        });
-    }
-
-    /// Changes what the copier is to do, and wakes it.
-    fn change(&self, change: impl FnOnce(&mut Inbox)) {
-        let mut inbox = lock_std(&self.inbox);
-        change(&mut inbox);
-        inbox.is_changed = true;
-        drop(inbox);
-        self.inbox_changed.notify_all();
-        self.wake.notify();
-    }
-
-    /// Wakes the copier: it looks at everything again.
-    pub(crate) fn wake_copier(&self) {
-        self.change(|_| {});
-    }
-
-    fn take_changes(&self) -> (Vec<PartitionCopier>, bool) {
-        let mut inbox = lock_std(&self.inbox);
-        inbox.is_changed = false;
-        (std::mem::take(&mut inbox.added), inbox.is_closing)
-    }
-
-    fn has_changes(&self) -> bool {
-        lock_std(&self.inbox).is_changed
-    }
-
-    /// Waits until something has changed for the copier, at most for `limit`.
-    fn wait_for_changes(&self, limit: Duration) {
-        let inbox = lock_std(&self.inbox);
-        if !inbox.is_changed {
-            // Woken for no reason, the copier looks a little early.
-            drop(self.inbox_changed.wait_timeout(inbox, limit));
-        }
-    }
-
-    fn is_sync_wanted(&self) -> bool {
-        lock_std(&self.inbox).waiting > 0
-    }
-
-    fn is_closed(&self) -> bool {
-        lock_std(&self.inbox).is_closing
-    }
-
-    /// Whether the threads have ended: nothing more becomes durable.
-    fn has_ended(&self) -> bool {
-        self.ended.get() == 1
-    }
-
-    // ---- syncs --------------------------------------------------------------------------
-
-    /// Whether a sync may begin: there is none under way.
-    fn begin_sync(&self) -> bool {
-        !std::mem::replace(&mut *lock_std(&self.is_syncing), true)
-    }
-
-    fn end_sync(&self) {
-        *lock_std(&self.is_syncing) = false;
-        self.sync_ended.notify_all();
-        self.progress.notify();
-        self.wake_copier();
-    }
-
-    fn is_syncing(&self) -> bool {
-        *lock_std(&self.is_syncing)
-    }
-
-    fn wait_for_syncer(&self) {
-        let mut syncing = lock_std(&self.is_syncing);
-        while *syncing {
-            syncing = match self.sync_ended.wait(syncing) {
-                Ok(syncing) => syncing,
-                Err(poisoned) => poisoned.into_inner(),
-            };
-        }
-    }
-
-    // ---- faults -------------------------------------------------------------------------
-
-    fn report(&self, error: StorageError) {
-        self.faults.report(error);
-    }
-
-    /// Nothing more is written to a partition's files.
-    fn stop(&self, durable: &Durable, error: StorageError) {
-        if !durable.files.stop(error.clone()) {
-            return;
-        }
-        self.report(error);
-        if self.config.on_write_error == OnWriteError::Close {
-            durable.close_topic();
-        }
-        durable.waiting_for_records.notify();
-        self.progress.notify();
-        self.wake_copier();
     }
 }
 

@@ -4,6 +4,7 @@ use crate::failure::Failure;
 use core_affinity::CoreId;
 
 /// The cores that threads are pinned to.
+#[derive(Clone)]
 pub(crate) struct Cores {
     /// How many cores this process may use.
     available: usize,

@@ -56,6 +56,11 @@ impl Cursor {
                 files.report_damage(fault);
                 next
             }
+            // The next look may succeed: nothing is passed over.
+            Found::Unreadable { fault } => {
+                files.report_damage(fault);
+                return Ok(FileLookup::Undecided);
+            }
             Found::Outside
                 if target >= files.written_end()
                     && target < self.partition.ring_start_offset()

@@ -2,13 +2,14 @@
 
 use super::chunk::{Chunk, ChunkMemory};
 use super::format::{
-    CHUNK_HEADER, ChunkHeader, ChunkKind, FIRST_CHUNK, Index, PAGE, Seal, decode_index,
+    CHUNK_HEADER, ChunkHeader, ChunkKind, FIRST_CHUNK, Index, IndexEntry, PAGE, Seal, decode_index,
 };
 use crate::disk::{Disk, DiskFile};
 use crate::error::StorageError;
 use crate::log::segment::WORDS_BEFORE_CHUNK;
 use crate::sync::lock_std;
 use std::collections::BTreeSet;
+use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
@@ -62,6 +63,28 @@ pub(super) enum InFile {
         next: u64,
         fault: StorageError,
     },
+    /// The system failed to open or to read the file. What is in it may be whole.
+    Unreadable {
+        fault: StorageError,
+    },
+}
+
+/// Why a chunk was not read.
+enum NotRead {
+    Damaged(String),
+    Failed(io::Error),
+}
+
+impl From<io::Error> for NotRead {
+    fn from(error: io::Error) -> Self {
+        NotRead::Failed(error)
+    }
+}
+
+impl From<&str> for NotRead {
+    fn from(reason: &str) -> Self {
+        NotRead::Damaged(reason.to_owned())
+    }
 }
 
 /// A place in a file, while chunk after chunk is visited.
@@ -175,16 +198,17 @@ impl StoredFile {
         }
     }
 
+    fn unreadable(&self, error: &io::Error) -> InFile {
+        InFile::Unreadable {
+            fault: StorageError::io("reading", &self.path, error),
+        }
+    }
+
     /// What holds `offset`, which is in the file. `map_bytes` is how much of the file to map.
     pub(super) fn read(&self, disk: &dyn Disk, offset: u64, map_bytes: u64) -> InFile {
         let (memory, index) = match self.opened(disk, map_bytes) {
             Ok(opened) => opened,
-            Err(fault) => {
-                return InFile::Damaged {
-                    next: self.end(),
-                    fault,
-                };
-            }
+            Err(fault) => return InFile::Unreadable { fault },
         };
         let next = index
             .after(offset)
@@ -196,7 +220,10 @@ impl StoredFile {
         let mut at = entry.position;
         let mut expected = entry.offset;
         loop {
-            let place = memory.place(at, limit, expected, self.file_id);
+            let place = match memory.place(at, limit, expected, self.file_id) {
+                Ok(place) => place,
+                Err(error) => return self.unreadable(&error),
+            };
             let Some(ChunkPlace { position, header }) = place else {
                 return self.damaged(at, offset, next, "there is no chunk where one should be");
             };
@@ -209,7 +236,10 @@ impl StoredFile {
                 ChunkKind::Records => match self.chunk(&memory, position, &header, disk, map_bytes)
                 {
                     Ok(chunk) => InFile::Chunk(chunk),
-                    Err(reason) => self.damaged(position, offset, header.end(), reason),
+                    Err(NotRead::Damaged(reason)) => {
+                        self.damaged(position, offset, header.end(), reason)
+                    }
+                    Err(NotRead::Failed(error)) => self.unreadable(&error),
                 },
             };
         }
@@ -236,7 +266,7 @@ impl StoredFile {
             // What cannot be read is reported by the reader that comes to it.
             let mut first = entry.offset;
             while first < end {
-                let place = memory.place(at, limit, first, self.file_id);
+                let place = memory.place(at, limit, first, self.file_id).ok()?;
                 let Some(ChunkPlace { position, header }) = place else {
                     break;
                 };
@@ -257,8 +287,7 @@ impl StoredFile {
         header: &ChunkHeader,
         disk: &dyn Disk,
         map_bytes: u64,
-    ) -> Result<Chunk, String> {
-        let io = |error: std::io::Error| error.to_string();
+    ) -> Result<Chunk, NotRead> {
         let payload_at = position + CHUNK_HEADER as u64;
         let words = (header.payload / 8) as usize;
         if payload_at + header.payload > self.bytes() {
@@ -272,10 +301,14 @@ impl StoredFile {
             if mapping.bytes(at, len).is_none() {
                 // It lies past what was mapped when the file was shorter.
                 let needed = (payload_at + header.payload).max(map_bytes);
-                mapping = match self.map(disk, needed) {
-                    Ok(Memory::Mapped(mapping)) => mapping,
-                    Ok(Memory::Open(_)) | Err(_) => return Err("it could not be mapped".into()),
-                };
+                match self.map(disk, needed) {
+                    Ok(Memory::Mapped(longer)) => mapping = longer,
+                    Ok(memory) => return self.chunk(&memory, position, header, disk, map_bytes),
+                    Err(StorageError::Io { kind, message, .. }) => {
+                        return Err(io::Error::new(kind, message).into());
+                    }
+                    Err(error) => return Err(io::Error::other(error).into()),
+                }
             }
             let payload = mapping.bytes(at, len).ok_or("it is not within its file")?;
             if !checked && crc32c::crc32c(payload) != header.payload_crc {
@@ -292,7 +325,7 @@ impl StoredFile {
         };
         let mut words = vec![0u64; WORDS_BEFORE_CHUNK + words];
         let bytes = zerocopy::IntoBytes::as_mut_bytes(&mut words[WORDS_BEFORE_CHUNK..]);
-        if file.read_at(bytes, payload_at).map_err(io)? < bytes.len() {
+        if file.read_at(bytes, payload_at)? < bytes.len() {
             return Err("it is not within its file".into());
         }
         if crc32c::crc32c(bytes) != header.payload_crc {
@@ -330,9 +363,18 @@ impl StoredFile {
         let index = match index {
             Some(index) => index,
             None => {
-                let stored = seal.and_then(|seal| memory.index(&seal, self.base));
+                let failed = |error| StorageError::io("reading", &self.path, &error);
+                let stored = match seal {
+                    Some(seal) => memory.index(&seal, self.base).map_err(failed)?,
+                    None => None,
+                };
                 let limit = seal.map_or(0, |seal| seal.index_at);
-                let index = stored.unwrap_or_else(|| memory.walk(self.base, self.file_id, limit));
+                let index = match stored {
+                    Some(index) => index,
+                    None => memory
+                        .walk(self.base, self.file_id, limit)
+                        .map_err(failed)?,
+                };
                 let index = Arc::new(index);
                 lock_std(&self.state).index = Some(index.clone());
                 index
@@ -358,9 +400,10 @@ impl StoredFile {
             return Ok(Memory::Open(file));
         }
         let bytes = file.len()?.max(bytes);
-        Ok(match file.map(bytes)? {
-            Some(mapping) => Memory::Mapped(Arc::new(mapping)),
-            None => Memory::Open(file),
+        Ok(match file.map(bytes) {
+            Ok(Some(mapping)) => Memory::Mapped(Arc::new(mapping)),
+            // Where there are too many mappings, or too few addresses, the file is read.
+            Ok(None) | Err(_) => Memory::Open(file),
         })
     }
 
@@ -384,90 +427,101 @@ pub(super) struct FileFacts {
 
 impl Memory {
     /// The header of the chunk at `at`, if there is one before `limit`: what is written of the file.
-    fn header(&self, at: u64, limit: u64) -> Option<ChunkHeader> {
+    fn header(&self, at: u64, limit: u64) -> io::Result<Option<ChunkHeader>> {
         if at + CHUNK_HEADER as u64 > limit {
-            return None;
+            return Ok(None);
         }
         let header = match self {
             #[cfg(unix)]
             Memory::Mapped(mapping) => {
-                let bytes = mapping.bytes(usize::try_from(at).ok()?, CHUNK_HEADER)?;
-                ChunkHeader::decode(bytes)
+                let at = usize::try_from(at).unwrap_or(usize::MAX);
+                let bytes = mapping.bytes(at, CHUNK_HEADER);
+                bytes.and_then(ChunkHeader::decode)
             }
             Memory::Open(file) => {
                 let mut bytes = [0; CHUNK_HEADER];
-                file.read_at(&mut bytes, at).ok()?;
+                file.read_at(&mut bytes, at)?;
                 ChunkHeader::decode(&bytes)
             }
         };
-        header.map(|(header, _)| header)
+        Ok(header.map(|(header, _)| header))
     }
 
     /// The chunk with the first offset `first` that is at `at`, or on the next page if a sync was
     /// between.
     ///
-    /// A crash may have left the header of a chunk at `at` that was not written completely, and
-    /// appending went on behind it. Then there is one at both places, and the checksum decides.
-    fn place(&self, at: u64, limit: u64, first: u64, file_id: u64) -> Option<ChunkPlace> {
+    /// An append that failed, or a crash, may have left a chunk at `at`, or a part of one, and
+    /// appending went on behind it. Then there is one at both places: if the one behind is whole,
+    /// it is the one that was appended.
+    fn place(
+        &self,
+        at: u64,
+        limit: u64,
+        first: u64,
+        file_id: u64,
+    ) -> io::Result<Option<ChunkPlace>> {
         let found = |position| {
             let header = self.header(position, limit)?;
-            let fits = header.first == first && header.salt == file_id;
-            fits.then_some(ChunkPlace { position, header })
+            let fits = |header: &ChunkHeader| header.first == first && header.salt == file_id;
+            let header = header.filter(fits);
+            io::Result::Ok(header.map(|header| ChunkPlace { position, header }))
         };
         let page = at.next_multiple_of(PAGE);
-        let behind = if page == at { None } else { found(page) };
-        match (found(at), behind) {
-            (Some(here), Some(behind)) if !self.is_whole(&here, limit) => Some(behind),
+        let behind = if page == at { None } else { found(page)? };
+        Ok(match (found(at)?, behind) {
+            (Some(_), Some(behind)) if self.is_whole(&behind, limit)? => Some(behind),
             (Some(here), _) => Some(here),
             (None, behind) => behind,
-        }
+        })
     }
 
-    fn is_whole(&self, place: &ChunkPlace, limit: u64) -> bool {
+    fn is_whole(&self, place: &ChunkPlace, limit: u64) -> io::Result<bool> {
         let (at, len) = (place.position + CHUNK_HEADER as u64, place.header.payload);
         if at + len > limit {
-            return false;
+            return Ok(false);
         }
         let crc = match self {
             #[cfg(unix)]
             Memory::Mapped(mapping) => mapping.bytes(at as usize, len as usize).map(crc32c::crc32c),
             Memory::Open(file) => {
                 let mut bytes = vec![0; len as usize];
-                let read = file.read_at(&mut bytes, at);
-                (read.ok() == Some(bytes.len())).then(|| crc32c::crc32c(&bytes))
+                let read = file.read_at(&mut bytes, at)?;
+                (read == bytes.len()).then(|| crc32c::crc32c(&bytes))
             }
         };
-        crc == Some(place.header.payload_crc)
+        Ok(crc == Some(place.header.payload_crc))
     }
 
     /// The index of a sealed file, as it is stored.
-    fn index(&self, seal: &Seal, base: u64) -> Option<Index> {
-        let len = usize::try_from(seal.index_bytes).ok()?;
+    fn index(&self, seal: &Seal, base: u64) -> io::Result<Option<Index>> {
+        let (Ok(at), Ok(len)) = (seal.index_at.try_into(), seal.index_bytes.try_into()) else {
+            return Ok(None);
+        };
         let mut read = Vec::new();
         let bytes = match self {
             #[cfg(unix)]
-            Memory::Mapped(mapping) => mapping.bytes(seal.index_at.try_into().ok()?, len)?,
+            Memory::Mapped(mapping) => mapping.bytes(at, len),
             Memory::Open(file) => {
                 read.resize(len, 0);
-                (file.read_at(&mut read, seal.index_at).ok()? == len).then_some(&read[..])?
+                let found = file.read_at(&mut read, seal.index_at)?;
+                (found == len).then_some(&read[..])
             }
         };
-        if crc32c::crc32c(bytes) != seal.index_crc {
-            return None;
-        }
-        let entries = decode_index(bytes)?;
-        (entries.first()?.offset == base).then_some(Index { entries })
+        let whole = bytes.filter(|bytes| crc32c::crc32c(bytes) == seal.index_crc);
+        let entries = whole.and_then(decode_index);
+        let is_ours = |entries: &Vec<IndexEntry>| entries.first().is_some_and(|e| e.offset == base);
+        Ok(entries.filter(is_ours).map(|entries| Index { entries }))
     }
 
     /// The index, from the chunks' headers: as far as they follow each other.
-    fn walk(&self, base: u64, file_id: u64, limit: u64) -> Index {
+    fn walk(&self, base: u64, file_id: u64, limit: u64) -> io::Result<Index> {
         let mut index = Index::default();
         let (mut at, mut first) = (FIRST_CHUNK, base);
-        while let Some(place) = self.place(at, limit, first, file_id) {
+        while let Some(place) = self.place(at, limit, first, file_id)? {
             let ChunkPlace { position, header } = place;
             index.add(header.first, position, header.latest_time);
             (at, first) = (position + header.stride(), header.end());
         }
-        index
+        Ok(index)
     }
 }

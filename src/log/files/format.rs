@@ -199,6 +199,11 @@ impl Seal {
         out
     }
 
+    /// Whether there is a seal, whole or not.
+    pub(super) fn is_begun(bytes: &[u8; SEAL]) -> bool {
+        &bytes[..8] == SEAL_MAGIC
+    }
+
     /// The seal; `None` if there is none, or it is not this file's.
     pub(super) fn decode(bytes: &[u8; SEAL], header_crc: u32) -> Option<Seal> {
         let crc = crc32c::crc32c_append(header_crc, &bytes[..508]);
@@ -305,9 +310,13 @@ impl ChunkHeader {
         self.first + self.offsets
     }
 
-    /// What was durable when the chunk was appended: everything before this offset.
+    /// What was durable when the chunk was appended: everything before this offset. 0 if that is not
+    /// known: of 2^32 offsets or more that were not.
     pub(super) fn durable_end(&self) -> u64 {
-        self.first.saturating_sub(self.undurable.into())
+        match self.undurable {
+            u32::MAX => 0,
+            undurable => self.first.saturating_sub(undurable.into()),
+        }
     }
 
     /// Bytes of header and payload, up to where the next chunk may begin.

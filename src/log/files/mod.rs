@@ -82,6 +82,10 @@ struct State {
     start: u64,
     written_end: u64,
     durable_end: u64,
+    /// A sync of the directory that has failed outside a [`SyncJob`]. It is never tried again (D5 of
+    /// `disk/mod.rs`): the next append and the next sync return it, and their caller stops the
+    /// partition.
+    failed_sync: Option<StorageError>,
     /// Why nothing more is written.
     fault: Option<StorageError>,
 }
@@ -96,6 +100,11 @@ pub(crate) enum Found {
     /// The offsets before `next` cannot be read.
     Damaged {
         next: u64,
+        fault: StorageError,
+    },
+    /// The system failed to open or to read the file. What is in it may be whole: the same offset
+    /// is to be tried again.
+    Unreadable {
         fault: StorageError,
     },
     /// The files do not have the offset.
@@ -141,6 +150,7 @@ impl PartitionFiles {
             start,
             written_end: start,
             durable_end: start,
+            failed_sync: None,
             fault: None,
         };
         let new = Self::new(disk, dir, name, options, state, Writer::default());
@@ -219,7 +229,10 @@ impl PartitionFiles {
         match file.read(&*self.disk, offset, self.map_bytes()) {
             InFile::Chunk(chunk) => Found::Chunk(chunk),
             InFile::Gap { next } => Found::Gap { next },
+            // The file was removed meanwhile.
+            _ if offset < self.start() => Found::Outside,
             InFile::Damaged { next, fault } => Found::Damaged { next, fault },
+            InFile::Unreadable { fault } => Found::Unreadable { fault },
         }
     }
 

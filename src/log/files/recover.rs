@@ -20,8 +20,8 @@ use super::format::{
     BadHeader, FILE_HEADER, FIRST_CHUNK, FORMAT, FileHeader, PAGE, SEAL, SEAL_AT, Seal,
 };
 use super::remove::{LOG_START, decode_start};
-use super::scan::{Scanned, scan};
-use super::write::{Active, Writer, file_name};
+use super::scan::{Scanned, durable_end_shown, scan};
+use super::write::{Active, Full, Writer, file_name};
 use super::{FileOptions, PartitionFiles, PartitionName, State};
 use crate::disk::{Disk, DiskFile, read_small};
 use crate::error::StorageError;
@@ -73,6 +73,8 @@ struct Directory<'d> {
     disk: &'d dyn Disk,
     dir: &'d Path,
     name: &'d PartitionName,
+    /// Records before this offset were deleted.
+    stored_start: u64,
     found: Recovery,
 }
 
@@ -93,10 +95,12 @@ impl PartitionFiles {
             disk: &*disk,
             dir: &dir,
             name: &name,
+            stored_start: 0,
             found: Recovery::default(),
         };
-        let stored_start = directory.stored_start()?;
-        let (mut files, mut writer) = directory.files(stored_start)?;
+        let stored_start = directory.read_start()?;
+        directory.stored_start = stored_start;
+        let (mut files, mut writer) = directory.files()?;
         let base = files.first().map(|file| file.base);
         let end = files.last().map_or(stored_start, |file| file.end());
         if stored_start > end {
@@ -128,6 +132,7 @@ impl PartitionFiles {
             start: found.start,
             written_end: found.end,
             durable_end: durable_end.max(found.start),
+            failed_sync: None,
             fault: None,
         };
         let partition = Self::new(disk, dir, name, options, state, writer);
@@ -145,12 +150,12 @@ impl Directory<'_> {
     }
 
     /// The offset before which records were deleted.
-    fn stored_start(&mut self) -> Result<u64, StorageError> {
+    fn read_start(&mut self) -> Result<u64, StorageError> {
         let path = self.dir.join(LOG_START);
         let Some(bytes) = read_small(self.disk, &path)? else {
             return Ok(0);
         };
-        if let Some(start) = decode_start(&bytes) {
+        if let Some(start) = decode_start(self.name, &bytes) {
             return Ok(start);
         }
         let reason = "it is damaged: deleted records may be back";
@@ -158,29 +163,19 @@ impl Directory<'_> {
         Ok(0)
     }
 
-    /// The files that can be served, by offset; and what the writer goes on with. Records before
-    /// `stored_start` were deleted.
-    fn files(&mut self, stored_start: u64) -> Result<(Vec<Arc<StoredFile>>, Writer), StorageError> {
+    /// The files that can be served, by offset; and what the writer goes on with.
+    fn files(&mut self) -> Result<(Vec<Arc<StoredFile>>, Writer), StorageError> {
         let entries = self.disk.list(self.dir);
         let entries = entries.map_err(Self::failed("listing the directory", self.dir))?;
         let names = entries.into_iter().filter(|entry| !entry.is_dir);
         // Twenty digits: sorted by name is sorted by offset.
-        let names: Vec<String> = names
+        let mut names: Vec<String> = names
             .map(|entry| entry.name)
             .filter(|name| name.ends_with(".rl"))
             .collect();
-        let base_of = |name: &String| name.strip_suffix(".rl")?.parse::<u64>().ok();
-        // Removals may have been lost, in any order: files without a record that is kept.
-        let removed = |pair: &[String]| base_of(&pair[1]).is_some_and(|base| base <= stored_start);
-        let removed = names.windows(2).take_while(|pair| removed(pair)).count();
-        for name in &names[..removed] {
-            let path = self.dir.join(name);
-            self.disk
-                .remove_file(&path)
-                .map_err(Self::failed("removing the file", &path))?;
-        }
+        self.remove_again(&mut names)?;
         let (mut files, mut writer): (Vec<Arc<StoredFile>>, _) = (Vec::new(), Writer::default());
-        for name in names.into_iter().skip(removed) {
+        for name in names {
             let Some(opened) = self.open(&name)? else {
                 continue;
             };
@@ -198,7 +193,7 @@ impl Directory<'_> {
                 self.end_file(last, &mut writer)?;
             }
             let (file, active) = self.take(&name, opened)?;
-            if files.is_empty() && file.base > stored_start && !file.proves_start() {
+            if files.is_empty() && file.base > self.stored_start && !file.proves_start() {
                 let base = file.base;
                 let reason = format!("it begins at {base}, and the files before it are missing");
                 self.set_aside(&name, Some(base), false, &reason)?;
@@ -213,6 +208,40 @@ impl Directory<'_> {
             }
         }
         Ok((files, writer))
+    }
+
+    /// Removes the files without a record that is kept: their removals may have been lost, in any
+    /// order. That they have none is shown by the header of a later file that begins at
+    /// `stored_start` or before. A name alone shows nothing.
+    fn remove_again(&mut self, names: &mut Vec<String>) -> Result<(), StorageError> {
+        let is_before = |name: &String| {
+            let base = name.strip_suffix(".rl").and_then(|base| base.parse().ok());
+            base.is_some_and(|base: u64| base <= self.stored_start)
+        };
+        let before = names.iter().take_while(|name| is_before(name)).count();
+        let mut first = 0;
+        for number in (1..before).rev() {
+            if self.open(&names[number])?.is_some() {
+                first = number;
+                break;
+            }
+            names.remove(number); // it was set aside
+        }
+        if first > 0 {
+            // The process may have died before it had synced `log-start`: a power cut must not leave
+            // the old one and the removals.
+            self.disk
+                .sync_dir(self.dir)
+                .map_err(Self::failed("syncing the directory", self.dir))?;
+        }
+        for name in names.drain(..first) {
+            if self.open(&name)?.is_some() {
+                let path = self.dir.join(name);
+                let removed = self.disk.remove_file(&path);
+                removed.map_err(Self::failed("removing the file", &path))?;
+            }
+        }
+        Ok(())
     }
 
     /// Opens a file, and reads its first pages. `None` if it is not one of this partition's: then it
@@ -242,7 +271,9 @@ impl Directory<'_> {
                         .remove_file(&path)
                         .map_err(Self::failed("removing the file", &path))?;
                 } else {
-                    self.set_aside(name, None, true, reason)?;
+                    let was_durable = Self::shows_durable(&handle, name);
+                    let was_durable = was_durable.map_err(Self::failed("reading", &path))?;
+                    self.set_aside(name, None, was_durable, reason)?;
                 }
                 return Ok(None);
             }
@@ -291,7 +322,18 @@ impl Directory<'_> {
             opened.header_crc,
         )
         .map_err(Self::failed("reading", &self.dir.join(name)))?;
-        Ok(scanned.durable_end > end || scanned.damaged_to.is_some_and(|durable| durable > end))
+        let durable = scanned.durable_end.max(scanned.damaged_to.unwrap_or(0));
+        Ok(durable > end.max(self.stored_start))
+    }
+
+    /// Whether a file whose header is damaged shows that records in it were durable. A power cut leaves
+    /// such a header too, of a file that was never synced.
+    fn shows_durable(handle: &Arc<dyn DiskFile>, name: &str) -> io::Result<bool> {
+        let mut seal = [0; SEAL];
+        handle.read_at(&mut seal, SEAL_AT)?;
+        let base = name.trim_end_matches(".rl").parse::<u64>();
+        let durable = durable_end_shown(handle)?;
+        Ok(Seal::is_begun(&seal) || base.is_ok_and(|base| durable > base))
     }
 
     /// A file that follows the one before: trusted if it is sealed, scanned otherwise.
@@ -373,7 +415,9 @@ impl Directory<'_> {
             return Ok(());
         }
         let used = used_bytes(handle, scanned.position, len).map_err(io("reading"))?;
-        if let Some(durable) = scanned.damaged_to {
+        // Deleted records are not missed: they need not have been synced.
+        let damaged_to = scanned.damaged_to.filter(|&to| to > self.stored_start);
+        if let Some(durable) = damaged_to {
             let aside = format!("{name}.rest");
             self.copy_rest(handle, scanned.position, used, &aside)?;
             let reason = format!(
@@ -388,7 +432,13 @@ impl Directory<'_> {
         if len <= cut {
             return Ok(());
         }
-        handle.set_len(cut).map_err(io("cutting the file"))
+        handle.set_len(cut).map_err(io("cutting the file"))?;
+        if used <= cut {
+            return Ok(()); // only room that was reserved
+        }
+        // If a chunk like the one that is missing is appended next, what was behind it would follow
+        // that: it must not be back after a power cut.
+        handle.sync().map_err(io("syncing"))
     }
 
     /// Copies what is behind the last whole chunk to a file of its own, durably.
@@ -437,7 +487,18 @@ impl Directory<'_> {
         if number == 0 {
             return Ok(()); // it has nothing to be found
         }
-        let full = PartitionFiles::write_index(file, handle, header_crc, position)?;
+        let indexed =
+            PartitionFiles::write_index(file.clone(), handle.clone(), header_crc, position);
+        let full = match indexed {
+            // It is scanned again the next time. A full disk must not keep the storage closed.
+            Err(error) if error.is_full() => Full {
+                file,
+                handle,
+                header_crc,
+                seal: None,
+            },
+            indexed => indexed?,
+        };
         writer.full.push(full);
         Ok(())
     }

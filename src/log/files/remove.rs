@@ -4,12 +4,12 @@
 //! partition goes on after a start, also when no record is left. Readers that have mapped a file
 //! keep it.
 //!
-//! A partition's `log-start` is a small file: the offset before which records were deleted, and its
-//! checksum.
+//! A partition's `log-start` is a small file: the offset before which records were deleted, and a
+//! checksum of it, the topic's id and the partition. So that of another partition is not taken.
 
-use super::PartitionFiles;
 use super::file::StoredFile;
 use super::write::Writer;
+use super::{PartitionFiles, PartitionName};
 use crate::error::StorageError;
 use crate::sync::lock_std;
 use std::io;
@@ -21,22 +21,22 @@ pub(super) const LOG_START: &str = "log-start";
 const MAGIC: &[u8; 8] = b"RLOGSTRT";
 
 /// The contents of `log-start`.
-pub(super) fn encode_start(start: u64) -> [u8; 20] {
+pub(super) fn encode_start(name: &PartitionName, start: u64) -> [u8; 20] {
     let mut out = [0; 20];
     out[..8].copy_from_slice(MAGIC);
     out[8..16].copy_from_slice(&start.to_le_bytes());
-    let crc = crc32c::crc32c(&out[..16]);
+    let mut crc = crc32c::crc32c(&name.topic_id);
+    crc = crc32c::crc32c_append(crc, &name.partition.to_le_bytes());
+    crc = crc32c::crc32c_append(crc, &out[..16]);
     out[16..].copy_from_slice(&crc.to_le_bytes());
     out
 }
 
 /// The offset in a `log-start`; `None` if it is damaged.
-pub(super) fn decode_start(bytes: &[u8]) -> Option<u64> {
-    let (start, crc) = (bytes.get(8..16)?, bytes.get(16..20)?);
-    let fits = bytes.len() == 20
-        && bytes.starts_with(MAGIC)
-        && crc == crc32c::crc32c(&bytes[..16]).to_le_bytes();
-    fits.then(|| start.try_into().ok().map(u64::from_le_bytes))?
+pub(super) fn decode_start(name: &PartitionName, bytes: &[u8]) -> Option<u64> {
+    let start = bytes.get(8..16)?.try_into().ok()?;
+    let start = u64::from_le_bytes(start);
+    (bytes == encode_start(name, start)).then_some(start)
 }
 
 impl PartitionFiles {
@@ -117,23 +117,30 @@ impl PartitionFiles {
     fn begin_next_file(&self, writer: &mut Writer, base: u64) -> Result<(), StorageError> {
         self.finish_active(writer)?;
         let new = self.create_file(base)?;
+        // If it fails, the file has nothing, and the next attempt makes another.
         new.handle
             .sync()
             .map_err(|error| StorageError::io("syncing", &new.file.path, &error))?;
         lock_std(&self.state).files.push(new.file.clone());
         writer.active = Some(new);
-        self.disk
-            .sync_dir(&self.dir)
-            .map_err(|error| StorageError::io("syncing the directory", &self.dir, &error))
+        self.sync_names()
+    }
+
+    /// Makes the names in the directory durable. If that fails, nothing more is appended: what a
+    /// later sync would report is not known to be so (D5 of `disk/mod.rs`).
+    fn sync_names(&self) -> Result<(), StorageError> {
+        self.disk.sync_dir(&self.dir).map_err(|error| {
+            let error = StorageError::io("syncing the directory", &self.dir, &error);
+            let failed_sync = &mut lock_std(&self.state).failed_sync;
+            failed_sync.get_or_insert(error).clone()
+        })
     }
 
     /// Removes the first of at least two files, durably: so that no later one is gone while it is
     /// still there.
     fn remove_first_durably(&self, writer: &mut Writer) -> Result<(), StorageError> {
         self.remove_first(writer)?;
-        self.disk
-            .sync_dir(&self.dir)
-            .map_err(|error| StorageError::io("syncing the directory", &self.dir, &error))
+        self.sync_names()
     }
 
     /// Removes the first of at least two files. It may be back after a power cut.
@@ -163,6 +170,8 @@ impl PartitionFiles {
     /// Stores the first offset that is kept, durably.
     pub(super) fn store_start(&self, start: u64) -> Result<(), StorageError> {
         let path = self.dir.join(LOG_START);
-        crate::disk::replace(&*self.disk, &path, &encode_start(start))
+        let bytes = encode_start(&self.name, start);
+        crate::disk::put_in_place(&*self.disk, &path, &bytes)?;
+        self.sync_names()
     }
 }

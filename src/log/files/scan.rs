@@ -118,11 +118,9 @@ pub(super) fn scan(
     };
     'chunks: loop {
         let page = found.position.next_multiple_of(PAGE);
-        let places = [found.position, page];
-        for position in places
-            .into_iter()
-            .take(if page == found.position { 1 } else { 2 })
-        {
+        // If a chunk is at both, the one at the end of the last was left by an append that failed.
+        let places = [page, found.position];
+        for position in places.into_iter().skip((page == found.position).into()) {
             let Some((header, crc)) = contents.header(position)? else {
                 continue;
             };
@@ -166,4 +164,17 @@ fn damaged_to(contents: &Contents, found: &Scanned, file_id: u64) -> io::Result<
         at += CHUNK_ALIGN;
     }
     Ok((durable > found.end).then_some(durable))
+}
+
+/// What was durable by any chunk's header that is whole, in a file whose own header is not.
+pub(super) fn durable_end_shown(file: &Arc<dyn DiskFile>) -> io::Result<u64> {
+    let contents = Contents::open(file)?;
+    let (mut durable, mut at) = (0, FIRST_CHUNK);
+    while at + CHUNK_HEADER as u64 <= contents.len {
+        if let Some((header, _)) = contents.header(at)? {
+            durable = durable.max(header.durable_end());
+        }
+        at += CHUNK_ALIGN;
+    }
+    Ok(durable)
 }

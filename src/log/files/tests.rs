@@ -1,6 +1,7 @@
 //! Tests of a partition's files over the model disk: round trips, damage, crashes, power cuts.
 
 mod damage;
+mod hazards;
 mod power;
 mod writing;
 
@@ -29,6 +30,9 @@ fn options(file_bytes: u64) -> FileOptions {
 }
 
 fn create(disk: &ModelDisk, file_bytes: u64) -> Arc<PartitionFiles> {
+    // The topic's directory is durable before.
+    disk.create_dir(Path::new("/t")).unwrap();
+    disk.sync_dir(Path::new("/")).unwrap();
     let disk = Arc::new(disk.clone());
     let files = PartitionFiles::create(disk, DIR.into(), name(), options(file_bytes), 0);
     Arc::new(files.unwrap())
@@ -62,10 +66,10 @@ fn descriptor(at: usize, length: usize) -> u64 {
 }
 
 /// Fills in a chunk of the records `offsets`; the time of each is its offset.
-fn fill(buffer: &mut ChunkBuffer, offsets: Range<u64>, life: u64) {
+fn fill_with(buffer: &mut ChunkBuffer, offsets: Range<u64>, value: impl Fn(u64) -> Vec<u8>) {
     let (mut words, mut bytes) = (Vec::new(), Vec::new());
     for offset in offsets.clone() {
-        let value = value(offset, life);
+        let value = value(offset);
         words.push(descriptor(bytes.len(), value.len()));
         bytes.extend_from_slice(&value);
         bytes.resize(bytes.len().next_multiple_of(8), 0);
@@ -76,6 +80,10 @@ fn fill(buffer: &mut ChunkBuffer, offsets: Range<u64>, life: u64) {
     descriptors.copy_from_slice(&words);
     data.copy_from_slice(&bytes);
     buffer.set_latest_time(offsets.end as i64 - 1);
+}
+
+fn fill(buffer: &mut ChunkBuffer, offsets: Range<u64>, life: u64) {
+    fill_with(buffer, offsets, |offset| value(offset, life));
 }
 
 /// Appends the next `count` records as one chunk.
@@ -145,6 +153,7 @@ fn read_all(files: &PartitionFiles) -> ReadBack {
                 back.damaged.push(at..next);
                 at = next;
             }
+            Found::Unreadable { fault } => panic!("offset {at}: {fault}"),
             Found::Outside => panic!("offset {at} is outside"),
         }
     }

@@ -65,7 +65,8 @@ pub(super) struct Full {
     pub(super) file: Arc<StoredFile>,
     pub(super) handle: Arc<dyn DiskFile>,
     pub(super) header_crc: u32,
-    pub(super) seal: Seal,
+    /// `None` if there was no room for the index: it is synced, and not sealed.
+    pub(super) seal: Option<Seal>,
 }
 
 /// The time in milliseconds since 1970 UTC.
@@ -145,7 +146,7 @@ impl PartitionFiles {
         let mut writer = lock_std(&self.writer);
         let (written_end, durable_end) = {
             let state = lock_std(&self.state);
-            if let Some(fault) = &state.fault {
+            if let Some(fault) = state.fault.as_ref().or(state.failed_sync.as_ref()) {
                 return Err(fault.clone());
             }
             (state.written_end, state.durable_end)
@@ -215,16 +216,21 @@ impl PartitionFiles {
             file_id: RandomState::new().hash_one((base, now_ms())),
             topic: self.name.topic.to_string(),
         };
-        let handle = self
-            .disk
-            .create(&path)
-            .map_err(Self::failed("creating the file", &path))?;
+        let handle = match self.disk.create(&path) {
+            // What an attempt has left that failed: no file that is served begins at the end.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                let left = self.disk.open(&path, true);
+                left.and_then(|file| file.set_len(0).map(|()| file))
+            }
+            created => created,
+        }
+        .map_err(Self::failed("creating the file", &path))?;
         let (bytes, header_crc) = header.encode();
         let written = handle
             .allocate(FIRST_CHUNK)
             .and_then(|()| handle.write_at(&bytes, 0));
         if let Err(error) = written {
-            // It has no record: the next attempt makes it again.
+            // It has no record. If it stays, the next attempt uses it.
             let _ = self.disk.remove_file(&path);
             return Err(StorageError::io("writing", path, &error));
         }
@@ -297,7 +303,7 @@ impl PartitionFiles {
             file,
             handle,
             header_crc,
-            seal,
+            seal: Some(seal),
         })
     }
 
@@ -311,12 +317,12 @@ impl PartitionFiles {
     /// Begins a sync of what was appended until now; `None` if all of it is durable.
     pub(crate) fn begin_sync(self: &Arc<Self>) -> Option<SyncJob> {
         let mut writer = lock_std(&self.writer);
-        let end = {
+        let (end, has_failed) = {
             let state = lock_std(&self.state);
             if state.fault.is_some() {
                 return None;
             }
-            state.written_end
+            (state.written_end, state.failed_sync.is_some())
         };
         let full = core::mem::take(&mut writer.full);
         let names_changed = core::mem::take(&mut writer.names_changed);
@@ -326,7 +332,7 @@ impl PartitionFiles {
             active.position = active.position.next_multiple_of(PAGE);
             dirty = Some((active.handle.clone(), active.file.path.clone()));
         }
-        if full.is_empty() && dirty.is_none() && !names_changed {
+        if full.is_empty() && dirty.is_none() && !names_changed && !has_failed {
             return None;
         }
         Some(SyncJob {
@@ -370,6 +376,10 @@ impl SyncJob {
         }
         {
             let mut state = lock_std(&self.files.state);
+            // The directory's sync may report success because another one has failed.
+            if let Some(error) = &state.failed_sync {
+                return Err(error.clone());
+            }
             state.durable_end = state.durable_end.max(self.end);
         }
         for Full {
@@ -379,6 +389,9 @@ impl SyncJob {
             seal,
         } in &self.full
         {
+            let Some(seal) = seal else {
+                continue;
+            };
             handle
                 .write_at(&seal.encode(*header_crc), SEAL_AT)
                 .map_err(PartitionFiles::failed("writing", &file.path))?;

@@ -65,10 +65,10 @@ fn gaps_are_kept() {
     files.append_gap(3).unwrap(); // no gap
     sync(&files).unwrap();
     let gap = 10..5_000_000_000;
-    assert_eq!(read_all(&files).gaps, [gap.clone()]);
+    assert_eq!(read_all(&files).gaps, std::slice::from_ref(&gap));
     let (files, found) = recover(&disk, 9000);
     assert_eq!(read_all(&files).records.len(), 20);
-    assert_eq!(read_all(&files).gaps, [gap.clone()]);
+    assert_eq!(read_all(&files).gaps, std::slice::from_ref(&gap));
     assert_eq!(found.gaps, gap.end - gap.start);
 }
 
