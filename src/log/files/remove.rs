@@ -13,7 +13,6 @@ use super::{PartitionFiles, PartitionName};
 use crate::error::StorageError;
 use crate::sync::lock_std;
 use std::io;
-use std::sync::Arc;
 
 /// The name of the file with the first offset that is kept.
 pub(super) const LOG_START: &str = "log-start";
