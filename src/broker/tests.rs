@@ -1,4 +1,5 @@
 //! Durable brokers on the model disk: what happens when the disk is full, or fails.
+#![allow(clippy::unwrap_used, clippy::panic)]
 
 use super::Broker;
 use crate::consumer::{ConsumerConfig, ReadUpTo};
