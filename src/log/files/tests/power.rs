@@ -148,8 +148,15 @@ impl Life {
     /// One step; an error that stops the partition, or of a full disk.
     fn step(&mut self) -> Result<(), StorageError> {
         let done = self.random_step();
+        self.note_durable_end();
         self.trace("step", &done);
         done
+    }
+
+    /// What is reported durable must be there later.
+    fn note_durable_end(&mut self) {
+        let durable_end = self.files.durable_end();
+        self.expected.durable_end = self.expected.durable_end.max(durable_end);
     }
 
     /// For the one seed that is named, says what happens.
@@ -365,6 +372,7 @@ impl Life {
         let aside = aside.filter(|aside| aside.was_durable && aside.from.is_some());
         assert_eq!(aside.count(), 0, "{}", lost(end));
         expected.cut(end);
+        self.note_durable_end();
         self.trace("recovered", &(&found, self.disk.paths()));
         self.check_readable();
     }
