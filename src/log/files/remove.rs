@@ -49,6 +49,7 @@ impl PartitionFiles {
         now_ms: u64,
     ) -> Result<u64, StorageError> {
         let mut writer = lock_std(&self.writer);
+        self.names_are_known()?;
         let is_old =
             |created_at: u64| keep_ms.is_some_and(|keep| now_ms.saturating_sub(created_at) >= keep);
         // A file that is written still may have records that are too old: it is ended first.
@@ -80,6 +81,7 @@ impl PartitionFiles {
     /// is not sealed yet.
     pub(crate) fn remove_oldest(&self) -> Result<bool, StorageError> {
         let mut writer = lock_std(&self.writer);
+        self.names_are_known()?;
         let may_go = |files: &[Arc<StoredFile>]| files.get(1).is_some_and(|next| next.is_sealed());
         if !may_go(&lock_std(&self.state).files) {
             return Ok(false);
@@ -131,13 +133,22 @@ impl PartitionFiles {
 
     /// Makes the names in the directory durable. If that fails, nothing more is appended: what a
     /// later sync would report is not known to be so (D5 of `disk/mod.rs`).
-    fn sync_names(&self) -> Result<(), StorageError> {
+    pub(super) fn sync_names(&self) -> Result<(), StorageError> {
         self.disk.sync_dir(&self.dir).map_err(|error| {
             mark_failed_sync(&*self.disk, &self.dir);
             let error = StorageError::io("syncing the directory", &self.dir, &error);
             let failed_sync = &mut lock_std(&self.state).failed_sync;
             failed_sync.get_or_insert(error).clone()
         })
+    }
+
+    /// After a failed sync of the directory, files that were removed may be back: if a later one is
+    /// removed then, what is left does not follow itself.
+    fn names_are_known(&self) -> Result<(), StorageError> {
+        match &lock_std(&self.state).failed_sync {
+            Some(error) => Err(error.clone()),
+            None => Ok(()),
+        }
     }
 
     /// Removes the first of at least two files, durably: so that no later one is gone while it is

@@ -208,6 +208,11 @@ fn a_directory_that_could_not_be_synced_stops_the_partition() {
         assert_eq!(append(&files, 10, 0).unwrap_err(), error);
         assert_eq!(sync(&files).unwrap_err(), error);
         assert_eq!(files.durable_end(), durable);
+        // Nor is more removed, which might leave a gap between the files.
+        let left = files_in(&disk);
+        assert_eq!(files.apply_retention(None, Some(1), 0), Err(error.clone()));
+        assert_eq!(files.remove_oldest(), Err(error));
+        assert_eq!(files_in(&disk), left);
     }
 }
 
