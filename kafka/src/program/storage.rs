@@ -112,12 +112,9 @@ pub(crate) fn log_recovery(storage: &Storage, report: &RecoveryReport) {
                 let path = aside.path.display();
                 warn!(topic, partition, from = aside.from, %path, reason = aside.reason, "set aside");
             }
-            for gap in &found.gaps {
-                let (from, to) = (gap.start, gap.end);
-                warn!(
-                    topic,
-                    partition, from, to, "offsets that were never written"
-                );
+            if found.gaps > 0 {
+                let offsets = found.gaps;
+                warn!(topic, partition, offsets, "offsets that were never written");
             }
         }
     }

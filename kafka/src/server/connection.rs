@@ -109,7 +109,9 @@ impl Client {
             return Some(work(self));
         }
         let client = self.elsewhere();
-        tokio::task::spawn_blocking(move || work(&client)).await.ok()
+        tokio::task::spawn_blocking(move || work(&client))
+            .await
+            .ok()
     }
 }
 

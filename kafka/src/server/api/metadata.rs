@@ -24,7 +24,11 @@ const NOT_ASKED: i32 = i32::MIN;
 /// Whether the request may create a topic.
 pub(super) fn may_create(client: &Client, request: &MetadataRequest) -> bool {
     let shared = &client.shared;
-    let mut names = request.topics.iter().flatten().filter_map(|topic| topic.name.as_ref());
+    let mut names = request
+        .topics
+        .iter()
+        .flatten()
+        .filter_map(|topic| topic.name.as_ref());
     shared.config.auto_create_topics
         && request.allow_auto_topic_creation
         && names.any(|name| shared.topics.find(name).is_none())

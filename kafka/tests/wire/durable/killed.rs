@@ -117,7 +117,11 @@ fn files(dir: &Path) -> usize {
     let entries = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap());
     let counts = entries.map(|entry| match entry.file_type().unwrap().is_dir() {
         true => files(&entry.path()),
-        false => entry.path().extension().is_some_and(|end| end == "rl").into(),
+        false => entry
+            .path()
+            .extension()
+            .is_some_and(|end| end == "rl")
+            .into(),
     });
     counts.sum()
 }
@@ -132,7 +136,11 @@ async fn a_killed_server_with_a_thousand_files_is_back_soon() {
     use tokio::net::TcpStream;
     let (dir, config) = (dir(), dir());
     let config = config.path().join("config.toml");
-    std::fs::write(&config, "[storage]\nfile-bytes = 65536\nacks-all = \"written\"\n").unwrap();
+    std::fs::write(
+        &config,
+        "[storage]\nfile-bytes = 65536\nacks-all = \"written\"\n",
+    )
+    .unwrap();
     let more = ["--config", config.to_str().unwrap()];
     let value = "x".repeat(1000);
     let values = vec![value.as_str(); 100];

@@ -20,7 +20,11 @@ const BATCH: i32 = 5;
 const RETRIED: [i16; 2] = [7, 56];
 
 /// Asks over TCP. `None` if the connection breaks.
-pub(super) async fn ask<R: Request>(stream: &mut TcpStream, version: i16, request: &R) -> Option<R::Response> {
+pub(super) async fn ask<R: Request>(
+    stream: &mut TcpStream,
+    version: i16,
+    request: &R,
+) -> Option<R::Response> {
     let api = kafka_protocol::messages::ApiKey::try_from(R::KEY).unwrap();
     let mut frame = BytesMut::new();
     let header = RequestHeader::default()
