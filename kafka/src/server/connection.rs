@@ -1,5 +1,9 @@
 //! A connection: one task, which reads requests and answers them in order.
 //!
+//! A Produce request whose batches are appended, and are to be stored before they are acknowledged,
+//! does not hold up the Produce requests behind it: their answers wait together, in their order
+//! (`owed.rs`). Any other request waits for these answers first.
+//!
 //! While a request waits (a long poll, a join, an append without room), the answers before it are
 //! sent, and the task goes on reading, up to one frame ahead. So it finds out that the client has
 //! gone. Then the request that waits is given up, and so are those behind it. Requests that need not
@@ -10,6 +14,7 @@ use super::api::{Answer, answer};
 use super::config::AdvertisedAddress;
 use super::idle::IdleLimit;
 use super::metrics::Metrics;
+use super::owed::OwedAnswers;
 use super::protocol::frame::{ProtocolError, Request, take_frame};
 use super::reader::Readers;
 use super::security::session::{AuthenticationError, Session, Taken};
@@ -131,6 +136,7 @@ where
         session,
         idle: IdleLimit::new(client.shared.config.connections.max_idle),
         metrics: client.shared.metrics.clone(),
+        owed: OwedAnswers::default(),
     };
     let peer = client.peer.clone();
     let ended = match connection.serve(client).await {
@@ -159,6 +165,8 @@ struct Connection<S> {
     session: Session,
     idle: IdleLimit,
     metrics: Arc<Metrics>,
+    /// Answers that come later, before all others.
+    owed: OwedAnswers,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
@@ -166,6 +174,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let limit = client.shared.config.limits.request_bytes;
         loop {
             while let Some(frame) = take_frame(&mut self.input, self.session.frame_limit(limit))? {
+                if !(self.session.is_open() && self.owed.may_grow(&frame)) {
+                    self.wait_for_owed().await?;
+                }
                 self.answer(&mut client, frame).await?;
                 if self.output.len() >= FLUSH_BYTES {
                     self.flush().await?;
@@ -180,6 +191,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             if *self.phase.borrow_and_update() != Phase::Running {
                 return Err(Ended::ByShutdown);
             }
+            if self.owed.is_full() {
+                self.wait_for_owed().await?;
+                continue;
+            }
             if self.input.is_empty() && self.input.capacity() > KEPT_BYTES {
                 self.input = BytesMut::new();
             }
@@ -187,9 +202,24 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             tokio::select! {
                 read = self.stream.read_buf(&mut self.input) => self.has_read(read)?,
                 _ = self.phase.changed() => {}
-                () = self.idle.reached() => return Err(Ended::Idle),
+                frames = self.owed.next() => {
+                    self.idle.touch();
+                    self.output.extend_from_slice(&frames?);
+                }
+                () = self.idle.reached(), if self.owed.is_empty() => return Err(Ended::Idle),
             }
         }
+    }
+
+    /// Waits for all answers that come later.
+    async fn wait_for_owed(&mut self) -> Result<(), Ended> {
+        while !self.owed.is_empty() {
+            let mut owed = std::mem::take(&mut self.owed);
+            let frames = self.work_on(None, owed.next()).await;
+            self.owed = owed;
+            self.output.extend_from_slice(&frames??);
+        }
+        Ok(())
     }
 
     fn has_read(&mut self, read: io::Result<usize>) -> Result<(), Ended> {
@@ -211,22 +241,38 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let (key, span) = describe(&request, client);
         let answered = self.work_on(Some(key), answer(client, request).instrument(span));
         let answer = answered.await??;
-        let sent = match &answer {
-            Answer::Frame(frame) => frame.len(),
-            Answer::None | Answer::Close => 0,
-        };
-        self.metrics.answered(key, received, sent, begin.elapsed());
+        let metrics = self.metrics.clone();
         match answer {
+            Answer::Later(later) => {
+                let waits = metrics.waits(key);
+                self.owed.push(Box::pin(async move {
+                    let frame = later.await?;
+                    drop(waits);
+                    metrics.answered(key, received, frame.len(), begin.elapsed());
+                    Ok(frame)
+                }));
+                Ok(())
+            }
             Answer::Frame(frame) => {
-                match self.output.is_empty() {
+                metrics.answered(key, received, frame.len(), begin.elapsed());
+                if !self.owed.is_empty() {
+                    // Behind the answers that come later.
+                    self.owed.push(Box::pin(std::future::ready(Ok(frame))));
+                } else if self.output.is_empty() {
                     // A long one is not copied.
-                    true => self.output = frame,
-                    false => self.output.extend_from_slice(&frame),
+                    self.output = frame;
+                } else {
+                    self.output.extend_from_slice(&frame);
                 }
                 Ok(())
             }
-            Answer::None => Ok(()),
+            Answer::None => {
+                metrics.answered(key, received, 0, begin.elapsed());
+                Ok(())
+            }
             Answer::Close => {
+                metrics.answered(key, received, 0, begin.elapsed());
+                self.wait_for_owed().await?;
                 self.flush().await?;
                 Err(Ended::Unanswerable)
             }
@@ -258,6 +304,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             self.metrics
                 .answered(key, received, answer.len(), begin.elapsed());
         }
+        // A session may end while they are owed.
+        self.wait_for_owed().await?;
         let mechanism = self.session.mechanism();
         self.output.extend_from_slice(&answer);
         let Some(reason) = refused else {

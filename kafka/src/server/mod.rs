@@ -37,6 +37,7 @@ mod group;
 mod idle;
 mod metrics;
 mod new_topic;
+mod owed;
 mod protocol;
 mod reader;
 mod security;

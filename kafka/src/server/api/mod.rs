@@ -31,13 +31,18 @@ use kafka_protocol::messages::{ApiKey, TopicName};
 use kafka_protocol::protocol::StrBytes;
 use std::collections::HashSet;
 use std::hash::Hash;
+use std::pin::Pin;
 use tracing::warn;
 
+/// A frame that comes later.
+pub(super) type LaterFrame = Pin<Box<dyn Future<Output = Result<BytesMut, ProtocolError>> + Send>>;
+
 /// What a request is answered.
-#[derive(Debug)]
 pub(super) enum Answer {
     /// A complete frame.
     Frame(BytesMut),
+    /// The same, when something is stored. The request has done all it does.
+    Later(LaterFrame),
     /// Nothing: the client waits for no answer.
     None,
     /// Nothing, and the connection is closed: how a client that waits for no answer is shown an error.
@@ -108,6 +113,15 @@ async fn dispatch(
                 produce::Produced::Answer(response) => {
                     metrics.count_errors(key, &response);
                     encode(&mut frame, key, version, head.correlation_id, &response)?;
+                }
+                produce::Produced::Later(response) => {
+                    let correlation_id = head.correlation_id;
+                    return Ok(Answer::Later(Box::pin(async move {
+                        let response = response.await;
+                        metrics.count_errors(key, &response);
+                        encode(&mut frame, key, version, correlation_id, &response)?;
+                        Ok(frame)
+                    })));
                 }
                 produce::Produced::Unanswered => return Ok(Answer::None),
                 produce::Produced::UnansweredError => return Ok(Answer::Close),

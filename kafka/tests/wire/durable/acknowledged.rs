@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::requests::{batch, idempotent, produce};
+use kafka_protocol::messages::MetadataRequest;
 use ringlog::{Flush, Topic};
 use ringlog_kafka::AckLevel;
 
@@ -79,6 +80,52 @@ async fn a_batch_that_is_sent_again_is_acknowledged_when_the_first_one_is_stored
     assert_eq!(ends(&topic).1, 0);
     assert_eq!(sent(&mut client, -1, once).await, 0);
     assert_eq!((ends(&topic), topic.log_end_offset(0)), ((2, 2), Ok(2)));
+    stop(served).await;
+}
+
+#[tokio::test]
+async fn answers_that_wait_for_the_disk_come_in_the_order_of_their_requests() {
+    use bytes::Buf;
+    let dir = dir();
+    let served = serve_with(unsynced(dir.path()), Server::builder()).await;
+    let mut client = served.client();
+    client.metadata("orders").await;
+    let topic = served.broker.topic("orders").unwrap();
+    let mut sent = 1;
+    let mut answered = 1;
+    for round in 0..20u64 {
+        // More than may wait, of all kinds, with other requests among them.
+        for number in 0..40 {
+            let once = idempotent(7 + round as i64, 0, number, &["a"]);
+            let request = match number % 7 {
+                // Refused at once.
+                3 => produce("orders", 5, batch(&["b"])),
+                5 => produce("orders", 0, once).with_acks(1),
+                _ => produce("orders", 0, once),
+            };
+            client.send(9, &request).await;
+            sent += 1;
+            if number == 20 || number == 33 {
+                client
+                    .send(12, &MetadataRequest::default().with_topics(None))
+                    .await;
+                sent += 1;
+            }
+            // What is not read yet must fit the stream.
+            while sent - answered >= 35 {
+                let mut frame = client.receive_frame("an answer").await.unwrap();
+                answered += 1;
+                assert_eq!(frame.get_i32(), answered);
+            }
+        }
+    }
+    while answered < sent {
+        let mut frame = client.receive_frame("an answer").await.unwrap();
+        answered += 1;
+        assert_eq!(frame.get_i32(), answered);
+    }
+    // The requests that were refused have broken their producers' sequences.
+    assert_eq!(topic.log_end_offset(0), Ok(20 * 3));
     stop(served).await;
 }
 

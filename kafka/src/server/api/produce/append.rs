@@ -2,7 +2,7 @@
 
 use super::{Refusal, Terms, refusal};
 use crate::batch::{DecodedBatch, Producer, RawRecord, TimestampType, decode};
-use crate::server::acknowledge::{fault, stored};
+use crate::server::acknowledge::{AckLevel, fault, stored};
 use crate::server::sequences::{Appended, Verdict};
 use crate::server::store::windows::Note;
 use crate::server::topic_settings::TopicSettings;
@@ -11,17 +11,52 @@ use bytes::Bytes;
 use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::produce_request::PartitionProduceData;
 use ringlog::{Record, SendError};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use tokio::time::{Instant, timeout_at};
 use tracing::trace;
 
-/// Appends a partition's batch. Returns where, with the log start.
+/// A batch that is in the log, and is to be acknowledged when it is stored as far as it is to be.
+#[derive(Debug)]
+pub(super) struct Unacknowledged {
+    topic: Arc<ServedTopic>,
+    partition: u32,
+    appended: Appended,
+    /// The offset after its last record.
+    end: u64,
+    level: AckLevel,
+    deadline: Instant,
+}
+
+impl Unacknowledged {
+    /// Whether there is something to wait for.
+    pub(super) fn waits(&self) -> bool {
+        self.level != AckLevel::Memory && self.topic.topic.storage().is_some()
+    }
+
+    /// Returns where it was appended, with the log start, when it is stored.
+    pub(super) async fn acknowledged(self) -> Result<(Appended, u64), Refusal> {
+        let (topic, partition) = (&self.topic.topic, self.partition);
+        let stored = stored(topic, partition, self.end, self.level);
+        match timeout_at(self.deadline, stored).await {
+            Ok(stored) => stored?,
+            Err(_) => {
+                let reason = "the batch is appended, but it was not stored in time";
+                return Err(refusal(ResponseError::RequestTimedOut, reason));
+            }
+        }
+        let log_start = topic.log_start_offset(partition).unwrap_or_default();
+        Ok((self.appended, log_start))
+    }
+}
+
+/// Appends a partition's batch.
 pub(super) async fn append_partition(
-    topic: &ServedTopic,
+    topic: Arc<ServedTopic>,
     partition: u32,
     data: &PartitionProduceData,
     terms: Terms,
-) -> Result<(Appended, u64), Refusal> {
+) -> Result<Unacknowledged, Refusal> {
     let bytes = data.records.as_ref().map_or(&[][..], Bytes::as_ref);
     let max = topic.settings().max_message_bytes;
     let max = max.unwrap_or(terms.max_bytes);
@@ -54,21 +89,19 @@ pub(super) async fn append_partition(
         timeout: terms.timeout,
     };
     let appended = match batch.header().producer {
-        None => append(topic, partition, &batch, false, time).await?,
-        Some(producer) => append_once(topic, partition, &batch, producer, time).await?,
+        None => append(&topic, partition, &batch, false, time).await?,
+        Some(producer) => append_once(&topic, partition, &batch, producer, time).await?,
     };
-    // Also of a batch that was appended before: it may have been sent again before it was stored.
-    let end = appended.base_offset + u64::from(batch.header().records.unsigned_abs());
-    let stored = stored(&topic.topic, partition, end, terms.level);
-    match timeout_at(time.deadline, stored).await {
-        Ok(stored) => stored?,
-        Err(_) => {
-            let reason = "the batch is appended, but it was not stored in time";
-            return Err(refusal(ResponseError::RequestTimedOut, reason));
-        }
-    }
-    let log_start = topic.topic.log_start_offset(partition).unwrap_or_default();
-    Ok((appended, log_start))
+    let records = u64::from(batch.header().records.unsigned_abs());
+    Ok(Unacknowledged {
+        // Also of a batch that was appended before: it may be sent again before it is stored.
+        end: appended.base_offset + records,
+        topic,
+        partition,
+        appended,
+        level: terms.level,
+        deadline: time.deadline,
+    })
 }
 
 /// How long a batch waits.

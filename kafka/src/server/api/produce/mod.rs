@@ -13,7 +13,7 @@ use crate::server::acknowledge::AckLevel;
 use crate::server::connection::Client;
 use crate::server::sequences::Appended;
 use crate::server::topics::ServedTopic;
-use append::append_partition;
+use append::{Unacknowledged, append_partition};
 use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::produce_request::TopicProduceData;
 use kafka_protocol::messages::produce_response::{
@@ -33,6 +33,9 @@ use uuid::Uuid;
 /// What comes of a request.
 pub(super) enum Produced {
     Answer(ProduceResponse),
+    /// All batches are appended. The answer comes when they are stored; the next request need not
+    /// wait for that.
+    Later(Pin<Box<dyn Future<Output = ProduceResponse> + Send>>),
     /// The client waits for no answer.
     Unanswered,
     /// The client waits for no answer, and a batch was refused.
@@ -146,7 +149,7 @@ pub(super) async fn handle(client: &Client, version: i16, request: ProduceReques
         timeout: Duration::from_millis(request.timeout_ms.max(0) as u64).min(MAX_WAIT),
     };
     let mut named = HashSet::new();
-    let mut answers = Vec::new();
+    let mut done = Vec::new();
     let mut place = 0;
     let mut topics = Vec::with_capacity(request.topic_data.len());
     let mut appends = Vec::new();
@@ -168,31 +171,48 @@ pub(super) async fn handle(client: &Client, version: i16, request: ProduceReques
                 }
             };
             match checked {
-                Err(refused) => {
-                    let response = partition_response(version, partition.index, Err(refused));
-                    answers.push((place, number, response));
-                }
+                Err(refused) => done.push((place, number, partition.index, Err(refused))),
                 Ok((topic, checked)) => appends.push(async move {
-                    let appended = append_partition(&topic, checked, &partition, terms).await;
-                    let response = partition_response(version, partition.index, appended);
-                    (place, number, response)
+                    let appended = append_partition(topic, checked, &partition, terms).await;
+                    (place, number, partition.index, appended)
                 }),
             }
             place += 1;
         }
     }
-    answers.extend(join_all(appends).await);
+    done.extend(join_all(appends).await);
     // In the order of the request.
-    answers.sort_unstable_by_key(|(place, _, _)| *place);
-    for (_, number, response) in answers {
-        topics[number].partition_responses.push(response);
+    done.sort_unstable_by_key(|(place, ..)| *place);
+    let mut batches = done
+        .iter()
+        .filter_map(|(.., appended)| appended.as_ref().ok());
+    let waits = batches.any(Unacknowledged::waits);
+    let answered = async move {
+        let answers = done
+            .into_iter()
+            .map(|(_, number, index, appended)| async move {
+                let acknowledged = match appended {
+                    Ok(appended) => appended.acknowledged().await,
+                    Err(refused) => Err(refused),
+                };
+                (number, partition_response(version, index, acknowledged))
+            });
+        for (number, response) in join_all(answers.collect()).await {
+            topics[number].partition_responses.push(response);
+        }
+        ProduceResponse::default().with_responses(topics)
+    };
+    if acks != 0 && waits {
+        return Produced::Later(Box::pin(answered));
     }
+    let answer = answered.await;
     let failed = |response: &PartitionProduceResponse| response.error_code != 0;
-    let mut all = topics.iter().flat_map(|topic| &topic.partition_responses);
+    let topics = answer.responses.iter();
+    let mut all = topics.flat_map(|topic| &topic.partition_responses);
     match acks {
         0 if all.any(failed) => Produced::UnansweredError,
         0 => Produced::Unanswered,
-        _ => Produced::Answer(ProduceResponse::default().with_responses(topics)),
+        _ => Produced::Answer(answer),
     }
 }
 
