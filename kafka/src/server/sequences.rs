@@ -408,12 +408,13 @@ impl Sequences {
             return;
         };
         let silent = Duration::from_millis(now.saturating_sub(kept.last_seen).max(0) as u64);
-        // The system may not have run for as long.
-        let last_seen = Instant::now().checked_sub(silent);
-        let Some(last_seen) = last_seen.filter(|_| silent < KEPT) else {
+        if silent >= KEPT {
             self.changed.insert(id);
             return;
-        };
+        }
+        // The system may not have run for as long.
+        let now = Instant::now();
+        let last_seen = now.checked_sub(silent).unwrap_or(now);
         let state = ProducerState {
             epoch: kept.epoch,
             first_sequence: first.first_sequence,
