@@ -1,10 +1,14 @@
 //! Durable brokers on the model disk: what happens when the disk is full, or fails.
 
+use super::Broker;
+use crate::consumer::{ConsumerConfig, ReadUpTo};
 use crate::disk::model::ModelDisk;
-use crate::{
-    Broker, ConsumerConfig, DiskFull, Flush, OnWriteError, Overflow, ReadUpTo, Record, SendError,
-    Storage, StorageConfig, StorageError, TopicConfig,
-};
+use crate::error::{SendError, StorageError};
+use crate::log::overflow::Overflow;
+use crate::producer::Producer;
+use crate::record::Record;
+use crate::storage::{DiskFull, Flush, OnWriteError, Storage, StorageConfig};
+use crate::topic::TopicConfig;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -67,7 +71,7 @@ fn on_a_full_disk_the_oldest_file_is_given_up_if_so_configured() {
     let (broker, _) = Broker::open(config).unwrap();
     let topic = broker.create_topic("t", small_ring()).unwrap();
     let mut producer = topic.producer();
-    let send_until = |producer: &mut crate::Producer, end: u64| {
+    let send_until = |producer: &mut Producer, end: u64| {
         while topic.log_end_offset(0).unwrap() < end {
             producer.send(Record::new(&[7; 100])).unwrap();
         }

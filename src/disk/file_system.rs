@@ -262,6 +262,12 @@ impl DiskFile for SystemFile {
         self.0.sync_data()
     }
 
+    #[cfg(target_os = "linux")]
+    fn reload(&self) -> io::Result<()> {
+        use rustix::fs::{Advice, fadvise};
+        Ok(fadvise(&self.0, 0, None, Advice::DontNeed)?)
+    }
+
     #[cfg(unix)]
     fn map(&self, len: u64) -> io::Result<Option<super::Mapping>> {
         // Miri has no mappings.

@@ -15,7 +15,8 @@
 //!   was or as it was to be. A rename is there or not: never both names, never neither.
 //! - **D4** A crash of the process alone loses nothing that was written.
 //! - **D5** After a failed sync nothing is known of what was written since the last good one. It is
-//!   never tried again: the system may have dropped the pages, and would then report success.
+//!   never tried again: the system may have dropped the pages, and would then report success. Nor
+//!   does another process know by reading, unless it calls [`DiskFile::reload`] before.
 
 mod file_system;
 #[cfg(unix)]
@@ -93,6 +94,13 @@ pub(crate) trait DiskFile: Debug + Send + Sync {
 
     /// Makes the contents and the length durable (D1).
     fn sync(&self) -> io::Result<()>;
+
+    /// Drops what the system has in memory of the contents and takes for written, so that what is read
+    /// then is on the disk, or will be after the next sync (D5). Where the system cannot, this does
+    /// nothing.
+    fn reload(&self) -> io::Result<()> {
+        Ok(())
+    }
 
     /// Maps the first `len` bytes for reading; more than the file has is allowed, and the bytes
     /// past its end must not be read. `None` where files are not mapped.

@@ -147,6 +147,8 @@ struct State {
     /// Operations to fail: how many of the kind to let pass first, and the error.
     failures: Vec<(Op, u64, io::ErrorKind)>,
     fails_next_sync: bool,
+    /// The kinds of operations that were made to fail since the power came.
+    failed: Vec<Op>,
     /// Operations of each kind so far, in the order of [`Op::ALL`].
     counts: [u64; Op::ALL.len()],
     /// Bytes that are free; `None` for no end of them.
@@ -166,6 +168,7 @@ impl ModelDisk {
             stop_at: None,
             failures: Vec::new(),
             fails_next_sync: false,
+            failed: Vec::new(),
             counts: [0; Op::ALL.len()],
             free: None,
         })))
@@ -212,6 +215,7 @@ impl ModelDisk {
             file.lose_power(&mut state.random);
         }
         state.names.lose_power(&mut state.random);
+        state.failed.clear();
         state.begin_life();
     }
 
@@ -241,6 +245,11 @@ impl ModelDisk {
     }
 
     // ---- for the tests ------------------------------------------------------------------
+
+    /// Whether an operation of this kind was made to fail since the power came.
+    pub(crate) fn has_failed(&self, op: Op) -> bool {
+        self.state().failed.contains(&op)
+    }
 
     /// Operations of this kind so far.
     pub(crate) fn count(&self, op: Op) -> u64 {
@@ -335,6 +344,7 @@ impl State {
             self.write_back();
         }
         if matches!(op, Op::Sync | Op::SyncDir) && core::mem::take(&mut self.fails_next_sync) {
+            self.failed.push(op);
             return Ok(Outcome::Fails(io::Error::other("a sync that fails")));
         }
         let mut failing = None;
@@ -351,7 +361,10 @@ impl State {
         });
         match failing {
             None => Ok(Outcome::Done),
-            Some(error) => Ok(Outcome::Fails(error.into())),
+            Some(error) => {
+                self.failed.push(op);
+                Ok(Outcome::Fails(error.into()))
+            }
         }
     }
 

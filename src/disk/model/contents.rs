@@ -176,6 +176,17 @@ impl Contents {
         self.seen.clone_from(&self.stored);
     }
 
+    /// What is held for synced is seen as it is on the disk.
+    pub(super) fn reload(&mut self) {
+        let mut seen = self.stored.clone();
+        for &sector in &self.unsynced {
+            seen.set_sector(sector, &self.seen.sector(sector));
+        }
+        seen.len = self.seen.len;
+        seen.bytes.truncate(seen.len as usize);
+        self.seen = seen;
+    }
+
     /// What was not synced is decided, is held for synced, and is seen as before (D5).
     pub(super) fn fail_sync(&mut self, random: &mut Random) {
         self.settle(random);

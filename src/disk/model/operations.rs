@@ -228,6 +228,13 @@ impl DiskFile for ModelFile {
         done
     }
 
+    fn reload(&self) -> io::Result<()> {
+        let state = &mut *self.disk.state();
+        self.begin(state, Op::Read, 0)?.1?;
+        state.files[self.file].reload();
+        Ok(())
+    }
+
     #[cfg(unix)]
     fn map(&self, _len: u64) -> io::Result<Option<crate::disk::Mapping>> {
         Ok(None)

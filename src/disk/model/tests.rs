@@ -284,6 +284,21 @@ fn after_a_sync_that_failed_a_good_one_says_nothing() {
         disk.bytes(a())[0]
     });
     assert_eq!(files, BTreeSet::from([0, 1, 2]));
+    let reloaded = outcomes(|seed| {
+        let (disk, file) = disk_with(seed, &[1; 1024]);
+        file.write_at(&[2; 512], 0).unwrap();
+        disk.fail_sync_once();
+        file.sync().unwrap_err();
+        file.write_at(&[3; 512], 512).unwrap();
+        disk.kill();
+        disk.open(a(), false).unwrap().reload().unwrap();
+        let found = disk.bytes(a());
+        assert_eq!(&found[512..], [3; 512]);
+        disk.restart();
+        assert_eq!(disk.bytes(a())[..512], found[..512]);
+        found[0]
+    });
+    assert_eq!(reloaded, files);
     let names = outcomes(|seed| {
         let disk = disk(seed);
         disk.create(a()).unwrap();

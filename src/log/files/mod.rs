@@ -7,9 +7,9 @@
 //! |---|---|
 //! | `format.rs` | the bytes of headers, seals and indexes |
 //! | `chunk.rs` | a chunk that is filled in, and one that was read |
-//! | `file.rs` | one file: what is known of it, and reading it |
+//! | `file.rs`, `memory.rs` | one file: what is known of it, and reading it |
 //! | `write.rs` | appending, rolling to the next file, syncing, sealing |
-//! | `recover.rs`, `scan.rs` | what is in a directory; what is whole in a file |
+//! | `recover.rs`, `scan.rs`, `aside.rs` | what is in a directory; what is whole in a file; what is not served |
 //! | `remove.rs` | retention, and deleted records |
 //! | `faults.rs` | what has gone wrong with a storage's files |
 //!
@@ -22,10 +22,12 @@
 //! A chunk is published in the state after it was written, so a reader that finds an offset there
 //! finds its chunk in the file.
 
+mod aside;
 mod chunk;
 mod faults;
 mod file;
 mod format;
+mod memory;
 mod recover;
 mod remove;
 mod scan;
@@ -33,9 +35,10 @@ mod scan;
 mod tests;
 mod write;
 
+pub(crate) use aside::topic_name_in;
 pub(crate) use chunk::{Chunk, ChunkBuffer};
 pub(crate) use faults::Faults;
-pub(crate) use recover::{Recovery, topic_name_in};
+pub(crate) use recover::Recovery;
 pub(crate) use write::SyncJob;
 
 use crate::disk::Disk;

@@ -20,17 +20,14 @@ use super::format::{
     BadHeader, FILE_HEADER, FIRST_CHUNK, FORMAT, FileHeader, PAGE, SEAL, SEAL_AT, Seal,
 };
 use super::remove::{LOG_START, decode_start};
-use super::scan::{Scanned, durable_end_shown, scan};
-use super::write::{Active, Full, Writer, file_name};
+use super::scan::{durable_end_shown, scan};
+use super::write::{Active, Full, SYNC_FAILED, Writer, file_name};
 use super::{FileOptions, PartitionFiles, PartitionName, State};
 use crate::disk::{Disk, DiskFile, read_small};
 use crate::error::StorageError;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-
-/// Bytes that are copied at once.
-const PIECE: usize = 1 << 20;
 
 /// What a recovery has found.
 #[derive(Clone, Debug, Default)]
@@ -69,13 +66,15 @@ struct Opened {
 }
 
 /// The directory of one partition, while it is recovered.
-struct Directory<'d> {
-    disk: &'d dyn Disk,
-    dir: &'d Path,
+pub(super) struct Directory<'d> {
+    pub(super) disk: &'d dyn Disk,
+    pub(super) dir: &'d Path,
     name: &'d PartitionName,
     /// Records before this offset were deleted.
-    stored_start: u64,
-    found: Recovery,
+    pub(super) stored_start: u64,
+    /// A sync has failed since the machine was started: see [`SYNC_FAILED`].
+    has_failed_sync: bool,
+    pub(super) found: Recovery,
 }
 
 impl PartitionFiles {
@@ -96,6 +95,7 @@ impl PartitionFiles {
             dir: &dir,
             name: &name,
             stored_start: 0,
+            has_failed_sync: false,
             found: Recovery::default(),
         };
         let stored_start = directory.read_start()?;
@@ -119,19 +119,18 @@ impl PartitionFiles {
         found.end = end.max(stored_start);
         found.files = files.len() as u64;
         found.gaps = files.iter().map(|file| file.gaps()).sum();
-        // What was found and not synced is durable once the next sync ends.
-        let durable_end = files
-            .iter()
-            .take_while(|file| file.is_sealed())
-            .last()
-            .map_or(found.start, |file| file.end());
-        // They may have been created without a sync.
-        writer.names_changed = writer.active.is_some() || !writer.full.is_empty();
+        // What was found and not synced is durable once the next sync ends. That may be `log-start`
+        // too, and the files' names.
+        let sealed = files.iter().take_while(|file| file.is_sealed());
+        let sealed_end = sealed.last().map(|file| file.end());
+        let durable_end = sealed_end.or(base).unwrap_or(0);
+        writer.names_changed =
+            writer.active.is_some() || !writer.full.is_empty() || stored_start > durable_end;
         let state = State {
             files,
             start: found.start,
             written_end: found.end,
-            durable_end: durable_end.max(found.start),
+            durable_end,
             failed_sync: None,
             fault: None,
         };
@@ -141,7 +140,7 @@ impl PartitionFiles {
 }
 
 impl Directory<'_> {
-    fn failed(
+    pub(super) fn failed(
         operation: &'static str,
         path: &Path,
     ) -> impl FnOnce(io::Error) -> StorageError + use<> {
@@ -167,6 +166,7 @@ impl Directory<'_> {
     fn files(&mut self) -> Result<(Vec<Arc<StoredFile>>, Writer), StorageError> {
         let entries = self.disk.list(self.dir);
         let entries = entries.map_err(Self::failed("listing the directory", self.dir))?;
+        self.has_failed_sync = entries.iter().any(|entry| entry.name == SYNC_FAILED);
         let names = entries.into_iter().filter(|entry| !entry.is_dir);
         // Twenty digits: sorted by name is sorted by offset.
         let mut names: Vec<String> = names
@@ -206,6 +206,12 @@ impl Directory<'_> {
                     writer.active = Some(active);
                 }
             }
+        }
+        if self.has_failed_sync {
+            let path = self.dir.join(SYNC_FAILED);
+            self.disk
+                .remove_file(&path)
+                .map_err(Self::failed("removing the file", &path))?;
         }
         Ok((files, writer))
     }
@@ -250,6 +256,9 @@ impl Directory<'_> {
         let path = self.dir.join(name);
         let handle = self.disk.open(&path, true);
         let handle = handle.map_err(Self::failed("opening the file", &path))?;
+        if self.has_failed_sync {
+            handle.reload().map_err(Self::failed("reading", &path))?;
+        }
         let len = handle.len().map_err(Self::failed("reading", &path))?;
         let mut bytes = [0; FILE_HEADER];
         let read = handle.read_at(&mut bytes, 0);
@@ -400,80 +409,6 @@ impl Directory<'_> {
         Ok((file, Some(active)))
     }
 
-    /// Cuts a file after its last whole chunk.
-    fn cut(
-        &mut self,
-        name: &str,
-        handle: &dyn DiskFile,
-        scanned: &Scanned,
-        cut: u64,
-        len: u64,
-    ) -> Result<(), StorageError> {
-        let path = self.dir.join(name);
-        let io = |operation| Self::failed(operation, &path);
-        if len <= scanned.position {
-            return Ok(());
-        }
-        let used = used_bytes(handle, scanned.position, len).map_err(io("reading"))?;
-        // Deleted records are not missed: they need not have been synced.
-        let damaged_to = scanned.damaged_to.filter(|&to| to > self.stored_start);
-        if let Some(durable) = damaged_to {
-            let aside = format!("{name}.rest");
-            self.copy_rest(handle, scanned.position, used, &aside)?;
-            let reason = format!(
-                "{name} is damaged at byte {}: offsets {} to {durable} were durable",
-                scanned.position, scanned.end
-            );
-            self.set_aside(&aside, Some(scanned.end), true, &reason)?;
-        }
-        self.found.cut_bytes += used - scanned.position;
-        // On a page: the one with the end of the last whole chunk may be durable, and is not written
-        // again. What is left behind that chunk is no chunk, nor does it become one.
-        if len <= cut {
-            return Ok(());
-        }
-        handle.set_len(cut).map_err(io("cutting the file"))?;
-        if used <= cut {
-            return Ok(()); // only room that was reserved
-        }
-        // If a chunk like the one that is missing is appended next, what was behind it would follow
-        // that: it must not be back after a power cut.
-        handle.sync().map_err(io("syncing"))
-    }
-
-    /// Copies what is behind the last whole chunk to a file of its own, durably.
-    fn copy_rest(
-        &self,
-        handle: &dyn DiskFile,
-        from: u64,
-        to: u64,
-        name: &str,
-    ) -> Result<(), StorageError> {
-        let path = self.dir.join(name);
-        match self.disk.remove_file(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(StorageError::io("removing the file", path, &error));
-            }
-            _ => {} // what an earlier attempt had copied
-        }
-        let copy = self.disk.create(&path);
-        let copy = copy.map_err(Self::failed("creating the file", &path))?;
-        let mut piece = vec![0; PIECE];
-        let mut at = from;
-        while at < to {
-            let wanted = (to - at).min(PIECE as u64) as usize;
-            let read = handle.read_at(&mut piece[..wanted], at);
-            let read = read.map_err(Self::failed("reading", self.dir))?;
-            if read == 0 {
-                break;
-            }
-            copy.write_at(&piece[..read], at - from)
-                .map_err(Self::failed("writing", &path))?;
-            at += read as u64;
-        }
-        copy.sync().map_err(Self::failed("syncing", &path))
-    }
-
     /// A file that was not sealed, and is not the last: it is sealed with the next sync.
     fn end_file(&mut self, active: Active, writer: &mut Writer) -> Result<(), StorageError> {
         let Active {
@@ -502,69 +437,4 @@ impl Directory<'_> {
         writer.full.push(full);
         Ok(())
     }
-
-    /// Gives a file a name under which it is not served, and reports it.
-    fn set_aside(
-        &mut self,
-        name: &str,
-        from: Option<u64>,
-        was_durable: bool,
-        reason: &str,
-    ) -> Result<(), StorageError> {
-        let path = self.dir.join(name);
-        let entries = self.disk.list(self.dir);
-        let entries = entries.map_err(Self::failed("listing the directory", self.dir))?;
-        let is_taken = |name: &String| entries.iter().any(|entry| entry.name == *name);
-        let names = (0..).map(|number| match number {
-            0 => format!("{name}.bad"),
-            _ => format!("{name}.bad{number}"),
-        });
-        let mut names = names.skip_while(is_taken);
-        let aside = self.dir.join(names.next().unwrap_or_default());
-        self.disk
-            .rename(&path, &aside)
-            .map_err(Self::failed("renaming the file", &path))?;
-        self.disk
-            .sync_dir(self.dir)
-            .map_err(Self::failed("syncing the directory", self.dir))?;
-        self.found.set_aside.push(Aside {
-            path: aside,
-            from,
-            was_durable,
-            reason: reason.to_owned(),
-        });
-        Ok(())
-    }
-}
-
-/// Up to where the file has bytes that are not zero.
-fn used_bytes(handle: &dyn DiskFile, from: u64, len: u64) -> io::Result<u64> {
-    let mut piece = vec![0; PIECE];
-    let (mut at, mut used) = (from, from);
-    while at < len {
-        let wanted = (len - at).min(PIECE as u64) as usize;
-        let read = handle.read_at(&mut piece[..wanted], at)?;
-        if read == 0 {
-            break;
-        }
-        if let Some(last) = piece[..read].iter().rposition(|&byte| byte != 0) {
-            used = at + last as u64 + 1;
-        }
-        at += read as u64;
-    }
-    Ok(used)
-}
-
-/// The topic's name, by the first file in a partition's directory that has one.
-pub(crate) fn topic_name_in(disk: &dyn Disk, dir: &Path) -> Option<String> {
-    let names = disk.list(dir).ok()?.into_iter().map(|entry| entry.name);
-    let mut files = names.filter(|name| name.ends_with(".rl"));
-    files.find_map(|name| {
-        let mut bytes = [0; FILE_HEADER];
-        disk.open(&dir.join(name), false)
-            .ok()?
-            .read_at(&mut bytes, 0)
-            .ok()?;
-        Some(FileHeader::decode(&bytes).ok()?.0.topic)
-    })
 }

@@ -8,7 +8,7 @@
 //! checksum of it, the topic's id and the partition. So that of another partition is not taken.
 
 use super::file::StoredFile;
-use super::write::Writer;
+use super::write::{Writer, mark_failed_sync};
 use super::{PartitionFiles, PartitionName};
 use crate::error::StorageError;
 use crate::sync::lock_std;
@@ -118,9 +118,10 @@ impl PartitionFiles {
         self.finish_active(writer)?;
         let new = self.create_file(base)?;
         // If it fails, the file has nothing, and the next attempt makes another.
-        new.handle
-            .sync()
-            .map_err(|error| StorageError::io("syncing", &new.file.path, &error))?;
+        new.handle.sync().map_err(|error| {
+            mark_failed_sync(&*self.disk, &self.dir);
+            StorageError::io("syncing", &new.file.path, &error)
+        })?;
         lock_std(&self.state).files.push(new.file.clone());
         writer.active = Some(new);
         self.sync_names()
@@ -130,6 +131,7 @@ impl PartitionFiles {
     /// later sync would report is not known to be so (D5 of `disk/mod.rs`).
     fn sync_names(&self) -> Result<(), StorageError> {
         self.disk.sync_dir(&self.dir).map_err(|error| {
+            mark_failed_sync(&*self.disk, &self.dir);
             let error = StorageError::io("syncing the directory", &self.dir, &error);
             let failed_sync = &mut lock_std(&self.state).failed_sync;
             failed_sync.get_or_insert(error).clone()

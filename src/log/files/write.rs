@@ -14,13 +14,13 @@ use super::format::{
     CHUNK_ALIGN, ChunkHeader, ChunkKind, FIRST_CHUNK, FileHeader, Index, PAGE, SEAL_AT, Seal,
     encode_index,
 };
-use crate::disk::DiskFile;
+use crate::disk::{Disk, DiskFile};
 use crate::error::StorageError;
 use crate::record::NO_TIMESTAMP;
 use crate::sync::lock_std;
 use std::hash::{BuildHasher, RandomState};
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -345,6 +345,16 @@ impl PartitionFiles {
     }
 }
 
+/// The name of a file that says that a sync has failed: what was written before may be read although
+/// it is not on the disk. It need not be synced, because a power cut ends that.
+pub(super) const SYNC_FAILED: &str = "sync-failed";
+
+/// Creates that file. It may exist already. If it cannot be created, the disk takes no changes of the
+/// next process either.
+pub(super) fn mark_failed_sync(disk: &dyn Disk, dir: &Path) {
+    let _ = disk.create(&dir.join(SYNC_FAILED));
+}
+
 /// A sync of one partition that has begun.
 #[derive(Debug)]
 pub(crate) struct SyncJob {
@@ -361,6 +371,14 @@ impl SyncJob {
     /// Returns the durable end. After an error the partition must be
     /// [stopped](PartitionFiles::stop): a sync is never tried again.
     pub(crate) fn run(self) -> Result<u64, StorageError> {
+        let synced = self.run_once();
+        if synced.is_err() {
+            mark_failed_sync(&*self.files.disk, &self.files.dir);
+        }
+        synced
+    }
+
+    fn run_once(&self) -> Result<u64, StorageError> {
         for full in &self.full {
             Self::sync(&*full.handle, &full.file.path)?;
         }

@@ -86,8 +86,6 @@ struct Life {
     file_bytes: u64,
     /// The weights of the kinds of steps: of appends, gaps, syncs and removals.
     weights: [u64; 4],
-    /// How the partition's last sync ended badly: nothing is promised of what it was to write.
-    has_failed_sync: bool,
 }
 
 impl Life {
@@ -105,7 +103,6 @@ impl Life {
             files,
             file_bytes,
             weights,
-            has_failed_sync: false,
         }
     }
 
@@ -151,8 +148,15 @@ impl Life {
     /// One step; an error that stops the partition, or of a full disk.
     fn step(&mut self) -> Result<(), StorageError> {
         let done = self.random_step();
+        self.note_durable_end();
         self.trace("step", &done);
         done
+    }
+
+    /// What is reported durable must be there later.
+    fn note_durable_end(&mut self) {
+        let durable_end = self.files.durable_end();
+        self.expected.durable_end = self.expected.durable_end.max(durable_end);
     }
 
     /// For the one seed that is named, says what happens.
@@ -236,7 +240,6 @@ impl Life {
                 Ok(())
             }
             Err(error) => {
-                self.has_failed_sync = true;
                 // A full disk is no excuse: a sync is never tried again.
                 assert!(!error.is_full(), "seed {}: {error}", self.seed);
                 Err(error)
@@ -308,8 +311,18 @@ impl Life {
     }
 
     /// Ends the life, and begins the next one; after some attempts that are interrupted.
-    fn end(&mut self, end: End) {
-        let (seed, mut had_power) = (self.seed, true);
+    fn end(&mut self, mut end: End) {
+        let is_marked = || {
+            let names = self.disk.names(Path::new(DIR));
+            names.iter().any(|name| name == write::SYNC_FAILED)
+        };
+        let has_failed_sync = self.disk.has_failed(Op::Sync);
+        if self.disk.has_failed(Op::SyncDir) || has_failed_sync && !is_marked() {
+            // Another process has no way to know which names are durable; nor what is, if the one
+            // that saw a sync fail died before it could say so.
+            end = End::PowerCut;
+        }
+        let (seed, mut had_power) = (self.seed, !has_failed_sync);
         self.trace("end", &end);
         let mut ends = |disk: &ModelDisk, end: End| match end {
             End::PowerCut => {
@@ -359,6 +372,7 @@ impl Life {
         let aside = aside.filter(|aside| aside.was_durable && aside.from.is_some());
         assert_eq!(aside.count(), 0, "{}", lost(end));
         expected.cut(end);
+        self.note_durable_end();
         self.trace("recovered", &(&found, self.disk.paths()));
         self.check_readable();
     }
