@@ -85,7 +85,7 @@ struct State {
     start: u64,
     written_end: u64,
     durable_end: u64,
-    /// A sync of the directory that has failed outside a [`SyncJob`]. It is never tried again (D5 of
+    /// A sync of the directory that has failed. It is never tried again (D5 of
     /// `disk/mod.rs`): the next append and the next sync return it, and their caller stops the
     /// partition.
     failed_sync: Option<StorageError>,

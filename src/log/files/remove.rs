@@ -13,7 +13,6 @@ use super::{PartitionFiles, PartitionName};
 use crate::error::StorageError;
 use crate::sync::lock_std;
 use std::io;
-use std::sync::Arc;
 
 /// The name of the file with the first offset that is kept.
 pub(super) const LOG_START: &str = "log-start";
@@ -49,6 +48,7 @@ impl PartitionFiles {
         now_ms: u64,
     ) -> Result<u64, StorageError> {
         let mut writer = lock_std(&self.writer);
+        self.names_are_known()?;
         let is_old =
             |created_at: u64| keep_ms.is_some_and(|keep| now_ms.saturating_sub(created_at) >= keep);
         // A file that is written still may have records that are too old: it is ended first.
@@ -69,11 +69,7 @@ impl PartitionFiles {
             let Some(next) = next else {
                 return Ok(self.start());
             };
-            // A power cut may take a file that is not sealed: where records begin must not go with it.
-            if !next.is_sealed() {
-                self.store_start(next.base)?;
-            }
-            self.remove_first_durably(&mut writer)?;
+            self.remove_first_durably(&mut writer, &next)?;
         }
     }
 
@@ -81,11 +77,12 @@ impl PartitionFiles {
     /// is not sealed yet.
     pub(crate) fn remove_oldest(&self) -> Result<bool, StorageError> {
         let mut writer = lock_std(&self.writer);
-        let may_go = |files: &[Arc<StoredFile>]| files.get(1).is_some_and(|next| next.is_sealed());
-        if !may_go(&lock_std(&self.state).files) {
+        self.names_are_known()?;
+        let next = lock_std(&self.state).files.get(1).cloned();
+        let Some(next) = next.filter(|next| next.is_sealed()) else {
             return Ok(false);
-        }
-        self.remove_first_durably(&mut writer)?;
+        };
+        self.remove_first_durably(&mut writer, &next)?;
         Ok(true)
     }
 
@@ -129,7 +126,7 @@ impl PartitionFiles {
 
     /// Makes the names in the directory durable. If that fails, nothing more is appended: what a
     /// later sync would report is not known to be so (D5 of `disk/mod.rs`).
-    fn sync_names(&self) -> Result<(), StorageError> {
+    pub(super) fn sync_names(&self) -> Result<(), StorageError> {
         self.disk.sync_dir(&self.dir).map_err(|error| {
             mark_failed_sync(&*self.disk, &self.dir);
             let error = StorageError::io("syncing the directory", &self.dir, &error);
@@ -138,9 +135,39 @@ impl PartitionFiles {
         })
     }
 
-    /// Removes the first of at least two files, durably: so that no later one is gone while it is
-    /// still there.
-    fn remove_first_durably(&self, writer: &mut Writer) -> Result<(), StorageError> {
+    /// After a failed sync of the directory, files that were removed may be back: if a later one is
+    /// removed then, what is left does not follow itself.
+    fn names_are_known(&self) -> Result<(), StorageError> {
+        match &lock_std(&self.state).failed_sync {
+            Some(error) => Err(error.clone()),
+            None => Ok(()),
+        }
+    }
+
+    /// Removes the first file, durably; `next` is the one after it.
+    ///
+    /// A power cut may take a file that is not sealed, and bring back some of the files that were
+    /// removed before without a sync. So where records begin is stored first. On a full disk there is
+    /// no room for that: then `next` has to be sealed durably, and the names be synced.
+    fn remove_first_durably(
+        &self,
+        writer: &mut Writer,
+        next: &StoredFile,
+    ) -> Result<(), StorageError> {
+        match self.store_start(next.base) {
+            Err(error) if error.is_full() && next.is_sealed() => {
+                // The process that sealed it may have died before it had synced that.
+                self.disk
+                    .open(&next.path, true)
+                    .and_then(|file| file.sync())
+                    .map_err(|error| {
+                        mark_failed_sync(&*self.disk, &self.dir);
+                        StorageError::io("syncing", &next.path, &error)
+                    })?;
+                self.sync_names()?;
+            }
+            stored => stored?,
+        }
         self.remove_first(writer)?;
         self.sync_names()
     }

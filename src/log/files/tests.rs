@@ -1,6 +1,7 @@
 //! Tests of a partition's files over the model disk: round trips, damage, crashes, power cuts.
 
 mod damage;
+mod golden;
 mod hazards;
 mod power;
 mod writing;

@@ -386,11 +386,7 @@ impl SyncJob {
             Self::sync(&**handle, path)?;
         }
         if self.names_changed {
-            let dir = &self.files.dir;
-            self.files
-                .disk
-                .sync_dir(dir)
-                .map_err(PartitionFiles::failed("syncing the directory", dir))?;
+            self.files.sync_names()?;
         }
         {
             let mut state = lock_std(&self.files.state);

@@ -208,6 +208,11 @@ fn a_directory_that_could_not_be_synced_stops_the_partition() {
         assert_eq!(append(&files, 10, 0).unwrap_err(), error);
         assert_eq!(sync(&files).unwrap_err(), error);
         assert_eq!(files.durable_end(), durable);
+        // Nor is more removed, which might leave a gap between the files.
+        let left = files_in(&disk);
+        assert_eq!(files.apply_retention(None, Some(1), 0), Err(error.clone()));
+        assert_eq!(files.remove_oldest(), Err(error));
+        assert_eq!(files_in(&disk), left);
     }
 }
 
@@ -351,4 +356,63 @@ fn a_file_that_retention_removes_while_it_is_looked_at_is_not_damaged() {
         assert!(same.apply_retention(None, Some(1), 0).unwrap() > 10);
     }));
     assert!(matches!(files.read(0), Found::Outside));
+}
+
+#[test]
+fn a_removal_is_not_lost_while_a_later_one_is_kept() {
+    for seed in 0..60 {
+        for operations in 0..8 {
+            for by_retention in [true, false] {
+                let disk = ModelDisk::new(seed);
+                let files = create(&disk, 9000);
+                for _ in 0..40 {
+                    append(&files, 10, 0).unwrap();
+                    sync(&files).unwrap();
+                }
+                // Removes files, whose names are not synced.
+                files.delete_before(150).unwrap();
+                disk.stop_after(operations);
+                if by_retention {
+                    let _ = files.apply_retention(None, Some(40_000), 0);
+                } else {
+                    let _ = files.remove_oldest();
+                }
+                disk.restart();
+                let (files, found) = recover(&disk, 9000);
+                assert_eq!(
+                    files.written_end(),
+                    400,
+                    "seed {seed}, {operations}: {found:?}"
+                );
+                assert!(files.start() >= 150);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_failed_sync_is_known_until_a_recovery_has_ended() {
+    for seed in 0..100 {
+        for operations in 0..4 {
+            let disk = ModelDisk::new(seed);
+            let files = create(&disk, 100_000);
+            append(&files, 30, 0).unwrap();
+            sync(&files).unwrap();
+            append(&files, 10, 0).unwrap();
+            disk.fail_sync_once();
+            files.stop(sync(&files).unwrap_err());
+            disk.kill();
+            // The next process dies while it recovers, and the one after that does not.
+            disk.stop_after(operations);
+            let _ = try_recover(&disk, 100_000);
+            disk.kill();
+            let (files, _) = recover(&disk, 100_000);
+            append(&files, 10, 0).unwrap();
+            sync(&files).unwrap();
+            let end = files.durable_end();
+            disk.restart();
+            let (files, _) = recover(&disk, 100_000);
+            assert_has(&files, 0..end, 0);
+        }
+    }
 }

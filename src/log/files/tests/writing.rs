@@ -169,6 +169,24 @@ fn a_full_disk_refuses_a_chunk_and_takes_it_later() {
 }
 
 #[test]
+fn a_full_disk_gets_room_from_retention() {
+    let disk = ModelDisk::new(1);
+    let files = create(&disk, 9000);
+    for _ in 0..50 {
+        append(&files, 10, 0).unwrap();
+    }
+    sync(&files).unwrap();
+    files.delete_before(3).unwrap();
+    disk.set_free(Some(0));
+    while append(&files, 10, 0).is_ok() {}
+    let end = files.written_end();
+    let start = files.apply_retention(None, Some(20_000), 0).unwrap();
+    assert!(start > 3);
+    append(&files, 10, 0).unwrap();
+    assert_has(&files, start..end + 10, 0);
+}
+
+#[test]
 fn an_operation_that_fails_is_an_error_and_loses_nothing_durable() {
     for operation in [
         "create", "open", "list", "rename", "remove", "sync_dir", "write", "read", "len",
