@@ -1,4 +1,5 @@
 //! Durable brokers on the model disk: what happens when the disk is full, or fails.
+#![allow(clippy::unwrap_used, clippy::panic)]
 
 use super::Broker;
 use crate::consumer::{ConsumerConfig, ReadUpTo};
@@ -218,5 +219,46 @@ fn a_reader_of_durable_records_gets_no_others() {
             waiting.join().unwrap()
         });
         assert_eq!(waiting, 1);
+    }
+}
+
+/// Makes a topic and stores a value, on a disk where the process was killed before in operation
+/// `killed_in`. Returns whether the process got past that operation.
+fn survives_a_power_cut(seed: u64, killed_in: Option<u64>) -> bool {
+    let disk = ModelDisk::new(seed);
+    let open = || Broker::open(config(&disk));
+    if let Some(operation) = killed_in {
+        disk.stop_at(operation);
+        let made = open().and_then(|(broker, _)| broker.create_topic("t", small_ring()));
+        if made.is_ok() && !disk.is_stopped() {
+            return true;
+        }
+        disk.kill();
+    }
+    let (broker, _) = open().unwrap();
+    let topic = broker.get_or_create_topic("t", small_ring()).unwrap();
+    topic.producer().send(Record::new("first")).unwrap();
+    topic.flush(LONG).unwrap();
+    let storage = broker.storage().unwrap().clone();
+    storage.put_value("v", b"x").unwrap();
+    drop((storage, topic, broker));
+    disk.restart();
+    let (broker, _) = open().unwrap();
+    let what = format!("seed {seed}, killed in {killed_in:?}");
+    let topic = broker
+        .topic("t")
+        .unwrap_or_else(|_| panic!("{what}: no topic"));
+    assert_eq!(topic.log_end_offset(0).unwrap(), 1, "{what}");
+    let value = broker.storage().unwrap().value("v").unwrap();
+    assert_eq!(value.as_deref(), Some(&b"x"[..]), "{what}");
+    false
+}
+
+#[test]
+fn what_was_made_by_a_process_that_was_killed_is_durable_in_the_next() {
+    for seed in 0..10 {
+        survives_a_power_cut(seed, None);
+        let mut operations = 1..100;
+        assert!(operations.any(|operation| survives_a_power_cut(seed, Some(operation))));
     }
 }

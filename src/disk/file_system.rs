@@ -1,8 +1,14 @@
 //! The real file system.
+//!
+//! Errors are the system's: the callers add the operation and the path
+//! ([`StorageError::io`](crate::StorageError)).
+
+#[cfg(test)]
+mod tests;
 
 use super::{Disk, DiskFile, Entry};
 use std::fmt::Debug;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, DirEntry, File, OpenOptions};
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -36,7 +42,7 @@ impl Disk for FileSystem {
             let entry = entry?;
             // Ringlog's own names are ASCII; others are not its files.
             if let Ok(name) = entry.file_name().into_string() {
-                let is_dir = entry.file_type()?.is_dir();
+                let is_dir = is_dir(&entry)?;
                 entries.push(Entry { name, is_dir });
             }
         }
@@ -74,7 +80,18 @@ impl Disk for FileSystem {
     }
 }
 
-/// Opens the file with a lock that ends with the file, or with the process.
+/// A link to a directory is one: a topic may have been moved to another disk.
+fn is_dir(entry: &DirEntry) -> io::Result<bool> {
+    let listed = entry.file_type()?;
+    if !listed.is_symlink() {
+        return Ok(listed.is_dir());
+    }
+    // One that leads nowhere is none.
+    Ok(fs::metadata(entry.path()).is_ok_and(|found| found.is_dir()))
+}
+
+/// Opens the file with a lock that ends with the file, or with the process. The lock belongs to the
+/// open file, so that it excludes a second one in the same process too.
 #[cfg(unix)]
 fn lock_file(path: &Path) -> io::Result<File> {
     use rustix::fs::{FlockOperation, flock};
@@ -86,7 +103,23 @@ fn lock_file(path: &Path) -> io::Result<File> {
         .truncate(false)
         .open(path)?;
     flock(&file, FlockOperation::NonBlockingLockExclusive)?;
+    if !is_named(&file, path)? {
+        return Err(io::ErrorKind::WouldBlock.into());
+    }
     Ok(file)
+}
+
+/// Whether `path` leads to this open file. If the file was removed between its opening and its
+/// locking, the lock excludes only the processes that opened it before: others create a new one.
+#[cfg(unix)]
+fn is_named(file: &File, path: &Path) -> io::Result<bool> {
+    use std::os::unix::fs::MetadataExt;
+    let opened = file.metadata()?;
+    match fs::metadata(path) {
+        Ok(named) => Ok((opened.dev(), opened.ino()) == (named.dev(), named.ino())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 #[cfg(windows)]
@@ -126,21 +159,32 @@ impl SystemFile {
         std::os::windows::fs::FileExt::seek_read(&self.0, out, at)
     }
 
-    /// Whether room was reserved: not every file system can.
-    #[cfg(target_os = "linux")]
+    /// Whether room was reserved, and the file made that long: not every file system can, and Miri
+    /// cannot.
+    #[cfg(all(target_os = "linux", not(miri)))]
     fn reserve(&self, len: u64) -> io::Result<bool> {
         use rustix::fs::{FallocateFlags, fallocate};
         use rustix::io::Errno;
-        match fallocate(&self.0, FallocateFlags::empty(), 0, len) {
-            Ok(()) => Ok(true),
-            Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => Ok(false),
-            Err(error) => Err(error.into()),
-        }
+        uninterrupted(
+            || match fallocate(&self.0, FallocateFlags::empty(), 0, len) {
+                Ok(()) => Ok(true),
+                Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => Ok(false),
+                Err(error) => Err(error.into()),
+            },
+        )
     }
 
-    #[cfg(not(target_os = "linux"))]
+    #[cfg(not(all(target_os = "linux", not(miri))))]
     fn reserve(&self, _len: u64) -> io::Result<bool> {
         Ok(false)
+    }
+
+    /// Makes the file longer, and never shorter.
+    fn lengthen(&self, len: u64) -> io::Result<()> {
+        if self.len()? < len {
+            self.set_len(len)?;
+        }
+        Ok(())
     }
 }
 
@@ -154,29 +198,47 @@ fn uninterrupted<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
     }
 }
 
-impl DiskFile for SystemFile {
-    fn write_at(&self, mut bytes: &[u8], mut at: u64) -> io::Result<()> {
-        while !bytes.is_empty() {
-            match uninterrupted(|| self.write_some(bytes, at))? {
-                0 => return Err(io::ErrorKind::WriteZero.into()),
-                written => {
-                    bytes = bytes.get(written..).unwrap_or_default();
-                    at += written as u64;
-                }
+/// Writes all, by calls that may write less.
+fn write_fully(
+    mut bytes: &[u8],
+    mut at: u64,
+    mut write_some: impl FnMut(&[u8], u64) -> io::Result<usize>,
+) -> io::Result<()> {
+    while !bytes.is_empty() {
+        match uninterrupted(|| write_some(bytes, at))? {
+            0 => return Err(io::ErrorKind::WriteZero.into()),
+            written => {
+                bytes = bytes.get(written..).unwrap_or_default();
+                at += written as u64;
             }
         }
-        Ok(())
+    }
+    Ok(())
+}
+
+/// Fills `out`, by calls that may read less. One that reads nothing is at the end of the file.
+fn read_fully(
+    out: &mut [u8],
+    at: u64,
+    mut read_some: impl FnMut(&mut [u8], u64) -> io::Result<usize>,
+) -> io::Result<usize> {
+    let mut read = 0;
+    while let Some(rest) = out.get_mut(read..).filter(|rest| !rest.is_empty()) {
+        match uninterrupted(|| read_some(rest, at + read as u64))? {
+            0 => break,
+            some => read += some,
+        }
+    }
+    Ok(read)
+}
+
+impl DiskFile for SystemFile {
+    fn write_at(&self, bytes: &[u8], at: u64) -> io::Result<()> {
+        write_fully(bytes, at, |bytes, at| self.write_some(bytes, at))
     }
 
     fn read_at(&self, out: &mut [u8], at: u64) -> io::Result<usize> {
-        let mut read = 0;
-        while let Some(rest) = out.get_mut(read..).filter(|rest| !rest.is_empty()) {
-            match uninterrupted(|| self.read_some(rest, at + read as u64))? {
-                0 => break,
-                some => read += some,
-            }
-        }
-        Ok(read)
+        read_fully(out, at, |out, at| self.read_some(out, at))
     }
 
     fn len(&self) -> io::Result<u64> {
@@ -188,10 +250,11 @@ impl DiskFile for SystemFile {
     }
 
     fn allocate(&self, len: u64) -> io::Result<()> {
-        if self.len()? >= len || self.reserve(len)? {
-            return Ok(());
+        // Also in a file that is long enough: it may have been made longer by `set_len`.
+        match self.reserve(len)? {
+            true => Ok(()),
+            false => self.lengthen(len),
         }
-        self.set_len(len)
     }
 
     /// `fdatasync` writes a changed length too, and whatever else is needed to read the contents.

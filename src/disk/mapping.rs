@@ -33,13 +33,11 @@ impl Mapping {
     /// Maps the first `len` bytes, which may be more than the file has.
     pub(super) fn new(file: &File, len: u64) -> io::Result<Mapping> {
         let len = usize::try_from(len).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?;
-        // The system refuses to map nothing.
-        let mapped = len.max(1);
         // SAFETY: a new mapping, at an address that the system chooses.
         let start = unsafe {
             mmap(
                 ptr::null_mut(),
-                mapped,
+                mapped_len(len),
                 ProtFlags::READ,
                 MapFlags::SHARED,
                 file,
@@ -48,7 +46,7 @@ impl Mapping {
         }?;
         let start = NonNull::new(start.cast::<u8>());
         let start = start.ok_or_else(|| io::Error::from(io::ErrorKind::OutOfMemory))?;
-        Ok(Mapping { start, len: mapped })
+        Ok(Mapping { start, len })
     }
 
     /// The bytes `at .. at + len`, which were written before (D6); `None` if they are not mapped.
@@ -72,10 +70,15 @@ impl Mapping {
     }
 }
 
+/// The system refuses to map nothing.
+fn mapped_len(len: usize) -> usize {
+    len.max(1)
+}
+
 impl Drop for Mapping {
     fn drop(&mut self) {
         // SAFETY: the mapping that `new` has made; nothing borrows it any more. A failure would
         // leave it mapped.
-        let _ = unsafe { munmap(self.start.as_ptr().cast(), self.len) };
+        let _ = unsafe { munmap(self.start.as_ptr().cast(), mapped_len(self.len)) };
     }
 }

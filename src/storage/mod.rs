@@ -138,8 +138,10 @@ impl Storage {
         disk.create_dir(&topics)
             .map_err(|error| StorageError::io("creating the directory", &topics, &error))?;
         let lock = lock_directory(&**disk, dir)?;
-        disk.sync_dir(dir)
-            .map_err(|error| StorageError::io("syncing the directory", dir, &error))?;
+        for dir in [dir, &topics] {
+            disk.sync_dir(dir)
+                .map_err(|error| StorageError::io("syncing the directory", dir, &error))?;
+        }
         // The directory may be new, and those above it too. Some may not be ours to open.
         for above in dir.ancestors().skip(1) {
             let above = if above.as_os_str().is_empty() {
@@ -221,6 +223,8 @@ impl Storage {
         let dir = self.path().join("values");
         disk.create_dir(&dir)
             .map_err(|error| StorageError::io("creating the directory", &dir, &error))?;
+        disk.sync_dir(self.path())
+            .map_err(|error| StorageError::io("syncing the directory", self.path(), &error))?;
         crate::disk::replace(&**disk, &path, &commits::with_crc(value))
     }
 
@@ -340,6 +344,12 @@ impl Owner {
         self.shared.change(|inbox| inbox.is_closing = true);
         // The lock is held meanwhile: a second call returns when the threads have ended.
         let mut threads = lock_std(&self.threads);
+        let current = std::thread::current().id();
+        if threads.iter().any(|thread| thread.thread().id() == current) {
+            // One of the threads has dropped the last handle: it ends by itself, and the directory's
+            // lock with it.
+            return;
+        }
         for thread in threads.drain(..) {
             // A thread that has panicked has stopped copying: what it wrote is recovered.
             let _ = thread.join();

@@ -222,6 +222,13 @@ impl TopicShared {
     /// exchanges of one word one comes second: either the producer finds the topic closed, or
     /// `close` finds the new producer count.
     pub(crate) fn close(&self) {
+        self.end();
+        self.store_closed();
+    }
+
+    /// The same, until the next start: after a failed write the topic is closed, and may be whole
+    /// again on another disk.
+    pub(super) fn end(&self) {
         // While this lock is held no partition is added; afterwards the topic refuses to.
         let subscribers = self.subscribers();
         // Acquire: the producer count as of every exclusive producer that entered or left before
@@ -234,7 +241,6 @@ impl TopicShared {
         } else {
             self.end_logs();
         }
-        self.store_closed();
     }
 
     /// Ends the logs of a closed topic. No exclusive producer may be claiming.

@@ -83,7 +83,7 @@ impl TopicShared {
                 self.retention_arc().clone(),
                 move || {
                     if let Some(topic) = topic.upgrade() {
-                        topic.close();
+                        topic.end();
                     }
                 },
             ));

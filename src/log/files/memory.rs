@@ -90,7 +90,11 @@ impl Memory {
 
     /// The index of a sealed file, as it is stored.
     pub(super) fn index(&self, seal: &Seal, base: u64) -> io::Result<Option<Index>> {
-        let (Ok(at), Ok(len)) = (seal.index_at.try_into(), seal.index_bytes.try_into()) else {
+        let place = (
+            usize::try_from(seal.index_at),
+            usize::try_from(seal.index_bytes),
+        );
+        let (Ok(at), Ok(len)) = place else {
             return Ok(None);
         };
         let mut read = Vec::new();

@@ -13,7 +13,6 @@ use super::{PartitionFiles, PartitionName};
 use crate::error::StorageError;
 use crate::sync::lock_std;
 use std::io;
-use std::sync::Arc;
 
 /// The name of the file with the first offset that is kept.
 pub(super) const LOG_START: &str = "log-start";
@@ -83,6 +82,12 @@ impl PartitionFiles {
         let Some(next) = next.filter(|next| next.is_sealed()) else {
             return Ok(false);
         };
+        // By its seal recovery knows that records begin there. A seal that was found by recovery may
+        // not be on the disk: the process that wrote it may have died before it had synced it.
+        self.sync_file(&next)?;
+        // There may be no room to store the start. So what was removed before must not be back when
+        // this one is gone.
+        self.sync_names()?;
         self.remove_first_durably(&mut writer, &next)?;
         Ok(true)
     }
@@ -123,6 +128,18 @@ impl PartitionFiles {
         lock_std(&self.state).files.push(new.file.clone());
         writer.active = Some(new);
         self.sync_names()
+    }
+
+    fn sync_file(&self, file: &StoredFile) -> Result<(), StorageError> {
+        let failed = |operation| move |error| StorageError::io(operation, &file.path, &error);
+        let handle = self.disk.open(&file.path, true);
+        let handle = handle.map_err(failed("opening the file"))?;
+        handle.sync().map_err(|error| {
+            mark_failed_sync(&*self.disk, &self.dir);
+            let error = failed("syncing")(error);
+            let failed_sync = &mut lock_std(&self.state).failed_sync;
+            failed_sync.get_or_insert(error).clone()
+        })
     }
 
     /// Makes the names in the directory durable. If that fails, nothing more is appended: what a

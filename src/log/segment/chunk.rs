@@ -22,11 +22,14 @@
 //! file is checked before it is read, whatever its checksum says.
 #![allow(unsafe_code)]
 
+#[cfg(not(loom))]
+use super::SegmentShape;
 use super::descriptor::{Descriptor, Kind, padded};
 use super::frame::{TABLE_PREFIX, UNIFORM_PREFIX};
+#[cfg(not(loom))]
 use super::memory::Block;
 use super::records::{RecordRun, StoredRecords};
-use super::{Segment, SegmentShape, UNIT};
+use super::{Segment, UNIT};
 use crate::record::NO_TIMESTAMP;
 
 /// Words that must precede a chunk's descriptors in memory: what a segment's header takes.

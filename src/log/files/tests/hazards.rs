@@ -416,3 +416,34 @@ fn a_failed_sync_is_known_until_a_recovery_has_ended() {
         }
     }
 }
+
+#[test]
+fn a_seal_that_was_not_synced_does_not_show_where_records_begin() {
+    for seed in 0..100 {
+        for operations in 0..16 {
+            let disk = ModelDisk::new(seed);
+            let files = create(&disk, 9000);
+            for _ in 0..4 {
+                append(&files, 10, 0).unwrap();
+            }
+            // The process dies between the seals and their syncs.
+            disk.stop_after(operations);
+            let _ = sync(&files);
+            disk.kill();
+            let (files, _) = recover(&disk, 9000);
+            if operations % 2 == 0 {
+                files.remove_oldest().unwrap();
+            } else {
+                files.apply_retention(None, Some(20_000), 0).unwrap();
+            }
+            let end = files.durable_end();
+            disk.restart();
+            let (files, found) = recover(&disk, 9000);
+            let left = files.written_end();
+            assert!(
+                left >= end,
+                "seed {seed}, {operations}: {end}, {left}: {found:?}"
+            );
+        }
+    }
+}
