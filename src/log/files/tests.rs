@@ -1,6 +1,8 @@
 //! Tests of a partition's files over the model disk: round trips, damage, crashes, power cuts.
 
+mod chunks;
 mod damage;
+mod failures;
 mod golden;
 mod hazards;
 mod power;

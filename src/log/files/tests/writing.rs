@@ -147,6 +147,27 @@ fn deleted_records_stay_deleted() {
 }
 
 #[test]
+fn retention_brings_no_deleted_record_back() {
+    for operations in 0..30 {
+        let disk = ModelDisk::new(operations);
+        let files = create(&disk, 9000);
+        for _ in 0..50 {
+            append(&files, 10, 0).unwrap();
+        }
+        sync(&files).unwrap();
+        // They are deleted, but their files are left. (The first removal is of a temporary file.)
+        disk.fail_nth("remove", 1, ErrorKind::PermissionDenied);
+        files.delete_before(125).unwrap_err();
+        assert_eq!(files.start(), 125);
+        disk.stop_after(operations);
+        let _ = files.apply_retention(None, Some(20_000), 0);
+        disk.kill();
+        let (files, found) = recover(&disk, 9000);
+        assert!(files.start() >= 125, "{operations}: {found:?}");
+    }
+}
+
+#[test]
 fn a_full_disk_refuses_a_chunk_and_takes_it_later() {
     let disk = ModelDisk::new(1);
     let files = create(&disk, 200_000);
