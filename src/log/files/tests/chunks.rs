@@ -265,7 +265,11 @@ fn damage_below_an_index_entry_is_found_and_what_is_around_it_is_read() {
             let (files, found) = recover(&fork, 300_000);
             assert_eq!((found.scanned_bytes > 0, found.end), (true, end));
             let back = read_all(&files);
-            assert_eq!(back.damaged, [damaged.clone()], "chunk {number}");
+            assert_eq!(
+                back.damaged,
+                std::slice::from_ref(&damaged),
+                "chunk {number}"
+            );
             let whole = (0..end).filter(|offset| !damaged.contains(offset));
             let whole: Vec<_> = whole.map(|offset| (offset, value(offset, 0))).collect();
             assert!(back.records == whole, "chunk {number}");
