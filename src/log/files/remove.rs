@@ -91,9 +91,13 @@ impl PartitionFiles {
     pub(crate) fn delete_before(&self, offset: u64) -> Result<(), StorageError> {
         let mut writer = lock_std(&self.writer);
         if offset <= self.start() {
+            if core::mem::take(&mut writer.start_may_be_lost) {
+                self.sync_names()?;
+            }
             return Ok(());
         }
         self.store_start(offset)?;
+        writer.start_may_be_lost = false;
         {
             let mut state = lock_std(&self.state);
             state.start = state.start.max(offset);
