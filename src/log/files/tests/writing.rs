@@ -56,6 +56,24 @@ fn a_chunk_after_a_sync_begins_on_a_page_of_its_own() {
 }
 
 #[test]
+fn a_file_that_was_sealed_is_not_scanned_after_a_power_cut() {
+    for seed in 0..50 {
+        let disk = ModelDisk::new(seed);
+        let files = create(&disk, 9000);
+        for _ in 0..10 {
+            append(&files, 10, 0).unwrap();
+        }
+        sync(&files).unwrap();
+        disk.restart();
+        let paths = files_in(&disk);
+        assert!(paths.len() > 2);
+        let last = disk.bytes(paths.last().unwrap()).len() as u64;
+        let (_, found) = recover(&disk, 9000);
+        assert_eq!(found.scanned_bytes, last, "seed {seed}");
+    }
+}
+
+#[test]
 fn gaps_are_kept() {
     let disk = ModelDisk::new(1);
     let files = create(&disk, 9000);
