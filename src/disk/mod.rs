@@ -46,7 +46,8 @@ pub(crate) trait Disk: Debug + Send + Sync {
     /// The names of the files and directories in a directory, sorted.
     fn list(&self, dir: &Path) -> io::Result<Vec<Entry>>;
 
-    /// Creates a directory, and those above it that are missing.
+    /// Creates a directory, and those above it that are missing. Each of their names is durable
+    /// after a sync of the directory above it (D2).
     fn create_dir(&self, dir: &Path) -> io::Result<()>;
 
     /// Gives a file or directory another name, in place of what has that name.
@@ -89,7 +90,7 @@ pub(crate) trait DiskFile: Debug + Send + Sync {
 
     /// Reserves room on the disk up to byte `len`, and makes the file that long if it is shorter,
     /// so that writing there cannot fail for want of room. Where the system cannot reserve, it only
-    /// makes the file longer.
+    /// makes the file longer. After an error, the file may have become longer by a part.
     fn allocate(&self, len: u64) -> io::Result<()>;
 
     /// Makes the contents and the length durable (D1).

@@ -239,6 +239,11 @@ impl ModelDisk {
         self.state().failures.push((op.into(), passed, error));
     }
 
+    /// Nothing fails any more that was to.
+    pub(crate) fn heal(&self) {
+        self.state().heal();
+    }
+
     /// Leaves room for this many bytes more; for all, without a number.
     pub(crate) fn set_free(&self, bytes: Option<u64>) {
         self.state().free = bytes;
@@ -317,6 +322,10 @@ impl State {
         self.locked.clear();
         self.is_stopped = false;
         self.stop_at = None;
+        self.heal();
+    }
+
+    fn heal(&mut self) {
         self.failures.clear();
         self.fails_next_sync = false;
     }

@@ -124,6 +124,7 @@ impl PartitionFiles {
         let sealed = files.iter().take_while(|file| file.is_sealed());
         let sealed_end = sealed.last().map(|file| file.end());
         let durable_end = sealed_end.or(base).unwrap_or(0);
+        writer.start_may_be_lost = stored_start > 0;
         writer.names_changed =
             writer.active.is_some() || !writer.full.is_empty() || stored_start > durable_end;
         let state = State {

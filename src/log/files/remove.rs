@@ -82,12 +82,6 @@ impl PartitionFiles {
         let Some(next) = next.filter(|next| next.is_sealed()) else {
             return Ok(false);
         };
-        // By its seal recovery knows that records begin there. A seal that was found by recovery may
-        // not be on the disk: the process that wrote it may have died before it had synced it.
-        self.sync_file(&next)?;
-        // There may be no room to store the start. So what was removed before must not be back when
-        // this one is gone.
-        self.sync_names()?;
         self.remove_first_durably(&mut writer, &next)?;
         Ok(true)
     }
@@ -97,9 +91,13 @@ impl PartitionFiles {
     pub(crate) fn delete_before(&self, offset: u64) -> Result<(), StorageError> {
         let mut writer = lock_std(&self.writer);
         if offset <= self.start() {
+            if core::mem::take(&mut writer.start_may_be_lost) {
+                self.sync_names()?;
+            }
             return Ok(());
         }
         self.store_start(offset)?;
+        writer.start_may_be_lost = false;
         {
             let mut state = lock_std(&self.state);
             state.start = state.start.max(offset);
@@ -172,16 +170,13 @@ impl PartitionFiles {
         writer: &mut Writer,
         next: &StoredFile,
     ) -> Result<(), StorageError> {
-        match self.store_start(next.base) {
+        // Not before records that were deleted: the removal of their files may have failed.
+        match self.store_start(next.base.max(self.start())) {
             Err(error) if error.is_full() && next.is_sealed() => {
-                // The process that sealed it may have died before it had synced that.
-                self.disk
-                    .open(&next.path, true)
-                    .and_then(|file| file.sync())
-                    .map_err(|error| {
-                        mark_failed_sync(&*self.disk, &self.dir);
-                        StorageError::io("syncing", &next.path, &error)
-                    })?;
+                // By its seal recovery knows that records begin there. A seal that was found by
+                // recovery may not be on the disk: the process that wrote it may have died before
+                // it had synced it.
+                self.sync_file(next)?;
                 self.sync_names()?;
             }
             stored => stored?,

@@ -1,9 +1,12 @@
 //! Tests of a partition's files over the model disk: round trips, damage, crashes, power cuts.
 
+mod chunks;
 mod damage;
+mod failures;
 mod golden;
 mod hazards;
 mod power;
+mod system;
 mod writing;
 
 use super::*;

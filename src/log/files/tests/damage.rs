@@ -165,6 +165,45 @@ fn files_of_another_place_are_set_aside() {
 }
 
 #[test]
+fn files_that_two_partitions_have_swapped_are_set_aside_in_both() {
+    let (disk, _) = small();
+    let mut other = name();
+    other.partition = 4;
+    let recover_other = |disk: &ModelDisk| {
+        let disk = Arc::new(disk.clone());
+        PartitionFiles::recover(disk, "/t/p00004".into(), other.clone(), options(25_000)).unwrap()
+    };
+    let files = Arc::new(recover_other(&disk).0);
+    for _ in 0..11 {
+        append(&files, 12, 5).unwrap();
+        sync(&files).unwrap();
+    }
+    let end = files.written_end();
+    drop(files);
+    // The second ones, of the same base.
+    let ours = files_in(&disk)[1].clone();
+    let theirs = Path::new("/t/p00004").join(ours.file_name().unwrap());
+    let (bytes, their_bytes) = (disk.bytes(&ours), disk.bytes(&theirs));
+    disk.put(&ours, &their_bytes);
+    disk.put(&theirs, &bytes);
+    let (files, found) = recover(&disk, 25_000);
+    let (other_files, other_found) = recover_other(&disk);
+    for (files, found, life, partition) in
+        [(&*files, found, 0, 4), (&other_files, other_found, 5, 3)]
+    {
+        assert!(0 < found.end && found.end < end, "{found:?}");
+        assert_has(files, 0..found.end, life);
+        let reason = &found.set_aside[0].reason;
+        assert_eq!(
+            *reason,
+            format!("it is of partition {partition} of topic \"orders\"")
+        );
+        // And those that do not follow any more.
+        assert_eq!(found.set_aside.len(), 2, "{found:?}");
+    }
+}
+
+#[test]
 fn a_newer_format_is_refused_with_both_versions() {
     let (disk, _) = small();
     let path = files_in(&disk)[1].clone();

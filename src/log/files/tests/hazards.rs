@@ -2,6 +2,7 @@
 //! durable in another order than they were made.
 
 use super::*;
+use crate::disk::model::Op;
 use crate::disk::{DiskFile, Entry, Mapping};
 use std::io::{self, ErrorKind};
 use std::sync::Mutex;
@@ -414,6 +415,28 @@ fn a_failed_sync_is_known_until_a_recovery_has_ended() {
             let (files, _) = recover(&disk, 100_000);
             assert_has(&files, 0..end, 0);
         }
+    }
+}
+
+#[test]
+fn records_that_a_dead_process_was_deleting_are_deleted_durably_by_the_next() {
+    for seed in 0..100 {
+        let disk = ModelDisk::new(seed);
+        let files = create(&disk, 100_000);
+        append(&files, 50, 0).unwrap();
+        sync(&files).unwrap();
+        // The process dies when it is to sync the new name.
+        let syncs = disk.count(Op::SyncDir);
+        disk.stop_after(5);
+        files.delete_before(20).unwrap_err();
+        assert_eq!(disk.count(Op::SyncDir), syncs + 1);
+        disk.kill();
+        let (files, _) = recover(&disk, 100_000);
+        assert_eq!(files.start(), 20);
+        files.delete_before(20).unwrap();
+        disk.restart();
+        let (files, found) = recover(&disk, 100_000);
+        assert_eq!(files.start(), 20, "seed {seed}: {found:?}");
     }
 }
 

@@ -56,6 +56,24 @@ fn a_chunk_after_a_sync_begins_on_a_page_of_its_own() {
 }
 
 #[test]
+fn a_file_that_was_sealed_is_not_scanned_after_a_power_cut() {
+    for seed in 0..50 {
+        let disk = ModelDisk::new(seed);
+        let files = create(&disk, 9000);
+        for _ in 0..10 {
+            append(&files, 10, 0).unwrap();
+        }
+        sync(&files).unwrap();
+        disk.restart();
+        let paths = files_in(&disk);
+        assert!(paths.len() > 2);
+        let last = disk.bytes(paths.last().unwrap()).len() as u64;
+        let (_, found) = recover(&disk, 9000);
+        assert_eq!(found.scanned_bytes, last, "seed {seed}");
+    }
+}
+
+#[test]
 fn gaps_are_kept() {
     let disk = ModelDisk::new(1);
     let files = create(&disk, 9000);
@@ -144,6 +162,27 @@ fn deleted_records_stay_deleted() {
     assert_eq!((found.start, found.end), (500, 500));
     append(&files, 1, 0).unwrap();
     assert_has(&files, 500..501, 0);
+}
+
+#[test]
+fn retention_brings_no_deleted_record_back() {
+    for operations in 0..30 {
+        let disk = ModelDisk::new(operations);
+        let files = create(&disk, 9000);
+        for _ in 0..50 {
+            append(&files, 10, 0).unwrap();
+        }
+        sync(&files).unwrap();
+        // They are deleted, but their files are left. (The first removal is of a temporary file.)
+        disk.fail_nth("remove", 1, ErrorKind::PermissionDenied);
+        files.delete_before(125).unwrap_err();
+        assert_eq!(files.start(), 125);
+        disk.stop_after(operations);
+        let _ = files.apply_retention(None, Some(20_000), 0);
+        disk.kill();
+        let (files, found) = recover(&disk, 9000);
+        assert!(files.start() >= 125, "{operations}: {found:?}");
+    }
 }
 
 #[test]
