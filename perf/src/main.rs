@@ -25,7 +25,7 @@
 //! | 5 | `scenarios/` | which systems do which work; measures a case |
 //! | 5 | `report/` | the results as text, JSON, HTML and SVG |
 //! | 6 | `soak/` | random work for all calls, every record checked |
-//! | 6 | `durable/` | durable topics: sends beside the copier, syncs, opening and replaying |
+//! | 6 | `durable/` | durable topics: sends beside the copier, syncs, opening and replaying, other logs in files |
 //! | 7 | `commands/` | the commands `run` and `list` |
 //!
 //! A new peer is an adapter in `systems/` and a line in the scenarios that it can do.
@@ -45,7 +45,7 @@ mod versions;
 
 use clap::{Parser, Subcommand};
 use commands::{list, run};
-use durable::Durable;
+use durable::{Durable, MeasureFileLog};
 use failure::Failure;
 use soak::command::Soak;
 
@@ -66,6 +66,9 @@ enum Command {
     Soak(Soak),
     /// Measures durable topics, beside topics in memory and a bare sync.
     Durable(Durable),
+    /// One measurement of `durable`, in a process of its own.
+    #[command(hide = true)]
+    FileLog(MeasureFileLog),
 }
 
 fn main() -> Result<(), Failure> {
@@ -73,6 +76,7 @@ fn main() -> Result<(), Failure> {
         Command::Run(args) => args.run(),
         Command::Soak(args) => args.run(),
         Command::Durable(args) => args.run(),
+        Command::FileLog(args) => args.run(),
         Command::List => {
             print!("{}", list::list());
             Ok(())

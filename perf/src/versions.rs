@@ -26,8 +26,8 @@ mod tests {
 
     #[test]
     fn every_measured_crate_has_one_version() {
-        let peers = "bus crossbeam-channel crossbeam-queue crossfire disruptor flume kanal \
-                     nexus-logbuf nexus-queue rapidfire ringlog rtrb tokio";
+        let peers = "bus crossbeam-channel crossbeam-queue crossfire disruptor fjall flume kafko \
+                     kanal nexus-logbuf nexus-queue rapidfire ringlog rtrb tokio walrus-rust";
         for package in peers.split_whitespace() {
             assert_eq!(versions_of(package).count(), 1, "{package}");
             assert!(version(package).split('.').count() == 3, "{package}");

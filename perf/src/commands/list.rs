@@ -12,7 +12,7 @@ const NOT_MEASURED: [(&str, &str); 3] = [
     ("gil 0.9", "needs Rust 1.89"),
     (
         "kafko 0.3",
-        "every append and read is an async call that accesses a file",
+        "every append and read is an async call that accesses a file: see `durable`",
     ),
     (
         "Kafka, Redpanda, Aeron, iggy",

@@ -1,14 +1,17 @@
 //! The command `durable`: sends beside the copier of a durable topic, durable records a second,
-//! acknowledgement times, and opening and replaying a directory.
+//! acknowledgement times, opening and replaying a directory, and other logs in files.
 //!
 //! What is compared is measured in turn, round after round: a topic in memory and a durable one, a
 //! bare `fdatasync` and a wait for a durable record. Each row has the median of the rounds, with
 //! the lowest and the highest. The directory is on the disk that is measured; its files stay in the
 //! page cache.
 
+mod peers;
 mod replay;
 mod sends;
 mod syncs;
+
+pub(crate) use peers::MeasureFileLog;
 
 use crate::failure::Failure;
 use crate::machine::cores::{Cores, consumer_core, producer_core};
@@ -80,7 +83,8 @@ impl Durable {
         bench.syncs()?;
         bench.paced_sends()?;
         bench.rates()?;
-        bench.replays()
+        bench.replays()?;
+        bench.peers()
     }
 }
 
