@@ -258,3 +258,124 @@ async fn groups() {
         assert_eq!(response.results[0].error_code, expected, "v{version}");
     }
 }
+
+#[tokio::test]
+async fn list_config_resources() {
+    let (_served, mut client) = served().await;
+    let request = |_| ListConfigResourcesRequest::default();
+    let listed = |response: ListConfigResourcesResponse| {
+        assert_eq!(response.error_code, 0);
+        let resources = response.config_resources.into_iter();
+        let listed = resources.map(|r| (r.resource_type, r.resource_name.to_string()));
+        listed.collect::<Vec<_>>()
+    };
+    let expected = |kinds: &[i8]| {
+        let names = |kind: &i8| (*kind, if *kind == 2 { "orders" } else { "0" }.to_owned());
+        kinds.iter().map(names).collect::<Vec<_>>()
+    };
+    for (version, response) in in_all_versions(&mut client, request).await {
+        // Version 0 lists what is configured of client metrics: nothing.
+        let kinds: &[i8] = if version == 0 { &[] } else { &[8, 4, 2] };
+        assert_eq!(listed(response), expected(kinds), "v{version}");
+    }
+    for (asked, kinds) in [(&[2][..], &[2][..]), (&[16, 4], &[4]), (&[32], &[])] {
+        let request = ListConfigResourcesRequest::default().with_resource_types(asked.to_vec());
+        assert_eq!(
+            listed(client.ask(1, &request).await),
+            expected(kinds),
+            "{asked:?}"
+        );
+    }
+    let request = ListConfigResourcesRequest::default().with_resource_types(vec![2, 1]);
+    let response = client.ask(1, &request).await;
+    assert_eq!(
+        (response.error_code, response.config_resources.len()),
+        (35, 0)
+    );
+}
+
+/// The topics, partitions and error codes of an answer, and where the next one begins.
+type Described = (Vec<(String, Vec<i32>, i16)>, Option<(String, i32)>);
+
+#[tokio::test]
+async fn describe_topic_partitions() {
+    use describe_topic_partitions_request::{Cursor, TopicRequest};
+    let (served, mut client) = served().await;
+    for (topic, partitions) in [("a", 3), ("b", 1)] {
+        let config = ringlog::TopicConfig::new().partitions(partitions);
+        served.broker.create_topic(topic, config).unwrap();
+    }
+    let request = |names: &[&str], limit: i32, cursor: Option<(&str, i32)>| {
+        let topics = names
+            .iter()
+            .map(|n| TopicRequest::default().with_name(name(n)));
+        let cursor = cursor.map(|(topic, partition)| {
+            let cursor = Cursor::default().with_topic_name(name(topic));
+            cursor.with_partition_index(partition)
+        });
+        DescribeTopicPartitionsRequest::default()
+            .with_topics(topics.collect())
+            .with_response_partition_limit(limit)
+            .with_cursor(cursor)
+    };
+    let described = |response: DescribeTopicPartitionsResponse| -> Described {
+        let topics = response.topics.into_iter().map(|topic| {
+            let partitions = topic.partitions.iter().map(|p| p.partition_index);
+            let name = topic.name.unwrap().to_string();
+            assert_eq!(topic.topic_id.is_nil(), topic.error_code != 0);
+            (name, partitions.collect(), topic.error_code)
+        });
+        let next = response.next_cursor;
+        let next = next.map(|next| (next.topic_name.to_string(), next.partition_index));
+        (topics.collect(), next)
+    };
+    let topic = |name: &str, partitions: &[i32]| (name.to_owned(), partitions.to_vec(), 0);
+    let failed = |name: &str, error| (name.to_owned(), Vec::new(), error);
+    let at = |name: &str, partition| Some((name.to_owned(), partition));
+    let all = vec![
+        topic("a", &[0, 1, 2]),
+        topic("b", &[0]),
+        topic("orders", &[0]),
+    ];
+    for (names, limit, cursor, expected) in [
+        (&[][..], 2000, None, (all.clone(), None)),
+        (&[], 5, None, (all.clone(), None)),
+        (&[], 2, None, (vec![topic("a", &[0, 1])], at("a", 2))),
+        (&[], 3, None, (vec![topic("a", &[0, 1, 2])], at("b", 0))),
+        (&[], 0, None, (vec![topic("a", &[0])], at("a", 1))),
+        (
+            &[],
+            2,
+            Some(("a", 2)),
+            (vec![topic("a", &[2]), topic("b", &[0])], at("orders", 0)),
+        ),
+        (&[], 9, Some(("aa", 7)), (all[1..].to_vec(), None)),
+        (
+            &[],
+            9,
+            Some(("b", 4)),
+            (vec![topic("b", &[]), topic("orders", &[0])], None),
+        ),
+        (&["b", "a", "b"], 9, None, (all[..2].to_vec(), None)),
+        (&["b", "a"], 9, Some(("b", 0)), (all[1..2].to_vec(), None)),
+        (
+            &["x", "?", "a"],
+            9,
+            None,
+            (
+                vec![failed("?", 17), topic("a", &[0, 1, 2]), failed("x", 3)],
+                None,
+            ),
+        ),
+        (&["a"], 9, Some(("b", 0)), (vec![failed("a", 42)], None)),
+        (&["a"], 9, Some(("a", -1)), (vec![failed("a", 42)], None)),
+        (&[], 9, Some(("a", -1)), (Vec::new(), None)),
+    ] {
+        let response = client.ask(0, &request(names, limit, cursor)).await;
+        assert_eq!(
+            described(response),
+            expected,
+            "{names:?} {limit} {cursor:?}"
+        );
+    }
+}

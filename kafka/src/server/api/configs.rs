@@ -23,6 +23,9 @@ use kafka_protocol::messages::{
 
 pub(super) const TOPIC: i8 = 2;
 pub(super) const BROKER: i8 = 4;
+pub(super) const BROKER_LOGGER: i8 = 8;
+pub(super) const CLIENT_METRICS: i8 = 16;
+pub(super) const GROUP: i8 = 32;
 
 /// Where a value is from.
 const OF_TOPIC: i8 = 1;

@@ -9,11 +9,13 @@ mod configs;
 mod consumer_groups;
 mod describe_log_dirs;
 mod describe_producers;
+mod describe_topic_partitions;
 mod fetch;
 mod find_coordinator;
 mod group_admin;
 mod groups;
 mod init_producer_id;
+mod list_config_resources;
 mod list_offsets;
 mod metadata;
 mod offset_delete;
@@ -198,6 +200,12 @@ async fn dispatch(
         }
         ApiKey::ConsumerGroupDescribe => {
             handle!(request => consumer_groups::describe(client, version, request));
+        }
+        ApiKey::ListConfigResources => {
+            handle!(request => list_config_resources::handle(client, version, &request));
+        }
+        ApiKey::DescribeTopicPartitions => {
+            handle!(request => describe_topic_partitions::handle(client, request));
         }
         ApiKey::InitProducerId => {
             handle!(request => init_producer_id::handle(client, &request).await);

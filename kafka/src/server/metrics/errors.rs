@@ -50,6 +50,7 @@ errors! {
     InitProducerIdResponse { error_code }
     JoinGroupResponse { error_code }
     LeaveGroupResponse { error_code (members error_code) }
+    ListConfigResourcesResponse { error_code }
     ListGroupsResponse { error_code }
     ListOffsetsResponse { (topics (partitions error_code)) }
     MetadataResponse { error_code (topics error_code) (topics (partitions error_code)) }

@@ -1,6 +1,6 @@
 //! The APIs that are served: their versions, and the layout of their requests.
 
-use super::layout::Kind::{Bytes, Fixed, List, Structs, TaggedStructs, Text};
+use super::layout::Kind::{Bytes, Fixed, List, Optional, Structs, TaggedStructs, Text};
 use super::layout::{Field, Layout, always, between, from, until};
 use kafka_protocol::messages::ApiKey;
 
@@ -444,6 +444,24 @@ pub(crate) static SERVED: &[Api] = &[
         1,
         0,
         &[always(List(&Text)), always(BOOLEAN)],
+    ),
+    api(
+        ApiKey::ListConfigResources,
+        0,
+        1,
+        0,
+        &[from(1, List(&INT8))],
+    ),
+    api(
+        ApiKey::DescribeTopicPartitions,
+        0,
+        0,
+        0,
+        &[
+            always(Structs(&[always(Text)])),
+            always(INT32),
+            always(Optional(&[always(Text), always(INT32)])),
+        ],
     ),
 ];
 

@@ -36,6 +36,8 @@ pub(crate) enum Kind {
     /// The same, where the decoder knows tagged fields: their tags, and how many bytes each takes.
     /// It reads these bytes whatever length is stated, so another length would put it out of step.
     TaggedStructs(&'static [Field], &'static [(u32, u32)]),
+    /// A structure, which may be null.
+    Optional(&'static [Field]),
 }
 
 /// A field of all versions.
@@ -65,6 +67,8 @@ pub(crate) enum LayoutFault {
     Cut,
     #[error("a length of {length} is negative")]
     NegativeLength { length: i64 },
+    #[error("{presence} stands neither for a structure (1) nor for null (-1)")]
+    Presence { presence: i8 },
     #[error("a text of {length} bytes is longer than 32767")]
     TextLength { length: usize },
     #[error("its tagged field {tag} is of {length} bytes, but must be of {expected}")]
@@ -168,6 +172,16 @@ impl Walk<'_> {
             }
             Kind::Structs(fields) => self.structs(fields, &[]),
             Kind::TaggedStructs(fields, tags) => self.structs(fields, tags),
+            Kind::Optional(fields) => {
+                let (&presence, rest) = self.rest.split_first().ok_or(LayoutFault::Cut)?;
+                self.rest = rest;
+                match presence as i8 {
+                    -1 => Ok(()),
+                    1 => self.fields(fields, &[]),
+                    // The decoder takes all others for null, and Kafka some for a structure.
+                    presence => Err(LayoutFault::Presence { presence }),
+                }
+            }
         }
     }
 
@@ -214,6 +228,22 @@ mod tests {
             always(Kind::Structs(&[always(Kind::List(&Kind::Fixed(4)))])),
         ],
     };
+
+    #[test]
+    fn a_structure_may_be_null() {
+        const OPTIONAL: Layout = Layout {
+            flexible_from: 0,
+            fields: &[always(Kind::Optional(&[always(Kind::Fixed(4))]))],
+        };
+        // Each structure ends with the number of its tagged fields.
+        assert_eq!(OPTIONAL.check(0, &[0xff, 0]), Ok(0));
+        assert_eq!(OPTIONAL.check(0, &[1, 9, 9, 9, 9, 0, 0]), Ok(0));
+        for cut in [&[][..], &[0xff], &[1, 9, 9, 9], &[1, 9, 9, 9, 9, 0]] {
+            assert_eq!(OPTIONAL.check(0, cut), Err(LayoutFault::Cut), "{cut:?}");
+        }
+        let fault = OPTIONAL.check(0, &[0, 9, 9, 9, 9, 0, 0]);
+        assert_eq!(fault, Err(LayoutFault::Presence { presence: 0 }));
+    }
 
     #[test]
     fn a_request_is_accepted_as_its_version_lays_it_out() {
