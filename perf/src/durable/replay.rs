@@ -10,7 +10,7 @@ const FILES: u64 = 1000;
 const FILE_BYTES: u64 = 1 << 20;
 
 /// Bytes of one file that is not sealed.
-const UNSEALED_BYTES: u64 = 1 << 30;
+const UNSEALED_BYTES: u64 = 4 << 30;
 
 /// Bytes of a record in a file: descriptor, value and time.
 const RECORD_BYTES: u64 = 80;
