@@ -98,6 +98,23 @@ fn producers_are_stored_with_all_batches_before_where_the_log_is_read_again() {
     assert!(matches!(partition.check(11), Verdict::Duplicate(_)));
 }
 
+#[test]
+fn offsets_that_were_given_up_at_the_end_of_the_log_are_passed() {
+    let (dir, stored) = (tempdir(), tempdir());
+    let store = Arc::new(Store::open(stored.path()).unwrap());
+    let mut partition = Partition::new(dir.path(), &store);
+    partition.load();
+    partition.append(0..2);
+    partition.sync();
+    assert!(partition.save());
+    let mut producer = partition.window.topic.producer();
+    drop(producer.claim(ringlog::Destination::Any, None, 5).unwrap());
+    partition.load();
+    assert_eq!(partition.check(2), Verdict::Append);
+    let expected = Verdict::OutOfOrder { expected: 2 };
+    assert_eq!(partition.check(3), expected);
+}
+
 fn tempdir() -> tempfile::TempDir {
     tempfile::tempdir().unwrap()
 }
