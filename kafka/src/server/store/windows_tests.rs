@@ -113,6 +113,9 @@ fn offsets_that_were_given_up_at_the_end_of_the_log_are_passed() {
     assert_eq!(partition.check(2), Verdict::Append);
     let expected = Verdict::OutOfOrder { expected: 2 };
     assert_eq!(partition.check(3), expected);
+    // They are durable, too.
+    partition.sync();
+    assert!(partition.save());
 }
 
 fn tempdir() -> tempfile::TempDir {
