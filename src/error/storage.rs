@@ -96,6 +96,12 @@ pub enum StorageError {
         /// The offset before which everything is.
         durable_end: u64,
     },
+    /// The topic was deleted: nothing more of it becomes durable.
+    #[error("topic {topic:?} was deleted")]
+    Deleted {
+        /// The topic.
+        topic: Arc<str>,
+    },
     /// The storage was closed.
     #[error("the storage of {dir} is closed", dir = dir.display())]
     Closed {

@@ -47,6 +47,8 @@ impl Durable {
     pub(crate) fn drop_from_copier(&self) {
         self.dropped.set(1);
         self.storage.wake_copier();
+        // Calls that wait for what is not copied any more.
+        self.storage.progress.notify();
     }
 
     pub(super) fn is_dropped(&self) -> bool {

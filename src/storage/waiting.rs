@@ -95,6 +95,10 @@ impl WaitFor for Wait {
             if let Some(fault) = one.durable.files.fault() {
                 return Attempt::Ready(Err(fault));
             }
+            if one.durable.is_dropped() {
+                let topic = one.partition.topic.clone();
+                return Attempt::Ready(Err(StorageError::Deleted { topic }));
+            }
         }
         match self.wanted.first() {
             None => Attempt::Ready(Ok(())),

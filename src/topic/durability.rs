@@ -82,7 +82,7 @@ impl Topic {
     /// # Errors
     /// [`StorageError::TimedOut`]; [`StorageError::Io`] if writing or syncing the partition has
     /// failed, once and for all; [`StorageError::Closed`] if the storage was closed before;
-    /// otherwise as [`written_end`](Self::written_end).
+    /// [`StorageError::Deleted`] if the topic was deleted; otherwise as [`written_end`](Self::written_end).
     pub fn wait_durable(
         &self,
         partition: u32,

@@ -182,3 +182,21 @@ fn values_are_kept_beside_the_topics() {
         Err(StorageError::Damaged { .. })
     ));
 }
+
+#[test]
+fn a_wait_for_records_of_a_topic_ends_when_it_is_deleted() {
+    let dir = dir();
+    let (broker, _) = open(dir.path());
+    let topic = broker.create_topic("t", small_ring()).unwrap();
+    send(&topic, 0, 3);
+    std::thread::scope(|scope| {
+        // What it waits for never comes.
+        let waits = || topic.wait_durable(0, 4, Duration::from_secs(60));
+        let before = scope.spawn(waits);
+        broker.delete_topic("t").unwrap();
+        for ended in [before.join().unwrap(), waits()] {
+            let topic = "t".into();
+            assert_eq!(ended, Err(StorageError::Deleted { topic }));
+        }
+    });
+}

@@ -11,6 +11,7 @@
 //! Those of a durable partition are loaded when they are first asked for, and stored from time to
 //! time (`store/windows.rs`).
 
+use super::acknowledge::fault;
 use super::store::StoreError;
 use super::store::windows::{Note, Window, WindowError};
 use crate::batch::Producer;
@@ -223,40 +224,48 @@ impl PartitionSequences {
 
     /// Makes their records durable, if far more was appended than what is stored covers. They are to
     /// be stored then.
-    pub(crate) async fn sync_if_far_behind(&self) -> Result<(), StoreError> {
+    pub(crate) async fn sync_if_far_behind(&self) -> Result<(), WindowError> {
         match self.window.as_ref().filter(|window| window.is_far_behind()) {
-            Some(window) => {
+            // Nothing more becomes durable after a fault.
+            Some(window) if fault(&window.topic, window.partition).is_ok() => {
                 window.touch();
-                window.sync().await
+                window.sync().await.map(drop)
             }
-            None => Ok(()),
+            _ => Ok(()),
         }
     }
 
-    /// Stores what has changed since it was last done, as far as it is durable. If a batch is being
-    /// appended, it is done the next time.
+    /// Stores what has changed since it was last done, when it is durable. What is not yet, or is
+    /// being appended, is stored the next time.
     pub(crate) fn save_if_changed(&self) -> Result<(), StoreError> {
-        let Some(window) = self.window.as_ref().filter(|window| window.is_dirty()) else {
+        let Some(window) = self.window.as_ref().filter(|window| window.has_work()) else {
             return Ok(());
         };
-        match self.sequences.try_lock() {
-            Ok(mut locked) => match &mut *locked {
-                Some(sequences) => window.save(sequences),
-                None => Ok(()),
-            },
-            Err(_) => {
-                window.store.has_work.notify_one();
-                Ok(())
-            }
+        if window.topic.is_closed() {
+            window.give_up();
+            return Ok(());
         }
+        if !window.save_seen()? {
+            return Ok(());
+        }
+        match self.sequences.try_lock() {
+            Ok(mut locked) => {
+                if let Some(sequences) = &mut *locked {
+                    window.see(sequences);
+                }
+            }
+            Err(_) => window.store.has_work.notify_one(),
+        }
+        window.save_seen().map(drop)
     }
 
     /// Stores them now, durably. For what makes frames unreadable.
     pub(crate) async fn save(&self) -> Result<(), WindowError> {
         if let Some(window) = self.window.as_ref().filter(|window| window.is_kept()) {
             let mut locked = self.lock().await?;
-            window.sync().await?;
-            window.save(locked.change())?;
+            let end = window.sync().await?;
+            window.see_up_to(locked.change(), end);
+            window.save_seen()?;
             window.store.durable().await?;
         }
         Ok(())

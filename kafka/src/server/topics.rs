@@ -209,13 +209,19 @@ pub(crate) struct Topics {
 }
 
 impl Topics {
-    pub(crate) fn new(broker: Broker, store: Option<Arc<Store>>) -> Topics {
-        Topics {
+    pub(crate) fn new(broker: Broker, store: Option<Arc<Store>>) -> Result<Topics, StoreError> {
+        if let Some(store) = &store {
+            store.complete_topics(|name| {
+                let id = broker.topic(name).ok()?.id()?;
+                Some(Uuid::from_bytes(id))
+            })?;
+        }
+        Ok(Topics {
             broker,
             store,
             incarnations: Mutex::default(),
             changing: Mutex::default(),
-        }
+        })
     }
 
     /// The id of a topic, and what keeps its settings and producers, if it is durable.
@@ -367,7 +373,34 @@ mod tests {
     use super::*;
 
     fn topics() -> Topics {
-        Topics::new(Broker::new(), None)
+        Topics::new(Broker::new(), None).unwrap()
+    }
+
+    #[test]
+    fn settings_of_a_creation_that_was_cut_off_are_no_later_topics() {
+        let given = [("retention.ms", Some("1"))].into_iter();
+        let kept = KeptSettings::of_new_topic(TopicSettings::new(given).unwrap());
+        for was_created in [false, true] {
+            let dir = tempfile::tempdir().unwrap();
+            let (broker, _) = Broker::open(dir.path()).unwrap();
+            let store = Arc::new(Store::open(&dir.path().join("kafka")).unwrap());
+            let start = || Topics::new(broker.clone(), Some(store.clone())).unwrap();
+            // The process has ended before the last step, or the last two.
+            store.begin_topic("orders", &kept).unwrap();
+            if was_created {
+                broker.create_topic("orders", TopicConfig::new()).unwrap();
+            }
+            let topics = start();
+            if was_created {
+                let orders = topics.find("orders").unwrap();
+                assert_eq!(*orders.settings(), kept.settings);
+                topics.delete(&orders).unwrap();
+            }
+            let none = TopicSettings::default();
+            let created = topics.create("orders", TopicConfig::new(), none.clone());
+            assert_eq!(*created.unwrap().settings(), none);
+            assert_eq!(*start().find("orders").unwrap().settings(), none);
+        }
     }
 
     #[test]

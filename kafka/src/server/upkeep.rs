@@ -2,13 +2,14 @@
 //! keeps the journal short.
 //!
 //! It sleeps while nothing changes. While batches come, it stores their producers once a second, or
-//! less often if that takes long: what is not stored is read from the log at the next start, which is
-//! about what a second brings.
+//! less often if that takes long; each as it was when the log up to there has become durable. What is
+//! not stored is read from the log at the next start, which is about what two seconds bring.
 
 use super::Shared;
 use super::bind_error::BindError;
 use super::connection::{Phase, reached};
 use super::sequences::PartitionSequences;
+use super::store::windows::WindowError;
 use super::store::{Store, StoreError};
 use ringlog::Broker;
 use std::sync::Arc;
@@ -66,17 +67,21 @@ async fn keep_up(shared: &Shared, store: &Store) {
             warn!(%reason, "what outlives the process could not be stored: it is tried again");
             store.has_work.notify_one();
         }
-        sleep(PERIOD.max(begin.elapsed() * SHARE)).await;
+        // A disk that was slow once may be fast again.
+        sleep((begin.elapsed() * SHARE).clamp(PERIOD, IDLE_PERIOD)).await;
     }
 }
 
-async fn work(shared: &Shared, store: &Store) -> Result<(), StoreError> {
+/// What cannot be done for one partition does not keep the others from it. Returns the first error.
+async fn work(shared: &Shared, store: &Store) -> Result<(), WindowError> {
+    let mut done = Ok(());
     for sequences in all(shared) {
-        sequences.sync_if_far_behind().await?;
+        done = done.and(sequences.sync_if_far_behind().await);
     }
-    save_all(shared)?;
+    let saved = save_all(shared);
     store.written().await?;
-    store.compact().await
+    store.compact().await?;
+    done.and(Ok(saved?))
 }
 
 /// Of all partitions that were used since the start.
@@ -87,10 +92,9 @@ fn all(shared: &Shared) -> Vec<Arc<PartitionSequences>> {
 
 /// Stores what has changed of the idempotent producers.
 pub(super) fn save_all(shared: &Shared) -> Result<(), StoreError> {
-    for sequences in all(shared) {
-        sequences.save_if_changed()?;
-    }
-    Ok(())
+    let saved = all(shared).into_iter();
+    let saved = saved.map(|sequences| sequences.save_if_changed());
+    saved.fold(Ok(()), Result::and)
 }
 
 /// Loads the producers of all partitions that have some, one after the other: a batch does not wait

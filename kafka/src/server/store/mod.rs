@@ -31,7 +31,9 @@ use ringlog::{
     Storage, StorageError, Topic, TopicConfig, TopicError,
 };
 use std::collections::BTreeMap;
+use std::fmt;
 use std::io;
+use std::mem;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -51,8 +53,8 @@ const SEGMENT_RECORDS: u32 = 64 << 10;
 const COMPACT_FROM: u64 = 8 << 20;
 /// A journal is compacted when it is this many times as long as what it holds.
 const COMPACT_TIMES: u64 = 4;
-/// Values that are appended again at once.
-const COMPACT_STEP: usize = 256;
+/// About how many bytes of values are appended again at once: far less than the journal's ring holds.
+const COMPACT_STEP: usize = 1 << 20;
 /// How long opening may wait for what is in the journal's files.
 const READ_LIMIT: Duration = Duration::from_secs(60);
 /// How long a change that must be durable at once may take.
@@ -84,6 +86,13 @@ pub enum StoreError {
         /// What is wrong.
         reason: String,
     },
+}
+
+/// Changes that were not all appended.
+struct Unappended {
+    /// How many of the first were.
+    appended: usize,
+    error: StoreError,
 }
 
 #[derive(Debug, Default)]
@@ -211,9 +220,12 @@ impl Store {
             return self.refused("it is too large");
         }
         // In their order: what came before goes first.
-        let appended = self.append_pending(&mut values);
-        if appended.and_then(|()| self.append(&changes)).is_err() {
-            values.pending.extend(changes.iter().cloned());
+        let appended = match self.append_pending(&mut values) {
+            Ok(()) => self.append(&changes),
+            Err(error) => Err(Unappended { appended: 0, error }),
+        };
+        if let Err(Unappended { appended, .. }) = appended {
+            values.pending.extend(changes[appended..].iter().cloned());
         }
         for (key, value) in changes {
             values.set(key, value);
@@ -224,11 +236,15 @@ impl Store {
         Ok(())
     }
 
-    fn refused<T>(&self, reason: impl ToString) -> Result<T, StoreError> {
-        Err(StoreError::Refused {
+    fn refusal(&self, reason: impl ToString) -> StoreError {
+        StoreError::Refused {
             dir: self.dir.clone(),
             reason: reason.to_string(),
-        })
+        }
+    }
+
+    fn refused<T>(&self, reason: impl ToString) -> Result<T, StoreError> {
+        Err(self.refusal(reason))
     }
 
     /// Appends the changes that have waited for room.
@@ -236,10 +252,12 @@ impl Store {
         if values.pending.is_empty() {
             return Ok(());
         }
-        let pending: Vec<Change> = values.pending.clone().into_iter().collect();
-        self.append(&pending)?;
-        values.pending.clear();
-        Ok(())
+        let pending: Vec<Change> = mem::take(&mut values.pending).into_iter().collect();
+        self.append(&pending).map_err(|stopped| {
+            // There may be more of them than the journal's ring ever holds.
+            values.pending = pending.into_iter().skip(stopped.appended).collect();
+            stopped.error
+        })
     }
 
     pub(crate) fn put(&self, key: Vec<u8>, value: Vec<u8>) -> Result<(), StoreError> {
@@ -247,13 +265,17 @@ impl Store {
     }
 
     /// Appends changes as one frame, if a segment can hold that, and otherwise as several.
-    fn append(&self, changes: &[Change]) -> Result<(), StoreError> {
+    fn append(&self, changes: &[Change]) -> Result<(), Unappended> {
         if changes.is_empty() {
             return Ok(());
         }
+        let unappended = |reason: &dyn fmt::Display| Unappended {
+            appended: 0,
+            error: self.refusal(reason),
+        };
         #[cfg(test)]
         if self.is_full.load(std::sync::atomic::Ordering::Relaxed) {
-            return self.refused("there is no room");
+            return Err(unappended(&"there is no room"));
         }
         let records: Vec<Record<'_>> = changes
             .iter()
@@ -268,9 +290,12 @@ impl Store {
                 SendError::BatchTooLarge { .. } if changes.len() > 1 => {
                     let (first, rest) = changes.split_at(changes.len() / 2);
                     self.append(first)?;
-                    self.append(rest)
+                    self.append(rest).map_err(|stopped| Unappended {
+                        appended: first.len() + stopped.appended,
+                        ..stopped
+                    })
                 }
-                cause => self.refused(cause),
+                cause => Err(unappended(&cause)),
             },
         }
     }
@@ -320,19 +345,9 @@ impl Store {
             let keys: Vec<Vec<u8>> = values.by_key.keys().cloned().collect();
             (keys, self.log_end()?, values.journal_bytes)
         };
-        for keys in keys.chunks(COMPACT_STEP) {
-            {
-                // Under the lock: what is appended again is not older than what comes after.
-                let mut values = self.values();
-                let current = keys.iter().filter_map(|key| {
-                    let value = values.by_key.get(key)?;
-                    Some((key.clone(), Some(value.clone())))
-                });
-                let current: Vec<Change> = current.collect();
-                self.append(&current)?;
-                let bytes = |(key, value): &Change| key.len() + value.as_ref().map_or(0, Vec::len);
-                values.journal_bytes += current.iter().map(bytes).sum::<usize>() as u64;
-            }
+        let mut left = &keys[..];
+        while !left.is_empty() {
+            left = self.append_again(left)?;
             // There is room for the next ones then.
             self.written().await?;
         }
@@ -346,6 +361,28 @@ impl Store {
             "the journal was compacted"
         );
         Ok(())
+    }
+
+    /// Appends the values of the first of these keys again. Returns the other keys.
+    fn append_again<'k>(&self, keys: &'k [Vec<u8>]) -> Result<&'k [Vec<u8>], StoreError> {
+        // Under the lock: what is appended again is not older than what comes after.
+        let mut values = self.values();
+        let mut current: Vec<Change> = Vec::new();
+        let (mut taken, mut bytes) = (0, 0);
+        for key in keys {
+            if let Some(value) = values.by_key.get(key) {
+                let more = key.len() + value.len();
+                if taken > 0 && bytes + more > COMPACT_STEP {
+                    break;
+                }
+                bytes += more;
+                current.push((key.clone(), Some(value.clone())));
+            }
+            taken += 1;
+        }
+        self.append(&current).map_err(|stopped| stopped.error)?;
+        values.journal_bytes += bytes as u64;
+        Ok(&keys[taken..])
     }
 
     /// Writes and syncs everything, and gives the directory free.
@@ -387,8 +424,9 @@ fn read(broker: &Broker, topic: &Topic) -> Result<Values, String> {
     let end = topic.log_end_offset(0).map_err(|error| text(&error))?;
     let mut values = Values::default();
     let mut next = topic.log_start_offset(0).map_err(|error| text(&error))?;
+    let mut limit = Duration::ZERO;
     while next < end {
-        let batch = match consumer.poll(READ_LIMIT) {
+        let batch = match consumer.poll(limit) {
             Ok(batch) => batch,
             Err(ConsumeError::Closed { .. }) => return Err("its topic is closed".to_owned()),
             Err(error) => return Err(error.to_string()),
@@ -397,10 +435,17 @@ fn read(broker: &Broker, topic: &Topic) -> Result<Values, String> {
             let key = record.key().unwrap_or_default().to_vec();
             values.set(key, record.value().map(<[u8]>::to_vec));
         }
-        match batch.next_offset() {
-            Some(after) => next = after,
-            None => return Err(format!("nothing can be read at offset {next}")),
+        // It passes what is damaged, too: at the end of the journal without a batch.
+        let position = consumer.position((TOPIC, 0));
+        let position = position.map_err(|error| text(&error))?;
+        if position == next && !limit.is_zero() {
+            return Err(format!("nothing can be read at offset {next}"));
         }
+        limit = match position == next {
+            true => READ_LIMIT,
+            false => Duration::ZERO,
+        };
+        next = position;
     }
     Ok(values)
 }

@@ -1,7 +1,9 @@
 //! Topics' settings, as clients have configured them.
 //!
 //! A topic is created in the broker's storage first, and its settings are stored by its id then. They
-//! are stored by its name before: after a crash in between, the topic has them all the same.
+//! are stored by its name before: after a crash in between, the topic has them all the same. By its
+//! name they are there only while it is created, so that no later topic of that name has them
+//! ([`Store::complete_topics`]).
 
 use super::{Change, Reader, Store, StoreError, Writer};
 use crate::server::topic_settings::TopicSettings;
@@ -98,7 +100,28 @@ impl Store {
     /// Stores, durably, what a topic is to have that is about to be created. It blocks.
     pub(crate) fn begin_topic(&self, name: &str, kept: &KeptSettings) -> Result<(), StoreError> {
         self.put(by_name(name), kept.to_bytes())?;
-        self.make_durable()
+        self.make_durable().or_else(|error| {
+            self.end_topic(name, None)?;
+            Err(error)
+        })
+    }
+
+    /// Ends the creations that the last server did not: what is stored by a name is the topic's that
+    /// has the name, or no topic's if there is none. `id_of` is the id of the topic of a name.
+    pub(crate) fn complete_topics(
+        &self,
+        id_of: impl Fn(&str) -> Option<Uuid>,
+    ) -> Result<(), StoreError> {
+        let mut changes: Vec<Change> = Vec::new();
+        for (key, value) in self.with_prefix(b"n") {
+            let name = Reader::new(&key, b'n').map(|reader| reader.rest());
+            let name = name.and_then(|name| std::str::from_utf8(name).ok());
+            let id = name.and_then(&id_of).map(by_id);
+            let id = id.filter(|id| self.get(id).is_none());
+            changes.extend(id.map(|id| (id, Some(value))));
+            changes.push((key, None));
+        }
+        self.apply(changes)
     }
 
     /// The topic was created, with this id, or not.

@@ -63,6 +63,39 @@ async fn what_finds_no_room_is_appended_when_there_is_some() {
 }
 
 #[tokio::test]
+async fn more_than_the_ring_holds_is_appended_all_the_same() {
+    let dir = tempfile::tempdir().unwrap();
+    let value = vec![7; 1 << 20];
+    {
+        let store = Store::open(dir.path()).unwrap();
+        store.is_full.store(true, Ordering::Relaxed);
+        for i in 0..64 {
+            store.put(key(i), value.clone()).unwrap();
+        }
+        store.is_full.store(false, Ordering::Relaxed);
+        // Each time what has been written meanwhile is room again.
+        let mut tries = 0;
+        while store.written().await.is_err() {
+            tries += 1;
+            assert!(tries < 1000, "{} are left", store.values().pending.len());
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        assert_eq!(store.topic.log_end_offset(0), Ok(64));
+        // And once more, as when the journal is compacted.
+        let keys: Vec<Vec<u8>> = (0..64).map(key).collect();
+        let mut left = &keys[..];
+        while !left.is_empty() {
+            left = store.append_again(left).unwrap();
+            store.written().await.unwrap();
+        }
+        assert_eq!(store.topic.log_end_offset(0), Ok(128));
+    }
+    let store = Store::open(dir.path()).unwrap();
+    let found = store.with_prefix(b"x");
+    assert!(found.len() == 64 && found.iter().all(|(_, found)| *found == value));
+}
+
+#[tokio::test]
 async fn a_long_journal_is_compacted_and_has_the_same_values() {
     let dir = tempfile::tempdir().unwrap();
     let expected: BTreeMap<_, _>;

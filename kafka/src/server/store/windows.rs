@@ -8,7 +8,8 @@
 //! offset are read ([`Window::load`]).
 //!
 //! - What is stored of a batch is stored after the batch is durable. So none is taken for appended
-//!   that was lost with the machine.
+//!   that was lost with the machine. What is to be stored is [seen](Window::see) at one moment, and
+//!   stored when all that was in the log then is durable.
 //! - `covered` is stored, durably, before the first batch of an idempotent producer is appended. So
 //!   a partition without it has none.
 //! - A log may end before `covered` all the same, if its files were damaged. Then the batches behind
@@ -21,8 +22,8 @@ use crate::batch::Producer;
 use crate::server::sequences::{Appended, KeptBatch, KeptProducer, Sequences};
 use ringlog::{Broker, ConsumerConfig, FrameNote, HoldBack, OffsetReset, Topic};
 use std::collections::HashSet;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 use tokio::time::timeout;
 use uuid::Uuid;
@@ -101,6 +102,16 @@ impl Note {
     }
 }
 
+/// The producers at one moment.
+#[derive(Debug)]
+struct Seen {
+    /// Where the log ended: with what was stored before, these are all batches before it.
+    end: u64,
+    /// Those that had changed, and what is to be stored of them.
+    changed: HashSet<i64>,
+    changes: Vec<Change>,
+}
+
 /// Where the producers of a durable partition are kept.
 #[derive(Debug)]
 pub(crate) struct Window {
@@ -109,8 +120,10 @@ pub(crate) struct Window {
     pub(crate) topic: Topic,
     pub(crate) id: Uuid,
     pub(crate) partition: u32,
-    /// They have changed since they were stored.
+    /// They have changed since they were seen.
     is_dirty: AtomicBool,
+    /// As they were, to be stored when they are durable.
+    seen: Mutex<Option<Seen>>,
     /// What is before this offset is in the store. [`NOT_LOADED`] before that is known.
     covered: AtomicU64,
 }
@@ -136,6 +149,7 @@ impl Window {
             id,
             partition,
             is_dirty: AtomicBool::new(false),
+            seen: Mutex::default(),
             covered: AtomicU64::new(NOT_LOADED),
         }
     }
@@ -173,27 +187,34 @@ impl Window {
         }
     }
 
-    /// Whether the producers have changed since they were stored.
-    pub(crate) fn is_dirty(&self) -> bool {
-        self.is_dirty.load(Ordering::Relaxed)
+    /// Whether there is something to store.
+    pub(crate) fn has_work(&self) -> bool {
+        self.is_dirty.load(Ordering::Relaxed) || self.seen().is_some()
     }
 
-    /// Whether far more has been appended than what is stored covers.
+    fn seen(&self) -> MutexGuard<'_, Option<Seen>> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether far more has been appended than what is stored covers, to a topic that is not closed.
     pub(crate) fn is_far_behind(&self) -> bool {
+        if self.topic.is_closed() {
+            return false;
+        }
         let end = self.topic.log_end_offset(self.partition).unwrap_or(0);
         end.saturating_sub(self.covered.load(Ordering::Relaxed)) >= FAR_BEHIND
     }
 
-    /// Makes all records durable that are there now.
-    pub(crate) async fn sync(&self) -> Result<(), StoreError> {
-        let Ok(end) = self.topic.log_end_offset(self.partition) else {
-            return Ok(()); // it was deleted
-        };
+    /// Makes all records durable that are there now. Returns where they end.
+    pub(crate) async fn sync(&self) -> Result<u64, WindowError> {
+        let end = self.topic.log_end_offset(self.partition);
+        let end = end.map_err(|error| self.failed(error))?;
         let synced = self.topic.wait_durable_async(self.partition, end);
         match timeout(SYNC_LIMIT, synced).await {
-            Ok(synced) => Ok(synced?),
-            Err(_) => Ok(()), // the next time
+            Ok(synced) => synced.map_err(StoreError::from)?,
+            Err(_) => return Err(self.failed("its records are not durable in time")),
         }
+        Ok(end)
     }
 
     /// The producers as they were: from the store, and from the frames behind what that covers. It
@@ -264,8 +285,11 @@ impl Window {
         assigned.map_err(|error| self.failed(error))?;
         let sought = consumer.seek(name, next);
         sought.map_err(|error| self.failed(error))?;
+        let faults = || topic.storage().map_or(0, |storage| storage.faults().len());
+        let faults_before = faults();
+        let mut limit = Duration::ZERO;
         while next < end {
-            let batch = match consumer.poll(FRAME_LIMIT) {
+            let batch = match consumer.poll(limit) {
                 Ok(batch) => batch,
                 // A closed topic that is read to its end.
                 Err(ringlog::ConsumeError::Closed { .. }) => break,
@@ -280,51 +304,77 @@ impl Window {
                     self.touch();
                 }
             }
-            match batch.next_offset() {
-                Some(after) => next = after,
-                None => return Err(self.failed(format!("nothing is read at offset {next}"))),
+            // It passes offsets that have no records, too: at the end of the log without a batch.
+            let position = consumer.position(name);
+            let position = position.map_err(|error| self.failed(error))?;
+            if position == next && !limit.is_zero() {
+                return Err(self.failed(format!("nothing is read at offset {next}")));
             }
+            limit = match position == next {
+                true => FRAME_LIMIT,
+                false => Duration::ZERO,
+            };
+            next = position;
+        }
+        if faults() > faults_before {
+            sequences.miss_batches();
         }
         Ok(())
     }
 
-    /// Stores what has changed of the producers, as far as their batches are durable. No batch of
-    /// theirs is being appended.
-    pub(crate) fn save(&self, sequences: &mut Sequences) -> Result<(), StoreError> {
-        let Ok(end) = self.topic.durable_end(self.partition) else {
-            return Ok(()); // it was deleted
+    /// Takes the producers as they are. No batch of theirs is being appended.
+    pub(crate) fn see(&self, sequences: &mut Sequences) {
+        if let Ok(end) = self.topic.log_end_offset(self.partition) {
+            self.see_up_to(sequences, end);
+            self.is_dirty.store(false, Ordering::Relaxed);
+        }
+    }
+
+    /// The same, if all batches of theirs are before `end`.
+    pub(crate) fn see_up_to(&self, sequences: &mut Sequences, end: u64) {
+        let mut seen = self.seen();
+        if let Some(before) = seen.take() {
+            sequences.put_back_changed(before.changed);
+        }
+        let (changed, now) = (sequences.take_changed(), wall_ms());
+        let change = |id: &i64| {
+            let kept = sequences.kept(*id, now);
+            (self.producer_key(*id), kept.as_ref().map(write_producer))
         };
-        let mut changes: Vec<Change> = Vec::new();
-        let changed = sequences.take_changed();
-        let mut left = HashSet::new();
-        for id in &changed {
-            let Some(mut kept) = sequences.kept(*id, wall_ms()) else {
-                changes.push((self.producer_key(*id), None));
-                continue;
-            };
-            let before = kept.batches.len();
-            kept.batches.retain(|batch| batch.end_offset() <= end);
-            if kept.batches.len() < before {
-                left.insert(*id);
-            }
-            // If none is durable yet, what was stored before is still all there is.
-            if !kept.batches.is_empty() {
-                changes.push((self.producer_key(*id), Some(write_producer(&kept))));
-            }
+        let changes = changed.iter().map(change).collect();
+        *seen = Some(Seen {
+            end,
+            changed,
+            changes,
+        });
+    }
+
+    /// Stores the producers as they were seen, if they are durable by now. Returns whether there is
+    /// nothing left of that.
+    pub(crate) fn save_seen(&self) -> Result<bool, StoreError> {
+        let mut seen = self.seen();
+        let Some(Seen { end, changes, .. }) = &*seen else {
+            return Ok(true);
+        };
+        let end = *end;
+        let durable_end = self.topic.durable_end(self.partition);
+        if durable_end.is_ok_and(|durable_end| durable_end < end) {
+            self.store.has_work.notify_one();
+            return Ok(false);
         }
         let covered = Writer::new(1).u64(end).into_bytes();
+        let mut changes = changes.clone();
         changes.push((self.covered_key(), Some(covered)));
-        if let Err(error) = self.store.apply(changes) {
-            sequences.put_back_changed(changed);
-            return Err(error);
-        }
-        let goes_on = self.covered.swap(end, Ordering::Relaxed) < end;
-        self.is_dirty.store(!left.is_empty(), Ordering::Relaxed);
-        if !left.is_empty() && goes_on {
-            self.store.has_work.notify_one();
-        }
-        sequences.put_back_changed(left);
-        Ok(())
+        self.store.apply(changes)?;
+        self.covered.store(end, Ordering::Relaxed);
+        *seen = None;
+        Ok(true)
+    }
+
+    /// Forgets what is to be stored.
+    pub(crate) fn give_up(&self) {
+        *self.seen() = None;
+        self.is_dirty.store(false, Ordering::Relaxed);
     }
 }
 
@@ -363,3 +413,7 @@ fn read_producer(bytes: &[u8]) -> Option<KeptProducer> {
         })?,
     })
 }
+
+#[cfg(test)]
+#[path = "windows_tests.rs"]
+mod tests;

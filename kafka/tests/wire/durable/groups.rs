@@ -95,6 +95,9 @@ async fn offsets_are_there_with_their_metadata_and_epochs() {
     client
         .ask(8, &commit("billing", &[("orders", 0, 6, 0, "more")]))
         .await;
+    // A partition that is named twice has the last one.
+    let twice = [("orders", 2, 9, -1, ""), ("orders", 2, 10, -1, "")];
+    client.ask(8, &commit("billing", &twice)).await;
     client.ask(8, &commit("gone", &given)).await;
     let request = DeleteGroupsRequest::default().with_groups_names(vec![GroupId(text("gone"))]);
     assert_eq!(client.ask(2, &request).await.results[0].error_code, 0);

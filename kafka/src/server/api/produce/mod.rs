@@ -108,7 +108,11 @@ impl From<SendError> for Refusal {
 
 impl From<StorageError> for Refusal {
     fn from(cause: StorageError) -> Refusal {
-        refusal(ResponseError::KafkaStorageError, cause)
+        let error = match cause {
+            StorageError::Deleted { .. } => ResponseError::UnknownTopicOrPartition,
+            _ => ResponseError::KafkaStorageError,
+        };
+        refusal(error, cause)
     }
 }
 

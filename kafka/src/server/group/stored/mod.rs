@@ -19,7 +19,7 @@
 mod load;
 
 use super::cell::{Group, Members};
-use super::offsets::CommittedOffset;
+use super::offsets::{CommittedOffset, Offsets};
 use super::state::{ClassicGroup, Member, State};
 use crate::server::store::{Change, Reader, Store, StoreError, Writer};
 use bytes::Bytes;
@@ -154,6 +154,8 @@ impl Group {
         &mut self,
         offsets: Vec<((String, i32), CommittedOffset)>,
     ) -> Result<(), StoreError> {
+        // Of a partition that is named twice the last.
+        let offsets: Offsets = offsets.into_iter().collect();
         if let Some(stored) = &self.stored {
             let changes = offsets.iter().map(|(key, offset)| {
                 let value = offset_value(offset);
