@@ -222,6 +222,41 @@ fn a_reader_of_durable_records_gets_no_others() {
     }
 }
 
+#[test]
+fn a_reader_of_written_records_gets_no_others_until_nothing_more_is_written() {
+    let disk = ModelDisk::new(1);
+    let config = config(&disk).on_write_error(OnWriteError::GoOn);
+    let (broker, _) = Broker::open(config).unwrap();
+    let topic = broker.create_topic("t", small_ring()).unwrap();
+    let written = ConsumerConfig::new().read_up_to(ReadUpTo::Written);
+    let mut consumer = broker.consumer(written).unwrap();
+    consumer.subscribe(["t"]).unwrap();
+    let mut producer = topic.producer();
+    disk.set_free(Some(0)); // the first file is not made
+    producer.send(Record::new("x")).unwrap();
+    wait_until("the fault", || {
+        !broker.storage().unwrap().faults().is_empty()
+    });
+    assert!(consumer.try_poll().unwrap().is_empty());
+    assert_eq!(topic.write_error(0), Ok(None));
+    let waiting = std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| consumer.poll(LONG).unwrap().len());
+        disk.set_free(None);
+        waiting.join().unwrap()
+    });
+    assert_eq!((waiting, topic.written_end(0)), (1, Ok(1)));
+
+    disk.fail_sync_once();
+    producer.send(Record::new("y")).unwrap();
+    assert!(topic.flush(LONG).is_err());
+    assert!(matches!(topic.write_error(0), Ok(Some(_))));
+    producer.send(Record::new("z")).unwrap();
+    let mut read = 0;
+    while read < 2 {
+        read += consumer.poll(LONG).unwrap().len();
+    }
+}
+
 /// Makes a topic and stores a value, on a disk where the process was killed before in operation
 /// `killed_in`. Returns whether the process got past that operation.
 fn survives_a_power_cut(seed: u64, killed_in: Option<u64>) -> bool {

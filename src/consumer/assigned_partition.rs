@@ -1,6 +1,6 @@
 //! One partition that a consumer reads: its cursor, and the topic's state as the consumer knows it.
 
-use super::config::{ConsumerConfig, ReadUpTo};
+use super::config::ConsumerConfig;
 use super::owned_partition::OwnedPartition;
 use super::progress::Publisher;
 use super::read_limit::ReadLimit;
@@ -114,8 +114,7 @@ impl AssignedPartition {
         };
         self.registration = Some(CursorRegistration::new(consumer, cursor));
         let files = self.cursor.partition().files();
-        let durable = files.filter(|_| consumer.read_up_to == ReadUpTo::Durable);
-        self.limit = ReadLimit::new(&consumer.upstreams, durable);
+        self.limit = ReadLimit::new(&consumer.upstreams, files, consumer.read_up_to);
         if self.limit.is_some() {
             self.restricted = true;
             self.cursor.set_limit(0);

@@ -1,4 +1,5 @@
-//! A consumer that reads after others, or only what is durable: the limit of each of its partitions.
+//! A consumer that reads after others, or only what is written or durable: the limit of each of its
+//! partitions.
 //!
 //! The limit is the lowest of the upstreams' published positions (`log/published_position.rs`). A
 //! quick poll loads one word of each upstream, and only if the limit that the cursor has allows
@@ -11,6 +12,7 @@
 
 use super::Consumer;
 use super::assigned_partition::AssignedPartition;
+use super::config::ReadUpTo;
 use super::progress::{Upstream, UpstreamPosition};
 use crate::error::ConsumeError;
 use crate::error::UpstreamError;
@@ -22,39 +24,61 @@ use crate::topic::TopicShared;
 use std::sync::Arc;
 
 /// The upstreams of one partition, with their published positions as far as they are known; and how
-/// far it is durable.
+/// far it is stored.
 pub(super) struct ReadLimit {
-    /// The consumer reads only what is durable there.
-    durable: Option<Arc<PartitionFiles>>,
+    /// The consumer reads only what is stored there.
+    stored: Option<StoredLimit>,
     upstreams: Arc<[Upstream]>,
     positions: Box<[Option<Arc<PublishedPosition>>]>,
+}
+
+/// How far a partition may be read by what is in its files.
+struct StoredLimit {
+    files: Arc<PartitionFiles>,
+    read_up_to: ReadUpTo,
+}
+
+impl StoredLimit {
+    fn end(&self) -> u64 {
+        match self.read_up_to {
+            ReadUpTo::Sent => u64::MAX,
+            // Set before the topic is closed, and before its readers are woken.
+            ReadUpTo::Written if self.files.is_stopped() => u64::MAX,
+            ReadUpTo::Written => self.files.written_end(),
+            ReadUpTo::Durable => self.files.durable_end(),
+        }
+    }
 }
 
 impl ReadLimit {
     /// `None` if nothing limits the consumer.
     pub(super) fn new(
         upstreams: &Arc<[Upstream]>,
-        durable: Option<&Arc<PartitionFiles>>,
+        files: Option<&Arc<PartitionFiles>>,
+        read_up_to: ReadUpTo,
     ) -> Option<Box<ReadLimit>> {
-        (!upstreams.is_empty() || durable.is_some()).then(|| {
+        let files = files.filter(|_| read_up_to != ReadUpTo::Sent);
+        (!upstreams.is_empty() || files.is_some()).then(|| {
             Box::new(ReadLimit {
-                durable: durable.cloned(),
+                stored: files.map(|files| StoredLimit {
+                    files: files.clone(),
+                    read_up_to,
+                }),
                 upstreams: upstreams.clone(),
                 positions: upstreams.iter().map(|_| None).collect(),
             })
         })
     }
 
-    /// The offset before which everything is durable.
-    fn durable_end(&self) -> u64 {
-        let files = self.durable.as_ref();
-        files.map_or(u64::MAX, |files| files.durable_end())
+    /// The offset before which everything is stored.
+    fn stored_end(&self) -> u64 {
+        self.stored.as_ref().map_or(u64::MAX, StoredLimit::end)
     }
 
-    /// The offset before which all upstreams have read everything, and everything is durable.
+    /// The offset before which all upstreams have read everything, and everything is stored.
     /// `None` if that is not known of all of them.
     fn load(&self) -> Option<u64> {
-        let mut limit = self.durable_end();
+        let mut limit = self.stored_end();
         for position in &self.positions {
             limit = limit.min(position.as_ref()?.load());
         }
@@ -99,7 +123,7 @@ impl AssignedPartition {
         let Some(known_limit) = self.limit.as_deref_mut() else {
             return;
         };
-        let mut limit = known_limit.durable_end();
+        let mut limit = known_limit.stored_end();
         let ReadLimit {
             upstreams,
             positions,

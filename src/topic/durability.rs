@@ -43,6 +43,17 @@ impl Topic {
         Ok(wanted.durable.files.durable_end())
     }
 
+    /// Why the partition's files take no more, if that is so: the error of the write or the sync that
+    /// has failed, once and for all. [`OnWriteError`](crate::OnWriteError) says what becomes of the
+    /// topic.
+    ///
+    /// # Errors
+    /// As [`written_end`](Self::written_end).
+    pub fn write_error(&self, partition: u32) -> Result<Option<StorageError>, StorageError> {
+        let wanted = self.inner().wanted(partition, 0)?;
+        Ok(wanted.durable.files.fault())
+    }
+
     /// Bytes of the partition's files.
     ///
     /// # Errors
