@@ -39,6 +39,7 @@ pub(crate) struct StorageEntry {
     #[serde(rename = "acks-1")]
     pub(crate) acks_one: Option<String>,
     pub(crate) acks_all: Option<String>,
+    pub(crate) read_up_to: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]

@@ -58,6 +58,9 @@ pub(crate) struct Options {
     /// The same for acks=all. Default: durable.
     #[arg(long, value_name = "LEVEL")]
     pub(crate) acks_all: Option<String>,
+    /// How far clients read: sent, written or durable. Default: written.
+    #[arg(long, value_name = "LEVEL")]
+    pub(crate) read_up_to: Option<String>,
     /// The number of partitions of topics that clients create without one. Default: 1.
     #[arg(long, value_name = "NUMBER")]
     pub(crate) default_partitions: Option<u32>,

@@ -100,7 +100,7 @@ fn build(
     }
     let metrics = options.metrics.clone().or(file.metrics.clone());
     Ok(Settings {
-        server: storage::acks(builder, options, file)?,
+        server: storage::levels(builder, options, file)?,
         metrics,
         storage: storage::storage(options, file, folder)?,
     })

@@ -163,6 +163,10 @@ fn what_is_wrong_with_a_value_is_said_with_its_place() {
             "\"disk\" is none of memory, written and durable",
         ),
         (
+            "data = \"d\"\nstorage.read-up-to = \"memory\"".to_owned(),
+            "\"memory\" is none of sent, written, durable",
+        ),
+        (
             "[storage]\nacks-all = \"written\"".to_owned(),
             "it is said how topics are stored, but there is no directory",
         ),

@@ -3,7 +3,7 @@
 use super::config_file::ConfigFile;
 use super::options::Options;
 use super::settings::Fault;
-use ringlog::{DiskFull, Flush, OnWriteError, RecoveryReport, Storage, StorageConfig};
+use ringlog::{DiskFull, Flush, OnWriteError, ReadUpTo, RecoveryReport, Storage, StorageConfig};
 use ringlog_kafka::{AckLevel, ServerBuilder};
 use std::path::Path;
 use std::time::Duration;
@@ -31,10 +31,12 @@ pub(super) fn storage(
             &options.disk_full,
             &options.acks_one,
             &options.acks_all,
+            &options.read_up_to,
             &given.disk_full,
             &given.on_write_error,
             &given.acks_one,
             &given.acks_all,
+            &given.read_up_to,
         ];
         let numbers = [
             options.flush_ms,
@@ -80,8 +82,8 @@ pub(super) fn storage(
     Ok(Some(config))
 }
 
-/// When batches are acknowledged.
-pub(super) fn acks(
+/// When batches are acknowledged, and read.
+pub(super) fn levels(
     mut builder: ServerBuilder,
     options: &Options,
     file: &ConfigFile,
@@ -92,6 +94,14 @@ pub(super) fn acks(
     }
     if let Some(level) = options.acks_all.as_ref().or(given.acks_all.as_ref()) {
         builder = builder.acks_all(level.parse::<AckLevel>()?);
+    }
+    if let Some(level) = options.read_up_to.as_ref().or(given.read_up_to.as_ref()) {
+        let known = [
+            ("sent", ReadUpTo::Sent),
+            ("written", ReadUpTo::Written),
+            ("durable", ReadUpTo::Durable),
+        ];
+        builder = builder.read_up_to(named(level, &known)?);
     }
     Ok(builder)
 }

@@ -32,7 +32,7 @@ impl FromStr for AckLevel {
 }
 
 /// How often a wait for records to be written looks: about as often as they are.
-const LOOK_EACH: Duration = Duration::from_millis(1);
+pub(crate) const LOOK_EACH: Duration = Duration::from_millis(1);
 /// After this many looks a fault is looked for: a partition that has failed is never written.
 const LOOKS_WITHOUT_FAULT: u32 = 20;
 

@@ -15,7 +15,7 @@ use super::store::ids::{ProducerIds, cluster_id};
 use super::topics::Topics;
 use super::upkeep::{self, open_store};
 use core::fmt;
-use ringlog::{Broker, TopicConfig};
+use ringlog::{Broker, ReadUpTo, TopicConfig};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -257,6 +257,14 @@ impl ServerBuilder {
         self
     }
 
+    /// How far clients read in durable topics: their high watermark. Default [`ReadUpTo::Written`], as
+    /// with Kafka: a client has read no record that is not there after a crash of the process. That
+    /// is about a millisecond after the record was sent.
+    pub fn read_up_to(mut self, read_up_to: ReadUpTo) -> Self {
+        self.config.read_up_to = read_up_to;
+        self
+    }
+
     /// Binds the listeners, and serves this broker. Clients can connect when it returns.
     ///
     /// It runs on the tokio runtime that it is called on, which needs its time and its I/O enabled.
@@ -312,7 +320,7 @@ impl ServerBuilder {
         let shared = Arc::new(Shared {
             cluster_id,
             topic_config: self.config.topic_config(store.is_some()),
-            topics: Topics::new(broker.clone(), store.clone())?,
+            topics: Topics::new(broker.clone(), store.clone(), self.config.read_up_to)?,
             groups: Groups::new(
                 self.config.group_times,
                 self.config.limits.group_members,

@@ -3,7 +3,7 @@
 use super::acknowledge::AckLevel;
 use super::security::Security;
 use super::security::users::UserList;
-use ringlog::{Overflow, TopicConfig};
+use ringlog::{Overflow, ReadUpTo, TopicConfig};
 use std::time::Duration;
 
 /// Where clients are to connect: what Metadata and FindCoordinator return.
@@ -230,6 +230,8 @@ pub(super) struct Config {
     pub(super) connections: ConnectionConfig,
     pub(super) sasl: SaslConfig,
     pub(super) acks: AckLevels,
+    /// How far clients read in durable topics.
+    pub(super) read_up_to: ReadUpTo,
     pub(super) users: UserList,
     /// What is asked of the clients of streams without a listener.
     pub(super) stream_security: Security,
@@ -276,6 +278,7 @@ impl Default for Config {
             connections: ConnectionConfig::default(),
             sasl: SaslConfig::default(),
             acks: AckLevels::default(),
+            read_up_to: ReadUpTo::Written,
             users: UserList::default(),
             stream_security: Security::plaintext(),
         }

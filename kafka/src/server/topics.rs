@@ -21,7 +21,7 @@ use super::store::windows::Window;
 use super::store::{Store, StoreError};
 use super::topic_settings::TopicSettings;
 use arc_swap::ArcSwap;
-use ringlog::{Broker, SharedProducer, Topic, TopicConfig, TopicError};
+use ringlog::{Broker, ReadUpTo, SharedProducer, Topic, TopicConfig, TopicError};
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::ops::Deref;
@@ -34,6 +34,8 @@ use uuid::Uuid;
 pub(crate) struct ServedTopic {
     pub(crate) id: Uuid,
     pub(crate) topic: Topic,
+    /// How far readers get, if the topic is durable.
+    read_up_to: ReadUpTo,
     /// What clients have configured.
     settings: ArcSwap<KeptSettings>,
     /// Of a durable topic: the broker and the store by which its settings and producers are kept.
@@ -51,10 +53,12 @@ impl ServedTopic {
         id: Uuid,
         settings: KeptSettings,
         kept_by: Option<(Broker, Arc<Store>)>,
+        read_up_to: ReadUpTo,
     ) -> ServedTopic {
         ServedTopic {
             id,
             topic,
+            read_up_to,
             settings: ArcSwap::from_pointee(settings),
             kept_by,
             changing: Mutex::default(),
@@ -124,6 +128,27 @@ impl ServedTopic {
     pub(crate) fn partition(&self, number: i32) -> Option<u32> {
         let number = u32::try_from(number).ok()?;
         (number < self.topic.partitions()).then_some(number)
+    }
+
+    pub(crate) fn read_up_to(&self) -> ReadUpTo {
+        self.read_up_to
+    }
+
+    /// How far readers get in this partition, which exists: Kafka's high watermark.
+    pub(crate) fn readable_end(&self, partition: u32) -> Result<u64, TopicError> {
+        let topic = &self.topic;
+        let stored = match self.read_up_to {
+            ReadUpTo::Written => topic.written_end(partition),
+            ReadUpTo::Durable => topic.durable_end(partition),
+            _ => return topic.log_end_offset(partition),
+        };
+        // After a failure readers of what is written get everything.
+        let is_stopped = || matches!(topic.write_error(partition), Ok(Some(_)));
+        match stored {
+            Ok(end) if self.read_up_to == ReadUpTo::Durable || !is_stopped() => Ok(end),
+            // It is in memory, too, or alone.
+            _ => topic.log_end_offset(partition),
+        }
     }
 
     /// The sequences of this partition, which exists.
@@ -202,6 +227,7 @@ pub(crate) enum CreateError {
 pub(crate) struct Topics {
     broker: Broker,
     store: Option<Arc<Store>>,
+    read_up_to: ReadUpTo,
     incarnations: Mutex<Incarnations>,
     /// Held while a topic is created or deleted, which may take as long as the disk does. Lookups go on
     /// meanwhile.
@@ -209,7 +235,11 @@ pub(crate) struct Topics {
 }
 
 impl Topics {
-    pub(crate) fn new(broker: Broker, store: Option<Arc<Store>>) -> Result<Topics, StoreError> {
+    pub(crate) fn new(
+        broker: Broker,
+        store: Option<Arc<Store>>,
+        read_up_to: ReadUpTo,
+    ) -> Result<Topics, StoreError> {
         if let Some(store) = &store {
             store.complete_topics(|name| {
                 let id = broker.topic(name).ok()?.id()?;
@@ -219,6 +249,7 @@ impl Topics {
         Ok(Topics {
             broker,
             store,
+            read_up_to,
             incarnations: Mutex::default(),
             changing: Mutex::default(),
         })
@@ -243,7 +274,7 @@ impl Topics {
             Some((_, store)) => store.topic_settings(id, topic.name()),
             None => KeptSettings::default(),
         };
-        let served = ServedTopic::new(topic, id, settings, kept_by);
+        let served = ServedTopic::new(topic, id, settings, kept_by, self.read_up_to);
         served.apply_kept_limits();
         served
     }
@@ -358,7 +389,7 @@ impl Topics {
             return Ok(found);
         }
         let (id, kept_by) = self.identity(&topic);
-        Ok(incarnations.insert(ServedTopic::new(topic, id, kept, kept_by)))
+        Ok(incarnations.insert(ServedTopic::new(topic, id, kept, kept_by, self.read_up_to)))
     }
 }
 
@@ -373,7 +404,7 @@ mod tests {
     use super::*;
 
     fn topics() -> Topics {
-        Topics::new(Broker::new(), None).unwrap()
+        Topics::new(Broker::new(), None, ReadUpTo::Sent).unwrap()
     }
 
     #[test]
@@ -384,7 +415,8 @@ mod tests {
             let dir = tempfile::tempdir().unwrap();
             let (broker, _) = Broker::open(dir.path()).unwrap();
             let store = Arc::new(Store::open(&dir.path().join("kafka")).unwrap());
-            let start = || Topics::new(broker.clone(), Some(store.clone())).unwrap();
+            let start =
+                || Topics::new(broker.clone(), Some(store.clone()), ReadUpTo::Sent).unwrap();
             // The process has ended before the last step, or the last two.
             store.begin_topic("orders", &kept).unwrap();
             if was_created {

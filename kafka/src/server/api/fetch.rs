@@ -5,6 +5,7 @@
 
 use super::code;
 use super::list_offsets::check_leader_epoch;
+use crate::server::acknowledge::LOOK_EACH;
 use crate::server::connection::Client;
 use crate::server::reader::{FetchedRecords, PartitionFetch, ReadError, Room, wait_for_records};
 use crate::server::topics::ServedTopic;
@@ -16,7 +17,7 @@ use kafka_protocol::messages::{FetchRequest, FetchResponse};
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 use uuid::Uuid;
 
 /// The session epochs of a request that has all its partitions in it.
@@ -75,8 +76,15 @@ pub(super) async fn handle(
         if is_done || Instant::now() >= deadline {
             break;
         }
-        let waited = tokio::time::timeout_at(deadline, wait(&mut topics, max_bytes)).await;
-        if waited.is_err() {
+        // Each record that is sent would wake the task, long before it may be read.
+        let is_ahead = reading(&mut topics).any(|fetch| fetch.reader.is_ahead());
+        let more = async {
+            match is_ahead {
+                true => tokio::time::sleep(LOOK_EACH).await,
+                false => wait(&mut topics, max_bytes).await,
+            }
+        };
+        if timeout_at(deadline, more).await.is_err() {
             break;
         }
     }
@@ -252,12 +260,12 @@ fn response(
         }
     };
     let PartitionFetch { reader, out, .. } = fetch;
-    let (topic, partition) = (&reader.topic().topic, reader.partition());
-    let log_end = topic.log_end_offset(partition).unwrap_or_default() as i64;
-    let log_start = topic.log_start_offset(partition).unwrap_or_default() as i64;
+    let (topic, partition) = (reader.topic(), reader.partition());
+    let end = topic.readable_end(partition).unwrap_or_default() as i64;
+    let log_start = topic.topic.log_start_offset(partition).unwrap_or_default() as i64;
     let data = data
-        .with_high_watermark(log_end)
-        .with_last_stable_offset(log_end)
+        .with_high_watermark(end)
+        .with_last_stable_offset(end)
         .with_records(Some(Bytes::from(out.writer.into_bytes())));
     client.readers.put_back(reader);
     match version {

@@ -67,12 +67,13 @@ fn look_up(
     let partition = topic.partition(wanted.partition_index);
     let partition = partition.ok_or(ResponseError::UnknownTopicOrPartition)?;
     check_leader_epoch(wanted.current_leader_epoch)?;
+    let readable_end = || topic.readable_end(partition);
     let topic = &topic.topic;
     let gone = |_: TopicError| ResponseError::UnknownTopicOrPartition;
     let bound = |offset: u64| Some((-1, offset as i64));
     let at = |found: OffsetAndTimestamp| (found.timestamp, found.offset as i64);
     match wanted.timestamp {
-        LATEST => Ok(bound(topic.log_end_offset(partition).map_err(gone)?)),
+        LATEST => Ok(bound(readable_end().map_err(gone)?)),
         MAX_TIMESTAMP if version < 7 => Err(ResponseError::UnsupportedVersion),
         EARLIEST_LOCAL if version < 8 => Err(ResponseError::UnsupportedVersion),
         LATEST_TIERED if version < 9 => Err(ResponseError::UnsupportedVersion),
@@ -81,8 +82,9 @@ fn look_up(
         LATEST_TIERED => Ok(None),
         time if time < 0 => Err(ResponseError::UnsupportedVersion),
         time => {
-            let found = topic.offset_for_time(partition, time);
-            Ok(found.map_err(gone)?.map(at))
+            let found = topic.offset_for_time(partition, time).map_err(gone)?;
+            let end = readable_end().map_err(gone)?;
+            Ok(found.filter(|found| found.offset < end).map(at))
         }
     }
 }

@@ -43,6 +43,52 @@ async fn filled(dir: &Path, count: i64) -> Served {
     served
 }
 
+/// The latest offset, as ListOffsets has it.
+async fn latest(client: &mut Client) -> i64 {
+    let partition = ListOffsetsPartition::default().with_timestamp(LATEST);
+    let topic = ListOffsetsTopic::default()
+        .with_name(name("orders"))
+        .with_partitions(vec![partition]);
+    let request = ListOffsetsRequest::default().with_topics(vec![topic]);
+    let response = client.ask(7, &request).await;
+    response.topics[0].partitions[0].offset
+}
+
+#[tokio::test]
+async fn clients_read_what_is_written_or_durable_as_configured() {
+    use ringlog::{Flush, ReadUpTo, Record};
+    for level in [ReadUpTo::Sent, ReadUpTo::Written, ReadUpTo::Durable] {
+        let dir = dir();
+        let storage = storage(dir.path()).flush(Flush::Manual);
+        let served = serve_with(storage, Server::builder().read_up_to(level)).await;
+        let mut client = served.client();
+        client.metadata("orders").await;
+        let topic = served.broker.topic("orders").unwrap();
+        for offset in 0..20u64 {
+            topic.producer().send(Record::new("a")).unwrap();
+            let request = fetch("orders", 0, offset as i64).with_min_bytes(1);
+            if level == ReadUpTo::Durable {
+                // Not even if it waits.
+                let data = only(client.ask(12, &request.clone().with_max_wait_ms(5)).await);
+                assert_eq!((records(&data).len(), data.error_code), (0, 0));
+                assert_eq!(data.high_watermark, offset as i64);
+                assert_eq!(latest(&mut client).await, offset as i64);
+                topic.flush_async().await.unwrap();
+            }
+            let data = only(client.ask(12, &request.with_max_wait_ms(60_000)).await);
+            assert_eq!((records(&data).len(), data.error_code), (1, 0));
+            assert_eq!(data.high_watermark, offset as i64 + 1);
+            match level {
+                ReadUpTo::Written => assert_eq!(topic.written_end(0), Ok(offset + 1)),
+                ReadUpTo::Durable => assert_eq!(topic.durable_end(0), Ok(offset + 1)),
+                _ => {}
+            }
+            assert_eq!(latest(&mut client).await, offset as i64 + 1);
+        }
+        stop(served).await;
+    }
+}
+
 /// All records from `from` on, which must be without a gap.
 async fn read(client: &mut Client, from: i64, to: i64) {
     let mut next = from;
