@@ -1,5 +1,5 @@
 //! The ordering sites and atomic steps of the model-checked build: it records which sites ran,
-//! weakens one site, and stops a thread before a step.
+//! weakens one site, stops a thread before a step, and reports the steps of a thread.
 //!
 //! A **site** is the name of an ordering (`sync/mod.rs`). A **step** is one atomic operation,
 //! whether it has a site or is `Relaxed`. Every operation of `sync/loom.rs` calls [`step`], so a
@@ -131,6 +131,8 @@ struct Watch {
     /// The step limit: work that exceeds it waits for another thread.
     max_steps: usize,
     stop: Option<(At, Box<dyn FnOnce()>)>,
+    /// Called before each step.
+    each: Option<Box<dyn FnMut(&Step)>>,
 }
 
 /// Called before each atomic operation.
@@ -142,7 +144,7 @@ pub(crate) fn step(operation: &'static str) {
         return;
     }
     let thread = loom::thread::current().id();
-    let meanwhile = HOOKS.with_borrow_mut(|hooks| {
+    let watched = HOOKS.with_borrow_mut(|hooks| {
         let mine = hooks.sites.iter().position(|(t, _)| *t == thread);
         let site = mine.and_then(|i| hooks.sites.remove(i)).map(|(_, s)| s);
         // The innermost: the work that runs while a thread is stopped may itself be watched.
@@ -162,10 +164,22 @@ pub(crate) fn step(operation: &'static str) {
             At::Step(wanted) => wanted == number,
             At::Site(wanted) => site == Some(wanted),
         };
-        let stop = watch.stop.take_if(|(at, _)| is_here(at))?;
-        Some(stop.1)
+        let stop = watch.stop.take_if(|(at, _)| is_here(at));
+        // Taken out while it runs: its own steps are not reported to it.
+        Some((step, stop, watch.each.take()))
     });
-    if let Some(meanwhile) = meanwhile {
+    let Some((step, stop, each)) = watched else {
+        return;
+    };
+    if let Some(mut each) = each {
+        each(&step);
+        HOOKS.with_borrow_mut(|hooks| {
+            if let Some(watch) = hooks.watches.iter_mut().rfind(|w| w.thread == thread) {
+                watch.each = Some(each);
+            }
+        });
+    }
+    if let Some((_, meanwhile)) = stop {
         meanwhile();
     }
 }
@@ -173,7 +187,13 @@ pub(crate) fn step(operation: &'static str) {
 /// Runs `work` and returns its steps. It panics after more than `max_steps`, because the work then
 /// waits for another thread.
 pub fn trace<R>(max_steps: usize, work: impl FnOnce() -> R) -> (R, Vec<Step>) {
-    watch(max_steps, None, work)
+    watch(max_steps, None, None, work)
+}
+
+/// Runs `work`, and calls `each` before each of its steps. It must not take steps that other
+/// threads see: between it and the step no other thread runs.
+pub fn before_each<R>(each: impl FnMut(&Step) + 'static, work: impl FnOnce() -> R) -> R {
+    watch(usize::MAX, None, Some(Box::new(each)), work).0
 }
 
 /// Runs `work`, and runs `meanwhile` before one of its steps, as if the thread had stopped there
@@ -185,13 +205,15 @@ pub fn stop<R>(at: At, meanwhile: impl FnOnce() + 'static, work: impl FnOnce() -
         set_reached.set(true);
         meanwhile();
     };
-    let (result, _) = watch(usize::MAX, Some((at, Box::new(meanwhile))), work);
+    let stop = Some((at, Box::new(meanwhile) as Box<dyn FnOnce()>));
+    let (result, _) = watch(usize::MAX, stop, None, work);
     (result, reached.get())
 }
 
 fn watch<R>(
     max_steps: usize,
     stop: Option<(At, Box<dyn FnOnce()>)>,
+    each: Option<Box<dyn FnMut(&Step)>>,
     work: impl FnOnce() -> R,
 ) -> (R, Vec<Step>) {
     let thread = loom::thread::current().id();
@@ -201,6 +223,7 @@ fn watch<R>(
             steps: Vec::new(),
             max_steps,
             stop,
+            each,
         });
     });
     /// Removes the watch even when the work panics, so that the next model does not find it.
