@@ -124,6 +124,18 @@ struct Hooks {
     watches: Vec<Watch>,
 }
 
+/// What is called with the steps of a thread.
+type Each = Box<dyn FnMut(&Step, When)>;
+
+/// When a step is reported.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum When {
+    /// Before the step, and before other threads may run instead.
+    Before,
+    /// After the step, which was a store. No other thread has run since.
+    Stored,
+}
+
 /// A thread whose steps are counted.
 struct Watch {
     thread: loom::thread::ThreadId,
@@ -131,8 +143,8 @@ struct Watch {
     /// The step limit: work that exceeds it waits for another thread.
     max_steps: usize,
     stop: Option<(At, Box<dyn FnOnce()>)>,
-    /// Called before each step.
-    each: Option<Box<dyn FnMut(&Step)>>,
+    /// Called before each step, and after each store.
+    each: Option<Each>,
 }
 
 /// Called before each atomic operation.
@@ -171,17 +183,39 @@ pub(crate) fn step(operation: &'static str) {
     let Some((step, stop, each)) = watched else {
         return;
     };
-    if let Some(mut each) = each {
-        each(&step);
-        HOOKS.with_borrow_mut(|hooks| {
-            if let Some(watch) = hooks.watches.iter_mut().rfind(|w| w.thread == thread) {
-                watch.each = Some(each);
-            }
-        });
-    }
+    report(each, &step, When::Before);
     if let Some((_, meanwhile)) = stop {
         meanwhile();
     }
+}
+
+/// Called after each store.
+pub(crate) fn stored() {
+    if HOOKS.with_borrow(|hooks| hooks.watches.is_empty()) {
+        return;
+    }
+    let thread = loom::thread::current().id();
+    let last = HOOKS.with_borrow_mut(|hooks| {
+        let watch = hooks.watches.iter_mut().rfind(|w| w.thread == thread)?;
+        Some((*watch.steps.last()?, watch.each.take()))
+    });
+    if let Some((step, each)) = last {
+        report(each, &step, When::Stored);
+    }
+}
+
+/// Calls what was taken from this thread's watch, and puts it back.
+fn report(each: Option<Each>, step: &Step, when: When) {
+    let Some(mut each) = each else {
+        return;
+    };
+    each(step, when);
+    let thread = loom::thread::current().id();
+    HOOKS.with_borrow_mut(|hooks| {
+        if let Some(watch) = hooks.watches.iter_mut().rfind(|w| w.thread == thread) {
+            watch.each = Some(each);
+        }
+    });
 }
 
 /// Runs `work` and returns its steps. It panics after more than `max_steps`, because the work then
@@ -190,9 +224,9 @@ pub fn trace<R>(max_steps: usize, work: impl FnOnce() -> R) -> (R, Vec<Step>) {
     watch(max_steps, None, None, work)
 }
 
-/// Runs `work`, and calls `each` before each of its steps. It must not take steps that other
-/// threads see: between it and the step no other thread runs.
-pub fn before_each<R>(each: impl FnMut(&Step) + 'static, work: impl FnOnce() -> R) -> R {
+/// Runs `work`, and calls `each` before each of its steps, and after each of its stores. Other
+/// threads must not run in it.
+pub fn report_each<R>(each: impl FnMut(&Step, When) + 'static, work: impl FnOnce() -> R) -> R {
     watch(usize::MAX, None, Some(Box::new(each)), work).0
 }
 
@@ -213,7 +247,7 @@ pub fn stop<R>(at: At, meanwhile: impl FnOnce() + 'static, work: impl FnOnce() -
 fn watch<R>(
     max_steps: usize,
     stop: Option<(At, Box<dyn FnOnce()>)>,
-    each: Option<Box<dyn FnMut(&Step)>>,
+    each: Option<Each>,
     work: impl FnOnce() -> R,
 ) -> (R, Vec<Step>) {
     let thread = loom::thread::current().id();

@@ -6,7 +6,7 @@
 //! checked:
 //!
 //! - What is left is a prefix of what was published: dense, with the bytes that were sent, and with
-//!   gaps only where `DropOldest` has overwritten. No record is left whose publication had not begun.
+//!   gaps only where `DropOldest` has overwritten. No record is left that was not published.
 //! - All before `written_end` is left by a crash of the process, and all before `durable_end` by a
 //!   power cut.
 //! - Under `Backpressure` nothing is overwritten that is not in the files.

@@ -2,7 +2,7 @@
 
 use crate::common::*;
 use ringlog_loom::modelled_storage::{Copier, Files, ModelledStorage, Recovered};
-use ringlog_loom::ordering_sites::{Step, before_each};
+use ringlog_loom::ordering_sites::{Step, When, report_each};
 use ringlog_loom::{
     Broker, Destination, Overflow, Producer, Record, SendError, Topic, TopicConfig,
 };
@@ -27,7 +27,7 @@ struct State {
     capacity: u64,
     /// The records of the sends that have begun.
     begun: u64,
-    /// The numbers whose publication has begun.
+    /// The numbers that are published.
     published: BTreeSet<u64>,
     /// The offsets of claims that were given up.
     aborted: BTreeSet<u64>,
@@ -48,7 +48,7 @@ struct State {
 /// What a crash leaves at one moment.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(super) struct Point {
-    /// How many records were published, or are about to be.
+    /// How many records were published.
     pub(super) published: u64,
     /// How many offsets survive a crash of the process.
     pub(super) killed: u64,
@@ -128,7 +128,7 @@ impl Watched {
     /// Runs a part of a thread's work. Before each of its steps the crash points are checked.
     pub(super) fn run<R>(&self, work: impl FnOnce() -> R) -> R {
         let state = self.0.clone();
-        let result = before_each(move |_| state.borrow_mut().check(), work);
+        let result = report_each(move |_, _| state.borrow_mut().check(), work);
         self.0.borrow_mut().check();
         result
     }
@@ -137,14 +137,14 @@ impl Watched {
     fn publish<R>(&self, numbers: Range<u64>, work: impl FnOnce() -> R) -> R {
         self.0.borrow_mut().begun += numbers.end - numbers.start;
         let state = self.0.clone();
-        let each = move |step: &Step| {
+        let each = move |step: &Step, when| {
             let mut state = state.borrow_mut();
-            if step.site == Some("segment.publish") {
+            if when == When::Stored && step.site == Some("segment.publish") {
                 state.published.extend(numbers.clone());
             }
             state.check();
         };
-        let result = before_each(each, work);
+        let result = report_each(each, work);
         self.0.borrow_mut().check();
         result
     }
