@@ -23,8 +23,8 @@ pub(super) struct Watched(Rc<RefCell<State>>);
 struct State {
     files: Files,
     overflow: Overflow,
-    /// Records that are claimed at least before the ring's first one is overwritten.
-    capacity: u64,
+    /// Records of a segment. The ring has two.
+    per_segment: u64,
     /// The records of the sends that have begun.
     begun: u64,
     /// The numbers that are published.
@@ -57,7 +57,7 @@ pub(super) struct Point {
 }
 
 /// Describes a crash point.
-pub(super) fn point(published: u64, killed: u64, cut: u64) -> Point {
+pub(super) fn point((published, killed, cut): (u64, u64, u64)) -> Point {
     Point {
         published,
         killed,
@@ -67,7 +67,7 @@ pub(super) fn point(published: u64, killed: u64, cut: u64) -> Point {
 
 /// The topic "t" of a storage, and its copier.
 pub(super) struct Durable {
-    pub(super) broker: Broker,
+    _broker: Broker,
     pub(super) topic: Topic,
     pub(super) copier: Copier,
     pub(super) files: Files,
@@ -75,11 +75,12 @@ pub(super) struct Durable {
 }
 
 impl Durable {
-    /// `config` has two segments; files are full after about `file_bytes`.
+    /// `config` has two segments of `per_segment` records; files are full after about
+    /// `file_bytes`. The record 0 has been sent and is durable.
     pub(super) fn new(
         config: TopicConfig,
         overflow: Overflow,
-        capacity: u64,
+        per_segment: u64,
         file_bytes: u64,
         points: &Outcomes<Point>,
     ) -> Durable {
@@ -89,7 +90,7 @@ impl Durable {
         let watched = Watched(Rc::new(RefCell::new(State {
             files: files.clone(),
             overflow,
-            capacity,
+            per_segment,
             begun: 0,
             published: BTreeSet::new(),
             aborted: BTreeSet::new(),
@@ -101,13 +102,22 @@ impl Durable {
             points: points.clone(),
             last: None,
         })));
-        Durable {
-            broker,
+        let mut durable = Durable {
+            _broker: broker,
             topic,
             copier,
             files,
             watched,
-        }
+        };
+        let mut first = durable.producer();
+        assert!(durable.watched.send_unwatched(&mut first, 0));
+        durable.copy_all();
+        durable
+    }
+
+    /// A producer, as [`producer`](crate::common::producer).
+    pub(super) fn producer(&self) -> Producer {
+        producer(&self.topic)
     }
 
     /// Copies and syncs what is left, when no other thread runs any more. Returns the records, and
@@ -117,10 +127,10 @@ impl Durable {
         self.watched.clone().0.borrow_mut().finished()
     }
 
-    /// Copies and syncs all that is published.
+    /// Copies and syncs all that is published, without crash points.
     pub(super) fn copy_all(&mut self) {
-        while self.watched.copy(&mut self.copier) != Some(0) {}
-        self.watched.sync(&self.copier);
+        while self.copier.copy() != Some(0) {}
+        self.copier.begin_sync().map(|sync| sync.run());
     }
 }
 
@@ -180,6 +190,17 @@ impl Watched {
         })
     }
 
+    /// The same as [`send`](Self::send), without crash points: for a thread that is stopped.
+    pub(super) fn send_unwatched(&self, producer: &mut Producer, n: u64) -> bool {
+        {
+            let mut state = self.0.borrow_mut();
+            state.begun += 1;
+            state.published.insert(n);
+        }
+        let sent = producer.try_send(Record::new(&value(n)));
+        self.sent(n..n + 1, sent.map(|sent| sent.offset))
+    }
+
     fn sent(&self, numbers: Range<u64>, first: Result<u64, SendError>) -> bool {
         let state = &mut *self.0.borrow_mut();
         match first {
@@ -208,6 +229,13 @@ impl Watched {
     pub(super) fn sync(&self, copier: &Copier) -> Option<u64> {
         self.run(|| copier.begin_sync().map(|sync| sync.run()))
     }
+
+    /// How many records were published, and the first offset that was claimed and is not.
+    pub(super) fn published_end(&self) -> u64 {
+        let state = self.0.borrow();
+        let sent = state.sent.keys().zip(0..);
+        sent.take_while(|&(&offset, n)| offset == n).count() as u64
+    }
 }
 
 impl State {
@@ -230,7 +258,7 @@ impl State {
         let (written, durable) = (self.files.written_end(), self.files.durable_end());
         assert!(self.killed >= written, "{} of {written}", self.killed);
         assert!(self.cut >= durable, "{} of {durable}", self.cut);
-        let point = point(self.published.len() as u64, self.killed, self.cut);
+        let point = point((self.published.len() as u64, self.killed, self.cut));
         if self.last != Some(point) {
             self.last = Some(point);
             self.points.add(point);
@@ -260,15 +288,15 @@ impl State {
         }
         for gap in &left.gaps {
             assert_eq!(self.overflow, Overflow::DropOldest, "{left:?}");
-            // Its last offset was overwritten: all that the ring holds was claimed after it.
-            assert!(self.begun >= gap.end + self.capacity, "{left:?}");
+            // The last of its segments was retired: a segment follows it, and another is claimed.
+            assert!(self.begun > gap.end + self.per_segment, "{left:?}");
         }
     }
 
     /// Under `Backpressure` a claim at `offset` was made only after what it overwrites was written.
     fn assert_copied_before_overwritten(&self, offset: u64) {
         if self.overflow == Overflow::Backpressure {
-            let overwritten = (offset + 1).saturating_sub(self.capacity);
+            let overwritten = (offset / self.per_segment).saturating_sub(1) * self.per_segment;
             let written = self.files.written_end();
             assert!(written >= overwritten, "{written} of {overwritten}");
         }
