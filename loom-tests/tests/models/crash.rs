@@ -22,7 +22,7 @@ use points::{Durable, Watched, point};
 use ringlog_loom::{Overflow, Producer};
 
 /// A file that no model fills.
-const LARGE: u64 = 1 << 20;
+const LARGE: u64 = 32 << 10;
 
 /// Copies some times, as the copier does while a producer sends.
 fn copy(durable: &mut Durable, times: usize, polling: Polling) {
