@@ -15,6 +15,7 @@
 //! loops: when they run is up to loom. Each operation of the disk is a step.
 
 mod points;
+mod stopped;
 
 use crate::common::*;
 use loom::thread;
@@ -23,6 +24,9 @@ use ringlog_loom::{Overflow, Producer};
 
 /// A file that no model fills.
 const LARGE: u64 = 32 << 10;
+
+/// Bytes of a page of a file.
+const PAGE: u64 = 4096;
 
 /// Copies some times, as the copier does while a producer sends.
 fn copy(durable: &mut Durable, times: usize, polling: Polling) {
@@ -206,7 +210,7 @@ fn an_overtaken_copier_stores_gaps_exactly_where_records_were_overwritten() {
     let (points, outcomes) = (Outcomes::new(), Outcomes::new());
     for polling in Polling::BOTH {
         let (seen, observed) = (points.clone(), outcomes.clone());
-        explore(move || {
+        explore_to(1, move || {
             let config = smallest(Overflow::DropOldest);
             let mut durable = Durable::new(config, Overflow::DropOldest, 1, LARGE, &seen);
             let (mut producer, watched) = (durable.producer(), durable.watched.clone());
@@ -225,4 +229,49 @@ fn an_overtaken_copier_stores_gaps_exactly_where_records_were_overwritten() {
     }
     outcomes.include([vec![], vec![(1, 3)], vec![(1, 2)], vec![(2, 3)]]);
     points.include([(2, 1, 1), (5, 5, 5)].map(point));
+}
+
+/// A sync runs beside an append, which begins another file. The file before is sealed.
+#[test]
+fn a_sync_beside_an_append_promises_what_was_appended_before_it() {
+    let (points, files) = (Outcomes::new(), Outcomes::new());
+    let (seen, observed) = (points.clone(), files.clone());
+    explore_to(4, move || {
+        let config = small(Overflow::Backpressure).segments(4);
+        // A file has one page of chunks. What is appended after a sync begins another page.
+        let file_bytes = 3 * PAGE;
+        let mut durable = Durable::new(config, Overflow::Backpressure, 2, file_bytes, &seen);
+        let mut producer = durable.producer();
+        assert!(durable.watched.send(&mut producer, 1));
+        durable.watched.copy(&mut durable.copier);
+        // Of the file that is full, and of the next one, which has the record 1.
+        let sync = durable.copier.begin_sync().unwrap();
+        let watched = durable.watched.clone();
+        let s = thread::spawn(move || assert_eq!(watched.run(|| sync.run()), 2));
+        let observed = observed.clone();
+        let c = thread::spawn(move || {
+            for n in 2..4 {
+                assert!(durable.watched.send(&mut producer, n));
+                durable.watched.copy(&mut durable.copier);
+            }
+            durable
+        });
+        s.join().unwrap();
+        let durable = c.join().unwrap();
+        observed.add(durable.files.after_kill().files);
+        assert_eq!(durable.finish().0, [0, 1, 2, 3].map(|n| (n, n)));
+    });
+    files.are([3]);
+    // The append of 2, or of 2 and 3, before the sync of 1; and after it.
+    points.include(
+        [
+            (3, 2, 1),
+            (3, 3, 1),
+            (4, 4, 1),
+            (3, 2, 2),
+            (3, 3, 2),
+            (4, 4, 2),
+        ]
+        .map(point),
+    );
 }

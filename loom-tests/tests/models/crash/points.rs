@@ -174,22 +174,6 @@ impl Watched {
         self.sent(numbers, sent.map(|sent| sent.base_offset))
     }
 
-    /// Claims a record, and gives the claim up. `false` if the ring is full.
-    pub(super) fn abort(&self, producer: &mut Producer) -> bool {
-        self.0.borrow_mut().begun += 1;
-        let state = self.0.clone();
-        self.run(|| match producer.claim(Destination::Any, None, 16) {
-            Ok(claim) => {
-                let offset = claim.metadata().offset;
-                state.borrow_mut().aborted.insert(offset);
-                drop(claim);
-                true
-            }
-            Err(SendError::Full { .. }) => false,
-            Err(other) => panic!("{other}"),
-        })
-    }
-
     /// The same as [`send`](Self::send), without crash points: for a thread that is stopped.
     pub(super) fn send_unwatched(&self, producer: &mut Producer, n: u64) -> bool {
         {
@@ -230,11 +214,17 @@ impl Watched {
         self.run(|| copier.begin_sync().map(|sync| sync.run()))
     }
 
-    /// How many records were published, and the first offset that was claimed and is not.
-    pub(super) fn published_end(&self) -> u64 {
+    /// A claim at this offset was given up, or is about to be.
+    pub(super) fn aborted(&self, offset: u64) {
+        let mut state = self.0.borrow_mut();
+        state.begun += 1;
+        state.aborted.insert(offset);
+    }
+
+    /// The offset after the last record of a send that has returned, when only one has not.
+    pub(super) fn sent_end(&self) -> u64 {
         let state = self.0.borrow();
-        let sent = state.sent.keys().zip(0..);
-        sent.take_while(|&(&offset, n)| offset == n).count() as u64
+        state.sent.last_key_value().map_or(0, |(last, _)| last + 1)
     }
 }
 
