@@ -23,6 +23,7 @@ use std::sync::{Arc, Mutex};
 /// A storage without threads.
 pub struct ModelledStorage {
     disk: ModelDisk,
+    steps: Arc<AtomicU64>,
     storage: Storage,
 }
 
@@ -30,9 +31,10 @@ impl ModelledStorage {
     /// A storage whose files are full after about `file_bytes`.
     pub fn new(file_bytes: u64) -> ModelledStorage {
         let disk = ModelDisk::new(1);
+        let steps = Arc::new(AtomicU64::new(0));
         let stepping = SteppingDisk {
             disk: disk.clone(),
-            steps: Arc::new(AtomicU64::new(0)),
+            steps: steps.clone(),
         };
         let dir = Path::new("/data");
         disk.create_dir(&dir.join("topics")).unwrap();
@@ -44,7 +46,11 @@ impl ModelledStorage {
         let threads = Mutex::new(Vec::new());
         let owner = Arc::new(Owner { shared, threads });
         let storage = Storage { owner };
-        ModelledStorage { disk, storage }
+        ModelledStorage {
+            disk,
+            steps,
+            storage,
+        }
     }
 
     /// For the configuration of the one topic that the storage has.
@@ -61,6 +67,7 @@ impl ModelledStorage {
         let topic = &topics[0];
         let files = Files {
             disk: self.disk.clone(),
+            steps: self.steps.clone(),
             dir: catalog::partition_dir(&topic.dir, 0),
             name: shared.partition_name(&topic.record, 0),
             options: shared.file_options(),
@@ -107,6 +114,7 @@ impl Sync {
 #[derive(Clone)]
 pub struct Files {
     disk: ModelDisk,
+    steps: Arc<AtomicU64>,
     dir: PathBuf,
     name: PartitionName,
     options: FileOptions,
@@ -127,6 +135,13 @@ pub struct Recovered {
 }
 
 impl Files {
+    /// A step that is not independent of the disk's operations. Loom runs two steps that are
+    /// independent in one order only. So a thread whose next look at the files is compared with what
+    /// it has done takes this step before.
+    pub fn step(&self) {
+        step(&self.steps);
+    }
+
     /// What is before this offset survives a crash of the process.
     pub fn written_end(&self) -> u64 {
         self.files.written_end()

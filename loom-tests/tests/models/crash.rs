@@ -28,6 +28,9 @@ const LARGE: u64 = 32 << 10;
 /// Bytes of a page of a file.
 const PAGE: u64 = 4096;
 
+/// More bytes than the chunk of one record takes, and less than two of them.
+const CHUNK: u64 = 128;
+
 /// Copies some times, as the copier does while a producer sends.
 fn copy(durable: &mut Durable, times: usize, polling: Polling) {
     for _ in 0..times {
@@ -158,9 +161,8 @@ fn a_crash_beside_two_producers_leaves_no_record_of_an_open_claim() {
     points.include([(2, 1, 1), (2, 2, 1), (3, 1, 1), (3, 2, 1), (3, 3, 1)].map(point));
 }
 
-/// Sends up to three records into a ring that has none or one to be overwritten.
-fn send_three(watched: &Watched, producer: &mut Producer) -> u64 {
-    let mut next = 2;
+/// Tries to send three records, from this number on. Returns the number after the last one sent.
+fn send_three(watched: &Watched, producer: &mut Producer, mut next: u64) -> u64 {
     for _ in 0..3 {
         if watched.send(producer, next) {
             next += 1;
@@ -184,11 +186,15 @@ fn under_backpressure_nothing_is_overwritten_that_is_not_in_the_files() {
             let config = smallest(Overflow::Backpressure);
             let mut durable = Durable::new(config, Overflow::Backpressure, 1, LARGE, &seen);
             let (mut producer, watched) = (durable.producer(), durable.watched.clone());
+            // The copier's gate is in the segment of record 1, which it could not write.
             assert!(watched.send(&mut producer, 1));
+            durable.files.fail_next_write();
+            assert_eq!(durable.copier.copy(), None);
+            assert!(watched.send(&mut producer, 2));
             if disk_is_full {
                 durable.files.fail_next_write();
             }
-            let p = thread::spawn(move || send_three(&watched, &mut producer));
+            let p = thread::spawn(move || send_three(&watched, &mut producer, 3));
             let c = thread::spawn(move || {
                 copy(&mut durable, 3, polling);
                 durable
@@ -201,7 +207,17 @@ fn under_backpressure_nothing_is_overwritten_that_is_not_in_the_files() {
         });
     }
     outcomes.include([(false, 3), (false, 4), (false, 5), (true, 3), (true, 4)]);
-    points.include([(2, 1, 1), (3, 1, 1), (3, 2, 1), (4, 3, 1), (5, 5, 5)].map(point));
+    points.include(
+        [
+            (3, 1, 1),
+            (3, 2, 1),
+            (3, 3, 1),
+            (4, 2, 1),
+            (4, 3, 1),
+            (5, 4, 1),
+        ]
+        .map(point),
+    );
 }
 
 /// P4, P5: a copier that is overtaken stores exactly which offsets the files miss.
@@ -215,7 +231,7 @@ fn an_overtaken_copier_stores_gaps_exactly_where_records_were_overwritten() {
             let mut durable = Durable::new(config, Overflow::DropOldest, 1, LARGE, &seen);
             let (mut producer, watched) = (durable.producer(), durable.watched.clone());
             assert!(watched.send(&mut producer, 1));
-            let p = thread::spawn(move || assert_eq!(send_three(&watched, &mut producer), 5));
+            let p = thread::spawn(move || assert_eq!(send_three(&watched, &mut producer, 2), 5));
             let c = thread::spawn(move || {
                 copy(&mut durable, 2, polling);
                 durable
@@ -238,19 +254,21 @@ fn a_sync_beside_an_append_promises_what_was_appended_before_it() {
     let (seen, observed) = (points.clone(), files.clone());
     explore_to(4, move || {
         let config = small(Overflow::Backpressure).segments(4);
-        // A file has one page of chunks. What is appended after a sync begins another page.
-        let file_bytes = 3 * PAGE;
+        // A file has two chunks. What is appended after a sync begins on the next page.
+        let file_bytes = 3 * PAGE + CHUNK;
         let mut durable = Durable::new(config, Overflow::Backpressure, 2, file_bytes, &seen);
         let mut producer = durable.producer();
-        assert!(durable.watched.send(&mut producer, 1));
-        durable.watched.copy(&mut durable.copier);
-        // Of the file that is full, and of the next one, which has the record 1.
+        for n in 1..3 {
+            assert!(durable.watched.send(&mut producer, n));
+            durable.watched.copy(&mut durable.copier);
+        }
+        // Of the file that is full, and of the next one, which has the record 2.
         let sync = durable.copier.begin_sync().unwrap();
         let watched = durable.watched.clone();
-        let s = thread::spawn(move || assert_eq!(watched.run(|| sync.run()), 2));
+        let s = thread::spawn(move || assert_eq!(watched.run(|| sync.run()), 3));
         let observed = observed.clone();
         let c = thread::spawn(move || {
-            for n in 2..4 {
+            for n in 3..5 {
                 assert!(durable.watched.send(&mut producer, n));
                 durable.watched.copy(&mut durable.copier);
             }
@@ -259,18 +277,18 @@ fn a_sync_beside_an_append_promises_what_was_appended_before_it() {
         s.join().unwrap();
         let durable = c.join().unwrap();
         observed.add(durable.files.after_kill().files);
-        assert_eq!(durable.finish().0, [0, 1, 2, 3].map(|n| (n, n)));
+        assert_eq!(durable.finish().0, [0, 1, 2, 3, 4].map(|n| (n, n)));
     });
     files.are([3]);
-    // The append of 2, or of 2 and 3, before the sync of 1; and after it.
+    // The appends of 3 and 4 before the sync of 1 and 2; and after it.
     points.include(
         [
-            (3, 2, 1),
-            (3, 3, 1),
+            (4, 3, 1),
             (4, 4, 1),
-            (3, 2, 2),
-            (3, 3, 2),
-            (4, 4, 2),
+            (5, 5, 1),
+            (4, 3, 3),
+            (4, 4, 3),
+            (5, 5, 3),
         ]
         .map(point),
     );

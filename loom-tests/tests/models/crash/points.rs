@@ -143,6 +143,12 @@ impl Watched {
         result
     }
 
+    /// Before what was sent is compared with the files.
+    fn step(&self) {
+        let files = self.0.borrow().files.clone();
+        files.step();
+    }
+
     /// The same for a send of these numbers as one frame.
     fn publish<R>(&self, numbers: Range<u64>, work: impl FnOnce() -> R) -> R {
         self.0.borrow_mut().begun += numbers.end - numbers.start;
@@ -162,6 +168,7 @@ impl Watched {
     /// Tries to send a number as a record. `false` if the ring is full.
     pub(super) fn send(&self, producer: &mut Producer, n: u64) -> bool {
         let sent = self.publish(n..n + 1, || producer.try_send(Record::new(&value(n))));
+        self.step();
         self.sent(n..n + 1, sent.map(|sent| sent.offset))
     }
 
@@ -171,6 +178,7 @@ impl Watched {
         let sent = self.publish(numbers.clone(), || {
             producer.try_send_values(Destination::Any, &values)
         });
+        self.step();
         self.sent(numbers, sent.map(|sent| sent.base_offset))
     }
 
