@@ -16,7 +16,7 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
 /// A file is at least this long. Models need files that are full after a few records.
-const MIN_FILE_BYTES: u64 = if cfg!(loom) { 0 } else { 64 << 10 };
+const MIN_FILE_BYTES: u64 = if cfg!(loom) { 1 } else { 64 << 10 };
 
 /// What the threads and all handles of a storage share.
 pub(crate) struct StorageShared {
