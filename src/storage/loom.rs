@@ -130,14 +130,13 @@ pub struct Recovered {
     pub records: Vec<(u64, Vec<u8>)>,
     /// The offsets that were overwritten before they were copied.
     pub gaps: Vec<Range<u64>>,
-    /// How many files were sealed or full, and are not the last.
+    /// How many files there are.
     pub files: u64,
 }
 
 impl Files {
-    /// A step that is not independent of the disk's operations. Loom runs two steps that are
-    /// independent in one order only. So a thread whose next look at the files is compared with what
-    /// it has done takes this step before.
+    /// A step that depends on the disk's operations. Loom runs independent steps in one order only,
+    /// so a thread takes this step before what it has done is compared with the files.
     pub fn step(&self) {
         step(&self.steps);
     }

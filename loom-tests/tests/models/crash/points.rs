@@ -1,4 +1,10 @@
 //! Crash points: what a crash would leave, found and checked before each step of each thread.
+//!
+//! What a crash leaves changes only with the disk's operations, each of which is a step. Loom runs
+//! steps that do not depend on each other in one order only. So of a producer's step and an operation
+//! of the disk it may try one order. That is enough for what is left, which depends only on the steps
+//! that come before the operation in every order. Where what a producer has done is compared with the
+//! files, it first takes a step that depends on the disk's operations ([`Files::step`]).
 
 use crate::common::*;
 use ringlog_loom::modelled_storage::{Copier, Files, ModelledStorage, Recovered};
