@@ -108,6 +108,8 @@ pub mod recipes {}
 
 /// For the models.
 #[cfg(loom)]
+pub use storage::loom as modelled_storage;
+#[cfg(loom)]
 pub use sync::ordering_sites;
 
 /// Guaranteed to callers: every handle can be sent to another thread, and shared ones are `Sync`.

@@ -21,7 +21,7 @@
 mod file_system;
 #[cfg(unix)]
 mod mapping;
-#[cfg(test)]
+#[cfg(any(test, loom))]
 pub(crate) mod model;
 mod replace;
 

@@ -1,4 +1,4 @@
-//! A disk in memory that can lose power, fill up, and fail: for tests.
+//! A disk in memory that can lose power, fill up, and fail: for tests and models.
 //!
 //! It keeps two versions of everything: what programs see, and what is on the disk. A sync copies
 //! the first to the second. [`ModelDisk::restart`] is a power cut: it makes of the two what D3 of
@@ -6,10 +6,12 @@
 //! likes, so the model does that too.
 //!
 //! The same seed and the same operations give the same disk.
+#![allow(clippy::unwrap_used, clippy::panic)]
 
 mod contents;
 mod names;
 mod operations;
+#[cfg(test)]
 mod tests;
 
 use super::Entry;

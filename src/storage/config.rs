@@ -147,7 +147,7 @@ impl StorageConfig {
     }
 
     /// Another disk than the system's.
-    #[cfg(test)]
+    #[cfg(any(test, loom))]
     pub(crate) fn disk(mut self, disk: Arc<dyn Disk>) -> Self {
         self.disk = disk;
         self

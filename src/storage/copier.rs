@@ -67,7 +67,7 @@ const COMMITS: Duration = Duration::from_millis(100);
 
 /// One partition that is copied.
 pub(crate) struct PartitionCopier {
-    durable: Arc<Durable>,
+    pub(super) durable: Arc<Durable>,
     cursor: Cursor,
     /// Stands in for the segment that the cursor pins.
     _spare: SpareSegment,
@@ -95,7 +95,7 @@ impl PartitionCopier {
     }
 
     /// Copies what is published, at most about [`TURN_BYTES`]. Returns how many bytes.
-    fn copy(&mut self, buffer: &mut ChunkBuffer) -> Result<usize, StorageError> {
+    pub(super) fn copy(&mut self, buffer: &mut ChunkBuffer) -> Result<usize, StorageError> {
         let mut copied = 0;
         let copied_all = loop {
             if copied >= TURN_BYTES {

@@ -21,6 +21,8 @@ mod commits;
 mod config;
 mod copier;
 mod durable;
+#[cfg(loom)]
+pub mod loom;
 mod report;
 mod shared;
 mod syncer;

@@ -15,6 +15,9 @@ use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
+/// A file is at least this long. Models need files that are full after a few records.
+const MIN_FILE_BYTES: u64 = if cfg!(loom) { 1 } else { 64 << 10 };
+
 /// What the threads and all handles of a storage share.
 pub(crate) struct StorageShared {
     pub(super) config: StorageConfig,
@@ -74,7 +77,7 @@ impl StorageShared {
 
     pub(super) fn file_options(&self) -> FileOptions {
         FileOptions {
-            file_bytes: self.config.file_bytes.max(64 << 10),
+            file_bytes: self.config.file_bytes.max(MIN_FILE_BYTES),
             faults: self.faults.clone(),
         }
     }

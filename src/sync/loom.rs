@@ -99,6 +99,7 @@ impl AtomicU64 {
     pub(crate) fn store(&self, value: u64, order: Ordering) {
         ordering_sites::step("store");
         self.word.store(value, order);
+        ordering_sites::stored();
     }
 
     #[track_caller]

@@ -1,5 +1,5 @@
 //! The ordering sites and atomic steps of the model-checked build: it records which sites ran,
-//! weakens one site, and stops a thread before a step.
+//! weakens one site, stops a thread before a step, and reports the steps of a thread.
 //!
 //! A **site** is the name of an ordering (`sync/mod.rs`). A **step** is one atomic operation,
 //! whether it has a site or is `Relaxed`. Every operation of `sync/loom.rs` calls [`step`], so a
@@ -124,6 +124,18 @@ struct Hooks {
     watches: Vec<Watch>,
 }
 
+/// What is called with the steps of a thread.
+type Each = Box<dyn FnMut(&Step, When)>;
+
+/// When a step is reported.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum When {
+    /// Before the step, and before other threads may run instead.
+    Before,
+    /// After the step, which was a store. No other thread has run since.
+    Stored,
+}
+
 /// A thread whose steps are counted.
 struct Watch {
     thread: loom::thread::ThreadId,
@@ -131,6 +143,8 @@ struct Watch {
     /// The step limit: work that exceeds it waits for another thread.
     max_steps: usize,
     stop: Option<(At, Box<dyn FnOnce()>)>,
+    /// Called before each step, and after each store.
+    each: Option<Each>,
 }
 
 /// Called before each atomic operation.
@@ -142,7 +156,7 @@ pub(crate) fn step(operation: &'static str) {
         return;
     }
     let thread = loom::thread::current().id();
-    let meanwhile = HOOKS.with_borrow_mut(|hooks| {
+    let watched = HOOKS.with_borrow_mut(|hooks| {
         let mine = hooks.sites.iter().position(|(t, _)| *t == thread);
         let site = mine.and_then(|i| hooks.sites.remove(i)).map(|(_, s)| s);
         // The innermost: the work that runs while a thread is stopped may itself be watched.
@@ -162,18 +176,58 @@ pub(crate) fn step(operation: &'static str) {
             At::Step(wanted) => wanted == number,
             At::Site(wanted) => site == Some(wanted),
         };
-        let stop = watch.stop.take_if(|(at, _)| is_here(at))?;
-        Some(stop.1)
+        let stop = watch.stop.take_if(|(at, _)| is_here(at));
+        // Taken out while it runs: its own steps are not reported to it.
+        Some((step, stop, watch.each.take()))
     });
-    if let Some(meanwhile) = meanwhile {
+    let Some((step, stop, each)) = watched else {
+        return;
+    };
+    report(each, &step, When::Before);
+    if let Some((_, meanwhile)) = stop {
         meanwhile();
     }
+}
+
+/// Called after each store.
+pub(crate) fn stored() {
+    if HOOKS.with_borrow(|hooks| hooks.watches.is_empty()) {
+        return;
+    }
+    let thread = loom::thread::current().id();
+    let last = HOOKS.with_borrow_mut(|hooks| {
+        let watch = hooks.watches.iter_mut().rfind(|w| w.thread == thread)?;
+        Some((*watch.steps.last()?, watch.each.take()))
+    });
+    if let Some((step, each)) = last {
+        report(each, &step, When::Stored);
+    }
+}
+
+/// Calls what was taken from this thread's watch, and puts it back.
+fn report(each: Option<Each>, step: &Step, when: When) {
+    let Some(mut each) = each else {
+        return;
+    };
+    each(step, when);
+    let thread = loom::thread::current().id();
+    HOOKS.with_borrow_mut(|hooks| {
+        if let Some(watch) = hooks.watches.iter_mut().rfind(|w| w.thread == thread) {
+            watch.each = Some(each);
+        }
+    });
 }
 
 /// Runs `work` and returns its steps. It panics after more than `max_steps`, because the work then
 /// waits for another thread.
 pub fn trace<R>(max_steps: usize, work: impl FnOnce() -> R) -> (R, Vec<Step>) {
-    watch(max_steps, None, work)
+    watch(max_steps, None, None, work)
+}
+
+/// Runs `work`, and calls `each` before each of its steps, and after each of its stores. Other
+/// threads must not run in it.
+pub fn report_each<R>(each: impl FnMut(&Step, When) + 'static, work: impl FnOnce() -> R) -> R {
+    watch(usize::MAX, None, Some(Box::new(each)), work).0
 }
 
 /// Runs `work`, and runs `meanwhile` before one of its steps, as if the thread had stopped there
@@ -185,13 +239,15 @@ pub fn stop<R>(at: At, meanwhile: impl FnOnce() + 'static, work: impl FnOnce() -
         set_reached.set(true);
         meanwhile();
     };
-    let (result, _) = watch(usize::MAX, Some((at, Box::new(meanwhile))), work);
+    let stop = Some((at, Box::new(meanwhile) as Box<dyn FnOnce()>));
+    let (result, _) = watch(usize::MAX, stop, None, work);
     (result, reached.get())
 }
 
 fn watch<R>(
     max_steps: usize,
     stop: Option<(At, Box<dyn FnOnce()>)>,
+    each: Option<Each>,
     work: impl FnOnce() -> R,
 ) -> (R, Vec<Step>) {
     let thread = loom::thread::current().id();
@@ -201,6 +257,7 @@ fn watch<R>(
             steps: Vec::new(),
             max_steps,
             stop,
+            each,
         });
     });
     /// Removes the watch even when the work panics, so that the next model does not find it.

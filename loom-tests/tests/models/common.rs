@@ -52,6 +52,14 @@ impl<T: Ord + Debug> Outcomes<T> {
         assert_eq!(*self.0.lock().unwrap(), expected);
     }
 
+    /// Asserts that all outcomes that were observed are so.
+    #[track_caller]
+    pub(crate) fn all(&self, are_so: impl Fn(&T) -> bool) {
+        let seen = self.0.lock().unwrap();
+        let other = seen.iter().find(|&outcome| !are_so(outcome));
+        assert!(other.is_none(), "{other:?}");
+    }
+
     /// Asserts that at least these outcomes were observed.
     #[track_caller]
     pub(crate) fn include(&self, expected: impl IntoIterator<Item = T>) {

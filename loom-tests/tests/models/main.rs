@@ -7,6 +7,7 @@
 
 mod append;
 mod common;
+mod crash;
 mod dependent;
 mod following;
 mod gathering;

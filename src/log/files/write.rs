@@ -27,7 +27,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 /// Room is reserved ahead of the chunks by this part of a file's size, within these bounds: large
 /// steps need few calls, and a partition that has little takes little of the disk.
 const AHEAD_PART: u64 = 8;
-const MIN_AHEAD: u64 = 64 << 10;
+const MIN_AHEAD: u64 = if cfg!(loom) { 4 << 10 } else { 64 << 10 }; // models scan it often
 const MAX_AHEAD: u64 = 8 << 20;
 
 /// What the writer knows.

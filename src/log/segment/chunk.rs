@@ -22,18 +22,15 @@
 //! file is checked before it is read, whatever its checksum says.
 #![allow(unsafe_code)]
 
-#[cfg(not(loom))]
 use super::SegmentShape;
 use super::descriptor::{Descriptor, Kind, padded};
 use super::frame::{TABLE_PREFIX, UNIFORM_PREFIX};
-#[cfg(not(loom))]
 use super::memory::Block;
 use super::records::{RecordRun, StoredRecords};
 use super::{Segment, UNIT};
 use crate::record::NO_TIMESTAMP;
 
 /// Words that must precede a chunk's descriptors in memory: what a segment's header takes.
-#[cfg_attr(loom, allow(dead_code))]
 pub(crate) const WORDS_BEFORE_CHUNK: usize = super::shape::HEADER_BYTES / 8;
 
 /// Published frames of one segment, next to each other, that can be copied as one chunk.
@@ -199,10 +196,40 @@ impl Segment {
         Segment { block, shape }
     }
 
-    /// The models have no files.
+    /// The same on loom's types, which hold a copy.
     #[cfg(loom)]
-    pub(in crate::log) unsafe fn of_chunk(_words: &[u64], _slots: u32) -> Segment {
-        unreachable!("a file in a model")
+    pub(in crate::log) unsafe fn of_chunk(words: &[u64], slots: u32) -> Segment {
+        let (descriptors, data) = words[WORDS_BEFORE_CHUNK..].split_at(slots as usize);
+        let shape = SegmentShape {
+            records: slots,
+            units: data.len() as u32,
+        };
+        let block = Block::of_chunk(shape, descriptors, data);
+        Segment { block, shape }
+    }
+
+    /// In a model: the values of a chunk's records, by offset, without a step. The segment is one
+    /// of [`of_chunk`](Self::of_chunk); `first` is the offset of its slot 0.
+    #[cfg(loom)]
+    pub(crate) fn values_of_chunk(&self, first: u64) -> Vec<(u64, Vec<u8>)> {
+        let index = self.published_index();
+        let (mut slot, mut records) = (0, 0);
+        while slot < self.shape.records {
+            // SAFETY: M5: no thread writes to a chunk, and a frame begins here (C1).
+            let frame = unsafe { index.descriptor(slot) };
+            slot += frame.slots();
+            if frame.kind() != Kind::Aborted {
+                records += frame.slots();
+            }
+        }
+        let run = RecordRun {
+            base: first,
+            records,
+            ..RecordRun::default()
+        };
+        let records = StoredRecords::new(&run, self);
+        let values = records.map(|record| (record.offset, record.value_bytes().to_vec()));
+        values.collect()
     }
 }
 

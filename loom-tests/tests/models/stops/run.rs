@@ -71,7 +71,7 @@ pub(super) fn stop_at_each_in<V: 'static>(
 }
 
 /// Runs a model of a single thread, which has one execution.
-pub(super) fn once<R: Send + 'static>(model: impl Fn() -> R + Send + Sync + 'static) -> R {
+pub(crate) fn once<R: Send + 'static>(model: impl Fn() -> R + Send + Sync + 'static) -> R {
     let result = Arc::new(Mutex::new(None));
     let out = result.clone();
     let mut builder = loom::model::Builder::new();

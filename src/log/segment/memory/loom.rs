@@ -79,6 +79,16 @@ impl Block {
         }))
     }
 
+    /// A chunk of a file, which no thread changes: a copy of it.
+    pub(crate) fn of_chunk(shape: SegmentShape, descriptors: &[u64], data: &[u64]) -> Block {
+        let Block(mut words) = Block::new(shape);
+        if let Some(words) = Arc::get_mut(&mut words) {
+            words.index = descriptors.iter().copied().map(AtomicU64::new).collect();
+            words.data = data.iter().copied().map(UnsafeCell::new).collect();
+        }
+        Block(words)
+    }
+
     pub(crate) fn state(&self) -> &AtomicU64 {
         &self.0.state
     }
