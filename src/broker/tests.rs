@@ -1,8 +1,11 @@
 //! Durable brokers on the model disk: what happens when the disk is full, or fails.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod names;
+
 use super::Broker;
 use crate::consumer::{ConsumerConfig, ReadUpTo};
+use crate::disk::Disk;
 use crate::disk::model::ModelDisk;
 use crate::error::{SendError, StorageError};
 use crate::log::overflow::Overflow;

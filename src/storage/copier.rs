@@ -59,11 +59,16 @@ const BUSY_BYTES: usize = 64 << 10;
 /// How long the copier waits before it tries to write to a full disk again.
 const FULL_RETRY: Duration = Duration::from_millis(100);
 
-/// How often retention is applied, and the groups' commits are looked at.
+/// How often retention is applied, and the groups' commits are looked at when nothing happens.
 const UPKEEP: Duration = Duration::from_secs(1);
 
-/// How often the groups' commits are stored while records come.
+/// How often the groups' commits are looked at while records come, and for [`COMMITS_FOLLOW`] after
+/// the last record and the last commit that has changed.
 const COMMITS: Duration = Duration::from_millis(100);
+
+/// Commits follow records, and each other: after this much time without either they are looked at
+/// with the upkeep, which has the copier woken anyway.
+const COMMITS_FOLLOW: Duration = Duration::from_secs(2);
 
 /// One partition that is copied.
 pub(crate) struct PartitionCopier {
@@ -155,7 +160,10 @@ pub(super) struct Copier {
     unsynced_since: Option<Instant>,
     last_copied: Instant,
     last_upkeep: Instant,
+    /// When the commits were looked at.
     last_commits: Instant,
+    /// When they were found changed.
+    commits_changed: Instant,
 }
 
 impl Copier {
@@ -172,6 +180,7 @@ impl Copier {
             last_copied: now,
             last_upkeep: now,
             last_commits: now,
+            commits_changed: now,
         }
     }
 
@@ -306,6 +315,7 @@ impl Copier {
             self.last_commits = now;
             if !self.shared.is_syncing() {
                 if let Some(commits) = self.shared.changed_commits() {
+                    self.commits_changed = now;
                     self.begin_sync(Some(commits));
                 }
             }
@@ -333,6 +343,10 @@ impl Copier {
             Some(due) if !self.shared.is_syncing() => due.saturating_duration_since(Instant::now()),
             _ => UPKEEP,
         };
+        let changed = self.last_copied.max(self.commits_changed);
+        if changed.elapsed() < COMMITS_FOLLOW {
+            longest = longest.min(COMMITS);
+        }
         if !idle {
             longest = longest.min(TICK);
         }

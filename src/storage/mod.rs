@@ -109,6 +109,43 @@ fn lock_directory(
     }
 }
 
+/// Makes the names durable that were there when the directory was opened: this process may have
+/// created some, or one that was killed before it had synced them.
+fn sync_directories(disk: &dyn Disk, dir: &Path) -> Result<(), StorageError> {
+    let failed = |dir: &Path, error| StorageError::io("syncing the directory", dir, &error);
+    for dir in [dir, &dir.join("topics")] {
+        disk.sync_dir(dir).map_err(|error| failed(dir, error))?;
+    }
+    let values = dir.join("values");
+    match disk.sync_dir(&values) {
+        Err(error) if error.kind() != ErrorKind::NotFound => return Err(failed(&values, error)),
+        _ => {}
+    }
+    for above in dir.ancestors().skip(1) {
+        let above = if above.as_os_str().is_empty() {
+            Path::new(".")
+        } else {
+            above
+        };
+        match disk.sync_dir(above) {
+            // A directory that this process may not open, or a file system whose directories cannot
+            // be synced: then it has not created a name there that needs it, or cannot do more.
+            Err(error) if is_refused(&error) => {}
+            synced => synced.map_err(|error| failed(above, error))?,
+        }
+    }
+    Ok(())
+}
+
+fn is_refused(error: &std::io::Error) -> bool {
+    let kinds = [
+        ErrorKind::PermissionDenied,
+        ErrorKind::InvalidInput,
+        ErrorKind::Unsupported,
+    ];
+    kinds.contains(&error.kind())
+}
+
 /// A random id: from the time, the process and an address that differs between runs.
 fn random_id() -> [u8; 16] {
     use std::hash::{BuildHasher, RandomState};
@@ -138,19 +175,7 @@ impl Storage {
         disk.create_dir(&topics)
             .map_err(|error| StorageError::io("creating the directory", &topics, &error))?;
         let lock = lock_directory(&**disk, dir)?;
-        for dir in [dir, &topics] {
-            disk.sync_dir(dir)
-                .map_err(|error| StorageError::io("syncing the directory", dir, &error))?;
-        }
-        // The directory may be new, and those above it too. Some may not be ours to open.
-        for above in dir.ancestors().skip(1) {
-            let above = if above.as_os_str().is_empty() {
-                Path::new(".")
-            } else {
-                above
-            };
-            let _ = disk.sync_dir(above);
-        }
+        sync_directories(&**disk, dir)?;
         let shared = Arc::new(StorageShared::new(config, lock));
         let (syncs, items) = sync_channel(1);
         let (for_syncer, copier) = (shared.clone(), copier::Copier::new(shared.clone(), syncs));
@@ -285,6 +310,10 @@ impl Storage {
                 recovery.add(partition, recovered);
                 files.push(Arc::new(one));
             }
+            // A process that was killed may have replaced the topic's record, or created directories
+            // of partitions, and not synced that; nor has what was created just now.
+            let failed = |error| StorageError::io("syncing the directory", &found.dir, &error);
+            shared.config.disk.sync_dir(&found.dir).map_err(failed)?;
             report.topics.push(recovery);
             topics.push(StoredTopic {
                 dir: found.dir,
