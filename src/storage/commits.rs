@@ -107,6 +107,7 @@ impl StorageShared {
         drop(sources);
         commits.extend_from_slice(&lock_std(&self.commits.kept));
         commits.sort();
+        commits.dedup();
         (*lock_std(&self.commits.stored) != commits).then_some(commits)
     }
 

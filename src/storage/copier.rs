@@ -36,7 +36,7 @@ use crate::log::partition::Partition;
 use crate::log::segment_pool::SpareSegment;
 use crate::wait::{EventCount, Waiter};
 use std::sync::Arc;
-use std::sync::mpsc::{SyncSender, TrySendError};
+use std::sync::mpsc::SyncSender;
 use std::time::{Duration, Instant};
 
 /// How often the copier looks for records while they come: short beside the default time to a
@@ -75,9 +75,19 @@ pub(crate) struct PartitionCopier {
     durable: Arc<Durable>,
     cursor: Cursor,
     /// Stands in for the segment that the cursor pins.
-    _spare: SpareSegment,
+    spare: SpareSegment,
     /// When to try again, after the disk was full.
     full_until: Option<Instant>,
+    /// Once the storage is closing: what is copied yet.
+    last: Option<Last>,
+}
+
+/// What is copied before a storage is closed.
+struct Last {
+    /// What was sent before.
+    end: u64,
+    /// When something was copied last.
+    copied: Instant,
 }
 
 impl PartitionCopier {
@@ -85,10 +95,27 @@ impl PartitionCopier {
     pub(crate) fn new(partition: &Arc<Partition>, durable: Arc<Durable>) -> PartitionCopier {
         PartitionCopier {
             durable,
-            _spare: partition.pool().spare(),
+            spare: partition.pool().spare(),
             cursor: Cursor::join_copier(partition),
             full_until: None,
+            last: None,
         }
+    }
+
+    /// Copies nothing more, because of this, which is no error.
+    pub(super) fn end(mut self, reason: &StorageError) {
+        self.durable.end(reason.clone());
+        self.cursor.unpin();
+        self.durable.park(self.cursor, self.spare);
+    }
+
+    /// Whether nothing more is copied of what was sent before the storage was closed.
+    fn is_done(&self) -> bool {
+        let is_done = |last: &Last| {
+            // What is sent at that moment may be published a little later than what follows it.
+            self.cursor.position() >= last.end || last.copied.elapsed() >= IDLE_AFTER
+        };
+        self.last.as_ref().is_some_and(is_done)
     }
 
     fn partition(&self) -> &Arc<Partition> {
@@ -190,19 +217,19 @@ impl Copier {
         loop {
             let closing = self.take_changes();
             let copied = self.copy_round();
+            if closing && self.partitions.iter().all(PartitionCopier::is_done) {
+                return self.end();
+            }
             self.upkeep();
             self.sync_if_due();
             if copied >= BUSY_BYTES {
                 continue;
             }
-            if closing && copied == 0 {
-                return self.end();
-            }
             self.rest();
         }
     }
 
-    /// Takes in new partitions, and drops those of deleted topics. Returns whether the storage is
+    /// Takes in new partitions, and drops those that are stopped. Returns whether the storage is
     /// closing.
     fn take_changes(&mut self) -> bool {
         let (added, closing) = self.shared.take_changes();
@@ -211,10 +238,16 @@ impl Copier {
             self.unsynced_since.get_or_insert_with(Instant::now);
         }
         self.partitions.extend(added);
-        self.partitions.retain(|one| {
-            let dropped = one.durable.is_dropped();
-            !dropped && !one.durable.files.is_stopped()
-        });
+        self.partitions
+            .retain(|one| !one.durable.files.is_stopped());
+        if closing {
+            for one in &mut self.partitions {
+                one.last.get_or_insert_with(|| Last {
+                    end: one.cursor.partition().log_end_offset(),
+                    copied: Instant::now(),
+                });
+            }
+        }
         closing
     }
 
@@ -228,7 +261,12 @@ impl Copier {
             }
             one.full_until = None;
             match one.copy(&mut self.buffer) {
-                Ok(copied) => all += copied,
+                Ok(copied) => {
+                    all += copied;
+                    if let Some(last) = one.last.as_mut().filter(|_| copied > 0) {
+                        last.copied = now;
+                    }
+                }
                 Err(error) if error.is_full() => {
                     let forgets = self.shared.config.disk_full == DiskFull::ForgetOldest;
                     if !(forgets && one.forget_oldest()) {
@@ -287,10 +325,22 @@ impl Copier {
         let items: Vec<_> = items.collect();
         self.unsynced_bytes = 0;
         self.unsynced_since = None;
-        match self.syncs.try_send(SyncRequest { items, commits }) {
-            Ok(()) => {}
-            // The syncer takes one at a time, and has ended the one before.
-            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => self.shared.end_sync(),
+        // The syncer has ended the one before, so this does not wait.
+        if self.syncs.send(SyncRequest { items, commits }).is_err() {
+            self.shared.end_sync();
+            let error = std::io::Error::other("the syncer has panicked");
+            self.stop_all(&StorageError::io(
+                "syncing",
+                self.shared.config.dir.clone(),
+                &error,
+            ));
+        }
+    }
+
+    /// Nothing is written any more.
+    fn stop_all(&mut self, error: &StorageError) {
+        for one in self.partitions.drain(..) {
+            self.shared.stop(&one.durable, error.clone());
         }
     }
 
@@ -373,14 +423,17 @@ impl Copier {
 
 impl Drop for Copier {
     fn drop(&mut self) {
+        event!(debug, "copier ended", partitions = self.partitions.len());
+        self.partitions.extend(self.shared.refuse_partitions());
         // A panic must not leave waiting calls behind, nor a topic that seems to be copied.
         if std::thread::panicking() {
             let error = std::io::Error::other("the copier has panicked");
-            let error = StorageError::io("copying", self.shared.config.dir.clone(), &error);
-            for one in &self.partitions {
-                self.shared.stop(&one.durable, error.clone());
-            }
+            let dir = self.shared.config.dir.clone();
+            return self.stop_all(&StorageError::io("copying", dir, &error));
         }
-        event!(debug, "copier ended", partitions = self.partitions.len());
+        let closed = self.shared.closed();
+        for one in self.partitions.drain(..) {
+            one.end(&closed);
+        }
     }
 }

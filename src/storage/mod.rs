@@ -35,20 +35,21 @@ pub(crate) use catalog::TopicRecord;
 pub(crate) use commits::StoredCommit;
 pub(crate) use copier::PartitionCopier;
 pub(crate) use durable::Durable;
-pub(crate) use shared::StorageShared;
+pub(crate) use shared::{Served, StorageShared};
 pub(crate) use waiting::{Wanted, wait_durable};
 
 use crate::disk::Disk;
-use crate::error::StorageError;
+use crate::error::{StorageError, TopicError};
 use crate::log::files::PartitionFiles;
 use crate::sync::lock_std;
+use crate::wait::contain_panic;
 use core::fmt;
 use std::fmt::Debug;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::sync_channel;
-use std::sync::{Arc, Mutex};
-use std::thread::{Builder, JoinHandle};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::thread::{Builder, JoinHandle, ThreadId};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// A directory of durable topics, open for writing.
@@ -67,6 +68,7 @@ pub struct Storage {
 /// Ends the threads when it is dropped.
 struct Owner {
     shared: Arc<StorageShared>,
+    thread_ids: [ThreadId; 2],
     threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
@@ -161,6 +163,7 @@ pub(crate) struct StoredTopic {
     pub(crate) dir: PathBuf,
     pub(crate) record: TopicRecord,
     pub(crate) files: Vec<Arc<PartitionFiles>>,
+    pub(crate) served: Arc<Served>,
 }
 
 impl Storage {
@@ -184,7 +187,7 @@ impl Storage {
             let hook = hook.clone();
             let work = move || {
                 if let Some(hook) = hook {
-                    hook();
+                    contain_panic(|| hook());
                 }
                 work();
             };
@@ -200,6 +203,7 @@ impl Storage {
         Ok(Storage {
             owner: Arc::new(Owner {
                 shared,
+                thread_ids: [copier.thread().id(), syncer.thread().id()],
                 threads: Mutex::new(vec![copier, syncer]),
             }),
         })
@@ -242,9 +246,11 @@ impl Storage {
     /// program keeps beside its topics; names are of letters, digits, `-` and `_`.
     ///
     /// # Errors
-    /// [`StorageError::Io`], for an invalid name too. What was stored before then stays.
+    /// [`StorageError::Io`], for an invalid name too; [`StorageError::Closed`]. What was stored before
+    /// then stays.
     pub fn put_value(&self, name: &str, value: &[u8]) -> Result<(), StorageError> {
         let (disk, path) = (&self.shared().config.disk, self.value_path(name)?);
+        let _access = self.shared().directory()?;
         let dir = self.path().join("values");
         disk.create_dir(&dir)
             .map_err(|error| StorageError::io("creating the directory", &dir, &error))?;
@@ -290,14 +296,38 @@ impl Storage {
         self.path().join("topics")
     }
 
-    /// All topics of the directory, with their files, recovered.
+    /// One thread at a time creates and deletes topics, so that there are not two of one name. The
+    /// guard is to be kept meanwhile.
+    pub(crate) fn lock_topics(&self) -> MutexGuard<'_, ()> {
+        self.shared().lock_topics()
+    }
+
+    /// All topics of the directory, with their files, recovered. Those that the caller `has` already
+    /// are left out; after an error of it, none is recovered.
     pub(crate) fn recover(
         &self,
         report: &mut RecoveryReport,
-    ) -> Result<Vec<StoredTopic>, StorageError> {
+        has: impl Fn(&TopicRecord) -> Result<bool, TopicError>,
+    ) -> Result<Vec<StoredTopic>, TopicError> {
         let shared = self.shared();
-        let mut topics = Vec::new();
+        let _topics = shared.lock_topics();
+        let _access = shared.directory()?;
+        let mut wanted = Vec::new();
         for found in catalog::list(&*shared.config.disk, &self.topics_dir())? {
+            if has(&found.record)? {
+                continue;
+            }
+            // Another broker has it.
+            if shared.is_served(found.record.id) {
+                return Err(StorageError::Locked { dir: found.dir }.into());
+            }
+            wanted.push(found);
+        }
+        let mut topics = Vec::new();
+        for found in wanted {
+            let Some(served) = shared.serve(found.record.id) else {
+                return Err(StorageError::Locked { dir: found.dir }.into());
+            };
             let mut recovery = TopicRecovery::new(&found.record.name, found.was_damaged);
             let mut files = Vec::new();
             for partition in 0..found.record.partitions {
@@ -319,6 +349,7 @@ impl Storage {
                 dir: found.dir,
                 record: found.record,
                 files,
+                served: Arc::new(served),
             });
         }
         Ok(topics)
@@ -333,6 +364,7 @@ impl Storage {
         first_offset: u64,
     ) -> Result<StoredTopic, StorageError> {
         let shared = self.shared();
+        let _access = shared.directory()?;
         let known = catalog::list(&*shared.config.disk, &self.topics_dir())?;
         if known.iter().any(|found| found.record.name == name) {
             return Err(StorageError::NotAttached {
@@ -348,18 +380,44 @@ impl Storage {
             settings,
         };
         let dir = self.topics_dir().join(record.dir_name());
+        let Some(served) = shared.serve(record.id) else {
+            return Err(StorageError::Locked { dir }); // an id that is not random
+        };
+        match self.create_files(&dir, &record, first_offset) {
+            Ok(files) => Ok(StoredTopic {
+                dir,
+                record,
+                files,
+                served: Arc::new(served),
+            }),
+            Err(error) => {
+                // What was created of it must not keep the name, nor the room. What fails here has no
+                // record, or is found at the next start, without records.
+                let _ = catalog::remove(&*shared.config.disk, &self.topics_dir(), &dir, record.id);
+                Err(error)
+            }
+        }
+    }
+
+    fn create_files(
+        &self,
+        dir: &Path,
+        record: &TopicRecord,
+        first_offset: u64,
+    ) -> Result<Vec<Arc<PartitionFiles>>, StorageError> {
+        let shared = self.shared();
         let disk = &shared.config.disk;
-        disk.create_dir(&dir)
-            .map_err(|error| StorageError::io("creating the directory", &dir, &error))?;
-        let files = (0..partitions)
-            .map(|partition| shared.create_partition(&dir, &record, partition, first_offset))
+        disk.create_dir(dir)
+            .map_err(|error| StorageError::io("creating the directory", dir, &error))?;
+        let files = (0..record.partitions)
+            .map(|partition| shared.create_partition(dir, record, partition, first_offset))
             .collect::<Result<_, _>>()?;
         // The topic exists once its record does: without it, a directory is not a topic's.
-        record.store(&**disk, &dir)?;
+        record.store(&**disk, dir)?;
         let topics = self.topics_dir();
         disk.sync_dir(&topics)
             .map_err(|error| StorageError::io("syncing the directory", &topics, &error))?;
-        Ok(StoredTopic { dir, record, files })
+        Ok(files)
     }
 
     /// The groups' commits that were stored.
@@ -371,22 +429,19 @@ impl Storage {
 impl Owner {
     fn close(&self) {
         self.shared.change(|inbox| inbox.is_closing = true);
-        // The lock is held meanwhile: a second call returns when the threads have ended.
-        let mut threads = lock_std(&self.threads);
-        let current = std::thread::current().id();
-        if threads.iter().any(|thread| thread.thread().id() == current) {
-            // One of the threads has dropped the last handle: it ends by itself, and the directory's
-            // lock with it.
+        if self.thread_ids.contains(&std::thread::current().id()) {
+            // A waker that one of the threads has called: the threads end by themselves, and give the
+            // directory up.
             return;
         }
+        // The lock is held meanwhile: a second call returns when the threads have ended.
+        let mut threads = lock_std(&self.threads);
         for thread in threads.drain(..) {
             // A thread that has panicked has stopped copying: what it wrote is recovered.
             let _ = thread.join();
         }
         drop(threads);
-        self.shared.ended.set(1);
-        self.shared.progress.notify();
-        *lock_std(&self.shared.lock) = None;
+        self.shared.leave_directory();
     }
 }
 

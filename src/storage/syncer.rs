@@ -21,8 +21,24 @@ pub(super) struct SyncRequest {
     pub(super) commits: Option<Vec<StoredCommit>>,
 }
 
+/// Ends with the syncer, also by a panic.
+struct Ending<'s>(&'s StorageShared);
+
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            // The copier finds out at its next sync, and stops.
+            self.0.end_sync();
+        } else {
+            // The copier has ended before.
+            self.0.leave_directory();
+        }
+    }
+}
+
 /// Runs until the copier has ended.
 pub(super) fn run(shared: &StorageShared, syncs: &Receiver<SyncRequest>) {
+    let _ending = Ending(shared);
     while let Ok(SyncRequest { items, commits }) = syncs.recv() {
         for SyncItem { job, durable } in items {
             // A stopped partition is never synced again: what failed might seem to succeed.

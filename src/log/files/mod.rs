@@ -179,6 +179,12 @@ impl PartitionFiles {
         lock_std(&self.state).durable_end
     }
 
+    /// The durable end, and why nothing more is written, as of one moment.
+    pub(crate) fn durability(&self) -> (u64, Option<StorageError>) {
+        let state = lock_std(&self.state);
+        (state.durable_end, state.fault.clone())
+    }
+
     /// Bytes of all files.
     pub(crate) fn bytes(&self) -> u64 {
         let state = lock_std(&self.state);
@@ -195,13 +201,25 @@ impl PartitionFiles {
         is_first
     }
 
+    /// As [`stop`](Self::stop); when it returns, no other thread is changing files any more.
+    pub(crate) fn end(&self, fault: StorageError) {
+        let _writer = lock_std(&self.writer);
+        self.stop(fault);
+    }
+
     pub(crate) fn is_stopped(&self) -> bool {
         lock_std(&self.state).fault.is_some()
     }
 
-    /// Why nothing more is written.
-    pub(crate) fn fault(&self) -> Option<StorageError> {
-        lock_std(&self.state).fault.clone()
+    /// Refuses to change the files of a partition that is stopped, or whose directory could not be
+    /// synced: files that were removed may be back, and if a later one is removed then, what is left
+    /// does not follow itself.
+    fn refuse_stopped(&self) -> Result<(), StorageError> {
+        let state = lock_std(&self.state);
+        match state.fault.as_ref().or(state.failed_sync.as_ref()) {
+            Some(error) => Err(error.clone()),
+            None => Ok(()),
+        }
     }
 
     /// Remembers that a reader has found damage.

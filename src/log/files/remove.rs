@@ -48,7 +48,7 @@ impl PartitionFiles {
         now_ms: u64,
     ) -> Result<u64, StorageError> {
         let mut writer = lock_std(&self.writer);
-        self.names_are_known()?;
+        self.refuse_stopped()?;
         let is_old =
             |created_at: u64| keep_ms.is_some_and(|keep| now_ms.saturating_sub(created_at) >= keep);
         // A file that is written still may have records that are too old: it is ended first.
@@ -77,7 +77,7 @@ impl PartitionFiles {
     /// is not sealed yet.
     pub(crate) fn remove_oldest(&self) -> Result<bool, StorageError> {
         let mut writer = lock_std(&self.writer);
-        self.names_are_known()?;
+        self.refuse_stopped()?;
         let next = lock_std(&self.state).files.get(1).cloned();
         let Some(next) = next.filter(|next| next.is_sealed()) else {
             return Ok(false);
@@ -90,6 +90,7 @@ impl PartitionFiles {
     /// durably when it returns; their files go as far as they have no other record.
     pub(crate) fn delete_before(&self, offset: u64) -> Result<(), StorageError> {
         let mut writer = lock_std(&self.writer);
+        self.refuse_stopped()?;
         if offset <= self.start() {
             if core::mem::take(&mut writer.start_may_be_lost) {
                 self.sync_names()?;
@@ -149,15 +150,6 @@ impl PartitionFiles {
             let failed_sync = &mut lock_std(&self.state).failed_sync;
             failed_sync.get_or_insert(error).clone()
         })
-    }
-
-    /// After a failed sync of the directory, files that were removed may be back: if a later one is
-    /// removed then, what is left does not follow itself.
-    fn names_are_known(&self) -> Result<(), StorageError> {
-        match &lock_std(&self.state).failed_sync {
-            Some(error) => Err(error.clone()),
-            None => Ok(()),
-        }
     }
 
     /// Removes the first file, durably; `next` is the one after it.

@@ -148,10 +148,8 @@ impl PartitionFiles {
     ) -> Result<(), StorageError> {
         let mut writer = lock_std(&self.writer);
         let (written_end, durable_end) = {
+            self.refuse_stopped()?;
             let state = lock_std(&self.state);
-            if let Some(fault) = state.fault.as_ref().or(state.failed_sync.as_ref()) {
-                return Err(fault.clone());
-            }
             (state.written_end, state.durable_end)
         };
         if header.first != written_end {
