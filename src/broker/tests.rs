@@ -100,6 +100,30 @@ fn on_a_full_disk_the_oldest_file_is_given_up_if_so_configured() {
 }
 
 #[test]
+fn a_disk_that_is_full_in_any_write_loses_nothing() {
+    for passed in 0..60 {
+        let disk = ModelDisk::new(passed);
+        let (broker, _) = Broker::open(config(&disk)).unwrap();
+        let topic = broker.create_topic("t", small_ring()).unwrap();
+        let mut producer = topic.producer();
+        let full = std::io::ErrorKind::StorageFull;
+        disk.fail_nth("write", passed, full);
+        for sent in 1..1500 {
+            producer.send(Record::new(&[7; 100])).unwrap();
+            if sent % 500 == 0 {
+                topic.flush(LONG).unwrap();
+            }
+        }
+        topic.flush(LONG).unwrap();
+        assert!(!topic.is_closed(), "write {passed}");
+        drop((topic, producer, broker));
+        let (_, report) = Broker::open(config(&disk)).unwrap();
+        assert!(!report.has_damage());
+        assert_eq!(report.records(), 1499, "write {passed}");
+    }
+}
+
+#[test]
 fn a_failed_sync_closes_the_topic_and_is_reported() {
     let disk = ModelDisk::new(1);
     let (broker, _) = Broker::open(config(&disk)).unwrap();

@@ -36,6 +36,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 /// A place for files.
+///
+/// [`io::ErrorKind::ResourceBusy`] says that too many files are open to create or open another one.
 pub(crate) trait Disk: Debug + Send + Sync {
     /// Creates a file that does not exist, for writing and reading.
     fn create(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>>;

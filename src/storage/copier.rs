@@ -17,7 +17,7 @@
 //!
 //! | step | thread | may fail by |
 //! |---|---|---|
-//! | copy, append, roll to the next file | copier | a full disk: it waits and tries again. Another error: the partition stops |
+//! | copy, append, roll to the next file | copier | a full disk, or too many open files: it waits and tries again. Another error: the partition stops |
 //! | sync, seal | syncer (`syncer.rs`) | any error: the partition stops |
 //! | retention | copier | an error is reported, and tried again a second later |
 //!
@@ -35,6 +35,7 @@ use crate::log::files::ChunkBuffer;
 use crate::log::partition::Partition;
 use crate::log::segment_pool::SpareSegment;
 use crate::wait::{EventCount, Waiter};
+use std::io::ErrorKind;
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 use std::time::{Duration, Instant};
@@ -56,7 +57,8 @@ const TURN_BYTES: usize = 2 << 20;
 /// After a round that has copied this much the next one follows at once, in bytes.
 const BUSY_BYTES: usize = 64 << 10;
 
-/// How long the copier waits before it tries to write to a full disk again.
+/// How long the copier waits before it tries to write to a full disk again, or to create a file after
+/// too many were open.
 const FULL_RETRY: Duration = Duration::from_millis(100);
 
 /// How often retention is applied, and the groups' commits are looked at when nothing happens.
@@ -76,7 +78,7 @@ pub(crate) struct PartitionCopier {
     cursor: Cursor,
     /// Stands in for the segment that the cursor pins.
     spare: SpareSegment,
-    /// When to try again, after the disk was full.
+    /// When to try again, after the disk was full, or too many files were open.
     full_until: Option<Instant>,
     /// Once the storage is closing: what is copied yet.
     last: Option<Last>,
@@ -174,6 +176,12 @@ impl PartitionCopier {
     }
 }
 
+/// Whether the same may succeed later: the disk is full, or too many files are open.
+fn may_pass(error: &StorageError) -> bool {
+    let is_busy = |kind: &ErrorKind| *kind == ErrorKind::ResourceBusy;
+    error.is_full() || matches!(error, StorageError::Io { kind, .. } if is_busy(kind))
+}
+
 /// The copier's thread.
 pub(super) struct Copier {
     shared: Arc<StorageShared>,
@@ -267,9 +275,9 @@ impl Copier {
                         last.copied = now;
                     }
                 }
-                Err(error) if error.is_full() => {
+                Err(error) if may_pass(&error) => {
                     let forgets = self.shared.config.disk_full == DiskFull::ForgetOldest;
-                    if !(forgets && one.forget_oldest()) {
+                    if !(error.is_full() && forgets && one.forget_oldest()) {
                         one.full_until = Some(now + FULL_RETRY);
                         self.shared.report(error);
                     }

@@ -94,12 +94,16 @@ impl StorageShared {
     /// The right to change the directory, to be kept meanwhile.
     ///
     /// # Errors
-    /// `Closed`.
+    /// `Closed`; and if it was removed: one that is created again is not the one that is locked.
     pub(crate) fn directory(&self) -> Result<DirectoryAccess<'_>, StorageError> {
         let directory = lock_std(&self.directory);
-        match *directory {
-            Some(_) => Ok(DirectoryAccess(directory)),
-            None => Err(self.closed()),
+        if directory.is_none() {
+            return Err(self.closed());
+        }
+        let dir = &self.config.dir;
+        match self.config.disk.list(dir) {
+            Ok(_) => Ok(DirectoryAccess(directory)),
+            Err(error) => Err(StorageError::io("listing the directory", dir, &error)),
         }
     }
 

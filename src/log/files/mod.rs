@@ -201,10 +201,12 @@ impl PartitionFiles {
         is_first
     }
 
-    /// As [`stop`](Self::stop); when it returns, no other thread is changing files any more.
+    /// As [`stop`](Self::stop); when it returns, no other thread is changing files any more, and the
+    /// one that was written is closed.
     pub(crate) fn end(&self, fault: StorageError) {
-        let _writer = lock_std(&self.writer);
+        let mut writer = lock_std(&self.writer);
         self.stop(fault);
+        *writer = Writer::default();
     }
 
     pub(crate) fn is_stopped(&self) -> bool {

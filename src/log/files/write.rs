@@ -78,6 +78,11 @@ pub(super) fn now_ms() -> u64 {
     now.map_or(0, |now| u64::try_from(now.as_millis()).unwrap_or(u64::MAX))
 }
 
+fn is_full(error: &io::Error) -> bool {
+    use io::ErrorKind::{QuotaExceeded, StorageFull};
+    matches!(error.kind(), StorageFull | QuotaExceeded)
+}
+
 /// A file's name.
 pub(super) fn file_name(base: u64) -> String {
     format!("{base:020}.rl")
@@ -407,9 +412,12 @@ impl SyncJob {
             let Some(seal) = seal else {
                 continue;
             };
-            handle
-                .write_at(&seal.encode(*header_crc), SEAL_AT)
-                .map_err(PartitionFiles::failed("writing", &file.path))?;
+            match handle.write_at(&seal.encode(*header_crc), SEAL_AT) {
+                // Some file systems need room to write what has room already. The file is whole and
+                // durable; without a seal it is scanned at the next start.
+                Err(error) if is_full(&error) => continue,
+                written => written.map_err(PartitionFiles::failed("writing", &file.path))?,
+            }
             Self::sync(&**handle, &file.path)?;
             file.set_sealed(*seal);
         }
