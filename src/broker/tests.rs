@@ -3,6 +3,7 @@
 
 mod lifetimes;
 mod names;
+mod retention;
 
 use super::Broker;
 use crate::consumer::{ConsumerConfig, ReadUpTo};

@@ -19,7 +19,7 @@
 //! |---|---|---|
 //! | copy, append, roll to the next file | copier | a full disk, or too many open files: it waits and tries again. Another error: the partition stops |
 //! | sync, seal | syncer (`syncer.rs`) | any error: the partition stops |
-//! | retention | copier | an error is reported, and tried again a second later |
+//! | retention | syncer | an error is reported, and tried again a second later |
 //!
 //! While a sync runs the copier goes on: the chunks that it appends meanwhile begin on pages of
 //! their own, and belong to the next sync. One sync is under way at a time, for all partitions:
@@ -27,7 +27,7 @@
 
 use super::config::{DiskFull, Flush};
 use super::syncer::{SyncItem, SyncRequest};
-use super::{Durable, StorageShared, StoredCommit, now_ms};
+use super::{Durable, StorageShared, StoredCommit};
 use crate::error::StorageError;
 use crate::events::event;
 use crate::log::cursor::Cursor;
@@ -333,8 +333,17 @@ impl Copier {
         let items: Vec<_> = items.collect();
         self.unsynced_bytes = 0;
         self.unsynced_since = None;
+        self.request(SyncRequest {
+            items,
+            commits,
+            retained: Vec::new(),
+        });
+    }
+
+    /// Hands to the syncer what was begun.
+    fn request(&mut self, request: SyncRequest) {
         // The syncer has ended the one before, so this does not wait.
-        if self.syncs.send(SyncRequest { items, commits }).is_err() {
+        if self.syncs.send(request).is_err() {
             self.shared.end_sync();
             let error = std::io::Error::other("the syncer has panicked");
             self.stop_all(&StorageError::io(
@@ -381,12 +390,17 @@ impl Copier {
         if now.duration_since(self.last_upkeep) < UPKEEP {
             return;
         }
-        self.last_upkeep = now;
-        let wall = now_ms();
-        for one in &self.partitions {
-            if let Err(error) = one.durable.apply_retention(wall) {
-                self.shared.report(error);
-            }
+        let durable = self.partitions.iter().map(|one| &one.durable);
+        let retained: Vec<_> = durable.filter(|one| one.is_retained()).cloned().collect();
+        if retained.is_empty() {
+            self.last_upkeep = now;
+        } else if self.shared.begin_sync() {
+            self.last_upkeep = now;
+            self.request(SyncRequest {
+                items: Vec::new(),
+                commits: None,
+                retained,
+            });
         }
     }
 

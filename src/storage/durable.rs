@@ -63,16 +63,16 @@ impl Durable {
         *lock_std(&self.parked) = Some((cursor, spare));
     }
 
-    /// Removes the files that retention does not keep, now.
-    pub(crate) fn apply_retention_now(&self) -> Result<(), StorageError> {
-        self.apply_retention(super::now_ms())
+    /// Whether files are removed by time or by size.
+    pub(super) fn is_retained(&self) -> bool {
+        self.retention.time_ms().is_some() || self.retention.bytes().is_some()
     }
 
     /// Removes the files that retention does not keep.
-    pub(super) fn apply_retention(&self, now_ms: u64) -> Result<(), StorageError> {
+    pub(crate) fn apply_retention_now(&self) -> Result<(), StorageError> {
         let (time, bytes) = (self.retention.time_ms(), self.retention.bytes());
-        if time.is_some() || bytes.is_some() {
-            self.files.apply_retention(time, bytes, now_ms)?;
+        if self.is_retained() {
+            self.files.apply_retention(time, bytes, super::now_ms())?;
         }
         Ok(())
     }

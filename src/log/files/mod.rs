@@ -15,9 +15,10 @@
 //!
 //! # Locks
 //!
-//! The **writer**'s lock is held by what changes files, for as long as that takes. The lock of the
-//! **state** is held for some instructions, under the writer's or alone; readers take only that. A
-//! file's own lock is the last.
+//! The lock of the **removal** is held by what removes files, for as long as that takes, with its
+//! syncs. The **writer**'s lock is held by what appends, and for a moment by what has removed a file:
+//! appending does not wait for the syncs of a removal. The lock of the **state** is held for some
+//! instructions, under the others or alone; readers take only that. A file's own lock is the last.
 //!
 //! A chunk is published in the state after it was written, so a reader that finds an offset there
 //! finds its chunk in the file.
@@ -45,6 +46,7 @@ use crate::disk::Disk;
 use crate::error::StorageError;
 use crate::sync::lock_std;
 use file::{InFile, StoredFile};
+use remove::Removal;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use write::Writer;
@@ -75,6 +77,7 @@ pub(crate) struct PartitionFiles {
     options: FileOptions,
     state: Mutex<State>,
     writer: Mutex<Writer>,
+    removal: Mutex<Removal>,
 }
 
 #[derive(Debug)]
@@ -122,6 +125,7 @@ impl PartitionFiles {
         options: FileOptions,
         state: State,
         writer: Writer,
+        removal: Removal,
     ) -> PartitionFiles {
         PartitionFiles {
             disk,
@@ -130,6 +134,7 @@ impl PartitionFiles {
             options,
             state: Mutex::new(state),
             writer: Mutex::new(writer),
+            removal: Mutex::new(removal),
         }
     }
 
@@ -156,7 +161,15 @@ impl PartitionFiles {
             failed_sync: None,
             fault: None,
         };
-        let new = Self::new(disk, dir, name, options, state, Writer::default());
+        let new = Self::new(
+            disk,
+            dir,
+            name,
+            options,
+            state,
+            Writer::default(),
+            Removal::default(),
+        );
         if start > 0 {
             new.store_start(start)?;
         }
@@ -204,6 +217,7 @@ impl PartitionFiles {
     /// As [`stop`](Self::stop); when it returns, no other thread is changing files any more, and the
     /// one that was written is closed.
     pub(crate) fn end(&self, fault: StorageError) {
+        let _removal = lock_std(&self.removal);
         let mut writer = lock_std(&self.writer);
         self.stop(fault);
         *writer = Writer::default();

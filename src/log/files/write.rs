@@ -39,9 +39,6 @@ pub(super) struct Writer {
     pub(super) full: Vec<Full>,
     /// Names were created or removed since the last sync began.
     pub(super) names_changed: bool,
-    /// Recovery has found a `log-start` that may not be synced: the process that wrote it may have
-    /// died before.
-    pub(super) start_may_be_lost: bool,
 }
 
 /// The file that is appended to.
