@@ -12,6 +12,7 @@ use crate::log::cursor::OffsetReset;
 use crate::stats::{self, BrokerSnapshot};
 use crate::storage::Storage;
 use crate::topic::{Directory, StorageChoice, Topic, TopicConfig, TopicPartition, name_fault};
+use crate::wait::defer_wakes;
 use core::fmt;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -87,8 +88,16 @@ impl Broker {
             StorageChoice::Memory => None,
             StorageChoice::In(storage) => Some(storage.clone()),
         };
+        // Wakers are the user's code, and may create topics.
+        let _deferred = defer_wakes();
+        let _creating = storage.as_ref().map(Storage::lock_topics);
+        if self.directory.find(name).is_some() {
+            return Err(exists());
+        }
         let topic = Topic::new(name, config, storage.as_ref())?;
         if !self.directory.insert(&topic) {
+            // One in memory, or in another storage, was created meanwhile.
+            topic.inner().remove_files()?;
             return Err(exists());
         }
         event!(
@@ -158,6 +167,10 @@ impl Broker {
     /// # Errors
     /// [`TopicError::UnknownTopic`].
     pub fn delete_topic(&self, name: &str) -> Result<(), TopicError> {
+        let topic = self.topic(name)?;
+        // As in `create_topic`: a topic of the same name is created once the files are gone.
+        let _deferred = defer_wakes();
+        let _deleting = topic.storage().map(Storage::lock_topics);
         match self.directory.remove(name) {
             Some(topic) => {
                 self.groups.forget_topic(topic.inner());

@@ -3,10 +3,10 @@
 use super::Broker;
 use crate::error::TopicError;
 use crate::events::event;
-use crate::group::{Coordinator, Groups, OffsetChange};
-use crate::storage::{RecoveryReport, Storage, StorageConfig, StoredCommit};
-use crate::topic::{Directory, Topic, TopicConfig};
-use std::collections::BTreeMap;
+use crate::group::{Coordinator, OffsetChange};
+use crate::storage::{RecoveryReport, Storage, StorageConfig, StoredCommit, TopicRecord};
+use crate::topic::{Topic, TopicConfig};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -71,13 +71,14 @@ impl Broker {
     }
 
     /// Takes in the topics that another storage has, and its groups' commits: for topics on several
-    /// disks. Topics that are created there later are
-    /// [configured](TopicConfig::storage) with it.
+    /// disks. Topics that are created there later are [configured](TopicConfig::storage) with it. Those
+    /// that the broker has already are left out.
     ///
     /// # Errors
-    /// [`TopicError::TopicExists`] if the broker has a topic of a name that the storage has;
-    /// [`TopicError::Storage`] if the storage's files cannot be read; otherwise as
-    /// [`create_topic`](Self::create_topic). The topics before the one with the error are attached.
+    /// [`TopicError::TopicExists`] if the broker has another topic of a name that the storage has;
+    /// [`TopicError::Storage`] if the storage's files cannot be read, or another broker has attached
+    /// them since the storage was opened; otherwise as [`create_topic`](Self::create_topic). The topics
+    /// before the one with the error may be attached.
     pub fn attach(&self, storage: &Storage) -> Result<RecoveryReport, TopicError> {
         self.attach_with(storage, |_, config| config)
     }
@@ -94,16 +95,19 @@ impl Broker {
     ) -> Result<RecoveryReport, TopicError> {
         let start = Instant::now();
         let mut report = RecoveryReport::default();
-        for stored in storage.recover(&mut report)? {
+        let mut attached = BTreeSet::new();
+        for stored in storage.recover(&mut report, |record| self.has_stored(record))? {
+            let id = stored.record.id;
             let topic = Topic::recovered(storage, stored, &mut configure)?;
             if !self.directory.insert(&topic) {
                 return Err(TopicError::TopicExists {
                     name: topic.name().to_owned(),
                 });
             }
+            attached.insert(id);
         }
         match storage.stored_commits()? {
-            Some(commits) => report.groups = restore(&self.directory, &self.groups, commits),
+            Some(commits) => report.groups = self.restore(commits, &attached),
             None => report.groups_damaged = true,
         }
         let groups = Arc::downgrade(&self.groups);
@@ -121,38 +125,53 @@ impl Broker {
         Ok(report)
     }
 
+    /// Whether this topic of a storage is one of the broker's.
+    fn has_stored(&self, record: &TopicRecord) -> Result<bool, TopicError> {
+        match self.directory.find(&record.name) {
+            None => Ok(false),
+            Some(topic) if topic.id() == Some(record.id) => Ok(true),
+            Some(_) => Err(TopicError::TopicExists {
+                name: record.name.clone(),
+            }),
+        }
+    }
+
     /// The storage that the broker was [opened](Self::open) on.
     pub fn storage(&self) -> Option<&Storage> {
         self.storage.as_ref()
     }
-}
 
-/// Sets the groups' offsets to what was stored. Returns how many groups there are.
-///
-/// A commit may be past the end of its log, if the records before it were lost with the machine:
-/// then the group continues at the end.
-fn restore(directory: &Directory, groups: &Groups, commits: Vec<StoredCommit>) -> usize {
-    let mut by_group: BTreeMap<String, Vec<OffsetChange>> = BTreeMap::new();
-    for commit in commits {
-        let found = directory.find(&commit.topic);
-        let topic = found.filter(|topic| commit.partition < topic.partitions());
-        let Some(topic) = topic.map(|topic| topic.inner().clone()) else {
-            continue; // a topic that was deleted, or one in memory only
-        };
-        let log = topic.partition(commit.partition);
-        let bounds = (log.log_start_offset(), log.log_end_offset());
-        by_group
-            .entry(commit.group)
-            .or_default()
-            .push(OffsetChange {
-                offset: commit.offset.clamp(bounds.0, bounds.1),
-                partition: commit.partition,
-                topic,
+    /// Sets the groups' offsets in these topics to what was stored. Returns how many groups there are.
+    /// What a storage has of other storages' topics may be old.
+    ///
+    /// A commit may be past the end of its log, if the records before it were lost with the machine:
+    /// then the group continues at the end.
+    fn restore(&self, commits: Vec<StoredCommit>, topics: &BTreeSet<[u8; 16]>) -> usize {
+        let mut by_group: BTreeMap<String, Vec<OffsetChange>> = BTreeMap::new();
+        for commit in commits {
+            let found = self.directory.find(&commit.topic);
+            let topic = found.filter(|topic| {
+                let is_attached = topic.id().is_some_and(|id| topics.contains(&id));
+                is_attached && commit.partition < topic.partitions()
             });
+            let Some(topic) = topic.map(|topic| topic.inner().clone()) else {
+                continue; // or a topic that was deleted, or one in memory
+            };
+            let log = topic.partition(commit.partition);
+            let bounds = (log.log_start_offset(), log.log_end_offset());
+            by_group
+                .entry(commit.group)
+                .or_default()
+                .push(OffsetChange {
+                    offset: commit.offset.clamp(bounds.0, bounds.1),
+                    partition: commit.partition,
+                    topic,
+                });
+        }
+        let restored = by_group.iter().filter(|(name, changes)| {
+            let work = |group: &mut Coordinator| group.alter_offsets(changes);
+            self.groups.alter(&name.as_str().into(), work).is_ok()
+        });
+        restored.count()
     }
-    let restored = by_group.iter().filter(|(name, changes)| {
-        let work = |group: &mut Coordinator| group.alter_offsets(changes);
-        groups.alter(&name.as_str().into(), work).is_ok()
-    });
-    restored.count()
 }

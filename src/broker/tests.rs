@@ -1,8 +1,13 @@
 //! Durable brokers on the model disk: what happens when the disk is full, or fails.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod lifetimes;
+mod names;
+mod retention;
+
 use super::Broker;
 use crate::consumer::{ConsumerConfig, ReadUpTo};
+use crate::disk::Disk;
 use crate::disk::model::ModelDisk;
 use crate::error::{SendError, StorageError};
 use crate::log::overflow::Overflow;
@@ -93,6 +98,30 @@ fn on_a_full_disk_the_oldest_file_is_given_up_if_so_configured() {
     assert!(topic.log_start_offset(0).unwrap() > 0);
     let _ = &mut room;
     room.join().unwrap();
+}
+
+#[test]
+fn a_disk_that_is_full_in_any_write_loses_nothing() {
+    for passed in 0..60 {
+        let disk = ModelDisk::new(passed);
+        let (broker, _) = Broker::open(config(&disk)).unwrap();
+        let topic = broker.create_topic("t", small_ring()).unwrap();
+        let mut producer = topic.producer();
+        let full = std::io::ErrorKind::StorageFull;
+        disk.fail_nth("write", passed, full);
+        for sent in 1..1500 {
+            producer.send(Record::new(&[7; 100])).unwrap();
+            if sent % 500 == 0 {
+                topic.flush(LONG).unwrap();
+            }
+        }
+        topic.flush(LONG).unwrap();
+        assert!(!topic.is_closed(), "write {passed}");
+        drop((topic, producer, broker));
+        let (_, report) = Broker::open(config(&disk)).unwrap();
+        assert!(!report.has_damage());
+        assert_eq!(report.records(), 1499, "write {passed}");
+    }
 }
 
 #[test]

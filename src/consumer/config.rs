@@ -63,9 +63,8 @@ pub enum ReadUpTo {
     #[default]
     Sent,
     /// What is [written](crate::Topic::written_end) to its file, which is about a millisecond later:
-    /// for consumers that must not see what a crash of the process may take back. When a write or a
-    /// sync has [failed](crate::Topic::write_error), nothing more will be: from then on, everything
-    /// that was sent.
+    /// for consumers that must not see what a crash of the process may take back. When the files
+    /// [take no more](crate::Topic::write_error): everything that was sent.
     Written,
     /// What is [durable](crate::Topic::durable_end), as Kafka's consumers read up to the high
     /// watermark: for consumers that must not see what a power cut may take back. A topic in memory

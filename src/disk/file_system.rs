@@ -12,6 +12,7 @@ use std::fs::{self, DirEntry, File, OpenOptions};
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// The system's files.
 #[derive(Debug, Default)]
@@ -24,7 +25,8 @@ struct SystemFile(File);
 impl Disk for FileSystem {
     fn create(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
         let mut options = OpenOptions::new();
-        let file = options.read(true).write(true).create_new(true).open(path)?;
+        let options = options.read(true).write(true).create_new(true);
+        let file = options.open(path).map_err(busy_if_too_many)?;
         Ok(Arc::new(SystemFile(file)))
     }
 
@@ -32,7 +34,8 @@ impl Disk for FileSystem {
         let file = OpenOptions::new()
             .read(true)
             .write(for_writing)
-            .open(path)?;
+            .open(path)
+            .map_err(busy_if_too_many)?;
         Ok(Arc::new(SystemFile(file)))
     }
 
@@ -63,6 +66,10 @@ impl Disk for FileSystem {
     }
 
     fn remove_dir(&self, dir: &Path) -> io::Result<()> {
+        // A topic may have been moved to another disk (`is_dir`).
+        if fs::symlink_metadata(dir)?.is_symlink() {
+            return fs::remove_file(dir);
+        }
         fs::remove_dir(dir)
     }
 
@@ -72,11 +79,48 @@ impl Disk for FileSystem {
         if cfg!(windows) {
             return Ok(());
         }
-        File::open(dir)?.sync_all()
+        open_patiently(dir)?.sync_all()
     }
 
     fn lock(&self, path: &Path) -> io::Result<Box<dyn Debug + Send + Sync>> {
         Ok(Box::new(lock_file(path)?))
+    }
+}
+
+/// Says of an error that the process or the system has too many files open: another time it may be
+/// otherwise.
+fn busy_if_too_many(error: io::Error) -> io::Error {
+    #[cfg(unix)]
+    let too_many = {
+        use rustix::io::Errno;
+        [Errno::MFILE, Errno::NFILE].map(Errno::raw_os_error)
+    };
+    #[cfg(windows)]
+    let too_many = [4];
+    match error.raw_os_error() {
+        Some(code) if too_many.contains(&code) => {
+            io::Error::new(io::ErrorKind::ResourceBusy, error)
+        }
+        _ => error,
+    }
+}
+
+/// How often opening a directory to sync it is tried while too many files are open, and how long
+/// after the try before: 2 s in all. A sync that has failed is not tried again, so this is no reason
+/// for it to fail.
+const OPEN_TRIES: u32 = 200;
+const OPEN_PAUSE: Duration = Duration::from_millis(10);
+
+fn open_patiently(dir: &Path) -> io::Result<File> {
+    let mut tries = 0;
+    loop {
+        match File::open(dir).map_err(busy_if_too_many) {
+            Err(error) if error.kind() == io::ErrorKind::ResourceBusy && tries < OPEN_TRIES => {
+                tries += 1;
+                std::thread::sleep(OPEN_PAUSE);
+            }
+            opened => return opened,
+        }
     }
 }
 

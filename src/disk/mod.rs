@@ -23,11 +23,15 @@ mod file_system;
 mod mapping;
 #[cfg(any(test, loom))]
 pub(crate) mod model;
+#[cfg(not(unix))]
+mod no_mapping;
 mod replace;
 
 pub(crate) use file_system::FileSystem;
 #[cfg(unix)]
 pub(crate) use mapping::Mapping;
+#[cfg(not(unix))]
+pub(crate) use no_mapping::Mapping;
 pub(crate) use replace::{put_in_place, read_small, replace};
 
 use std::fmt::Debug;
@@ -36,6 +40,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 /// A place for files.
+///
+/// [`io::ErrorKind::ResourceBusy`] says that too many files are open to create or open another one.
 pub(crate) trait Disk: Debug + Send + Sync {
     /// Creates a file that does not exist, for writing and reading.
     fn create(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>>;
@@ -105,6 +111,8 @@ pub(crate) trait DiskFile: Debug + Send + Sync {
 
     /// Maps the first `len` bytes for reading; more than the file has is allowed, and the bytes
     /// past its end must not be read. `None` where files are not mapped.
-    #[cfg(unix)]
-    fn map(&self, len: u64) -> io::Result<Option<Mapping>>;
+    fn map(&self, len: u64) -> io::Result<Option<Mapping>> {
+        let _ = len;
+        Ok(None)
+    }
 }

@@ -28,19 +28,25 @@ pub(crate) fn put_in_place(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> Result
         let path = path.to_owned();
         move |error: io::Error| StorageError::io(operation, path, &error)
     };
-    // A crash may have left one behind.
-    match disk.remove_file(&temporary) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            return Err(StorageError::io("removing the file", temporary, &error));
+    let file = match disk.create(&temporary) {
+        // A crash may have left one behind.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            let left = disk.open(&temporary, true);
+            left.and_then(|file| file.set_len(0).map(|()| file))
         }
-        _ => {}
+        created => created,
     }
-    let file = disk
-        .create(&temporary)
-        .map_err(failed("creating the file", &temporary))?;
-    file.write_at(bytes, 0)
-        .map_err(failed("writing", &temporary))?;
-    file.sync().map_err(failed("syncing", &temporary))?;
+    .map_err(failed("creating the file", &temporary))?;
+    let written = file
+        .write_at(bytes, 0)
+        .map_err(failed("writing", &temporary))
+        .and_then(|()| file.sync().map_err(failed("syncing", &temporary)));
+    if let Err(error) = written {
+        // What was written takes room, which a full disk has none of. If it stays, the next call
+        // uses the file.
+        let _ = disk.remove_file(&temporary);
+        return Err(error);
+    }
     disk.rename(&temporary, path)
         .map_err(failed("renaming the file", &temporary))
 }

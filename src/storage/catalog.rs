@@ -15,6 +15,7 @@
 use super::text::{self, Contents};
 use crate::disk::Disk;
 use crate::error::StorageError;
+use crate::log::partition_id::MAX_PARTITIONS;
 use std::path::{Path, PathBuf};
 
 /// The first line of a topic's file, with the version of its format.
@@ -161,6 +162,7 @@ fn reconstruct(
     let id = from_hex(dir_name.rsplit('-').next()?)?;
     let numbers = entries.iter().filter(|entry| entry.is_dir);
     let numbers = numbers.filter_map(|entry| entry.name.strip_prefix('p')?.parse::<u32>().ok());
+    let numbers = numbers.filter(|&number| number < MAX_PARTITIONS);
     let numbers: Vec<u32> = numbers.collect();
     let name = numbers.iter().find_map(|&partition| {
         crate::log::files::topic_name_in(disk, &partition_dir(dir, partition))

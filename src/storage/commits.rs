@@ -1,9 +1,10 @@
 //! The groups' commits, in one small file that is replaced when they have changed.
 //!
-//! A commit is one store of a word, as in every topic; it does not wait for the disk. The copier
-//! looks at all groups ten times a second while records come, and once a second otherwise, and has
-//! the syncer store what has changed. So after a crash a group may read again what it had committed
-//! in the last moments before. Closing a storage stores the last commits.
+//! A commit is one store of a word, as in every topic; it does not wait for the disk, nor does it
+//! wake a thread. The copier looks at all groups ten times a second while records or commits come,
+//! once a second when none have come for two seconds, and has the syncer store what has changed. So
+//! after a crash a group may read again what it had committed in the last moments before. Closing a
+//! storage stores the last commits.
 
 use super::text::{self, Contents};
 use super::{StorageError, StorageShared};
@@ -106,6 +107,7 @@ impl StorageShared {
         drop(sources);
         commits.extend_from_slice(&lock_std(&self.commits.kept));
         commits.sort();
+        commits.dedup();
         (*lock_std(&self.commits.stored) != commits).then_some(commits)
     }
 

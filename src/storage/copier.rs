@@ -17,9 +17,9 @@
 //!
 //! | step | thread | may fail by |
 //! |---|---|---|
-//! | copy, append, roll to the next file | copier | a full disk: it waits and tries again. Another error: the partition stops |
+//! | copy, append, roll to the next file | copier | a full disk, or too many open files: it waits and tries again. Another error: the partition stops |
 //! | sync, seal | syncer (`syncer.rs`) | any error: the partition stops |
-//! | retention | copier | an error is reported, and tried again a second later |
+//! | retention | syncer | an error is reported, and tried again a second later |
 //!
 //! While a sync runs the copier goes on: the chunks that it appends meanwhile begin on pages of
 //! their own, and belong to the next sync. One sync is under way at a time, for all partitions:
@@ -27,7 +27,7 @@
 
 use super::config::{DiskFull, Flush};
 use super::syncer::{SyncItem, SyncRequest};
-use super::{Durable, StorageShared, StoredCommit, now_ms};
+use super::{Durable, StorageShared, StoredCommit};
 use crate::error::StorageError;
 use crate::events::event;
 use crate::log::cursor::Cursor;
@@ -35,8 +35,9 @@ use crate::log::files::ChunkBuffer;
 use crate::log::partition::Partition;
 use crate::log::segment_pool::SpareSegment;
 use crate::wait::{EventCount, Waiter};
+use std::io::ErrorKind;
 use std::sync::Arc;
-use std::sync::mpsc::{SyncSender, TrySendError};
+use std::sync::mpsc::SyncSender;
 use std::time::{Duration, Instant};
 
 /// How often the copier looks for records while they come: short beside the default time to a
@@ -56,23 +57,39 @@ const TURN_BYTES: usize = 2 << 20;
 /// After a round that has copied this much the next one follows at once, in bytes.
 const BUSY_BYTES: usize = 64 << 10;
 
-/// How long the copier waits before it tries to write to a full disk again.
+/// How long the copier waits before it tries to write to a full disk again, or to create a file after
+/// too many were open.
 const FULL_RETRY: Duration = Duration::from_millis(100);
 
-/// How often retention is applied, and the groups' commits are looked at.
+/// How often retention is applied, and the groups' commits are looked at when nothing happens.
 const UPKEEP: Duration = Duration::from_secs(1);
 
-/// How often the groups' commits are stored while records come.
+/// How often the groups' commits are looked at while records come, and for [`COMMITS_FOLLOW`] after
+/// the last record and the last commit that has changed.
 const COMMITS: Duration = Duration::from_millis(100);
+
+/// Commits follow records, and each other: after this much time without either they are looked at
+/// with the upkeep, which has the copier woken anyway.
+const COMMITS_FOLLOW: Duration = Duration::from_secs(2);
 
 /// One partition that is copied.
 pub(crate) struct PartitionCopier {
     pub(super) durable: Arc<Durable>,
     cursor: Cursor,
     /// Stands in for the segment that the cursor pins.
-    _spare: SpareSegment,
-    /// When to try again, after the disk was full.
+    spare: SpareSegment,
+    /// When to try again, after the disk was full, or too many files were open.
     full_until: Option<Instant>,
+    /// Once the storage is closing: what is copied yet.
+    last: Option<Last>,
+}
+
+/// What is copied before a storage is closed.
+struct Last {
+    /// What was sent before.
+    end: u64,
+    /// When something was copied last.
+    copied: Instant,
 }
 
 impl PartitionCopier {
@@ -80,10 +97,27 @@ impl PartitionCopier {
     pub(crate) fn new(partition: &Arc<Partition>, durable: Arc<Durable>) -> PartitionCopier {
         PartitionCopier {
             durable,
-            _spare: partition.pool().spare(),
+            spare: partition.pool().spare(),
             cursor: Cursor::join_copier(partition),
             full_until: None,
+            last: None,
         }
+    }
+
+    /// Copies nothing more, because of this, which is no error.
+    pub(super) fn end(mut self, reason: &StorageError) {
+        self.durable.end(reason.clone());
+        self.cursor.unpin();
+        self.durable.park(self.cursor, self.spare);
+    }
+
+    /// Whether nothing more is copied of what was sent before the storage was closed.
+    fn is_done(&self) -> bool {
+        let is_done = |last: &Last| {
+            // What is sent at that moment may be published a little later than what follows it.
+            self.cursor.position() >= last.end || last.copied.elapsed() >= IDLE_AFTER
+        };
+        self.last.as_ref().is_some_and(is_done)
     }
 
     fn partition(&self) -> &Arc<Partition> {
@@ -142,6 +176,12 @@ impl PartitionCopier {
     }
 }
 
+/// Whether the same may succeed later: the disk is full, or too many files are open.
+fn may_pass(error: &StorageError) -> bool {
+    let is_busy = |kind: &ErrorKind| *kind == ErrorKind::ResourceBusy;
+    error.is_full() || matches!(error, StorageError::Io { kind, .. } if is_busy(kind))
+}
+
 /// The copier's thread.
 pub(super) struct Copier {
     shared: Arc<StorageShared>,
@@ -155,7 +195,10 @@ pub(super) struct Copier {
     unsynced_since: Option<Instant>,
     last_copied: Instant,
     last_upkeep: Instant,
+    /// When the commits were looked at.
     last_commits: Instant,
+    /// When they were found changed.
+    commits_changed: Instant,
 }
 
 impl Copier {
@@ -172,6 +215,7 @@ impl Copier {
             last_copied: now,
             last_upkeep: now,
             last_commits: now,
+            commits_changed: now,
         }
     }
 
@@ -181,19 +225,19 @@ impl Copier {
         loop {
             let closing = self.take_changes();
             let copied = self.copy_round();
+            if closing && self.partitions.iter().all(PartitionCopier::is_done) {
+                return self.end();
+            }
             self.upkeep();
             self.sync_if_due();
             if copied >= BUSY_BYTES {
                 continue;
             }
-            if closing && copied == 0 {
-                return self.end();
-            }
             self.rest();
         }
     }
 
-    /// Takes in new partitions, and drops those of deleted topics. Returns whether the storage is
+    /// Takes in new partitions, and drops those that are stopped. Returns whether the storage is
     /// closing.
     fn take_changes(&mut self) -> bool {
         let (added, closing) = self.shared.take_changes();
@@ -202,10 +246,16 @@ impl Copier {
             self.unsynced_since.get_or_insert_with(Instant::now);
         }
         self.partitions.extend(added);
-        self.partitions.retain(|one| {
-            let dropped = one.durable.is_dropped();
-            !dropped && !one.durable.files.is_stopped()
-        });
+        self.partitions
+            .retain(|one| !one.durable.files.is_stopped());
+        if closing {
+            for one in &mut self.partitions {
+                one.last.get_or_insert_with(|| Last {
+                    end: one.cursor.partition().log_end_offset(),
+                    copied: Instant::now(),
+                });
+            }
+        }
         closing
     }
 
@@ -219,10 +269,15 @@ impl Copier {
             }
             one.full_until = None;
             match one.copy(&mut self.buffer) {
-                Ok(copied) => all += copied,
-                Err(error) if error.is_full() => {
+                Ok(copied) => {
+                    all += copied;
+                    if let Some(last) = one.last.as_mut().filter(|_| copied > 0) {
+                        last.copied = now;
+                    }
+                }
+                Err(error) if may_pass(&error) => {
                     let forgets = self.shared.config.disk_full == DiskFull::ForgetOldest;
-                    if !(forgets && one.forget_oldest()) {
+                    if !(error.is_full() && forgets && one.forget_oldest()) {
                         one.full_until = Some(now + FULL_RETRY);
                         self.shared.report(error);
                     }
@@ -278,10 +333,31 @@ impl Copier {
         let items: Vec<_> = items.collect();
         self.unsynced_bytes = 0;
         self.unsynced_since = None;
-        match self.syncs.try_send(SyncRequest { items, commits }) {
-            Ok(()) => {}
-            // The syncer takes one at a time, and has ended the one before.
-            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => self.shared.end_sync(),
+        self.request(SyncRequest {
+            items,
+            commits,
+            retained: Vec::new(),
+        });
+    }
+
+    /// Hands to the syncer what was begun.
+    fn request(&mut self, request: SyncRequest) {
+        // The syncer has ended the one before, so this does not wait.
+        if self.syncs.send(request).is_err() {
+            self.shared.end_sync();
+            let error = std::io::Error::other("the syncer has panicked");
+            self.stop_all(&StorageError::io(
+                "syncing",
+                self.shared.config.dir.clone(),
+                &error,
+            ));
+        }
+    }
+
+    /// Nothing is written any more.
+    fn stop_all(&mut self, error: &StorageError) {
+        for one in self.partitions.drain(..) {
+            self.shared.stop(&one.durable, error.clone());
         }
     }
 
@@ -306,6 +382,7 @@ impl Copier {
             self.last_commits = now;
             if !self.shared.is_syncing() {
                 if let Some(commits) = self.shared.changed_commits() {
+                    self.commits_changed = now;
                     self.begin_sync(Some(commits));
                 }
             }
@@ -313,12 +390,17 @@ impl Copier {
         if now.duration_since(self.last_upkeep) < UPKEEP {
             return;
         }
-        self.last_upkeep = now;
-        let wall = now_ms();
-        for one in &self.partitions {
-            if let Err(error) = one.durable.apply_retention(wall) {
-                self.shared.report(error);
-            }
+        let durable = self.partitions.iter().map(|one| &one.durable);
+        let retained: Vec<_> = durable.filter(|one| one.is_retained()).cloned().collect();
+        if retained.is_empty() {
+            self.last_upkeep = now;
+        } else if self.shared.begin_sync() {
+            self.last_upkeep = now;
+            self.request(SyncRequest {
+                items: Vec::new(),
+                commits: None,
+                retained,
+            });
         }
     }
 
@@ -333,6 +415,10 @@ impl Copier {
             Some(due) if !self.shared.is_syncing() => due.saturating_duration_since(Instant::now()),
             _ => UPKEEP,
         };
+        let changed = self.last_copied.max(self.commits_changed);
+        if changed.elapsed() < COMMITS_FOLLOW {
+            longest = longest.min(COMMITS);
+        }
         if !idle {
             longest = longest.min(TICK);
         }
@@ -359,14 +445,17 @@ impl Copier {
 
 impl Drop for Copier {
     fn drop(&mut self) {
+        event!(debug, "copier ended", partitions = self.partitions.len());
+        self.partitions.extend(self.shared.refuse_partitions());
         // A panic must not leave waiting calls behind, nor a topic that seems to be copied.
         if std::thread::panicking() {
             let error = std::io::Error::other("the copier has panicked");
-            let error = StorageError::io("copying", self.shared.config.dir.clone(), &error);
-            for one in &self.partitions {
-                self.shared.stop(&one.durable, error.clone());
-            }
+            let dir = self.shared.config.dir.clone();
+            return self.stop_all(&StorageError::io("copying", dir, &error));
         }
-        event!(debug, "copier ended", partitions = self.partitions.len());
+        let closed = self.shared.closed();
+        for one in self.partitions.drain(..) {
+            one.end(&closed);
+        }
     }
 }

@@ -1,11 +1,13 @@
 //! What the copier, the syncer and a topic share of one durable partition.
 
-use super::{StorageError, StorageShared};
+use super::{Served, StorageError, StorageShared};
+use crate::log::cursor::Cursor;
 use crate::log::files::PartitionFiles;
 use crate::log::retention::RetentionLimits;
-use crate::sync::Count;
+use crate::log::segment_pool::SpareSegment;
+use crate::sync::lock_std;
 use crate::wait::EventCount;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 /// One durable partition.
 pub(crate) struct Durable {
@@ -17,8 +19,11 @@ pub(crate) struct Durable {
     retention: Arc<RetentionLimits>,
     /// Closes the topic, after an error.
     close: Box<dyn Fn() + Send + Sync>,
-    /// 1 once the topic was deleted.
-    dropped: Count,
+    /// What the copier held of the ring when it ended. Under `Backpressure` it goes on to hold back
+    /// what is not in the files.
+    parked: Mutex<Option<(Cursor, SpareSegment)>>,
+    /// As long as something may be written to the files.
+    _served: Arc<Served>,
 }
 
 impl Durable {
@@ -27,6 +32,7 @@ impl Durable {
         files: Arc<PartitionFiles>,
         waiting_for_records: Arc<EventCount>,
         retention: Arc<RetentionLimits>,
+        served: Arc<Served>,
         close: impl Fn() + Send + Sync + 'static,
     ) -> Durable {
         Durable {
@@ -35,7 +41,8 @@ impl Durable {
             waiting_for_records,
             retention,
             close: Box::new(close),
-            dropped: Count::default(),
+            parked: Mutex::default(),
+            _served: served,
         }
     }
 
@@ -43,28 +50,29 @@ impl Durable {
         (self.close)();
     }
 
-    /// The topic was deleted: nothing more is copied.
-    pub(crate) fn drop_from_copier(&self) {
-        self.dropped.set(1);
-        self.storage.wake_copier();
-        // Calls that wait for what is not copied any more.
+    /// Nothing more is written, which is no error: the topic is deleted, or the storage closed.
+    /// Returns when no thread is changing the files any more.
+    pub(crate) fn end(&self, reason: StorageError) {
+        self.files.end(reason);
+        self.waiting_for_records.notify();
         self.storage.progress.notify();
     }
 
-    pub(super) fn is_dropped(&self) -> bool {
-        self.dropped.get() == 1
+    /// Keeps what the copier holds of the ring, for as long as the topic exists.
+    pub(super) fn park(&self, cursor: Cursor, spare: SpareSegment) {
+        *lock_std(&self.parked) = Some((cursor, spare));
     }
 
-    /// Removes the files that retention does not keep, now.
-    pub(crate) fn apply_retention_now(&self) -> Result<(), StorageError> {
-        self.apply_retention(super::now_ms())
+    /// Whether files are removed by time or by size.
+    pub(super) fn is_retained(&self) -> bool {
+        self.retention.time_ms().is_some() || self.retention.bytes().is_some()
     }
 
     /// Removes the files that retention does not keep.
-    pub(super) fn apply_retention(&self, now_ms: u64) -> Result<(), StorageError> {
+    pub(crate) fn apply_retention_now(&self) -> Result<(), StorageError> {
         let (time, bytes) = (self.retention.time_ms(), self.retention.bytes());
-        if time.is_some() || bytes.is_some() {
-            self.files.apply_retention(time, bytes, now_ms)?;
+        if self.is_retained() {
+            self.files.apply_retention(time, bytes, super::now_ms())?;
         }
         Ok(())
     }

@@ -37,20 +37,21 @@ pub(crate) use catalog::TopicRecord;
 pub(crate) use commits::StoredCommit;
 pub(crate) use copier::PartitionCopier;
 pub(crate) use durable::Durable;
-pub(crate) use shared::StorageShared;
+pub(crate) use shared::{Served, StorageShared};
 pub(crate) use waiting::{Wanted, wait_durable};
 
 use crate::disk::Disk;
-use crate::error::StorageError;
+use crate::error::{StorageError, TopicError};
 use crate::log::files::PartitionFiles;
 use crate::sync::lock_std;
+use crate::wait::contain_panic;
 use core::fmt;
 use std::fmt::Debug;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::sync_channel;
-use std::sync::{Arc, Mutex};
-use std::thread::{Builder, JoinHandle};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::thread::{Builder, JoinHandle, ThreadId};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// A directory of durable topics, open for writing.
@@ -69,6 +70,7 @@ pub struct Storage {
 /// Ends the threads when it is dropped.
 struct Owner {
     shared: Arc<StorageShared>,
+    thread_ids: [ThreadId; 2],
     threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
@@ -111,6 +113,43 @@ fn lock_directory(
     }
 }
 
+/// Makes the names durable that were there when the directory was opened: this process may have
+/// created some, or one that was killed before it had synced them.
+fn sync_directories(disk: &dyn Disk, dir: &Path) -> Result<(), StorageError> {
+    let failed = |dir: &Path, error| StorageError::io("syncing the directory", dir, &error);
+    for dir in [dir, &dir.join("topics")] {
+        disk.sync_dir(dir).map_err(|error| failed(dir, error))?;
+    }
+    let values = dir.join("values");
+    match disk.sync_dir(&values) {
+        Err(error) if error.kind() != ErrorKind::NotFound => return Err(failed(&values, error)),
+        _ => {}
+    }
+    for above in dir.ancestors().skip(1) {
+        let above = if above.as_os_str().is_empty() {
+            Path::new(".")
+        } else {
+            above
+        };
+        match disk.sync_dir(above) {
+            // A directory that this process may not open, or a file system whose directories cannot
+            // be synced: then it has not created a name there that needs it, or cannot do more.
+            Err(error) if is_refused(&error) => {}
+            synced => synced.map_err(|error| failed(above, error))?,
+        }
+    }
+    Ok(())
+}
+
+fn is_refused(error: &std::io::Error) -> bool {
+    let kinds = [
+        ErrorKind::PermissionDenied,
+        ErrorKind::InvalidInput,
+        ErrorKind::Unsupported,
+    ];
+    kinds.contains(&error.kind())
+}
+
 /// A random id: from the time, the process and an address that differs between runs.
 fn random_id() -> [u8; 16] {
     use std::hash::{BuildHasher, RandomState};
@@ -126,6 +165,7 @@ pub(crate) struct StoredTopic {
     pub(crate) dir: PathBuf,
     pub(crate) record: TopicRecord,
     pub(crate) files: Vec<Arc<PartitionFiles>>,
+    pub(crate) served: Arc<Served>,
 }
 
 impl Storage {
@@ -140,19 +180,7 @@ impl Storage {
         disk.create_dir(&topics)
             .map_err(|error| StorageError::io("creating the directory", &topics, &error))?;
         let lock = lock_directory(&**disk, dir)?;
-        for dir in [dir, &topics] {
-            disk.sync_dir(dir)
-                .map_err(|error| StorageError::io("syncing the directory", dir, &error))?;
-        }
-        // The directory may be new, and those above it too. Some may not be ours to open.
-        for above in dir.ancestors().skip(1) {
-            let above = if above.as_os_str().is_empty() {
-                Path::new(".")
-            } else {
-                above
-            };
-            let _ = disk.sync_dir(above);
-        }
+        sync_directories(&**disk, dir)?;
         let shared = Arc::new(StorageShared::new(config, lock));
         let (syncs, items) = sync_channel(1);
         let (for_syncer, copier) = (shared.clone(), copier::Copier::new(shared.clone(), syncs));
@@ -161,7 +189,7 @@ impl Storage {
             let hook = hook.clone();
             let work = move || {
                 if let Some(hook) = hook {
-                    hook();
+                    contain_panic(|| hook());
                 }
                 work();
             };
@@ -177,6 +205,7 @@ impl Storage {
         Ok(Storage {
             owner: Arc::new(Owner {
                 shared,
+                thread_ids: [copier.thread().id(), syncer.thread().id()],
                 threads: Mutex::new(vec![copier, syncer]),
             }),
         })
@@ -219,9 +248,11 @@ impl Storage {
     /// program keeps beside its topics; names are of letters, digits, `-` and `_`.
     ///
     /// # Errors
-    /// [`StorageError::Io`], for an invalid name too. What was stored before then stays.
+    /// [`StorageError::Io`], for an invalid name too; [`StorageError::Closed`]. What was stored before
+    /// then stays.
     pub fn put_value(&self, name: &str, value: &[u8]) -> Result<(), StorageError> {
         let (disk, path) = (&self.shared().config.disk, self.value_path(name)?);
+        let _access = self.shared().directory()?;
         let dir = self.path().join("values");
         disk.create_dir(&dir)
             .map_err(|error| StorageError::io("creating the directory", &dir, &error))?;
@@ -267,14 +298,38 @@ impl Storage {
         self.path().join("topics")
     }
 
-    /// All topics of the directory, with their files, recovered.
+    /// One thread at a time creates and deletes topics, so that there are not two of one name. The
+    /// guard is to be kept meanwhile.
+    pub(crate) fn lock_topics(&self) -> MutexGuard<'_, ()> {
+        self.shared().lock_topics()
+    }
+
+    /// All topics of the directory, with their files, recovered. Those that the caller `has` already
+    /// are left out; after an error of it, none is recovered.
     pub(crate) fn recover(
         &self,
         report: &mut RecoveryReport,
-    ) -> Result<Vec<StoredTopic>, StorageError> {
+        has: impl Fn(&TopicRecord) -> Result<bool, TopicError>,
+    ) -> Result<Vec<StoredTopic>, TopicError> {
         let shared = self.shared();
-        let mut topics = Vec::new();
+        let _topics = shared.lock_topics();
+        let _access = shared.directory()?;
+        let mut wanted = Vec::new();
         for found in catalog::list(&*shared.config.disk, &self.topics_dir())? {
+            if has(&found.record)? {
+                continue;
+            }
+            // Another broker has it.
+            if shared.is_served(found.record.id) {
+                return Err(StorageError::Locked { dir: found.dir }.into());
+            }
+            wanted.push(found);
+        }
+        let mut topics = Vec::new();
+        for found in wanted {
+            let Some(served) = shared.serve(found.record.id) else {
+                return Err(StorageError::Locked { dir: found.dir }.into());
+            };
             let mut recovery = TopicRecovery::new(&found.record.name, found.was_damaged);
             let mut files = Vec::new();
             for partition in 0..found.record.partitions {
@@ -287,11 +342,16 @@ impl Storage {
                 recovery.add(partition, recovered);
                 files.push(Arc::new(one));
             }
+            // A process that was killed may have replaced the topic's record, or created directories
+            // of partitions, and not synced that; nor has what was created just now.
+            let failed = |error| StorageError::io("syncing the directory", &found.dir, &error);
+            shared.config.disk.sync_dir(&found.dir).map_err(failed)?;
             report.topics.push(recovery);
             topics.push(StoredTopic {
                 dir: found.dir,
                 record: found.record,
                 files,
+                served: Arc::new(served),
             });
         }
         Ok(topics)
@@ -306,6 +366,7 @@ impl Storage {
         first_offset: u64,
     ) -> Result<StoredTopic, StorageError> {
         let shared = self.shared();
+        let _access = shared.directory()?;
         let known = catalog::list(&*shared.config.disk, &self.topics_dir())?;
         if known.iter().any(|found| found.record.name == name) {
             return Err(StorageError::NotAttached {
@@ -321,18 +382,44 @@ impl Storage {
             settings,
         };
         let dir = self.topics_dir().join(record.dir_name());
+        let Some(served) = shared.serve(record.id) else {
+            return Err(StorageError::Locked { dir }); // an id that is not random
+        };
+        match self.create_files(&dir, &record, first_offset) {
+            Ok(files) => Ok(StoredTopic {
+                dir,
+                record,
+                files,
+                served: Arc::new(served),
+            }),
+            Err(error) => {
+                // What was created of it must not keep the name, nor the room. What fails here has no
+                // record, or is found at the next start, without records.
+                let _ = catalog::remove(&*shared.config.disk, &self.topics_dir(), &dir, record.id);
+                Err(error)
+            }
+        }
+    }
+
+    fn create_files(
+        &self,
+        dir: &Path,
+        record: &TopicRecord,
+        first_offset: u64,
+    ) -> Result<Vec<Arc<PartitionFiles>>, StorageError> {
+        let shared = self.shared();
         let disk = &shared.config.disk;
-        disk.create_dir(&dir)
-            .map_err(|error| StorageError::io("creating the directory", &dir, &error))?;
-        let files = (0..partitions)
-            .map(|partition| shared.create_partition(&dir, &record, partition, first_offset))
+        disk.create_dir(dir)
+            .map_err(|error| StorageError::io("creating the directory", dir, &error))?;
+        let files = (0..record.partitions)
+            .map(|partition| shared.create_partition(dir, record, partition, first_offset))
             .collect::<Result<_, _>>()?;
         // The topic exists once its record does: without it, a directory is not a topic's.
-        record.store(&**disk, &dir)?;
+        record.store(&**disk, dir)?;
         let topics = self.topics_dir();
         disk.sync_dir(&topics)
             .map_err(|error| StorageError::io("syncing the directory", &topics, &error))?;
-        Ok(StoredTopic { dir, record, files })
+        Ok(files)
     }
 
     /// The groups' commits that were stored.
@@ -344,22 +431,19 @@ impl Storage {
 impl Owner {
     fn close(&self) {
         self.shared.change(|inbox| inbox.is_closing = true);
-        // The lock is held meanwhile: a second call returns when the threads have ended.
-        let mut threads = lock_std(&self.threads);
-        let current = std::thread::current().id();
-        if threads.iter().any(|thread| thread.thread().id() == current) {
-            // One of the threads has dropped the last handle: it ends by itself, and the directory's
-            // lock with it.
+        if self.thread_ids.contains(&std::thread::current().id()) {
+            // A waker that one of the threads has called: the threads end by themselves, and give the
+            // directory up.
             return;
         }
+        // The lock is held meanwhile: a second call returns when the threads have ended.
+        let mut threads = lock_std(&self.threads);
         for thread in threads.drain(..) {
             // A thread that has panicked has stopped copying: what it wrote is recovered.
             let _ = thread.join();
         }
         drop(threads);
-        self.shared.ended.set(1);
-        self.shared.progress.notify();
-        *lock_std(&self.shared.lock) = None;
+        self.shared.leave_directory();
     }
 }
 

@@ -8,11 +8,12 @@ use super::copier::PartitionCopier;
 use super::durable::Durable;
 use crate::error::StorageError;
 use crate::log::files::{Faults, FileOptions, PartitionFiles, PartitionName};
-use crate::sync::{Count, lock_std};
+use crate::sync::lock_std;
 use crate::wait::EventCount;
+use std::collections::BTreeSet;
 use std::fmt::Debug;
 use std::path::Path;
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::Duration;
 
 /// A file is at least this long. Models need files that are full after a few records.
@@ -33,11 +34,34 @@ pub(crate) struct StorageShared {
     pub(super) sync_ended: Condvar,
     pub(super) faults: Arc<Faults>,
     pub(super) commits: commits::Commits,
-    /// 1 once the threads have ended.
-    pub(super) ended: Count,
-    /// Held until the storage is closed, when the files may have another owner.
-    pub(super) lock: Mutex<Option<Box<dyn Debug + Send + Sync>>>,
+    /// The ids of the topics whose files this process has open.
+    served: Mutex<BTreeSet<[u8; 16]>>,
+    /// Held while topics are created, deleted and found.
+    topics: Mutex<()>,
+    /// The directory's lock, until the storage is closed, when it may have another owner. This mutex
+    /// is held by what changes the directory, besides the two threads.
+    directory: Mutex<Option<DirectoryLock>>,
 }
+
+/// The lock of a directory (`disk/mod.rs`).
+pub(super) type DirectoryLock = Box<dyn Debug + Send + Sync>;
+
+/// A topic's files have one owner: while this exists, nothing else in the process opens them.
+pub(crate) struct Served {
+    storage: Arc<StorageShared>,
+    id: [u8; 16],
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        lock_std(&self.storage.served).remove(&self.id);
+    }
+}
+
+/// See [`StorageShared::directory`].
+pub(crate) struct DirectoryAccess<'s>(
+    #[expect(dead_code, reason = "held, not read")] MutexGuard<'s, Option<DirectoryLock>>,
+);
 
 /// What other threads want of the copier.
 #[derive(Default)]
@@ -51,7 +75,7 @@ pub(super) struct Inbox {
 }
 
 impl StorageShared {
-    pub(super) fn new(config: StorageConfig, lock: Box<dyn Debug + Send + Sync>) -> StorageShared {
+    pub(super) fn new(config: StorageConfig, lock: DirectoryLock) -> StorageShared {
         StorageShared {
             config,
             inbox: Mutex::default(),
@@ -62,9 +86,56 @@ impl StorageShared {
             sync_ended: Condvar::new(),
             faults: Arc::default(),
             commits: commits::Commits::default(),
-            ended: Count::default(),
-            lock: Mutex::new(Some(lock)),
+            served: Mutex::default(),
+            topics: Mutex::default(),
+            directory: Mutex::new(Some(lock)),
         }
+    }
+
+    // ---- the directory ------------------------------------------------------------------
+
+    /// The right to change the directory, to be kept meanwhile.
+    ///
+    /// # Errors
+    /// `Closed`; and if it was removed: one that is created again is not the one that is locked.
+    pub(crate) fn directory(&self) -> Result<DirectoryAccess<'_>, StorageError> {
+        let directory = lock_std(&self.directory);
+        if directory.is_none() {
+            return Err(self.closed());
+        }
+        let dir = &self.config.dir;
+        match self.config.disk.list(dir) {
+            Ok(_) => Ok(DirectoryAccess(directory)),
+            Err(error) => Err(StorageError::io("listing the directory", dir, &error)),
+        }
+    }
+
+    /// Gives the directory up, once nothing changes it any more.
+    pub(super) fn leave_directory(&self) {
+        *lock_std(&self.directory) = None;
+    }
+
+    pub(super) fn closed(&self) -> StorageError {
+        StorageError::Closed {
+            dir: self.config.dir.clone(),
+        }
+    }
+
+    /// One thread at a time creates and deletes topics.
+    pub(super) fn lock_topics(&self) -> MutexGuard<'_, ()> {
+        lock_std(&self.topics)
+    }
+
+    /// Takes a topic's files for the caller; `None` if they have an owner already.
+    pub(super) fn serve(self: &Arc<Self>, id: [u8; 16]) -> Option<Served> {
+        let storage = self.clone();
+        lock_std(&self.served)
+            .insert(id)
+            .then_some(Served { storage, id })
+    }
+
+    pub(super) fn is_served(&self, id: [u8; 16]) -> bool {
+        lock_std(&self.served).contains(&id)
     }
 
     pub(super) fn partition_name(&self, record: &TopicRecord, partition: u32) -> PartitionName {
@@ -82,7 +153,7 @@ impl StorageShared {
         }
     }
 
-    /// The files of a new partition.
+    /// The files of a new partition. The caller has the [directory](Self::directory).
     pub(crate) fn create_partition(
         &self,
         dir: &Path,
@@ -102,25 +173,35 @@ impl StorageShared {
 
     /// Stores what has changed of a topic.
     pub(crate) fn store_topic(&self, dir: &Path, record: &TopicRecord) -> Result<(), StorageError> {
+        let _access = self.directory()?;
         record.store(&*self.config.disk, dir)
     }
 
     /// Removes a topic's files.
     pub(crate) fn remove_topic(&self, dir: &Path, id: [u8; 16]) -> Result<(), StorageError> {
+        let _access = self.directory()?;
         catalog::remove(&*self.config.disk, &self.config.dir.join("topics"), dir, id)
     }
 
     // ---- the copier ---------------------------------------------------------------------
 
     /// Has the copier copy these partitions from now on.
-    pub(crate) fn start_copying(&self, partitions: impl IntoIterator<Item = PartitionCopier>) {
-        let partitions: Vec<_> = partitions.into_iter().collect();
+    pub(crate) fn start_copying(&self, mut partitions: Vec<PartitionCopier>) {
         self.change(|inbox| {
-            // A closed storage has no copier, and so copies nothing more.
             if !inbox.is_closing {
-                inbox.added.extend(partitions);
+                inbox.added.append(&mut partitions);
             }
         });
+        // A closed storage has no copier, and so copies nothing more.
+        let closed = self.closed();
+        partitions.into_iter().for_each(|one| one.end(&closed));
+    }
+
+    /// Takes no more partitions. Returns those that the copier has not taken yet.
+    pub(super) fn refuse_partitions(&self) -> Vec<PartitionCopier> {
+        let mut inbox = lock_std(&self.inbox);
+        inbox.is_closing = true;
+        std::mem::take(&mut inbox.added)
     }
 
     /// Changes what the copier is to do, and wakes it.
@@ -165,11 +246,6 @@ impl StorageShared {
         lock_std(&self.inbox).is_closing
     }
 
-    /// Whether the threads have ended: nothing more becomes durable.
-    pub(super) fn has_ended(&self) -> bool {
-        self.ended.get() == 1
-    }
-
     // ---- syncs --------------------------------------------------------------------------
 
     /// Whether a sync may begin: there is none under way.
@@ -206,10 +282,6 @@ impl StorageShared {
 
     /// Nothing more is written to a partition's files.
     pub(super) fn stop(&self, durable: &Durable, error: StorageError) {
-        // A topic that was deleted has no files to write: that is no fault.
-        if durable.is_dropped() {
-            return;
-        }
         if !durable.files.stop(error.clone()) {
             return;
         }

@@ -87,25 +87,19 @@ impl WaitFor for Wait {
     type Output = Result<(), StorageError>;
 
     fn attempt(&mut self) -> Attempt<Self::Output> {
-        // Loaded first: what is durable when the storage is closed is found below.
-        let first = self.wanted.first();
-        let closed = first.is_some_and(|one| one.durable.storage.has_ended());
-        self.wanted.retain(|one| !one.is_durable());
-        for one in &self.wanted {
-            if let Some(fault) = one.durable.files.fault() {
-                return Attempt::Ready(Err(fault));
+        let mut fault = None;
+        self.wanted.retain(|one| {
+            let (durable_end, stopped) = one.durable.files.durability();
+            let is_durable = durable_end >= one.end;
+            if !is_durable && fault.is_none() {
+                fault = stopped;
             }
-            if one.durable.is_dropped() {
-                let topic = one.partition.topic.clone();
-                return Attempt::Ready(Err(StorageError::Deleted { topic }));
-            }
-        }
-        match self.wanted.first() {
-            None => Attempt::Ready(Ok(())),
-            Some(one) if closed => Attempt::Ready(Err(StorageError::Closed {
-                dir: one.durable.storage.config.dir.clone(),
-            })),
-            Some(_) => Attempt::Pending { notified: true },
+            !is_durable
+        });
+        match fault {
+            Some(fault) => Attempt::Ready(Err(fault)),
+            None if self.wanted.is_empty() => Attempt::Ready(Ok(())),
+            None => Attempt::Pending { notified: true },
         }
     }
 

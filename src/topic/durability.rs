@@ -44,14 +44,14 @@ impl Topic {
     }
 
     /// Why the partition's files take no more, if that is so: the error of the write or the sync that
-    /// has failed, once and for all. [`OnWriteError`](crate::OnWriteError) says what becomes of the
-    /// topic.
+    /// has failed, once and for all ([`OnWriteError`](crate::OnWriteError) says what becomes of the
+    /// topic), [`StorageError::Closed`] or [`StorageError::Deleted`].
     ///
     /// # Errors
     /// As [`written_end`](Self::written_end).
     pub fn write_error(&self, partition: u32) -> Result<Option<StorageError>, StorageError> {
         let wanted = self.inner().wanted(partition, 0)?;
-        Ok(wanted.durable.files.fault())
+        Ok(wanted.durable.files.durability().1)
     }
 
     /// Bytes of the partition's files.

@@ -10,7 +10,7 @@ use super::shared::TopicShared;
 use crate::error::StorageError;
 use crate::log::overflow::Overflow;
 use crate::log::partition::Partition;
-use crate::storage::{Durable, PartitionCopier, Storage, StoredTopic, TopicRecord, Wanted};
+use crate::storage::{Durable, PartitionCopier, Served, Storage, StoredTopic, TopicRecord, Wanted};
 use crate::sync::{Mutex, lock};
 use crate::topic_partition::TopicPartition;
 use std::path::PathBuf;
@@ -24,6 +24,7 @@ pub(crate) struct TopicStorage {
     record: Mutex<TopicRecord>,
     /// By partition.
     durable: Mutex<Vec<Arc<Durable>>>,
+    served: Arc<Served>,
 }
 
 impl TopicStorage {
@@ -33,6 +34,7 @@ impl TopicStorage {
             dir: stored.dir.clone(),
             record: Mutex::new(stored.record.clone()),
             durable: Mutex::new(Vec::new()),
+            served: stored.served.clone(),
         }
     }
 
@@ -81,6 +83,7 @@ impl TopicShared {
                 files.clone(),
                 partition.readers().waiting_for_records().clone(),
                 self.retention_arc().clone(),
+                stored.served.clone(),
                 move || {
                     if let Some(topic) = topic.upgrade() {
                         topic.end();
@@ -104,10 +107,13 @@ impl TopicShared {
         let record = lock(&stored.record).clone();
         let shared = stored.storage.shared();
         let first_offset = self.origin().offset;
-        let files = partitions.clone().map(|partition| {
-            shared.create_partition(&stored.dir, &record, partition, first_offset)
-        });
-        let files = files.collect::<Result<_, _>>()?;
+        let files = {
+            let _access = shared.directory()?;
+            let files = partitions.clone().map(|partition| {
+                shared.create_partition(&stored.dir, &record, partition, first_offset)
+            });
+            files.collect::<Result<_, _>>()?
+        };
         stored.change(|record| record.partitions = partitions.end)?;
         Ok(files)
     }
@@ -149,13 +155,15 @@ impl TopicShared {
         let Some(stored) = self.storage() else {
             return Ok(());
         };
-        for durable in lock(&stored.durable).iter() {
-            durable.drop_from_copier();
+        let durable = lock(&stored.durable).clone();
+        for one in durable {
+            one.end(StorageError::Deleted {
+                topic: self.name().clone(),
+            });
         }
-        stored
-            .storage
-            .shared()
-            .remove_topic(&stored.dir, stored.id())
+        let shared = stored.storage.shared();
+        shared.wake_copier(); // which lets go of the partitions
+        shared.remove_topic(&stored.dir, stored.id())
     }
 
     /// Applies retention to the files now.

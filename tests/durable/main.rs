@@ -6,6 +6,8 @@ mod crash;
 mod notes;
 mod reading;
 mod restart;
+#[cfg(unix)]
+mod unusual;
 
 use ringlog::{Broker, ConsumerConfig, Flush, Record, RecoveryReport, Storage, Topic, TopicConfig};
 use std::path::Path;

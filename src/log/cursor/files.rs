@@ -23,7 +23,8 @@ pub(super) const IN_FILES: u64 = MAX_NUMBER + 1;
 pub(super) enum FileLookup {
     /// The cursor is at its target, in a chunk.
     Entered,
-    /// The target has moved past offsets that are lost: the ring may have it.
+    /// The target has moved past offsets that are lost, or was written meanwhile: it is looked for
+    /// again.
     Moved,
     /// The copier has not decided yet whether the files will have the target's offset.
     Undecided,
@@ -61,17 +62,24 @@ impl Cursor {
                 files.report_damage(fault);
                 return Ok(FileLookup::Undecided);
             }
-            Found::Outside
-                if target >= files.written_end()
-                    && target < self.partition.ring_start_offset()
-                    && !files.is_stopped() =>
-            {
-                return Ok(FileLookup::Undecided);
+            Found::Outside => {
+                // Loaded before the end: nothing is written after it.
+                let is_stopped = files.is_stopped();
+                let ring_start = self.partition.ring_start_offset();
+                if target < files.start() || target >= ring_start {
+                    return Ok(FileLookup::Outside);
+                }
+                if target < files.written_end() {
+                    return Ok(FileLookup::Moved); // it was written meanwhile
+                }
+                if !is_stopped {
+                    return Ok(FileLookup::Undecided);
+                }
+                ring_start
             }
-            Found::Outside => return Ok(FileLookup::Outside),
         };
         // A gap is what the copier missed. What is damaged is counted and reported: the storage
-        // lists it.
+        // lists it. Nor does a copier that has stopped write what the ring does not retain any more.
         self.lost += next.saturating_sub(target);
         self.seek_target = next.max(target + 1);
         self.located = CursorPosition::Retained;

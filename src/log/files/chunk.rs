@@ -2,7 +2,6 @@
 #![allow(unsafe_code)]
 
 use super::format::{CHUNK_HEADER, ChunkHeader};
-#[cfg(unix)]
 use crate::disk::Mapping;
 use crate::log::segment::{Segment, WORDS_BEFORE_CHUNK, check_chunk};
 use crate::record::NO_TIMESTAMP;
@@ -85,7 +84,6 @@ fn bytes_of_mut(words: &mut [u64]) -> &mut [u8] {
 /// Where a chunk lies in memory.
 #[derive(Clone, Debug)]
 pub(super) enum ChunkMemory {
-    #[cfg(unix)]
     Mapped(Arc<Mapping>),
     /// Read: what precedes the descriptors, the descriptors, the data.
     Words(Arc<[u64]>),
@@ -134,7 +132,6 @@ impl Chunk {
         let words = WORDS_BEFORE_CHUNK + self.slots as usize + self.data_words;
         let at = self.at.checked_sub(WORDS_BEFORE_CHUNK * 8)?;
         match &self.memory {
-            #[cfg(unix)]
             ChunkMemory::Mapped(mapping) => mapping.words(at, words),
             ChunkMemory::Words(all) => all.get(at / 8..at / 8 + words),
         }

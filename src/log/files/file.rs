@@ -278,7 +278,6 @@ impl StoredFile {
         if payload_at + header.payload > self.bytes() {
             return Err("it is not within its file".into());
         }
-        #[cfg(unix)]
         if let Memory::Mapped(mapping) = memory {
             let checked = lock_std(&self.state).checked.contains(&position);
             let (at, len) = (payload_at as usize, header.payload as usize);
@@ -378,7 +377,6 @@ impl StoredFile {
         Ok(memory)
     }
 
-    #[cfg(unix)]
     fn memory(file: Arc<dyn DiskFile>, bytes: u64) -> std::io::Result<Memory> {
         // Descriptors would have to be turned round.
         if cfg!(target_endian = "big") {
@@ -390,11 +388,6 @@ impl StoredFile {
             // Where there are too many mappings, or too few addresses, the file is read.
             Ok(None) | Err(_) => Memory::Open(file),
         })
-    }
-
-    #[cfg(not(unix))]
-    fn memory(file: Arc<dyn DiskFile>, _bytes: u64) -> std::io::Result<Memory> {
-        Ok(Memory::Open(file))
     }
 }
 

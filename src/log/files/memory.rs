@@ -10,7 +10,6 @@ use std::sync::Arc;
 /// How a file is read.
 #[derive(Clone, Debug)]
 pub(super) enum Memory {
-    #[cfg(unix)]
     Mapped(Arc<crate::disk::Mapping>),
     Open(Arc<dyn DiskFile>),
 }
@@ -28,7 +27,6 @@ impl Memory {
             return Ok(None);
         }
         let header = match self {
-            #[cfg(unix)]
             Memory::Mapped(mapping) => {
                 let at = usize::try_from(at).unwrap_or(usize::MAX);
                 let bytes = mapping.bytes(at, CHUNK_HEADER);
@@ -77,7 +75,6 @@ impl Memory {
             return Ok(false);
         }
         let crc = match self {
-            #[cfg(unix)]
             Memory::Mapped(mapping) => mapping.bytes(at as usize, len as usize).map(crc32c::crc32c),
             Memory::Open(file) => {
                 let mut bytes = vec![0; len as usize];
@@ -99,7 +96,6 @@ impl Memory {
         };
         let mut read = Vec::new();
         let bytes = match self {
-            #[cfg(unix)]
             Memory::Mapped(mapping) => mapping.bytes(at, len),
             Memory::Open(file) => {
                 read.resize(len, 0);

@@ -15,9 +15,10 @@
 //!
 //! # Locks
 //!
-//! The **writer**'s lock is held by what changes files, for as long as that takes. The lock of the
-//! **state** is held for some instructions, under the writer's or alone; readers take only that. A
-//! file's own lock is the last.
+//! The lock of the **removal** is held by what removes files, for as long as that takes, with its
+//! syncs. The **writer**'s lock is held by what appends, and for a moment by what has removed a file:
+//! appending does not wait for the syncs of a removal. The lock of the **state** is held for some
+//! instructions, under the others or alone; readers take only that. A file's own lock is the last.
 //!
 //! A chunk is published in the state after it was written, so a reader that finds an offset there
 //! finds its chunk in the file.
@@ -45,6 +46,7 @@ use crate::disk::Disk;
 use crate::error::StorageError;
 use crate::sync::lock_std;
 use file::{InFile, StoredFile};
+use remove::Removal;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use write::Writer;
@@ -75,6 +77,7 @@ pub(crate) struct PartitionFiles {
     options: FileOptions,
     state: Mutex<State>,
     writer: Mutex<Writer>,
+    removal: Mutex<Removal>,
 }
 
 #[derive(Debug)]
@@ -122,6 +125,7 @@ impl PartitionFiles {
         options: FileOptions,
         state: State,
         writer: Writer,
+        removal: Removal,
     ) -> PartitionFiles {
         PartitionFiles {
             disk,
@@ -130,6 +134,7 @@ impl PartitionFiles {
             options,
             state: Mutex::new(state),
             writer: Mutex::new(writer),
+            removal: Mutex::new(removal),
         }
     }
 
@@ -156,7 +161,15 @@ impl PartitionFiles {
             failed_sync: None,
             fault: None,
         };
-        let new = Self::new(disk, dir, name, options, state, Writer::default());
+        let new = Self::new(
+            disk,
+            dir,
+            name,
+            options,
+            state,
+            Writer::default(),
+            Removal::default(),
+        );
         if start > 0 {
             new.store_start(start)?;
         }
@@ -179,6 +192,12 @@ impl PartitionFiles {
         lock_std(&self.state).durable_end
     }
 
+    /// The durable end, and why nothing more is written, as of one moment.
+    pub(crate) fn durability(&self) -> (u64, Option<StorageError>) {
+        let state = lock_std(&self.state);
+        (state.durable_end, state.fault.clone())
+    }
+
     /// Bytes of all files.
     pub(crate) fn bytes(&self) -> u64 {
         let state = lock_std(&self.state);
@@ -195,13 +214,28 @@ impl PartitionFiles {
         is_first
     }
 
+    /// As [`stop`](Self::stop); when it returns, no other thread is changing files any more, and the
+    /// one that was written is closed.
+    pub(crate) fn end(&self, fault: StorageError) {
+        let _removal = lock_std(&self.removal);
+        let mut writer = lock_std(&self.writer);
+        self.stop(fault);
+        *writer = Writer::default();
+    }
+
     pub(crate) fn is_stopped(&self) -> bool {
         lock_std(&self.state).fault.is_some()
     }
 
-    /// Why nothing more is written.
-    pub(crate) fn fault(&self) -> Option<StorageError> {
-        lock_std(&self.state).fault.clone()
+    /// Refuses to change the files of a partition that is stopped, or whose directory could not be
+    /// synced: files that were removed may be back, and if a later one is removed then, what is left
+    /// does not follow itself.
+    fn refuse_stopped(&self) -> Result<(), StorageError> {
+        let state = lock_std(&self.state);
+        match state.fault.as_ref().or(state.failed_sync.as_ref()) {
+            Some(error) => Err(error.clone()),
+            None => Ok(()),
+        }
     }
 
     /// Remembers that a reader has found damage.

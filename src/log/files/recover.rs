@@ -19,7 +19,7 @@ use super::file::{FileFacts, StoredFile};
 use super::format::{
     BadHeader, FILE_HEADER, FIRST_CHUNK, FORMAT, FileHeader, PAGE, SEAL, SEAL_AT, Seal,
 };
-use super::remove::{LOG_START, decode_start};
+use super::remove::{LOG_START, Removal, decode_start};
 use super::scan::{durable_end_shown, scan};
 use super::write::{Active, Full, SYNC_FAILED, Writer, file_name};
 use super::{FileOptions, PartitionFiles, PartitionName, State};
@@ -124,7 +124,9 @@ impl PartitionFiles {
         let sealed = files.iter().take_while(|file| file.is_sealed());
         let sealed_end = sealed.last().map(|file| file.end());
         let durable_end = sealed_end.or(base).unwrap_or(0);
-        writer.start_may_be_lost = stored_start > 0;
+        let removal = Removal {
+            start_may_be_lost: stored_start > 0,
+        };
         writer.names_changed =
             writer.active.is_some() || !writer.full.is_empty() || stored_start > durable_end;
         let state = State {
@@ -135,7 +137,7 @@ impl PartitionFiles {
             failed_sync: None,
             fault: None,
         };
-        let partition = Self::new(disk, dir, name, options, state, writer);
+        let partition = Self::new(disk, dir, name, options, state, writer, removal);
         Ok((partition, found))
     }
 }

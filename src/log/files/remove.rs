@@ -13,9 +13,18 @@ use super::{PartitionFiles, PartitionName};
 use crate::error::StorageError;
 use crate::sync::lock_std;
 use std::io;
+use std::sync::Arc;
 
 /// The name of the file with the first offset that is kept.
 pub(super) const LOG_START: &str = "log-start";
+
+/// What is known by what removes files.
+#[derive(Debug, Default)]
+pub(super) struct Removal {
+    /// Recovery has found a `log-start` that may not be synced: the process that wrote it may have
+    /// died before.
+    pub(super) start_may_be_lost: bool,
+}
 
 const MAGIC: &[u8; 8] = b"RLOGSTRT";
 
@@ -47,14 +56,18 @@ impl PartitionFiles {
         keep_bytes: Option<u64>,
         now_ms: u64,
     ) -> Result<u64, StorageError> {
-        let mut writer = lock_std(&self.writer);
-        self.names_are_known()?;
+        let _removal = lock_std(&self.removal);
+        self.refuse_stopped()?;
         let is_old =
             |created_at: u64| keep_ms.is_some_and(|keep| now_ms.saturating_sub(created_at) >= keep);
         // A file that is written still may have records that are too old: it is ended first.
-        let last = lock_std(&self.state).files.last().cloned();
-        if let Some(last) = last.filter(|last| last.end() > last.base && is_old(last.created_at)) {
-            self.begin_next_file(&mut writer, last.end())?;
+        {
+            let mut writer = lock_std(&self.writer);
+            let last = lock_std(&self.state).files.last().cloned();
+            let is_old = |last: &Arc<StoredFile>| last.end() > last.base && is_old(last.created_at);
+            if let Some(last) = last.filter(is_old) {
+                self.begin_next_file(&mut writer, last.end())?;
+            }
         }
         loop {
             let next = {
@@ -69,35 +82,36 @@ impl PartitionFiles {
             let Some(next) = next else {
                 return Ok(self.start());
             };
-            self.remove_first_durably(&mut writer, &next)?;
+            self.remove_first_durably(&next)?;
         }
     }
 
     /// Makes room by the oldest file. `false` if it has to stay: it is the only one, or the next one
     /// is not sealed yet.
     pub(crate) fn remove_oldest(&self) -> Result<bool, StorageError> {
-        let mut writer = lock_std(&self.writer);
-        self.names_are_known()?;
+        let _removal = lock_std(&self.removal);
+        self.refuse_stopped()?;
         let next = lock_std(&self.state).files.get(1).cloned();
         let Some(next) = next.filter(|next| next.is_sealed()) else {
             return Ok(false);
         };
-        self.remove_first_durably(&mut writer, &next)?;
+        self.remove_first_durably(&next)?;
         Ok(true)
     }
 
     /// Deletes the records before `offset`, which is not past the end of the log. They are gone
     /// durably when it returns; their files go as far as they have no other record.
     pub(crate) fn delete_before(&self, offset: u64) -> Result<(), StorageError> {
-        let mut writer = lock_std(&self.writer);
+        let mut removal = lock_std(&self.removal);
+        self.refuse_stopped()?;
         if offset <= self.start() {
-            if core::mem::take(&mut writer.start_may_be_lost) {
+            if core::mem::take(&mut removal.start_may_be_lost) {
                 self.sync_names()?;
             }
             return Ok(());
         }
         self.store_start(offset)?;
-        writer.start_may_be_lost = false;
+        removal.start_may_be_lost = false;
         {
             let mut state = lock_std(&self.state);
             state.start = state.start.max(offset);
@@ -110,7 +124,7 @@ impl PartitionFiles {
                     _ => return Ok(()),
                 }
             }
-            self.remove_first(&mut writer)?;
+            self.remove_first()?;
         }
     }
 
@@ -151,25 +165,12 @@ impl PartitionFiles {
         })
     }
 
-    /// After a failed sync of the directory, files that were removed may be back: if a later one is
-    /// removed then, what is left does not follow itself.
-    fn names_are_known(&self) -> Result<(), StorageError> {
-        match &lock_std(&self.state).failed_sync {
-            Some(error) => Err(error.clone()),
-            None => Ok(()),
-        }
-    }
-
     /// Removes the first file, durably; `next` is the one after it.
     ///
     /// A power cut may take a file that is not sealed, and bring back some of the files that were
     /// removed before without a sync. So where records begin is stored first. On a full disk there is
     /// no room for that: then `next` has to be sealed durably, and the names be synced.
-    fn remove_first_durably(
-        &self,
-        writer: &mut Writer,
-        next: &StoredFile,
-    ) -> Result<(), StorageError> {
+    fn remove_first_durably(&self, next: &StoredFile) -> Result<(), StorageError> {
         // Not before records that were deleted: the removal of their files may have failed.
         match self.store_start(next.base.max(self.start())) {
             Err(error) if error.is_full() && next.is_sealed() => {
@@ -181,12 +182,12 @@ impl PartitionFiles {
             }
             stored => stored?,
         }
-        self.remove_first(writer)?;
+        self.remove_first()?;
         self.sync_names()
     }
 
     /// Removes the first of at least two files. It may be back after a power cut.
-    fn remove_first(&self, writer: &mut Writer) -> Result<(), StorageError> {
+    fn remove_first(&self) -> Result<(), StorageError> {
         let first = lock_std(&self.state).files.first().cloned();
         let Some(first) = first else {
             return Ok(());
@@ -197,6 +198,7 @@ impl PartitionFiles {
             }
             _ => {}
         }
+        let mut writer = lock_std(&self.writer);
         writer.names_changed = true;
         // It is not to be sealed any more.
         writer.full.retain(|full| full.file.base != first.base);

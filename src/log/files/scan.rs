@@ -35,7 +35,6 @@ pub(super) struct Scanned {
 struct Contents {
     file: Arc<dyn DiskFile>,
     len: u64,
-    #[cfg(unix)]
     mapping: Option<crate::disk::Mapping>,
     piece: Vec<u8>,
 }
@@ -47,18 +46,15 @@ impl Contents {
             file: file.clone(),
             len,
             // A file that cannot be mapped is read.
-            #[cfg(unix)]
             mapping: file.map(len).ok().flatten(),
             piece: Vec::new(),
         })
     }
 
     fn mapped(&self, at: u64, len: u64) -> Option<&[u8]> {
-        #[cfg(unix)]
         if let Some(mapping) = &self.mapping {
             return mapping.bytes(usize::try_from(at).ok()?, usize::try_from(len).ok()?);
         }
-        let _ = (at, len);
         None
     }
 

@@ -39,9 +39,6 @@ pub(super) struct Writer {
     pub(super) full: Vec<Full>,
     /// Names were created or removed since the last sync began.
     pub(super) names_changed: bool,
-    /// Recovery has found a `log-start` that may not be synced: the process that wrote it may have
-    /// died before.
-    pub(super) start_may_be_lost: bool,
 }
 
 /// The file that is appended to.
@@ -76,6 +73,11 @@ pub(super) struct Full {
 pub(super) fn now_ms() -> u64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
     now.map_or(0, |now| u64::try_from(now.as_millis()).unwrap_or(u64::MAX))
+}
+
+fn is_full(error: &io::Error) -> bool {
+    use io::ErrorKind::{QuotaExceeded, StorageFull};
+    matches!(error.kind(), StorageFull | QuotaExceeded)
 }
 
 /// A file's name.
@@ -148,10 +150,8 @@ impl PartitionFiles {
     ) -> Result<(), StorageError> {
         let mut writer = lock_std(&self.writer);
         let (written_end, durable_end) = {
+            self.refuse_stopped()?;
             let state = lock_std(&self.state);
-            if let Some(fault) = state.fault.as_ref().or(state.failed_sync.as_ref()) {
-                return Err(fault.clone());
-            }
             (state.written_end, state.durable_end)
         };
         if header.first != written_end {
@@ -409,9 +409,12 @@ impl SyncJob {
             let Some(seal) = seal else {
                 continue;
             };
-            handle
-                .write_at(&seal.encode(*header_crc), SEAL_AT)
-                .map_err(PartitionFiles::failed("writing", &file.path))?;
+            match handle.write_at(&seal.encode(*header_crc), SEAL_AT) {
+                // Some file systems need room to write what has room already. The file is whole and
+                // durable; without a seal it is scanned at the next start.
+                Err(error) if is_full(&error) => continue,
+                written => written.map_err(PartitionFiles::failed("writing", &file.path))?,
+            }
             Self::sync(&**handle, &file.path)?;
             file.set_sealed(*seal);
         }

@@ -427,7 +427,7 @@ fn records_that_a_dead_process_was_deleting_are_deleted_durably_by_the_next() {
         sync(&files).unwrap();
         // The process dies when it is to sync the new name.
         let syncs = disk.count(Op::SyncDir);
-        disk.stop_after(5);
+        disk.stop_after(4);
         files.delete_before(20).unwrap_err();
         assert_eq!(disk.count(Op::SyncDir), syncs + 1);
         disk.kill();
