@@ -74,7 +74,7 @@ fn run(dir: &Path, looks: &[u8; 4]) {
     };
     let (start, end) = (found.partitions[0].log_start, found.partitions[0].log_end);
     let topic = broker.topic(&found.name).unwrap();
-    assert_eq!(bounds(&topic), (start, end));
+    assert_eq!(bounds(&topic), (start, end), "{report:?}");
     let mut before = read(&broker, &topic);
     look(&broker, &topic, &before, looks);
     if end < MOST_OFFSET {
@@ -136,7 +136,7 @@ fn look(broker: &Broker, topic: &Topic, all: &[OwnedRecord], looks: &[u8; 4]) {
     let (start, end) = bounds(topic);
     let mut consumer = consumer(broker, topic);
     for &look in looks {
-        let offset = start + (end - start) / 256 * u64::from(look) + u64::from(look);
+        let offset = start.saturating_add((end - start) / 256 * u64::from(look) + u64::from(look));
         if offset >= end {
             continue;
         }

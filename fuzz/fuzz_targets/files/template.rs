@@ -80,7 +80,12 @@ impl Files {
             bytes.truncate(used.next_multiple_of(layout::PAGE));
             bytes[16..32].copy_from_slice(&TOPIC_ID);
             put_number(&mut bytes, 48, 8, 1_700_000_000_000);
-            put_number(&mut bytes, 56, 8, 0x0101_0101 * (partition.len() as u64 + 1));
+            put_number(
+                &mut bytes,
+                56,
+                8,
+                0x0101_0101 * (partition.len() as u64 + 1),
+            );
             if layout::is_sealed(&bytes) {
                 put_number(&mut bytes, SEAL_AT + 40, 8, 1_700_000_000_000);
             }

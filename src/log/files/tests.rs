@@ -6,6 +6,7 @@ mod failures;
 mod golden;
 mod hazards;
 mod power;
+mod removal;
 mod system;
 mod writing;
 

@@ -195,8 +195,12 @@ impl Copy {
         if !compiled.success() {
             return Ok((Outcome::DoesNotCompile, Duration::ZERO));
         }
+        // The first test that fails decides. libtest offers that to nightly toolchains alone.
+        let is_filtered = arguments.contains(" -- ");
+        let before = if is_filtered { "" } else { " --" };
+        let fail_fast = format!("{arguments}{before} -Zunstable-options --fail-fast");
         let output = tempfile::tempfile()?;
-        let mut child = self.cargo(arguments).stdout(output.try_clone()?).spawn()?;
+        let mut child = self.cargo(&fail_fast).stdout(output.try_clone()?).spawn()?;
         let start = Instant::now();
         loop {
             if let Some(status) = child.try_wait()? {
