@@ -2,7 +2,7 @@
 //! and shows that the tests named for each fail.
 //!
 //! ```text
-//! cargo run --release -p loom-tests --bin semantic-mutants [-- NAME]
+//! cargo run --release -p loom-tests --bin semantic-mutants [-- NAME...]
 //! ```
 //!
 //! `NAME` is a part of a change's name, or of its file's path: `src/log/files`, `src/storage`.
@@ -38,8 +38,8 @@ const RUNNER: &str = r#"target."cfg(all())".runner = ["env", "RUSTC_BOOTSTRAP=1"
 /// Changes ringlog's meaning in small ways, and shows that tests fail.
 #[derive(Parser)]
 struct Cli {
-    /// Makes only the changes whose name or file contains this.
-    name: Option<String>,
+    /// Makes only the changes whose name or file contains one of these.
+    names: Vec<String>,
 }
 
 /// All changes: each with the reason why no test can notice it, if that is so.
@@ -57,10 +57,10 @@ fn all() -> impl Iterator<Item = (&'static Mutant, Option<&'static str>)> {
 }
 
 fn main() -> Result<(), Failure> {
-    let Cli { name } = Cli::parse();
+    let Cli { names } = Cli::parse();
     let chosen = |mutant: &Mutant| {
         let contains = |part: &String| mutant.name.contains(part) || mutant.file.contains(part);
-        name.as_ref().is_none_or(contains)
+        names.is_empty() || names.iter().any(contains)
     };
     let mutants: Vec<_> = all().filter(|(mutant, _)| chosen(mutant)).collect();
     if mutants.is_empty() {
