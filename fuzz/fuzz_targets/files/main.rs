@@ -30,6 +30,9 @@ use std::sync::OnceLock;
 use std::time::Instant;
 use template::{Files, LONG, scratch};
 
+/// A ring does not begin after this offset, which leaves room for its segments before the last of all.
+const LAST_OFFSET: u64 = u64::MAX - (1 << 12);
+
 /// Offsets past this one are not appended to: a partition may be exhausted there.
 const MOST_OFFSET: u64 = 1 << 40;
 
@@ -75,6 +78,9 @@ fn run(dir: &Path, looks: &[u8; 4]) {
         return;
     };
     let (start, end) = (found.partitions[0].log_start, found.partitions[0].log_end);
+    if end > LAST_OFFSET {
+        return;
+    }
     let topic = broker.topic(&found.name).unwrap();
     assert_eq!(bounds(&topic), (start, end), "{report:?}");
     let mut before = read(&broker, &topic);
