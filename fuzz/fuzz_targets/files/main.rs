@@ -132,6 +132,7 @@ fn read(broker: &Broker, topic: &Topic) -> Vec<OwnedRecord> {
         position = consumer.position((topic.name(), 0)).unwrap();
         assert!(since.elapsed() < LONG, "at {position} of {start}..{end}");
     }
+    assert_eq!(position, end);
     let offsets = || all.iter().map(|record| record.offset);
     assert!(offsets().is_sorted_by(|a, b| a < b));
     assert!(offsets().all(|offset| (start..end).contains(&offset)));

@@ -79,6 +79,17 @@ fn a_chunk_that_does_not_follow_is_not_scanned() {
 }
 
 #[test]
+fn a_wrong_bit_in_a_header_ends_what_is_scanned() {
+    let (disk, path, bytes) = open_file();
+    let (at, _) = chunks_of(&bytes)[1];
+    for byte in 0..CHUNK_HEADER {
+        let fork = disk.fork();
+        fork.corrupt(&path, (at + byte) as u64, 1 << (byte % 8));
+        assert_eq!(recover(&fork, 100_000).0.written_end(), 10, "byte {byte}");
+    }
+}
+
+#[test]
 fn a_chunk_that_does_not_follow_is_not_read() {
     let (disk, path, bytes) = sealed_file();
     let (at, header) = chunks_of(&bytes)[1];
