@@ -227,6 +227,20 @@ fn an_index_that_does_not_fit_its_file_is_made_again() {
 }
 
 #[test]
+fn a_wrong_bit_in_an_index_changes_nothing_of_what_is_read() {
+    let (disk, path, bytes) = sealed_file();
+    let (_, header_crc) = header_of(&bytes);
+    let seal = Seal::decode(&seal_bytes(&bytes), header_crc).unwrap();
+    for byte in seal.index_at..seal.index_at + seal.index_bytes {
+        let fork = disk.fork();
+        fork.corrupt(&path, byte, 1 << (byte % 8));
+        let (files, _) = recover(&fork, 10_000);
+        assert_has(&files, 0..80, 0);
+        assert_eq!(files.find_time(5, 0), Some(0), "byte {byte}");
+    }
+}
+
+#[test]
 fn a_seal_of_another_file_is_not_taken() {
     let (disk, path, bytes) = sealed_file();
     let (_, header_crc) = header_of(&bytes);
@@ -270,4 +284,19 @@ fn damage_to_deleted_records_is_no_damage() {
     assert!(files.start() >= 20);
     let is_missed = found.set_aside.iter().any(|aside| aside.was_durable);
     assert!(!is_missed, "{found:?}");
+}
+
+#[test]
+fn a_start_of_another_topic_is_not_taken() {
+    let disk = ModelDisk::new(1);
+    let files = create(&disk, 100_000);
+    append(&files, 50, 0).unwrap();
+    sync(&files).unwrap();
+    let mut other = name();
+    other.topic_id = [8; 16];
+    let start = remove::encode_start(&other, 20);
+    disk.put(&Path::new(DIR).join(remove::LOG_START), &start);
+    let (files, found) = recover(&disk, 100_000);
+    assert_has(&files, 0..50, 0);
+    assert_eq!(found.set_aside.len(), 1);
 }
