@@ -113,6 +113,31 @@ fn a_chunk_that_does_not_follow_is_not_read() {
 }
 
 #[test]
+fn a_chunk_is_read_though_one_like_it_behind_is_not_whole() {
+    let disk = ModelDisk::new(1);
+    let files = create(&disk, 100_000);
+    append(&files, 10, 0).unwrap();
+    append(&files, 10, 0).unwrap();
+    sync(&files).unwrap();
+    append(&files, 10, 0).unwrap();
+    let path = files_in(&disk)[0].clone();
+    let mut bytes = disk.bytes(&path);
+    let chunks = chunks_of(&bytes);
+    let (at, header) = (chunks[2].0, chunks[1].1);
+    assert_eq!(at % PAGE as usize, 0);
+    let not_whole = ChunkHeader {
+        payload_crc: !header.payload_crc,
+        ..header
+    };
+    put_header(&mut bytes, at, &not_whole);
+    disk.put(&path, &bytes);
+    let Found::Chunk(chunk) = files.read(10) else {
+        panic!("it is not read")
+    };
+    assert_eq!((chunk.first_offset(), chunk.end()), (10, 20));
+}
+
+#[test]
 fn a_chunk_of_another_file_or_of_an_earlier_life_shows_nothing() {
     let (disk, path, bytes) = open_file();
     let (at, last) = chunks_of(&bytes)[2];
