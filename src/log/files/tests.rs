@@ -1,11 +1,13 @@
 //! Tests of a partition's files over the model disk: round trips, damage, crashes, power cuts.
 
 mod chunks;
+mod crafted;
 mod damage;
 mod failures;
 mod golden;
 mod hazards;
 mod power;
+mod removal;
 mod system;
 mod writing;
 

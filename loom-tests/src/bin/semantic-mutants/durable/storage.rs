@@ -1,0 +1,133 @@
+//! What the threads of a storage, a broker and the small files do not do.
+
+use super::Mutant;
+use super::{COMMITS, COPIER, OPEN, REPLACE, SHARED, STORAGE_MOD, SYNCER, TEXT, WAITING, storage};
+
+pub(crate) const STORAGE: &[Mutant] = &[
+    storage(
+        "the copier lets go of a frame before it is appended",
+        COPIER,
+        "        files.append(buffer)?;\n        self.cursor.pass(&run);\n",
+        "        self.cursor.pass(&run);\n        files.append(buffer)?;\n",
+    ),
+    storage(
+        "the copier forgets which offsets it missed",
+        COPIER,
+        "            files.append_gap(first)?;\n",
+        "            files.append_gap(first - 1)?;\n",
+    ),
+    storage(
+        "a full disk stops a partition",
+        COPIER,
+        "                Err(error) if error.is_full() => {",
+        "                Err(error) if error.is_full() && all > usize::MAX - 1 => {",
+    ),
+    storage(
+        "a full disk gives up no file",
+        COPIER,
+        "self.durable.files.remove_oldest().unwrap_or(false)",
+        "false",
+    ),
+    storage(
+        "a write that failed stops no partition",
+        COPIER,
+        "                Err(error) => self.shared.stop(&one.durable, error),",
+        "                Err(error) => self.shared.report(error),",
+    ),
+    storage(
+        "a sync that failed stops no partition",
+        SYNCER,
+        "                Err(error) => shared.stop(&durable, error),",
+        "                Err(error) => shared.report(error),",
+    ),
+    storage(
+        "readers of durable records are not woken by a sync",
+        SYNCER,
+        "                Ok(_) => durable.waiting_for_records.notify(),",
+        "                Ok(_) => {}",
+    ),
+    storage(
+        "a partition that stops closes no topic",
+        SHARED,
+        "        if self.config.on_write_error == OnWriteError::Close {",
+        "        if false {",
+    ),
+    storage(
+        "a partition that stops closes its topic whatever is configured",
+        SHARED,
+        "        if self.config.on_write_error == OnWriteError::Close {",
+        "        if true {",
+    ),
+    storage(
+        "a wait does not look for what has failed",
+        WAITING,
+        "            if let Some(fault) = one.durable.files.fault() {",
+        "            if let Some(fault) = one.durable.files.fault().filter(|_| false) {",
+    ),
+    storage(
+        "a wait wants one record less",
+        WAITING,
+        "self.durable.files.durable_end() >= self.end",
+        "self.durable.files.durable_end() + 1 >= self.end",
+    ),
+    storage(
+        "a new topic's name is not synced",
+        STORAGE_MOD,
+        "        disk.sync_dir(&topics)\n            .map_err(|error| StorageError::io(\"syncing the directory\", &topics, &error))?;\n        Ok(StoredTopic",
+        "        Ok(StoredTopic",
+    ),
+    storage(
+        "the directory of the topics is not synced",
+        STORAGE_MOD,
+        "        for dir in [dir, &topics] {",
+        "        for dir in [&topics] {",
+    ),
+    storage(
+        "the directory of the values is not synced",
+        STORAGE_MOD,
+        "        disk.sync_dir(self.path())\n            .map_err(|error| StorageError::io(\"syncing the directory\", self.path(), &error))?;\n",
+        "",
+    ),
+    storage(
+        "a small file's name is not synced",
+        REPLACE,
+        "        Some(dir) => disk\n            .sync_dir(dir)\n            .map_err(|error| StorageError::io(\"syncing the directory\", dir, &error)),\n",
+        "        Some(_) => Ok(()),\n",
+    ),
+    storage(
+        "a small file's contents are not synced, of a topic",
+        REPLACE,
+        "    file.sync().map_err(failed(\"syncing\", &temporary))?;\n",
+        "",
+    ),
+    storage(
+        "a closed storage has not synced",
+        COPIER,
+        "            self.begin_sync(None);\n            self.shared.wait_for_syncer();\n        }\n    }\n\n    // ---- upkeep",
+        "            self.shared.wait_for_syncer();\n        }\n    }\n\n    // ---- upkeep",
+    ),
+    storage(
+        "a commit past the end of its log is restored",
+        OPEN,
+        "                offset: commit.offset.clamp(bounds.0, bounds.1),",
+        "                offset: commit.offset.max(bounds.0),",
+    ),
+    storage(
+        "a commit before the start of its log is restored",
+        OPEN,
+        "                offset: commit.offset.clamp(bounds.0, bounds.1),",
+        "                offset: commit.offset.min(bounds.1),",
+    ),
+    storage(
+        "a topic's record is taken whatever its checksum",
+        TEXT,
+        "(crc == crc32c::crc32c(lines.as_bytes())).then(|| lines.to_owned())",
+        "(crc < u32::MAX).then(|| lines.to_owned())",
+    ),
+    storage(
+        "a value is taken whatever its checksum",
+        COMMITS,
+        "(u32::from_le_bytes(*crc) == crc32c::crc32c(value)).then(|| value.to_vec())",
+        "(crc.len() == 4).then(|| value.to_vec())",
+    ),
+];
