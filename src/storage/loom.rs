@@ -44,7 +44,11 @@ impl ModelledStorage {
         let config = config.file_bytes(file_bytes);
         let shared = Arc::new(StorageShared::new(config, Box::new(())));
         let threads = Mutex::new(Vec::new());
-        let owner = Arc::new(Owner { shared, threads });
+        let owner = Arc::new(Owner {
+            shared,
+            thread_ids: Vec::new(),
+            threads,
+        });
         let storage = Storage { owner };
         ModelledStorage {
             disk,

@@ -70,7 +70,7 @@ pub struct Storage {
 /// Ends the threads when it is dropped.
 struct Owner {
     shared: Arc<StorageShared>,
-    thread_ids: [ThreadId; 2],
+    thread_ids: Vec<ThreadId>,
     threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
@@ -205,7 +205,7 @@ impl Storage {
         Ok(Storage {
             owner: Arc::new(Owner {
                 shared,
-                thread_ids: [copier.thread().id(), syncer.thread().id()],
+                thread_ids: vec![copier.thread().id(), syncer.thread().id()],
                 threads: Mutex::new(vec![copier, syncer]),
             }),
         })

@@ -261,3 +261,25 @@ impl Copy {
         cargo
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The command itself takes an hour, so a text that a later change of the source has moved would be
+    /// found late.
+    #[test]
+    fn each_text_is_in_its_file_once_and_names_are_unique() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        let mut names = std::collections::BTreeSet::new();
+        let mut faults = Vec::new();
+        for (mutant, _) in all() {
+            let source = std::fs::read_to_string(root.join(mutant.file)).unwrap_or_default();
+            let found = source.matches(mutant.old).count();
+            if found != 1 || !names.insert(mutant.name) {
+                faults.push(format!("{} ({}): {found}", mutant.name, mutant.file));
+            }
+        }
+        assert!(faults.is_empty(), "{}", faults.join("\n"));
+    }
+}
