@@ -213,8 +213,8 @@ pub(crate) const MUTANTS: [Mutant; 30] = [
     Mutant {
         name: "the highest gate counts",
         file: "src/log/holds.rs",
-        old: "                    .min()\n                    .unwrap_or(NO_SEGMENT)",
-        new: "                    .max()\n                    .unwrap_or(NO_SEGMENT)",
+        old: "words.min().unwrap_or(NO_SEGMENT)",
+        new: "words.max().unwrap_or(NO_SEGMENT)",
         tests: "--lib -- log::holds",
     },
     Mutant {

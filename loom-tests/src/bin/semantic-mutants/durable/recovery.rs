@@ -97,8 +97,8 @@ pub(crate) const RECOVERY: &[Mutant] = &[
     files(
         "a log-start that recovery has found counts as synced",
         RECOVER,
-        "        writer.start_may_be_lost = stored_start > 0;\n",
-        "",
+        "start_may_be_lost: stored_start > 0,",
+        "start_may_be_lost: false,",
     ),
     files(
         "what recovery has found is durable",

@@ -19,8 +19,8 @@ pub(crate) const STORAGE: &[Mutant] = &[
     storage(
         "a full disk stops a partition",
         COPIER,
-        "                Err(error) if error.is_full() => {",
-        "                Err(error) if error.is_full() && all > usize::MAX - 1 => {",
+        "                Err(error) if may_pass(&error) => {",
+        "                Err(error) if may_pass(&error) && all > usize::MAX - 1 => {",
     ),
     storage(
         "a full disk gives up no file",
@@ -61,8 +61,8 @@ pub(crate) const STORAGE: &[Mutant] = &[
     storage(
         "a wait does not look for what has failed",
         WAITING,
-        "            if let Some(fault) = one.durable.files.fault() {",
-        "            if let Some(fault) = one.durable.files.fault().filter(|_| false) {",
+        "                fault = stopped;",
+        "                fault = stopped.filter(|_| false);",
     ),
     storage(
         "a wait wants one record less",
@@ -73,14 +73,14 @@ pub(crate) const STORAGE: &[Mutant] = &[
     storage(
         "a new topic's name is not synced",
         STORAGE_MOD,
-        "        disk.sync_dir(&topics)\n            .map_err(|error| StorageError::io(\"syncing the directory\", &topics, &error))?;\n        Ok(StoredTopic",
-        "        Ok(StoredTopic",
+        "        disk.sync_dir(&topics)\n            .map_err(|error| StorageError::io(\"syncing the directory\", &topics, &error))?;\n        Ok(files)",
+        "        Ok(files)",
     ),
     storage(
         "the directory of the topics is not synced",
         STORAGE_MOD,
-        "        for dir in [dir, &topics] {",
-        "        for dir in [&topics] {",
+        "    for dir in [dir, &dir.join(\"topics\")] {",
+        "    for dir in [&dir.join(\"topics\")] {",
     ),
     storage(
         "the directory of the values is not synced",
@@ -97,8 +97,8 @@ pub(crate) const STORAGE: &[Mutant] = &[
     storage(
         "a small file's contents are not synced, of a topic",
         REPLACE,
-        "    file.sync().map_err(failed(\"syncing\", &temporary))?;\n",
-        "",
+        "        .and_then(|()| file.sync().map_err(failed(\"syncing\", &temporary)));",
+        ";",
     ),
     storage(
         "a closed storage has not synced",

@@ -66,13 +66,13 @@ pub(crate) const SYNCS: &[Mutant] = &[
     ),
     files(
         "an append does not know of a failed sync of the directory",
-        WRITE,
+        FILES,
         "state.fault.as_ref().or(state.failed_sync.as_ref())",
         "state.fault.as_ref()",
     ),
     files(
         "a stopped partition is appended to",
-        WRITE,
+        FILES,
         "state.fault.as_ref().or(state.failed_sync.as_ref())",
         "state.failed_sync.as_ref()",
     ),
@@ -115,8 +115,8 @@ pub(crate) const SYNCS: &[Mutant] = &[
     files(
         "a removal is not synced",
         REMOVE,
-        "        self.remove_first(writer)?;\n        self.sync_names()\n",
-        "        self.remove_first(writer)\n",
+        "        self.remove_first()?;\n        self.sync_names()\n",
+        "        self.remove_first()\n",
     ),
     files(
         "log-start's name is not synced",
@@ -127,7 +127,7 @@ pub(crate) const SYNCS: &[Mutant] = &[
     files(
         "a log-start of a process that died is not synced",
         REMOVE,
-        "            if core::mem::take(&mut writer.start_may_be_lost) {\n",
+        "            if core::mem::take(&mut removal.start_may_be_lost) {\n",
         "            if false {\n",
     ),
     files(
@@ -157,14 +157,14 @@ pub(crate) const SYNCS: &[Mutant] = &[
     files(
         "records are deleted before log-start is stored",
         REMOVE,
-        "        self.store_start(offset)?;\n        writer.start_may_be_lost = false;\n",
-        "        writer.start_may_be_lost = false;\n",
+        "        self.store_start(offset)?;\n        removal.start_may_be_lost = false;\n",
+        "        removal.start_may_be_lost = false;\n",
     ),
     files(
         "more is removed after a failed sync of the directory",
         REMOVE,
-        "            Some(error) => Err(error.clone()),\n            None => Ok(()),",
-        "            Some(_) | None => Ok(()),",
+        "        let mut removal = lock_std(&self.removal);\n        self.refuse_stopped()?;\n",
+        "        let mut removal = lock_std(&self.removal);\n",
     ),
     files(
         "a failed sync of the directory is not remembered",
@@ -187,8 +187,8 @@ pub(crate) const SYNCS: &[Mutant] = &[
     files(
         "a small file's contents are not synced before its name",
         REPLACE,
-        "    file.sync().map_err(failed(\"syncing\", &temporary))?;\n",
-        "",
+        "        .and_then(|()| file.sync().map_err(failed(\"syncing\", &temporary)));",
+        ";",
     ),
     files(
         "a new partition's directory is not synced",
