@@ -5,7 +5,6 @@ use crate::disk::model::Op;
 use crate::error::TopicError;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Barrier, mpsc};
 use std::task::{Context, Poll, Waker};
 
@@ -212,12 +211,12 @@ fn a_storage_is_closed_while_producers_are_sending() {
         let ring = small_ring().partitions(2).overflow(overflow);
         let topic = broker.create_topic("t", ring).unwrap();
         let storage = broker.storage().unwrap().clone();
-        let stop = Arc::new(AtomicBool::new(false));
+        let running = Arc::new(());
         let senders: Vec<_> = (0..2)
             .map(|partition| {
-                let (mut producer, stop) = (topic.producer(), stop.clone());
+                let (mut producer, running) = (topic.producer(), Arc::downgrade(&running));
                 std::thread::spawn(move || {
-                    while !stop.load(Ordering::Relaxed) {
+                    while running.strong_count() > 0 {
                         let _ = producer.try_send(Record::new(&[7; 100]).partition(partition));
                     }
                 })
@@ -227,7 +226,7 @@ fn a_storage_is_closed_while_producers_are_sending() {
         let sent = topic.log_end_offset(0).unwrap();
         ends("close", move || storage.close()).unwrap();
         assert!(topic.durable_end(0).unwrap() >= sent || overflow == Overflow::DropOldest);
-        stop.store(true, Ordering::Relaxed);
+        drop(running);
         for sender in senders {
             sender.join().unwrap();
         }
