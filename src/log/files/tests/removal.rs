@@ -1,4 +1,4 @@
-//! What is durable of files that retention begins, and of files that it removes.
+//! What is durable of files that retention begins, of files that it removes, and of full ones.
 
 use super::*;
 use crate::disk::model::Op;
@@ -168,4 +168,34 @@ fn a_stopped_partition_is_not_synced_again() {
     files.stop(StorageError::io("syncing", DIR, &error));
     assert!(files.begin_sync().is_none());
     assert_eq!(files.durable_end(), 0);
+}
+
+#[test]
+fn a_full_file_that_was_not_sealed_is_written_further_without_a_loss() {
+    for count in 1..40 {
+        for seed in 0..20 {
+            let disk = ModelDisk::new(seed);
+            let files = create(&disk, 20_000);
+            append(&files, 10, 0).unwrap();
+            append(&files, count, 0).unwrap();
+            // It gets its index, and no other file is begun.
+            disk.fail_next("create", std::io::ErrorKind::Other);
+            append(&files, 400, 0).unwrap_err();
+            // The process dies before the seal is written.
+            let syncs = disk.count(Op::Sync);
+            disk.stop_after(2);
+            sync(&files).unwrap_err();
+            assert_eq!(disk.count(Op::Sync), syncs + 1);
+            let durable = files.durable_end();
+            assert_eq!(durable, 10 + count);
+            disk.kill();
+            let (files, _) = recover(&disk, 20_000);
+            append(&files, 10, 0).unwrap();
+            disk.restart();
+            let (files, found) = recover(&disk, 20_000);
+            let end = files.written_end();
+            assert!(end >= durable, "seed {seed}, {count}: {found:?}");
+            assert_has(&files, 0..end, 0);
+        }
+    }
 }
