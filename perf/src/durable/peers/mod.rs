@@ -16,7 +16,7 @@ use crate::versions::version;
 use clap::ValueEnum;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// What is appended is synced within this time, where nothing waits for it: ringlog's default.
@@ -27,6 +27,9 @@ const WAITED_FOR: usize = 200;
 
 /// Records that are appended one by one, and in batches.
 const RECORDS: u64 = 1_000_000;
+
+/// A measurement that takes longer is given up.
+const LIMIT: Duration = Duration::from_secs(60);
 
 /// Records of a batch.
 const BATCH: usize = 256;
@@ -181,7 +184,10 @@ impl Bench {
         for _ in 0..self.rounds {
             for (rows, measurement) in rows.iter_mut().zip(Measurement::ALL) {
                 for (row, system) in rows.iter_mut().zip(System::ALL) {
-                    row.add(self.in_a_process(system, measurement)?);
+                    let value = self.in_a_process(system, measurement)?;
+                    if !value.is_nan() {
+                        row.add(value);
+                    }
                 }
             }
         }
@@ -210,12 +216,25 @@ impl Bench {
         };
         let system_name = name(&|| system.to_possible_value()).unwrap_or_default();
         let measured = name(&|| measurement.to_possible_value()).unwrap_or_default();
-        let output = Command::new(std::env::current_exe()?)
+        let mut child = Command::new(std::env::current_exe()?)
             .args(["file-log", &system_name, &measured])
             .arg(&dir)
             .env("WALRUS_DATA_DIR", &dir)
             .env("WALRUS_QUIET", "1")
-            .output()?;
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()?;
+        let start = Instant::now();
+        while child.try_wait()?.is_none() {
+            if start.elapsed() > LIMIT {
+                child.kill()?;
+                child.wait()?;
+                println!("{system_name} {measured}: given up after {LIMIT:?}");
+                return Ok(f64::NAN);
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let output = child.wait_with_output()?;
         let text = String::from_utf8_lossy(&output.stdout);
         if !output.status.success() {
             let reason = String::from_utf8_lossy(&output.stderr);
