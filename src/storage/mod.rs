@@ -274,6 +274,10 @@ impl Storage {
         let mut topics = Vec::new();
         for found in catalog::list(&*shared.config.disk, &self.topics_dir())? {
             let mut recovery = TopicRecovery::new(&found.record.name, found.was_damaged);
+            if found.was_damaged {
+                // Before any file is set aside: without one the name would be lost.
+                let _ = found.record.store(&*shared.config.disk, &found.dir);
+            }
             let mut files = Vec::new();
             for partition in 0..found.record.partitions {
                 let (one, recovered) = PartitionFiles::recover(

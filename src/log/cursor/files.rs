@@ -72,7 +72,7 @@ impl Cursor {
         };
         // A gap is what the copier missed. What is damaged is counted and reported: the storage
         // lists it.
-        self.lost += next.saturating_sub(target);
+        self.lost = self.lost.saturating_add(next.saturating_sub(target));
         self.seek_target = next.max(target + 1);
         self.located = CursorPosition::Retained;
         Ok(FileLookup::Moved)

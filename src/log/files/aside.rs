@@ -1,6 +1,6 @@
 //! What a recovery does not serve: tails that are cut off, and what is set aside under another name.
 
-use super::format::{FILE_HEADER, FileHeader};
+use super::format::{FILE_HEADER, FileHeader, SEAL, SEAL_AT};
 use super::recover::{Aside, Directory};
 use super::scan::Scanned;
 use super::write::mark_failed_sync;
@@ -24,9 +24,6 @@ impl Directory<'_> {
     ) -> Result<(), StorageError> {
         let path = self.dir.join(name);
         let io = |operation| Self::failed(operation, &path);
-        if len <= scanned.position {
-            return Ok(());
-        }
         let used = used_bytes(handle, scanned.position, len).map_err(io("reading"))?;
         // Deleted records are not missed: they need not have been synced.
         let damaged_to = scanned.damaged_to.filter(|&to| to > self.stored_start);
@@ -54,6 +51,21 @@ impl Directory<'_> {
         handle.sync().map_err(|error| {
             mark_failed_sync(self.disk, self.dir);
             io("syncing")(error)
+        })
+    }
+
+    /// Erases the seal of a file that is shorter than that says, durably: once more is appended, it
+    /// would be that long again.
+    pub(super) fn erase_seal(
+        &self,
+        path: &Path,
+        handle: &dyn DiskFile,
+    ) -> Result<(), StorageError> {
+        let erased = handle.write_at(&[0; SEAL], SEAL_AT);
+        erased.map_err(Self::failed("writing", path))?;
+        handle.sync().map_err(|error| {
+            mark_failed_sync(self.disk, self.dir);
+            StorageError::io("syncing", path, &error)
         })
     }
 
