@@ -1,6 +1,6 @@
 //! What a recovery does not serve: tails that are cut off, and what is set aside under another name.
 
-use super::format::{FILE_HEADER, FileHeader, SEAL, SEAL_AT};
+use super::format::{FILE_HEADER, FileHeader, PAGE, SEAL, SEAL_AT};
 use super::recover::{Aside, Directory};
 use super::scan::Scanned;
 use super::write::mark_failed_sync;
@@ -39,11 +39,16 @@ impl Directory<'_> {
         self.found.cut_bytes += used - scanned.position;
         // On a page: the one with the end of the last whole chunk may be durable, and is not written
         // again. What is left behind that chunk is no chunk, nor does it become one.
-        if len <= cut {
+        if self.has_failed_sync {
+            // It may be longer on the disk than it seems: it was cut, and that sync has failed. By a
+            // change that the system has not seen the length is written again.
+            let longer = handle.set_len(len.max(cut) + PAGE);
+            longer.map_err(io("making the file longer"))?;
+        } else if len <= cut {
             return Ok(());
         }
         handle.set_len(cut).map_err(io("cutting the file"))?;
-        if used <= cut {
+        if used <= cut && !self.has_failed_sync {
             return Ok(()); // only room that was reserved
         }
         // If a chunk like the one that is missing is appended next, what was behind it would follow

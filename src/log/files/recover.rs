@@ -75,7 +75,7 @@ pub(super) struct Directory<'d> {
     /// Records before this offset were deleted.
     pub(super) stored_start: u64,
     /// A sync has failed since the machine was started: see [`SYNC_FAILED`].
-    has_failed_sync: bool,
+    pub(super) has_failed_sync: bool,
     pub(super) found: Recovery,
 }
 
