@@ -30,6 +30,9 @@ use std::sync::OnceLock;
 use std::time::Instant;
 use template::{Files, LONG, scratch};
 
+/// A ring does not begin after this offset, which leaves room for its segments before the last of all.
+const LAST_OFFSET: u64 = u64::MAX - (1 << 12);
+
 /// Offsets past this one are not appended to: a partition may be exhausted there.
 const MOST_OFFSET: u64 = 1 << 40;
 
@@ -67,12 +70,17 @@ fn run(dir: &Path, looks: &[u8; 4]) {
     let (broker, report) = match open(dir) {
         Ok(opened) => opened,
         Err(TopicError::Storage(StorageError::NewerFormat { .. })) => return,
+        // By the header of a file, where the topic's record is missing.
+        Err(TopicError::InvalidName { .. }) => return,
         Err(error) => panic!("it cannot be opened: {error}"),
     };
     let Some(found) = report.topics.first() else {
         return;
     };
     let (start, end) = (found.partitions[0].log_start, found.partitions[0].log_end);
+    if end > LAST_OFFSET {
+        return;
+    }
     let topic = broker.topic(&found.name).unwrap();
     assert_eq!(bounds(&topic), (start, end), "{report:?}");
     let mut before = read(&broker, &topic);
@@ -124,6 +132,7 @@ fn read(broker: &Broker, topic: &Topic) -> Vec<OwnedRecord> {
         position = consumer.position((topic.name(), 0)).unwrap();
         assert!(since.elapsed() < LONG, "at {position} of {start}..{end}");
     }
+    assert_eq!(position, end);
     let offsets = || all.iter().map(|record| record.offset);
     assert!(offsets().is_sorted_by(|a, b| a < b));
     assert!(offsets().all(|offset| (start..end).contains(&offset)));

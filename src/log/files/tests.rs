@@ -1,6 +1,7 @@
 //! Tests of a partition's files over the model disk: round trips, damage, crashes, power cuts.
 
 mod chunks;
+mod crafted;
 mod damage;
 mod failures;
 mod golden;

@@ -8,7 +8,8 @@ pub(crate) struct Mutant {
     /// Text that is in the file exactly once, and what replaces it.
     pub(crate) old: &'static str,
     pub(crate) new: &'static str,
-    /// Arguments of `cargo test -p ringlog`: one test target, and perhaps a filter after `--`.
+    /// Arguments of `cargo test -p ringlog`: one test target, and perhaps a filter after `--`. After
+    /// `&&`, those of further runs, if the one before has not failed.
     pub(crate) tests: &'static str,
 }
 

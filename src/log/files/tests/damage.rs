@@ -138,6 +138,32 @@ fn garbage_behind_the_end_is_cut_off() {
 }
 
 #[test]
+fn what_was_durable_behind_damage_is_kept_under_another_name() {
+    for seed in 0..20 {
+        let (disk, _) = small();
+        disk.reseed(seed);
+        let path = files_in(&disk).pop().unwrap();
+        let bytes = disk.bytes(&path);
+        let used = bytes.iter().rposition(|&byte| byte != 0).unwrap() + 1;
+        // Twice: what is set aside does not replace what was.
+        let mut kept = Vec::new();
+        for xor in [1, 2] {
+            let mut damaged = bytes[..used].to_vec();
+            damaged[format::FIRST_CHUNK as usize + 70] ^= xor;
+            disk.put(&path, &damaged);
+            let (_, found) = recover(&disk, 25_000);
+            assert!(found.set_aside[0].was_durable, "{found:?}");
+            let rest = damaged[format::FIRST_CHUNK as usize..].to_vec();
+            kept.push((found.set_aside[0].path.clone(), rest));
+        }
+        disk.restart();
+        for (path, rest) in kept {
+            assert!(disk.bytes(&path) == rest, "seed {seed}: {path:?}");
+        }
+    }
+}
+
+#[test]
 fn a_file_that_is_missing_in_the_middle_ends_what_is_served() {
     let (disk, _) = small();
     let paths = files_in(&disk);

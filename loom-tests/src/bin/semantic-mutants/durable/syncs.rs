@@ -107,12 +107,6 @@ pub(crate) const SYNCS: &[Mutant] = &[
         "left",
     ),
     files(
-        "a next file is not synced before the one before is removed",
-        REMOVE,
-        "        new.handle.sync().map_err(|error| {\n            mark_failed_sync(&*self.disk, &self.dir);\n            StorageError::io(\"syncing\", &new.file.path, &error)\n        })?;\n",
-        "",
-    ),
-    files(
         "a next file's name is not synced before the one before is removed",
         REMOVE,
         "        writer.active = Some(new);\n        self.sync_names()\n",
@@ -123,12 +117,6 @@ pub(crate) const SYNCS: &[Mutant] = &[
         REMOVE,
         "        self.remove_first(writer)?;\n        self.sync_names()\n",
         "        self.remove_first(writer)\n",
-    ),
-    files(
-        "the writer does not know that a name was removed",
-        REMOVE,
-        "        writer.names_changed = true;\n",
-        "",
     ),
     files(
         "log-start's name is not synced",
