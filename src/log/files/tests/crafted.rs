@@ -271,3 +271,21 @@ fn damage_to_deleted_records_is_no_damage() {
     let is_missed = found.set_aside.iter().any(|aside| aside.was_durable);
     assert!(!is_missed, "{found:?}");
 }
+
+#[test]
+fn a_gap_does_not_reach_past_the_end_of_its_file() {
+    let (disk, path, mut bytes) = sealed_file();
+    let (at, header) = *chunks_of(&bytes).last().unwrap();
+    let gap = ChunkHeader {
+        kind: ChunkKind::Gap,
+        offsets: 1 << 40,
+        payload: 0,
+        ..header
+    };
+    put_header(&mut bytes, at, &gap);
+    disk.put(&path, &bytes);
+    let (files, _) = recover(&disk, 10_000);
+    let back = read_all(&files);
+    assert_eq!(back.gaps, []);
+    assert_eq!(back.damaged, [header.first..header.end()]);
+}
