@@ -113,6 +113,31 @@ fn a_chunk_that_does_not_follow_is_not_read() {
 }
 
 #[test]
+fn a_chunk_is_read_though_one_like_it_behind_is_not_whole() {
+    let disk = ModelDisk::new(1);
+    let files = create(&disk, 100_000);
+    append(&files, 10, 0).unwrap();
+    append(&files, 10, 0).unwrap();
+    sync(&files).unwrap();
+    append(&files, 10, 0).unwrap();
+    let path = files_in(&disk)[0].clone();
+    let mut bytes = disk.bytes(&path);
+    let chunks = chunks_of(&bytes);
+    let (at, header) = (chunks[2].0, chunks[1].1);
+    assert_eq!(at % PAGE as usize, 0);
+    let not_whole = ChunkHeader {
+        payload_crc: !header.payload_crc,
+        ..header
+    };
+    put_header(&mut bytes, at, &not_whole);
+    disk.put(&path, &bytes);
+    let Found::Chunk(chunk) = files.read(10) else {
+        panic!("it is not read")
+    };
+    assert_eq!((chunk.first_offset(), chunk.end()), (10, 20));
+}
+
+#[test]
 fn a_chunk_of_another_file_or_of_an_earlier_life_shows_nothing() {
     let (disk, path, bytes) = open_file();
     let (at, last) = chunks_of(&bytes)[2];
@@ -208,22 +233,43 @@ fn an_index_that_does_not_fit_its_file_is_made_again() {
         let index = encode_index(&[entry(5, 64), second]);
         assert_eq!(decode_index(&index).is_some(), fits, "{second:?}");
     }
-    // One that does not begin at its file's base.
-    let (disk, path, mut bytes) = sealed_file();
+    // One that does not begin at its file's base, and one that leads past its file.
+    let (disk, path, bytes) = sealed_file();
     let (_, header_crc) = header_of(&bytes);
     let seal = Seal::decode(&seal_bytes(&bytes), header_crc).unwrap();
     let range = seal.index_at as usize..(seal.index_at + seal.index_bytes) as usize;
-    let mut index = decode_index(&bytes[range.clone()]).unwrap();
-    index[0].offset += 1;
-    let index = encode_index(&index);
-    bytes[range].copy_from_slice(&index);
-    let seal = Seal {
-        index_crc: crc32c::crc32c(&index),
-        ..seal
-    };
-    bytes[SEAL_AT as usize..][..SEAL].copy_from_slice(&seal.encode(header_crc));
-    disk.put(&path, &bytes);
-    assert_has(&recover(&disk, 10_000).0, 0..80, 0);
+    let index = decode_index(&bytes[range.clone()]).unwrap();
+    for changes_position in [false, true] {
+        let (mut bytes, mut index) = (bytes.clone(), index.clone());
+        match changes_position {
+            false => index[0].offset += 1,
+            true => index[0].position = u64::MAX - 5,
+        }
+        let index = encode_index(&index);
+        bytes[range.clone()].copy_from_slice(&index);
+        let seal = Seal {
+            index_crc: crc32c::crc32c(&index),
+            ..seal
+        };
+        bytes[SEAL_AT as usize..][..SEAL].copy_from_slice(&seal.encode(header_crc));
+        let fork = disk.fork();
+        fork.put(&path, &bytes);
+        assert_has(&recover(&fork, 10_000).0, 0..80, 0);
+    }
+}
+
+#[test]
+fn a_wrong_bit_in_an_index_changes_nothing_of_what_is_read() {
+    let (disk, path, bytes) = sealed_file();
+    let (_, header_crc) = header_of(&bytes);
+    let seal = Seal::decode(&seal_bytes(&bytes), header_crc).unwrap();
+    for byte in seal.index_at..seal.index_at + seal.index_bytes {
+        let fork = disk.fork();
+        fork.corrupt(&path, byte, 1 << (byte % 8));
+        let (files, _) = recover(&fork, 10_000);
+        assert_has(&files, 0..80, 0);
+        assert_eq!(files.find_time(5, 0), Some(0), "byte {byte}");
+    }
 }
 
 #[test]
@@ -288,4 +334,19 @@ fn a_gap_does_not_reach_past_the_end_of_its_file() {
     let back = read_all(&files);
     assert_eq!(back.gaps, []);
     assert_eq!(back.damaged, [header.first..header.end()]);
+}
+
+#[test]
+fn a_start_of_another_topic_is_not_taken() {
+    let disk = ModelDisk::new(1);
+    let files = create(&disk, 100_000);
+    append(&files, 50, 0).unwrap();
+    sync(&files).unwrap();
+    let mut other = name();
+    other.topic_id = [8; 16];
+    let start = remove::encode_start(&other, 20);
+    disk.put(&Path::new(DIR).join(remove::LOG_START), &start);
+    let (files, found) = recover(&disk, 100_000);
+    assert_has(&files, 0..50, 0);
+    assert_eq!(found.set_aside.len(), 1);
 }
