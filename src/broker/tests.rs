@@ -10,6 +10,7 @@ use crate::producer::Producer;
 use crate::record::Record;
 use crate::storage::{DiskFull, Flush, OnWriteError, Storage, StorageConfig};
 use crate::topic::TopicConfig;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -63,6 +64,15 @@ fn on_a_full_disk_sends_wait_for_room_and_nothing_is_lost() {
     producer.send(Record::new(&[7; 100])).unwrap();
     topic.flush(LONG).unwrap();
     assert_eq!(topic.durable_end(0).unwrap(), sent + 1);
+    // Nor do the files miss any.
+    let mut consumer = broker.consumer(ConsumerConfig::new()).unwrap();
+    consumer.subscribe(["t"]).unwrap();
+    let mut read = 0;
+    while read < sent + 1 {
+        let batch = consumer.poll(LONG).unwrap();
+        assert_eq!(batch.lost(), 0);
+        read += batch.len() as u64;
+    }
 }
 
 #[test]
@@ -214,7 +224,14 @@ fn a_reader_of_durable_records_gets_no_others() {
         wait_until("it is written", || topic.written_end(0).unwrap() == round);
         assert!(consumer.try_poll().unwrap().is_empty());
         let waiting = std::thread::scope(|scope| {
-            let waiting = scope.spawn(|| consumer.poll(LONG).unwrap().len());
+            let waiting = scope.spawn(|| {
+                let start = Instant::now();
+                let read = consumer.poll(LONG).unwrap().len();
+                assert!(start.elapsed() < LONG / 2, "it was not woken");
+                read
+            });
+            // So that the reader is asleep by then, mostly: the sync has to wake it.
+            std::thread::sleep(Duration::from_millis(20));
             topic.flush(LONG).unwrap();
             waiting.join().unwrap()
         });
@@ -261,4 +278,70 @@ fn what_was_made_by_a_process_that_was_killed_is_durable_in_the_next() {
         let mut operations = 1..100;
         assert!(operations.any(|operation| survives_a_power_cut(seed, Some(operation))));
     }
+}
+
+#[test]
+fn what_was_sent_before_a_storage_was_closed_is_durable() {
+    for seed in 0..10 {
+        let disk = ModelDisk::new(seed);
+        let (broker, _) = Broker::open(config(&disk).flush(Flush::Manual)).unwrap();
+        let topic = broker.create_topic("t", small_ring()).unwrap();
+        for _ in 0..10 {
+            topic.producer().send(Record::new("x")).unwrap();
+        }
+        broker.storage().unwrap().close().unwrap();
+        assert_eq!(topic.durable_end(0).unwrap(), 10);
+        drop((topic, broker));
+        disk.restart();
+        let (_, report) = Broker::open(config(&disk)).unwrap();
+        assert_eq!(report.records(), 10, "seed {seed}");
+    }
+}
+
+#[test]
+fn a_commit_outside_of_its_log_is_set_to_its_bounds() {
+    let disk = ModelDisk::new(1);
+    let (broker, _) = Broker::open(config(&disk)).unwrap();
+    let topic = broker.create_topic("t", small_ring()).unwrap();
+    for _ in 0..10 {
+        topic.producer().send(Record::new("x")).unwrap();
+    }
+    topic.flush(LONG).unwrap();
+    topic.delete_records(0, 4).unwrap();
+    drop((topic, broker));
+    for (stored, expected) in [(2, 4), (7, 7), (99, 10)] {
+        let lines = format!("ringlog-groups 1\ngroup g\noffset 0 {stored} t\n");
+        let crc = crc32c::crc32c(lines.as_bytes());
+        let lines = format!("{lines}crc32c {crc:08x}\n");
+        disk.put(Path::new("/data/groups"), lines.as_bytes());
+        let (broker, report) = Broker::open(config(&disk)).unwrap();
+        assert_eq!(report.groups, 1);
+        let member = ConsumerConfig::new().group("g");
+        let mut member = broker.consumer(member).unwrap();
+        member.subscribe(["t"]).unwrap();
+        let _ = member.try_poll().unwrap();
+        let committed = member.committed(("t", 0)).unwrap();
+        assert_eq!(committed, Some(expected), "{stored}");
+    }
+}
+
+#[test]
+fn a_damaged_record_of_a_topic_and_a_damaged_value_are_found() {
+    let disk = ModelDisk::new(1);
+    let (broker, _) = Broker::open(config(&disk)).unwrap();
+    let topic = broker.create_topic("t", small_ring()).unwrap();
+    topic.producer().send(Record::new("x")).unwrap();
+    topic.flush(LONG).unwrap();
+    broker.storage().unwrap().put_value("v", b"value").unwrap();
+    drop((topic, broker));
+    let paths = disk.paths().into_iter();
+    for path in paths.filter(|path| path.ends_with("topic") || path.ends_with("v")) {
+        let middle = disk.bytes(&path).len() as u64 / 2;
+        disk.corrupt(&path, middle, 1);
+    }
+    let (broker, report) = Broker::open(config(&disk)).unwrap();
+    assert!(report.topics[0].settings_lost);
+    assert_eq!(broker.topic("t").unwrap().log_end_offset(0).unwrap(), 1);
+    let value = broker.storage().unwrap().value("v");
+    assert!(matches!(value, Err(StorageError::Damaged { .. })));
 }

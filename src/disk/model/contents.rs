@@ -111,13 +111,16 @@ impl Contents {
         self.change(from as u64, to as u64);
     }
 
-    /// What is cut off reads as zeros if the file becomes longer again. A sector that is cut within
-    /// is written, as by a system that fills its rest with zeros.
+    /// What is cut off reads as zeros if the file becomes longer again. A sector in which a file is cut,
+    /// or from within which it becomes longer, is written, as by a system that fills its rest with
+    /// zeros.
     pub(super) fn set_len(&mut self, len: u64) {
         if len < self.seen.len {
             let was = self.seen.bytes.len().max(self.stored.bytes.len()) as u64;
             self.change(len, was.max(len + u64::from(len % SECTOR != 0)));
             self.seen.bytes.truncate(len as usize);
+        } else if len > self.seen.len && self.seen.len % SECTOR != 0 {
+            self.change(self.seen.len, self.seen.len + 1);
         }
         self.seen.len = len;
     }

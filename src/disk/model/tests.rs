@@ -113,14 +113,14 @@ fn a_length_that_was_not_synced_is_old_or_new() {
     };
     assert_eq!(outcomes(longer), BTreeSet::from([10, 1010]));
     let allocated = |seed| {
-        let (disk, file) = disk_with(seed, &[1; 10]);
+        let (disk, file) = disk_with(seed, &[1; 512]);
         file.allocate(4096).unwrap();
         disk.restart();
         let found = disk.bytes(a());
-        assert_eq!(&found[..10], &[1; 10]);
+        assert_eq!(&found[..512], &[1; 512]);
         found.len()
     };
-    assert_eq!(outcomes(allocated), BTreeSet::from([10, 4096]));
+    assert_eq!(outcomes(allocated), BTreeSet::from([512, 4096]));
 }
 
 #[test]
@@ -137,6 +137,19 @@ fn what_was_cut_may_be_back() {
     });
     let expected = [(512, None), (2048, Some(0)), (2048, Some(1))];
     assert_eq!(kinds, BTreeSet::from(expected));
+}
+
+#[test]
+fn the_sector_from_within_which_a_file_becomes_longer_is_written() {
+    let kinds = outcomes(|seed| {
+        let (disk, file) = disk_with(seed, &[1; 700]);
+        file.allocate(4096).unwrap();
+        disk.restart();
+        let found = disk.bytes(a());
+        assert_eq!(&found[..512], &[1; 512]);
+        found[512]
+    });
+    assert_eq!(kinds, BTreeSet::from([0, 1]));
 }
 
 #[test]

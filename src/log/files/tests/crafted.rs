@@ -350,3 +350,52 @@ fn a_start_of_another_topic_is_not_taken() {
     assert_has(&files, 0..50, 0);
     assert_eq!(found.set_aside.len(), 1);
 }
+
+#[test]
+fn a_file_of_another_topic_is_not_taken() {
+    let (disk, path, bytes) = open_file();
+    let (header, _) = header_of(&bytes);
+    let other = FileHeader {
+        topic_id: [8; 16],
+        ..header
+    };
+    let mut bytes = bytes;
+    bytes[..FILE_HEADER].copy_from_slice(&other.encode().0);
+    disk.put(&path, &bytes);
+    let (files, found) = recover(&disk, 100_000);
+    assert_has(&files, 0..0, 0);
+    assert_eq!(found.set_aside.len(), 1);
+}
+
+#[test]
+fn a_damaged_file_header_does_not_hide_what_was_durable() {
+    let at_header = 100;
+    for (what, (disk, path, _), was_durable) in [
+        ("sealed", sealed_file(), true),
+        ("nothing was synced", open_file(), false),
+    ] {
+        disk.corrupt(&path, at_header, 1);
+        let (_, found) = recover(&disk, 10_000);
+        assert_eq!(found.set_aside[0].was_durable, was_durable, "{what}");
+    }
+    // By what its second chunk says of the first.
+    let disk = ModelDisk::new(1);
+    let files = create(&disk, 100_000);
+    for _ in 0..2 {
+        append(&files, 10, 0).unwrap();
+        sync(&files).unwrap();
+    }
+    disk.corrupt(&files_in(&disk)[0], at_header, 1);
+    let (_, found) = recover(&disk, 100_000);
+    assert!(found.set_aside[0].was_durable);
+}
+
+#[test]
+fn a_file_that_was_being_created_is_not_set_aside() {
+    let (disk, _, _) = open_file();
+    let path = Path::new(DIR).join(write::file_name(30));
+    disk.put(&path, &[0; FIRST_CHUNK as usize]);
+    let (files, found) = recover(&disk, 100_000);
+    assert_has(&files, 0..30, 0);
+    assert!(found.set_aside.is_empty() && !disk.paths().contains(&path));
+}

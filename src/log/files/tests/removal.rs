@@ -1,6 +1,7 @@
-//! What is durable of files that retention begins, and of files that it removes.
+//! What is durable of files that retention begins, of files that it removes, and of full ones.
 
 use super::*;
+use crate::disk::model::Op;
 use crate::sync::lock_std;
 
 #[test]
@@ -115,4 +116,86 @@ fn the_oldest_file_is_not_given_up_before_the_next_one_is_sealed() {
     sync(&files).unwrap();
     assert_eq!(files.remove_oldest(), Ok(true));
     assert_eq!(files_in(&disk), all[1..]);
+}
+
+#[test]
+fn a_start_that_was_not_synced_makes_nothing_durable() {
+    for seed in 0..50 {
+        let disk = ModelDisk::new(seed);
+        let files = create(&disk, 100_000);
+        append(&files, 50, 0).unwrap();
+        // The process dies when it is to sync the new name.
+        disk.stop_after(5);
+        files.delete_before(20).unwrap_err();
+        disk.kill();
+        let (files, _) = recover(&disk, 100_000);
+        assert_eq!(files.start(), 20);
+        let durable = files.durable_end();
+        disk.restart();
+        let (files, found) = recover(&disk, 100_000);
+        assert!(files.written_end() >= durable, "seed {seed}: {found:?}");
+    }
+}
+
+#[test]
+fn room_is_reserved_in_a_file_that_was_recovered() {
+    let disk = ModelDisk::new(1);
+    let files = create(&disk, 1 << 20);
+    append(&files, 10, 0).unwrap();
+    let (files, _) = recover(&disk, 1 << 20);
+    let reserved = disk.count(Op::Allocate);
+    append(&files, 10, 0).unwrap();
+    assert_eq!(disk.count(Op::Allocate), reserved + 1);
+}
+
+#[test]
+fn a_failed_sync_of_the_directory_is_reported_though_all_was_synced() {
+    let disk = ModelDisk::new(1);
+    let files = create(&disk, 100_000);
+    append(&files, 10, 0).unwrap();
+    sync(&files).unwrap();
+    disk.fail_next("sync_dir", std::io::ErrorKind::Other);
+    let error = files.delete_before(5).unwrap_err();
+    assert_eq!(sync(&files), Err(error));
+}
+
+#[test]
+fn a_stopped_partition_is_not_synced_again() {
+    let disk = ModelDisk::new(1);
+    let files = create(&disk, 100_000);
+    append(&files, 10, 0).unwrap();
+    let error = std::io::Error::other("a failed sync");
+    files.stop(StorageError::io("syncing", DIR, &error));
+    assert!(files.begin_sync().is_none());
+    assert_eq!(files.durable_end(), 0);
+}
+
+#[test]
+fn a_full_file_that_was_not_sealed_is_written_further_without_a_loss() {
+    for count in 1..40 {
+        for seed in 0..20 {
+            let disk = ModelDisk::new(seed);
+            let files = create(&disk, 20_000);
+            append(&files, 10, 0).unwrap();
+            append(&files, count, 0).unwrap();
+            // It gets its index, and no other file is begun.
+            disk.fail_next("create", std::io::ErrorKind::Other);
+            append(&files, 400, 0).unwrap_err();
+            // The process dies before the seal is written.
+            let syncs = disk.count(Op::Sync);
+            disk.stop_after(2);
+            sync(&files).unwrap_err();
+            assert_eq!(disk.count(Op::Sync), syncs + 1);
+            let durable = files.durable_end();
+            assert_eq!(durable, 10 + count);
+            disk.kill();
+            let (files, _) = recover(&disk, 20_000);
+            append(&files, 10, 0).unwrap();
+            disk.restart();
+            let (files, found) = recover(&disk, 20_000);
+            let end = files.written_end();
+            assert!(end >= durable, "seed {seed}, {count}: {found:?}");
+            assert_has(&files, 0..end, 0);
+        }
+    }
 }

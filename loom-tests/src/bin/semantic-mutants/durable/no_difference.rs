@@ -1,7 +1,7 @@
 //! Changes that make no difference that a test could notice, with the reasons.
 
 use super::Mutant;
-use super::{REMOVE, files};
+use super::{REMOVE, WRITE, files};
 
 pub(crate) const NO_DIFFERENCE: &[(Mutant, &str)] = &[
     (
@@ -21,5 +21,23 @@ pub(crate) const NO_DIFFERENCE: &[(Mutant, &str)] = &[
             "",
         ),
         "recovery removes a file again that is back: log-start says durably that its records were deleted",
+    ),
+    (
+        files(
+            "a file that was begun and failed stays as it is",
+            WRITE,
+            "left.and_then(|file| file.set_len(0).map(|()| file))",
+            "left",
+        ),
+        "what an attempt leaves is a part of a header at most, and the header is written whole again",
+    ),
+    (
+        files(
+            "a failed sync of the directory leaves no mark",
+            REMOVE,
+            "            mark_failed_sync(&*self.disk, &self.dir);\n            let error = StorageError::io(\"syncing the directory\"",
+            "            let error = StorageError::io(\"syncing the directory\"",
+        ),
+        "the mark has the next process read contents again, which are not concerned: about names that may be lost it does nothing",
     ),
 ];

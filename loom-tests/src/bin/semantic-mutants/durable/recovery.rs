@@ -11,12 +11,6 @@ pub(crate) const RECOVERY: &[Mutant] = &[
         "        Ok(())\n",
     ),
     files(
-        "a failed sync of a cut file leaves no mark",
-        ASIDE,
-        "            mark_failed_sync(self.disk, self.dir);\n",
-        "",
-    ),
-    files(
         "a tail is not cut off",
         ASIDE,
         "        handle.set_len(cut).map_err(io(\"cutting the file\"))?;\n",

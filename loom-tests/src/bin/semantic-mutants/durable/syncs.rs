@@ -101,12 +101,6 @@ pub(crate) const SYNCS: &[Mutant] = &[
         "handle.set_len(end)",
     ),
     files(
-        "a file that was begun and failed stays as it is",
-        WRITE,
-        "left.and_then(|file| file.set_len(0).map(|()| file))",
-        "left",
-    ),
-    files(
         "a next file's name is not synced before the one before is removed",
         REMOVE,
         "        writer.active = Some(new);\n        self.sync_names()\n",
@@ -171,12 +165,6 @@ pub(crate) const SYNCS: &[Mutant] = &[
         REMOVE,
         "            let error = StorageError::io(\"syncing the directory\", &self.dir, &error);\n            let failed_sync = &mut lock_std(&self.state).failed_sync;\n            failed_sync.get_or_insert(error).clone()\n",
         "            StorageError::io(\"syncing the directory\", &self.dir, &error)\n",
-    ),
-    files(
-        "a failed sync of the directory leaves no mark",
-        REMOVE,
-        "            mark_failed_sync(&*self.disk, &self.dir);\n            let error = StorageError::io(\"syncing the directory\"",
-        "            let error = StorageError::io(\"syncing the directory\"",
     ),
     files(
         "the oldest file is given up though the next is not sealed",
