@@ -120,7 +120,8 @@ impl PartitionFiles {
         found.start = base.unwrap_or(0).max(stored_start);
         found.end = end.max(stored_start);
         found.files = files.len() as u64;
-        found.gaps = files.iter().map(|file| file.gaps()).sum();
+        let gaps = files.iter().map(|file| file.gaps());
+        found.gaps = gaps.fold(0, u64::saturating_add);
         // What was found and not synced is durable once the next sync ends. That may be `log-start`
         // too, and the files' names.
         let sealed = files.iter().take_while(|file| file.is_sealed());
