@@ -333,7 +333,7 @@ fn a_gap_does_not_reach_past_the_end_of_its_file() {
     let (files, _) = recover(&disk, 10_000);
     let back = read_all(&files);
     assert_eq!(back.gaps, []);
-    assert_eq!(back.damaged, [header.first..header.end()]);
+    assert_eq!(back.damaged, vec![header.first..header.end()]);
 }
 
 #[test]
