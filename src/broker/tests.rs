@@ -409,3 +409,30 @@ fn a_damaged_record_of_a_topic_and_a_damaged_value_are_found() {
     let value = broker.storage().unwrap().value("v");
     assert!(matches!(value, Err(StorageError::Damaged { .. })));
 }
+
+#[test]
+fn a_topic_whose_record_was_lost_is_not_lost_with_its_files() {
+    let disk = ModelDisk::new(1);
+    let (broker, _) = Broker::open(config(&disk)).unwrap();
+    let topic = broker.create_topic("t", small_ring()).unwrap();
+    topic.producer().send(Record::new("x")).unwrap();
+    topic.flush(LONG).unwrap();
+    drop((topic, broker));
+    let of = |end: &'static str| {
+        let is_one = move |path: &std::path::PathBuf| path.to_string_lossy().ends_with(end);
+        disk.paths().into_iter().filter(is_one)
+    };
+    of("/topic").for_each(|path| disk.remove(&path));
+    // Its only file is another partition's now, and is set aside.
+    for path in of(".rl") {
+        let mut bytes = disk.bytes(&path);
+        bytes[32] = 9;
+        let crc = crc32c::crc32c(&bytes[..508]);
+        bytes[508..512].copy_from_slice(&crc.to_le_bytes());
+        disk.put(&path, &bytes);
+    }
+    for _ in 0..2 {
+        let (broker, _) = Broker::open(config(&disk)).unwrap();
+        assert!(broker.topic("t").is_ok());
+    }
+}

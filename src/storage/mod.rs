@@ -331,6 +331,10 @@ impl Storage {
                 return Err(StorageError::Locked { dir: found.dir }.into());
             };
             let mut recovery = TopicRecovery::new(&found.record.name, found.was_damaged);
+            if found.was_damaged {
+                // Before any file is set aside: without one the name would be lost.
+                let _ = found.record.store(&*shared.config.disk, &found.dir);
+            }
             let mut files = Vec::new();
             for partition in 0..found.record.partitions {
                 let (one, recovered) = PartitionFiles::recover(

@@ -80,7 +80,7 @@ impl Cursor {
         };
         // A gap is what the copier missed. What is damaged is counted and reported: the storage
         // lists it. Nor does a copier that has stopped write what the ring does not retain any more.
-        self.lost += next.saturating_sub(target);
+        self.lost = self.lost.saturating_add(next.saturating_sub(target));
         self.seek_target = next.max(target + 1);
         self.located = CursorPosition::Retained;
         Ok(FileLookup::Moved)

@@ -110,7 +110,7 @@ impl Cursor {
         let from = self.position();
         self.go_to_start();
         let lost = self.position() - from;
-        self.lost += lost;
+        self.lost = self.lost.saturating_add(lost);
         lost
     }
 

@@ -1,6 +1,6 @@
 //! What a recovery does not serve: tails that are cut off, and what is set aside under another name.
 
-use super::format::{FILE_HEADER, FileHeader};
+use super::format::{FILE_HEADER, FileHeader, PAGE, SEAL, SEAL_AT};
 use super::recover::{Aside, Directory};
 use super::scan::Scanned;
 use super::write::mark_failed_sync;
@@ -24,9 +24,6 @@ impl Directory<'_> {
     ) -> Result<(), StorageError> {
         let path = self.dir.join(name);
         let io = |operation| Self::failed(operation, &path);
-        if len <= scanned.position {
-            return Ok(());
-        }
         let used = used_bytes(handle, scanned.position, len).map_err(io("reading"))?;
         // Deleted records are not missed: they need not have been synced.
         let damaged_to = scanned.damaged_to.filter(|&to| to > self.stored_start);
@@ -42,11 +39,16 @@ impl Directory<'_> {
         self.found.cut_bytes += used - scanned.position;
         // On a page: the one with the end of the last whole chunk may be durable, and is not written
         // again. What is left behind that chunk is no chunk, nor does it become one.
-        if len <= cut {
+        if self.has_failed_sync {
+            // It may be longer on the disk than it seems: it was cut, and that sync has failed. By a
+            // change that the system has not seen the length is written again.
+            let longer = handle.set_len(len.max(cut) + PAGE);
+            longer.map_err(io("making the file longer"))?;
+        } else if len <= cut {
             return Ok(());
         }
         handle.set_len(cut).map_err(io("cutting the file"))?;
-        if used <= cut {
+        if used <= cut && !self.has_failed_sync {
             return Ok(()); // only room that was reserved
         }
         // If a chunk like the one that is missing is appended next, what was behind it would follow
@@ -54,6 +56,21 @@ impl Directory<'_> {
         handle.sync().map_err(|error| {
             mark_failed_sync(self.disk, self.dir);
             io("syncing")(error)
+        })
+    }
+
+    /// Erases the seal of a file that is shorter than that says, durably: once more is appended, it
+    /// would be that long again.
+    pub(super) fn erase_seal(
+        &self,
+        path: &Path,
+        handle: &dyn DiskFile,
+    ) -> Result<(), StorageError> {
+        let erased = handle.write_at(&[0; SEAL], SEAL_AT);
+        erased.map_err(Self::failed("writing", path))?;
+        handle.sync().map_err(|error| {
+            mark_failed_sync(self.disk, self.dir);
+            StorageError::io("syncing", path, &error)
         })
     }
 

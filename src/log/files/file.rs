@@ -212,6 +212,9 @@ impl StoredFile {
             let Some(ChunkPlace { position, header }) = place else {
                 return self.damaged(at, offset, next, "there is no chunk where one should be");
             };
+            if header.end() > self.end() {
+                return self.damaged(position, offset, next, "a chunk ends after its file");
+            }
             if offset >= header.end() {
                 (at, expected) = (position + header.stride(), header.end());
                 continue;

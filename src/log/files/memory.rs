@@ -105,7 +105,11 @@ impl Memory {
         };
         let whole = bytes.filter(|bytes| crc32c::crc32c(bytes) == seal.index_crc);
         let entries = whole.and_then(decode_index);
-        let is_ours = |entries: &Vec<IndexEntry>| entries.first().is_some_and(|e| e.offset == base);
+        // The entries are in order: those before the last are within the file too.
+        let is_ours = |entries: &Vec<IndexEntry>| {
+            entries.first().is_some_and(|e| e.offset == base)
+                && entries.last().is_some_and(|e| e.position < seal.index_at)
+        };
         Ok(entries.filter(is_ours).map(|entries| Index { entries }))
     }
 

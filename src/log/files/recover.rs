@@ -63,6 +63,8 @@ struct Opened {
     header_crc: u32,
     len: u64,
     seal: Option<Seal>,
+    /// The end by a seal that is this file's, although the file is shorter than that says.
+    lost_end: Option<u64>,
 }
 
 /// The directory of one partition, while it is recovered.
@@ -73,7 +75,7 @@ pub(super) struct Directory<'d> {
     /// Records before this offset were deleted.
     pub(super) stored_start: u64,
     /// A sync has failed since the machine was started: see [`SYNC_FAILED`].
-    has_failed_sync: bool,
+    pub(super) has_failed_sync: bool,
     pub(super) found: Recovery,
 }
 
@@ -118,7 +120,8 @@ impl PartitionFiles {
         found.start = base.unwrap_or(0).max(stored_start);
         found.end = end.max(stored_start);
         found.files = files.len() as u64;
-        found.gaps = files.iter().map(|file| file.gaps()).sum();
+        let gaps = files.iter().map(|file| file.gaps());
+        found.gaps = gaps.fold(0, u64::saturating_add);
         // What was found and not synced is durable once the next sync ends. That may be `log-start`
         // too, and the files' names.
         let sealed = files.iter().take_while(|file| file.is_sealed());
@@ -312,6 +315,7 @@ impl Directory<'_> {
             seal.end >= header.base && end.is_some_and(|end| end <= len)
         };
         Ok(Some(Opened {
+            lost_end: seal.filter(|seal| !is_whole(seal)).map(|seal| seal.end),
             seal: seal.filter(is_whole),
             handle,
             header,
@@ -361,6 +365,7 @@ impl Directory<'_> {
             header_crc,
             len,
             seal,
+            lost_end,
         } = opened;
         let stored = |path: &Path, known| {
             let (base, created_at) = (header.base, header.created_at);
@@ -384,11 +389,17 @@ impl Directory<'_> {
             };
             return Ok((stored(&path, known), None));
         }
-        let scanned = scan(&handle, header.base, header.file_id, header_crc)
+        let mut scanned = scan(&handle, header.base, header.file_id, header_crc)
             .map_err(Self::failed("reading", &path))?;
+        // What a seal covers was durable.
+        let was_durable = lost_end.filter(|&end| end > scanned.end);
+        scanned.damaged_to = scanned.damaged_to.max(was_durable);
         self.found.scanned_bytes += len;
         let cut = scanned.position.next_multiple_of(PAGE);
         self.cut(name, &*handle, &scanned, cut, len)?;
+        if lost_end.is_some() {
+            self.erase_seal(&path, &*handle)?;
+        }
         let known = FileFacts {
             end: scanned.end,
             bytes: scanned.position,

@@ -206,7 +206,7 @@ pub(crate) const MUTANTS: [Mutant; 30] = [
     Mutant {
         name: "lost offsets are not counted",
         file: "src/log/cursor/seek.rs",
-        old: "        self.lost += lost;\n",
+        old: "        self.lost = self.lost.saturating_add(lost);\n",
         new: "",
         tests: "--test kafka_rules --test retention --test lapped_readers",
     },

@@ -233,22 +233,29 @@ fn an_index_that_does_not_fit_its_file_is_made_again() {
         let index = encode_index(&[entry(5, 64), second]);
         assert_eq!(decode_index(&index).is_some(), fits, "{second:?}");
     }
-    // One that does not begin at its file's base.
-    let (disk, path, mut bytes) = sealed_file();
+    // One that does not begin at its file's base, and one that leads past its file.
+    let (disk, path, bytes) = sealed_file();
     let (_, header_crc) = header_of(&bytes);
     let seal = Seal::decode(&seal_bytes(&bytes), header_crc).unwrap();
     let range = seal.index_at as usize..(seal.index_at + seal.index_bytes) as usize;
-    let mut index = decode_index(&bytes[range.clone()]).unwrap();
-    index[0].offset += 1;
-    let index = encode_index(&index);
-    bytes[range].copy_from_slice(&index);
-    let seal = Seal {
-        index_crc: crc32c::crc32c(&index),
-        ..seal
-    };
-    bytes[SEAL_AT as usize..][..SEAL].copy_from_slice(&seal.encode(header_crc));
-    disk.put(&path, &bytes);
-    assert_has(&recover(&disk, 10_000).0, 0..80, 0);
+    let index = decode_index(&bytes[range.clone()]).unwrap();
+    for changes_position in [false, true] {
+        let (mut bytes, mut index) = (bytes.clone(), index.clone());
+        match changes_position {
+            false => index[0].offset += 1,
+            true => index[0].position = u64::MAX - 5,
+        }
+        let index = encode_index(&index);
+        bytes[range.clone()].copy_from_slice(&index);
+        let seal = Seal {
+            index_crc: crc32c::crc32c(&index),
+            ..seal
+        };
+        bytes[SEAL_AT as usize..][..SEAL].copy_from_slice(&seal.encode(header_crc));
+        let fork = disk.fork();
+        fork.put(&path, &bytes);
+        assert_has(&recover(&fork, 10_000).0, 0..80, 0);
+    }
 }
 
 #[test]
@@ -309,6 +316,24 @@ fn damage_to_deleted_records_is_no_damage() {
     assert!(files.start() >= 20);
     let is_missed = found.set_aside.iter().any(|aside| aside.was_durable);
     assert!(!is_missed, "{found:?}");
+}
+
+#[test]
+fn a_gap_does_not_reach_past_the_end_of_its_file() {
+    let (disk, path, mut bytes) = sealed_file();
+    let (at, header) = *chunks_of(&bytes).last().unwrap();
+    let gap = ChunkHeader {
+        kind: ChunkKind::Gap,
+        offsets: 1 << 40,
+        payload: 0,
+        ..header
+    };
+    put_header(&mut bytes, at, &gap);
+    disk.put(&path, &bytes);
+    let (files, _) = recover(&disk, 10_000);
+    let back = read_all(&files);
+    assert_eq!(back.gaps, []);
+    assert_eq!(back.damaged, vec![header.first..header.end()]);
 }
 
 #[test]

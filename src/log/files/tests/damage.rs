@@ -97,6 +97,34 @@ fn a_file_may_be_cut_at_every_length_and_zeroed_in_the_middle() {
 }
 
 #[test]
+fn a_sealed_file_that_was_cut_is_not_sealed_when_it_is_as_long_again() {
+    let (disk, _) = small();
+    let paths = files_in(&disk);
+    let second = &paths[1];
+    disk.remove(&paths[2]);
+    let sealed_end = recover(&disk.fork(), 25_000).1.end;
+    let bytes = disk.bytes(second);
+    for len in (0..bytes.len() as u64).step_by(64) {
+        if len < format::FIRST_CHUNK {
+            continue;
+        }
+        let fork = disk.fork();
+        fork.put(second, &bytes[..len as usize]);
+        let (files, found) = recover(&fork, 25_000);
+        let end = files.written_end();
+        // What a seal covers was durable.
+        let is_reported = found.set_aside.iter().any(|aside| aside.was_durable);
+        assert_eq!(is_reported, end < sealed_end, "{len}: {found:?}");
+        append(&files, 3, 0).unwrap();
+        sync(&files).unwrap();
+        fork.restart();
+        let (files, found) = recover(&fork, 25_000);
+        assert!(found.set_aside.is_empty(), "{len}: {found:?}");
+        assert_has(&files, 0..end + 3, 0);
+    }
+}
+
+#[test]
 fn garbage_behind_the_end_is_cut_off() {
     let (disk, end) = small();
     let path = files_in(&disk).pop().unwrap();

@@ -470,3 +470,28 @@ fn a_seal_that_was_not_synced_does_not_show_where_records_begin() {
         }
     }
 }
+
+#[test]
+fn what_was_cut_off_by_a_process_whose_sync_failed_is_not_back() {
+    for seed in 0..300 {
+        let disk = ModelDisk::new(seed);
+        let files = create(&disk, 100_000);
+        append(&files, 10, 0).unwrap();
+        append(&files, 10, 0).unwrap();
+        let path = files_in(&disk)[0].clone();
+        let mut bytes = disk.bytes(&path);
+        bytes[format::FIRST_CHUNK as usize + 100] ^= 1;
+        disk.sync_dir(Path::new(DIR)).unwrap();
+        disk.put(&path, &bytes);
+        disk.fail_sync_once();
+        try_recover(&disk, 100_000).unwrap_err();
+        disk.kill();
+        // This process may see the file as it was cut, although it is not on the disk.
+        let (files, _) = recover(&disk, 100_000);
+        assert_eq!(files.written_end(), 0);
+        append(&files, 10, 0).unwrap();
+        disk.restart();
+        let (files, found) = recover(&disk, 100_000);
+        assert!(files.written_end() <= 10, "seed {seed}: {found:?}");
+    }
+}

@@ -125,7 +125,7 @@ fn a_start_that_was_not_synced_makes_nothing_durable() {
         let files = create(&disk, 100_000);
         append(&files, 50, 0).unwrap();
         // The process dies when it is to sync the new name.
-        disk.stop_after(5);
+        disk.stop_after(4);
         files.delete_before(20).unwrap_err();
         disk.kill();
         let (files, _) = recover(&disk, 100_000);

@@ -232,4 +232,16 @@ pub(crate) const CHECKS: &[Mutant] = &[
         "        let places = [page, found.position];\n",
         "        let places = [found.position, found.position];\n",
     ),
+    files(
+        "a chunk may end after its file",
+        FILE,
+        "            if header.end() > self.end() {\n",
+        "            if false {\n",
+    ),
+    files(
+        "an index may lead past its file",
+        MEMORY,
+        "                && entries.last().is_some_and(|e| e.position < seal.index_at)\n",
+        "",
+    ),
 ];

@@ -190,4 +190,28 @@ pub(crate) const RECOVERY: &[Mutant] = &[
         "        Ok(Seal::is_begun(&seal) || base.is_ok_and(|base| durable > base))",
         "        Ok(base.is_ok_and(|base| durable < base))",
     ),
+    files(
+        "a failed sync of a cut file leaves no mark",
+        ASIDE,
+        "            mark_failed_sync(self.disk, self.dir);\n            io(\"syncing\")(error)",
+        "            io(\"syncing\")(error)",
+    ),
+    files(
+        "a length is not written again after a failed sync",
+        ASIDE,
+        "        if self.has_failed_sync {\n",
+        "        if false {\n",
+    ),
+    files(
+        "a file that is shorter than its seal says keeps the seal",
+        RECOVER,
+        "        if lost_end.is_some() {\n",
+        "        if false {\n",
+    ),
+    files(
+        "what a seal covered and is not there was not durable",
+        RECOVER,
+        "lost_end.filter(|&end| end > scanned.end)",
+        "lost_end.filter(|_| false)",
+    ),
 ];

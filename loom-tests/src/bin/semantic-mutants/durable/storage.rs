@@ -130,4 +130,10 @@ pub(crate) const STORAGE: &[Mutant] = &[
         "(u32::from_le_bytes(*crc) == crc32c::crc32c(value)).then(|| value.to_vec())",
         "(crc.len() == 4).then(|| value.to_vec())",
     ),
+    storage(
+        "a topic's record that was reconstructed is not stored",
+        STORAGE_MOD,
+        "            if found.was_damaged {\n",
+        "            if false {\n",
+    ),
 ];
