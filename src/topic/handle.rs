@@ -292,7 +292,9 @@ impl Topic {
     ///
     /// # Errors
     /// [`TopicError::PartitionOutOfRange`]; [`TopicError::OffsetOutOfRange`] for an offset past
-    /// the end; [`TopicError::Closed`] after the topic was deleted. On an error nothing is deleted.
+    /// the end; [`TopicError::Closed`] after the topic was deleted: nothing is deleted then.
+    /// [`TopicError::Storage`] if the files of a durable topic cannot be changed: no reader gets the
+    /// records any more, but they may be back after a restart.
     pub fn delete_records(&self, partition: u32, before: u64) -> Result<u64, TopicError> {
         let log = self.partition(partition)?;
         self.inner.refuse_deleted::<TopicError>()?;

@@ -199,3 +199,25 @@ fn a_full_file_that_was_not_sealed_is_written_further_without_a_loss() {
         }
     }
 }
+
+#[test]
+fn a_start_that_a_dead_process_has_stored_is_durable_before_files_are_removed_by_it() {
+    for seed in 0..100 {
+        let disk = ModelDisk::new(seed);
+        let files = create(&disk, 9000);
+        while files_in(&disk).len() < 2 {
+            append(&files, 10, 0).unwrap();
+        }
+        sync(&files).unwrap();
+        let durable = files.durable_end();
+        // The process dies when it is to sync the new name. The next one removes the first file.
+        disk.stop_after(4);
+        files.delete_before(durable - 1).unwrap_err();
+        disk.kill();
+        let (files, _) = recover(&disk, 9000);
+        assert_eq!((files.start(), files_in(&disk).len()), (durable - 1, 1));
+        disk.restart();
+        let (files, found) = recover(&disk, 9000);
+        assert_eq!(files.written_end(), durable, "seed {seed}: {found:?}");
+    }
+}
