@@ -24,6 +24,8 @@ fn main() -> ExitCode {
         .with_max_level(options.log)
         .with_writer(std::io::stderr)
         .with_target(false)
+        // Colours would be in files and pipes, too, where another crate of the build enables them.
+        .with_ansi(false)
         .init();
     match start(&options) {
         Ok(()) => ExitCode::SUCCESS,
