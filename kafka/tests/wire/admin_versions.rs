@@ -323,6 +323,11 @@ async fn describe_topic_partitions() {
             let partitions = topic.partitions.iter().map(|p| p.partition_index);
             let name = topic.name.unwrap().to_string();
             assert_eq!(topic.topic_id.is_nil(), topic.error_code != 0);
+            let none = Some(Vec::new());
+            let are_lists = |p: &describe_topic_partitions_response::DescribeTopicPartitionsResponsePartition| {
+                p.eligible_leader_replicas == none && p.last_known_elr == none
+            };
+            assert!(topic.partitions.iter().all(are_lists));
             (name, partitions.collect(), topic.error_code)
         });
         let next = response.next_cursor;

@@ -110,6 +110,9 @@ fn described(
             .with_leader_epoch(0)
             .with_replica_nodes(vec![node])
             .with_isr_nodes(vec![node])
+            // Java's clients cannot do without these lists.
+            .with_eligible_leader_replicas(Some(Vec::new()))
+            .with_last_known_elr(Some(Vec::new()))
     });
     let name: TopicName = topic_name(topic.name());
     DescribeTopicPartitionsResponseTopic::default()
