@@ -55,7 +55,8 @@ pub enum HoldBack {
     Nothing,
 }
 
-/// How far a consumer reads in a durable topic.
+/// How far a consumer reads in a durable topic: its high watermark, as Kafka calls it. A topic in
+/// memory has no such limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum ReadUpTo {
@@ -66,9 +67,8 @@ pub enum ReadUpTo {
     /// for consumers that must not see what a crash of the process may take back. When the files
     /// [take no more](crate::Topic::write_error): everything that was sent.
     Written,
-    /// What is [durable](crate::Topic::durable_end), as Kafka's consumers read up to the high
-    /// watermark: for consumers that must not see what a power cut may take back. A topic in memory
-    /// has no such limit.
+    /// What is [durable](crate::Topic::durable_end): for consumers that must not see what a power cut
+    /// may take back.
     Durable,
 }
 

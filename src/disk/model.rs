@@ -155,6 +155,9 @@ struct State {
     counts: [u64; Op::ALL.len()],
     /// Bytes that are free; `None` for no end of them.
     free: Option<u64>,
+    /// The directory whose syncs are held back, and whether one is.
+    slow_dir: Option<PathBuf>,
+    is_holding: bool,
 }
 
 impl ModelDisk {
@@ -173,6 +176,8 @@ impl ModelDisk {
             failed: Vec::new(),
             counts: [0; Op::ALL.len()],
             free: None,
+            slow_dir: None,
+            is_holding: false,
         })))
     }
 
@@ -249,6 +254,18 @@ impl ModelDisk {
     /// Leaves room for this many bytes more; for all, without a number.
     pub(crate) fn set_free(&self, bytes: Option<u64>) {
         self.state().free = bytes;
+    }
+
+    /// Holds back the syncs of this directory until the next call; of none, without one.
+    #[cfg(test)]
+    pub(crate) fn hold_syncs_of(&self, dir: Option<&Path>) {
+        self.state().slow_dir = dir.map(Path::to_owned);
+    }
+
+    /// Whether a sync is held back, or was.
+    #[cfg(test)]
+    pub(crate) fn is_holding(&self) -> bool {
+        self.state().is_holding
     }
 
     // ---- for the tests ------------------------------------------------------------------

@@ -237,7 +237,7 @@ impl Copier {
         }
     }
 
-    /// Takes in new partitions, and drops those that are stopped. Returns whether the storage is
+    /// Takes in new partitions, and drops stopped ones. Returns whether the storage is
     /// closing.
     fn take_changes(&mut self) -> bool {
         let (added, closing) = self.shared.take_changes();

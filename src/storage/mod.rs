@@ -304,8 +304,8 @@ impl Storage {
         self.shared().lock_topics()
     }
 
-    /// All topics of the directory, with their files, recovered. Those that the caller `has` already
-    /// are left out; after an error of it, none is recovered.
+    /// All topics of the directory, with their files, recovered. What the caller `has` already
+    /// is left out; after an error of it, none is recovered.
     pub(crate) fn recover(
         &self,
         report: &mut RecoveryReport,

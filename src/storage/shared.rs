@@ -197,7 +197,7 @@ impl StorageShared {
         partitions.into_iter().for_each(|one| one.end(&closed));
     }
 
-    /// Takes no more partitions. Returns those that the copier has not taken yet.
+    /// Takes no more partitions. Returns the ones that the copier has not taken yet.
     pub(super) fn refuse_partitions(&self) -> Vec<PartitionCopier> {
         let mut inbox = lock_std(&self.inbox);
         inbox.is_closing = true;

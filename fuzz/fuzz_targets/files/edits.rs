@@ -14,7 +14,7 @@ pub(crate) fn file_name(base: u64) -> String {
     format!("{base:020}.rl")
 }
 
-/// The files of an input: mostly some of those that were written, with some changes.
+/// The files of an input: mostly some of the written ones, with some changes.
 pub(crate) fn files(written: &Files, u: &mut Unstructured<'_>) -> Result<Files> {
     let mut files = written.clone();
     let kept: u8 = u.arbitrary()?;

@@ -276,7 +276,7 @@ impl PartitionSequences {
 #[derive(Debug, Default)]
 pub(crate) struct Sequences {
     producers: HashMap<i64, ProducerState>,
-    /// Those that have changed, or were forgotten, since they were stored.
+    /// The producers that have changed, or were forgotten, since they were stored.
     changed: HashSet<i64>,
     /// As many as were left when they were last looked through.
     left: usize,

@@ -33,6 +33,15 @@ impl Drop for Lock {
     }
 }
 
+impl ModelDisk {
+    fn holds(&self, dir: &Path) -> bool {
+        let state = &mut *self.state();
+        let holds = state.slow_dir.as_deref() == Some(dir);
+        state.is_holding |= holds;
+        holds
+    }
+}
+
 impl Disk for ModelDisk {
     fn create(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
         let state = &mut *self.state();
@@ -107,6 +116,9 @@ impl Disk for ModelDisk {
     }
 
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        while self.holds(dir) {
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
         let state = &mut *self.state();
         let life = state.life;
         match state.begin(Op::SyncDir, life)? {

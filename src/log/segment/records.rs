@@ -376,7 +376,8 @@ impl<'b> StoredRecords<'b> {
                 let end = at + count as usize * 8;
                 let length = table_entry(bytes, at, 0).at().saturating_sub(end);
                 if length > 0 {
-                    // SAFETY: B1, and `frame.rs`: between the table and its first record.
+                    // SAFETY: B1, and C1 for a chunk of a file: the first record lies within the data, so
+                    // what is between the table and it does too.
                     return Some((first, count, unsafe { bytes.slice(end, length) }));
                 }
             }

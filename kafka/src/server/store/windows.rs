@@ -107,7 +107,7 @@ impl Note {
 struct Seen {
     /// Where the log ended: with what was stored before, these are all batches before it.
     end: u64,
-    /// Those that had changed, and what is to be stored of them.
+    /// The producers that had changed, and what is to be stored of them.
     changed: HashSet<i64>,
     changes: Vec<Change>,
 }

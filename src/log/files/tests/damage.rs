@@ -252,7 +252,7 @@ fn files_that_two_partitions_have_swapped_are_set_aside_in_both() {
             *reason,
             format!("it is of partition {partition} of topic \"orders\"")
         );
-        // And those that do not follow any more.
+        // And the files that do not follow any more.
         assert_eq!(found.set_aside.len(), 2, "{found:?}");
     }
 }

@@ -34,7 +34,7 @@ const OPEN: &str = "src/broker/open.rs";
 const TEXT: &str = "src/storage/text.rs";
 const COMMITS: &str = "src/storage/commits.rs";
 
-/// The tests of the files on the model disk: first those that take least time. Left out: the test that
+/// The tests of the files on the model disk: the fastest first. Left out: the test that
 /// takes most, of each bit; `system.rs` has a part of them.
 const FILES_TESTS: &str = "--lib -- log::files disk:: --skip each_bit --skip power:: \
                            --skip failures:: --skip removal --skip a_seal_that \
