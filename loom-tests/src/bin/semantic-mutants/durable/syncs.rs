@@ -155,10 +155,22 @@ pub(crate) const SYNCS: &[Mutant] = &[
         "        removal.start_may_be_lost = false;\n",
     ),
     files(
-        "more is removed after a failed sync of the directory",
+        "retention goes on after a failed sync of the directory",
         REMOVE,
-        "        let mut removal = lock_std(&self.removal);\n        self.refuse_stopped()?;\n",
-        "        let mut removal = lock_std(&self.removal);\n",
+        "        self.refuse_stopped()?;\n        let is_old =",
+        "        let is_old =",
+    ),
+    files(
+        "room is made after a failed sync of the directory",
+        REMOVE,
+        "        self.refuse_stopped()?;\n        let next = lock_std",
+        "        let next = lock_std",
+    ),
+    files(
+        "records are deleted after a failed sync of the directory",
+        REMOVE,
+        "        self.refuse_stopped()?;\n        if offset <= self.start() {",
+        "        if offset <= self.start() {",
     ),
     files(
         "a failed sync of the directory is not remembered",
