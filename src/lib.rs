@@ -31,6 +31,7 @@ mod error;
 mod events;
 mod group;
 mod log;
+mod name;
 mod owned_record;
 mod producer;
 mod record;

@@ -1,6 +1,7 @@
 //! Durable brokers on the model disk: what happens when the disk is full, or fails.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod ends;
 mod lifetimes;
 mod names;
 mod retention;

@@ -176,10 +176,20 @@ impl AssignedPartition {
     /// position before the log start.
     pub(super) fn is_drained(&self) -> bool {
         let log = self.cursor.partition();
-        log.final_end_offset().is_some_and(|end| {
+        self.final_end_offset().is_some_and(|end| {
             let position = self.cursor.position();
             position >= end || log.log_start_offset() >= end
         })
+    }
+
+    /// One past the last offset that the consumer can get; `None` while that may still grow.
+    pub(super) fn final_end_offset(&self) -> Option<u64> {
+        let log = self.cursor.partition();
+        let limit = self.limit.as_ref();
+        match limit.is_some_and(|limit| limit.is_durable()) {
+            true => log.final_durable_end(),
+            false => log.final_end_offset(),
+        }
     }
 
     /// Offsets that were dropped unread, as far as polls have found it.

@@ -5,7 +5,7 @@ use crate::clock;
 use crate::error::ConsumeError;
 use crate::group::{Assignor, CooperativeStickyAssignor};
 use crate::log::cursor::OffsetReset;
-use crate::topic::name_fault;
+use crate::name::name_fault;
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -8,7 +8,8 @@
 use super::subscribe::AssignmentMode;
 use super::{Consumer, RebalanceListener};
 use crate::error::ConsumeError;
-use crate::topic::{Following, Pattern, TopicFilter, TopicShared, TopicSubscription, name_fault};
+use crate::name::name_fault;
+use crate::topic::{Following, Pattern, TopicFilter, TopicShared, TopicSubscription};
 use crate::wait::WaitStrategy;
 use std::sync::Arc;
 

@@ -292,6 +292,7 @@ impl Membership {
     /// has not ended any more.
     pub(super) fn take_end(
         &mut self,
+        only_durable: bool,
         is_assigned: impl Fn(&Arc<TopicShared>) -> bool,
     ) -> Option<Arc<TopicShared>> {
         let mut new = None;
@@ -299,7 +300,7 @@ impl Membership {
             if !topic.is_closed() || topic.is_deleted() || is_assigned(topic) {
                 continue;
             }
-            let has_ended = self.group.lock().has_read(topic);
+            let has_ended = self.group.lock().has_read(topic, only_durable);
             if !has_ended {
                 self.ended.retain(|other| !Arc::ptr_eq(other, topic));
             } else if new.is_none() && !self.is_end_reported(topic) {

@@ -75,6 +75,12 @@ impl ReadLimit {
         self.stored.as_ref().map_or(u64::MAX, StoredLimit::end)
     }
 
+    /// Whether only what is durable is read.
+    pub(super) fn is_durable(&self) -> bool {
+        let stored = self.stored.as_ref();
+        stored.is_some_and(|stored| stored.read_up_to == ReadUpTo::Durable)
+    }
+
     /// The offset before which all upstreams have read everything, and everything is stored.
     /// `None` if that is not known of all of them.
     fn load(&self) -> Option<u64> {

@@ -8,6 +8,7 @@
 
 use super::Consumer;
 use super::assigned_partition::AssignedPartition;
+use super::config::ReadUpTo;
 use super::membership::Membership;
 use crate::error::ConsumeError;
 use crate::topic::TopicShared;
@@ -91,7 +92,10 @@ impl Consumer {
     fn take_end_without_partitions(&mut self) -> Option<Arc<TopicShared>> {
         let member = self.member.as_mut()?;
         let assigned = &self.assigned;
-        member.take_end(|topic| assigned.iter().any(|a| Arc::ptr_eq(&a.topic, topic)))
+        let only_durable = self.config.read_up_to == ReadUpTo::Durable;
+        member.take_end(only_durable, |topic| {
+            assigned.iter().any(|a| Arc::ptr_eq(&a.topic, topic))
+        })
     }
 
     /// Whether polls have found the end of a topic of which this member has no partition.
@@ -122,7 +126,7 @@ impl Consumer {
     pub(super) fn announce_committed_end(&self, assigned: &AssignedPartition, offset: u64) {
         let Some(member) = &self.member else { return };
         if assigned.topic.is_closed() {
-            let end = assigned.cursor.partition().final_end_offset();
+            let end = assigned.final_end_offset();
             if end.is_some_and(|end| offset >= end) {
                 member.announce_end(&assigned.topic);
             }

@@ -13,9 +13,11 @@
 //! new one's. Deleting a topic renames its directory to `deleted-ID` first.
 
 use super::text::{self, Contents};
-use crate::disk::Disk;
+use crate::disk::{Disk, Entry};
 use crate::error::StorageError;
+use crate::log::files::topic_name_in;
 use crate::log::partition_id::MAX_PARTITIONS;
+use crate::name::name_fault;
 use std::path::{Path, PathBuf};
 
 /// The first line of a topic's file, with the version of its format.
@@ -95,7 +97,12 @@ impl TopicRecord {
             }
             // Other keys are a newer version's, which this one can do without.
         }
-        (!record.name.is_empty() && record.partitions > 0).then_some(record)
+        record.is_valid().then_some(record)
+    }
+
+    /// Whether a topic can be as the record says.
+    fn is_valid(&self) -> bool {
+        name_fault(&self.name).is_none() && (1..=MAX_PARTITIONS).contains(&self.partitions)
     }
 
     /// Stores the record in the topic's directory, durably.
@@ -112,43 +119,110 @@ pub(super) struct FoundTopic {
     pub(super) was_damaged: bool,
 }
 
+/// A directory that is not served, and left as it is.
+pub(super) struct UnservedTopic {
+    pub(super) dir: PathBuf,
+    pub(super) reason: String,
+}
+
+/// The topics of a storage.
+#[derive(Default)]
+pub(super) struct Catalog {
+    /// By directory. No two have one name or one id.
+    pub(super) topics: Vec<FoundTopic>,
+    pub(super) unserved: Vec<UnservedTopic>,
+}
+
 /// The directory of a partition.
 pub(super) fn partition_dir(topic: &Path, partition: u32) -> PathBuf {
     topic.join(format!("p{partition:05}"))
 }
 
-/// All topics, by directory. What deletions have left behind is removed.
-pub(super) fn list(disk: &dyn Disk, topics: &Path) -> Result<Vec<FoundTopic>, StorageError> {
-    let listed = |dir: &Path| {
-        let entries = disk.list(dir);
-        entries.map_err(|error| StorageError::io("listing the directory", dir, &error))
-    };
+/// What the directory of topics has. What deletions have left behind is removed.
+pub(super) fn list(disk: &dyn Disk, topics: &Path) -> Result<Catalog, StorageError> {
     let mut found = Vec::new();
-    for entry in listed(topics)?.into_iter().filter(|entry| entry.is_dir) {
+    let mut unserved = Vec::new();
+    for entry in list_dir(disk, topics)? {
         let dir = topics.join(&entry.name);
+        if !entry.is_dir {
+            continue;
+        }
         if entry.name.starts_with(DELETED) {
             // What fails here is tried again at the next start.
             let _ = remove_all(disk, &dir);
             continue;
         }
-        let record = match text::read(disk, &dir.join("topic"))? {
+        let stored = match text::read(disk, &dir.join("topic"))? {
             Contents::Lines(lines) => TopicRecord::from_lines(&lines),
             Contents::Missing | Contents::Damaged => None,
         };
-        let was_damaged = record.is_none();
-        let entries = listed(&dir)?;
-        let record = record.or_else(|| reconstruct(disk, &dir, &entry.name, &entries));
-        // Without a record and without partitions, its creation was not completed: nothing was
-        // ever appended there.
-        if let Some(record) = record {
-            found.push(FoundTopic {
+        let was_damaged = stored.is_none();
+        let record = match stored {
+            Some(record) => Some(record),
+            None => reconstruct(disk, &dir, &entry.name)?,
+        };
+        match record {
+            Some(record) => found.push(FoundTopic {
                 dir,
                 record,
                 was_damaged,
-            });
+            }),
+            None if has_records(disk, &dir)? => unserved.push(UnservedTopic {
+                dir,
+                reason: "its record is lost, and no file in it has the topic's name and id".into(),
+            }),
+            // Its creation was not completed: nothing was ever appended there.
+            None => {}
         }
     }
-    Ok(found)
+    // A directory that was copied by hand has the name and the id of the one that it is a copy of.
+    found.sort_by_key(|found| {
+        let is_own = found.dir.ends_with(found.record.dir_name());
+        (found.was_damaged, !is_own)
+    });
+    let mut topics: Vec<FoundTopic> = Vec::new();
+    for found in found {
+        let is_same = |other: &&FoundTopic| {
+            other.record.name == found.record.name || other.record.id == found.record.id
+        };
+        match topics.iter().find(is_same) {
+            None => topics.push(found),
+            Some(other) => unserved.push(UnservedTopic {
+                reason: format!(
+                    "topic {:?}, with the same name or id, is in {}",
+                    other.record.name,
+                    other.dir.display()
+                ),
+                dir: found.dir,
+            }),
+        }
+    }
+    topics.sort_by(|a, b| a.dir.cmp(&b.dir));
+    Ok(Catalog { topics, unserved })
+}
+
+fn list_dir(disk: &dyn Disk, dir: &Path) -> Result<Vec<Entry>, StorageError> {
+    let entries = disk.list(dir);
+    entries.map_err(|error| StorageError::io("listing the directory", dir, &error))
+}
+
+/// The numbers of the partitions that have a directory.
+fn partition_numbers(disk: &dyn Disk, topic: &Path) -> Result<Vec<u32>, StorageError> {
+    let entries = list_dir(disk, topic)?.into_iter();
+    let dirs = entries.filter(|entry| entry.is_dir);
+    let numbers = dirs.filter_map(|entry| entry.name.strip_prefix('p')?.parse::<u32>().ok());
+    Ok(numbers.filter(|&number| number < MAX_PARTITIONS).collect())
+}
+
+/// Whether a file of a partition is there.
+fn has_records(disk: &dyn Disk, topic: &Path) -> Result<bool, StorageError> {
+    for partition in partition_numbers(disk, topic)? {
+        let entries = list_dir(disk, &partition_dir(topic, partition))?;
+        if entries.iter().any(|entry| !entry.is_dir) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// What is known of a topic whose file is missing or damaged: from its directory's name, its
@@ -157,23 +231,25 @@ fn reconstruct(
     disk: &dyn Disk,
     dir: &Path,
     dir_name: &str,
-    entries: &[crate::disk::Entry],
-) -> Option<TopicRecord> {
-    let id = from_hex(dir_name.rsplit('-').next()?)?;
-    let numbers = entries.iter().filter(|entry| entry.is_dir);
-    let numbers = numbers.filter_map(|entry| entry.name.strip_prefix('p')?.parse::<u32>().ok());
-    let numbers = numbers.filter(|&number| number < MAX_PARTITIONS);
-    let numbers: Vec<u32> = numbers.collect();
-    let name = numbers.iter().find_map(|&partition| {
-        crate::log::files::topic_name_in(disk, &partition_dir(dir, partition))
-    })?;
-    Some(TopicRecord {
+) -> Result<Option<TopicRecord>, StorageError> {
+    let Some(id) = dir_name.rsplit('-').next().and_then(from_hex) else {
+        return Ok(None);
+    };
+    let numbers = partition_numbers(disk, dir)?;
+    let name = numbers
+        .iter()
+        .find_map(|&partition| topic_name_in(disk, &partition_dir(dir, partition), id));
+    let (Some(name), Some(last)) = (name, numbers.iter().max()) else {
+        return Ok(None);
+    };
+    let record = TopicRecord {
         name,
         id,
-        partitions: numbers.iter().max()? + 1,
+        partitions: last + 1,
         closed: false,
         settings: Vec::new(),
-    })
+    };
+    Ok(record.is_valid().then_some(record))
 }
 
 /// Removes a topic's directory: durably gone when it returns, even if removing its files fails.

@@ -68,7 +68,7 @@ impl ModelledStorage {
         let (mut added, _) = shared.take_changes();
         let copier = added.pop().unwrap();
         let topics = catalog::list(&self.disk, &self.storage.topics_dir()).unwrap();
-        let topic = &topics[0];
+        let topic = &topics.topics[0];
         let files = Files {
             disk: self.disk.clone(),
             steps: self.steps.clone(),

@@ -315,7 +315,9 @@ impl Storage {
         let _topics = shared.lock_topics();
         let _access = shared.directory()?;
         let mut wanted = Vec::new();
-        for found in catalog::list(&*shared.config.disk, &self.topics_dir())? {
+        let catalog = catalog::list(&*shared.config.disk, &self.topics_dir())?;
+        report.not_served = catalog.unserved.into_iter().map(SetAside::from).collect();
+        for found in catalog.topics {
             if has(&found.record)? {
                 continue;
             }
@@ -371,7 +373,7 @@ impl Storage {
     ) -> Result<StoredTopic, StorageError> {
         let shared = self.shared();
         let _access = shared.directory()?;
-        let known = catalog::list(&*shared.config.disk, &self.topics_dir())?;
+        let known = catalog::list(&*shared.config.disk, &self.topics_dir())?.topics;
         if known.iter().any(|found| found.record.name == name) {
             return Err(StorageError::NotAttached {
                 name: name.to_owned(),

@@ -1,5 +1,6 @@
 //! What was found when a storage's directory was opened.
 
+use super::catalog::UnservedTopic;
 use crate::log::files::Recovery;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -8,8 +9,12 @@ use std::time::Duration;
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct RecoveryReport {
-    /// Each topic.
+    /// Each topic that is served.
     pub topics: Vec<TopicRecovery>,
+    /// Directories of topics that are not served, and are left as they are: a second one of a topic, such
+    /// as a copy; and one whose topic is not known, because its record and the beginnings of its files
+    /// are damaged.
+    pub not_served: Vec<SetAside>,
     /// Groups whose commits were found.
     pub groups: usize,
     /// The groups' file was damaged, so no commits were found.
@@ -77,13 +82,24 @@ impl RecoveryReport {
             let aside = |one: &PartitionRecovery| one.set_aside.iter().any(|one| one.was_durable);
             topic.settings_lost || topic.partitions.iter().any(aside)
         };
-        self.groups_damaged || self.topics.iter().any(damaged)
+        self.groups_damaged || !self.not_served.is_empty() || self.topics.iter().any(damaged)
     }
 
     /// How many offsets were found, of all topics.
     pub fn records(&self) -> u64 {
         let partitions = self.topics.iter().flat_map(|topic| &topic.partitions);
         partitions.map(PartitionRecovery::records).sum()
+    }
+}
+
+impl From<UnservedTopic> for SetAside {
+    fn from(topic: UnservedTopic) -> SetAside {
+        SetAside {
+            path: topic.dir,
+            from: None,
+            was_durable: true,
+            reason: topic.reason,
+        }
     }
 }
 

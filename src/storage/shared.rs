@@ -128,10 +128,12 @@ impl StorageShared {
 
     /// Takes a topic's files for the caller; `None` if they have an owner already.
     pub(super) fn serve(self: &Arc<Self>, id: [u8; 16]) -> Option<Served> {
-        let storage = self.clone();
-        lock_std(&self.served)
-            .insert(id)
-            .then_some(Served { storage, id })
+        let is_free = lock_std(&self.served).insert(id);
+        // Not before: dropping one takes the id back, and the lock.
+        is_free.then(|| Served {
+            storage: self.clone(),
+            id,
+        })
     }
 
     pub(super) fn is_served(&self, id: [u8; 16]) -> bool {
@@ -292,5 +294,26 @@ impl StorageShared {
         durable.waiting_for_records.notify();
         self.progress.notify();
         self.wake_copier();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use crate::disk::model::ModelDisk;
+    use crate::storage::Storage;
+    use std::sync::Arc;
+
+    #[test]
+    fn a_topics_files_are_taken_by_one_owner_until_that_gives_them_back() {
+        let config = Storage::dir("/data").disk(Arc::new(ModelDisk::new(1)));
+        let storage = config.open().unwrap();
+        let shared = storage.shared();
+        let owner = shared.serve([1; 16]).unwrap();
+        assert!(shared.serve([1; 16]).is_none());
+        assert!(shared.is_served([1; 16]));
+        drop(owner);
+        assert!(shared.serve([1; 16]).is_some());
     }
 }

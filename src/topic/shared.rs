@@ -9,7 +9,6 @@
 
 use super::config::TopicConfig;
 use super::inbox::{AddedPartition, Inbox};
-use super::name::name_fault;
 use super::state::TopicState;
 use super::stored::TopicStorage;
 use crate::error::{ClosedError, TopicError};
@@ -21,6 +20,7 @@ use crate::log::partition_id::{MAX_PARTITIONS, PartitionId};
 use crate::log::retention::RetentionLimits;
 use crate::log::segment::{MAX_NUMBER, SegmentShape};
 use crate::log::segment_pool::{MAX_SEGMENTS, NoSegments, SegmentPool};
+use crate::name::name_fault;
 use crate::storage::{Storage, StoredTopic};
 use crate::sync::{AppendVec, AtomicU64, Mutex, MutexGuard, lock, ord};
 use crate::topic_partition::TopicPartition;

@@ -3,6 +3,7 @@
 
 #[cfg(unix)]
 mod crash;
+mod directories;
 mod notes;
 mod reading;
 mod restart;

@@ -128,6 +128,9 @@ pub(crate) fn log_recovery(storage: &Storage, report: &RecoveryReport) {
             }
         }
     }
+    for left in &report.not_served {
+        warn!(path = %left.path.display(), reason = left.reason, "a directory is not served");
+    }
     if report.groups_damaged {
         warn!("the commits of this process's groups were damaged");
     }

@@ -108,17 +108,22 @@ impl Coordinator {
     /// Whether nothing is left to be read of a closed topic, whichever member gets a partition of
     /// it: where the next owner would begin, each log ends.
     ///
-    /// What an owner has read and not committed counts as unread: if it dies, another reads that.
-    pub(crate) fn has_read(&self, topic: &Arc<TopicShared>) -> bool {
+    /// What an owner has read and not committed counts as unread: if it dies, another reads that. With
+    /// `only_durable` nothing else is read, so what will never be durable is not left.
+    pub(crate) fn has_read(&self, topic: &Arc<TopicShared>, only_durable: bool) -> bool {
         topic.is_closed()
             && (0..topic.partitions()).all(|partition| {
-                let Some(end) = topic.partition(partition).final_end_offset() else {
+                let log = topic.partition(partition);
+                let end = match only_durable {
+                    true => log.final_durable_end(),
+                    false => log.final_end_offset(),
+                };
+                let Some(end) = end else {
                     return false;
                 };
                 let state = self.known(topic, partition);
                 let next = state.and_then(GroupPartition::next_offset);
-                next.is_some_and(|next| next >= end)
-                    || topic.partition(partition).log_start_offset() >= end
+                next.is_some_and(|next| next >= end) || log.log_start_offset() >= end
             })
     }
 
@@ -130,7 +135,8 @@ impl Coordinator {
     /// commits. A member that waits has looked under the lock after it enrolled. So it has found
     /// all commits, or it is signalled.
     pub(crate) fn announce_end(&self, topic: &Arc<TopicShared>) {
-        if !self.has_read(topic) {
+        // The lowest of the ends that a member may wait for. Each asks for its own once it is signalled.
+        if !self.has_read(topic, true) {
             return;
         }
         let of_topic = self.partitions.values().filter(|p| p.is_of(topic));

@@ -159,8 +159,8 @@ fn used_bytes(handle: &dyn DiskFile, from: u64, len: u64) -> io::Result<u64> {
     Ok(used)
 }
 
-/// The topic's name, by the first file in a partition's directory that has one.
-pub(crate) fn topic_name_in(disk: &dyn Disk, dir: &Path) -> Option<String> {
+/// The topic's name, by the first file in a partition's directory that is of the topic with this id.
+pub(crate) fn topic_name_in(disk: &dyn Disk, dir: &Path, topic_id: [u8; 16]) -> Option<String> {
     let names = disk.list(dir).ok()?.into_iter().map(|entry| entry.name);
     let mut files = names.filter(|name| name.ends_with(".rl"));
     files.find_map(|name| {
@@ -169,6 +169,7 @@ pub(crate) fn topic_name_in(disk: &dyn Disk, dir: &Path) -> Option<String> {
             .ok()?
             .read_at(&mut bytes, 0)
             .ok()?;
-        Some(FileHeader::decode(&bytes).ok()?.0.topic)
+        let (header, _) = FileHeader::decode(&bytes).ok()?;
+        (header.topic_id == topic_id).then_some(header.topic)
     })
 }

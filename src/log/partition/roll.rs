@@ -119,6 +119,16 @@ impl Partition {
         state.is_sealed_in(self.id).then_some(end)
     }
 
+    /// One past the last offset of a closed log that is or will be durable: less than
+    /// [`final_end_offset`](Self::final_end_offset) if its files have failed.
+    pub(crate) fn final_durable_end(&self) -> Option<u64> {
+        let end = self.final_end_offset()?;
+        match self.files() {
+            Some(files) if files.is_stopped() => Some(end.min(files.durable_end())),
+            _ => Some(end),
+        }
+    }
+
     /// Steps 2 to 4 of the roll from segment `number`, which is at `index` in the pool and was
     /// sealed with `state`.
     fn roll(&self, number: u64, index: u16, state: SegmentState) -> Result<(), Blocked> {

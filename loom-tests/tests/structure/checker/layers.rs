@@ -20,6 +20,7 @@ const PARTS: [Part; 20] = [
             "record",
             "owned_record",
             "topic_partition",
+            "name",
             "clock",
             "events",
         ],

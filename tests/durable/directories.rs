@@ -1,0 +1,100 @@
+//! Directories of topics that are there twice, or whose topic is not known.
+
+use super::*;
+use std::fs;
+use std::path::PathBuf;
+
+/// A storage with topic `t`, which has ten records, and the topic's directory.
+fn ten_records(data: &Path) -> PathBuf {
+    let (broker, _) = open(data);
+    send(&broker.create_topic("t", small_ring()).unwrap(), 0, 10);
+    let mut entries = fs::read_dir(data.join("topics")).unwrap();
+    entries.next().unwrap().unwrap().path()
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let to = to.join(entry.file_name());
+        match entry.file_type().unwrap().is_dir() {
+            true => copy(&entry.path(), &to),
+            false => drop(fs::copy(entry.path(), to).unwrap()),
+        }
+    }
+}
+
+#[test]
+fn a_copy_of_a_topics_directory_is_reported_and_left_alone() {
+    let dir = dir();
+    let topic = ten_records(dir.path());
+    // One before the original, by name, and one after it.
+    for name in ["a-copy", "z.old"] {
+        copy(&topic, &dir.path().join("topics").join(name));
+    }
+    for _ in 0..2 {
+        let (broker, report) = open(dir.path());
+        assert_eq!((report.topics.len(), report.records()), (1, 10));
+        let found = report.not_served.iter().map(|left| left.path.file_name());
+        let mut found: Vec<_> = found.flatten().collect();
+        found.sort_unstable();
+        assert_eq!(found, ["a-copy", "z.old"]);
+        let reason = &report.not_served[0].reason;
+        assert!(reason.contains(topic.to_str().unwrap()), "{reason}");
+        assert!(report.has_damage());
+        read_all(&broker, "t", 0, 10);
+    }
+}
+
+#[test]
+fn of_two_directories_of_a_topic_the_one_whose_record_is_whole_is_served() {
+    let dir = dir();
+    let topic = ten_records(dir.path());
+    copy(&topic, &dir.path().join("topics/copy"));
+    fs::write(topic.join("topic"), "damaged").unwrap();
+    let (broker, report) = open(dir.path());
+    assert_eq!((report.topics.len(), report.records()), (1, 10));
+    assert!(!report.topics[0].settings_lost);
+    assert_eq!(report.not_served[0].path, topic);
+    read_all(&broker, "t", 0, 10);
+}
+
+#[test]
+fn a_directory_whose_topic_is_not_known_is_reported_and_left_alone() {
+    let dir = dir();
+    let topic = ten_records(dir.path());
+    fs::remove_file(topic.join("topic")).unwrap();
+    let partition = topic.join("p00000");
+    let files = || fs::read_dir(&partition).unwrap();
+    for file in files() {
+        let path = file.unwrap().path();
+        let mut bytes = fs::read(&path).unwrap();
+        bytes[0] ^= 1;
+        fs::write(path, bytes).unwrap();
+    }
+    let before = files().count();
+    let (broker, report) = open(dir.path());
+    assert_eq!(report.topics.len(), 0);
+    assert_eq!(report.not_served[0].path, topic);
+    assert!(report.has_damage());
+    // The name may be used: by another directory.
+    send(&broker.create_topic("t", small_ring()).unwrap(), 0, 3);
+    drop(broker);
+    let (broker, report) = open(dir.path());
+    assert_eq!((report.records(), report.not_served.len()), (3, 1));
+    read_all(&broker, "t", 0, 3);
+    assert_eq!(files().count(), before);
+}
+
+#[test]
+fn a_file_of_another_topic_does_not_name_one_whose_record_is_lost() {
+    let dir = dir();
+    let topic = ten_records(dir.path());
+    let other = dir.path().join("topics").join(format!("t-{:032x}", 7));
+    copy(&topic, &other);
+    fs::remove_file(other.join("topic")).unwrap();
+    let (broker, report) = open(dir.path());
+    assert_eq!((report.topics.len(), report.records()), (1, 10));
+    assert_eq!(report.not_served[0].path, other);
+    read_all(&broker, "t", 0, 10);
+}
