@@ -68,7 +68,8 @@ pub enum ReadUpTo {
     /// [take no more](crate::Topic::write_error): everything that was sent.
     Written,
     /// What is [durable](crate::Topic::durable_end): for consumers that must not see what a power cut
-    /// may take back.
+    /// may take back. When a topic was closed because its files have failed, it ends after the last
+    /// durable record.
     Durable,
 }
 
