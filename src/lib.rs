@@ -89,7 +89,7 @@ pub use wait::{WaitAction, WaitPolicy, WaitStrategy};
 // Statistics.
 pub use storage::{
     DiskFull, Flush, OnWriteError, PartitionRecovery, RecoveryReport, SetAside, Storage,
-    StorageConfig, TopicRecovery, WaitDurableAsync,
+    StorageConfig, TopicRecovery, WaitStoredAsync,
 };
 
 pub use stats::{

@@ -81,19 +81,21 @@ pub enum StorageError {
         /// The number of partitions that the topic has.
         partitions: u32,
     },
-    /// The time was over before everything asked for was durable.
+    /// The time was over before everything asked for was written, or durable.
     #[error(
-        "topic {topic:?}, partition {partition}: durable up to offset {durable_end}, not yet up to \
-         {wanted}"
+        "topic {topic:?}, partition {partition}: written up to offset {written_end} and durable up to \
+         {durable_end}, not yet up to {wanted}"
     )]
     TimedOut {
         /// The topic.
         topic: Arc<str>,
         /// The partition.
         partition: u32,
-        /// The offset before which everything was to be durable.
+        /// The offset before which everything was asked for.
         wanted: u64,
-        /// The offset before which everything is.
+        /// The offset before which everything is written.
+        written_end: u64,
+        /// The offset before which everything is durable.
         durable_end: u64,
     },
     /// The topic was deleted: nothing more of it becomes durable.

@@ -144,6 +144,7 @@ impl PartitionCopier {
         if copied > 0 {
             // Readers that were overtaken before their offsets were in the files.
             self.waiting_for_records().notify();
+            self.durable.storage.written.notify();
         }
         copied_all.map(|()| copied)
     }

@@ -55,7 +55,7 @@ impl Durable {
     pub(crate) fn end(&self, reason: StorageError) {
         self.files.end(reason);
         self.waiting_for_records.notify();
-        self.storage.progress.notify();
+        self.storage.notify_waits();
     }
 
     /// Keeps what the copier holds of the ring, for as long as the topic exists.

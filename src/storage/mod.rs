@@ -31,14 +31,14 @@ mod waiting;
 
 pub use config::{DiskFull, Flush, OnWriteError, StorageConfig};
 pub use report::{PartitionRecovery, RecoveryReport, SetAside, TopicRecovery};
-pub use waiting::WaitDurableAsync;
+pub use waiting::WaitStoredAsync;
 
 pub(crate) use catalog::TopicRecord;
 pub(crate) use commits::StoredCommit;
 pub(crate) use copier::PartitionCopier;
 pub(crate) use durable::Durable;
 pub(crate) use shared::{Served, StorageShared};
-pub(crate) use waiting::{Wanted, wait_durable};
+pub(crate) use waiting::{Level, Wanted, wait_stored};
 
 use crate::disk::Disk;
 use crate::error::{StorageError, TopicError};

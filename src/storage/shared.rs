@@ -29,6 +29,8 @@ pub(crate) struct StorageShared {
     pub(super) wake: Arc<EventCount>,
     /// Notified after each sync, and when a partition stops.
     pub(super) progress: Arc<EventCount>,
+    /// Notified when something was written, and when a partition stops.
+    pub(super) written: Arc<EventCount>,
     /// Whether a sync is under way.
     pub(super) is_syncing: Mutex<bool>,
     pub(super) sync_ended: Condvar,
@@ -82,6 +84,7 @@ impl StorageShared {
             inbox_changed: Condvar::new(),
             wake: Arc::new(EventCount::new(true)),
             progress: Arc::new(EventCount::new(true)),
+            written: Arc::new(EventCount::new(true)),
             is_syncing: Mutex::new(false),
             sync_ended: Condvar::new(),
             faults: Arc::default(),
@@ -282,6 +285,12 @@ impl StorageShared {
         self.faults.report(error);
     }
 
+    /// Wakes the calls that wait: a partition has stopped.
+    pub(super) fn notify_waits(&self) {
+        self.written.notify();
+        self.progress.notify();
+    }
+
     /// Nothing more is written to a partition's files.
     pub(super) fn stop(&self, durable: &Durable, error: StorageError) {
         if !durable.files.stop(error.clone()) {
@@ -292,7 +301,7 @@ impl StorageShared {
             durable.close_topic();
         }
         durable.waiting_for_records.notify();
-        self.progress.notify();
+        self.notify_waits();
         self.wake_copier();
     }
 }

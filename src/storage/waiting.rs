@@ -1,10 +1,12 @@
-//! Waits until records are durable, for threads and for tasks.
+//! Waits until records are written or durable, for threads and for tasks.
 //!
-//! A call that waits has the copier sync at once, whatever the policy: it counts itself among the
-//! waiting calls, and wakes the copier. All that wait share one sync (group commit).
+//! A call that waits wakes the copier, which then copies what is published. For durable records it
+//! counts itself among the calls that a sync is wanted for, and the copier has that begin at once,
+//! whatever the policy. All that wait share one sync (group commit).
 
 use super::{Durable, StorageShared};
 use crate::error::StorageError;
+use crate::log::files::StoredEnds;
 use crate::sync::lock_std;
 use crate::topic_partition::TopicPartition;
 use crate::wait::{Attempt, EventCount, Patience, WaitFor, WaitStrategy, Waited, Waiter, wait};
@@ -32,6 +34,15 @@ impl Drop for SyncWanted {
     }
 }
 
+/// How records are stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Level {
+    /// In their file.
+    Written,
+    /// In their file, which is synced.
+    Durable,
+}
+
 /// What one partition is waited for.
 pub(crate) struct Wanted {
     pub(crate) partition: TopicPartition,
@@ -43,43 +54,58 @@ pub(crate) struct Wanted {
 /// A wait for one storage.
 struct Wait {
     wanted: Vec<Wanted>,
+    level: Level,
     waiter: Waiter,
-    _sync: SyncWanted,
+    _sync: Option<SyncWanted>,
 }
 
 impl Wait {
-    /// `None` if everything is durable.
-    fn new(mut wanted: Vec<Wanted>) -> Option<Wait> {
-        wanted.retain(|one| !one.is_durable());
+    /// `None` if everything is stored.
+    fn new(mut wanted: Vec<Wanted>, level: Level) -> Option<Wait> {
+        wanted.retain(|one| !one.is_stored(level));
         let storage = wanted.first()?.durable.storage.clone();
+        let sync = match level {
+            Level::Durable => Some(SyncWanted::new(&storage)),
+            Level::Written => {
+                storage.wake_copier();
+                None
+            }
+        };
         Some(Wait {
             wanted,
+            level,
             waiter: Waiter::default(),
-            _sync: SyncWanted::new(&storage),
+            _sync: sync,
         })
     }
 
     fn timed_out(&self) -> StorageError {
-        let (wanted, partition, durable_end) = match self.wanted.first() {
-            Some(one) => (
-                one.end,
-                one.partition.clone(),
-                one.durable.files.durable_end(),
-            ),
-            None => (0, TopicPartition::new("", 0), 0),
+        let (wanted, partition, ends) = match self.wanted.first() {
+            Some(one) => (one.end, one.partition.clone(), one.durable.files.ends()),
+            None => (0, TopicPartition::new("", 0), StoredEnds::default()),
         };
         StorageError::TimedOut {
             topic: partition.topic,
             partition: partition.partition,
             wanted,
-            durable_end,
+            written_end: ends.written,
+            durable_end: ends.durable,
         }
     }
 }
 
 impl Wanted {
-    fn is_durable(&self) -> bool {
-        self.durable.files.durable_end() >= self.end
+    fn is_stored(&self, level: Level) -> bool {
+        self.end <= level.end_of(&self.durable.files.ends())
+    }
+}
+
+impl Level {
+    fn end_of(self, ends: &StoredEnds) -> u64 {
+        match self {
+            Level::Written => ends.written,
+            Level::Durable => ends.durable,
+        }
     }
 }
 
@@ -87,14 +113,14 @@ impl WaitFor for Wait {
     type Output = Result<(), StorageError>;
 
     fn attempt(&mut self) -> Attempt<Self::Output> {
-        let mut fault = None;
+        let (mut fault, level) = (None, self.level);
         self.wanted.retain(|one| {
-            let (durable_end, stopped) = one.durable.files.durability();
-            let is_durable = durable_end >= one.end;
-            if !is_durable && fault.is_none() {
-                fault = stopped;
+            let ends = one.durable.files.ends();
+            let is_stored = one.end <= level.end_of(&ends);
+            if !is_stored && fault.is_none() {
+                fault = ends.fault;
             }
-            !is_durable
+            !is_stored
         });
         match fault {
             Some(fault) => Attempt::Ready(Err(fault)),
@@ -108,8 +134,11 @@ impl WaitFor for Wait {
     }
 
     fn enrolment(&mut self) -> (&mut Waiter, impl Iterator<Item = &Arc<EventCount>>) {
-        let first = self.wanted.first();
-        let progress = first.map(|one| &one.durable.storage.progress);
+        let storage = self.wanted.first().map(|one| &one.durable.storage);
+        let progress = storage.map(|storage| match self.level {
+            Level::Written => &storage.written,
+            Level::Durable => &storage.progress,
+        });
         (&mut self.waiter, progress.into_iter().chain(iter::empty()))
     }
 
@@ -119,9 +148,13 @@ impl WaitFor for Wait {
     }
 }
 
-/// Waits until everything wanted is durable, at most for `timeout`.
-pub(crate) fn wait_durable(wanted: Vec<Wanted>, timeout: Duration) -> Result<(), StorageError> {
-    let Some(mut waiting) = Wait::new(wanted) else {
+/// Waits until everything wanted is stored, at most for `timeout`.
+pub(crate) fn wait_stored(
+    wanted: Vec<Wanted>,
+    level: Level,
+    timeout: Duration,
+) -> Result<(), StorageError> {
+    let Some(mut waiting) = Wait::new(wanted, level) else {
         return Ok(());
     };
     match wait(&mut waiting, Patience::UpTo(timeout)) {
@@ -130,22 +163,23 @@ pub(crate) fn wait_durable(wanted: Vec<Wanted>, timeout: Duration) -> Result<(),
     }
 }
 
-/// The future of [`Topic::wait_durable_async`](crate::Topic::wait_durable_async). Dropping it ends
-/// the wait, and changes nothing else.
+/// The future of [`Topic::wait_written_async`](crate::Topic::wait_written_async),
+/// [`wait_durable_async`](crate::Topic::wait_durable_async) and
+/// [`flush_async`](crate::Topic::flush_async). Dropping it ends the wait, and changes nothing else.
 #[must_use = "a future does nothing unless it is polled"]
-pub struct WaitDurableAsync {
+pub struct WaitStoredAsync {
     waiting: Option<Wait>,
     refused: Option<StorageError>,
 }
 
-impl WaitDurableAsync {
-    pub(crate) fn new(wanted: Result<Vec<Wanted>, StorageError>) -> WaitDurableAsync {
+impl WaitStoredAsync {
+    pub(crate) fn new(wanted: Result<Vec<Wanted>, StorageError>, level: Level) -> WaitStoredAsync {
         match wanted {
-            Ok(wanted) => WaitDurableAsync {
-                waiting: Wait::new(wanted),
+            Ok(wanted) => WaitStoredAsync {
+                waiting: Wait::new(wanted, level),
                 refused: None,
             },
-            Err(error) => WaitDurableAsync {
+            Err(error) => WaitStoredAsync {
                 waiting: None,
                 refused: Some(error),
             },
@@ -153,7 +187,7 @@ impl WaitDurableAsync {
     }
 }
 
-impl Future for WaitDurableAsync {
+impl Future for WaitStoredAsync {
     type Output = Result<(), StorageError>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
@@ -173,9 +207,9 @@ impl Future for WaitDurableAsync {
     }
 }
 
-impl fmt::Debug for WaitDurableAsync {
+impl fmt::Debug for WaitStoredAsync {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("WaitDurableAsync")
+        f.debug_struct("WaitStoredAsync")
             .field("ended", &self.waiting.is_none())
             .finish()
     }

@@ -31,11 +31,6 @@ impl FromStr for AckLevel {
     }
 }
 
-/// How often a wait for records to be written looks: about as often as they are.
-pub(crate) const LOOK_EACH: Duration = Duration::from_millis(1);
-/// After this many looks a fault is looked for: a partition that has failed is never written.
-const LOOKS_WITHOUT_FAULT: u32 = 20;
-
 /// Waits until all records of the partition before `end` are stored as this level says.
 pub(crate) async fn stored(
     topic: &Topic,
@@ -48,21 +43,9 @@ pub(crate) async fn stored(
     }
     match level {
         AckLevel::Memory => Ok(()),
-        AckLevel::Written => written(topic, partition, end).await,
+        AckLevel::Written => topic.wait_written_async(partition, end).await,
         AckLevel::Durable => topic.wait_durable_async(partition, end).await,
     }
-}
-
-async fn written(topic: &Topic, partition: u32, end: u64) -> Result<(), StorageError> {
-    let mut looks = 0u32;
-    while topic.written_end(partition)? < end {
-        looks = looks.wrapping_add(1);
-        if looks % LOOKS_WITHOUT_FAULT == 0 {
-            fault(topic, partition)?;
-        }
-        tokio::time::sleep(LOOK_EACH).await;
-    }
-    Ok(())
 }
 
 /// Why nothing more of a partition is stored, if that is so.

@@ -167,7 +167,7 @@ fn a_topic_is_deleted_and_created_again_while_records_are_sent() {
 }
 
 /// Polls a future until it is ready.
-fn block_on<F: core::future::Future>(future: F) -> F::Output {
+pub(super) fn block_on<F: core::future::Future>(future: F) -> F::Output {
     let mut future = Box::pin(future);
     let mut ready = None;
     wait_until("a future", || {

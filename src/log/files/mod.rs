@@ -96,6 +96,17 @@ struct State {
     fault: Option<StorageError>,
 }
 
+/// How far a partition is stored.
+#[derive(Debug, Default)]
+pub(crate) struct StoredEnds {
+    /// Everything before this offset is in the files.
+    pub(crate) written: u64,
+    /// Everything before this offset is synced.
+    pub(crate) durable: u64,
+    /// Why nothing more is written.
+    pub(crate) fault: Option<StorageError>,
+}
+
 /// The outcome of a look for an offset.
 pub(crate) enum Found {
     Chunk(Chunk),
@@ -192,10 +203,14 @@ impl PartitionFiles {
         lock_std(&self.state).durable_end
     }
 
-    /// The durable end, and why nothing more is written, as of one moment.
-    pub(crate) fn durability(&self) -> (u64, Option<StorageError>) {
+    /// How far the partition is stored, as of one moment.
+    pub(crate) fn ends(&self) -> StoredEnds {
         let state = lock_std(&self.state);
-        (state.durable_end, state.fault.clone())
+        StoredEnds {
+            written: state.written_end,
+            durable: state.durable_end,
+            fault: state.fault.clone(),
+        }
     }
 
     /// Bytes of all files.

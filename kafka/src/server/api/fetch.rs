@@ -5,7 +5,6 @@
 
 use super::code;
 use super::list_offsets::check_leader_epoch;
-use crate::server::acknowledge::LOOK_EACH;
 use crate::server::connection::Client;
 use crate::server::reader::{FetchedRecords, PartitionFetch, ReadError, Room, wait_for_records};
 use crate::server::topics::ServedTopic;
@@ -22,6 +21,9 @@ use uuid::Uuid;
 
 /// The session epochs of a request that has all its partitions in it.
 const FULL_FETCH_EPOCHS: [i32; 2] = [-1, 0];
+
+/// How often a fetch looks whether records that were sent are stored: about as often as they are.
+const LOOK_EACH: Duration = Duration::from_millis(1);
 
 /// A partition of a request.
 enum Fetched {

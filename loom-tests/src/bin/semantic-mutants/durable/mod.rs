@@ -71,3 +71,19 @@ const fn storage(
         tests: "--lib -- broker:: storage::",
     }
 }
+
+/// A change that the tests of directories notice.
+const fn directories(
+    name: &'static str,
+    file: &'static str,
+    old: &'static str,
+    new: &'static str,
+) -> Mutant {
+    Mutant {
+        name,
+        file,
+        old,
+        new,
+        tests: "--test durable -- directories::",
+    }
+}

@@ -1,7 +1,10 @@
 //! What the threads of a storage, a broker and the small files do not do.
 
 use super::Mutant;
-use super::{COMMITS, COPIER, OPEN, REPLACE, SHARED, STORAGE_MOD, SYNCER, TEXT, WAITING, storage};
+use super::{
+    COMMITS, COPIER, OPEN, REPLACE, SHARED, STORAGE_MOD, SYNCER, TEXT, WAITING, directories,
+    storage,
+};
 
 pub(crate) const STORAGE: &[Mutant] = &[
     storage(
@@ -47,6 +50,54 @@ pub(crate) const STORAGE: &[Mutant] = &[
         "                Ok(_) => {}",
     ),
     storage(
+        "a wait for written records is not woken by the copier",
+        COPIER,
+        "            self.durable.storage.written.notify();\n",
+        "",
+    ),
+    storage(
+        "a wait for written records is not woken when a partition stops",
+        SHARED,
+        "        self.written.notify();\n",
+        "",
+    ),
+    storage(
+        "a wait for written records ends although they are not",
+        WAITING,
+        "            Level::Written => ends.written,",
+        "            Level::Written => ends.written.max(1 << 40),",
+    ),
+    storage(
+        "a topic ends for a reader of durable records after the last record",
+        "src/log/partition/roll.rs",
+        "            Some(files) if files.is_stopped() => Some(end.min(files.durable_end())),\n",
+        "",
+    ),
+    storage(
+        "a second owner of a topic's files takes the first one's right away",
+        SHARED,
+        "        is_free.then(|| Served {",
+        "        is_free.then_some(()); Some(Served {",
+    ),
+    directories(
+        "a file of another topic names one whose record is lost",
+        "src/log/files/aside.rs",
+        "        (header.topic_id == topic_id).then_some(header.topic)",
+        "        Some(header.topic)",
+    ),
+    directories(
+        "a directory whose topic is not known is not reported",
+        "src/storage/catalog.rs",
+        "            None if has_records(disk, &dir)? =>",
+        "            None if false && has_records(disk, &dir)? =>",
+    ),
+    directories(
+        "two directories of one topic are both served",
+        "src/storage/catalog.rs",
+        "        match topics.iter().find(is_same) {",
+        "        match topics.iter().find(is_same).filter(|_| false) {",
+    ),
+    storage(
         "a partition that stops closes no topic",
         SHARED,
         "        if self.config.on_write_error == OnWriteError::Close {",
@@ -61,14 +112,14 @@ pub(crate) const STORAGE: &[Mutant] = &[
     storage(
         "a wait does not look for what has failed",
         WAITING,
-        "                fault = stopped;",
-        "                fault = stopped.filter(|_| false);",
+        "                fault = ends.fault;",
+        "                fault = ends.fault.filter(|_| false);",
     ),
     storage(
         "a wait wants one record less",
         WAITING,
-        "self.durable.files.durable_end() >= self.end",
-        "self.durable.files.durable_end() + 1 >= self.end",
+        "            let is_stored = one.end <= level.end_of(&ends);",
+        "            let is_stored = one.end <= level.end_of(&ends) + 1;",
     ),
     storage(
         "a new topic's name is not synced",
