@@ -15,7 +15,7 @@
 use super::text::{self, Contents};
 use crate::disk::{Disk, Entry};
 use crate::error::StorageError;
-use crate::log::files::topic_name_in;
+use crate::log::files::{is_file_of_records, topic_name_in};
 use crate::log::partition_id::MAX_PARTITIONS;
 use crate::name::name_fault;
 use std::path::{Path, PathBuf};
@@ -214,11 +214,11 @@ fn partition_numbers(disk: &dyn Disk, topic: &Path) -> Result<Vec<u32>, StorageE
     Ok(numbers.filter(|&number| number < MAX_PARTITIONS).collect())
 }
 
-/// Whether a file of a partition is there.
+/// Whether a file with records is there.
 fn has_records(disk: &dyn Disk, topic: &Path) -> Result<bool, StorageError> {
     for partition in partition_numbers(disk, topic)? {
         let entries = list_dir(disk, &partition_dir(topic, partition))?;
-        if entries.iter().any(|entry| !entry.is_dir) {
+        if entries.iter().any(|entry| is_file_of_records(&entry.name)) {
             return Ok(true);
         }
     }

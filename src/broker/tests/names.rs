@@ -168,3 +168,20 @@ fn what_a_replacement_has_left_behind_is_used_again() {
     assert_eq!(disk.names(Path::new("/d")), ["small"]);
     assert_eq!(disk.bytes(path), b"new");
 }
+
+#[test]
+fn a_topic_that_a_killed_process_has_not_completed_is_no_damage() {
+    let at_7 = || small_ring().begin_at(0, 7);
+    let create_killed = |disk: &ModelDisk| {
+        let opened = Broker::open(config(disk));
+        drop(opened.and_then(|(broker, _)| broker.create_topic("t", at_7())));
+    };
+    let check = |disk: &ModelDisk, what: &str| {
+        let (broker, report) = Broker::open(config(disk)).unwrap();
+        assert!(!report.has_damage(), "{what}: {report:?}");
+        let topic = broker.get_or_create_topic("t", at_7()).unwrap();
+        let sent = topic.producer().send(Record::new("first")).unwrap();
+        assert_eq!(sent.offset, 7, "{what}");
+    };
+    killed_in_each_operation(1, |_| {}, create_killed, check);
+}

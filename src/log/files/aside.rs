@@ -3,7 +3,7 @@
 use super::format::{FILE_HEADER, FileHeader, PAGE, SEAL, SEAL_AT};
 use super::recover::{Aside, Directory};
 use super::scan::Scanned;
-use super::write::mark_failed_sync;
+use super::write::{is_file_of_records, mark_failed_sync};
 use crate::disk::{Disk, DiskFile};
 use crate::error::StorageError;
 use std::io;
@@ -162,7 +162,7 @@ fn used_bytes(handle: &dyn DiskFile, from: u64, len: u64) -> io::Result<u64> {
 /// The topic's name, by the first file in a partition's directory that is of the topic with this id.
 pub(crate) fn topic_name_in(disk: &dyn Disk, dir: &Path, topic_id: [u8; 16]) -> Option<String> {
     let names = disk.list(dir).ok()?.into_iter().map(|entry| entry.name);
-    let mut files = names.filter(|name| name.ends_with(".rl"));
+    let mut files = names.filter(|name| is_file_of_records(name));
     files.find_map(|name| {
         let mut bytes = [0; FILE_HEADER];
         disk.open(&dir.join(name), false)

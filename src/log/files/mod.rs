@@ -40,7 +40,7 @@ pub(crate) use aside::topic_name_in;
 pub(crate) use chunk::{Chunk, ChunkBuffer};
 pub(crate) use faults::Faults;
 pub(crate) use recover::Recovery;
-pub(crate) use write::SyncJob;
+pub(crate) use write::{SyncJob, is_file_of_records};
 
 use crate::disk::Disk;
 use crate::error::StorageError;

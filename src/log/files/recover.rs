@@ -21,7 +21,7 @@ use super::format::{
 };
 use super::remove::{LOG_START, Removal, decode_start};
 use super::scan::{durable_end_shown, scan};
-use super::write::{Active, Full, SYNC_FAILED, Writer, file_name};
+use super::write::{Active, Full, SYNC_FAILED, Writer, file_name, is_file_of_records};
 use super::{FileOptions, PartitionFiles, PartitionName, State};
 use crate::disk::{Disk, DiskFile, read_small};
 use crate::error::StorageError;
@@ -177,7 +177,7 @@ impl Directory<'_> {
         // Twenty digits: sorted by name is sorted by offset.
         let mut names: Vec<String> = names
             .map(|entry| entry.name)
-            .filter(|name| name.ends_with(".rl"))
+            .filter(|name| is_file_of_records(name))
             .collect();
         self.remove_again(&mut names)?;
         let (mut files, mut writer): (Vec<Arc<StoredFile>>, _) = (Vec::new(), Writer::default());

@@ -85,6 +85,11 @@ pub(super) fn file_name(base: u64) -> String {
     format!("{base:020}.rl")
 }
 
+/// Whether a file in a partition's directory has records, by its name.
+pub(crate) fn is_file_of_records(name: &str) -> bool {
+    name.ends_with(".rl")
+}
+
 impl PartitionFiles {
     fn failed(
         operation: &'static str,
