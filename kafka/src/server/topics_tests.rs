@@ -33,6 +33,32 @@ fn settings_of_a_creation_that_was_cut_off_are_no_later_topics() {
 }
 
 #[test]
+fn a_topic_that_had_the_brokers_limit_has_not_the_programs_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let (broker, _) = Broker::open(dir.path()).unwrap();
+    let store = Arc::new(Store::open(&dir.path().join("kafka")).unwrap());
+    let config = Config::default();
+    let start = || Topics::new(broker.clone(), Some(store.clone()), &config).unwrap();
+    let topics = start();
+    let limit = [("log.retention.ms", "7")].into_iter();
+    let limit = AlteredSettings::new(limit).unwrap();
+    let changed = topics.change_broker_settings(Level::AllBrokers, |_| Ok::<_, StoreError>(limit));
+    changed.unwrap();
+    // A program's, which is looked up first when the broker has its limit.
+    broker.create_topic("orders", TopicConfig::new()).unwrap();
+    let limit = Some(std::time::Duration::from_millis(7));
+    assert_eq!(topics.find("orders").unwrap().settings().retention, limit);
+    // The process has ended when the limit was taken back of the broker, and of no topic yet.
+    store
+        .put_broker_settings("", &AlteredSettings::default())
+        .unwrap();
+    let orders = start().find("orders").unwrap();
+    assert_eq!(orders.settings().retention, None);
+    assert!(orders.settings.kept().sets_retention);
+    assert!(!orders.settings.kept().sets_retention_bytes);
+}
+
+#[test]
 fn a_topic_keeps_its_id_until_it_is_deleted() {
     let topics = topics();
     let config = TopicConfig::new();
