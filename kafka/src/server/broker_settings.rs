@@ -1,6 +1,6 @@
 //! The broker's own configuration: what it was started with, and what clients alter while it runs.
 //!
-//! The broker's names that can be altered are those that have the defaults of topics
+//! The names that can be altered are the ones that have the defaults of topics
 //! ([`Setting::synonym`]). There are two levels, as in Kafka: the resource of the empty name is the
 //! default of all brokers, and the one that is named by its node id is one broker's. What counts is
 //! the topic's own value, then the broker's, the default of all brokers, what the broker was started
