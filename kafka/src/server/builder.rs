@@ -320,7 +320,7 @@ impl ServerBuilder {
         let shared = Arc::new(Shared {
             cluster_id,
             topic_config: self.config.topic_config(store.is_some()),
-            topics: Topics::new(broker.clone(), store.clone(), self.config.read_up_to)?,
+            topics: Topics::new(broker.clone(), store.clone(), &self.config)?,
             groups: Groups::new(
                 self.config.group_times,
                 self.config.limits.group_members,

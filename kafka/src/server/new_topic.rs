@@ -83,15 +83,13 @@ impl NewTopic {
         let partitions = self.partitions.unwrap_or(shared.config.default_partitions);
         let found = shared.topics.find(&self.name);
         if let Some(found) = found.filter(|_| shared.store.is_some()) {
-            if found.topic.partitions() != partitions || *found.settings() != settings {
+            if found.topic.partitions() != partitions || *found.configured() != settings {
                 let topic = self.name.as_str();
                 warn!(topic, "the topic is there, and keeps its other settings");
             }
             return Ok(());
         }
-        let topic_config = settings
-            .on(shared.topic_config.clone())
-            .partitions(partitions);
+        let topic_config = shared.topic_config.clone().partitions(partitions);
         let created = shared.topics.create(&self.name, topic_config, settings);
         created
             .map(|_| ())

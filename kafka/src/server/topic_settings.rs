@@ -26,7 +26,7 @@ pub(crate) struct Setting {
     pub(crate) name: &'static str,
     pub(crate) kind: ValueKind,
     pub(crate) default: &'static str,
-    /// The broker's configuration that has the default, if there is one.
+    /// The broker's configuration that topics without a value of their own have, if there is one.
     pub(crate) synonym: Option<&'static str>,
     /// The values that are allowed, if not all of the kind are.
     allowed: &'static [&'static str],
@@ -65,6 +65,8 @@ const fn choice(
 }
 
 pub(crate) const MAX_MESSAGE_BYTES: &str = "max.message.bytes";
+pub(crate) const RETENTION_MS: &str = "retention.ms";
+pub(crate) const RETENTION_BYTES: &str = "retention.bytes";
 const AFTER_MAX: &str = "message.timestamp.after.max.ms";
 const BEFORE_MAX: &str = "message.timestamp.before.max.ms";
 const CREATE_TIME: &str = "CreateTime";
@@ -87,7 +89,7 @@ pub(crate) static SETTINGS: &[Setting] = {
         setting("delete.retention.ms", Long, "86400000", "log.cleaner.delete.retention.ms"),
         setting("file.delete.delay.ms", Long, "60000", "log.segment.delete.delay.ms"),
         setting("flush.messages", Long, FOREVER, "log.flush.interval.messages"),
-        setting("flush.ms", Long, FOREVER, ""),
+        setting("flush.ms", Long, FOREVER, "log.flush.interval.ms"),
         setting("follower.replication.throttled.replicas", List, "", ""),
         setting("index.interval.bytes", Int, "4096", "log.index.interval.bytes"),
         setting("leader.replication.throttled.replicas", List, "", ""),
@@ -106,12 +108,12 @@ pub(crate) static SETTINGS: &[Setting] = {
         setting("remote.log.copy.disable", Boolean, "false", ""),
         setting("remote.log.delete.on.disable", Boolean, "false", ""),
         setting("remote.storage.enable", Boolean, "false", ""),
-        setting("retention.bytes", Long, "-1", "log.retention.bytes"),
-        setting("retention.ms", Long, "-1", ""),
+        setting(RETENTION_BYTES, Long, "-1", "log.retention.bytes"),
+        setting(RETENTION_MS, Long, "-1", "log.retention.ms"),
         setting("segment.bytes", Int, "1073741824", "log.segment.bytes"),
         setting("segment.index.bytes", Int, "10485760", "log.index.size.max.bytes"),
-        setting("segment.jitter.ms", Long, "0", ""),
-        setting("segment.ms", Long, "604800000", ""),
+        setting("segment.jitter.ms", Long, "0", "log.roll.jitter.ms"),
+        setting("segment.ms", Long, "604800000", "log.roll.ms"),
         setting("unclean.leader.election.enable", Boolean, "false", "unclean.leader.election.enable"),
     ]
 };
@@ -121,6 +123,10 @@ pub(crate) static SETTINGS: &[Setting] = {
 pub(crate) enum SettingError {
     #[error("Unknown topic config name: {name}")]
     Unknown { name: String },
+    #[error("{name} is no configuration of brokers that can be altered here")]
+    UnknownOfBrokers { name: String },
+    #[error("Cannot update these configs dynamically: {name}")]
+    ReadOnly { name: String },
     #[error("Invalid value {value:?} for configuration {name}")]
     InvalidValue { name: String, value: String },
     #[error("Can't append to or subtract from {name}, which is no list")]
@@ -172,16 +178,19 @@ impl Setting {
         })
     }
 
-    /// The values of this list, as it is given or by default.
-    fn list(&self, given: &BTreeMap<&'static str, String>) -> Result<Values, SettingError> {
+    /// The values of this list, as it is given or by default. It may be given by another name.
+    fn list(&self, name: &str, given: Option<&String>) -> Result<Values, SettingError> {
         match self.kind {
-            ValueKind::List => Ok(Values::of(
-                given.get(self.name).map_or(self.default, String::as_str),
-            )),
+            ValueKind::List => Ok(Values::of(given.map_or(self.default, String::as_str))),
             _ => Err(SettingError::NoList {
-                name: self.name.to_owned(),
+                name: name.to_owned(),
             }),
         }
+    }
+
+    /// Whether a topic takes this value.
+    pub(crate) fn accepts(&self, value: &str) -> bool {
+        self.takes(value) && TopicSettings::default().apply(self.name, value)
     }
 
     fn takes(&self, value: &str) -> bool {
@@ -198,10 +207,38 @@ impl Setting {
     }
 }
 
-/// What clients have configured for a topic.
+/// Values by the names of their configurations.
+pub(crate) type Given = BTreeMap<&'static str, String>;
+
+/// Values with changes, in their order. `find` returns the configuration of a name, and this name.
+pub(crate) fn altered<'a>(
+    mut all: Given,
+    changes: impl Iterator<Item = (&'a str, Operation<'a>)>,
+    find: impl Fn(&str) -> Result<(&'static str, &'static Setting), SettingError>,
+) -> Result<Given, SettingError> {
+    for (name, operation) in changes {
+        // As in Kafka, what gets its default again need not be known.
+        if operation == Operation::Reset {
+            all.remove(name);
+            continue;
+        }
+        let (name, setting) = find(name)?;
+        let list = || setting.list(name, all.get(name));
+        let value = match operation {
+            Operation::Set(value) => value.trim().to_owned(),
+            Operation::Append(values) => list()?.with(values),
+            Operation::Subtract(values) => list()?.without(values),
+            Operation::Reset => continue,
+        };
+        all.insert(name, value);
+    }
+    Ok(all)
+}
+
+/// What is configured for a topic: by clients, or with the broker's defaults ([`TopicSettings::over`]).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct TopicSettings {
-    given: BTreeMap<&'static str, String>,
+    given: Given,
     pub(crate) timestamp_type: TimestampType,
     pub(crate) max_message_bytes: Option<usize>,
     /// How far the producer's times may be from the server's, in milliseconds.
@@ -218,7 +255,7 @@ impl TopicSettings {
     pub(crate) fn new<'a>(
         given: impl Iterator<Item = (&'a str, Option<&'a str>)>,
     ) -> Result<TopicSettings, SettingError> {
-        let mut all = BTreeMap::new();
+        let mut all = Given::new();
         for (name, value) in given {
             let known = Setting::find(name)?;
             match value {
@@ -234,31 +271,26 @@ impl TopicSettings {
         &self,
         changes: impl Iterator<Item = (&'a str, Operation<'a>)>,
     ) -> Result<TopicSettings, SettingError> {
-        let mut all = self.given.clone();
-        for (name, operation) in changes {
-            let known = Setting::find(name);
-            let (known, value) = match operation {
-                Operation::Set(value) => (known?, value.trim().to_owned()),
-                Operation::Append(values) => {
-                    let known = known?;
-                    (known, known.list(&all)?.with(values))
-                }
-                Operation::Subtract(values) => {
-                    let known = known?;
-                    (known, known.list(&all)?.without(values))
-                }
-                Operation::Reset => {
-                    // As in Kafka, it need not be known.
-                    all.remove(name);
-                    continue;
-                }
-            };
-            all.insert(known.name, value);
-        }
-        TopicSettings::checked(all)
+        let find = |name: &str| Setting::find(name).map(|known| (known.name, known));
+        TopicSettings::checked(altered(self.given.clone(), changes, find)?)
     }
 
-    fn checked(given: BTreeMap<&'static str, String>) -> Result<TopicSettings, SettingError> {
+    /// What counts for a topic with these settings, where these are the defaults: its own, and the
+    /// defaults that it does not set.
+    pub(crate) fn over(&self, defaults: Given) -> TopicSettings {
+        let mut all = defaults;
+        let own = self.given.iter();
+        all.extend(own.map(|(name, value)| (*name, value.clone())));
+        let mut settings = TopicSettings::default();
+        for (name, value) in &all {
+            // Both were checked when they were set.
+            settings.apply(name, value);
+        }
+        settings.given = all;
+        settings
+    }
+
+    fn checked(given: Given) -> Result<TopicSettings, SettingError> {
         let mut settings = TopicSettings::default();
         for (name, value) in &given {
             if !Setting::find(name)?.takes(value) || !settings.apply(name, value) {
@@ -280,11 +312,11 @@ impl TopicSettings {
                 self.max_message_bytes = usize::try_from(bytes).ok();
                 bytes >= 0
             }
-            ("retention.bytes", Ok(bytes)) => {
+            (RETENTION_BYTES, Ok(bytes)) => {
                 self.retention_bytes = u64::try_from(bytes).ok();
                 bytes >= -1
             }
-            ("retention.ms", Ok(milliseconds)) => {
+            (RETENTION_MS, Ok(milliseconds)) => {
                 self.retention = u64::try_from(milliseconds).ok().map(Duration::from_millis);
                 milliseconds >= -1
             }

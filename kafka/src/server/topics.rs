@@ -15,7 +15,10 @@
 //! behind a lock of tokio's, which an idempotent batch holds while it is appended: its neighbours in
 //! the sequence must not overtake it. Other batches take neither.
 
+use super::broker_settings::{AlteredSettings, BrokerSettings, Level};
+use super::config::Config;
 use super::sequences::PartitionSequences;
+use super::served_settings::{CurrentBrokerSettings, ServedSettings};
 use super::store::settings::KeptSettings;
 use super::store::windows::Window;
 use super::store::{Store, StoreError};
@@ -36,12 +39,9 @@ pub(crate) struct ServedTopic {
     pub(crate) topic: Topic,
     /// How far readers get, if the topic is durable.
     read_up_to: ReadUpTo,
-    /// What clients have configured.
-    settings: ArcSwap<KeptSettings>,
+    settings: ServedSettings,
     /// Of a durable topic: the broker and the store by which its settings and producers are kept.
     kept_by: Option<(Broker, Arc<Store>)>,
-    /// Held while the settings are changed.
-    changing: Mutex<()>,
     /// Made by the first batch: while there is one, the topic admits no exclusive producer.
     producer: OnceLock<SharedProducer>,
     sequences: RwLock<Vec<Arc<PartitionSequences>>>,
@@ -51,7 +51,7 @@ impl ServedTopic {
     fn new(
         topic: Topic,
         id: Uuid,
-        settings: KeptSettings,
+        settings: ServedSettings,
         kept_by: Option<(Broker, Arc<Store>)>,
         read_up_to: ReadUpTo,
     ) -> ServedTopic {
@@ -59,9 +59,8 @@ impl ServedTopic {
             id,
             topic,
             read_up_to,
-            settings: ArcSwap::from_pointee(settings),
+            settings,
             kept_by,
-            changing: Mutex::default(),
             producer: OnceLock::new(),
             sequences: RwLock::default(),
         }
@@ -71,52 +70,29 @@ impl ServedTopic {
         self.topic.name()
     }
 
+    /// The settings that count: clients' own for this topic, and the broker's defaults.
     pub(crate) fn settings(&self) -> impl Deref<Target = TopicSettings> + use<> {
-        /// The settings among what is kept.
-        struct Loaded(Arc<KeptSettings>);
-        impl Deref for Loaded {
-            type Target = TopicSettings;
-
-            fn deref(&self) -> &TopicSettings {
-                &self.0.settings
-            }
-        }
-        Loaded(self.settings.load_full())
+        self.settings.effective()
     }
 
-    /// Changes the settings to what `changed` makes of them. If it fails, nothing has changed.
+    /// What clients have configured for this topic.
+    pub(crate) fn configured(&self) -> impl Deref<Target = TopicSettings> + use<> {
+        self.settings.configured()
+    }
+
+    /// Changes what is configured to what `changed` makes of it. If it fails, nothing has changed.
     pub(crate) fn change_settings<E: From<StoreError>>(
         &self,
         changed: impl FnOnce(&TopicSettings) -> Result<TopicSettings, E>,
     ) -> Result<(), E> {
-        let changing = self.changing.lock();
-        let _changing = changing.unwrap_or_else(PoisonError::into_inner);
-        let old = self.settings.load_full();
-        let new = old.with(changed(&old.settings)?);
-        if let Some((_, store)) = &self.kept_by {
-            store.put_topic_settings(self.id, &new)?;
-        }
-        // A program may have set its own limits, which a change of something else leaves alone.
-        if new.settings.retention != old.settings.retention {
-            self.topic.set_retention(new.settings.retention);
-        }
-        if new.settings.retention_bytes != old.settings.retention_bytes {
-            self.topic.set_retention_bytes(new.settings.retention_bytes);
-        }
-        self.settings.store(Arc::new(new));
-        self.topic.apply_retention();
-        Ok(())
+        let keep = |kept: &KeptSettings| self.keep_settings(kept);
+        self.settings.change(&self.topic, keep, changed)
     }
 
-    /// Sets the limits that clients had set before a restart.
-    fn apply_kept_limits(&self) {
-        let kept = self.settings.load_full();
-        if kept.sets_retention {
-            self.topic.set_retention(kept.settings.retention);
-        }
-        if kept.sets_retention_bytes {
-            self.topic
-                .set_retention_bytes(kept.settings.retention_bytes);
+    fn keep_settings(&self, kept: &KeptSettings) -> Result<(), StoreError> {
+        match &self.kept_by {
+            Some((_, store)) => store.put_topic_settings(self.id, kept),
+            None => Ok(()),
         }
     }
 
@@ -211,6 +187,14 @@ impl Incarnations {
     }
 }
 
+/// The name of the resource that has the broker's settings at a level.
+fn resource(level: Level, node_id: i32) -> String {
+    match level {
+        Level::AllBrokers => String::new(),
+        Level::Broker => node_id.to_string(),
+    }
+}
+
 /// Why a topic could not be created.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CreateError {
@@ -228,9 +212,11 @@ pub(crate) struct Topics {
     broker: Broker,
     store: Option<Arc<Store>>,
     read_up_to: ReadUpTo,
+    node_id: i32,
+    broker_settings: CurrentBrokerSettings,
     incarnations: Mutex<Incarnations>,
-    /// Held while a topic is created or deleted, which may take as long as the disk does. Lookups go on
-    /// meanwhile.
+    /// Held while a topic is created or deleted, or the broker's settings are changed, which may take
+    /// as long as the disk does. Lookups go on meanwhile.
     changing: Mutex<()>,
 }
 
@@ -238,9 +224,15 @@ impl Topics {
     pub(crate) fn new(
         broker: Broker,
         store: Option<Arc<Store>>,
-        read_up_to: ReadUpTo,
+        config: &Config,
     ) -> Result<Topics, StoreError> {
+        let node_id = config.node_id;
+        let mut settings = BrokerSettings::new(config);
         if let Some(store) = &store {
+            for level in Level::ALL {
+                let stored = store.broker_settings(&resource(level, node_id));
+                settings = settings.with(level, stored);
+            }
             store.complete_topics(|name| {
                 let id = broker.topic(name).ok()?.id()?;
                 Some(Uuid::from_bytes(id))
@@ -249,7 +241,9 @@ impl Topics {
         Ok(Topics {
             broker,
             store,
-            read_up_to,
+            read_up_to: config.read_up_to,
+            node_id,
+            broker_settings: Arc::new(ArcSwap::from_pointee(settings)),
             incarnations: Mutex::default(),
             changing: Mutex::default(),
         })
@@ -270,13 +264,63 @@ impl Topics {
     /// A topic that was not looked up before.
     fn serve(&self, topic: Topic) -> ServedTopic {
         let (id, kept_by) = self.identity(&topic);
-        let settings = match &kept_by {
+        let kept = match &kept_by {
             Some((_, store)) => store.topic_settings(id, topic.name()),
             None => KeptSettings::default(),
         };
-        let served = ServedTopic::new(topic, id, settings, kept_by, self.read_up_to);
-        served.apply_kept_limits();
+        let served = self.served_topic(topic, id, kept.clone(), kept_by);
+        served.settings.set_limits(&served.topic);
+        // The broker's defaults may have given it limits.
+        let kept_now = served.settings.kept();
+        if kept_now != kept
+            && let Err(reason) = served.keep_settings(&kept_now)
+        {
+            warn!(topic = served.name(), %reason, "the topic's settings are not kept");
+        }
         served
+    }
+
+    fn served_topic(
+        &self,
+        topic: Topic,
+        id: Uuid,
+        kept: KeptSettings,
+        kept_by: Option<(Broker, Arc<Store>)>,
+    ) -> ServedTopic {
+        let settings = ServedSettings::new(kept, self.broker_settings.clone());
+        ServedTopic::new(topic, id, settings, kept_by, self.read_up_to)
+    }
+
+    /// The broker's configuration.
+    pub(crate) fn broker_settings(&self) -> Arc<BrokerSettings> {
+        self.broker_settings.load_full()
+    }
+
+    /// Changes the broker's configuration at a level to what `changed` makes of it. If it fails,
+    /// nothing has changed. It blocks while the new limits of topics are stored.
+    pub(crate) fn change_broker_settings<E: From<StoreError>>(
+        &self,
+        level: Level,
+        changed: impl FnOnce(&AlteredSettings) -> Result<AlteredSettings, E>,
+    ) -> Result<(), E> {
+        // So that a topic that is created meanwhile does not keep the old limits.
+        let changing = self.changing.lock();
+        let _changing = changing.unwrap_or_else(PoisonError::into_inner);
+        let old = self.broker_settings();
+        let new = old.with(level, changed(old.level(level))?);
+        if let Some(store) = &self.store {
+            let resource = resource(level, self.node_id);
+            store.put_broker_settings(&resource, new.level(level))?;
+        }
+        self.broker_settings.store(Arc::new(new));
+        for served in self.names().iter().filter_map(|name| self.find(name)) {
+            let as_before = |own: &TopicSettings| Ok::<_, StoreError>(own.clone());
+            if let Err(reason) = served.change_settings(as_before) {
+                let topic = served.name();
+                warn!(topic, %reason, "a topic has not the broker's new settings yet");
+            }
+        }
+        Ok(())
     }
 
     pub(crate) fn broker(&self) -> &Broker {
@@ -364,7 +408,9 @@ impl Topics {
         }
         let changing = self.changing.lock();
         let _changing = changing.unwrap_or_else(PoisonError::into_inner);
-        let kept = KeptSettings::of_new_topic(settings);
+        let effective = self.broker_settings().effective(&settings);
+        let config = effective.on(config);
+        let kept = KeptSettings::of_new_topic(settings).with_limits_of(&effective);
         // Most topics have no settings of their own: then there is nothing to store.
         let store = self.store.as_ref();
         let store = store.filter(|_| kept != KeptSettings::default());
@@ -381,15 +427,22 @@ impl Topics {
             store.end_topic(name, id.map(|id| (Uuid::from_bytes(id), &kept)))?;
         }
         let topic = created.map_err(CreateError::Topic)?;
+        // A program may have configured limits that are taken away here.
+        if kept.sets_retention && effective.retention.is_none() {
+            topic.set_retention(None);
+        }
+        if kept.sets_retention_bytes && effective.retention_bytes.is_none() {
+            topic.set_retention_bytes(None);
+        }
         let mut incarnations = self.incarnations();
         // Another client may have looked it up already.
         let found = incarnations.by_name.get(name).cloned();
         if let Some(found) = found.filter(|found| !found.topic.is_closed()) {
-            found.settings.store(Arc::new(kept));
+            found.settings.replace(kept);
             return Ok(found);
         }
         let (id, kept_by) = self.identity(&topic);
-        Ok(incarnations.insert(ServedTopic::new(topic, id, kept, kept_by, self.read_up_to)))
+        Ok(incarnations.insert(self.served_topic(topic, id, kept, kept_by)))
     }
 }
 
@@ -400,76 +453,5 @@ pub fn is_valid_name(name: &str) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn topics() -> Topics {
-        Topics::new(Broker::new(), None, ReadUpTo::Sent).unwrap()
-    }
-
-    #[test]
-    fn settings_of_a_creation_that_was_cut_off_are_no_later_topics() {
-        let given = [("retention.ms", Some("1"))].into_iter();
-        let kept = KeptSettings::of_new_topic(TopicSettings::new(given).unwrap());
-        for was_created in [false, true] {
-            let dir = tempfile::tempdir().unwrap();
-            let (broker, _) = Broker::open(dir.path()).unwrap();
-            let store = Arc::new(Store::open(&dir.path().join("kafka")).unwrap());
-            let start =
-                || Topics::new(broker.clone(), Some(store.clone()), ReadUpTo::Sent).unwrap();
-            // The process has ended before the last step, or the last two.
-            store.begin_topic("orders", &kept).unwrap();
-            if was_created {
-                broker.create_topic("orders", TopicConfig::new()).unwrap();
-            }
-            let topics = start();
-            if was_created {
-                let orders = topics.find("orders").unwrap();
-                assert_eq!(*orders.settings(), kept.settings);
-                topics.delete(&orders).unwrap();
-            }
-            let none = TopicSettings::default();
-            let created = topics.create("orders", TopicConfig::new(), none.clone());
-            assert_eq!(*created.unwrap().settings(), none);
-            assert_eq!(*start().find("orders").unwrap().settings(), none);
-        }
-    }
-
-    #[test]
-    fn a_topic_keeps_its_id_until_it_is_deleted() {
-        let topics = topics();
-        let config = TopicConfig::new();
-        let first = topics
-            .create("orders", config.clone(), TopicSettings::default())
-            .unwrap()
-            .id;
-        assert_eq!(topics.find("orders").unwrap().id, first);
-        assert_eq!(topics.find_id(first).unwrap().name(), "orders");
-
-        topics.broker().delete_topic("orders").unwrap();
-        assert!(topics.find_id(first).is_none());
-        topics.broker().create_topic("orders", config).unwrap();
-        assert!(topics.find_id(first).is_none());
-        assert_ne!(topics.find("orders").unwrap().id, first);
-    }
-
-    #[test]
-    fn a_closed_topic_keeps_its_id() {
-        let topics = topics();
-        let served = topics
-            .create("orders", TopicConfig::new(), TopicSettings::default())
-            .unwrap();
-        served.topic.close();
-        assert_eq!(topics.find("orders").unwrap().id, served.id);
-    }
-
-    #[test]
-    fn topic_names_follow_the_rule_of_kafka() {
-        for name in ["orders", "a.b_c-D9", &"x".repeat(249)] {
-            assert!(is_valid_name(name), "{name}");
-        }
-        for name in ["", ".", "..", "a b", "ä", "a/b", &"x".repeat(250)] {
-            assert!(!is_valid_name(name), "{name}");
-        }
-    }
-}
+#[path = "topics_tests.rs"]
+mod tests;

@@ -20,8 +20,8 @@ use std::time::Duration;
 
 pub(crate) const SET: i8 = 0;
 pub(crate) const DELETE: i8 = 1;
-const APPEND: i8 = 2;
-const SUBTRACT: i8 = 3;
+pub(crate) const APPEND: i8 = 2;
+pub(crate) const SUBTRACT: i8 = 3;
 
 fn text(text: &str) -> StrBytes {
     StrBytes::from_string(text.to_owned())

@@ -9,6 +9,8 @@
 mod admin;
 mod admin_versions;
 mod alter;
+mod broker_configs;
+mod broker_defaults;
 mod client;
 mod connections;
 mod consumer_groups;

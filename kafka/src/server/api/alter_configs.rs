@@ -1,10 +1,11 @@
-//! AlterConfigs and IncrementalAlterConfigs: a topic's settings are changed while it is in use.
-//!
-//! The settings of the server itself cannot be changed.
+//! AlterConfigs and IncrementalAlterConfigs: the settings of topics and of the broker are changed while
+//! they are in use.
 
+use super::broker_configs;
 use super::configs::{BROKER, TOPIC};
 use super::topics::{INVALID_NAME, Refused, refused};
 use super::{once, text};
+use crate::server::broker_settings::{AlteredSettings, Level};
 use crate::server::connection::Client;
 use crate::server::topic_settings::{Operation, SettingError, TopicSettings};
 use crate::server::topics::{ServedTopic, is_valid_name};
@@ -19,7 +20,7 @@ use std::collections::{HashMap, HashSet};
 use std::hash::Hash;
 use std::sync::Arc;
 
-/// Replaces all settings of a topic.
+/// Replaces all that is configured for a resource.
 pub(super) fn replace(client: &Client, request: AlterConfigsRequest) -> AlterConfigsResponse {
     let key = |r: &kafka_protocol::messages::alter_configs_request::AlterConfigsResource| {
         (r.resource_type, r.resource_name.clone())
@@ -27,18 +28,28 @@ pub(super) fn replace(client: &Client, request: AlterConfigsRequest) -> AlterCon
     let repeated = repeated(request.resources.iter().map(key));
     let responses = once(request.resources, key).into_iter().map(|resource| {
         let (kind, name) = key(&resource);
-        let topic = find(client, &repeated, kind, &name);
-        let changed = topic.and_then(|topic| {
+        let found = find(client, &repeated, kind, &name);
+        let changed = found.and_then(|found| {
             let names = resource.configs.iter().map(|config| &config.name);
             refuse_repeated(names.map(|name| &**name))?;
             let mut given = Vec::new();
             for config in &resource.configs {
                 let value = config.value.as_deref();
                 let value = value.ok_or_else(|| without_value(&config.name))?;
-                given.push((&*config.name, Some(value)));
+                given.push((&*config.name, value));
             }
-            let changed = |_: &TopicSettings| TopicSettings::new(given.into_iter());
-            change(&topic, request.validate_only, changed)
+            let given = given.into_iter();
+            match found {
+                Resource::Topic(topic) => {
+                    let given = given.map(|(name, value)| (name, Some(value)));
+                    let changed = |_: &TopicSettings| TopicSettings::new(given);
+                    change(&topic, request.validate_only, changed)
+                }
+                Resource::Broker(level) => {
+                    let changed = |_: &AlteredSettings| AlteredSettings::new(given);
+                    change_broker(client, level, request.validate_only, changed)
+                }
+            }
         });
         let (error, message) = outcome(changed);
         alter_configs_response::AlterConfigsResourceResponse::default()
@@ -61,16 +72,25 @@ pub(super) fn alter(
     let repeated = repeated(request.resources.iter().map(key));
     let responses = once(request.resources, key).into_iter().map(|resource| {
         let (kind, name) = key(&resource);
-        let topic = find(client, &repeated, kind, &name);
-        let changed = topic.and_then(|topic| {
+        let found = find(client, &repeated, kind, &name);
+        let changed = found.and_then(|found| {
             let names = resource.configs.iter().map(|config| &config.name);
             refuse_repeated(names.map(|name| &**name))?;
             let mut changes = Vec::new();
             for config in &resource.configs {
                 changes.push((&*config.name, operation(config)?));
             }
-            let changed = |settings: &TopicSettings| settings.with(changes.into_iter());
-            change(&topic, request.validate_only, changed)
+            let changes = changes.into_iter();
+            match found {
+                Resource::Topic(topic) => {
+                    let changed = |settings: &TopicSettings| settings.with(changes);
+                    change(&topic, request.validate_only, changed)
+                }
+                Resource::Broker(level) => {
+                    let changed = |settings: &AlteredSettings| settings.with(changes);
+                    change_broker(client, level, request.validate_only, changed)
+                }
+            }
         });
         let (error, message) = outcome(changed);
         incremental_alter_configs_response::AlterConfigsResourceResponse::default()
@@ -135,13 +155,19 @@ fn refuse_repeated<'a>(names: impl Iterator<Item = &'a str>) -> Result<(), Refus
     }
 }
 
-/// The topic whose settings are to be changed.
+/// What has settings.
+enum Resource {
+    Topic(Arc<ServedTopic>),
+    Broker(Level),
+}
+
+/// What is to be changed.
 fn find(
     client: &Client,
     repeated: &HashSet<(i8, StrBytes)>,
     kind: i8,
     name: &StrBytes,
-) -> Result<Arc<ServedTopic>, Refused> {
+) -> Result<Resource, Refused> {
     if repeated.contains(&(kind, name.clone())) {
         let reason = "Each resource must appear at most once.";
         return refused(ResponseError::InvalidRequest, reason);
@@ -155,16 +181,13 @@ fn find(
             refused(ResponseError::InvalidTopicException, INVALID_NAME)
         }
         TOPIC => match client.shared.topics.find(name) {
-            Some(topic) => Ok(topic),
+            Some(topic) => Ok(Resource::Topic(topic)),
             None => {
                 let reason = format!("The topic '{}' does not exist.", name.as_str());
                 refused(ResponseError::UnknownTopicOrPartition, reason)
             }
         },
-        BROKER => {
-            let reason = "the settings of a server that runs cannot be changed";
-            refused(ResponseError::InvalidRequest, reason)
-        }
+        BROKER => broker_configs::level(client, name, "").map(Resource::Broker),
         other => {
             let reason = format!("resources of type {other} have no configurations here");
             refused(ResponseError::InvalidRequest, reason)
@@ -182,7 +205,30 @@ fn change(
         changed.or_else(|error| refused(ResponseError::InvalidConfig, error))
     };
     match validate_only {
-        true => changed(&topic.settings()).map(|_| ()),
+        true => changed(&topic.configured()).map(|_| ()),
         false => topic.change_settings(changed),
+    }
+}
+
+fn change_broker(
+    client: &Client,
+    level: Level,
+    validate_only: bool,
+    changed: impl FnOnce(&AlteredSettings) -> Result<AlteredSettings, SettingError>,
+) -> Result<(), Refused> {
+    let changed = |settings: &AlteredSettings| {
+        changed(settings).or_else(|error| {
+            // As in Kafka: whatever is wrong with a value is the request's fault.
+            let code = match error {
+                SettingError::NoList { .. } => ResponseError::InvalidConfig,
+                _ => ResponseError::InvalidRequest,
+            };
+            refused(code, error)
+        })
+    };
+    let topics = &client.shared.topics;
+    match validate_only {
+        true => changed(topics.broker_settings().level(level)).map(|_| ()),
+        false => topics.change_broker_settings(level, changed),
     }
 }

@@ -2,11 +2,11 @@
 
 use super::list_offsets::check_leader_epoch;
 use super::metadata::CLUSTER_OPERATIONS;
-use super::{code, once, text};
+use super::topics::Refused;
+use super::{broker_configs, code, once, text};
+use crate::server::broker_settings::{SourcedValue, ValueSource, first_value};
 use crate::server::connection::Client;
-use crate::server::topic_settings::{
-    MAX_MESSAGE_BYTES, SETTINGS, Setting, TopicSettings, ValueKind,
-};
+use crate::server::topic_settings::{SETTINGS, ValueKind};
 use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::describe_cluster_response::DescribeClusterBroker;
 use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
@@ -27,30 +27,6 @@ pub(super) const BROKER_LOGGER: i8 = 8;
 pub(super) const CLIENT_METRICS: i8 = 16;
 pub(super) const GROUP: i8 = 32;
 
-/// Where a value is from.
-const OF_TOPIC: i8 = 1;
-const OF_BROKER: i8 = 4;
-const DEFAULT: i8 = 5;
-
-/// The value of a topic's configuration.
-pub(super) fn described(client: &Client, settings: &TopicSettings, setting: &Setting) -> String {
-    match settings.given(setting.name) {
-        Some(given) => given.to_owned(),
-        None if setting.name == MAX_MESSAGE_BYTES => {
-            client.shared.config.limits.batch_bytes.to_string()
-        }
-        None => setting.default.to_owned(),
-    }
-}
-
-/// Where the value of a topic's configuration is from.
-pub(super) fn source(settings: &TopicSettings, setting: &Setting) -> i8 {
-    match settings.given(setting.name) {
-        Some(_) => OF_TOPIC,
-        None => DEFAULT,
-    }
-}
-
 pub(super) fn describe(
     client: &Client,
     version: i16,
@@ -61,12 +37,13 @@ pub(super) fn describe(
     let results = resources.into_iter().map(|resource| {
         let configs = match resource.resource_type {
             TOPIC => topic_configs(client, &resource, request.include_synonyms),
-            BROKER => broker_configs(client, &resource),
-            _ => Err(ResponseError::InvalidRequest),
+            BROKER => broker_configs(client, &resource, request.include_synonyms),
+            _ => Err(ResponseError::InvalidRequest.into()),
         };
+        let error = configs.as_ref().err().map(|refused| refused.error);
         let result = DescribeConfigsResult::default()
             .with_resource_type(resource.resource_type)
-            .with_error_code(code(configs.as_ref().err().copied()));
+            .with_error_code(code(error));
         let asked = resource.configuration_keys;
         let is_asked = |config: &DescribeConfigsResourceResult| {
             let mut keys = asked.iter().flatten();
@@ -78,7 +55,7 @@ pub(super) fn describe(
                 let configs = configs.map(|config| for_version(version, config));
                 result.with_configs(configs.collect())
             }
-            Err(error) => result.with_error_message(Some(text(error.to_string()))),
+            Err(Refused { reason, .. }) => result.with_error_message(Some(text(reason))),
         };
         result.with_resource_name(resource.resource_name)
     });
@@ -96,107 +73,53 @@ fn for_version(
     }
 }
 
-fn config(name: &str, value: String, kind: ValueKind, source: i8) -> DescribeConfigsResourceResult {
+/// A configuration with its value.
+pub(super) fn entry(
+    name: &str,
+    value: &str,
+    kind: ValueKind,
+    source: ValueSource,
+) -> DescribeConfigsResourceResult {
     DescribeConfigsResourceResult::default()
         .with_name(text(name))
         .with_value(Some(text(value)))
-        .with_config_source(source)
+        .with_config_source(source as i8)
         .with_config_type(kind as i8)
         .with_documentation(None)
+}
+
+/// One of the values that a configuration has.
+pub(super) fn synonym(value: &SourcedValue) -> DescribeConfigsSynonym {
+    DescribeConfigsSynonym::default()
+        .with_name(text(value.name))
+        .with_value(Some(text(value.value.as_str())))
+        .with_source(value.source as i8)
 }
 
 fn topic_configs(
     client: &Client,
     resource: &DescribeConfigsResource,
     include_synonyms: bool,
-) -> Result<Vec<DescribeConfigsResourceResult>, ResponseError> {
+) -> Result<Vec<DescribeConfigsResourceResult>, Refused> {
     let topic = client.shared.topics.find(&resource.resource_name);
     let topic = topic.ok_or(ResponseError::UnknownTopicOrPartition)?;
-    let settings = topic.settings();
+    let (own, broker) = (topic.configured(), client.shared.topics.broker_settings());
     let configs = SETTINGS.iter().map(|setting| {
-        let source = source(&settings, setting);
-        let value = described(client, &settings, setting);
-        let synonym = |name: &str, value: String, source| {
-            DescribeConfigsSynonym::default()
-                .with_name(text(name))
-                .with_value(Some(text(value)))
-                .with_source(source)
-        };
-        let mut synonyms = Vec::new();
-        if source == OF_TOPIC {
-            synonyms.push(synonym(setting.name, value.clone(), OF_TOPIC));
-        }
-        if let Some(of_broker) = setting.synonym {
-            let default = described(client, &TopicSettings::default(), setting);
-            synonyms.push(synonym(of_broker, default, DEFAULT));
-        }
-        let config = config(setting.name, value, setting.kind, source);
-        match include_synonyms {
-            true => config.with_synonyms(synonyms),
-            false => config,
-        }
+        let values = broker.topic_values(&own, setting);
+        let (value, source) = first_value(&values, setting);
+        let synonyms = values.iter().filter(|_| include_synonyms).map(synonym);
+        entry(setting.name, value, setting.kind, source).with_synonyms(synonyms.collect())
     });
     Ok(configs.collect())
 }
 
-/// What of this server's settings has a name in Kafka.
 fn broker_configs(
     client: &Client,
     resource: &DescribeConfigsResource,
-) -> Result<Vec<DescribeConfigsResourceResult>, ResponseError> {
-    use ValueKind::{Boolean, Int, Text};
-    let config = &client.shared.config;
-    if resource.resource_name.is_empty() {
-        // The dynamic defaults of all brokers: there are none.
-        return Ok(Vec::new());
-    }
-    if *resource.resource_name != *config.node_id.to_string() {
-        return Err(ResponseError::InvalidRequest);
-    }
-    let (limits, times) = (config.limits, config.group_times);
-    let milliseconds = |time: std::time::Duration| time.as_millis().to_string();
-    let address = &client.advertised;
-    let listener = format!("PLAINTEXT://{}:{}", address.host, address.port);
-    let values = [
-        ("advertised.listeners", Text, listener),
-        (
-            "auto.create.topics.enable",
-            Boolean,
-            config.auto_create_topics.to_string(),
-        ),
-        (
-            "group.initial.rebalance.delay.ms",
-            Int,
-            milliseconds(times.initial_rebalance_delay),
-        ),
-        (
-            "group.max.session.timeout.ms",
-            Int,
-            milliseconds(times.max_session_timeout),
-        ),
-        (
-            "group.min.session.timeout.ms",
-            Int,
-            milliseconds(times.min_session_timeout),
-        ),
-        ("message.max.bytes", Int, limits.batch_bytes.to_string()),
-        ("node.id", Int, config.node_id.to_string()),
-        ("num.partitions", Int, config.default_partitions.to_string()),
-        (
-            "offset.metadata.max.bytes",
-            Int,
-            limits.offset_metadata_bytes.to_string(),
-        ),
-        (
-            "socket.request.max.bytes",
-            Int,
-            limits.request_bytes.to_string(),
-        ),
-    ];
-    let configs = values
-        .into_iter()
-        .map(|(name, kind, value)| self::config(name, value, kind, OF_BROKER).with_read_only(true));
-    Ok(configs.collect())
+    include_synonyms: bool,
+) -> Result<Vec<DescribeConfigsResourceResult>, Refused> {
+    let level = broker_configs::level(client, &resource.resource_name, " or empty string")?;
+    Ok(broker_configs::describe(client, level, include_synonyms))
 }
 
 /// The only kind of endpoint that is served.

@@ -5,6 +5,7 @@
 
 mod alter_configs;
 pub(super) mod api_versions;
+mod broker_configs;
 mod configs;
 mod consumer_groups;
 mod describe_log_dirs;

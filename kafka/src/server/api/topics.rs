@@ -1,7 +1,7 @@
 //! CreateTopics, DeleteTopics, CreatePartitions, DeleteRecords.
 
-use super::configs::{described, source};
 use super::{code, text};
+use crate::server::broker_settings::first_value;
 use crate::server::connection::Client;
 use crate::server::store::StoreError;
 use crate::server::topic_settings::{SETTINGS, TopicSettings};
@@ -35,6 +35,13 @@ pub(super) struct Refused {
 pub(super) fn refused<T>(error: ResponseError, reason: impl ToString) -> Result<T, Refused> {
     let reason = reason.to_string();
     Err(Refused { error, reason })
+}
+
+impl From<ResponseError> for Refused {
+    fn from(error: ResponseError) -> Refused {
+        let reason = error.to_string();
+        Refused { error, reason }
+    }
 }
 
 impl From<TopicError> for Refused {
@@ -160,9 +167,7 @@ fn create_one(
     let id = match validate_only {
         true => uuid::Uuid::nil(),
         false => {
-            let new_topic = settings
-                .on(client.shared.topic_config.clone())
-                .partitions(partitions);
+            let new_topic = client.shared.topic_config.clone().partitions(partitions);
             topics.create(&wanted.name, new_topic, settings.clone())?.id
         }
     };
@@ -229,12 +234,14 @@ fn created_result(
     if version < 5 {
         return result;
     }
+    let broker = client.shared.topics.broker_settings();
     let configs = SETTINGS.iter().map(|setting| {
-        let value = described(client, &created.settings, setting);
+        let values = broker.topic_values(&created.settings, setting);
+        let (value, source) = first_value(&values, setting);
         CreatableTopicConfigs::default()
             .with_name(text(setting.name))
             .with_value(Some(text(value)))
-            .with_config_source(source(&created.settings, setting))
+            .with_config_source(source as i8)
     });
     result
         .with_num_partitions(created.partitions as i32)

@@ -12,11 +12,13 @@
 //! |---|---|
 //! | `c` | the cluster's id |
 //! | `i` | up to where producer ids may have been given |
+//! | `b` | the broker's configuration, as it was altered (`broker_settings.rs`) |
 //! | `t`, `n` | a topic's settings, by its id; by its name while it is being created |
 //! | `u` | a user's credentials |
 //! | `g`, `m`, `o` | a group, its members, its offsets (`group/stored/`) |
 //! | `w`, `p` | up to where a partition's idempotent producers are known, and these (`windows.rs`) |
 
+mod broker_settings;
 mod codec;
 pub(crate) mod ids;
 pub(crate) mod settings;

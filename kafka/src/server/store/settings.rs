@@ -6,7 +6,7 @@
 //! ([`Store::complete_topics`]).
 
 use super::{Change, Reader, Store, StoreError, Writer};
-use crate::server::topic_settings::TopicSettings;
+use crate::server::topic_settings::{RETENTION_BYTES, RETENTION_MS, TopicSettings};
 use tracing::warn;
 use uuid::Uuid;
 
@@ -14,8 +14,8 @@ use uuid::Uuid;
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct KeptSettings {
     pub(crate) settings: TopicSettings,
-    /// Clients have set, or taken away, the limit by time: it is the settings'. Otherwise it is what
-    /// a program has configured, which ringlog keeps.
+    /// Clients have set, or taken away, the limit by time, of this topic or as the broker's default:
+    /// it is the settings'. Otherwise it is what a program has configured, which ringlog keeps.
     pub(crate) sets_retention: bool,
     /// The same of the limit by bytes.
     pub(crate) sets_retention_bytes: bool,
@@ -31,22 +31,23 @@ fn by_name(name: &str) -> Vec<u8> {
 
 impl KeptSettings {
     pub(crate) fn of_new_topic(settings: TopicSettings) -> KeptSettings {
+        KeptSettings::default().with(settings)
+    }
+
+    /// These with other settings. The limits that either has are the clients' from now on.
+    pub(crate) fn with(&self, settings: TopicSettings) -> KeptSettings {
+        let with_limits = self.clone().with_limits_of(&settings);
         KeptSettings {
-            sets_retention: settings.retention.is_some(),
-            sets_retention_bytes: settings.retention_bytes.is_some(),
             settings,
+            ..with_limits
         }
     }
 
-    /// These with other settings. What they change of the limits is the clients' from now on.
-    pub(crate) fn with(&self, settings: TopicSettings) -> KeptSettings {
-        let old = &self.settings;
-        let bytes_differ = settings.retention_bytes != old.retention_bytes;
-        KeptSettings {
-            sets_retention: self.sets_retention || settings.retention != old.retention,
-            sets_retention_bytes: self.sets_retention_bytes || bytes_differ,
-            settings,
-        }
+    /// These, where the limits that are configured in `effective` are the clients'.
+    pub(crate) fn with_limits_of(mut self, effective: &TopicSettings) -> KeptSettings {
+        self.sets_retention |= effective.given(RETENTION_MS).is_some();
+        self.sets_retention_bytes |= effective.given(RETENTION_BYTES).is_some();
+        self
     }
 
     fn to_bytes(&self) -> Vec<u8> {

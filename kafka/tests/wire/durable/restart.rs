@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::alter::{DELETE, SET, alter, change, changes, described};
+use crate::broker_configs::{ALL, ONE, delete, set};
 use crate::requests::{batch, fetch, name, only, records};
 use crate::scram::plain;
 use crate::users;
@@ -113,21 +114,22 @@ async fn topics_have_their_ids_partitions_records_and_configurations_again() {
     }
 }
 
+/// Adds records to `orders`, each a file, and applies the limits. Returns where the log starts.
+fn old(served: &Served) -> u64 {
+    let topic = served.broker.topic("orders").unwrap();
+    let mut producer = topic.producer();
+    for _ in 0..3 {
+        let record = ringlog::Record::new(&[1; 200_000]).partition(0);
+        producer.send(record).unwrap();
+        topic.flush(Duration::from_secs(60)).unwrap();
+    }
+    topic.apply_retention();
+    topic.log_start_offset(0).unwrap()
+}
+
 #[tokio::test]
 async fn a_limit_that_clients_have_taken_back_stays_so() {
     let dir = dir();
-    let old = |served: &Served| {
-        let topic = served.broker.topic("orders").unwrap();
-        let mut producer = topic.producer();
-        for _ in 0..3 {
-            // Each is a file.
-            let record = ringlog::Record::new(&[1; 200_000]).partition(0);
-            producer.send(record).unwrap();
-            topic.flush(Duration::from_secs(60)).unwrap();
-        }
-        topic.apply_retention();
-        topic.log_start_offset(0).unwrap()
-    };
     // What the ring has is not given up.
     let config = small_ring().segment_records(1).segment_bytes(256 << 10);
     let builder = Server::builder().topic_config(config);
@@ -138,6 +140,68 @@ async fn a_limit_that_clients_have_taken_back_stays_so() {
     let set = changes("orders", vec![change("retention.bytes", DELETE, None)]);
     assert_eq!(alter(&mut client, vec![set]).await, [0]);
     let start = old(&served);
+    stop(served).await;
+    let served = serve(dir.path()).await;
+    assert_eq!(old(&served), start);
+    stop(served).await;
+}
+
+#[tokio::test]
+async fn what_was_altered_of_the_broker_is_so_again() {
+    for crash in [false, true] {
+        let mut dir = dir();
+        let served = serve(dir.path()).await;
+        let mut client = served.client();
+        client.metadata("orders").await;
+        set(&mut client, ALL, "message.max.bytes", "5000").await;
+        set(&mut client, ALL, "log.retention.ms", "3600000").await;
+        set(&mut client, ONE, "log.retention.ms", "7200000").await;
+        set(&mut client, ONE, "log.roll.ms", "7").await;
+        delete(&mut client, ONE, "log.roll.ms").await;
+
+        let served = restarted(served, &mut dir, crash).await;
+        let mut client = served.client();
+        let large = "x".repeat(6000);
+        let answer = client.produce("orders", 0, batch(&[&large])).await;
+        assert_eq!(answer.error_code, 10);
+        for (config, expected) in [
+            ("retention.ms", ("7200000", 2)),
+            ("max.message.bytes", ("5000", 3)),
+            ("segment.ms", ("604800000", 5)),
+        ] {
+            let (value, source) = described(&mut client, "orders", config).await;
+            assert_eq!((value.as_str(), source), expected, "{config}");
+        }
+        // Another broker has what is all brokers' alone.
+        stop(served).await;
+        let builder = Server::builder().node_id(1);
+        let served = serve_with(storage(dir.path()), builder).await;
+        let mut client = served.client();
+        let found = described(&mut client, "orders", "retention.ms").await;
+        assert_eq!(found, ("3600000".to_owned(), 3));
+        stop(served).await;
+    }
+}
+
+#[tokio::test]
+async fn a_limit_of_the_broker_is_no_topics_after_it_was_taken_back() {
+    let dir = dir();
+    let config = small_ring().segment_records(1).segment_bytes(256 << 10);
+    let builder = Server::builder().topic_config(config);
+    let served = serve_with(storage(dir.path()), builder).await;
+    let mut client = served.client();
+    client.metadata("orders").await;
+    set(&mut client, ALL, "log.retention.bytes", "1000").await;
+    assert!(old(&served) > 0);
+    // Also after a restart it is the broker's, and not the topic's own.
+    stop(served).await;
+    let served = serve(dir.path()).await;
+    let mut client = served.client();
+    assert!(old(&served) > 3);
+    delete(&mut client, ALL, "log.retention.bytes").await;
+    // What the ring still had then is given up with the ring's next records.
+    let start = old(&served);
+    assert_eq!(old(&served), start);
     stop(served).await;
     let served = serve(dir.path()).await;
     assert_eq!(old(&served), start);
