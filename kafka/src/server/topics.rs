@@ -15,7 +15,9 @@
 //! behind a lock of tokio's, which an idempotent batch holds while it is appended: its neighbours in
 //! the sequence must not overtake it. Other batches take neither.
 
+use super::leader_epochs::LeaderEpochs;
 use super::sequences::PartitionSequences;
+use super::store::epochs::TopicEpochs;
 use super::store::settings::KeptSettings;
 use super::store::windows::Window;
 use super::store::{Store, StoreError};
@@ -45,28 +47,10 @@ pub(crate) struct ServedTopic {
     /// Made by the first batch: while there is one, the topic admits no exclusive producer.
     producer: OnceLock<SharedProducer>,
     sequences: RwLock<Vec<Arc<PartitionSequences>>>,
+    epochs: TopicEpochs,
 }
 
 impl ServedTopic {
-    fn new(
-        topic: Topic,
-        id: Uuid,
-        settings: KeptSettings,
-        kept_by: Option<(Broker, Arc<Store>)>,
-        read_up_to: ReadUpTo,
-    ) -> ServedTopic {
-        ServedTopic {
-            id,
-            topic,
-            read_up_to,
-            settings: ArcSwap::from_pointee(settings),
-            kept_by,
-            changing: Mutex::default(),
-            producer: OnceLock::new(),
-            sequences: RwLock::default(),
-        }
-    }
-
     pub(crate) fn name(&self) -> &str {
         self.topic.name()
     }
@@ -151,6 +135,11 @@ impl ServedTopic {
         }
     }
 
+    /// The leader epochs of this partition, which exists.
+    pub(crate) fn leader_epochs(&self, partition: u32) -> Arc<LeaderEpochs> {
+        self.epochs.of(&self.topic, partition)
+    }
+
     /// The sequences of this partition, which exists.
     pub(crate) fn sequences(&self, partition: u32) -> Arc<PartitionSequences> {
         let partition = partition as usize;
@@ -228,6 +217,8 @@ pub(crate) struct Topics {
     broker: Broker,
     store: Option<Arc<Store>>,
     read_up_to: ReadUpTo,
+    /// The leader epoch of all partitions.
+    epoch: i32,
     incarnations: Mutex<Incarnations>,
     /// Held while a topic is created or deleted, which may take as long as the disk does. Lookups go on
     /// meanwhile.
@@ -239,6 +230,7 @@ impl Topics {
         broker: Broker,
         store: Option<Arc<Store>>,
         read_up_to: ReadUpTo,
+        epoch: i32,
     ) -> Result<Topics, StoreError> {
         if let Some(store) = &store {
             store.complete_topics(|name| {
@@ -250,6 +242,7 @@ impl Topics {
             broker,
             store,
             read_up_to,
+            epoch,
             incarnations: Mutex::default(),
             changing: Mutex::default(),
         })
@@ -267,6 +260,32 @@ impl Topics {
         }
     }
 
+    fn new_served(
+        &self,
+        topic: Topic,
+        id: Uuid,
+        settings: KeptSettings,
+        kept_by: Option<(Broker, Arc<Store>)>,
+    ) -> ServedTopic {
+        let epochs_kept_by = kept_by.as_ref().map(|(_, store)| (store.clone(), id));
+        let served = ServedTopic {
+            id,
+            topic,
+            read_up_to: self.read_up_to,
+            settings: ArcSwap::from_pointee(settings),
+            kept_by,
+            changing: Mutex::default(),
+            producer: OnceLock::new(),
+            sequences: RwLock::default(),
+            epochs: TopicEpochs::new(self.epoch, epochs_kept_by),
+        };
+        // The epochs of all partitions begin before there are records.
+        if let Some(last) = served.topic.partitions().checked_sub(1) {
+            served.leader_epochs(last);
+        }
+        served
+    }
+
     /// A topic that was not looked up before.
     fn serve(&self, topic: Topic) -> ServedTopic {
         let (id, kept_by) = self.identity(&topic);
@@ -274,7 +293,7 @@ impl Topics {
             Some((_, store)) => store.topic_settings(id, topic.name()),
             None => KeptSettings::default(),
         };
-        let served = ServedTopic::new(topic, id, settings, kept_by, self.read_up_to);
+        let served = self.new_served(topic, id, settings, kept_by);
         served.apply_kept_limits();
         served
     }
@@ -389,7 +408,7 @@ impl Topics {
             return Ok(found);
         }
         let (id, kept_by) = self.identity(&topic);
-        Ok(incarnations.insert(ServedTopic::new(topic, id, kept, kept_by, self.read_up_to)))
+        Ok(incarnations.insert(self.new_served(topic, id, kept, kept_by)))
     }
 }
 
@@ -404,7 +423,7 @@ mod tests {
     use super::*;
 
     fn topics() -> Topics {
-        Topics::new(Broker::new(), None, ReadUpTo::Sent).unwrap()
+        Topics::new(Broker::new(), None, ReadUpTo::Sent, 0).unwrap()
     }
 
     #[test]
@@ -416,7 +435,7 @@ mod tests {
             let (broker, _) = Broker::open(dir.path()).unwrap();
             let store = Arc::new(Store::open(&dir.path().join("kafka")).unwrap());
             let start =
-                || Topics::new(broker.clone(), Some(store.clone()), ReadUpTo::Sent).unwrap();
+                || Topics::new(broker.clone(), Some(store.clone()), ReadUpTo::Sent, 0).unwrap();
             // The process has ended before the last step, or the last two.
             store.begin_topic("orders", &kept).unwrap();
             if was_created {
