@@ -188,3 +188,7 @@ impl TopicEpochs {
         begun
     }
 }
+
+#[cfg(test)]
+#[path = "epochs_tests.rs"]
+mod tests;
