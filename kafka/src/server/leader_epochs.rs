@@ -243,6 +243,7 @@ mod tests {
             (0, 5, Some((0, 5))),
             // Its records are deleted.
             (1, 10, Some((1, 10))),
+            (2, 10, Some((2, 10))),
             (2, 15, Some((2, 15))),
             (5, 22, Some((5, 22))),
             (6, 22, Some((6, 25))),

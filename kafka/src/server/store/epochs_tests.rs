@@ -132,3 +132,17 @@ async fn a_topic_that_is_deleted_leaves_no_list_behind() {
     assert_eq!(store.with_prefix(b"e"), []);
     stop(&broker, &store);
 }
+
+#[tokio::test]
+async fn what_a_program_sends_before_a_client_comes_is_of_the_current_epoch() {
+    let dir = tempfile::tempdir().unwrap();
+    let (broker, store, _) = start(dir.path()).await;
+    let topic = broker.create_topic("orders", TopicConfig::new()).unwrap();
+    topic.producer().send(Record::new("a")).unwrap();
+    stop(&broker, &store);
+    let (broker, store, epoch) = start(dir.path()).await;
+    let topic = broker.topic("orders").unwrap();
+    topic.producer().send(Record::new("b")).unwrap();
+    assert_eq!(epochs(&topic, &store, epoch), [(0, 0), (1, 1)]);
+    stop(&broker, &store);
+}

@@ -1,6 +1,9 @@
 //! Leader epochs: each start begins one, and by them a client finds out that records which it has
 //! read are not there any more (KIP-320).
 
+mod damaged;
+mod power_cut;
+
 use super::*;
 use crate::requests::{batch, batches, fetch, name, only, records};
 use kafka_protocol::messages::create_partitions_request::CreatePartitionsTopic;
@@ -14,9 +17,8 @@ use kafka_protocol::messages::{
     CreatePartitionsRequest, DeleteTopicsRequest, DescribeTopicPartitionsRequest,
     ListOffsetsRequest, OffsetForLeaderEpochRequest,
 };
-use ringlog::{Flush, ReadUpTo, Record};
+use ringlog::Record;
 use ringlog_kafka::batch::{BatchHeader, Codec, RecordFields, encode};
-use std::collections::BTreeMap;
 
 const LATEST: i64 = -1;
 const EARLIEST: i64 = -2;
@@ -213,132 +215,40 @@ async fn a_fetch_behind_records_that_are_gone_is_answered_where_their_epoch_ende
         (21, 2, Ok((2, 20))),
         (20, 3, Err(1)),
     ] {
-        let mut request = fetch("orders", 0, offset);
-        request.topics[0].partitions[0].last_fetched_epoch = last;
-        let data = only(client.ask(12, &request).await);
-        let end = &data.diverging_epoch;
-        let found = match data.error_code {
-            0 => Ok((end.epoch, end.end_offset)),
-            error => Err(error),
-        };
+        let found = diverging(&mut client, offset, last).await;
         assert_eq!(found, expected, "{offset} of {last}");
-        if expected.is_ok_and(|(epoch, _)| epoch >= 0) {
-            assert_eq!((records(&data).len(), data.high_watermark), (0, 20));
-        }
+    }
+    stop(served).await;
+    // Epoch 2 had no records, and some of epoch 1 are deleted.
+    let served = serve(dir.path()).await;
+    let mut client = served.client();
+    let topic = served.broker.topic("orders").unwrap();
+    topic.delete_records(0, 15).unwrap();
+    for (offset, last, expected) in [
+        (5, 0, Err(1)),
+        (5, 2, Err(1)),
+        (16, 1, Ok((-1, -1))),
+        (16, 2, Ok((1, 20))),
+    ] {
+        let found = diverging(&mut client, offset, last).await;
+        assert_eq!(found, expected, "{offset} of {last}");
     }
     stop(served).await;
 }
 
-/// A consumer that goes the way of Kafka's: it asks for the end of the epoch of its last record when
-/// the leader's epoch has changed, and goes back to there.
-struct Consumer {
-    /// The next offset, and the epoch of the record before it.
-    position: (i64, i32),
-    /// The current epoch.
-    known: i32,
-    read: BTreeMap<i64, String>,
-    /// Where it went back to.
-    truncations: Vec<i64>,
-}
-
-impl Consumer {
-    async fn new(client: &mut Client) -> Consumer {
-        Consumer {
-            position: (0, -1),
-            known: current(client, "orders", 0).await,
-            read: BTreeMap::new(),
-            truncations: Vec::new(),
-        }
+/// What is answered to a fetch that says of which epoch its last record was: where that ended if it does
+/// not go on there, or the error.
+async fn diverging(client: &mut Client, offset: i64, last: i32) -> Result<(i32, i64), i16> {
+    let mut request = fetch("orders", 0, offset);
+    request.topics[0].partitions[0].last_fetched_epoch = last;
+    let data = only(client.ask(12, &request).await);
+    let end = &data.diverging_epoch;
+    if end.epoch >= 0 {
+        assert_eq!((records(&data).len(), data.high_watermark), (0, 20));
     }
-
-    async fn validate(&mut self, client: &mut Client) {
-        self.known = current(client, "orders", 0).await;
-        let (offset, epoch) = self.position;
-        let (error, _, end) = end_of(client, self.known, epoch).await;
-        assert_eq!(error, 0);
-        assert!(end >= 0);
-        if end < offset {
-            self.truncations.push(end);
-            self.position.0 = end;
-            self.read.split_off(&end);
-        }
-    }
-
-    /// Reads up to the log's end.
-    async fn read(&mut self, client: &mut Client) {
-        loop {
-            let data = fetched(client, self.known, self.position.0).await;
-            if data.error_code == FENCED {
-                self.validate(client).await;
-                continue;
-            }
-            assert_eq!(data.error_code, 0);
-            let Some((epoch, _, last)) = spans(&data).pop() else {
-                return;
-            };
-            self.read.extend(records(&data));
-            self.position = (last + 1, epoch);
-        }
-    }
-}
-
-/// The log as another reader finds it.
-async fn all(client: &mut Client) -> BTreeMap<i64, String> {
-    let mut consumer = Consumer::new(client).await;
-    consumer.read(client).await;
-    consumer.read
-}
-
-/// `readers[i]` has read in epoch `i`, and a power cut has taken some of it each time; then more, as
-/// many or fewer records were appended.
-#[tokio::test]
-async fn a_client_finds_out_that_a_power_cut_has_taken_what_it_had_read() {
-    for (kept, appended) in [(6, 8), (6, 4), (6, 1), (6, 0), (0, 9), (9, 3)] {
-        let builder = || Server::builder().read_up_to(ReadUpTo::Sent);
-        let mut dir = dir();
-        let mut readers: Vec<Consumer> = Vec::new();
-        let mut end = 0;
-        for epoch in 0..4 {
-            let served = serve_with(storage(dir.path()).flush(Flush::Manual), builder()).await;
-            let mut client = served.client();
-            assert!(current(&mut client, "orders", 0).await >= epoch);
-            let topic = served.broker.topic("orders").unwrap();
-            let send = |value: String| {
-                let mut producer = topic.producer();
-                producer.send(Record::new(value.as_bytes())).unwrap();
-            };
-            assert_eq!(topic.log_end_offset(0), Ok(end));
-            if epoch > 0 {
-                (0..appended).for_each(|n| send(format!("again {n} in {epoch}")));
-            }
-            for (number, reader) in readers.iter_mut().enumerate() {
-                let expected = all(&mut client).await;
-                reader.read(&mut client).await;
-                assert_eq!(
-                    reader.read, expected,
-                    "{kept} {appended}: {number} in {epoch}"
-                );
-            }
-            // These stay, and the rest does not.
-            (0..kept).for_each(|n| send(format!("{n} of {epoch}")));
-            topic.flush(std::time::Duration::from_secs(60)).unwrap();
-            end = topic.log_end_offset(0).unwrap();
-            let cut = crashed(dir.path());
-            (0..5).for_each(|n| send(format!("lost {n} of {epoch}")));
-            for reader in &mut readers {
-                reader.read(&mut client).await;
-            }
-            let mut reader = Consumer::new(&mut client).await;
-            reader.read(&mut client).await;
-            assert_eq!(reader.read.len() as u64, end + 5);
-            readers.push(reader);
-            stop(served).await;
-            dir = cut;
-        }
-        // Each has gone back at each start but its first.
-        for (number, reader) in readers.iter().enumerate() {
-            assert_eq!(reader.truncations.len(), 3 - number, "{kept} {appended}");
-        }
+    match data.error_code {
+        0 => Ok((end.epoch, end.end_offset)),
+        error => Err(error),
     }
 }
 
@@ -416,84 +326,6 @@ async fn a_topic_in_memory_of_a_durable_broker_has_the_epoch_too() {
     }
 }
 
-/// Changes the server's own files, each in all the ways that there are.
-fn damages(dir: &Path) -> Vec<(String, TempDir)> {
-    fn files(dir: &Path, found: &mut Vec<std::path::PathBuf>) {
-        for entry in std::fs::read_dir(dir).unwrap() {
-            let path = entry.unwrap().path();
-            match path.is_dir() {
-                true => files(&path, found),
-                false => found.push(path),
-            }
-        }
-    }
-    let mut found = Vec::new();
-    files(&dir.join("kafka"), &mut found);
-    let mut damaged = Vec::new();
-    let copy = |path: &Path| {
-        let copy = crashed(dir);
-        let path = copy.path().join(path.strip_prefix(dir).unwrap());
-        (copy, path)
-    };
-    let (removed, path) = copy(&dir.join("kafka"));
-    std::fs::remove_dir_all(path).unwrap();
-    damaged.push(("no directory".to_owned(), removed));
-    for file in found {
-        let whole = std::fs::read(&file).unwrap();
-        // Inside of what is stored, and not between: a file whose end is missing there is a whole one.
-        let is_inside = |at: &usize| whole[at - 1] != 0 && whole[*at] != 0;
-        let inside: Vec<usize> = (1..whole.len()).filter(is_inside).collect();
-        let places = inside.iter().step_by(inside.len().div_ceil(12).max(1));
-        let shown = file.strip_prefix(dir).unwrap().display();
-        let (removed, path) = copy(&file);
-        std::fs::remove_file(path).unwrap();
-        damaged.push((format!("{shown} is removed"), removed));
-        for &at in places.chain(inside.last()) {
-            let (cut, path) = copy(&file);
-            std::fs::write(path, &whole[..at]).unwrap();
-            damaged.push((format!("{shown} is cut at {at}"), cut));
-            let (changed, path) = copy(&file);
-            let mut bytes = whole.clone();
-            bytes[at] ^= 0x55;
-            std::fs::write(path, bytes).unwrap();
-            damaged.push((format!("{shown} is changed at {at}"), changed));
-        }
-    }
-    damaged
-}
-
-#[tokio::test]
-async fn a_server_whose_own_files_are_damaged_goes_on_in_a_later_epoch() {
-    let dir = dir();
-    append_and_stop(serve(dir.path()).await, 0, 10).await;
-    append_and_stop(serve(dir.path()).await, 10, 20).await;
-    let served = serve(dir.path()).await;
-    let left = crashed(dir.path());
-    stop(served).await;
-    for dir in [&left, &dir] {
-        for (what, damaged) in damages(dir.path()) {
-            let served = serve(damaged.path()).await;
-            let mut client = served.client();
-            let epoch = current(&mut client, "orders", 0).await;
-            assert!(epoch > 2, "{what}: {epoch}");
-            // What clients have read is there.
-            for read in 0..3 {
-                let (error, found, end) = end_of(&mut client, epoch, read).await;
-                let least = (10 * (i64::from(read) + 1)).min(20);
-                assert_eq!(error, 0);
-                assert!(
-                    found <= read && (least..=20).contains(&end),
-                    "{what}: {end}"
-                );
-            }
-            append(&mut client, 20, 21).await;
-            let last = spans(&fetched(&mut client, epoch, 20).await);
-            assert_eq!(last, [(epoch, 20, 20)]);
-            stop(served).await;
-        }
-    }
-}
-
 #[tokio::test]
 async fn a_topic_with_records_of_before_the_first_server_is_served() {
     let dir = dir();
@@ -516,5 +348,17 @@ async fn a_topic_with_records_of_before_the_first_server_is_served() {
     let mut client = served.client();
     assert_eq!(current(&mut client, "orders", 0).await, epoch + 1);
     assert_eq!(end_of(&mut client, -1, epoch).await, (0, epoch, 2));
+    stop(served).await;
+}
+
+#[tokio::test]
+async fn a_topic_begins_in_the_current_epoch_when_it_is_created() {
+    let dir = dir();
+    stop(serve(dir.path()).await).await;
+    let served = serve(dir.path()).await;
+    let mut client = served.client();
+    restart::create(&mut client, "orders", &[]).await;
+    append(&mut client, 0, 1).await;
+    assert_eq!(spans(&fetched(&mut client, 1, 0).await), [(1, 0, 0)]);
     stop(served).await;
 }
