@@ -34,11 +34,13 @@ pub fn encode(records: &[RecordFields<'_>], codec: Codec) -> io::Result<Vec<u8>>
 /// Writes records as batches, one after the other in one buffer.
 ///
 /// A batch ends where the next record does not fit it: its offset is too far from the first one's,
-/// or all records of a batch must have the same timestamp ([`TimestampType::LogAppendTime`]).
+/// all records of a batch must have the same timestamp ([`TimestampType::LogAppendTime`]), or another
+/// leader epoch begins.
 #[derive(Debug, Default)]
 pub struct BatchWriter {
     bytes: Vec<u8>,
     timestamp_type: TimestampType,
+    leader_epoch: i32,
     open: Option<OpenBatch>,
 }
 
@@ -62,10 +64,10 @@ impl OpenBatch {
             && (timestamp_type == TimestampType::CreateTime || timestamp == self.max_timestamp)
     }
 
-    fn header(&self, timestamp_type: TimestampType) -> BatchHeader {
+    fn header(&self, timestamp_type: TimestampType, leader_epoch: i32) -> BatchHeader {
         BatchHeader {
             base_offset: self.base_offset as i64,
-            partition_leader_epoch: 0,
+            partition_leader_epoch: leader_epoch,
             codec: Codec::None,
             timestamp_type,
             is_transactional: false,
@@ -117,6 +119,20 @@ impl BatchWriter {
             timestamp_type,
             ..BatchWriter::default()
         }
+    }
+
+    /// Sets the leader epoch of the records that are appended from now on, 0 at first. A batch is of
+    /// one epoch alone.
+    pub(crate) fn set_leader_epoch(&mut self, epoch: i32) {
+        if epoch != self.leader_epoch {
+            self.close(None);
+            self.leader_epoch = epoch;
+        }
+    }
+
+    /// Whether the next record may be added to a batch: if not, another begins.
+    pub(crate) fn has_open_batch(&self) -> bool {
+        self.open.is_some()
     }
 
     /// The bytes so far, with the header of the open batch.
@@ -187,7 +203,7 @@ impl BatchWriter {
     /// Writes the header of the open batch.
     fn close(&mut self, producer: Option<Producer>) {
         if let Some(open) = self.open.take() {
-            let mut header = open.header(self.timestamp_type);
+            let mut header = open.header(self.timestamp_type, self.leader_epoch);
             header.producer = producer;
             header.write(&mut self.bytes[open.at..]);
         }
@@ -208,7 +224,7 @@ impl BatchWriter {
             let reason = "the records are not one batch";
             return Err(io::Error::new(io::ErrorKind::InvalidInput, reason));
         };
-        let mut header = open.header(self.timestamp_type);
+        let mut header = open.header(self.timestamp_type, self.leader_epoch);
         header.producer = producer;
         header.codec = codec;
         let mut bytes = self.bytes;

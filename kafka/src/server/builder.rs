@@ -13,7 +13,7 @@ use super::security::users::Users;
 use super::security::{Security, UserError};
 use super::store::ids::{ProducerIds, cluster_id};
 use super::topics::Topics;
-use super::upkeep::{self, open_store};
+use super::upkeep::{self, begin_epoch, open_store};
 use core::fmt;
 use ringlog::{Broker, ReadUpTo, TopicConfig};
 use std::net::SocketAddr;
@@ -315,12 +315,13 @@ impl ServerBuilder {
         let slots = slots.min(Semaphore::MAX_PERMITS);
         let (phase, _) = watch::channel(Phase::Running);
         let store = open_store(broker, &self.config.state_dir).await?;
+        let epoch = begin_epoch(broker, store.as_deref()).await;
         let cluster_id = cluster_id(store.as_deref(), self.config.cluster_id.as_deref())?;
         let users = Users::new(self.config.users.clone(), store.clone())?;
         let shared = Arc::new(Shared {
             cluster_id,
             topic_config: self.config.topic_config(store.is_some()),
-            topics: Topics::new(broker.clone(), store.clone(), &self.config)?,
+            topics: Topics::new(broker.clone(), store.clone(), &self.config, epoch)?,
             groups: Groups::new(
                 self.config.group_times,
                 self.config.limits.group_members,

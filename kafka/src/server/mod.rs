@@ -17,6 +17,7 @@
 //! | state | lock | held |
 //! |---|---|---|
 //! | topics by name and id (`topics.rs`) | of `std` | for a few loads and stores |
+//! | where a topic's leader epochs begin (`store/epochs.rs`) | of `std` | for a load, at each fetch of a partition |
 //! | an idempotent producer's sequences, by partition (`sequences.rs`) | of tokio | while its batch is appended |
 //! | groups by name; each group (`group/`) | of `std`, one each | for one step of the group |
 //! | users by name (`security/users.rs`) | of `std` | for a copy of a credential |
@@ -36,6 +37,7 @@ mod config;
 mod connection;
 mod group;
 mod idle;
+mod leader_epochs;
 mod metrics;
 mod new_topic;
 mod owed;

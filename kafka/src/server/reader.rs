@@ -4,6 +4,7 @@
 //! without a search. It holds nothing back: a client that is slow or has gone loses what the
 //! partition's retention takes, as in Kafka.
 
+use super::leader_epochs::LeaderEpochs;
 use super::topics::{ServedTopic, Topics};
 use crate::batch::{BatchWriter, HEADER_BYTES, RecordFields, TimestampType};
 use core::fmt;
@@ -65,16 +66,32 @@ impl fmt::Debug for Reader {
 #[derive(Debug)]
 pub(crate) struct FetchedRecords {
     pub(crate) writer: BatchWriter,
+    epochs: Arc<LeaderEpochs>,
+    /// The leader epoch of the last record ends at this offset.
+    epoch_end: u64,
     /// No more fits.
     pub(crate) is_full: bool,
 }
 
 impl FetchedRecords {
-    pub(crate) fn new(timestamp_type: TimestampType) -> FetchedRecords {
+    pub(crate) fn new(timestamp_type: TimestampType, epochs: Arc<LeaderEpochs>) -> FetchedRecords {
         FetchedRecords {
             writer: BatchWriter::new(timestamp_type),
+            epochs,
+            epoch_end: 0,
             is_full: false,
         }
+    }
+
+    /// Sets the leader epoch of the record at this offset, which is the next. Returns whether a batch
+    /// begins there.
+    fn set_epoch(&mut self, offset: u64) -> bool {
+        if offset >= self.epoch_end {
+            let (epoch, end) = self.epochs.at(offset);
+            self.writer.set_leader_epoch(epoch);
+            self.epoch_end = end.unwrap_or(u64::MAX);
+        }
+        !self.writer.has_open_batch()
     }
 }
 
@@ -214,10 +231,9 @@ fn take(
             value: record.value(),
             headers: &[],
         };
-        let header = if out.writer.is_empty() {
-            HEADER_BYTES
-        } else {
-            0
+        let header = match out.set_epoch(record.offset()) {
+            true => HEADER_BYTES,
+            false => 0,
         };
         let bytes = header + BatchWriter::record_bytes(&fields, record.headers());
         let is_first = out.writer.is_empty() && room.takes_first;

@@ -17,8 +17,10 @@
 
 use super::broker_settings::{AlteredSettings, BrokerSettings, Level};
 use super::config::Config;
+use super::leader_epochs::LeaderEpochs;
 use super::sequences::PartitionSequences;
 use super::served_settings::{CurrentBrokerSettings, ServedSettings};
+use super::store::epochs::TopicEpochs;
 use super::store::settings::KeptSettings;
 use super::store::windows::Window;
 use super::store::{Store, StoreError};
@@ -45,27 +47,10 @@ pub(crate) struct ServedTopic {
     /// Made by the first batch: while there is one, the topic admits no exclusive producer.
     producer: OnceLock<SharedProducer>,
     sequences: RwLock<Vec<Arc<PartitionSequences>>>,
+    epochs: TopicEpochs,
 }
 
 impl ServedTopic {
-    fn new(
-        topic: Topic,
-        id: Uuid,
-        settings: ServedSettings,
-        kept_by: Option<(Broker, Arc<Store>)>,
-        read_up_to: ReadUpTo,
-    ) -> ServedTopic {
-        ServedTopic {
-            id,
-            topic,
-            read_up_to,
-            settings,
-            kept_by,
-            producer: OnceLock::new(),
-            sequences: RwLock::default(),
-        }
-    }
-
     pub(crate) fn name(&self) -> &str {
         self.topic.name()
     }
@@ -125,6 +110,11 @@ impl ServedTopic {
             // It is in memory, too, or alone.
             _ => topic.log_end_offset(partition),
         }
+    }
+
+    /// The leader epochs of this partition, which exists.
+    pub(crate) fn leader_epochs(&self, partition: u32) -> Arc<LeaderEpochs> {
+        self.epochs.of(&self.topic, partition)
     }
 
     /// The sequences of this partition, which exists.
@@ -214,6 +204,8 @@ pub(crate) struct Topics {
     read_up_to: ReadUpTo,
     node_id: i32,
     broker_settings: CurrentBrokerSettings,
+    /// The leader epoch of all partitions.
+    epoch: i32,
     incarnations: Mutex<Incarnations>,
     /// Held while a topic is created or deleted, or the broker's settings are changed, which may take
     /// as long as the disk does. Lookups go on meanwhile.
@@ -225,6 +217,7 @@ impl Topics {
         broker: Broker,
         store: Option<Arc<Store>>,
         config: &Config,
+        epoch: i32,
     ) -> Result<Topics, StoreError> {
         let node_id = config.node_id;
         let mut settings = BrokerSettings::new(config);
@@ -244,6 +237,7 @@ impl Topics {
             read_up_to: config.read_up_to,
             node_id,
             broker_settings: Arc::new(ArcSwap::from_pointee(settings)),
+            epoch,
             incarnations: Mutex::default(),
             changing: Mutex::default(),
         })
@@ -261,6 +255,31 @@ impl Topics {
         }
     }
 
+    fn new_served(
+        &self,
+        topic: Topic,
+        id: Uuid,
+        kept: KeptSettings,
+        kept_by: Option<(Broker, Arc<Store>)>,
+    ) -> ServedTopic {
+        let epochs_kept_by = kept_by.as_ref().map(|(_, store)| (store.clone(), id));
+        let served = ServedTopic {
+            id,
+            topic,
+            read_up_to: self.read_up_to,
+            settings: ServedSettings::new(kept, self.broker_settings.clone()),
+            kept_by,
+            producer: OnceLock::new(),
+            sequences: RwLock::default(),
+            epochs: TopicEpochs::new(self.epoch, epochs_kept_by),
+        };
+        // The epochs of all partitions begin before there are records.
+        if let Some(last) = served.topic.partitions().checked_sub(1) {
+            served.leader_epochs(last);
+        }
+        served
+    }
+
     /// A topic that was not looked up before.
     fn serve(&self, topic: Topic) -> ServedTopic {
         let (id, kept_by) = self.identity(&topic);
@@ -268,7 +287,7 @@ impl Topics {
             Some((_, store)) => store.topic_settings(id, topic.name()),
             None => KeptSettings::default(),
         };
-        let served = self.served_topic(topic, id, kept.clone(), kept_by);
+        let served = self.new_served(topic, id, kept.clone(), kept_by);
         served.settings.set_limits(&served.topic);
         // The broker's defaults may have given it limits.
         let kept_now = served.settings.kept();
@@ -278,17 +297,6 @@ impl Topics {
             warn!(topic = served.name(), %reason, "the topic's settings are not kept");
         }
         served
-    }
-
-    fn served_topic(
-        &self,
-        topic: Topic,
-        id: Uuid,
-        kept: KeptSettings,
-        kept_by: Option<(Broker, Arc<Store>)>,
-    ) -> ServedTopic {
-        let settings = ServedSettings::new(kept, self.broker_settings.clone());
-        ServedTopic::new(topic, id, settings, kept_by, self.read_up_to)
     }
 
     /// The broker's configuration.
@@ -442,7 +450,7 @@ impl Topics {
             return Ok(found);
         }
         let (id, kept_by) = self.identity(&topic);
-        Ok(incarnations.insert(self.served_topic(topic, id, kept, kept_by)))
+        Ok(incarnations.insert(self.new_served(topic, id, kept, kept_by)))
     }
 }
 

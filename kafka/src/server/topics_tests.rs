@@ -1,7 +1,7 @@
 use super::*;
 
 fn topics() -> Topics {
-    Topics::new(Broker::new(), None, &Config::default()).unwrap()
+    Topics::new(Broker::new(), None, &Config::default(), 0).unwrap()
 }
 
 #[test]
@@ -13,7 +13,7 @@ fn settings_of_a_creation_that_was_cut_off_are_no_later_topics() {
         let (broker, _) = Broker::open(dir.path()).unwrap();
         let store = Arc::new(Store::open(&dir.path().join("kafka")).unwrap());
         let config = Config::default();
-        let start = || Topics::new(broker.clone(), Some(store.clone()), &config).unwrap();
+        let start = || Topics::new(broker.clone(), Some(store.clone()), &config, 0).unwrap();
         // The process has ended before the last step, or the last two.
         store.begin_topic("orders", &kept).unwrap();
         if was_created {
@@ -38,7 +38,7 @@ fn a_topic_that_had_the_brokers_limit_has_not_the_programs_again() {
     let (broker, _) = Broker::open(dir.path()).unwrap();
     let store = Arc::new(Store::open(&dir.path().join("kafka")).unwrap());
     let config = Config::default();
-    let start = || Topics::new(broker.clone(), Some(store.clone()), &config).unwrap();
+    let start = || Topics::new(broker.clone(), Some(store.clone()), &config, 0).unwrap();
     let topics = start();
     let limit = [("log.retention.ms", "7")].into_iter();
     let limit = AlteredSettings::new(limit).unwrap();

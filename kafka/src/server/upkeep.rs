@@ -8,6 +8,7 @@
 use super::Shared;
 use super::bind_error::BindError;
 use super::connection::{Phase, reached};
+use super::leader_epochs::NO_EPOCH;
 use super::sequences::PartitionSequences;
 use super::store::windows::WindowError;
 use super::store::{Store, StoreError};
@@ -46,6 +47,18 @@ pub(super) async fn open_store(
         Ok(store) => Ok(Some(Arc::new(store?))),
         Err(_) => Err(BindError::Stopped),
     }
+}
+
+/// Begins a leader epoch: 0 for a broker in memory.
+pub(super) async fn begin_epoch(broker: &Broker, store: Option<&Store>) -> i32 {
+    let Some(store) = store else {
+        return 0;
+    };
+    let begun = store.begin_epoch(broker).await;
+    begun.unwrap_or_else(|reason| {
+        warn!(%reason, "clients are served without leader epochs: they cannot be stored");
+        NO_EPOCH
+    })
 }
 
 /// Runs until the server stops.

@@ -1,6 +1,5 @@
-//! DescribeConfigs, DescribeCluster and OffsetForLeaderEpoch: what clients ask of a cluster's state.
+//! DescribeConfigs and DescribeCluster: what clients ask of a cluster's state.
 
-use super::list_offsets::check_leader_epoch;
 use super::metadata::CLUSTER_OPERATIONS;
 use super::topics::Refused;
 use super::{broker_configs, code, once, text};
@@ -13,12 +12,9 @@ use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
 use kafka_protocol::messages::describe_configs_response::{
     DescribeConfigsResourceResult, DescribeConfigsResult, DescribeConfigsSynonym,
 };
-use kafka_protocol::messages::offset_for_leader_epoch_response::{
-    EpochEndOffset, OffsetForLeaderTopicResult,
-};
 use kafka_protocol::messages::{
     BrokerId, DescribeClusterRequest, DescribeClusterResponse, DescribeConfigsRequest,
-    DescribeConfigsResponse, OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse,
+    DescribeConfigsResponse,
 };
 
 pub(super) const TOPIC: i8 = 2;
@@ -149,35 +145,4 @@ pub(super) fn describe_cluster(
         true => response.with_cluster_authorized_operations(CLUSTER_OPERATIONS),
         false => response,
     }
-}
-
-pub(super) fn leader_epochs(
-    client: &Client,
-    request: OffsetForLeaderEpochRequest,
-) -> OffsetForLeaderEpochResponse {
-    let topics = request.topics.into_iter().map(|topic| {
-        let found = client.shared.topics.find(&topic.topic);
-        let partitions = topic.partitions.iter().map(|wanted| {
-            let partition = found.as_ref().and_then(|topic| {
-                let partition = topic.partition(wanted.partition)?;
-                topic.topic.log_end_offset(partition).ok()
-            });
-            let end = partition
-                .ok_or(ResponseError::UnknownTopicOrPartition)
-                .and_then(|end| check_leader_epoch(wanted.current_leader_epoch).map(|()| end));
-            let response = EpochEndOffset::default().with_partition(wanted.partition);
-            match end {
-                Err(error) => response.with_error_code(error.code()),
-                // Epoch 0 is the only one that there was.
-                Ok(end) if wanted.leader_epoch == 0 => {
-                    response.with_leader_epoch(0).with_end_offset(end as i64)
-                }
-                Ok(_) => response,
-            }
-        });
-        OffsetForLeaderTopicResult::default()
-            .with_partitions(partitions.collect())
-            .with_topic(topic.topic)
-    });
-    OffsetForLeaderEpochResponse::default().with_topics(topics.collect())
 }

@@ -107,7 +107,7 @@ fn described(
         DescribeTopicPartitionsResponsePartition::default()
             .with_partition_index(number as i32)
             .with_leader_id(node)
-            .with_leader_epoch(0)
+            .with_leader_epoch(topic.leader_epochs(number).current())
             .with_replica_nodes(vec![node])
             .with_isr_nodes(vec![node])
             // Java's clients cannot do without these lists.

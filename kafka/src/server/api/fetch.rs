@@ -3,16 +3,19 @@
 //! There are no fetch sessions: the answer has session id 0, and clients send all partitions each
 //! time, as they do to brokers that are out of sessions.
 
-use super::code;
-use super::list_offsets::check_leader_epoch;
+use super::leader_epochs::end_of;
+use super::{code, text};
 use crate::server::connection::Client;
+use crate::server::leader_epochs::NO_EPOCH;
 use crate::server::reader::{FetchedRecords, PartitionFetch, ReadError, Room, wait_for_records};
 use crate::server::topics::ServedTopic;
 use bytes::Bytes;
 use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
-use kafka_protocol::messages::fetch_response::{FetchableTopicResponse, PartitionData};
-use kafka_protocol::messages::{FetchRequest, FetchResponse};
+use kafka_protocol::messages::fetch_response::{
+    EpochEndOffset, FetchableTopicResponse, LeaderIdAndEpoch, NodeEndpoint, PartitionData,
+};
+use kafka_protocol::messages::{BrokerId, FetchRequest, FetchResponse};
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,6 +32,14 @@ const LOOK_EACH: Duration = Duration::from_millis(1);
 enum Fetched {
     Reading(PartitionFetch),
     Failed(ResponseError),
+    /// The client knows an older leader epoch: the current one is this.
+    Fenced(i32),
+    /// The client has read more of an epoch than there is: it ended here.
+    Diverging {
+        topic: Arc<ServedTopic>,
+        partition: u32,
+        end: EpochEndOffset,
+    },
 }
 
 struct Wanted {
@@ -71,7 +82,7 @@ pub(super) async fn handle(
         let mut all = topics.iter().flat_map(|topic| &topic.partitions);
         let ends_wait = |wanted: &Wanted| match &wanted.fetched {
             Fetched::Reading(fetch) => fetch.out.is_full,
-            Fetched::Failed(_) => true,
+            _ => true,
         };
         let is_empty = topics.iter().all(|topic| topic.partitions.is_empty());
         let is_done = used >= min_bytes || is_empty || all.any(ends_wait);
@@ -91,12 +102,27 @@ pub(super) async fn handle(
         }
     }
     let read_committed = request.isolation_level == 1;
+    let is_fenced = |wanted: &Wanted| matches!(wanted.fetched, Fetched::Fenced(_));
+    let mut all = topics.iter().flat_map(|topic| &topic.partitions);
+    let names_leader = version >= 16 && all.any(is_fenced);
     let responses = topics.into_iter().map(|topic| {
         let partitions = topic.partitions.into_iter();
         let partitions = partitions.map(|wanted| response(client, version, read_committed, wanted));
         topic.response.with_partitions(partitions.collect())
     });
-    FetchResponse::default().with_responses(responses.collect())
+    let response = FetchResponse::default().with_responses(responses.collect());
+    match names_leader {
+        true => response.with_node_endpoints(vec![leader(client)]),
+        false => response,
+    }
+}
+
+/// The node that leads all partitions, which is this.
+fn leader(client: &Client) -> NodeEndpoint {
+    NodeEndpoint::default()
+        .with_node_id(BrokerId(client.shared.config.node_id))
+        .with_host(text(client.advertised.host.as_str()))
+        .with_port(client.advertised.port.into())
 }
 
 /// The partitions that a request has named so far.
@@ -151,12 +177,20 @@ fn begin(client: &mut Client, topic: &Arc<ServedTopic>, wanted: &FetchPartition)
     let Some(partition) = topic.partition(wanted.partition) else {
         return Fetched::Failed(ResponseError::UnknownTopicOrPartition);
     };
-    if let Err(error) = check_leader_epoch(wanted.current_leader_epoch) {
-        return Fetched::Failed(error);
+    let epochs = topic.leader_epochs(partition);
+    match epochs.check_current(wanted.current_leader_epoch) {
+        Err(ResponseError::FencedLeaderEpoch) => return Fetched::Fenced(epochs.current()),
+        Err(error) => return Fetched::Failed(error),
+        Ok(()) => {}
     }
     let Ok(offset) = u64::try_from(wanted.fetch_offset) else {
         return Fetched::Failed(ResponseError::OffsetOutOfRange);
     };
+    match diverging(topic, partition, wanted, offset) {
+        Ok(None) => {}
+        Ok(Some(diverging)) => return diverging,
+        Err(error) => return Fetched::Failed(error),
+    }
     let topics = &client.shared.topics;
     let reader = match client.readers.take(topics, topic, partition) {
         Ok(reader) => reader,
@@ -164,7 +198,7 @@ fn begin(client: &mut Client, topic: &Arc<ServedTopic>, wanted: &FetchPartition)
     };
     let mut fetch = PartitionFetch {
         reader,
-        out: FetchedRecords::new(topic.settings().timestamp_type),
+        out: FetchedRecords::new(topic.settings().timestamp_type, epochs),
         max_bytes: usize::try_from(wanted.partition_max_bytes).unwrap_or(0),
     };
     match fetch.reader.move_to(offset) {
@@ -174,6 +208,35 @@ fn begin(client: &mut Client, topic: &Arc<ServedTopic>, wanted: &FetchPartition)
             Fetched::Failed(response_error(error, false))
         }
     }
+}
+
+/// Whether the client goes on behind records that are not in the log any more, if it says of which epoch
+/// its last one was. Consumers do not: they ask by OffsetForLeaderEpoch.
+fn diverging(
+    topic: &Arc<ServedTopic>,
+    partition: u32,
+    wanted: &FetchPartition,
+    offset: u64,
+) -> Result<Option<Fetched>, ResponseError> {
+    let last = wanted.last_fetched_epoch;
+    if last == NO_EPOCH {
+        return Ok(None);
+    }
+    let found = end_of(topic, partition, last)?;
+    let (epoch, end) = found.ok_or(ResponseError::OffsetOutOfRange)?;
+    let log_start = topic.topic.log_start_offset(partition);
+    let log_start = log_start.map_err(|_| ResponseError::UnknownTopicOrPartition)?;
+    if offset < log_start {
+        return Err(ResponseError::OffsetOutOfRange);
+    }
+    let is_diverging = epoch < last || end < offset;
+    Ok(is_diverging.then(|| Fetched::Diverging {
+        topic: topic.clone(),
+        partition,
+        end: EpochEndOffset::default()
+            .with_epoch(epoch)
+            .with_end_offset(end as i64),
+    }))
 }
 
 fn response_error(error: ReadError, by_id: bool) -> ResponseError {
@@ -214,7 +277,7 @@ fn reading(topics: &mut [WantedTopic]) -> impl Iterator<Item = &mut PartitionFet
     let all = topics.iter_mut().flat_map(|topic| &mut topic.partitions);
     all.filter_map(|wanted| match &mut wanted.fetched {
         Fetched::Reading(fetch) => Some(fetch),
-        Fetched::Failed(_) => None,
+        _ => None,
     })
 }
 
@@ -252,24 +315,47 @@ fn response(
         .with_partition_index(wanted.index)
         .with_aborted_transactions(aborted)
         .with_records(Some(Bytes::new()));
-    let fetch = match wanted.fetched {
-        Fetched::Reading(fetch) => fetch,
-        Fetched::Failed(error) => {
-            return data
-                .with_error_code(code(Some(error)))
-                .with_high_watermark(-1)
-                .with_last_stable_offset(-1);
-        }
+    let failed = |data: PartitionData, error| {
+        data.with_error_code(code(Some(error)))
+            .with_high_watermark(-1)
+            .with_last_stable_offset(-1)
     };
-    let PartitionFetch { reader, out, .. } = fetch;
-    let (topic, partition) = (reader.topic(), reader.partition());
+    match wanted.fetched {
+        Fetched::Failed(error) => failed(data, error),
+        Fetched::Fenced(epoch) => {
+            let data = failed(data, ResponseError::FencedLeaderEpoch);
+            let leader = LeaderIdAndEpoch::default()
+                .with_leader_id(BrokerId(client.shared.config.node_id))
+                .with_leader_epoch(epoch);
+            match version {
+                16.. => data.with_current_leader(leader),
+                _ => data,
+            }
+        }
+        Fetched::Diverging {
+            topic,
+            partition,
+            end,
+        } => with_bounds(data.with_diverging_epoch(end), version, &topic, partition),
+        Fetched::Reading(PartitionFetch { reader, out, .. }) => {
+            let data = data.with_records(Some(Bytes::from(out.writer.into_bytes())));
+            let data = with_bounds(data, version, reader.topic(), reader.partition());
+            client.readers.put_back(reader);
+            data
+        }
+    }
+}
+
+/// Adds where the log begins, and how far it is read.
+fn with_bounds(
+    data: PartitionData,
+    version: i16,
+    topic: &ServedTopic,
+    partition: u32,
+) -> PartitionData {
     let end = topic.readable_end(partition).unwrap_or_default() as i64;
     let log_start = topic.topic.log_start_offset(partition).unwrap_or_default() as i64;
-    let data = data
-        .with_high_watermark(end)
-        .with_last_stable_offset(end)
-        .with_records(Some(Bytes::from(out.writer.into_bytes())));
-    client.readers.put_back(reader);
+    let data = data.with_high_watermark(end).with_last_stable_offset(end);
     match version {
         5.. => data.with_log_start_offset(log_start),
         _ => data,

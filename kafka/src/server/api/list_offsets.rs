@@ -2,6 +2,7 @@
 
 use super::code;
 use crate::server::connection::Client;
+use crate::server::leader_epochs::NO_EPOCH;
 use crate::server::topics::ServedTopic;
 use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::list_offsets_request::ListOffsetsPartition;
@@ -45,39 +46,68 @@ fn answer(
         Ok(found) => (None, found),
         Err(error) => (Some(error), None),
     };
-    let (timestamp, offset) = found.unwrap_or((-1, -1));
+    let found = found.unwrap_or(Found::NONE);
     let response = ListOffsetsPartitionResponse::default()
         .with_partition_index(wanted.partition_index)
         .with_error_code(code(error))
-        .with_timestamp(timestamp)
-        .with_offset(offset);
+        .with_timestamp(found.timestamp)
+        .with_offset(found.offset);
     match version {
-        4.. => response.with_leader_epoch(if offset < 0 { -1 } else { 0 }),
+        4.. => response.with_leader_epoch(found.leader_epoch),
         _ => response,
     }
 }
 
-/// The time and the offset; the time is -1 where none was asked for.
+/// An offset, and what is said of it.
+struct Found {
+    /// -1 where no time was asked for.
+    timestamp: i64,
+    offset: i64,
+    leader_epoch: i32,
+}
+
+impl Found {
+    const NONE: Found = Found {
+        timestamp: -1,
+        offset: -1,
+        leader_epoch: NO_EPOCH,
+    };
+}
+
 fn look_up(
     topic: Option<&ServedTopic>,
     version: i16,
     wanted: &ListOffsetsPartition,
-) -> Result<Option<(i64, i64)>, ResponseError> {
+) -> Result<Option<Found>, ResponseError> {
     let topic = topic.ok_or(ResponseError::UnknownTopicOrPartition)?;
     let partition = topic.partition(wanted.partition_index);
     let partition = partition.ok_or(ResponseError::UnknownTopicOrPartition)?;
-    check_leader_epoch(wanted.current_leader_epoch)?;
+    let epochs = topic.leader_epochs(partition);
+    epochs.check_current(wanted.current_leader_epoch)?;
     let readable_end = || topic.readable_end(partition);
     let topic = &topic.topic;
     let gone = |_: TopicError| ResponseError::UnknownTopicOrPartition;
-    let bound = |offset: u64| Some((-1, offset as i64));
-    let at = |found: OffsetAndTimestamp| (found.timestamp, found.offset as i64);
+    let found = |timestamp: i64, offset: u64, leader_epoch: i32| Found {
+        timestamp,
+        offset: offset as i64,
+        leader_epoch,
+    };
+    let at = |record: OffsetAndTimestamp| {
+        let (epoch, _) = epochs.at(record.offset);
+        found(record.timestamp, record.offset, epoch)
+    };
     match wanted.timestamp {
-        LATEST => Ok(bound(readable_end().map_err(gone)?)),
+        LATEST => {
+            let end = readable_end().map_err(gone)?;
+            Ok(Some(found(-1, end, epochs.current())))
+        }
         MAX_TIMESTAMP if version < 7 => Err(ResponseError::UnsupportedVersion),
         EARLIEST_LOCAL if version < 8 => Err(ResponseError::UnsupportedVersion),
         LATEST_TIERED if version < 9 => Err(ResponseError::UnsupportedVersion),
-        EARLIEST | EARLIEST_LOCAL => Ok(bound(topic.log_start_offset(partition).map_err(gone)?)),
+        EARLIEST | EARLIEST_LOCAL => {
+            let start = topic.log_start_offset(partition).map_err(gone)?;
+            Ok(Some(found(-1, start, epochs.at(start).0)))
+        }
         MAX_TIMESTAMP => Ok(latest_record(topic, partition).map_err(gone)?.map(at)),
         LATEST_TIERED => Ok(None),
         time if time < 0 => Err(ResponseError::UnsupportedVersion),
@@ -86,14 +116,6 @@ fn look_up(
             let end = readable_end().map_err(gone)?;
             Ok(found.filter(|found| found.offset < end).map(at))
         }
-    }
-}
-
-/// Leaders do not change here, and their epoch is 0. A client without one sends -1.
-pub(super) fn check_leader_epoch(epoch: i32) -> Result<(), ResponseError> {
-    match epoch {
-        i32::MIN..=0 => Ok(()),
-        _ => Err(ResponseError::UnknownLeaderEpoch),
     }
 }
 

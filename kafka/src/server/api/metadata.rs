@@ -141,7 +141,7 @@ fn described(client: &Client, topic: &Arc<ServedTopic>) -> MetadataResponseTopic
         MetadataResponsePartition::default()
             .with_partition_index(number as i32)
             .with_leader_id(node)
-            .with_leader_epoch(0)
+            .with_leader_epoch(topic.leader_epochs(number).current())
             .with_replica_nodes(vec![node])
             .with_isr_nodes(vec![node])
     });

@@ -16,6 +16,7 @@ mod find_coordinator;
 mod group_admin;
 mod groups;
 mod init_producer_id;
+mod leader_epochs;
 mod list_config_resources;
 mod list_offsets;
 mod metadata;
@@ -190,7 +191,7 @@ async fn dispatch(
         ApiKey::DescribeCluster => {
             handle!(request => configs::describe_cluster(client, version, &request));
         }
-        ApiKey::OffsetForLeaderEpoch => handle!(request => configs::leader_epochs(client, request)),
+        ApiKey::OffsetForLeaderEpoch => handle!(request => leader_epochs::handle(client, request)),
         ApiKey::ListGroups => handle!(request => group_admin::list(client, version, &request)),
         ApiKey::DescribeGroups => {
             handle!(request => group_admin::describe(client, version, request));

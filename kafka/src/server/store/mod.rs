@@ -16,10 +16,12 @@
 //! | `t`, `n` | a topic's settings, by its id; by its name while it is being created |
 //! | `u` | a user's credentials |
 //! | `g`, `m`, `o` | a group, its members, its offsets (`group/stored/`) |
+//! | `l`, `e` | the leader epoch; the epochs of a partition (`epochs.rs`) |
 //! | `w`, `p` | up to where a partition's idempotent producers are known, and these (`windows.rs`) |
 
 mod broker_settings;
 mod codec;
+pub(crate) mod epochs;
 pub(crate) mod ids;
 pub(crate) mod settings;
 pub(crate) mod users;
@@ -136,6 +138,8 @@ pub(crate) struct Store {
     topic: Topic,
     producer: SharedProducer,
     values: Mutex<Values>,
+    /// When it was opened, something was damaged or cut off.
+    may_have_lost_changes: bool,
     /// Wakes the task that stores what has changed, and compacts the journal (`upkeep.rs`).
     pub(crate) has_work: Notify,
     /// As if the disk were full.
@@ -172,6 +176,9 @@ impl Store {
             let dir = dir.display();
             warn!(%dir, "damaged: some of what the server kept beside the records is lost");
         }
+        let mut partitions = report.topics.iter().flat_map(|topic| &topic.partitions);
+        let is_cut = partitions.any(|one| one.cut_bytes > 0 || !one.set_aside.is_empty());
+        let may_have_lost_changes = report.has_damage() || is_cut;
         let config = TopicConfig::new()
             .segment_bytes(SEGMENT_BYTES)
             .segment_records(SEGMENT_RECORDS)
@@ -189,6 +196,7 @@ impl Store {
             topic,
             producer,
             values: Mutex::new(values),
+            may_have_lost_changes,
             has_work: Notify::new(),
             #[cfg(test)]
             is_full: std::sync::atomic::AtomicBool::default(),
@@ -201,6 +209,10 @@ impl Store {
 
     pub(crate) fn get(&self, key: &[u8]) -> Option<Vec<u8>> {
         self.values().by_key.get(key).cloned()
+    }
+
+    fn is_empty(&self) -> bool {
+        self.values().by_key.is_empty()
     }
 
     /// All keys that begin so, with their values.

@@ -146,7 +146,7 @@ impl Store {
 
     /// A topic was deleted: forgets all that is kept by its id.
     pub(crate) fn forget_topic(&self, id: Uuid) -> Result<(), StoreError> {
-        let prefixes = [b't', b'w', b'p'].map(|kind| Writer::new(kind).uuid(id).into_bytes());
+        let prefixes = [b't', b'e', b'w', b'p'].map(|kind| Writer::new(kind).uuid(id).into_bytes());
         let keys = prefixes.iter().flat_map(|prefix| self.with_prefix(prefix));
         self.apply(keys.map(|(key, _)| (key, None)).collect())
     }

@@ -29,7 +29,7 @@ async fn crash(dir: &mut TempDir, served: Served) -> Served {
     serve(dir.path()).await
 }
 
-fn commit(group: &str, offsets: &[(&str, i32, i64, i32, &str)]) -> OffsetCommitRequest {
+pub(super) fn commit(group: &str, offsets: &[(&str, i32, i64, i32, &str)]) -> OffsetCommitRequest {
     let topics = offsets
         .iter()
         .map(|(topic, number, offset, epoch, metadata)| {
@@ -49,7 +49,10 @@ fn commit(group: &str, offsets: &[(&str, i32, i64, i32, &str)]) -> OffsetCommitR
 }
 
 /// All offsets of a group: topic, partition, offset, leader epoch, metadata.
-async fn offsets(client: &mut Client, group: &str) -> Vec<(String, i32, i64, i32, String)> {
+pub(super) async fn offsets(
+    client: &mut Client,
+    group: &str,
+) -> Vec<(String, i32, i64, i32, String)> {
     let group = OffsetFetchRequestGroup::default()
         .with_group_id(GroupId(text(group)))
         .with_member_epoch(-1)

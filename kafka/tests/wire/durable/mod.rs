@@ -5,6 +5,7 @@
 //! not there. And the program itself is **killed** (`killed.rs`).
 
 mod acknowledged;
+mod epochs;
 mod groups;
 mod killed;
 mod producers;

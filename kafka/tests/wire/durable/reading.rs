@@ -108,9 +108,7 @@ async fn read(client: &mut Client, from: i64, to: i64) {
 }
 
 async fn offset(client: &mut Client, time: i64) -> (i64, i64) {
-    let partition = ListOffsetsPartition::default()
-        .with_timestamp(time)
-        .with_current_leader_epoch(0);
+    let partition = ListOffsetsPartition::default().with_timestamp(time);
     let topic = ListOffsetsTopic::default()
         .with_name(name("orders"))
         .with_partitions(vec![partition]);

@@ -13,7 +13,7 @@ use ringlog_kafka::{BindError, NewTopic, SaslMechanism, Security};
 use std::time::Duration;
 use uuid::Uuid;
 
-async fn create(client: &mut Client, topic: &str, configs: &[(&str, &str)]) -> Uuid {
+pub(super) async fn create(client: &mut Client, topic: &str, configs: &[(&str, &str)]) -> Uuid {
     let configs = configs.iter().map(|(name, value)| {
         CreatableTopicConfig::default()
             .with_name(text(name))
