@@ -37,7 +37,7 @@ impl LeaderEpochs {
         }
     }
 
-    /// Those that were stored. `None` if they do not ascend, or there are none.
+    /// The list of these entries. `None` if they do not ascend, or there are none.
     pub(crate) fn from_entries(mut entries: Vec<EpochStart>) -> Option<LeaderEpochs> {
         let ascends =
             |pair: &[EpochStart]| pair[0].epoch < pair[1].epoch && pair[0].start < pair[1].start;
@@ -50,10 +50,10 @@ impl LeaderEpochs {
         })
     }
 
-    /// Begins an epoch at the end of the log, after those that were stored.
+    /// Begins an epoch at the end of the log, after the stored ones.
     ///
-    /// Epochs without records are dropped: those that began where the log ends now or later, whose
-    /// records were lost, and those that ended at the log's start or before. Records of which no
+    /// Epochs without records are dropped: if they began where the log ends now or later, as their
+    /// records were lost, or if they ended at the log's start or before. Records of which no
     /// epoch is known are of epoch 0. That is the least, so all that is said of a later one holds for
     /// them: it ended where the next begins.
     pub(crate) fn begin(
@@ -119,7 +119,7 @@ impl LeaderEpochs {
         let end = self.before.get(count).unwrap_or(&self.current).start;
         let found = count.checked_sub(1).and_then(|i| self.before.get(i));
         match found {
-            // Those that ended at the log's start have no records any more.
+            // One that ended at the log's start has no records any more.
             Some(found) if end > log_start => Some((found.epoch, end)),
             _ => Some((epoch, end.max(log_start))),
         }
