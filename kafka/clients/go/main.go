@@ -133,6 +133,8 @@ func waitForTheParent() {
 }
 
 func main() {
-	run := map[string]func(string, []string){"franz": franz, "sarama": saramaSteps}[os.Args[1]]
+	run := map[string]func(string, []string){
+		"franz": franz, "sarama": saramaSteps, "subscribe": subscribeTimes,
+	}[os.Args[1]]
 	run(os.Args[2], os.Args[3:])
 }

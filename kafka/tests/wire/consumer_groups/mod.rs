@@ -234,7 +234,32 @@ async fn a_member_of_version_0_may_have_its_id_chosen() {
     let response = served.client().ask(0, &join("")).await;
     assert_eq!((response.error_code, response.member_epoch), (0, 1));
     assert!(response.member_id.is_some_and(|id| !id.is_empty()));
-    assert_eq!(response.heartbeat_interval_ms, 5_000);
+}
+
+#[tokio::test]
+async fn a_member_sends_heartbeats_often_until_it_has_what_it_is_to_have() {
+    let served = served().await;
+    let mut client = served.client();
+    let orders = client.topic_id("orders").await;
+    let mut interval = async |request: ConsumerGroupHeartbeatRequest| {
+        let response = client.ask(1, &request).await;
+        assert_eq!(response.error_code, 0);
+        response.heartbeat_interval_ms
+    };
+    // It has been assigned all, and does not own them yet.
+    assert_eq!(interval(join("first")).await, 50);
+    assert_eq!(interval(beat("first", 1)).await, 5_000);
+    let owning = |member, epoch, partitions| owning(beat(member, epoch), orders, partitions);
+    let all = &[0, 1, 2, 3][..];
+    assert_eq!(interval(owning("first", 1, all)).await, 5_000);
+    // The second one waits for two of them, which the first one learns at its next heartbeat.
+    assert_eq!(interval(join("second")).await, 50);
+    assert_eq!(interval(owning("second", 2, &[])).await, 50);
+    assert_eq!(interval(owning("first", 1, all)).await, 50);
+    assert_eq!(interval(owning("second", 2, &[])).await, 50);
+    assert_eq!(interval(owning("first", 1, &[0, 1])).await, 5_000);
+    assert_eq!(interval(owning("second", 2, &[])).await, 50);
+    assert_eq!(interval(owning("second", 2, &[2, 3])).await, 5_000);
 }
 
 #[tokio::test]
@@ -365,7 +390,8 @@ async fn the_times_of_the_protocol_are_settings() {
     times.consumer_heartbeat_interval = Duration::from_secs(3);
     let served = Served::with(Server::builder().group_times(times)).await;
     let mut client = served.client();
-    let response = client.ask(1, &join("first")).await;
+    client.ask(1, &join("first")).await;
+    let response = client.ask(1, &beat("first", 1)).await;
     assert_eq!(response.heartbeat_interval_ms, 3_000);
     sleep(Duration::from_secs(9)).await;
     assert_eq!(client.state().await, "Stable");

@@ -147,6 +147,11 @@ fn compiled(text: &str) -> Result<Regex, Refusal> {
     })
 }
 
+/// When a member is to send its next heartbeat that has not what it is to have: it gets partitions that
+/// others give up soon after that, and not at the end of a whole interval. Java's consumer (4.1) may also
+/// not look at a new assignment before its next heartbeat is due: the faster the answer, the likelier.
+const UNSETTLED_INTERVAL: Duration = Duration::from_millis(50);
+
 impl ConsumerGroup {
     /// Takes one step of the group, for a heartbeat that was [checked](ConsumerHeartbeat::check).
     pub(crate) fn heartbeat(
@@ -190,10 +195,17 @@ impl ConsumerGroup {
         let Some(member) = self.members.get(&id) else {
             return Self::unknown_member(&id, group);
         };
+        let assignment = (is_full || member.assigned != had).then(|| member.assigned.clone());
+        let has_news = assignment.is_some() && owned.as_ref() != assignment.as_ref();
+        let is_settled = !has_news && member.is_reconciled_to(self.target_epoch);
+        let interval = times.consumer_heartbeat_interval;
         Ok(HeartbeatAnswer {
             epoch: member.epoch,
-            assignment: (is_full || member.assigned != had).then(|| member.assigned.clone()),
-            interval: times.consumer_heartbeat_interval,
+            assignment,
+            interval: match is_settled {
+                true => interval,
+                false => interval.min(UNSETTLED_INTERVAL),
+            },
             member_id: id,
         })
     }
