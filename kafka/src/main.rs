@@ -14,16 +14,23 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::time::timeout;
 use tracing::{error, info};
+use tracing_subscriber::fmt::format::FmtSpan;
 
 /// How long clients may take to read the last answers.
 const SHUTDOWN_LIMIT: Duration = Duration::from_secs(10);
 
 fn main() -> ExitCode {
     let options = Options::parse();
+    // A thread of its own writes the lines, and some are dropped while it cannot: a pipe that is not
+    // read, or that is closed, must not hold up the clients.
+    let (lines, _writer) = tracing_appender::non_blocking(std::io::stderr());
     tracing_subscriber::fmt()
         .with_max_level(options.log)
-        .with_writer(std::io::stderr)
+        .with_writer(lines)
+        .log_internal_errors(false)
         .with_target(false)
+        // At the level debug, a line for each request.
+        .with_span_events(FmtSpan::CLOSE)
         // Colours would be in files and pipes, too, where another crate of the build enables them.
         .with_ansi(false)
         .init();
@@ -52,7 +59,11 @@ fn start(options: &Options) -> Result<(), Box<dyn Error>> {
     let ran = run(settings, &broker);
     // What was sent until now is written and synced.
     let closed = match broker.storage() {
-        Some(storage) => storage.close(),
+        Some(storage) => {
+            let closed = storage.close();
+            info!(directory = %storage.path().display(), "closed");
+            closed
+        }
         None => Ok(()),
     };
     ran.and(closed.map_err(Into::into))

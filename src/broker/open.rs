@@ -117,7 +117,7 @@ impl Broker {
         self.groups.add_storage(storage.shared().clone());
         report.duration = start.elapsed();
         event!(
-            info,
+            debug,
             "storage attached",
             topics = report.topics.len(),
             records = report.records(),

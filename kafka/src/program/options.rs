@@ -7,7 +7,7 @@ use tracing::Level;
 
 /// Serves topics to Kafka clients: in memory, or kept in a directory (--data).
 #[derive(Debug, Parser)]
-#[command(name = "ringlog-kafka", version)]
+#[command(name = "ringlog-kafka", version, allow_negative_numbers = true)]
 pub(crate) struct Options {
     /// A configuration file (TOML). What is given here as well counts more than what is in it.
     #[arg(long, value_name = "FILE")]
@@ -70,7 +70,7 @@ pub(crate) struct Options {
     /// The node's number. Default: 0.
     #[arg(long, value_name = "NUMBER")]
     pub(crate) node_id: Option<i32>,
-    /// The cluster's name. Default: ringlog-kafka.
+    /// The cluster's name. Default: ringlog-kafka; with --data a random one, which stays.
     #[arg(long, value_name = "NAME")]
     pub(crate) cluster_id: Option<String>,
     /// Serves the metrics of the broker and of the server on this address, as `/metrics`.

@@ -156,19 +156,19 @@ fn what_is_wrong_with_a_value_is_said_with_its_place() {
         ),
         (
             "data = \"d\"\n[storage]\ndisk-full = \"ignore\"".to_owned(),
-            "\"ignore\" is none of block, forget-oldest",
+            "disk-full: \"ignore\" is none of block, forget-oldest",
         ),
         (
             "data = \"d\"\nstorage.acks-all = \"disk\"".to_owned(),
-            "\"disk\" is none of memory, written and durable",
+            "acks-all: \"disk\" is none of memory, written and durable",
         ),
         (
             "data = \"d\"\nstorage.read-up-to = \"memory\"".to_owned(),
-            "\"memory\" is none of sent, written, durable",
+            "read-up-to: \"memory\" is none of sent, written, durable",
         ),
         (
             "[storage]\nacks-all = \"written\"".to_owned(),
-            "it is said how topics are stored, but there is no directory",
+            "flush-ms, flush-bytes, file-bytes, disk-full, on-write-error, acks-1, acks-all and read-up-to are",
         ),
     ] {
         let fault = built(&[], &text).map(|_| ()).unwrap_err();

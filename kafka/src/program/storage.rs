@@ -10,11 +10,11 @@ use std::time::Duration;
 use tracing::{info, warn};
 
 /// The value of this name.
-fn named<T: Copy>(given: &str, known: &[(&str, T)]) -> Result<T, Fault> {
+fn named<T: Copy>(option: &str, given: &str, known: &[(&str, T)]) -> Result<T, Fault> {
     let found = known.iter().find(|(name, _)| *name == given);
     found.map(|(_, value)| *value).ok_or_else(|| {
         let names: Vec<&str> = known.iter().map(|(name, _)| *name).collect();
-        format!("{given:?} is none of {}", names.join(", ")).into()
+        format!("{option}: {given:?} is none of {}", names.join(", ")).into()
     })
 }
 
@@ -46,7 +46,8 @@ pub(super) fn storage(
             given.file_bytes,
         ];
         if texts.iter().any(|text| text.is_some()) || numbers.iter().any(Option::is_some) {
-            let reason = "it is said how topics are stored, but there is no directory (data)";
+            let reason = "flush-ms, flush-bytes, file-bytes, disk-full, on-write-error, acks-1, acks-all and \
+                          read-up-to are for topics in a directory, and none is given (--data, or data in the file)";
             return Err(reason.into());
         }
         return Ok(None);
@@ -70,16 +71,21 @@ pub(super) fn storage(
             ("block", DiskFull::Block),
             ("forget-oldest", DiskFull::ForgetOldest),
         ];
-        config = config.disk_full(named(policy, &known)?);
+        config = config.disk_full(named("disk-full", policy, &known)?);
     }
     if let Some(policy) = &given.on_write_error {
         let known = [
             ("close", OnWriteError::Close),
             ("go-on", OnWriteError::GoOn),
         ];
-        config = config.on_write_error(named(policy, &known)?);
+        config = config.on_write_error(named("on-write-error", policy, &known)?);
     }
     Ok(Some(config))
+}
+
+fn ack_level(option: &str, given: &str) -> Result<AckLevel, Fault> {
+    let level = given.parse::<AckLevel>();
+    level.map_err(|reason| format!("{option}: {reason}").into())
 }
 
 /// When batches are acknowledged, and read.
@@ -90,10 +96,10 @@ pub(super) fn levels(
 ) -> Result<ServerBuilder, Fault> {
     let given = &file.storage;
     if let Some(level) = options.acks_one.as_ref().or(given.acks_one.as_ref()) {
-        builder = builder.acks_one(level.parse::<AckLevel>()?);
+        builder = builder.acks_one(ack_level("acks-1", level)?);
     }
     if let Some(level) = options.acks_all.as_ref().or(given.acks_all.as_ref()) {
-        builder = builder.acks_all(level.parse::<AckLevel>()?);
+        builder = builder.acks_all(ack_level("acks-all", level)?);
     }
     if let Some(level) = options.read_up_to.as_ref().or(given.read_up_to.as_ref()) {
         let known = [
@@ -101,7 +107,7 @@ pub(super) fn levels(
             ("written", ReadUpTo::Written),
             ("durable", ReadUpTo::Durable),
         ];
-        builder = builder.read_up_to(named(level, &known)?);
+        builder = builder.read_up_to(named("read-up-to", level, &known)?);
     }
     Ok(builder)
 }
@@ -121,6 +127,13 @@ pub(crate) fn log_recovery(storage: &Storage, report: &RecoveryReport) {
             for aside in &found.set_aside {
                 let path = aside.path.display();
                 warn!(topic, partition, from = aside.from, %path, reason = aside.reason, "set aside");
+            }
+            if !found.set_aside.is_empty() {
+                let (start, end) = (found.log_start, found.log_end);
+                warn!(
+                    topic,
+                    partition, start, end, "the log is now from start to before end"
+                );
             }
             if found.gaps > 0 {
                 let offsets = found.gaps;

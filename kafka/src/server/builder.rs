@@ -16,6 +16,7 @@ use super::topics::Topics;
 use super::upkeep::{self, begin_epoch, open_store};
 use core::fmt;
 use ringlog::{Broker, ReadUpTo, TopicConfig};
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -298,15 +299,19 @@ impl ServerBuilder {
         }
         let mut bound = Vec::new();
         for listener in self.listeners {
-            let listen = async {
+            let listen = async || -> std::io::Result<(TcpListener, SocketAddr)> {
                 let socket = TcpListener::bind(&listener.address).await?;
                 let address = socket.local_addr()?;
                 Ok((socket, address))
             };
-            match listen.await {
+            match listen().await {
                 Ok((socket, address)) => bound.push((socket, address, listener)),
-                Err(source) => {
+                Err(mut source) => {
                     let address = listener.address;
+                    if source.kind() == ErrorKind::InvalidInput {
+                        let form = "HOST:PORT is expected, such as 127.0.0.1:9092";
+                        source = std::io::Error::new(ErrorKind::InvalidInput, form);
+                    }
                     return Err(BindError::Listen { address, source });
                 }
             }
@@ -353,13 +358,16 @@ impl ServerBuilder {
             advertised: Vec::new(),
             listeners: JoinSet::new(),
         };
+        let mut first_protocol = None;
         for (socket, address, listener) in bound {
-            info!(%address, protocol = listener.security.protocol(), "listening");
+            let protocol = listener.security.protocol();
+            info!(%address, protocol, "listening");
             let own = || AdvertisedAddress::new(address.ip().to_string(), address.port());
             server.addresses.push(address);
-            server
-                .advertised
-                .push(listener.advertised.clone().unwrap_or_else(own));
+            if *first_protocol.get_or_insert(protocol) == protocol {
+                let advertised = listener.advertised.clone().unwrap_or_else(own);
+                server.advertised.push(advertised);
+            }
             let accepting = accept(socket, Arc::new(listener), shared.clone());
             server.listeners.spawn(accepting);
         }
@@ -387,8 +395,8 @@ impl Server {
         ServerBuilder::default()
     }
 
-    /// What clients take as `bootstrap.servers`: the addresses of the listeners, as they are
-    /// advertised, with commas between them.
+    /// What clients take as `bootstrap.servers`: the addresses of the listeners that have the protocol
+    /// of the first one, as they are advertised, with commas between them.
     pub fn bootstrap(&self) -> String {
         let address = |advertised: &AdvertisedAddress| match advertised.host.contains(':') {
             true => format!("[{}]:{}", advertised.host, advertised.port),
@@ -440,7 +448,7 @@ impl Server {
         if let Err(reason) = upkeep::save_all(&self.shared) {
             warn!(%reason, "idempotent producers could not be stored: the log is read instead");
         }
-        info!("shut down");
+        info!("no clients are served any more");
     }
 }
 

@@ -3,7 +3,7 @@
 use super::Shared;
 use super::bind_error::BindError;
 use super::topic_settings::{SettingError, TopicSettings};
-use tracing::warn;
+use tracing::info;
 
 /// Why a topic cannot be configured so.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -84,8 +84,12 @@ impl NewTopic {
         let found = shared.topics.find(&self.name);
         if let Some(found) = found.filter(|_| shared.store.is_some()) {
             if found.topic.partitions() != partitions || *found.configured() != settings {
-                let topic = self.name.as_str();
-                warn!(topic, "the topic is there, and keeps its other settings");
+                info!(
+                    topic = self.name.as_str(),
+                    partitions = found.topic.partitions(),
+                    configured_partitions = partitions,
+                    "the topic is in the directory with other settings than configured, and keeps them"
+                );
             }
             return Ok(());
         }

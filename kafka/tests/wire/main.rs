@@ -23,6 +23,8 @@ mod log;
 mod metrics;
 mod produce;
 mod produce_limits;
+#[cfg(unix)]
+mod program;
 mod protocol;
 mod reported;
 mod requests;

@@ -8,7 +8,7 @@ use crate::requests::{fetch, waiting};
 use kafka_protocol::messages::{ApiVersionsRequest, MetadataRequest};
 use kafka_protocol::protocol::StrBytes;
 use ringlog::{Broker, TopicConfig};
-use ringlog_kafka::{BindError, Server};
+use ringlog_kafka::{BindError, Listener, SaslMechanism, Security, Server};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -70,6 +70,21 @@ async fn clients_are_answered_the_address_that_they_have_connected_to() {
         let (answered, answered_port) = broker_address(&format!("{host}:{port}")).await;
         assert_eq!((answered.as_str(), answered_port), (host, i32::from(port)));
     }
+}
+
+#[tokio::test]
+async fn the_bootstrap_addresses_are_those_of_one_protocol() {
+    let sasl = Security::plaintext().sasl([SaslMechanism::Plain]);
+    let secured = || Listener::new("127.0.0.1:0").security(sasl.clone());
+    let server = Server::builder()
+        .listener(Listener::new("127.0.0.1:0").advertised("a.test", 1))
+        .listener(secured().advertised("b.test", 2))
+        .listener(Listener::new("127.0.0.1:0").advertised("c.test", 3))
+        .user("alice", "alice-secret")
+        .bind(&Broker::new())
+        .await
+        .unwrap();
+    assert_eq!(server.bootstrap(), "a.test:1,c.test:3");
 }
 
 #[tokio::test]

@@ -21,7 +21,7 @@ impl Faults {
         }
         faults.push(error.clone());
         drop(faults);
-        event!(error, "storage", error = error.to_string().as_str());
+        event!(error, "storage fault", error = error.to_string().as_str());
     }
 
     pub(crate) fn all(&self) -> Vec<StorageError> {

@@ -14,7 +14,11 @@ pub(super) async fn handle(
         None => None,
         Some(id) if id.is_empty() => Some(ResponseError::InvalidRequest),
         // The one error on which all clients give up at once.
-        Some(_) => Some(ResponseError::TransactionalIdAuthorizationFailed),
+        Some(id) => {
+            let transactional_id = id.as_str();
+            warn!(transactional_id, "refused: transactions are not served");
+            Some(ResponseError::TransactionalIdAuthorizationFailed)
+        }
     };
     // As in Kafka, a producer that has had an id gets another one.
     let id = match error {

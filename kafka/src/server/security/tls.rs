@@ -118,7 +118,17 @@ impl Tls {
     /// # Errors
     /// [`TlsError`]
     pub fn from_pem_files(chain: impl AsRef<Path>, key: impl AsRef<Path>) -> Result<Tls, TlsError> {
-        Tls::from_pem(&read(chain.as_ref())?, &read(key.as_ref())?)
+        let (chain, key) = (chain.as_ref(), key.as_ref());
+        let named = |path: &Path, reason| format!("{}: {reason}", path.display());
+        Tls::from_pem(&read(chain)?, &read(key)?).map_err(|error| match error {
+            TlsError::Chain { reason } => TlsError::Chain {
+                reason: named(chain, reason),
+            },
+            TlsError::Key { reason } => TlsError::Key {
+                reason: named(key, reason),
+            },
+            other => other,
+        })
     }
 
     /// Asks clients for a certificate that one of these has signed, as PEM.

@@ -106,7 +106,10 @@ fn the_program_says_what_it_has_recovered_and_stops_in_order() {
         assert!(child.wait().unwrap().success());
         let mut rest = String::new();
         lines.read_to_string(&mut rest).unwrap();
-        assert!(rest.contains("shut down"), "{rest}");
+        assert!(
+            rest.contains("no clients are served any more") && rest.contains("closed directory="),
+            "{rest}"
+        );
     }
     let _ = child.kill();
     let _ = child.wait();
