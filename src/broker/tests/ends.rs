@@ -36,12 +36,14 @@ fn read_to_the_end(consumer: &mut Consumer) -> usize {
     let mut read = 0;
     loop {
         let start = Instant::now();
-        match consumer.poll(LONG) {
+        let polled = consumer.poll(LONG);
+        // Also of the last poll: one that waits in vain looks once more.
+        assert!(start.elapsed() < LONG / 2, "it was not woken");
+        match polled {
             Ok(batch) => read += batch.len(),
             Err(ConsumeError::Closed { .. }) => return read,
             Err(error) => panic!("{error}"),
         }
-        assert!(start.elapsed() < LONG / 2, "it was not woken");
     }
 }
 
