@@ -135,7 +135,11 @@ pub(super) struct Catalog {
 
 /// The directory of a partition.
 pub(super) fn partition_dir(topic: &Path, partition: u32) -> PathBuf {
-    topic.join(format!("p{partition:05}"))
+    topic.join(partition_dir_name(partition))
+}
+
+fn partition_dir_name(partition: u32) -> String {
+    format!("p{partition:05}")
 }
 
 /// What the directory of topics has. What deletions have left behind is removed.
@@ -210,8 +214,12 @@ fn list_dir(disk: &dyn Disk, dir: &Path) -> Result<Vec<Entry>, StorageError> {
 fn partition_numbers(disk: &dyn Disk, topic: &Path) -> Result<Vec<u32>, StorageError> {
     let entries = list_dir(disk, topic)?.into_iter();
     let dirs = entries.filter(|entry| entry.is_dir);
-    let numbers = dirs.filter_map(|entry| entry.name.strip_prefix('p')?.parse::<u32>().ok());
-    Ok(numbers.filter(|&number| number < MAX_PARTITIONS).collect())
+    let numbers = dirs.filter_map(|entry| {
+        let number = entry.name.strip_prefix('p')?.parse().ok()?;
+        // Not `p7`: the partition's own directory would be another, or none.
+        (number < MAX_PARTITIONS && entry.name == partition_dir_name(number)).then_some(number)
+    });
+    Ok(numbers.collect())
 }
 
 /// Whether a file with records is there.

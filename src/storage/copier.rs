@@ -141,7 +141,8 @@ impl PartitionCopier {
                 Err(error) => break Err(error),
             }
         };
-        if copied > 0 {
+        // Also after an error: before it, a gap may have been written.
+        if copied > 0 || copied_all.is_err() {
             // Readers that were overtaken before their offsets were in the files.
             self.waiting_for_records().notify();
             self.durable.storage.written.notify();

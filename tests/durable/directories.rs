@@ -98,3 +98,26 @@ fn a_file_of_another_topic_does_not_name_one_whose_record_is_lost() {
     assert_eq!(report.not_served[0].path, other);
     read_all(&broker, "t", 0, 10);
 }
+
+#[test]
+fn a_directory_that_is_named_nearly_as_a_partitions_is_none() {
+    let dir = dir();
+    let topic = ten_records(dir.path());
+    let unknown = dir.path().join("topics/unknown");
+    for name in ["p0", "p+0001", "p000000"] {
+        fs::create_dir_all(unknown.join(name)).unwrap();
+        fs::create_dir(topic.join(name)).unwrap();
+    }
+    fs::create_dir(topic.join("p9")).unwrap();
+    let check = |settings_lost: bool| {
+        let (broker, report) = open(dir.path());
+        assert_eq!(report.topics[0].settings_lost, settings_lost);
+        assert_eq!(report.not_served.len(), 0);
+        assert_eq!(broker.topic("t").unwrap().partitions(), 1);
+        broker.create_topic("u", small_ring()).unwrap();
+        broker.delete_topic("u").unwrap();
+    };
+    check(false);
+    fs::remove_file(topic.join("topic")).unwrap();
+    check(true);
+}

@@ -166,23 +166,24 @@ fn a_topic_is_deleted_and_created_again_while_records_are_sent() {
     storage.close().unwrap();
 }
 
-/// Polls a future until it is ready.
+/// Runs a future on this thread: it is polled again only when it was woken.
 pub(super) fn block_on<F: core::future::Future>(future: F) -> F::Output {
-    let mut future = Box::pin(future);
-    let mut ready = None;
-    wait_until("a future", || {
-        match future
-            .as_mut()
-            .poll(&mut Context::from_waker(Waker::noop()))
-        {
-            Poll::Ready(result) => {
-                ready = Some(result);
-                true
-            }
-            Poll::Pending => false,
+    struct Unpark(std::thread::Thread);
+    impl std::task::Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
         }
-    });
-    ready.unwrap()
+    }
+    let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
+    let mut future = Box::pin(future);
+    let start = Instant::now();
+    loop {
+        if let Poll::Ready(result) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
+            return result;
+        }
+        std::thread::park_timeout(LONG / 4);
+        assert!(start.elapsed() < LONG / 4, "it was not woken");
+    }
 }
 
 #[test]

@@ -111,3 +111,27 @@ fn a_wait_until_records_are_written_ends_with_their_files() {
         assert!(is_expected(&error), "{error}");
     }
 }
+
+#[test]
+fn a_wait_for_offsets_that_were_overwritten_ends_also_if_nothing_can_be_written_behind_them() {
+    let disk = ModelDisk::new(1);
+    let config = config(&disk).flush(Flush::Manual);
+    let (broker, _) = Broker::open(config).unwrap();
+    let ring = small_ring().overflow(Overflow::DropOldest);
+    let topic = broker.create_topic("t", ring).unwrap();
+    let mut producer = topic.producer();
+    producer.send(Record::new("x")).unwrap();
+    topic.wait_written(0, 1, LONG).unwrap();
+    // Ten attempts a tenth of a second apart fail, so that records are overwritten meanwhile. Then there
+    // is room for the chunk that says so, and for nothing behind it.
+    let full = std::io::ErrorKind::StorageFull;
+    (0..10).for_each(|_| disk.fail_next("write", full));
+    (0..1000).for_each(|_| disk.fail_nth("write", 1, full));
+    for _ in 0..100 {
+        producer.send(Record::new("y")).unwrap();
+    }
+    for wait in both_waits(&topic, 2) {
+        wait().unwrap();
+    }
+    assert!(topic.written_end(0).unwrap() < 101);
+}

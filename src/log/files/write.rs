@@ -402,7 +402,11 @@ impl SyncJob {
             if let Some(error) = &state.failed_sync {
                 return Err(error.clone());
             }
-            state.durable_end = state.durable_end.max(self.end);
+            // Of a stopped partition it is final: readers have got the end of the topic by it
+            // (`final_durable_end`).
+            if state.fault.is_none() {
+                state.durable_end = state.durable_end.max(self.end);
+            }
         }
         for Full {
             file,

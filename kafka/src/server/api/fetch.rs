@@ -219,7 +219,8 @@ fn diverging(
     offset: u64,
 ) -> Result<Option<Fetched>, ResponseError> {
     let last = wanted.last_fetched_epoch;
-    if last == NO_EPOCH {
+    // It may be of the last server, where this one has none.
+    if last == NO_EPOCH || topic.leader_epochs(partition).current() == NO_EPOCH {
         return Ok(None);
     }
     let found = end_of(topic, partition, last)?;
@@ -359,5 +360,26 @@ fn with_bounds(
     match version {
         5.. => data.with_log_start_offset(log_start),
         _ => data,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+    use crate::server::config::Config;
+    use crate::server::topic_settings::TopicSettings;
+    use crate::server::topics::Topics;
+    use ringlog::{Broker, TopicConfig};
+
+    #[test]
+    fn without_leader_epochs_no_client_diverges() {
+        let topics = Topics::new(Broker::new(), None, &Config::default(), NO_EPOCH).unwrap();
+        let created = topics.create("orders", TopicConfig::new(), TopicSettings::default());
+        let topic = created.unwrap();
+        // What the client has read was of the last server, which had epochs.
+        let wanted = FetchPartition::default().with_last_fetched_epoch(3);
+        assert!(matches!(diverging(&topic, 0, &wanted, 0), Ok(None)));
     }
 }

@@ -14,9 +14,11 @@
 //! If it cannot be stored, there is none ([`NO_EPOCH`]) until the next start: clients go on as with a
 //! server that has no epochs.
 
-use super::{Change, Reader, Store, StoreError, Writer};
+use super::{COMPACT_STEP, Change, Reader, Store, StoreError, Writer};
 use crate::server::leader_epochs::{EpochStart, LeaderEpochs, NO_EPOCH};
 use ringlog::{Broker, Topic, TopicError};
+use std::collections::HashSet;
+use std::mem;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, SystemTime};
 use tracing::warn;
@@ -59,6 +61,16 @@ fn by_clock() -> i32 {
     i32::try_from(since.as_secs()).unwrap_or(i32::MAX)
 }
 
+/// How many of the first changes are applied at once.
+fn step(changes: &[Change]) -> usize {
+    let mut bytes = 0;
+    let fits = changes.iter().take_while(|(key, value)| {
+        bytes += key.len() + value.as_ref().map_or(0, Vec::len);
+        bytes <= COMPACT_STEP
+    });
+    fits.count().max(1)
+}
+
 impl Store {
     fn epochs(&self, id: Uuid, partition: u32) -> Option<LeaderEpochs> {
         let stored = self.get(&list_key(id, partition))?;
@@ -96,7 +108,16 @@ impl Store {
         let names = broker.topic_names().into_iter();
         let topics: Vec<Topic> = names.filter_map(|name| broker.topic(&name).ok()).collect();
         let epoch = self.next_epoch(&topics);
-        let mut changes: Vec<Change> = Vec::new();
+        // Of topics that a program has deleted, or that were deleted just before a crash.
+        let ids = topics.iter().filter_map(Topic::id).map(Uuid::from_bytes);
+        let ids: HashSet<Uuid> = ids.collect();
+        let is_kept = |key: &[u8]| {
+            let id = Reader::new(key, b'e').and_then(|mut key| key.uuid());
+            id.is_some_and(|id| ids.contains(&id))
+        };
+        let lists = self.with_prefix(b"e").into_iter();
+        let left = lists.filter(|(key, _)| !is_kept(key));
+        let mut changes: Vec<Change> = left.map(|(key, _)| (key, None)).collect();
         for topic in &topics {
             let Some(id) = topic.id().map(Uuid::from_bytes) else {
                 continue;
@@ -110,9 +131,21 @@ impl Store {
         }
         let number = Writer::new(1).i32(epoch).into_bytes();
         changes.push((key(), Some(number)));
-        self.apply(changes)?;
+        // Some alone do no harm: the next epoch is later than that of any list.
+        self.apply_in_steps(changes).await?;
         self.durable().await?;
         Ok(epoch)
+    }
+
+    /// Applies more changes than the journal's ring may hold at once: some, when those before them are
+    /// written.
+    async fn apply_in_steps(&self, mut changes: Vec<Change>) -> Result<(), StoreError> {
+        while !changes.is_empty() {
+            let rest = changes.split_off(step(&changes));
+            self.apply(mem::replace(&mut changes, rest))?;
+            self.written().await?;
+        }
+        Ok(())
     }
 }
 
@@ -157,9 +190,15 @@ impl TopicEpochs {
         drop(read);
         let write = self.partitions.write();
         let mut write = write.unwrap_or_else(PoisonError::into_inner);
+        // At once: a change for each of many partitions would take far longer on a full disk.
+        let mut changes: Vec<Change> = Vec::new();
         while write.len() <= index {
-            let begun = self.begun(topic, write.len() as u32);
+            let begun = self.begun(topic, write.len() as u32, &mut changes);
             write.push(Arc::new(begun));
+        }
+        let kept_by = self.kept_by.as_ref().filter(|_| !changes.is_empty());
+        if let Some(Err(reason)) = kept_by.map(|(store, _)| store.apply(changes)) {
+            warn!(topic = topic.name(), %reason, "leader epochs are not kept");
         }
         write[index].clone()
     }
@@ -168,7 +207,7 @@ impl TopicEpochs {
     ///
     /// What begins now need not be durable at once: without it, all records are of epoch 0 after the
     /// next start, and what was read of this one ended where the next begins.
-    fn begun(&self, topic: &Topic, partition: u32) -> LeaderEpochs {
+    fn begun(&self, topic: &Topic, partition: u32, changes: &mut Vec<Change>) -> LeaderEpochs {
         if self.current == NO_EPOCH {
             return LeaderEpochs::only(NO_EPOCH);
         }
@@ -180,10 +219,8 @@ impl TopicEpochs {
         let Ok(begun) = begin(stored, self.current, topic, partition) else {
             return LeaderEpochs::only(self.current);
         };
-        if let Some((store, id)) = kept_by {
-            if let Err(reason) = store.put(list_key(*id, partition), write_list(&begun)) {
-                warn!(topic = topic.name(), partition, %reason, "leader epochs are not kept");
-            }
+        if let Some((_, id)) = kept_by {
+            changes.push((list_key(*id, partition), Some(write_list(&begun))));
         }
         begun
     }

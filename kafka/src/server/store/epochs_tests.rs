@@ -146,3 +146,34 @@ async fn what_a_program_sends_before_a_client_comes_is_of_the_current_epoch() {
     assert_eq!(epochs(&topic, &store, epoch), [(0, 0), (1, 1)]);
     stop(&broker, &store);
 }
+
+#[tokio::test]
+async fn lists_of_topics_that_are_no_more_do_not_outlive_the_next_start() {
+    let dir = tempfile::tempdir().unwrap();
+    let (broker, store, epoch) = start(dir.path()).await;
+    for name in ["orders", "deleted"] {
+        let topic = broker.create_topic(name, TopicConfig::new()).unwrap();
+        epochs(&topic, &store, epoch);
+    }
+    // By the program: the server does not notice.
+    broker.delete_topic("deleted").unwrap();
+    assert_eq!(store.with_prefix(b"e").len(), 2);
+    stop(&broker, &store);
+    let (broker, store, epoch) = start(dir.path()).await;
+    assert_eq!(epoch, 1);
+    assert_eq!(store.with_prefix(b"e").len(), 1);
+    stop(&broker, &store);
+}
+
+#[tokio::test]
+async fn more_lists_than_the_journals_ring_holds_are_stored() {
+    const LISTS: u32 = 3000;
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path()).unwrap();
+    let list = |partition| (list_key(Uuid::nil(), partition), Some(vec![1; 12_000]));
+    let lists = (0..LISTS).map(list).collect();
+    store.apply_in_steps(lists).await.unwrap();
+    store.close().unwrap();
+    let store = Store::open(dir.path()).unwrap();
+    assert_eq!(store.with_prefix(b"e").len(), LISTS as usize);
+}
