@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 
 /// Generous: a test that reaches it hangs.
-const LIMIT: Duration = Duration::from_secs(60);
+pub(crate) const LIMIT: Duration = Duration::from_secs(60);
 
 /// Awaits, and fails the test if that hangs.
 pub(crate) async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {

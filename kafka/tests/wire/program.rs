@@ -1,19 +1,45 @@
 //! The program: its log, and how it ends.
 
-use crate::client::within;
+use crate::client::{LIMIT, within};
 use std::io::{BufRead, BufReader};
 use std::process::{Child, ChildStderr, Command, Stdio};
+use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+/// The program, which is killed when a test fails.
+struct Program(Child);
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+impl Program {
+    /// Asks it to end, which it does soon, and in order.
+    fn terminate(mut self) {
+        let stopped = Command::new("kill").arg(self.0.id().to_string()).status();
+        assert!(stopped.unwrap().success());
+        let start = Instant::now();
+        let ended = loop {
+            if let Some(ended) = self.0.try_wait().unwrap() {
+                break ended;
+            }
+            assert!(start.elapsed() < LIMIT, "it does not end");
+            std::thread::sleep(Duration::from_millis(10));
+        };
+        assert!(ended.success(), "{ended}");
+    }
+}
+
 /// Starts the program. Returns it when it is ready, with its addresses and what it logs from then on.
-fn start(arguments: &[&str]) -> (Child, String, BufReader<ChildStderr>) {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_ringlog-kafka"))
-        .args(arguments)
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut lines = BufReader::new(child.stderr.take().unwrap());
+fn start(arguments: &[&str]) -> (Program, String, BufReader<ChildStderr>) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ringlog-kafka"));
+    command.args(arguments).stderr(Stdio::piped());
+    let mut program = Program(command.spawn().unwrap());
+    let mut lines = BufReader::new(program.0.stderr.take().unwrap());
     let mut all = String::new();
     loop {
         let begin = all.len();
@@ -23,7 +49,7 @@ fn start(arguments: &[&str]) -> (Child, String, BufReader<ChildStderr>) {
         );
         if let Some((_, bootstrap)) = all[begin..].split_once("ready bootstrap=\"") {
             let bootstrap = bootstrap.split('"').next().unwrap().to_owned();
-            return (child, bootstrap, lines);
+            return (program, bootstrap, lines);
         }
     }
 }
@@ -42,13 +68,6 @@ async fn ask(address: &str) {
     assert_eq!(within("the answer", stream.read_i32()).await.unwrap(), 7);
 }
 
-fn terminate(mut child: Child) {
-    let stopped = Command::new("kill").arg(child.id().to_string()).status();
-    assert!(stopped.unwrap().success());
-    let ended = child.wait().unwrap();
-    assert!(ended.success(), "{ended}");
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn clients_are_served_although_the_log_is_not_read() {
     let (child, address, lines) = start(&["--listen", "127.0.0.1:0", "--log", "debug"]);
@@ -56,7 +75,7 @@ async fn clients_are_served_although_the_log_is_not_read() {
     for _ in 0..1_000 {
         ask(&address).await;
     }
-    terminate(child);
+    child.terminate();
     drop(lines);
 }
 
@@ -68,7 +87,7 @@ async fn clients_are_served_although_the_log_is_closed() {
         for _ in 0..10 {
             ask(&address).await;
         }
-        terminate(child);
+        child.terminate();
     }
 }
 
@@ -85,7 +104,7 @@ async fn a_request_is_a_line_of_the_log_at_the_level_debug() {
         line.contains("ApiVersions") && line.contains("close"),
         "{line}"
     );
-    terminate(child);
+    child.terminate();
 }
 
 #[test]
