@@ -49,12 +49,19 @@ pub(super) async fn open_store(
     }
 }
 
+/// How long the start of a server waits for its leader epoch to be stored: a disk that is full holds it
+/// up no longer.
+const EPOCH_LIMIT: Duration = Duration::from_secs(5);
+
 /// Begins a leader epoch: 0 for a broker in memory.
 pub(super) async fn begin_epoch(broker: &Broker, store: Option<&Store>) -> i32 {
     let Some(store) = store else {
         return 0;
     };
-    let begun = store.begin_epoch(broker).await;
+    let begun = match timeout(EPOCH_LIMIT, store.begin_epoch(broker)).await {
+        Ok(begun) => begun.map_err(|reason| reason.to_string()),
+        Err(_) => Err(format!("the disk has not taken it for {EPOCH_LIMIT:?}")),
+    };
     begun.unwrap_or_else(|reason| {
         warn!(%reason, "clients are served without leader epochs: they cannot be stored");
         NO_EPOCH

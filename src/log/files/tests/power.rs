@@ -8,7 +8,7 @@
 //! - Offsets go on: none is given again that was durable, or deleted.
 //! - While a partition lives, all of it can be read.
 //!
-//! `RINGLOG_SEEDS` says how many seeds are tried, and `RINGLOG_SEED` names one.
+//! `RINGLOG_SEEDS` says how many seeds are tried, from `RINGLOG_FIRST_SEED` on, and `RINGLOG_SEED` names one.
 
 use super::*;
 use crate::disk::model::{Op, Random};
@@ -412,7 +412,10 @@ fn seeds() -> Range<u64> {
     let number = |name| std::env::var(name).ok()?.parse::<u64>().ok();
     match number("RINGLOG_SEED") {
         Some(seed) => seed..seed + 1,
-        None => 0..number("RINGLOG_SEEDS").unwrap_or(SEEDS),
+        None => {
+            let first = number("RINGLOG_FIRST_SEED").unwrap_or(0);
+            first..first + number("RINGLOG_SEEDS").unwrap_or(SEEDS)
+        }
     }
 }
 
