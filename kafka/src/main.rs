@@ -14,16 +14,21 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::time::timeout;
 use tracing::{error, info};
+use tracing_appender::non_blocking::NonBlockingBuilder;
 use tracing_subscriber::fmt::format::FmtSpan;
 
 /// How long clients may take to read the last answers.
 const SHUTDOWN_LIMIT: Duration = Duration::from_secs(10);
 
+/// The most lines of the log that wait to be written: each has a place from the start.
+const LOG_LINES: usize = 1_000;
+
 fn main() -> ExitCode {
     let options = Options::parse();
     // A thread of its own writes the lines, and some are dropped while it cannot: a pipe that is not
     // read, or that is closed, must not hold up the clients.
-    let (lines, _writer) = tracing_appender::non_blocking(std::io::stderr());
+    let writer = NonBlockingBuilder::default().buffered_lines_limit(LOG_LINES);
+    let (lines, _writer) = writer.finish(std::io::stderr());
     tracing_subscriber::fmt()
         .with_max_level(options.log)
         .with_writer(lines)
