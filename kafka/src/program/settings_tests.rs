@@ -56,12 +56,14 @@ fn listeners_topics_and_numbers_come_from_the_file() {
         [[listeners]]\naddress = \"127.0.0.1:0\"\nadvertised = \"inside.test:9092\"\n\
         [[listeners]]\naddress = \"127.0.0.1:0\"\nadvertised = \"outside.test:9093\"\n\
         protocol = \"SASL_PLAINTEXT\"\nmechanisms = [\"PLAIN\"]\n\
+        [[listeners]]\naddress = \"127.0.0.1:0\"\nadvertised = \"second.test:9094\"\n\
         [[users]]\nname = \"alice\"\npassword = \"secret\"\n\
         [[topics]]\nname = \"orders\"\npartitions = 8\nconfig.retention.ms = 1000\n\
         [[topics]]\nname = \"payments\"\n";
     let (addresses, bootstrap, topics) = bound(built(&[], text).unwrap());
-    assert_eq!(addresses, 2);
-    assert_eq!(bootstrap, "inside.test:9092,outside.test:9093");
+    assert_eq!(addresses, 3);
+    // Those of the first one's protocol.
+    assert_eq!(bootstrap, "inside.test:9092,second.test:9094");
     let expected = [("orders".to_owned(), 8), ("payments".to_owned(), 3)];
     assert_eq!(topics, expected);
 }
