@@ -21,7 +21,7 @@ use tracing_subscriber::fmt::format::FmtSpan;
 const SHUTDOWN_LIMIT: Duration = Duration::from_secs(10);
 
 /// The most lines of the log that wait to be written: each has a place from the start.
-const LOG_LINES: usize = 1_000;
+const LOG_LINES: usize = 10_000;
 
 fn main() -> ExitCode {
     let options = Options::parse();
