@@ -25,6 +25,9 @@ const LOG_LINES: usize = 10_000;
 
 fn main() -> ExitCode {
     let options = Options::parse();
+    // Registers the process for `membarrier(2)`: before it has a second thread, which makes that take
+    // more than ten milliseconds.
+    let in_memory = Broker::new();
     // A thread of its own writes the lines, and some are dropped while it cannot: a pipe that is not
     // read, or that is closed, must not hold up the clients.
     let writer = NonBlockingBuilder::default().buffered_lines_limit(LOG_LINES);
@@ -39,7 +42,7 @@ fn main() -> ExitCode {
         // Colours would be in files and pipes, too, where another crate of the build enables them.
         .with_ansi(false)
         .init();
-    match start(&options) {
+    match start(&options, in_memory) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             error!("{error}");
@@ -48,11 +51,10 @@ fn main() -> ExitCode {
     }
 }
 
-fn start(options: &Options) -> Result<(), Box<dyn Error>> {
+fn start(options: &Options, in_memory: Broker) -> Result<(), Box<dyn Error>> {
     let mut settings = program::settings::settings(options)?;
-    // Before the runtime has threads: that takes milliseconds less.
     let broker = match settings.storage.take() {
-        None => Broker::new(),
+        None => in_memory,
         Some(config) => {
             let (broker, report) = Broker::open(config)?;
             if let Some(storage) = broker.storage() {

@@ -18,6 +18,7 @@ use crate::error::StorageError;
 use crate::log::files::{is_file_of_records, topic_name_in};
 use crate::log::partition_id::MAX_PARTITIONS;
 use crate::name::name_fault;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// The first line of a topic's file, with the version of its format.
@@ -126,7 +127,6 @@ pub(super) struct UnservedTopic {
 }
 
 /// The topics of a storage.
-#[derive(Default)]
 pub(super) struct Catalog {
     /// By directory. No two have one name or one id.
     pub(super) topics: Vec<FoundTopic>,
@@ -156,9 +156,10 @@ pub(super) fn list(disk: &dyn Disk, topics: &Path) -> Result<Catalog, StorageErr
             let _ = remove_all(disk, &dir);
             continue;
         }
-        let stored = match text::read(disk, &dir.join("topic"))? {
-            Contents::Lines(lines) => TopicRecord::from_lines(&lines),
-            Contents::Missing | Contents::Damaged => None,
+        let (stored, is_missing) = match text::read(disk, &dir.join("topic"))? {
+            Contents::Lines(lines) => (TopicRecord::from_lines(&lines), false),
+            Contents::Missing => (None, true),
+            Contents::Damaged => (None, false),
         };
         let was_damaged = stored.is_none();
         let record = match stored {
@@ -171,11 +172,11 @@ pub(super) fn list(disk: &dyn Disk, topics: &Path) -> Result<Catalog, StorageErr
                 record,
                 was_damaged,
             }),
-            None if has_records(disk, &dir)? => unserved.push(UnservedTopic {
+            None if !is_missing || has_records(disk, &dir)? => unserved.push(UnservedTopic {
                 dir,
                 reason: "its record is lost, and no file in it has the topic's name and id".into(),
             }),
-            // Its creation was not completed: nothing was ever appended there.
+            // Its creation was not completed: the record is stored before anything is appended.
             None => {}
         }
     }
@@ -184,24 +185,23 @@ pub(super) fn list(disk: &dyn Disk, topics: &Path) -> Result<Catalog, StorageErr
         let is_own = found.dir.ends_with(found.record.dir_name());
         (found.was_damaged, !is_own)
     });
-    let mut topics: Vec<FoundTopic> = Vec::new();
+    let (mut topics, mut by_name, mut by_id) = (Vec::new(), BTreeMap::new(), BTreeMap::new());
     for found in found {
-        let is_same = |other: &&FoundTopic| {
-            other.record.name == found.record.name || other.record.id == found.record.id
-        };
-        match topics.iter().find(is_same) {
-            None => topics.push(found),
-            Some(other) => unserved.push(UnservedTopic {
-                reason: format!(
-                    "topic {:?}, with the same name or id, is in {}",
-                    other.record.name,
-                    other.dir.display()
-                ),
+        let FoundTopic { dir, record, .. } = &found;
+        let same = by_name.get(&record.name).or_else(|| by_id.get(&record.id));
+        if let Some(other) = same {
+            let other: &PathBuf = other;
+            unserved.push(UnservedTopic {
+                reason: format!("a topic of its name or id is in {}", other.display()),
                 dir: found.dir,
-            }),
+            });
+            continue;
         }
+        by_name.insert(record.name.clone(), dir.clone());
+        by_id.insert(record.id, dir.clone());
+        topics.push(found);
     }
-    topics.sort_by(|a, b| a.dir.cmp(&b.dir));
+    topics.sort_by(|a: &FoundTopic, b| a.dir.cmp(&b.dir));
     Ok(Catalog { topics, unserved })
 }
 

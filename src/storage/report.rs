@@ -12,8 +12,7 @@ pub struct RecoveryReport {
     /// Each topic that is served.
     pub topics: Vec<TopicRecovery>,
     /// Directories of topics that are not served, and are left as they are: a second one of a topic, such
-    /// as a copy; and one whose topic is not known, because its record and the beginnings of its files
-    /// are damaged.
+    /// as a copy; and one whose topic is not known, because its record is damaged and no file names it.
     pub not_served: Vec<SetAside>,
     /// Groups whose commits were found.
     pub groups: usize,

@@ -84,15 +84,13 @@ impl Topic {
         offset: u64,
         timeout: Duration,
     ) -> Result<(), StorageError> {
-        let wanted = vec![self.inner().wanted(partition, offset)?];
-        wait_stored(wanted, Level::Written, timeout)
+        self.wait(Level::Written, partition, offset, timeout)
     }
 
     /// [`wait_written`](Self::wait_written) for a task, on any executor. It has no time limit:
     /// combine it with the executor's timeout.
     pub fn wait_written_async(&self, partition: u32, offset: u64) -> WaitStoredAsync {
-        let wanted = self.inner().wanted(partition, offset);
-        WaitStoredAsync::new(wanted.map(|one| vec![one]), Level::Written)
+        self.wait_async(Level::Written, partition, offset)
     }
 
     /// Waits until all records of the partition before `offset` are durable, at most for `timeout`.
@@ -126,15 +124,13 @@ impl Topic {
         offset: u64,
         timeout: Duration,
     ) -> Result<(), StorageError> {
-        let wanted = vec![self.inner().wanted(partition, offset)?];
-        wait_stored(wanted, Level::Durable, timeout)
+        self.wait(Level::Durable, partition, offset, timeout)
     }
 
     /// [`wait_durable`](Self::wait_durable) for a task, on any executor. It has no time limit:
     /// combine it with the executor's timeout.
     pub fn wait_durable_async(&self, partition: u32, offset: u64) -> WaitStoredAsync {
-        let wanted = self.inner().wanted(partition, offset);
-        WaitStoredAsync::new(wanted.map(|one| vec![one]), Level::Durable)
+        self.wait_async(Level::Durable, partition, offset)
     }
 
     /// Waits until everything is durable that was sent before the call, in all partitions, at most
@@ -149,5 +145,21 @@ impl Topic {
     /// [`flush`](Self::flush) for a task, without a time limit.
     pub fn flush_async(&self) -> WaitStoredAsync {
         WaitStoredAsync::new(self.inner().wanted_now(), Level::Durable)
+    }
+
+    fn wait(
+        &self,
+        level: Level,
+        partition: u32,
+        offset: u64,
+        timeout: Duration,
+    ) -> Result<(), StorageError> {
+        let wanted = self.inner().wanted(partition, offset)?;
+        wait_stored(vec![wanted], level, timeout)
+    }
+
+    fn wait_async(&self, level: Level, partition: u32, offset: u64) -> WaitStoredAsync {
+        let wanted = self.inner().wanted(partition, offset);
+        WaitStoredAsync::new(wanted.map(|one| vec![one]), level)
     }
 }

@@ -98,7 +98,7 @@ fn a_file_of_another_topic_does_not_name_one_whose_record_is_lost() {
         assert_eq!(report.topics.len(), 0);
         assert_eq!(report.not_served[0].path, other);
     }
-    // With its own name the directory is the topic's again.
+    // With its own name the directory is that topic's again.
     fs::rename(&other, &topic).unwrap();
     let (broker, report) = open(dir.path());
     assert_eq!((report.topics.len(), report.records()), (1, 10));
@@ -126,4 +126,16 @@ fn a_directory_that_is_named_nearly_as_a_partitions_is_none() {
     check(false);
     fs::remove_file(topic.join("topic")).unwrap();
     check(true);
+}
+
+#[test]
+fn a_damaged_record_of_a_topic_without_records_is_reported() {
+    let dir = dir();
+    drop(open(dir.path()).0.create_topic("t", small_ring()).unwrap());
+    let mut entries = fs::read_dir(dir.path().join("topics")).unwrap();
+    let topic = entries.next().unwrap().unwrap().path();
+    fs::write(topic.join("topic"), "damaged").unwrap();
+    let (_, report) = open(dir.path());
+    assert_eq!(report.topics.len(), 0);
+    assert_eq!(report.not_served[0].path, topic);
 }

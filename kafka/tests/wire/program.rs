@@ -119,7 +119,10 @@ fn what_is_wrong_with_a_command_line_is_said() {
             "cannot listen on foo: HOST:PORT is expected",
         ),
         (&["--flush-ms", "5"], "are for topics in a directory"),
-        (&["--topic", "orders:0"], "0"),
+        (
+            &["--topic", "orders:0", "--listen", "127.0.0.1:0"],
+            "partitions is 0, but must be from 1 to 16384",
+        ),
     ] {
         let output = Command::new(env!("CARGO_BIN_EXE_ringlog-kafka"))
             .args(arguments)

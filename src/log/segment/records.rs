@@ -376,8 +376,7 @@ impl<'b> StoredRecords<'b> {
                 let end = at + count as usize * 8;
                 let length = table_entry(bytes, at, 0).at().saturating_sub(end);
                 if length > 0 {
-                    // SAFETY: B1, and C1 for a chunk of a file: the first record lies within the data, so
-                    // what is between the table and it does too.
+                    // SAFETY: B1, and C1 for a chunk of a file: it lies before the first record.
                     return Some((first, count, unsafe { bytes.slice(end, length) }));
                 }
             }

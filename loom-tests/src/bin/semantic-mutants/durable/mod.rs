@@ -64,11 +64,8 @@ const fn storage(
     new: &'static str,
 ) -> Mutant {
     Mutant {
-        name,
-        file,
-        old,
-        new,
         tests: "--lib -- broker:: storage::",
+        ..files(name, file, old, new)
     }
 }
 
@@ -80,10 +77,7 @@ const fn directories(
     new: &'static str,
 ) -> Mutant {
     Mutant {
-        name,
-        file,
-        old,
-        new,
         tests: "--test durable -- directories::",
+        ..files(name, file, old, new)
     }
 }

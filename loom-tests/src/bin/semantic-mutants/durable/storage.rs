@@ -88,14 +88,20 @@ pub(crate) const STORAGE: &[Mutant] = &[
     directories(
         "a directory whose topic is not known is not reported",
         "src/storage/catalog.rs",
+        "            None if !is_missing || has_records(disk, &dir)? =>",
+        "            None if !is_missing && has_records(disk, &dir)? =>",
+    ),
+    directories(
+        "a damaged record of a topic without records is not reported",
+        "src/storage/catalog.rs",
+        "            None if !is_missing || has_records(disk, &dir)? =>",
         "            None if has_records(disk, &dir)? =>",
-        "            None if false && has_records(disk, &dir)? =>",
     ),
     directories(
         "two directories of one topic are both served",
         "src/storage/catalog.rs",
-        "        match topics.iter().find(is_same) {",
-        "        match topics.iter().find(is_same).filter(|_| false) {",
+        "        let same = by_name.get(&record.name).or_else(|| by_id.get(&record.id));",
+        "        let same = by_name.get(&record.name).or_else(|| by_id.get(&record.id)).filter(|_| false);",
     ),
     storage(
         "a partition that stops closes no topic",
