@@ -112,6 +112,7 @@ pub(crate) struct ConnectionsEntry {
     pub(crate) max_idle_ms: Option<u64>,
     pub(crate) max_reauth_ms: Option<u64>,
     pub(crate) keepalive_ms: Option<u64>,
+    pub(crate) busy_poll_us: Option<u64>,
     pub(crate) failed_authentication_delay_ms: Option<u64>,
 }
 

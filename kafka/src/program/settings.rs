@@ -150,6 +150,9 @@ fn connections(mut builder: ServerBuilder, file: &ConfigFile) -> ServerBuilder {
     if let Some(milliseconds) = given.keepalive_ms {
         builder = builder.tcp_keepalive(time(milliseconds));
     }
+    if let Some(microseconds) = given.busy_poll_us {
+        builder = builder.busy_poll(Duration::from_micros(microseconds));
+    }
     if let Some(milliseconds) = given.failed_authentication_delay_ms {
         builder = builder.failed_authentication_delay(Duration::from_millis(milliseconds));
     }

@@ -138,6 +138,15 @@ impl ServerBuilder {
         self
     }
 
+    /// How long a connection's task stays awake after an answer and looks for the next request, if the
+    /// one before had come soon. A client that sends one request at a time is answered sooner then, as
+    /// no thread has to be woken. Meanwhile a thread of the runtime is busy, unless other tasks have
+    /// work. A client that sends nothing costs nothing. Zero: not at all. Default 100 microseconds.
+    pub fn busy_poll(mut self, time: Duration) -> Self {
+        self.config.connections.busy_poll = time;
+        self
+    }
+
     /// Adds a user, or gives it another password. The password is salted and hashed at once, and not
     /// kept; that takes some milliseconds.
     ///

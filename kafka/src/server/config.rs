@@ -77,6 +77,8 @@ pub(super) struct ConnectionConfig {
     pub(super) keepalive: Option<Duration>,
     /// How many connections the listeners serve at a time.
     pub(super) max: Option<usize>,
+    /// How long a task stays awake after an answer.
+    pub(super) busy_poll: Duration,
 }
 
 impl Default for ConnectionConfig {
@@ -85,6 +87,7 @@ impl Default for ConnectionConfig {
             max_idle: Some(Duration::from_secs(600)),
             keepalive: Some(Duration::from_secs(60)),
             max: None,
+            busy_poll: Duration::from_micros(100),
         }
     }
 }

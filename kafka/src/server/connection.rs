@@ -11,6 +11,7 @@
 
 use super::Shared;
 use super::api::{Answer, answer};
+use super::busy_poll::BusyPoll;
 use super::config::AdvertisedAddress;
 use super::idle::IdleLimit;
 use super::metrics::Metrics;
@@ -135,6 +136,7 @@ where
         phase,
         session,
         idle: IdleLimit::new(client.shared.config.connections.max_idle),
+        busy_poll: BusyPoll::new(client.shared.config.connections.busy_poll),
         metrics: client.shared.metrics.clone(),
         owed: OwedAnswers::default(),
     };
@@ -164,6 +166,7 @@ struct Connection<S> {
     phase: watch::Receiver<Phase>,
     session: Session,
     idle: IdleLimit,
+    busy_poll: BusyPoll,
     metrics: Arc<Metrics>,
     /// Answers that come later, before all others.
     owed: OwedAnswers,
@@ -199,6 +202,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 self.input = BytesMut::new();
             }
             self.input.reserve(READ_BYTES);
+            let now = Instant::now();
+            if let Some(look_for) = self.busy_poll.answered(now) {
+                if let Some(read) = self.look_for_more(now, look_for).await {
+                    self.has_read(read)?;
+                    continue;
+                }
+            }
             tokio::select! {
                 read = self.stream.read_buf(&mut self.input) => self.has_read(read)?,
                 _ = self.phase.changed() => {}
@@ -222,10 +232,30 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         Ok(())
     }
 
+    /// Reads what comes within this time, during which the thread does not sleep.
+    async fn look_for_more(
+        &mut self,
+        begin: Instant,
+        look_for: Duration,
+    ) -> Option<io::Result<usize>> {
+        loop {
+            let read = pin!(self.stream.read_buf(&mut self.input));
+            if let Poll::Ready(read) = poll_once(read).await {
+                return Some(read);
+            }
+            if begin.elapsed() >= look_for {
+                self.busy_poll.was_in_vain();
+                return None;
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+
     fn has_read(&mut self, read: io::Result<usize>) -> Result<(), Ended> {
         if read? == 0 {
             self.has_ended = true;
         }
+        self.busy_poll.received(Instant::now());
         self.idle.touch();
         Ok(())
     }

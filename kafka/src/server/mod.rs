@@ -33,6 +33,7 @@ mod api;
 mod bind_error;
 mod broker_settings;
 mod builder;
+mod busy_poll;
 mod config;
 mod connection;
 mod group;
