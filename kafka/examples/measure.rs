@@ -12,9 +12,11 @@
 use bytes::{BufMut, Bytes, BytesMut};
 use clap::{Parser, Subcommand};
 use kafka_protocol::messages::create_topics_request::CreatableTopic;
+use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
 use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use kafka_protocol::messages::{
-    ApiKey, CreateTopicsRequest, MetadataRequest, ProduceRequest, RequestHeader, TopicName,
+    ApiKey, CreateTopicsRequest, ListOffsetsRequest, MetadataRequest, ProduceRequest,
+    RequestHeader, TopicName,
 };
 use kafka_protocol::protocol::{Decodable, Encodable, Request, StrBytes};
 use ringlog::Broker;
@@ -123,6 +125,24 @@ impl Connection {
         self.receive::<R>(version).await
     }
 
+    /// Whether the broker leads all partitions of a topic: a little after its metadata says so.
+    async fn is_led(&mut self, topic: &TopicName, partitions: i32) -> Fallible<bool> {
+        let partition = |index| {
+            ListOffsetsPartition::default()
+                .with_partition_index(index)
+                .with_timestamp(-1)
+        };
+        let topic = ListOffsetsTopic::default()
+            .with_name(topic.clone())
+            .with_partitions((0..partitions).map(partition).collect());
+        let request = ListOffsetsRequest::default()
+            .with_replica_id((-1).into())
+            .with_topics(vec![topic]);
+        let found = self.ask(2, &request).await?;
+        let mut found = found.topics.iter().flat_map(|topic| &topic.partitions);
+        Ok(found.all(|partition| partition.error_code == 0))
+    }
+
     /// Creates a topic, and waits until it can be used.
     async fn create(&mut self, topic: &TopicName, partitions: i32) -> Fallible<()> {
         let new = CreatableTopic::default()
@@ -139,9 +159,10 @@ impl Connection {
                     .with_name(Some(topic.clone()));
             let request = MetadataRequest::default().with_topics(Some(vec![wanted]));
             let found = self.ask(4, &request).await?;
-            let mut partitions = found.topics.iter().flat_map(|topic| &topic.partitions);
-            let is_usable = found.topics.iter().all(|topic| topic.error_code == 0);
-            if is_usable && partitions.all(|partition| partition.error_code == 0) {
+            let mut of_partitions = found.topics.iter().flat_map(|topic| &topic.partitions);
+            let is_there = found.topics.iter().all(|topic| topic.error_code == 0)
+                && of_partitions.all(|partition| partition.error_code == 0);
+            if is_there && self.is_led(topic, partitions).await? {
                 return Ok(());
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
