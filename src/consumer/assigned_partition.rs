@@ -135,9 +135,13 @@ impl AssignedPartition {
         }
     }
 
-    /// The event count that is notified when records are published in this partition.
+    /// The event count that is notified when there is more to read in this partition.
     pub(super) fn waiting_for_records(&self) -> &Arc<EventCount> {
-        self.cursor.partition().readers().waiting_for_records()
+        let waiting = self.cursor.partition().readers().waiting();
+        match self.limit.as_ref().is_some_and(|limit| limit.is_by_files()) {
+            true => waiting.for_files(),
+            false => waiting.for_records(),
+        }
     }
 
     // ---- the position -------------------------------------------------------------------

@@ -120,7 +120,7 @@ impl Consumer {
         for topic in progress.set_interest(subscribes, follows) {
             for partition in 0..topic.partitions() {
                 let readers = topic.partition(partition).readers();
-                readers.waiting_for_records().notify();
+                readers.waiting().notify();
             }
         }
     }
@@ -224,7 +224,7 @@ impl ConsumerProgress {
             position: position.clone(),
         });
         drop(state);
-        readers.waiting_for_records().notify();
+        readers.waiting().notify();
         Some(Publisher(position))
     }
 

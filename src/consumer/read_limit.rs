@@ -39,11 +39,16 @@ struct StoredLimit {
 }
 
 impl StoredLimit {
+    /// Whether records may be read as soon as they are sent: the files take no more.
+    fn is_lifted(&self) -> bool {
+        self.read_up_to == ReadUpTo::Written && self.files.is_stopped()
+    }
+
     fn end(&self) -> u64 {
         match self.read_up_to {
             ReadUpTo::Sent => u64::MAX,
             // Set before the topic is closed, and before its readers are woken.
-            ReadUpTo::Written if self.files.is_stopped() => u64::MAX,
+            ReadUpTo::Written if self.is_lifted() => u64::MAX,
             ReadUpTo::Written => self.files.written_end(),
             ReadUpTo::Durable => self.files.durable_end(),
         }
@@ -73,6 +78,13 @@ impl ReadLimit {
     /// The offset before which everything is stored.
     fn stored_end(&self) -> u64 {
         self.stored.as_ref().map_or(u64::MAX, StoredLimit::end)
+    }
+
+    /// Whether records that are sent may not be read before they are in the files.
+    pub(super) fn is_by_files(&self) -> bool {
+        self.stored
+            .as_ref()
+            .is_some_and(|stored| !stored.is_lifted())
     }
 
     /// Whether only what is durable is read.
@@ -279,5 +291,90 @@ impl Consumer {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::broker::Broker;
+    use crate::consumer::ConsumerConfig;
+    use crate::disk::model::ModelDisk;
+    use crate::record::Record;
+    use crate::storage::{Flush, OnWriteError, Storage};
+    use crate::topic::{Topic, TopicConfig};
+    use std::time::{Duration, Instant};
+
+    const LONG: Duration = Duration::from_secs(60);
+
+    /// A durable topic that goes on in memory when its files have failed.
+    fn topic(disk: &ModelDisk) -> (Broker, Topic) {
+        let storage = Storage::dir("/data").disk(Arc::new(disk.clone()));
+        let storage = storage
+            .flush(Flush::Manual)
+            .on_write_error(OnWriteError::GoOn);
+        let (broker, _) = Broker::open(storage).unwrap();
+        let topic = broker.create_topic("t", TopicConfig::new()).unwrap();
+        (broker, topic)
+    }
+
+    fn consumer(broker: &Broker, read_up_to: ReadUpTo) -> Consumer {
+        let config = ConsumerConfig::new().read_up_to(read_up_to);
+        let mut consumer = broker.consumer(config).unwrap();
+        consumer.subscribe(["t"]).unwrap();
+        consumer
+    }
+
+    fn fail_a_write(disk: &ModelDisk, topic: &Topic) {
+        disk.fail_next("write", std::io::ErrorKind::Other);
+        topic.producer().send(Record::new("fails")).unwrap();
+        topic.wait_written(0, 1, LONG).unwrap_err();
+    }
+
+    #[test]
+    fn sends_wake_the_readers_that_may_read_what_is_sent() {
+        let disk = ModelDisk::new(1);
+        let (broker, topic) = topic(&disk);
+        let is_woken_by_sends = |consumer: &mut Consumer| {
+            assert!(consumer.try_poll().is_ok());
+            let partition = &consumer.assigned[0];
+            let waiting = topic.inner().partition(0).readers().waiting();
+            let by_sends = Arc::ptr_eq(partition.waiting_for_records(), waiting.for_records());
+            let by_files = Arc::ptr_eq(partition.waiting_for_records(), waiting.for_files());
+            assert_ne!(by_sends, by_files);
+            by_sends
+        };
+        let levels = [ReadUpTo::Sent, ReadUpTo::Written, ReadUpTo::Durable];
+        let mut consumers = levels.map(|level| consumer(&broker, level));
+        let woken = consumers.each_mut().map(is_woken_by_sends);
+        assert_eq!(woken, [true, false, false]);
+        fail_a_write(&disk, &topic);
+        let woken = consumers.each_mut().map(is_woken_by_sends);
+        assert_eq!(woken, [true, true, false]);
+    }
+
+    #[test]
+    fn a_reader_of_what_is_written_is_woken_by_sends_when_the_files_have_failed() {
+        let disk = ModelDisk::new(1);
+        let (broker, topic) = topic(&disk);
+        let mut consumer = consumer(&broker, ReadUpTo::Written);
+        let read = std::thread::scope(|scope| {
+            let reading = scope.spawn(|| {
+                // It waits before the failure, and again after it.
+                let mut read = 0;
+                while read < 2 {
+                    let begin = Instant::now();
+                    read += consumer.poll(LONG).unwrap().len();
+                    assert!(begin.elapsed() < LONG / 2, "it was not woken");
+                }
+                read
+            });
+            std::thread::sleep(Duration::from_millis(20));
+            fail_a_write(&disk, &topic);
+            std::thread::sleep(Duration::from_millis(20));
+            topic.producer().send(Record::new("in memory")).unwrap();
+            reading.join().unwrap()
+        });
+        assert_eq!(read, 2);
     }
 }

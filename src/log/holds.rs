@@ -34,6 +34,7 @@
 //! one event count for each. Every store of a word, and every reader that leaves, notifies the
 //! second one.
 
+use super::waiting_readers::WaitingReaders;
 use crate::sync::{AtomicU64, Count, epoch, ord};
 use crate::wait::EventCount;
 use crossbeam_utils::CachePadded;
@@ -84,7 +85,7 @@ impl Hold {
 /// tasks.
 pub(crate) struct ReaderHolds {
     list: epoch::Cell<Box<[Arc<Hold>]>>,
-    waiting_for_records: Arc<EventCount>,
+    waiting: WaitingReaders,
     waiting_for_room: Arc<EventCount>,
 }
 
@@ -93,14 +94,14 @@ impl ReaderHolds {
     pub(crate) fn new(fence: bool) -> ReaderHolds {
         ReaderHolds {
             list: epoch::Cell::new(Box::default()),
-            waiting_for_records: Arc::new(EventCount::new(fence)),
+            waiting: WaitingReaders::new(fence),
             waiting_for_room: Arc::new(EventCount::new(fence)),
         }
     }
 
-    /// Readers that sleep until something is published.
-    pub(crate) fn waiting_for_records(&self) -> &Arc<EventCount> {
-        &self.waiting_for_records
+    /// Readers that sleep until there is more for them.
+    pub(crate) fn waiting(&self) -> &WaitingReaders {
+        &self.waiting
     }
 
     /// Producers that sleep until a gate moves on.

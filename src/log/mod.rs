@@ -6,6 +6,7 @@
 //! |---|---|
 //! | `overflow`, `counters`, `partition_id` | overflow policy; rare events; a partition's number |
 //! | `segment/` | one append buffer: claim, fill, publish, read, seal, recycle |
+//! | `waiting_readers` | where readers sleep until there is more for them |
 //! | `holds` | which segment each reader holds: hazard pointers |
 //! | `published_position` | how far a reader has read, for readers that must not pass it |
 //! | `segment_pool`, `retention` | a topic's free segments; the limits of what is kept |
@@ -24,3 +25,4 @@ pub(crate) mod retention;
 pub(crate) mod segment;
 pub(crate) mod segment_pool;
 pub(crate) mod time_lookup;
+pub(crate) mod waiting_readers;

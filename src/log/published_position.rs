@@ -34,16 +34,15 @@
 //! that poll read on.
 
 use super::holds::ReaderHolds;
+use super::waiting_readers::WaitingReaders;
 use crate::sync::{AtomicU64, ord};
-use crate::wait::EventCount;
 use crossbeam_utils::CachePadded;
-use std::sync::Arc;
 
 /// See the head of this file.
 pub(crate) struct PublishedPosition {
     line: CachePadded<Line>,
     /// Where dependents wait.
-    waiting_for_records: Arc<EventCount>,
+    waiting: WaitingReaders,
 }
 
 struct Line {
@@ -61,7 +60,7 @@ impl PublishedPosition {
                 position: AtomicU64::new(0),
                 ended: AtomicU64::new(0),
             }),
-            waiting_for_records: readers.waiting_for_records().clone(),
+            waiting: readers.waiting().clone(),
         }
     }
 
@@ -93,7 +92,7 @@ impl PublishedPosition {
             // Release: what the caller did with the records before the position.
             let release = ord!("published_position.publish", P18, Release);
             self.line.position.store(position, release);
-            self.waiting_for_records.notify();
+            self.waiting.notify();
         }
     }
 
@@ -104,7 +103,7 @@ impl PublishedPosition {
             // acquired of another thread.
             let release = ord!("published_position.raise", P18, Release);
             self.line.position.fetch_max(position, release);
-            self.waiting_for_records.notify();
+            self.waiting.notify();
         }
     }
 
@@ -113,6 +112,6 @@ impl PublishedPosition {
         // Release: the last position.
         let release = ord!("published_position.end", P18, Release);
         self.line.ended.store(1, release);
-        self.waiting_for_records.notify();
+        self.waiting.notify();
     }
 }

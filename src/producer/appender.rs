@@ -103,7 +103,7 @@ impl PartitionAppender {
             target: ClaimTarget {
                 // Any segment will do: its state word says which partition it belongs to.
                 segment: topic.pool().get(0).clone(),
-                waiting_readers: log.readers().waiting_for_records().clone(),
+                waiting_readers: log.readers().waiting().for_records().clone(),
                 counters: log.counters().clone(),
             },
             full_state: topic.pool().shape().full_state(log.id()),

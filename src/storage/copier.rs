@@ -125,7 +125,7 @@ impl PartitionCopier {
     }
 
     fn waiting_for_records(&self) -> &Arc<EventCount> {
-        self.partition().readers().waiting_for_records()
+        self.partition().readers().waiting().for_records()
     }
 
     /// Copies what is published, at most about [`TURN_BYTES`]. Returns how many bytes.
@@ -144,7 +144,7 @@ impl PartitionCopier {
         // Also after an error: before it, a gap may have been written.
         if copied > 0 || copied_all.is_err() {
             // Readers that were overtaken before their offsets were in the files.
-            self.waiting_for_records().notify();
+            self.partition().readers().waiting().notify();
             self.durable.storage.written.notify();
         }
         copied_all.map(|()| copied)

@@ -5,8 +5,8 @@ use crate::log::cursor::Cursor;
 use crate::log::files::PartitionFiles;
 use crate::log::retention::RetentionLimits;
 use crate::log::segment_pool::SpareSegment;
+use crate::log::waiting_readers::WaitingReaders;
 use crate::sync::lock_std;
-use crate::wait::EventCount;
 use std::sync::{Arc, Mutex};
 
 /// One durable partition.
@@ -14,7 +14,7 @@ pub(crate) struct Durable {
     pub(crate) storage: Arc<StorageShared>,
     pub(crate) files: Arc<PartitionFiles>,
     /// The partition's readers: those of durable records wait for a sync.
-    pub(crate) waiting_for_records: Arc<EventCount>,
+    pub(crate) readers: WaitingReaders,
     /// How long the files are kept.
     retention: Arc<RetentionLimits>,
     /// Closes the topic, after an error.
@@ -30,7 +30,7 @@ impl Durable {
     pub(crate) fn new(
         storage: Arc<StorageShared>,
         files: Arc<PartitionFiles>,
-        waiting_for_records: Arc<EventCount>,
+        readers: WaitingReaders,
         retention: Arc<RetentionLimits>,
         served: Arc<Served>,
         close: impl Fn() + Send + Sync + 'static,
@@ -38,7 +38,7 @@ impl Durable {
         Durable {
             storage,
             files,
-            waiting_for_records,
+            readers,
             retention,
             close: Box::new(close),
             parked: Mutex::default(),
@@ -54,7 +54,7 @@ impl Durable {
     /// Returns when no thread is changing the files any more.
     pub(crate) fn end(&self, reason: StorageError) {
         self.files.end(reason);
-        self.waiting_for_records.notify();
+        self.readers.notify();
         self.storage.notify_waits();
     }
 

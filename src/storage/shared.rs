@@ -300,7 +300,7 @@ impl StorageShared {
         if self.config.on_write_error == OnWriteError::Close {
             durable.close_topic();
         }
-        durable.waiting_for_records.notify();
+        durable.readers.notify();
         self.notify_waits();
         self.wake_copier();
     }

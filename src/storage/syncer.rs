@@ -54,7 +54,7 @@ pub(super) fn run(shared: &StorageShared, syncs: &Receiver<SyncRequest>) {
                 continue;
             }
             match job.run() {
-                Ok(_) => durable.waiting_for_records.notify(),
+                Ok(_) => durable.readers.notify(),
                 Err(error) => shared.stop(&durable, error),
             }
         }

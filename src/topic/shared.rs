@@ -263,7 +263,7 @@ impl TopicShared {
         self.waiting_for_changes.notify();
         for partition in 0..self.partitions() {
             let readers = self.partition(partition).readers();
-            readers.waiting_for_records().notify();
+            readers.waiting().notify();
             readers.waiting_for_room().notify();
         }
     }

@@ -81,7 +81,7 @@ impl TopicShared {
             let durable = Arc::new(Durable::new(
                 stored.storage.shared().clone(),
                 files.clone(),
-                partition.readers().waiting_for_records().clone(),
+                partition.readers().waiting().clone(),
                 self.retention_arc().clone(),
                 stored.served.clone(),
                 move || {

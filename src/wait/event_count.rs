@@ -1,6 +1,7 @@
 //! Event count: the list of waiters for a condition, and the notification that wakes them all.
 //!
-//! Each partition has two event counts: consumers wait for records, producers for a gate to move.
+//! Each partition has three event counts: consumers wait for records that are sent, or stored in
+//! files, and producers for a gate to move.
 //! Each consumer has one for what concerns it alone (its [`WakeupHandle`](super::WakeupHandle), its
 //! group, topics that it follows). Each topic has one, on which group members wait for changes of the topic. A waiter is a
 //! [`Waker`]: a thread's, which unparks it, or a task's.

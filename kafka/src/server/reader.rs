@@ -145,11 +145,6 @@ impl Reader {
         log_end.map_err(|_| ReadError::Gone)
     }
 
-    /// Whether records were sent that may not be read yet.
-    pub(crate) fn is_ahead(&self) -> bool {
-        is_ahead(&self.topic, self.partition)
-    }
-
     /// Moves to `offset`, if that is retained or the end.
     pub(crate) fn move_to(&mut self, offset: u64) -> Result<(), ReadError> {
         let log_end = self.log_end()?;
@@ -197,12 +192,6 @@ impl Reader {
             _ => Err(ReadError::Gone),
         }
     }
-}
-
-fn is_ahead(topic: &ServedTopic, partition: u32) -> bool {
-    let readable_end = topic.readable_end(partition);
-    let log_end = || topic.topic.log_end_offset(partition);
-    readable_end.is_ok_and(|end| log_end().is_ok_and(|log_end| log_end > end))
 }
 
 /// Adds a batch's records to a response. Returns the position behind it, if all of them fitted.
@@ -256,8 +245,8 @@ pub(crate) struct PartitionFetch {
     pub(crate) max_bytes: usize,
 }
 
-/// Waits until one of the partitions has records, which may not be readable yet, has ended or has failed, and reads from the partitions that
-/// have, up to `max_bytes` in all.
+/// Waits until one of the partitions has records that may be read, has ended or has failed, and reads
+/// from the partitions that have, up to `max_bytes` in all.
 ///
 /// A partition whose topic is closed and read to its end is not waited on.
 pub(crate) async fn wait_for_records(
@@ -285,17 +274,14 @@ pub(crate) async fn wait_for_records(
             } = &mut **reader;
             let (topic, partition) = (&**topic, *partition);
             let log_start = move || topic.topic.log_start_offset(partition);
-            let is_ahead = move || is_ahead(topic, partition);
             let state = (position, has_ended, out, *max_bytes);
-            (number, consumer.poll_async(), log_start, is_ahead, state)
+            (number, consumer.poll_async(), log_start, state)
         })
         .collect();
     poll_fn(|context| {
         let mut is_ready = false;
-        for (number, future, log_start, is_ahead, state) in &mut waiting {
+        for (number, future, log_start, state) in &mut waiting {
             let Poll::Ready(polled) = Pin::new(future).poll(context) else {
-                // The caller waits in another way then.
-                is_ready |= is_ahead();
                 continue;
             };
             is_ready = true;

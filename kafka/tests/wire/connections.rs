@@ -1,17 +1,13 @@
 //! How long connections are kept, and how many.
 
-use crate::client::{Client, Served, within};
+use crate::client::{Served, within};
+use crate::counted::counted;
 use crate::requests::{batch, fetch, only, waiting};
 use crate::scram::assert_served;
 use ringlog::{Broker, TopicConfig};
 use ringlog_kafka::Server;
-use std::io;
-use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::task::{Context, Poll};
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
@@ -113,78 +109,26 @@ async fn connections_beyond_the_limit_wait_for_one_to_be_closed() {
     within("the shutdown", server.shutdown()).await;
 }
 
-/// A stream that counts how often it is read.
-struct Counted {
-    stream: DuplexStream,
-    reads: Arc<AtomicU64>,
-}
-
-impl AsyncRead for Counted {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        self.reads.fetch_add(1, Ordering::Relaxed);
-        Pin::new(&mut self.stream).poll_read(context, buffer)
-    }
-}
-
-impl AsyncWrite for Counted {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
-    }
-}
-
-/// A client of a server that looks for the next request for this time.
-async fn counted(busy_poll: Duration) -> (Served, Client, Arc<AtomicU64>) {
-    let served = Served::with(Server::builder().busy_poll(busy_poll)).await;
-    let (stream, other) = tokio::io::duplex(64 * 1024);
-    let counted = Counted {
-        stream: other,
-        reads: Arc::default(),
-    };
-    let reads = counted.reads.clone();
-    tokio::spawn(served.server.serve(counted));
-    (served, Client::over(stream), reads)
-}
-
-/// How often the stream was read, in a while.
-async fn reads_in_a_while(reads: &AtomicU64) -> u64 {
-    let before = reads.load(Ordering::Relaxed);
-    tokio::time::sleep(Duration::from_millis(20)).await;
-    reads.load(Ordering::Relaxed) - before
-}
-
 #[tokio::test]
 async fn the_next_request_is_looked_for_and_a_silent_client_costs_nothing() {
     // Far longer than the test, and than a busy machine takes.
-    let (_served, mut client, reads) = counted(Duration::from_secs(600)).await;
+    let builder = Server::builder().busy_poll(Duration::from_secs(600));
+    let served = Served::with(builder).await;
+    let (mut client, reads) = counted(&served);
     assert_served(&mut client).await;
     assert_served(&mut client).await;
     within("looking for the next request", async {
-        while reads_in_a_while(&reads).await < 10 {}
+        while reads.in_a_while().await < 10 {}
     })
     .await;
 
     for time in [Duration::ZERO, Duration::from_millis(1)] {
-        let (_served, mut client, reads) = counted(time).await;
+        let served = Served::with(Server::builder().busy_poll(time)).await;
+        let (mut client, reads) = counted(&served);
         assert_served(&mut client).await;
         assert_served(&mut client).await;
         within("the end of looking", async {
-            while reads_in_a_while(&reads).await > 0 {}
+            while reads.in_a_while().await > 0 {}
         })
         .await;
     }

@@ -14,6 +14,7 @@ mod broker_defaults;
 mod client;
 mod connections;
 mod consumer_groups;
+mod counted;
 mod durable;
 mod fetch;
 mod group_requests;

@@ -25,9 +25,6 @@ use uuid::Uuid;
 /// The session epochs of a request that has all its partitions in it.
 const FULL_FETCH_EPOCHS: [i32; 2] = [-1, 0];
 
-/// How often a fetch looks whether records that were sent are stored: about as often as they are.
-const LOOK_EACH: Duration = Duration::from_millis(1);
-
 /// A partition of a request.
 enum Fetched {
     Reading(PartitionFetch),
@@ -89,14 +86,7 @@ pub(super) async fn handle(
         if is_done || Instant::now() >= deadline {
             break;
         }
-        // Each record that is sent would wake the task, long before it may be read.
-        let is_ahead = reading(&mut topics).any(|fetch| fetch.reader.is_ahead());
-        let more = async {
-            match is_ahead {
-                true => tokio::time::sleep(LOOK_EACH).await,
-                false => wait(&mut topics, max_bytes).await,
-            }
-        };
+        let more = wait(&mut topics, max_bytes);
         if timeout_at(deadline, more).await.is_err() {
             break;
         }

@@ -89,6 +89,29 @@ async fn clients_read_what_is_written_or_durable_as_configured() {
     }
 }
 
+#[tokio::test]
+async fn a_fetch_of_durable_records_sleeps_until_there_are_some() {
+    use crate::client::within;
+    use crate::counted::counted;
+    use kafka_protocol::messages::FetchRequest;
+    use ringlog::{Flush, ReadUpTo, Record};
+    let dir = dir();
+    let storage = storage(dir.path()).flush(Flush::Manual);
+    let builder = Server::builder().read_up_to(ReadUpTo::Durable);
+    let served = serve_with(storage, builder).await;
+    let (mut client, reads) = counted(&served);
+    client.metadata("orders").await;
+    let topic = served.broker.topic("orders").unwrap();
+    topic.producer().send(Record::new("a")).unwrap();
+    let request = fetch("orders", 0, 0).with_min_bytes(1);
+    client.send(12, &request.with_max_wait_ms(600_000)).await;
+    within("sleeping", async { while reads.in_a_while().await > 0 {} }).await;
+    topic.flush_async().await.unwrap();
+    let data = only(client.receive::<FetchRequest>(12).await);
+    assert_eq!((records(&data).len(), data.error_code), (1, 0));
+    stop(served).await;
+}
+
 /// All records from `from` on, which must be without a gap.
 async fn read(client: &mut Client, from: i64, to: i64) {
     let mut next = from;

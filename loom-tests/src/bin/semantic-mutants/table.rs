@@ -197,6 +197,27 @@ pub(crate) const MUTANTS: [Mutant; 30] = [
         tests: "--test dependent_readers",
     },
     Mutant {
+        name: "each send wakes the readers of what is stored",
+        file: "src/consumer/assigned_partition.rs",
+        old: "            true => waiting.for_files(),",
+        new: "            true => waiting.for_records(),",
+        tests: "--lib -- read_limit::",
+    },
+    Mutant {
+        name: "sends do not wake readers of what is written once the files have failed",
+        file: "src/consumer/read_limit.rs",
+        old: "        self.stored.as_ref().is_some_and(|stored| !stored.is_lifted())",
+        new: "        self.stored.is_some()",
+        tests: "--lib -- read_limit::",
+    },
+    Mutant {
+        name: "readers of what is stored are not woken by what wakes others",
+        file: "src/log/waiting_readers.rs",
+        old: "        self.for_files.notify();\n",
+        new: "",
+        tests: "--lib -- read_limit:: broker::",
+    },
+    Mutant {
         name: "a circle of dependents is accepted",
         file: "src/consumer/dependencies.rs",
         old: "if new.group.as_ref() == Some(name) {",

@@ -46,7 +46,7 @@ pub(crate) const STORAGE: &[Mutant] = &[
     storage(
         "readers of durable records are not woken by a sync",
         SYNCER,
-        "                Ok(_) => durable.waiting_for_records.notify(),",
+        "                Ok(_) => durable.readers.notify(),",
         "                Ok(_) => {}",
     ),
     storage(
