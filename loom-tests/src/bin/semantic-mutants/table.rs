@@ -13,7 +13,7 @@ pub(crate) struct Mutant {
     pub(crate) tests: &'static str,
 }
 
-pub(crate) const MUTANTS: [Mutant; 33] = [
+pub(crate) const MUTANTS: [Mutant; 30] = [
     Mutant {
         name: "a segment is kept when exactly enough bytes follow it",
         file: "src/log/retention.rs",
@@ -195,27 +195,6 @@ pub(crate) const MUTANTS: [Mutant; 33] = [
         old: "            limit = limit.min(position.as_ref()?.load());",
         new: "            limit = position.as_ref()?.load();",
         tests: "--test dependent_readers",
-    },
-    Mutant {
-        name: "each send wakes the readers of what is stored",
-        file: "src/consumer/assigned_partition.rs",
-        old: "            true => waiting.for_files(),",
-        new: "            true => waiting.for_records(),",
-        tests: "--lib -- read_limit::",
-    },
-    Mutant {
-        name: "sends do not wake readers of what is written once the files have failed",
-        file: "src/consumer/read_limit.rs",
-        old: ".is_some_and(|stored| !stored.is_lifted())",
-        new: ".is_some()",
-        tests: "--lib -- read_limit::",
-    },
-    Mutant {
-        name: "readers of what is stored are not woken by what wakes others",
-        file: "src/log/waiting_readers.rs",
-        old: "        self.for_files.notify();\n",
-        new: "",
-        tests: "--lib -- read_limit:: broker::",
     },
     Mutant {
         name: "a circle of dependents is accepted",

@@ -3,7 +3,7 @@
 use super::Mutant;
 use super::{
     COMMITS, COPIER, OPEN, REPLACE, SHARED, STORAGE_MOD, SYNCER, TEXT, WAITING, directories,
-    storage,
+    readers, storage,
 };
 
 pub(crate) const STORAGE: &[Mutant] = &[
@@ -42,6 +42,24 @@ pub(crate) const STORAGE: &[Mutant] = &[
         SYNCER,
         "                Err(error) => shared.stop(&durable, error),",
         "                Err(error) => shared.report(error),",
+    ),
+    readers(
+        "each send wakes the readers of what is stored",
+        "src/consumer/assigned_partition.rs",
+        "            true => waiting.for_files(),",
+        "            true => waiting.for_records(),",
+    ),
+    readers(
+        "sends do not wake readers of what is written once the files have failed",
+        "src/consumer/read_limit.rs",
+        ".is_some_and(|stored| !stored.is_lifted())",
+        ".is_some()",
+    ),
+    readers(
+        "readers of what is stored are not woken by what wakes others",
+        "src/log/waiting_readers.rs",
+        "        self.for_files.notify();\n",
+        "",
     ),
     storage(
         "readers of durable records are not woken by a sync",
