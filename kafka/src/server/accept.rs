@@ -1,6 +1,7 @@
 //! Accepting connections: one task for each listener, which has the tasks of its connections.
 
 use super::Shared;
+use super::busy_poll::BUSY_POLL;
 use super::config::{AdvertisedAddress, Listener};
 use super::connection::{self, Client, Phase, reached};
 #[cfg(feature = "tls")]
@@ -30,6 +31,11 @@ pub(super) fn client(
         host: peer.map_or_else(stream, |peer| peer.ip().to_string()),
         peer: peer.map_or_else(stream, |peer| peer.to_string()),
         readers: Readers::default(),
+        busy_poll: match (shared.config.connections.busy_poll, peer) {
+            (Some(time), _) => time,
+            (None, Some(_)) => BUSY_POLL,
+            (None, None) => Duration::ZERO,
+        },
     }
 }
 

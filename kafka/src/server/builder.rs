@@ -141,9 +141,10 @@ impl ServerBuilder {
     /// How long a connection's task stays awake after an answer and looks for the next request, if the
     /// one before had come soon. A client that sends one request at a time is answered sooner then, as
     /// no thread has to be woken. Meanwhile a thread of the runtime is busy, unless other tasks have
-    /// work. A client that sends nothing costs nothing. Zero: not at all. Default 100 microseconds.
+    /// work. A client that sends nothing costs nothing. Zero: not at all. Default 100 microseconds, and
+    /// zero for the streams of [`Server::serve`].
     pub fn busy_poll(mut self, time: Duration) -> Self {
-        self.config.connections.busy_poll = time;
+        self.config.connections.busy_poll = Some(time);
         self
     }
 

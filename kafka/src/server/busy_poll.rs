@@ -7,6 +7,10 @@
 
 use std::time::{Duration, Instant};
 
+/// How long the clients of listeners are looked for, unless it is configured: about as long as it takes
+/// a client to be woken by the answer and to send its next request.
+pub(super) const BUSY_POLL: Duration = Duration::from_micros(100);
+
 /// Answers after which nothing is looked for, once that was of no avail: a client on the same core,
 /// which gets the processor later for it, loses two microseconds a request by the default.
 const PAUSE: u32 = 64;

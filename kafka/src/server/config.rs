@@ -77,8 +77,9 @@ pub(super) struct ConnectionConfig {
     pub(super) keepalive: Option<Duration>,
     /// How many connections the listeners serve at a time.
     pub(super) max: Option<usize>,
-    /// How long a task stays awake after an answer.
-    pub(super) busy_poll: Duration,
+    /// How long a connection's task stays awake after an answer. `None`: the default, which is not
+    /// the same for all.
+    pub(super) busy_poll: Option<Duration>,
 }
 
 impl Default for ConnectionConfig {
@@ -87,7 +88,7 @@ impl Default for ConnectionConfig {
             max_idle: Some(Duration::from_secs(600)),
             keepalive: Some(Duration::from_secs(60)),
             max: None,
-            busy_poll: Duration::from_micros(100),
+            busy_poll: None,
         }
     }
 }

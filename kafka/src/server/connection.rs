@@ -91,6 +91,8 @@ pub(super) struct Client {
     /// The same with its port, as logs show it.
     pub(super) peer: String,
     pub(super) readers: Readers,
+    /// How long the task stays awake after an answer.
+    pub(super) busy_poll: Duration,
 }
 
 impl Client {
@@ -102,6 +104,7 @@ impl Client {
             host: self.host.clone(),
             peer: self.peer.clone(),
             readers: Readers::default(),
+            busy_poll: Duration::ZERO,
         }
     }
 
@@ -136,7 +139,7 @@ where
         phase,
         session,
         idle: IdleLimit::new(client.shared.config.connections.max_idle),
-        busy_poll: BusyPoll::new(client.shared.config.connections.busy_poll),
+        busy_poll: BusyPoll::new(client.busy_poll),
         metrics: client.shared.metrics.clone(),
         owed: OwedAnswers::default(),
     };
