@@ -18,11 +18,11 @@ fn take_unsigned(bytes: &mut &[u8], max_bytes: usize) -> Option<u64> {
 /// Takes a signed integer of up to 32 bits.
 #[inline]
 pub(super) fn take_i32(bytes: &mut &[u8]) -> Option<i32> {
-    if let Some((&byte, rest)) = bytes.split_first() {
-        if byte < 0x80 {
-            *bytes = rest;
-            return Some(i32::from(byte >> 1) ^ -i32::from(byte & 1));
-        }
+    if let Some((&byte, rest)) = bytes.split_first()
+        && byte < 0x80
+    {
+        *bytes = rest;
+        return Some(i32::from(byte >> 1) ^ -i32::from(byte & 1));
     }
     let value = take_unsigned(bytes, 5)? as u32;
     Some((value >> 1) as i32 ^ -((value & 1) as i32))

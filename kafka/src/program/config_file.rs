@@ -269,10 +269,10 @@ fn position(table: &DeTable<'_>, name: &str) -> Option<usize> {
         }
         let rest = name.strip_prefix(key.get_ref().as_ref());
         let rest = rest.and_then(|rest| rest.strip_prefix('.'));
-        if let (Some(rest), DeValue::Table(below)) = (rest, value.get_ref()) {
-            if let Some(found) = position(below, rest) {
-                return Some(found);
-            }
+        if let (Some(rest), DeValue::Table(below)) = (rest, value.get_ref())
+            && let Some(found) = position(below, rest)
+        {
+            return Some(found);
         }
     }
     None

@@ -466,10 +466,10 @@ impl Drop for Server {
     fn drop(&mut self) {
         self.shared.phase.send_replace(Phase::Stopped);
         // Connections may go on for a moment, and another server may be bound at once.
-        if let Some(store) = &self.shared.store {
-            if let Err(reason) = store.close() {
-                warn!(%reason, "not all that outlives the process is stored");
-            }
+        if let Some(store) = &self.shared.store
+            && let Err(reason) = store.close()
+        {
+            warn!(%reason, "not all that outlives the process is stored");
         }
     }
 }

@@ -206,11 +206,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             }
             self.input.reserve(READ_BYTES);
             let now = Instant::now();
-            if let Some(look_for) = self.busy_poll.answered(now) {
-                if let Some(read) = self.look_for_more(now, look_for).await {
-                    self.has_read(read)?;
-                    continue;
-                }
+            if let Some(look_for) = self.busy_poll.answered(now)
+                && let Some(read) = self.look_for_more(now, look_for).await
+            {
+                self.has_read(read)?;
+                continue;
             }
             tokio::select! {
                 read = self.stream.read_buf(&mut self.input) => self.has_read(read)?,

@@ -331,7 +331,7 @@ impl Readers {
     /// are deleted.
     pub(crate) fn begin_fetch(&mut self, topics: &Topics) {
         self.fetches += 1;
-        if self.fetches % KEPT_FETCHES == 0 {
+        if self.fetches.is_multiple_of(KEPT_FETCHES) {
             let oldest = self.fetches - KEPT_FETCHES;
             self.idle.retain(|_, reader| {
                 let topic = &reader.topic;

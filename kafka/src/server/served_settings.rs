@@ -54,15 +54,15 @@ impl Current {
 
     /// Sets the limits that are not as before.
     fn set_limits(&self, topic: &Topic, before: Option<&Current>) {
-        if let Limit::OfClients(limit) = self.retention {
-            if before.is_none_or(|before| before.retention != self.retention) {
-                topic.set_retention(limit);
-            }
+        if let Limit::OfClients(limit) = self.retention
+            && before.is_none_or(|before| before.retention != self.retention)
+        {
+            topic.set_retention(limit);
         }
-        if let Limit::OfClients(limit) = self.retention_bytes {
-            if before.is_none_or(|before| before.retention_bytes != self.retention_bytes) {
-                topic.set_retention_bytes(limit);
-            }
+        if let Limit::OfClients(limit) = self.retention_bytes
+            && before.is_none_or(|before| before.retention_bytes != self.retention_bytes)
+        {
+            topic.set_retention_bytes(limit);
         }
     }
 }

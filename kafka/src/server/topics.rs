@@ -291,10 +291,10 @@ impl Topics {
         served.settings.set_limits(&served.topic);
         // The broker's defaults may have given it limits.
         let kept_now = served.settings.kept();
-        if kept_now != kept {
-            if let Err(reason) = served.keep_settings(&kept_now) {
-                warn!(topic = served.name(), %reason, "the topic's settings are not kept");
-            }
+        if kept_now != kept
+            && let Err(reason) = served.keep_settings(&kept_now)
+        {
+            warn!(topic = served.name(), %reason, "the topic's settings are not kept");
         }
         served
     }

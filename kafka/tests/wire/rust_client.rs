@@ -57,8 +57,8 @@ fn time(i: usize) -> DateTime<Utc> {
 /// Nulls, empty and long ones, and headers.
 fn records() -> Vec<Record> {
     let record = |i: usize| Record {
-        key: (i % 3 != 0).then(|| format!("k{i}").into_bytes()),
-        value: (i % 7 != 0).then(|| vec![b'v'; i % 5 * 100]),
+        key: (!i.is_multiple_of(3)).then(|| format!("k{i}").into_bytes()),
+        value: (!i.is_multiple_of(7)).then(|| vec![b'v'; i % 5 * 100]),
         headers: match i % 2 {
             0 => BTreeMap::new(),
             _ => BTreeMap::from([("empty".into(), vec![]), ("trace".into(), b"\0\xff".into())]),

@@ -95,10 +95,10 @@ fn commit_in_memory(
             .with_partitions(partitions.collect())
     });
     let mut topics: Vec<_> = topics.collect();
-    if let Ok(group) = &mut group {
-        if let Err(reason) = group.commit(accepted) {
-            refuse_all(&request.group_id, &mut topics, &reason);
-        }
+    if let Ok(group) = &mut group
+        && let Err(reason) = group.commit(accepted)
+    {
+        refuse_all(&request.group_id, &mut topics, &reason);
     }
     drop(group);
     let mut partitions = topics.iter().flat_map(|topic| &topic.partitions);

@@ -265,10 +265,10 @@ impl ClassicGroup {
         let Some(member) = self.members.remove(id) else {
             return;
         };
-        if let Some(instance) = &member.instance_id {
-            if self.instances.get(instance).is_some_and(|held| held == id) {
-                self.instances.remove(instance);
-            }
+        if let Some(instance) = &member.instance_id
+            && self.instances.get(instance).is_some_and(|held| held == id)
+        {
+            self.instances.remove(instance);
         }
         if let Some(joining) = member.joining {
             let _ = joining.send(Err(ResponseError::UnknownMemberId));

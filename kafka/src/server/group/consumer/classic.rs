@@ -42,10 +42,10 @@ impl ConsumerGroup {
             return Join::Refused(ResponseError::InconsistentGroupProtocol);
         };
         let instance = request.instance_id.as_deref();
-        if let Some(instance) = instance.filter(|_| has_id) {
-            if let Err(refusal) = self.check_instance(&id, instance, false) {
-                return Join::Refused(refusal.error);
-            }
+        if let Some(instance) = instance.filter(|_| has_id)
+            && let Err(refusal) = self.check_instance(&id, instance, false)
+        {
+            return Join::Refused(refusal.error);
         }
         let now = Instant::now();
         let session_ends = now + request.session_timeout;

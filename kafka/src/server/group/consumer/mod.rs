@@ -238,10 +238,10 @@ impl ConsumerGroup {
         let Some(member) = self.members.remove(id) else {
             return false;
         };
-        if let Some(instance) = &member.instance_id {
-            if self.instances.get(instance).is_some_and(|held| held == id) {
-                self.instances.remove(instance);
-            }
+        if let Some(instance) = &member.instance_id
+            && self.instances.get(instance).is_some_and(|held| held == id)
+        {
+            self.instances.remove(instance);
         }
         self.target.remove(id);
         self.revision = next_revision();

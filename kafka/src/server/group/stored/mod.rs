@@ -138,12 +138,12 @@ impl Group {
                     let members = consumer.members.iter();
                     let members = members.map(|(id, member)| (id, consumer.to_bytes(id, member)));
                     stored.put_all(consumer.head(), members.collect());
-                } else if let Some(id) = touched {
-                    if let Some(member) = consumer.members.get(&id) {
-                        let value = consumer.to_bytes(&id, member);
-                        let key = member_key(&stored.name, &id);
-                        stored.apply(vec![(key, Some(value))]);
-                    }
+                } else if let Some(id) = touched
+                    && let Some(member) = consumer.members.get(&id)
+                {
+                    let value = consumer.to_bytes(&id, member);
+                    let key = member_key(&stored.name, &id);
+                    stored.apply(vec![(key, Some(value))]);
                 }
             }
         }
