@@ -205,9 +205,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 self.input = BytesMut::new();
             }
             self.input.reserve(READ_BYTES);
-            let now = Instant::now();
-            if let Some(look_for) = self.busy_poll.answered(now)
-                && let Some(read) = self.look_for_more(now, look_for).await
+            // Not while an answer is owed: it would come later for it.
+            if self.owed.is_empty()
+                && let Some(read) = self.look_for_more().await
             {
                 self.has_read(read)?;
                 continue;
@@ -235,18 +235,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         Ok(())
     }
 
-    /// Reads what comes within this time, during which the thread does not sleep.
-    async fn look_for_more(
-        &mut self,
-        begin: Instant,
-        look_for: Duration,
-    ) -> Option<io::Result<usize>> {
+    /// Reads what comes right after the answers, if that is worthwhile, and does not let the thread sleep
+    /// meanwhile.
+    async fn look_for_more(&mut self) -> Option<io::Result<usize>> {
+        let begin = Instant::now();
+        let look_for = self.busy_poll.answered(begin)?;
         loop {
             let read = pin!(self.stream.read_buf(&mut self.input));
             if let Poll::Ready(read) = poll_once(read).await {
                 return Some(read);
             }
-            if begin.elapsed() >= look_for {
+            // An error means that the server is gone.
+            let is_stopped = self.phase.has_changed().unwrap_or(true);
+            if is_stopped || begin.elapsed() >= look_for {
                 self.busy_poll.was_in_vain();
                 return None;
             }

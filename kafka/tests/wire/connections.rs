@@ -121,6 +121,8 @@ async fn the_next_request_is_looked_for_and_a_silent_client_costs_nothing() {
         while reads.in_a_while().await < 10 {}
     })
     .await;
+    within("the shutdown", served.server.shutdown()).await;
+    assert!(client.is_closed().await);
 
     for time in [Duration::ZERO, Duration::from_millis(1)] {
         let served = Served::with(Server::builder().busy_poll(time)).await;
