@@ -147,10 +147,33 @@ fn compiled(text: &str) -> Result<Regex, Refusal> {
     })
 }
 
-/// When a member is to send its next heartbeat that has not what it is to have: it gets partitions that
-/// others give up soon after that, and not at the end of a whole interval. Java's consumer (4.1) may also
-/// not look at a new assignment before its next heartbeat is due: the faster the answer, the likelier.
+/// When a member is to send its next heartbeat that waits for partitions which others are to give up: it
+/// gets them soon after that, and not at the end of a whole interval.
 const UNSETTLED_INTERVAL: Duration = Duration::from_millis(50);
+
+/// When a member that has just learned its assignment is to send its next heartbeat, unless it has taken
+/// the assignment over before. Java's consumer (4.1) may not look at an assignment before its next
+/// heartbeat is due, so a longer time is a longer pause before its first record.
+const UNREPORTED_INTERVAL: Duration = Duration::from_millis(5);
+
+/// After that, the part of the time that the member has taken so far: its pause is not much longer than
+/// what it waits for (its user's code, or metadata), and it does not send many heartbeats meanwhile.
+const UNREPORTED_PART: u32 = 4;
+
+/// When this member is to send its next heartbeat.
+fn next_beat(member: &Member, target_epoch: i32, now: Instant, interval: Duration) -> Duration {
+    let settled = match member.is_reconciled_to(target_epoch) {
+        true => interval,
+        false => interval.min(UNSETTLED_INTERVAL),
+    };
+    match member.unreported_since {
+        Some(since) => {
+            let taken = now.duration_since(since);
+            settled.min(UNREPORTED_INTERVAL.max(taken / UNREPORTED_PART))
+        }
+        None => settled,
+    }
+}
 
 impl ConsumerGroup {
     /// Takes one step of the group, for a heartbeat that was [checked](ConsumerHeartbeat::check).
@@ -188,24 +211,22 @@ impl ConsumerGroup {
         };
         member.session_ends = session_ends;
         let had = member.assigned.clone();
+        let joins = beat.joins();
         let subscribes_otherwise = update(member, beat);
         self.advance(subscribes_otherwise, topics);
         self.reconcile(&id, owned.as_ref(), now);
         self.touched = Some(id.clone());
-        let Some(member) = self.members.get(&id) else {
+        let Some(member) = self.members.get_mut(&id) else {
             return Self::unknown_member(&id, group);
         };
-        let assignment = (is_full || member.assigned != had).then(|| member.assigned.clone());
-        let has_news = assignment.is_some() && owned.as_ref() != assignment.as_ref();
-        let is_settled = !has_news && member.is_reconciled_to(self.target_epoch);
+        let is_new = joins || member.assigned != had;
+        member.note_report(owned.as_ref(), is_new, now);
+        let assignment = (is_full || is_new).then(|| member.assigned.clone());
         let interval = times.consumer_heartbeat_interval;
         Ok(HeartbeatAnswer {
             epoch: member.epoch,
             assignment,
-            interval: match is_settled {
-                true => interval,
-                false => interval.min(UNSETTLED_INTERVAL),
-            },
+            interval: next_beat(member, self.target_epoch, now, interval),
             member_id: id,
         })
     }

@@ -67,6 +67,8 @@ pub(crate) struct Member {
     pub(super) session_ends: Instant,
     /// When it must have given up what it is to give up.
     pub(super) revocation_ends: Option<Instant>,
+    /// Since when it has been assigned what it has not said yet that it has.
+    pub(super) unreported_since: Option<Instant>,
     /// `None` for a member by the consumer protocol.
     pub(crate) classic: Option<ClassicPart>,
 }
@@ -97,12 +99,24 @@ impl Member {
             rebalance_timeout: Duration::ZERO,
             session_ends,
             revocation_ends: None,
+            unreported_since: None,
             classic: None,
         }
     }
 
     pub(super) fn is_reconciled_to(&self, target_epoch: i32) -> bool {
         self.progress == Progress::Stable && self.epoch == target_epoch
+    }
+
+    /// Takes note of whether the member has said that it has what it is assigned. `is_new` is whether
+    /// it learns with this answer what it is assigned.
+    pub(super) fn note_report(&mut self, owned: Option<&Partitions>, is_new: bool, now: Instant) {
+        self.unreported_since = match owned {
+            Some(owned) if *owned == self.assigned => None,
+            _ if is_new => Some(now),
+            Some(_) => self.unreported_since.or(Some(now)),
+            None => self.unreported_since,
+        };
     }
 
     /// When it is removed, unless it does something before.
