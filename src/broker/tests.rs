@@ -5,6 +5,7 @@ mod ends;
 mod lifetimes;
 mod names;
 mod retention;
+mod sleeping;
 mod waits;
 
 use super::Broker;

@@ -30,7 +30,10 @@ const PARTS: [Part; 20] = [
     part(2, &["disk"]),
     part(3, &["log/overflow", "log/counters", "log/partition_id"]),
     part(4, &["log/segment"]),
-    part(5, &["log/holds", "log/published_position"]),
+    part(
+        5,
+        &["log/holds", "log/waiting_readers", "log/published_position"],
+    ),
     part(5, &["log/files"]),
     part(6, &["log/segment_pool", "log/retention"]),
     part(7, &["log/partition"]),

@@ -69,19 +69,6 @@ const fn storage(
     }
 }
 
-/// A change that the tests of readers of what is stored notice.
-const fn readers(
-    name: &'static str,
-    file: &'static str,
-    old: &'static str,
-    new: &'static str,
-) -> Mutant {
-    Mutant {
-        tests: "--lib -- read_limit:: broker::",
-        ..files(name, file, old, new)
-    }
-}
-
 /// A change that the tests of directories notice.
 const fn directories(
     name: &'static str,

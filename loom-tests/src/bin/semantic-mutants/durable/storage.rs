@@ -3,7 +3,7 @@
 use super::Mutant;
 use super::{
     COMMITS, COPIER, OPEN, REPLACE, SHARED, STORAGE_MOD, SYNCER, TEXT, WAITING, directories,
-    readers, storage,
+    storage,
 };
 
 pub(crate) const STORAGE: &[Mutant] = &[
@@ -43,19 +43,19 @@ pub(crate) const STORAGE: &[Mutant] = &[
         "                Err(error) => shared.stop(&durable, error),",
         "                Err(error) => shared.report(error),",
     ),
-    readers(
+    storage(
         "each send wakes the readers of what is stored",
         "src/consumer/assigned_partition.rs",
         "            true => waiting.for_files(),",
         "            true => waiting.for_records(),",
     ),
-    readers(
+    storage(
         "sends do not wake readers of what is written once the files have failed",
         "src/consumer/read_limit.rs",
         ".is_some_and(|stored| !stored.is_lifted())",
         ".is_some()",
     ),
-    readers(
+    storage(
         "readers of what is stored are not woken by what wakes others",
         "src/log/waiting_readers.rs",
         "        self.for_files.notify();\n",
