@@ -205,12 +205,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 self.input = BytesMut::new();
             }
             self.input.reserve(READ_BYTES);
-            let now = Instant::now();
-            if let Some(look_for) = self.busy_poll.answered(now) {
-                if let Some(read) = self.look_for_more(now, look_for).await {
-                    self.has_read(read)?;
-                    continue;
-                }
+            if let Some(read) = self.look_for_more().await {
+                self.has_read(read)?;
+                continue;
             }
             tokio::select! {
                 read = self.stream.read_buf(&mut self.input) => self.has_read(read)?,
@@ -235,12 +232,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         Ok(())
     }
 
-    /// Reads what comes within this time, during which the thread does not sleep.
-    async fn look_for_more(
-        &mut self,
-        begin: Instant,
-        look_for: Duration,
-    ) -> Option<io::Result<usize>> {
+    /// Reads what comes soon, if it is looked for. Meanwhile the thread does not sleep.
+    async fn look_for_more(&mut self) -> Option<io::Result<usize>> {
+        // An answer that is owed may come first, and the client may wait for it.
+        if !self.owed.is_empty() {
+            return None;
+        }
+        let begin = Instant::now();
+        let look_for = self.busy_poll.answered(begin)?;
         loop {
             let read = pin!(self.stream.read_buf(&mut self.input));
             if let Poll::Ready(read) = poll_once(read).await {
