@@ -240,7 +240,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
         let begin = Instant::now();
         let look_for = self.busy_poll.answered(begin)?;
-        loop {
+        // Nothing holds up a shutdown.
+        while !self.phase.has_changed().unwrap_or(true) {
             let read = pin!(self.stream.read_buf(&mut self.input));
             if let Poll::Ready(read) = poll_once(read).await {
                 return Some(read);
@@ -251,6 +252,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             }
             tokio::task::yield_now().await;
         }
+        None
     }
 
     fn has_read(&mut self, read: io::Result<usize>) -> Result<(), Ended> {

@@ -1,6 +1,6 @@
 //! How long connections are kept, and how many.
 
-use crate::client::{Served, within};
+use crate::client::{Client, Served, within};
 use crate::counted::counted;
 use crate::requests::{batch, fetch, only, waiting};
 use crate::scram::assert_served;
@@ -132,4 +132,25 @@ async fn the_next_request_is_looked_for_and_a_silent_client_costs_nothing() {
         })
         .await;
     }
+}
+
+/// A server whose connections look for the next request for as long as they may.
+async fn looking(max_idle: Option<Duration>) -> (Served, Client) {
+    let builder = Server::builder().busy_poll(Duration::MAX);
+    let served = Served::with(builder.max_idle(max_idle)).await;
+    let (mut client, reads) = counted(&served);
+    assert_served(&mut client).await;
+    assert_served(&mut client).await;
+    within("looking for the next request", async {
+        while reads.in_a_while().await < 10 {}
+    })
+    .await;
+    (served, client)
+}
+
+#[tokio::test]
+async fn a_shutdown_does_not_wait_for_connections_that_look_for_the_next_request() {
+    let (served, mut client) = looking(None).await;
+    within("the shutdown", served.server.shutdown()).await;
+    assert!(client.is_closed().await);
 }
