@@ -130,6 +130,9 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let phase = client.shared.phase.subscribe();
+    let max_idle = client.shared.config.connections.max_idle;
+    // The end of a silent connection is not held up.
+    let look_for = client.busy_poll.min(max_idle.unwrap_or(Duration::MAX));
     let mut connection = Connection {
         stream,
         input: BytesMut::new(),
@@ -138,8 +141,8 @@ where
         has_ended: false,
         phase,
         session,
-        idle: IdleLimit::new(client.shared.config.connections.max_idle),
-        busy_poll: BusyPoll::new(client.busy_poll),
+        idle: IdleLimit::new(max_idle),
+        busy_poll: BusyPoll::new(look_for),
         metrics: client.shared.metrics.clone(),
         owed: OwedAnswers::default(),
     };

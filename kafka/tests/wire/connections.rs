@@ -154,3 +154,9 @@ async fn a_shutdown_does_not_wait_for_connections_that_look_for_the_next_request
     within("the shutdown", served.server.shutdown()).await;
     assert!(client.is_closed().await);
 }
+
+#[tokio::test]
+async fn a_silent_client_is_closed_although_its_next_request_is_looked_for() {
+    let (_served, mut client) = looking(Some(Duration::from_secs(1))).await;
+    assert!(client.is_closed().await);
+}
