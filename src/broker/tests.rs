@@ -6,6 +6,7 @@ mod lifetimes;
 mod names;
 mod retention;
 mod waits;
+mod wakes;
 
 use super::Broker;
 use crate::consumer::{ConsumerConfig, ReadUpTo};

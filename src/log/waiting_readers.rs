@@ -10,7 +10,8 @@
 //! | `for_files` | readers of what is written or durable | by [`notify`](WaitingReaders::notify) |
 //!
 //! [`notify`](WaitingReaders::notify) follows each other change that may let a reader go on: more is
-//! written or synced, files have failed, an upstream has read on, the topic has changed.
+//! written or synced, files have failed, retention has taken some, an upstream has read on, the topic
+//! has changed.
 //!
 //! When a partition's files have failed, readers of what is written read what is sent. Those that
 //! sleep at `for_files` are notified after the failure is recorded. They look at it before they choose
