@@ -30,3 +30,29 @@ fn a_reader_of_durable_records_reads_on_when_retention_takes_those_it_waits_for(
         assert!(waited < LONG / 2, "it was not woken");
     });
 }
+
+#[test]
+fn a_reader_after_a_consumer_that_is_dropped_finds_that_in_a_topic_that_was_not_taken_in() {
+    let broker = Broker::new();
+    let mut upstream = broker.consumer(ConsumerConfig::new()).unwrap();
+    let config = ConsumerConfig::new().read_after(&upstream.progress());
+    let mut dependent = broker.consumer(config).unwrap();
+    upstream.subscribe_pattern("t-.*").unwrap();
+    dependent.subscribe_pattern("t-.*").unwrap();
+    let topic = broker.create_topic("t-1", TopicConfig::new()).unwrap();
+    topic.producer().send(Record::new("x")).unwrap();
+    assert!(dependent.try_poll().unwrap().is_empty());
+    std::thread::scope(|scope| {
+        let reading = scope.spawn(|| {
+            let begin = Instant::now();
+            let error = dependent.poll(LONG).unwrap_err();
+            (error.to_string(), begin.elapsed())
+        });
+        // So that the reader waits by then, mostly.
+        std::thread::sleep(Duration::from_millis(20));
+        drop(upstream);
+        let (error, waited) = reading.join().unwrap();
+        assert!(error.contains("has stopped reading"), "{error}");
+        assert!(waited < LONG / 2, "it was not woken");
+    });
+}
