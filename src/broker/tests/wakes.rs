@@ -1,6 +1,66 @@
 //! What lets a reader go on that waits, besides records.
 
+use super::lifetimes::block_on;
 use super::*;
+use crate::disk::model::Op;
+use crate::topic::Topic;
+
+/// A topic whose ring has the last of a hundred durable records.
+fn filled(disk: &ModelDisk) -> (Broker, Topic) {
+    let config = config(disk).on_write_error(OnWriteError::GoOn);
+    let (broker, _) = Broker::open(config.flush(Flush::Manual)).unwrap();
+    let topic = broker.create_topic("t", small_ring()).unwrap();
+    let mut producer = topic.producer();
+    for _ in 0..100 {
+        producer.send(Record::new(&[7; 100])).unwrap();
+    }
+    topic.flush(LONG).unwrap();
+    (broker, topic)
+}
+
+/// Reads the first record, whose file cannot be opened for a moment.
+fn read_when_it_can_be_opened(level: ReadUpTo, has_failed: bool, is_task: bool) {
+    let disk = ModelDisk::new(1);
+    let (broker, topic) = filled(&disk);
+    if has_failed {
+        disk.fail_next("write", std::io::ErrorKind::Other);
+        topic.producer().send(Record::new("fails")).unwrap();
+        topic.wait_written(0, 101, LONG).unwrap_err();
+    }
+    let config = ConsumerConfig::new().read_up_to(level);
+    let mut consumer = broker.consumer(config).unwrap();
+    consumer.subscribe(["t"]).unwrap();
+    for _ in 0..10_000 {
+        disk.fail_next(Op::Open, std::io::ErrorKind::TimedOut);
+    }
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            // So that the reader waits by then, mostly.
+            std::thread::sleep(Duration::from_millis(50));
+            disk.heal();
+        });
+        let begin = Instant::now();
+        let batch = match is_task {
+            true => block_on(consumer.poll_async()),
+            false => consumer.poll(LONG),
+        };
+        assert_eq!(batch.unwrap().first_offset(), Some(0));
+        assert!(begin.elapsed() < LONG / 2, "it was not woken");
+    });
+}
+
+#[test]
+fn a_reader_whose_file_cannot_be_opened_for_a_moment_reads_on() {
+    let levels = [ReadUpTo::Sent, ReadUpTo::Written, ReadUpTo::Durable];
+    std::thread::scope(|scope| {
+        for level in levels {
+            for has_failed in [false, true] {
+                scope.spawn(move || read_when_it_can_be_opened(level, has_failed, false));
+                scope.spawn(move || read_when_it_can_be_opened(level, has_failed, true));
+            }
+        }
+    });
+}
 
 #[test]
 fn a_reader_of_durable_records_reads_on_when_retention_takes_those_it_waits_for() {
