@@ -7,6 +7,7 @@ mod names;
 mod retention;
 mod sleeping;
 mod waits;
+mod wakes;
 
 use super::Broker;
 use crate::consumer::{ConsumerConfig, ReadUpTo};

@@ -19,7 +19,7 @@
 //!             ┌──────────── the records are gone (deleted, another member's) ──────────┐
 //!             ▼                                                                        │
 //!  poll ──► Nothing ──────────────── a record ──────────────► TooFew ──────────────────┤
-//!             │  sleeps until a send                            naps, and counts       │
+//!             │  sleeps until it is notified                    naps, and counts       │
 //!             │                                                                        │
 //!             └──► Enough ◄──── enough, `fetch_max_wait` is over, or an end ───────────┘
 //! ```
@@ -29,7 +29,7 @@
 //! decides whether it may read.
 //!
 //! - **Nothing**: the consumer waits as it does without `fetch_min_records`. It is enrolled in the
-//!   event counts of its partitions, so the first send wakes it.
+//!   event counts of its partitions, so the first record that it may read wakes it.
 //! - **TooFew**: each send would wake it in vain, so it is enrolled only in what concerns itself
 //!   (a wake-up, its group). It counts again after a [`nap`], which is a share of the time waited so
 //!   far. Under a strategy that sleeps it sleeps meanwhile. Under one that spins it spins, and

@@ -117,7 +117,14 @@ impl Consumer {
         let subscribes = self.mode == Some(AssignmentMode::Subscribe);
         let follows = self.followed_filter().cloned();
         let progress = &self.registered().progress;
-        for topic in progress.set_interest(subscribes, follows) {
+        let (mut topics, followed) = progress.set_interest(subscribes, follows);
+        if let Some(followed) = followed {
+            // It may not have taken in all of them.
+            let all = self.directory.all();
+            let all = all.iter().filter(|topic| followed.accepts(topic.name()));
+            topics.extend(all.map(|topic| topic.inner().clone()));
+        }
+        for topic in topics {
             for partition in 0..topic.partitions() {
                 let readers = topic.partition(partition).readers();
                 readers.waiting().notify();
@@ -228,17 +235,21 @@ impl ConsumerProgress {
         Some(Publisher(position))
     }
 
-    /// Returns the topics of which it has published something.
+    /// Returns the topics of which it has published something, and the filter of those that it has
+    /// followed before, if another consumer may wait for it there.
     fn set_interest(
         &self,
         subscribes: bool,
         follows: Option<Arc<TopicFilter>>,
-    ) -> Vec<Arc<TopicShared>> {
+    ) -> (Vec<Arc<TopicShared>>, Option<Arc<TopicFilter>>) {
         let mut state = lock(&self.state);
-        (state.subscribes, state.follows) = (subscribes, follows);
+        state.subscribes = subscribes;
+        let followed = std::mem::replace(&mut state.follows, follows);
+        let followed = followed.filter(|_| state.published);
         let mut topics: Vec<_> = state.partitions.iter().map(|known| &known.topic).collect();
         topics.dedup_by(|a, b| a.ptr_eq(b));
-        topics.iter().filter_map(|topic| topic.upgrade()).collect()
+        let topics = topics.iter().filter_map(|topic| topic.upgrade()).collect();
+        (topics, followed)
     }
 
     /// The consumer is gone.

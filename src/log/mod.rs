@@ -4,9 +4,8 @@
 //!
 //! | layer | what it is |
 //! |---|---|
-//! | `overflow`, `counters`, `partition_id` | overflow policy; rare events; a partition's number |
+//! | `overflow`, `counters`, `partition_id`, `waiting_readers` | overflow policy; rare events; a partition's number; where readers sleep |
 //! | `segment/` | one append buffer: claim, fill, publish, read, seal, recycle |
-//! | `waiting_readers` | where readers sleep until there is more for them |
 //! | `holds` | which segment each reader holds: hazard pointers |
 //! | `published_position` | how far a reader has read, for readers that must not pass it |
 //! | `segment_pool`, `retention` | a topic's free segments; the limits of what is kept |

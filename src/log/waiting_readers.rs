@@ -10,13 +10,16 @@
 //! | `for_files` | readers of what is written or durable | by [`notify`](WaitingReaders::notify) |
 //!
 //! [`notify`](WaitingReaders::notify) follows each other change that may let a reader go on: more is
-//! written or synced, files have failed, an upstream has read on, the topic has changed.
+//! written or synced, files have failed, retention has taken some, an upstream has read on, the topic
+//! has changed. A file that could not be read may be readable later without a notification: then the
+//! copier notifies its readers a second later, so that they try again.
 //!
 //! When a partition's files have failed, readers of what is written read what is sent. Those that
 //! sleep at `for_files` are notified after the failure is recorded. They look at it before they choose
 //! where to sleep again, so the first send after that finds them at `for_records`.
 
 use crate::wait::EventCount;
+use core::fmt;
 use std::sync::Arc;
 
 /// See the head of this file.
@@ -45,9 +48,19 @@ impl WaitingReaders {
         &self.for_files
     }
 
+    pub(super) fn is_same(&self, other: &WaitingReaders) -> bool {
+        Arc::ptr_eq(&self.for_files, &other.for_files)
+    }
+
     /// Wakes all readers of the partition that sleep.
     pub(crate) fn notify(&self) {
         self.for_records.notify();
         self.for_files.notify();
+    }
+}
+
+impl fmt::Debug for WaitingReaders {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WaitingReaders").finish_non_exhaustive()
     }
 }

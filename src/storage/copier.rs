@@ -377,7 +377,7 @@ impl Copier {
 
     // ---- upkeep -------------------------------------------------------------------------
 
-    /// Retention, and the groups' commits.
+    /// Retention, the groups' commits, and readers that could not read a file.
     fn upkeep(&mut self) {
         let now = Instant::now();
         if now.duration_since(self.last_commits) >= COMMITS {
@@ -392,6 +392,7 @@ impl Copier {
         if now.duration_since(self.last_upkeep) < UPKEEP {
             return;
         }
+        self.shared.faults.wake_unread();
         let durable = self.partitions.iter().map(|one| &one.durable);
         let retained: Vec<_> = durable.filter(|one| one.is_retained()).cloned().collect();
         if retained.is_empty() {

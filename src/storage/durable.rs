@@ -71,9 +71,16 @@ impl Durable {
     /// Removes the files that retention does not keep.
     pub(crate) fn apply_retention_now(&self) -> Result<(), StorageError> {
         let (time, bytes) = (self.retention.time_ms(), self.retention.bytes());
-        if self.is_retained() {
-            self.files.apply_retention(time, bytes, super::now_ms())?;
+        if !self.is_retained() {
+            return Ok(());
         }
-        Ok(())
+        let start = self.files.start();
+        let applied = self.files.apply_retention(time, bytes, super::now_ms());
+        // What was removed need not become durable: readers that wait for it go on behind it. Also
+        // after an error: files before it were removed.
+        if self.files.start() != start {
+            self.readers.notify();
+        }
+        applied.map(drop)
     }
 }

@@ -138,11 +138,16 @@ impl ServerBuilder {
         self
     }
 
-    /// How long a connection's task stays awake after an answer and looks for the next request, if the
-    /// one before had come soon. A client that sends one request at a time is answered sooner then, as
-    /// no thread has to be woken. Meanwhile a thread of the runtime is busy, unless other tasks have
-    /// work. A client that sends nothing costs nothing. Zero: not at all. Default 100 microseconds, and
-    /// zero for the streams of [`Server::serve`].
+    /// How long a connection's task looks for the next request after an answer, before it sleeps. A
+    /// client that sends one request at a time is answered sooner then, as no thread has to be woken.
+    ///
+    /// Meanwhile a thread of the runtime does not sleep. Other tasks have their turns on it. A task
+    /// looks for a request only if the last one came within twice this time of the answer before it.
+    /// After a look in vain it does not look again for some tens of answers. So a client that sends
+    /// nothing costs nothing, and a slow one little. Answers that wait for the disk, a shutdown and
+    /// [`max_idle`](Self::max_idle) are not held up.
+    ///
+    /// Zero: not at all. Default 100 microseconds, and zero for the streams of [`Server::serve`].
     pub fn busy_poll(mut self, time: Duration) -> Self {
         self.config.connections.busy_poll = Some(time);
         self

@@ -130,6 +130,9 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let phase = client.shared.phase.subscribe();
+    let max_idle = client.shared.config.connections.max_idle;
+    // The end of a silent connection is not held up.
+    let look_for = client.busy_poll.min(max_idle.unwrap_or(Duration::MAX));
     let mut connection = Connection {
         stream,
         input: BytesMut::new(),
@@ -138,8 +141,8 @@ where
         has_ended: false,
         phase,
         session,
-        idle: IdleLimit::new(client.shared.config.connections.max_idle),
-        busy_poll: BusyPoll::new(client.busy_poll),
+        idle: IdleLimit::new(max_idle),
+        busy_poll: BusyPoll::new(look_for),
         metrics: client.shared.metrics.clone(),
         owed: OwedAnswers::default(),
     };
@@ -205,10 +208,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 self.input = BytesMut::new();
             }
             self.input.reserve(READ_BYTES);
-            // Not while an answer is owed: it would come later for it.
-            if self.owed.is_empty()
-                && let Some(read) = self.look_for_more().await
-            {
+            if let Some(read) = self.look_for_more().await {
                 self.has_read(read)?;
                 continue;
             }
@@ -235,9 +235,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         Ok(())
     }
 
-    /// Reads what comes right after the answers, if that is worthwhile, and does not let the thread sleep
-    /// meanwhile.
+    /// Reads what comes soon, if it is looked for. Meanwhile the thread does not sleep.
     async fn look_for_more(&mut self) -> Option<io::Result<usize>> {
+        // An answer that is owed may come first, and the client may wait for it.
+        if !self.owed.is_empty() {
+            return None;
+        }
         let begin = Instant::now();
         let look_for = self.busy_poll.answered(begin)?;
         loop {
@@ -245,7 +248,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             if let Poll::Ready(read) = poll_once(read).await {
                 return Some(read);
             }
-            // An error means that the server is gone.
+            // Nothing holds up a shutdown. (An error means that the server is gone.)
             let is_stopped = self.phase.has_changed().unwrap_or(true);
             if is_stopped || begin.elapsed() >= look_for {
                 self.busy_poll.was_in_vain();

@@ -1,6 +1,6 @@
 //! How long connections are kept, and how many.
 
-use crate::client::{Served, within};
+use crate::client::{Client, Served, within};
 use crate::counted::counted;
 use crate::requests::{batch, fetch, only, waiting};
 use crate::scram::assert_served;
@@ -111,18 +111,7 @@ async fn connections_beyond_the_limit_wait_for_one_to_be_closed() {
 
 #[tokio::test]
 async fn the_next_request_is_looked_for_and_a_silent_client_costs_nothing() {
-    // Far longer than the test, and than a busy machine takes.
-    let builder = Server::builder().busy_poll(Duration::from_secs(600));
-    let served = Served::with(builder).await;
-    let (mut client, reads) = counted(&served);
-    assert_served(&mut client).await;
-    assert_served(&mut client).await;
-    within("looking for the next request", async {
-        while reads.in_a_while().await < 10 {}
-    })
-    .await;
-    within("the shutdown", served.server.shutdown()).await;
-    assert!(client.is_closed().await);
+    looking(None).await;
 
     for time in [Duration::ZERO, Duration::from_millis(1)] {
         let served = Served::with(Server::builder().busy_poll(time)).await;
@@ -134,4 +123,31 @@ async fn the_next_request_is_looked_for_and_a_silent_client_costs_nothing() {
         })
         .await;
     }
+}
+
+/// A server whose connections look for the next request for as long as they may.
+async fn looking(max_idle: Option<Duration>) -> (Served, Client) {
+    let builder = Server::builder().busy_poll(Duration::MAX);
+    let served = Served::with(builder.max_idle(max_idle)).await;
+    let (mut client, reads) = counted(&served);
+    assert_served(&mut client).await;
+    assert_served(&mut client).await;
+    within("looking for the next request", async {
+        while reads.in_a_while().await < 10 {}
+    })
+    .await;
+    (served, client)
+}
+
+#[tokio::test]
+async fn a_shutdown_does_not_wait_for_connections_that_look_for_the_next_request() {
+    let (served, mut client) = looking(None).await;
+    within("the shutdown", served.server.shutdown()).await;
+    assert!(client.is_closed().await);
+}
+
+#[tokio::test]
+async fn a_silent_client_is_closed_although_its_next_request_is_looked_for() {
+    let (_served, mut client) = looking(Some(Duration::from_secs(1))).await;
+    assert!(client.is_closed().await);
 }

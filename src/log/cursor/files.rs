@@ -59,7 +59,7 @@ impl Cursor {
             }
             // The next look may succeed: nothing is passed over.
             Found::Unreadable { fault } => {
-                files.report_damage(fault);
+                files.report_unreadable(fault, self.partition.readers().waiting());
                 return Ok(FileLookup::Undecided);
             }
             Found::Outside => {

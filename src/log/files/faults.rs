@@ -2,6 +2,7 @@
 
 use crate::error::StorageError;
 use crate::events::event;
+use crate::log::waiting_readers::WaitingReaders;
 use crate::sync::lock_std;
 use std::sync::Mutex;
 
@@ -10,12 +11,16 @@ const MAX_FAULTS: usize = 100;
 
 /// The errors since a storage was opened.
 #[derive(Debug, Default)]
-pub(crate) struct Faults(Mutex<Vec<StorageError>>);
+pub(crate) struct Faults {
+    errors: Mutex<Vec<StorageError>>,
+    /// The readers of partitions with a file that could not be read at the last attempt.
+    unread: Mutex<Vec<WaitingReaders>>,
+}
 
 impl Faults {
     /// Remembers an error, unless it is remembered already.
     pub(crate) fn report(&self, error: StorageError) {
-        let mut faults = lock_std(&self.0);
+        let mut faults = lock_std(&self.errors);
         if faults.len() >= MAX_FAULTS || faults.contains(&error) {
             return;
         }
@@ -24,7 +29,22 @@ impl Faults {
         event!(error, "storage fault", error = error.to_string().as_str());
     }
 
+    /// A file could not be read, for a reason that may pass without a notification: the next
+    /// [`wake_unread`](Self::wake_unread) wakes the partition's readers for another attempt.
+    pub(super) fn add_unread(&self, readers: &WaitingReaders) {
+        let mut unread = lock_std(&self.unread);
+        if !unread.iter().any(|other| other.is_same(readers)) {
+            unread.push(readers.clone());
+        }
+    }
+
+    /// Wakes the readers that could not read a file.
+    pub(crate) fn wake_unread(&self) {
+        let unread = core::mem::take(&mut *lock_std(&self.unread));
+        unread.iter().for_each(WaitingReaders::notify);
+    }
+
     pub(crate) fn all(&self) -> Vec<StorageError> {
-        lock_std(&self.0).clone()
+        lock_std(&self.errors).clone()
     }
 }

@@ -44,6 +44,7 @@ pub(crate) use write::{SyncJob, is_file_of_records};
 
 use crate::disk::Disk;
 use crate::error::StorageError;
+use crate::log::waiting_readers::WaitingReaders;
 use crate::sync::lock_std;
 use file::{InFile, StoredFile};
 use remove::Removal;
@@ -256,6 +257,12 @@ impl PartitionFiles {
     /// Remembers that a reader has found damage.
     pub(crate) fn report_damage(&self, fault: StorageError) {
         self.options.faults.report(fault);
+    }
+
+    /// Remembers that one of these readers could not read a file, and will try again.
+    pub(crate) fn report_unreadable(&self, fault: StorageError, readers: &WaitingReaders) {
+        self.report_damage(fault);
+        self.options.faults.add_unread(readers);
     }
 
     // ---- reading ------------------------------------------------------------------------

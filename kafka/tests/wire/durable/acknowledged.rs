@@ -130,6 +130,20 @@ async fn answers_that_wait_for_the_disk_come_in_the_order_of_their_requests() {
 }
 
 #[tokio::test]
+async fn answers_that_wait_for_the_disk_do_not_wait_for_the_next_request() {
+    let dir = dir();
+    // However long that is looked for.
+    let builder = Server::builder().busy_poll(std::time::Duration::MAX);
+    let served = serve_with(unsynced(dir.path()), builder).await;
+    let mut client = served.client();
+    client.metadata("orders").await;
+    for _ in 0..3 {
+        assert_eq!(sent(&mut client, -1, batch(&["a"])).await, 0);
+    }
+    stop(served).await;
+}
+
+#[tokio::test]
 async fn a_batch_that_cannot_be_stored_is_a_storage_error() {
     let dir = dir();
     let served = serve(dir.path()).await;
