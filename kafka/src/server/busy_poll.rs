@@ -11,9 +11,8 @@ use std::time::{Duration, Instant};
 /// a client to be woken by the answer and to send its next request.
 pub(super) const BUSY_POLL: Duration = Duration::from_micros(100);
 
-/// After a look in vain, this many answers are followed by none. A client on the same core never
-/// sends during a look, and gets the processor only after it: by the default it loses 100 us once in 65
-/// requests.
+/// After a look in vain, nothing is looked for after this many answers. A client on the same core may
+/// get the processor only when a look has ended: by the default it loses 100 us once in 65 requests then.
 const PAUSE: u32 = 64;
 
 /// Decides whether the next request is looked for.
