@@ -235,8 +235,8 @@ impl ConsumerProgress {
         Some(Publisher(position))
     }
 
-    /// Returns the topics of which it has published something, and the filter of those that it has
-    /// followed before, if another consumer may wait for it there.
+    /// Returns the topics in which it publishes positions, and the filter of the topics that it followed
+    /// until now, if another consumer may wait for it there.
     fn set_interest(
         &self,
         subscribes: bool,

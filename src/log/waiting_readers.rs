@@ -14,9 +14,9 @@
 //! has changed. A file that could not be read may be readable later without a notification: then the
 //! copier notifies its readers a second later, so that they try again.
 //!
-//! When a partition's files have failed, readers of what is written read what is sent. Those that
-//! sleep at `for_files` are notified after the failure is recorded. They look at it before they choose
-//! where to sleep again, so the first send after that finds them at `for_records`.
+//! When a partition's files have failed, readers of what is written read what is sent. The failure is
+//! recorded, and then `for_files` is notified. A reader that it wakes looks for a failure before it
+//! chooses where to sleep, so the first send after that finds the reader at `for_records`.
 
 use crate::wait::EventCount;
 use core::fmt;

@@ -4,7 +4,7 @@ use crate::error::StorageError;
 use crate::events::event;
 use crate::log::waiting_readers::WaitingReaders;
 use crate::sync::lock_std;
-use std::sync::Mutex;
+use std::sync::{Mutex, TryLockError};
 
 /// The most errors that are remembered.
 const MAX_FAULTS: usize = 100;
@@ -38,13 +38,44 @@ impl Faults {
         }
     }
 
-    /// Wakes the readers that could not read a file.
+    /// Wakes the readers that could not read a file. If a reader is being added, or is stopped there,
+    /// they are woken by the next call: the copier does not wait for a reader.
     pub(crate) fn wake_unread(&self) {
-        let unread = core::mem::take(&mut *lock_std(&self.unread));
+        let unread = match self.unread.try_lock() {
+            Ok(mut unread) => core::mem::take(&mut *unread),
+            Err(TryLockError::Poisoned(poisoned)) => core::mem::take(&mut *poisoned.into_inner()),
+            Err(TryLockError::WouldBlock) => return,
+        };
         unread.iter().for_each(WaitingReaders::notify);
     }
 
     pub(crate) fn all(&self) -> Vec<StorageError> {
         lock_std(&self.errors).clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::mpsc;
+    use std::time::Duration;
+
+    #[test]
+    fn a_reader_that_is_stopped_while_it_is_added_holds_up_nothing() {
+        let faults = Faults::default();
+        faults.add_unread(&WaitingReaders::new(true));
+        std::thread::scope(|scope| {
+            let stopped = lock_std(&faults.unread);
+            let (done, has_ended) = mpsc::channel();
+            let faults = &faults;
+            scope.spawn(move || {
+                faults.wake_unread();
+                done.send(())
+            });
+            let ended = has_ended.recv_timeout(Duration::from_secs(20));
+            assert_eq!((ended, stopped.len()), (Ok(()), 1));
+        });
+        faults.wake_unread();
+        assert!(lock_std(&faults.unread).is_empty());
     }
 }

@@ -236,29 +236,37 @@ async fn a_member_of_version_0_may_have_its_id_chosen() {
     assert!(response.member_id.is_some_and(|id| !id.is_empty()));
 }
 
+/// When the member is to send its next heartbeat, in milliseconds.
+async fn interval(client: &mut Client, request: ConsumerGroupHeartbeatRequest) -> i32 {
+    let response = client.ask(1, &request).await;
+    assert_eq!(response.error_code, 0);
+    response.heartbeat_interval_ms
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_member_sends_heartbeats_often_until_it_has_what_it_is_to_have() {
     let served = served().await;
     let mut client = served.client();
     let orders = client.topic_id("orders").await;
-    let mut interval = async |request: ConsumerGroupHeartbeatRequest| {
-        let response = client.ask(1, &request).await;
-        assert_eq!(response.error_code, 0);
-        response.heartbeat_interval_ms
-    };
     let owning = |member, epoch, partitions| owning(beat(member, epoch), orders, partitions);
     let all = &[0, 1, 2, 3][..];
     // It has been assigned all, and does not own them yet.
-    assert_eq!(interval(join("first")).await, 5);
-    assert_eq!(interval(owning("first", 1, all)).await, 5_000);
+    assert_eq!(interval(&mut client, join("first")).await, 5);
+    assert_eq!(interval(&mut client, owning("first", 1, all)).await, 5_000);
     // The second one waits for two of them, which the first one learns at its next heartbeat.
-    assert_eq!(interval(join("second")).await, 50);
-    assert_eq!(interval(owning("second", 2, &[])).await, 50);
-    assert_eq!(interval(beat("first", 1)).await, 5);
-    assert_eq!(interval(owning("second", 2, &[])).await, 50);
-    assert_eq!(interval(owning("first", 1, &[0, 1])).await, 5_000);
-    assert_eq!(interval(beat("second", 2)).await, 5);
-    assert_eq!(interval(owning("second", 2, &[2, 3])).await, 5_000);
+    assert_eq!(interval(&mut client, join("second")).await, 50);
+    assert_eq!(interval(&mut client, owning("second", 2, &[])).await, 50);
+    assert_eq!(interval(&mut client, beat("first", 1)).await, 5);
+    assert_eq!(interval(&mut client, owning("second", 2, &[])).await, 50);
+    assert_eq!(
+        interval(&mut client, owning("first", 1, &[0, 1])).await,
+        5_000
+    );
+    assert_eq!(interval(&mut client, beat("second", 2)).await, 5);
+    assert_eq!(
+        interval(&mut client, owning("second", 2, &[2, 3])).await,
+        5_000
+    );
 }
 
 /// Java's consumer acknowledges the part of an assignment that it knows the topics of, again and again,
@@ -268,29 +276,27 @@ async fn a_member_that_takes_long_to_take_its_assignment_over_waits_a_quarter_as
     let served = served().await;
     let mut client = served.client();
     let orders = client.topic_id("orders").await;
-    let mut interval = async |request: ConsumerGroupHeartbeatRequest| {
-        let response = client.ask(1, &request).await;
-        assert_eq!(response.error_code, 0);
-        response.heartbeat_interval_ms
-    };
     let owns_nothing = beat("first", 1).with_topic_partitions(Some(Vec::new()));
-    assert_eq!(interval(join("first")).await, 5);
+    assert_eq!(interval(&mut client, join("first")).await, 5);
     for request in [beat("first", 1), owns_nothing.clone(), beat("first", 1)] {
-        assert_eq!(interval(request).await, 5);
+        assert_eq!(interval(&mut client, request).await, 5);
     }
     sleep(Duration::from_millis(80)).await;
-    assert_eq!(interval(owns_nothing).await, 20);
-    assert_eq!(interval(owning(beat("first", 1), orders, &[0])).await, 20);
+    assert_eq!(interval(&mut client, owns_nothing).await, 20);
+    assert_eq!(
+        interval(&mut client, owning(beat("first", 1), orders, &[0])).await,
+        20
+    );
     sleep(Duration::from_secs(10)).await;
-    assert_eq!(interval(beat("first", 1)).await, 2_520);
+    assert_eq!(interval(&mut client, beat("first", 1)).await, 2_520);
     sleep(Duration::from_secs(15)).await;
-    assert_eq!(interval(beat("first", 1)).await, 5_000);
+    assert_eq!(interval(&mut client, beat("first", 1)).await, 5_000);
     // It learns another assignment.
-    assert_eq!(interval(join("second")).await, 50);
-    assert_eq!(interval(beat("first", 1)).await, 5);
+    assert_eq!(interval(&mut client, join("second")).await, 50);
+    assert_eq!(interval(&mut client, beat("first", 1)).await, 5);
     let report = owning(beat("first", 1), orders, &[0, 1]);
-    assert_eq!(interval(report).await, 5_000);
-    assert_eq!(interval(beat("first", 2)).await, 5_000);
+    assert_eq!(interval(&mut client, report).await, 5_000);
+    assert_eq!(interval(&mut client, beat("first", 2)).await, 5_000);
 }
 
 #[tokio::test]
